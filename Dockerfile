@@ -1,0 +1,16 @@
+# The lock file first, so that a change of code does not install everything again.
+FROM python:3.12-slim AS build
+COPY requirements.lock /build/
+RUN python -m venv /opt/stepdown \
+ && /opt/stepdown/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r /build/requirements.lock
+COPY . /build/
+RUN /opt/stepdown/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps /build
+
+FROM python:3.12-slim
+COPY --from=build /opt/stepdown /opt/stepdown
+ENV PATH=/opt/stepdown/bin:$PATH PYTHONUNBUFFERED=1
+RUN useradd --system --create-home stepdown
+USER stepdown
+WORKDIR /home/stepdown
+ENTRYPOINT ["stepdown"]
+CMD ["--help"]

@@ -1,0 +1,46 @@
+# Everything here needs only python3 (3.11 or newer) and pip; uv is used where it is installed.
+# All of it happens in ./.venv: the system's Python is never touched.
+
+PYTHON ?= python3
+STAMP  := .venv/.installed
+RUN    := .venv/bin/python -m
+
+.PHONY: demo test check bench lock clean
+
+demo: $(STAMP)       ## a batch through real parts, against a simulated API
+	.venv/bin/stepdown demo
+
+test: check          ## everything the project promises
+	$(RUN) pytest
+
+check: $(STAMP)      ## format, lint, import contracts, types
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/lint-imports
+	.venv/bin/mypy
+
+bench: $(STAMP)      ## CPU and memory per job beside a bare Celery task and a bare API call
+	$(RUN) tests.benchmarks
+
+lock: $(STAMP)       ## resolve the pinned versions again
+	$(RUN) uv --version >/dev/null 2>&1 || .venv/bin/pip install uv
+	$(RUN) uv pip compile -q --universal --generate-hashes --extra dev pyproject.toml -o requirements-dev.lock
+	$(RUN) uv pip compile -q --universal --generate-hashes --extra flower -c requirements-dev.lock pyproject.toml -o requirements.lock
+
+clean:               ## forget the environment and the demo's files
+	rm -rf .venv .stepdown/demo
+
+# The lock files serve pip and uv alike (requirements.lock is the image's, without the tools for tests); the
+# project itself is installed as what it is, source in this folder.
+$(STAMP): pyproject.toml requirements-dev.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Stepdown needs Python 3.11 or newer: make PYTHON=python3.11 ..."; exit 1; }
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv venv -q --seed --allow-existing --python $(PYTHON) .venv && \
+	  uv pip install -q --python .venv/bin/python --require-hashes -r requirements-dev.lock && \
+	  uv pip install -q --python .venv/bin/python --no-deps --no-build-isolation -e . ; \
+	else \
+	  $(PYTHON) -m venv .venv && \
+	  $(RUN) pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock && \
+	  $(RUN) pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e . ; \
+	fi
+	@touch $(STAMP)

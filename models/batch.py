@@ -1,0 +1,37 @@
+"""The batch: a named set of jobs enqueued together."""
+
+from typing import Any
+
+from sqlalchemy import String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, Id, Json, Line, Time
+from models.life import NewBatch
+
+
+class Batch(Base):
+    """One row a submission. Its progress is counted from its jobs, never kept beside them."""
+
+    __tablename__ = "batches"
+
+    id: Mapped[Id] = mapped_column(primary_key=True)
+    name: Mapped[Line | None]
+    idempotency_key: Mapped[Line | None] = mapped_column(unique=True)
+    content_sha256: Mapped[str | None] = mapped_column(String(64))  # with a key: other content under it is refused
+    task: Mapped[Line | None]
+    tags: Mapped[Json]
+    job_count: Mapped[int]
+    created_at: Mapped[Time]
+
+
+def batch_row(batch: NewBatch, *, job_count: int) -> dict[str, Any]:
+    """Lay out a new batch."""
+    return {
+        "id": batch.id,
+        "name": batch.name,
+        "idempotency_key": batch.key,
+        "content_sha256": batch.content_sha256,
+        "task": batch.task,
+        "tags": dict(batch.tags),
+        "job_count": job_count,
+    }

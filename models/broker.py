@@ -1,0 +1,149 @@
+"""The queue: one for each rung, in Redis through Celery. Messages carry a job's id, never its prompt."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+from celery import Celery
+from kombu import Queue
+from kombu.exceptions import KombuError, OperationalError
+
+from models.errors import BrokerError
+from models.keys import CLOCK_TURN, PREFIX, TASK_NAME, queue_key, queue_name
+from models.life import Unsent
+
+_MESSAGES_AT_ONCE = 1000
+_SOCKET_TIMEOUT_S = 2  # without it, publishing to a frozen Redis blocks for ever
+_TRANSPORT = {
+    "global_keyprefix": PREFIX,
+    "socket_timeout": _SOCKET_TIMEOUT_S,
+    "socket_connect_timeout": _SOCKET_TIMEOUT_S,
+    "visibility_timeout": 120,  # what a killed worker had fetched and not begun is heard again after it
+    "unacked_restore_interval": 5,
+    "unacked_restore_throttle": 1,
+    # Whoever sends is told at once that nobody is there: Kombu would try again for 6 s.
+    "max_retries": 1,
+    "interval_start": 0,
+}
+
+
+def route(_name: str, _args: Sequence[Any], kwargs: Mapping[str, Any], *_rest: Any, **_more: Any) -> dict[str, str]:
+    """Send a job, new or returning, to the queue of the rung it is at. Celery calls this for every message."""
+    return {"queue": queue_name(kwargs.get("rung", 0))}
+
+
+def celery_app(url: str, *, rungs: int) -> Celery:
+    """Configure Celery for producer and worker alike: they meet in these queues and one task name."""
+    app = Celery("stepdown", broker=url, set_as_current=False)
+    app.conf.update(
+        task_queues=[Queue(queue_name(rung), routing_key=queue_name(rung)) for rung in range(rungs)],
+        task_default_queue=queue_name(0),
+        task_routes=(route,),
+        task_ignore_result=True,
+        task_serializer="json",
+        accept_content=["json"],
+        # A message is only a doorbell: the claim in SQL decides, so it is acknowledged as soon as it is heard.
+        task_acks_late=False,
+        worker_prefetch_multiplier=1,
+        worker_send_task_events=True,
+        worker_hijack_root_logger=False,
+        broker_transport_options=_TRANSPORT,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+    )
+    return app
+
+
+class Broker:
+    """Sends jobs to their queues and tells how long these are. Raises BrokerError where Redis cannot be reached."""
+
+    def __init__(self, url: str, *, rungs: int) -> None:
+        self.app = celery_app(url, rungs=rungs)
+        self._redis = redis.Redis.from_url(
+            url, socket_timeout=_SOCKET_TIMEOUT_S, socket_connect_timeout=_SOCKET_TIMEOUT_S
+        )
+
+    def send(self, jobs: Iterable[Unsent]) -> None:
+        """Publish a message for each job, many in one round trip."""
+        with (
+            _told(),
+            self.app.producer_pool.acquire(block=True) as producer,
+            producer.batch(max_size=_MESSAGES_AT_ONCE),
+        ):
+            for job in jobs:
+                self._publish(producer, job)
+
+    def _publish(self, producer: Any, job: Unsent) -> None:
+        kwargs = {"v": 1, "id": job.id, "rung": job.rung}
+        queue = queue_name(job.rung)
+        message = self.app.amqp.as_task_v2(job.id, TASK_NAME, kwargs=kwargs, kwargsrepr=job.id, argsrepr="()")
+        producer.publish(
+            message.body,
+            exchange="",
+            routing_key=queue,
+            serializer="json",
+            headers=message.headers,
+            **message.properties,
+        )
+
+    def depth(self, rung: int) -> int:
+        """Count the messages waiting in a rung's queue."""
+        with _told():
+            return int(self._redis.llen(queue_key(rung)))
+
+    def take_turn(self, holder: str, *, for_s: float) -> bool:
+        """Become the one worker whose clock acts, for a short while. False: it is somebody else's turn."""
+        with _told():
+            return bool(self._redis.set(CLOCK_TURN, holder, nx=True, px=int(for_s * 1000)))
+
+    def facts(self) -> dict[str, str]:
+        """Read what `doctor` judges: version, eviction policy, persistence, and whether a password is needed."""
+        with _told():
+            server = self._redis.info("server")
+            policy = self._redis.config_get("maxmemory-policy")
+            append_only = self._redis.config_get("appendonly")
+        return {
+            "version": f"{server.get('server_name', 'redis')} {server.get('valkey_version', server['redis_version'])}",
+            "maxmemory-policy": str(policy.get("maxmemory-policy", "")),
+            "appendonly": str(append_only.get("appendonly", "")),
+            "open": "yes" if _answers_strangers(self._redis) else "no",
+        }
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.app.close()
+        self._redis.close()
+
+
+def server_pid(url: str) -> int | None:
+    """Tell the process id of the server at `url`, if it is there and knows our password."""
+    client = redis.Redis.from_url(url, socket_timeout=_SOCKET_TIMEOUT_S, socket_connect_timeout=_SOCKET_TIMEOUT_S)
+    try:
+        return int(client.info("server")["process_id"])
+    except redis.RedisError:
+        return None
+    finally:
+        client.close()
+
+
+def _answers_strangers(known: redis.Redis) -> bool:
+    where = known.connection_pool.connection_kwargs
+    stranger = redis.Redis(host=where.get("host", "localhost"), port=where.get("port", 6379), socket_timeout=2)
+    try:
+        stranger.exists(CLOCK_TURN)
+    except redis.RedisError:
+        return False
+    else:
+        return True
+    finally:
+        stranger.close()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except (redis.RedisError, KombuError, OperationalError, OSError) as error:
+        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise BrokerError(f"broker: {reason}: is Redis running, and is REDIS_URL right?") from error

@@ -1,0 +1,108 @@
+"""The chain: ordered models, where each task kind starts, and which rung comes next."""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from models.errors import Mistake, SettingsError
+
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*")
+_DATE = re.compile(r"-\d{8}$")
+_VERSION = re.compile(r"claude-(opus|sonnet)-4-([5-8])(?!\d)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chain:
+    """Ordered models: rung 0 is the primary, the last rung the cheapest."""
+
+    models: tuple[str, ...]
+    starts: Mapping[str, int] = field(default_factory=dict)
+
+    def span(self, *, task: str | None = None, start: int | None = None) -> "Span":
+        """Tell where a job begins and how far it may go: its own start, else its task's, else the primary."""
+        rung = self.starts.get(task or "", 0) if start is None else start
+        return Span(start=rung, floor=len(self.models) - 1, ceiling=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """The rungs one job may use, all counted from 0: ceiling <= start <= floor."""
+
+    start: int
+    floor: int
+    ceiling: int
+
+    def available(self, given_up: Collection[int]) -> tuple[int, ...]:
+        """List the rungs left, in the order of availability: down to the floor, then up to the ceiling.
+
+        >>> Span(start=1, floor=2, ceiling=0).available({1})
+        (2, 0)
+        """
+        order = (*range(self.start, self.floor + 1), *range(self.start - 1, self.ceiling - 1, -1))
+        return tuple(rung for rung in order if rung not in given_up)
+
+    def above(self, rung: int, given_up: Collection[int]) -> tuple[int, ...]:
+        """List the better rungs left, the nearest first.
+
+        >>> Span(start=2, floor=2, ceiling=0).above(2, {2})
+        (1, 0)
+        """
+        return tuple(better for better in range(rung - 1, self.ceiling - 1, -1) if better not in given_up)
+
+    def clamped(self, rungs: int) -> "Span":
+        """Fit a span that was stored under a longer chain into one of `rungs` models."""
+        last = rungs - 1
+        return Span(start=min(self.start, last), floor=min(self.floor, last), ceiling=min(self.ceiling, last))
+
+
+def limit_group(model: str) -> str:
+    """Name the bucket of provider rate limits that a model draws on.
+
+    Opus 4.5 to 4.8 share one, Sonnet 4.5 and 4.6 another; every other model has its own.
+    Source: faults.md, section 2.
+    """
+    match = _VERSION.match(model)
+    if match is None or (match[1] == "sonnet" and match[2] in "78"):
+        return model
+    return f"claude-{match[1]}-4"
+
+
+def short_name(model: str) -> str:
+    """Name a model as people do: no maker, no date.
+
+    >>> short_name("claude-haiku-4-5-20251001")
+    'haiku-4-5'
+    """
+    return _DATE.sub("", model.removeprefix("claude-"))
+
+
+def parse_chain(text: str) -> tuple[str, ...]:
+    """Read MODEL_CHAIN: model names by comma, primary first."""
+    models = tuple(name.strip() for name in text.split(","))
+    if not any(models):
+        raise _wrong("MODEL_CHAIN", text, "name at least one model, primary first, by comma")
+    for name in models:
+        if not _MODEL_NAME.fullmatch(name):
+            raise _wrong("MODEL_CHAIN", text, f"{name!r} is not a model name; write model,model,... primary first")
+        if models.count(name) > 1:
+            raise _wrong("MODEL_CHAIN", text, f"{name} is named twice; each model has one rung")
+    return models
+
+
+def parse_starts(text: str, models: tuple[str, ...]) -> dict[str, int]:
+    """Read TASK_STARTS: task:model by comma; returns the rung (from 0) for each task kind."""
+    starts: dict[str, int] = {}
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        task, _, model = (part.strip() for part in entry.partition(":"))
+        if not task or not model:
+            raise _wrong("TASK_STARTS", text, f"{entry!r} should be task:model")
+        if model not in models:
+            raise _wrong("TASK_STARTS", text, f"{model} is not in MODEL_CHAIN ({', '.join(models)})")
+        if task in starts:
+            raise _wrong("TASK_STARTS", text, f"task {task!r} is named twice")
+        starts[task] = models.index(model)
+    return starts
+
+
+def _wrong(variable: str, value: str, fix: str) -> SettingsError:
+    return SettingsError([Mistake(variable=variable, value=value or "(empty)", fix=fix)])

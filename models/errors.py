@@ -1,0 +1,90 @@
+"""What goes wrong at the edges. Each error says what is wrong, where, and what would be right."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_MOST_TOLD = 20
+
+
+class StepdownError(Exception):
+    """Anything Stepdown refuses or cannot do; its text is meant for the person who asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mistake:
+    """One wrong setting: its variable, its value (masked where secret) and what would be right."""
+
+    variable: str
+    value: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.variable}={self.value}: {self.fix}"
+
+
+class SettingsError(StepdownError):
+    """The environment or .env holds settings that cannot be used; all of them are named at once."""
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("\n".join(f"settings: {mistake}" for mistake in self.mistakes))
+
+
+class InputError(StepdownError):
+    """A prompt cannot be accepted: names the source, the line (from 1), the field and the fix."""
+
+    def __init__(self, problem: str, *, source: str, line: int | None = None, field: str | None = None) -> None:
+        place = source if line is None else f"{source}:{line}"
+        super().__init__(f"{place}: {problem}" if field is None else f"{place}: {field}: {problem}")
+
+
+class InputMistakes(StepdownError):  # noqa: N818 - several errors
+    """Lines of a file that cannot be accepted, one below the other; nothing of the file was."""
+
+    def __init__(self, mistakes: Sequence[InputError]) -> None:
+        self.mistakes = tuple(mistakes)
+        told = [str(mistake) for mistake in mistakes[:_MOST_TOLD]]
+        more = [f"and {len(mistakes) - _MOST_TOLD} more"] if len(mistakes) > _MOST_TOLD else []
+        super().__init__("\n".join([*told, *more, "nothing was queued"]))
+
+
+class UnpricedModelError(StepdownError):
+    """A model of the chain has no price, so its cost could not be told."""
+
+    def __init__(self, models: Sequence[str]) -> None:
+        self.models = tuple(models)
+        names = ", ".join(self.models)
+        super().__init__(
+            f"no price for {names}: add it to MODEL_COSTS as model:input:output in USD per million tokens, "
+            "or pass --allow-unpriced to run with unknown cost",
+        )
+
+
+class KeyConflictError(StepdownError):
+    """The idempotency key belongs to a batch with other prompts."""
+
+    def __init__(self, key: str, batch_id: str) -> None:
+        super().__init__(
+            f"key {key!r} was used for batch {batch_id} with other prompts or settings: "
+            "submit the same content again, or choose another key",
+        )
+
+
+class NotFoundError(StepdownError):
+    """No row, or more than one, begins with the given id."""
+
+
+class BrokerError(StepdownError):
+    """The broker cannot be reached, or is not what the queue needs."""
+
+
+class LedgerError(StepdownError):
+    """The ledger cannot be reached, or its schema is not this version's."""
+
+
+class ChainExhaustedError(StepdownError):
+    """Every model the call may use was tried, or none may be tried now; the last failure is told."""
+
+    def __init__(self, last_failure: str, *, job_id: str) -> None:
+        self.job_id = job_id
+        super().__init__(f"no model of the chain answered; the last said: {last_failure} (job {job_id})")

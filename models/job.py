@@ -1,0 +1,124 @@
+"""The job: one prompt to be answered once; and its answer."""
+
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, Id, Json, Line, Time, Word, escaped_json
+from models.life import Claim, Closing, Ending, NewJob
+from models.outcome import State
+
+
+class Job(Base):
+    """One row a prompt. Rungs count from 0, the primary; times are the database's clock, in UTC."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[Id] = mapped_column(primary_key=True)
+    batch_id: Mapped[Id | None] = mapped_column(ForeignKey("batches.id"))
+    seq: Mapped[int]  # place in the batch, from 1
+    prompt_id: Mapped[Line]  # the caller's own id
+    task: Mapped[Line | None]
+    params: Mapped[Json]  # Messages API parameters without the model
+    columns: Mapped[Json]  # the input's own columns, given back with the answer
+
+    start_rung: Mapped[int]
+    floor_rung: Mapped[int]
+    ceiling_rung: Mapped[int]
+
+    state: Mapped[Word]
+    outcome: Mapped[Word | None]  # how the last attempt ended, or why none was made
+    error: Mapped[str | None] = mapped_column(Text)  # what the provider said, for the person who asks
+    rung: Mapped[int]  # where it is now; its queue
+    given_up: Mapped[Json]  # rung -> why it was given up
+    rounds: Mapped[int] = mapped_column(default=0)  # times every rung was tried in vain
+
+    lease_token: Mapped[int] = mapped_column(default=0)
+    lease_until: Mapped[Time | None]
+    lease_holder: Mapped[Line | None]
+    deliveries: Mapped[int] = mapped_column(default=0)
+    sent_at: Mapped[Time | None]  # NULL: its message is not in the broker
+    due_at: Mapped[Time | None]  # of a waiting job
+    deadline_at: Mapped[Time]
+    created_at: Mapped[Time]
+    finished_at: Mapped[Time | None]
+
+    model_used: Mapped[Line | None]
+    fallback_depth: Mapped[int | None]
+
+    __table_args__ = (
+        UniqueConstraint("batch_id", "prompt_id"),
+        Index("ix_jobs_batch_id_seq", "batch_id", "seq"),
+        # What the clock looks for every second must not cost a scan of the finished.
+        Index(
+            "ix_jobs_unsent",
+            "seq",
+            sqlite_where=text("state = 'queued' AND sent_at IS NULL"),
+            postgresql_where=text("state = 'queued' AND sent_at IS NULL"),
+        ),
+        Index(
+            "ix_jobs_due",
+            "due_at",
+            sqlite_where=text("state = 'waiting'"),
+            postgresql_where=text("state = 'waiting'"),
+        ),
+    )
+
+
+class AnswerRow(Base):
+    """The Message of a succeeded job, as it was received."""
+
+    __tablename__ = "answers"
+
+    job_id: Mapped[Id] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    attempt_id: Mapped[Id] = mapped_column(ForeignKey("attempts.id"))
+    message: Mapped[Json]
+    is_truncated: Mapped[bool]
+    created_at: Mapped[Time]
+
+
+def job_row(batch_id: str | None, job: NewJob) -> dict[str, Any]:
+    """Lay out a new job, queued at its own start, as the driver takes it: JSON is text already."""
+    return {
+        "id": job.id,
+        "batch_id": batch_id,
+        "seq": job.seq,
+        "prompt_id": job.prompt_id,
+        "task": job.task,
+        "params": escaped_json(job.params),
+        "columns": escaped_json(job.columns),
+        "start_rung": job.span.start,
+        "floor_rung": job.span.floor,
+        "ceiling_rung": job.span.ceiling,
+        "state": State.QUEUED.value,
+        "rung": job.span.start,
+        "given_up": "{}",
+        "rounds": 0,
+        "lease_token": 0,
+        "deliveries": 0,
+    }
+
+
+def ending_row(ending: Ending) -> dict[str, Any]:
+    """Lay out where a walk left its job."""
+    return {
+        "state": ending.state,
+        "outcome": ending.outcome,
+        "error": ending.error,
+        "rung": ending.rung,
+        "given_up": ending.given_up,
+        "rounds": ending.rounds,
+        "model_used": ending.model_used,
+        "fallback_depth": ending.fallback_depth,
+    }
+
+
+def answer_row(claim: Claim, closing: Closing, ending: Ending) -> dict[str, Any]:
+    """Lay out the answer a job is finished with."""
+    return {
+        "job_id": claim.job_id,
+        "attempt_id": closing.attempt_id,
+        "message": ending.message,
+        "is_truncated": ending.is_truncated,
+    }

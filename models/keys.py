@@ -1,0 +1,19 @@
+"""Every name we use in Redis. All of them begin with one prefix, so that a server can be shared and access limited."""
+
+PREFIX = "stepdown:"
+TASK_NAME = "stepdown.run"  # changing it would have workers of another version discard messages
+CLOCK_TURN = f"{PREFIX}clock"
+
+
+def queue_name(rung: int) -> str:
+    """Name the Celery queue of a rung, counted from 0.
+
+    >>> queue_name(2)
+    'rung-2'
+    """
+    return f"rung-{rung}"
+
+
+def queue_key(rung: int) -> str:
+    """Name the Redis list behind that queue."""
+    return f"{PREFIX}{queue_name(rung)}"

@@ -1,0 +1,119 @@
+"""A job's life as values: what the ledger is told, and what it tells the worker."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from models.chain import Span
+from models.outcome import CostStatus, Outcome, Reason, State
+from models.pricing import Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A job as the producer makes it; `params` are Messages API parameters without the model."""
+
+    id: str
+    seq: int
+    prompt_id: str
+    task: str | None
+    params: Mapping[str, Any]
+    span: Span
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewBatch:
+    """A batch as the producer makes it; all its jobs end by `deadline_s` seconds from now, or fail."""
+
+    id: str
+    name: str | None
+    key: str | None
+    content_sha256: str | None
+    task: str | None
+    tags: Mapping[str, str]
+    deadline_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsent:
+    """A job that should have a message in its rung's queue. `deliveries` tells whether it was heard meanwhile."""
+
+    id: str
+    rung: int
+    deliveries: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A job that is ours until its lease ends. `given_up` tells for each rung left behind why.
+
+    `deadline_s` counts from the moment of the claim.
+    """
+
+    job_id: str
+    batch_id: str | None
+    prompt_id: str
+    task: str | None
+    token: int
+    params: Mapping[str, Any]
+    span: Span
+    rung: int
+    given_up: Mapping[int, str]
+    rounds: int
+    attempt_count: int
+    deadline_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """What is written before a request leaves; `number` counts from 1 within the job."""
+
+    id: str
+    number: int
+    rung: int
+    fallback_depth: int
+    reason: Reason
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """What is written when an attempt has ended. `cost_usd` is None exactly where its status is unknown."""
+
+    attempt_id: str
+    outcome: Outcome
+    cost_usd: Decimal | None
+    cost_status: CostStatus
+    latency_ms: int
+    price_source: str | None = None
+    http_status: int | None = None
+    error_type: str | None = None
+    error_code: str | None = None
+    retry_after_ms: int | None = None
+    served_model: str | None = None
+    stop_reason: str | None = None
+    message_id: str | None = None
+    request_id: str | None = None
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """Where a job stands after a walk: finished, or waiting for `due_in_s`.
+
+    `outcome` is a word of Outcome, or tells why no attempt was made. `message` is the API's Message.
+    """
+
+    state: State
+    outcome: str
+    error: str | None
+    rung: int
+    given_up: Mapping[int, str]
+    rounds: int
+    due_in_s: float | None = None
+    message: Mapping[str, Any] | None = None
+    is_truncated: bool = False
+    model_used: str | None = None
+    fallback_depth: int | None = None

@@ -1,0 +1,60 @@
+"""The words a job and an attempt can end with. They are the values in the ledger's columns."""
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where a job is in its life."""
+
+    QUEUED = "queued"  # accepted; a message was or will be sent -> running, cancelled
+    RUNNING = "running"  # one worker holds its lease -> succeeded, failed, waiting, cancelled
+    WAITING = "waiting"  # parked until due_at -> running, cancelled
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+OPEN_STATES = (State.QUEUED, State.RUNNING, State.WAITING)
+FINAL_STATES = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+
+
+class Outcome(StrEnum):
+    """How one attempt ended; each row of section 2 of faults.md has its word."""
+
+    ANSWERED = "answered"
+    TRUNCATED = "truncated"  # 200, stopped at max_tokens or at the end of the context window
+    REFUSED = "refused"  # 200 with stop_reason refusal
+    MALFORMED = "malformed"  # 200 that is not a Message: error body, HTML, no usage, bad JSON
+    UNREACHABLE = "unreachable"  # no byte of the request left this machine
+    CUT = "cut"  # the connection broke after bytes had left
+    TIMED_OUT = "timed_out"  # our deadline passed after bytes may have left
+    BAD_REQUEST = "bad_request"
+    TOO_LONG = "too_long"  # the prompt exceeds this model's context window
+    TOO_LARGE = "too_large"  # 413: the request exceeds what the API takes at all
+    SPEND_LIMIT = "spend_limit"
+    UNAUTHORIZED = "unauthorized"  # 401, 402, 403: about the key, not about the job
+    MODEL_MISSING = "model_missing"
+    RATE_LIMITED = "rate_limited"
+    RAMP_LIMITED = "ramp_limited"
+    SERVER_ERROR = "server_error"
+    OVERLOADED = "overloaded"
+    LATE = "late"  # it ended after its job was finished, cancelled or given to another worker
+
+
+class Reason(StrEnum):
+    """Why an attempt was made on its rung."""
+
+    START = "start"
+    RETRY = "retry"
+    FALLBACK = "fallback"  # down (or, with nothing left below, up) for availability
+    CLIMB = "climb"  # up for quality
+    RESUME = "resume"  # back from waiting
+
+
+class CostStatus(StrEnum):
+    """How sure the ledger is of an attempt's cost."""
+
+    EXACT = "exact"
+    FREE = "free"  # HTTP errors, refusals without output, nothing sent
+    ESTIMATED = "estimated"  # priced by a rate that may differ from the contract's
+    UNKNOWN = "unknown"  # cut, timed out, killed, or no price: cost is NULL

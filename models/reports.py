@@ -1,0 +1,270 @@
+"""All reads for people: progress, answers, a job's story, the receipt. Nothing here writes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, cast
+
+from sqlalchemy import Connection, Engine, RowMapping, Select, case, func, select
+
+from models.answer import Answer
+from models.attempt import Attempt
+from models.batch import Batch
+from models.database import UNREACHABLE, unreachable
+from models.errors import NotFoundError
+from models.job import AnswerRow, Job
+from models.outcome import FINAL_STATES, Outcome, State
+
+_ZERO = Decimal(0)
+_COST = func.sum(Attempt.cost_nano_usd, type_=Attempt.cost_nano_usd.type)
+_UNKNOWN = func.count().filter(Attempt.cost_nano_usd.is_(None), Attempt.closed_at.is_not(None))
+_UNSUMMED = func.count().filter(Attempt.cost_nano_usd.is_(None))  # those still open among them
+_ROWS_AT_ONCE = 500
+_WHERE_IDS_ARE = "`stepdown ls` lists the batches, `stepdown show` their jobs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a batch is: its jobs by state, and what its attempts cost so far.
+
+    `cost_usd` sums what is known; `unknown_costs` counts the ended attempts it could not sum.
+    """
+
+    batch_id: str
+    name: str | None
+    created_at: datetime
+    job_count: int
+    states: dict[str, int]
+    attempts: int
+    cost_usd: Decimal
+    unknown_costs: int
+
+    @property
+    def finished(self) -> int:
+        """How many jobs have ended, well or not."""
+        return sum(self.states.get(state, 0) for state in FINAL_STATES)
+
+    @property
+    def is_finished(self) -> bool:
+        """True once no job of the batch can change any more."""
+        return self.finished == self.job_count
+
+    @property
+    def succeeded(self) -> int:
+        """How many jobs have their answer."""
+        return self.states.get(State.SUCCEEDED, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelLine:
+    """One line of the receipt: what one model did at one fallback depth. Latency in ms, None if none ended.
+
+    `open` attempts have not ended; their cost is among the unknown ones.
+    """
+
+    model: str
+    fallback_depth: int
+    attempts: int
+    answered: int
+    open: int
+    p50_ms: int | None
+    cost_usd: Decimal
+    unknown_costs: int
+
+    @property
+    def failed(self) -> int:
+        """How many attempts ended without an answer."""
+        return self.attempts - self.answered - self.open
+
+
+class Reports:
+    """Reads the ledger. Ids may be any unique beginning; raises NotFoundError and LedgerError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._where = engine.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except UNREACHABLE as error:
+            raise unreachable(error, self._where) from error
+
+    def batch_id(self, text: str) -> str:
+        """Find a batch by its whole name, or complete its id; only where one batch is meant."""
+        return self._one("batch", text, Batch.id, called=Batch.name)
+
+    def job_id(self, text: str) -> str:
+        """Find a job by its prompt's id, or complete its own; only where one job is meant."""
+        return self._one("job", text, Job.id, called=Job.prompt_id)
+
+    def _one(self, kind: str, text: str, own_id: Any, *, called: Any) -> str:
+        # An empty word begins every id: `stepdown cancel "$BATCH"` with no BATCH must not find the only one.
+        if not text or not _is_storable(text):
+            raise NotFoundError(f"{text!r} is no {kind}'s name or id; {_WHERE_IDS_ARE}")
+        ids = select(own_id).limit(2)
+        with self._read() as connection:
+            found = connection.scalars(ids.where(called == text)).all()
+            found = found or connection.scalars(ids.where(own_id.startswith(text, autoescape=True))).all()
+        if len(found) == 1:
+            return str(found[0])
+        problem = f"{'more than one' if found else 'no'} {kind} is called or begins with"
+        raise NotFoundError(f"{problem} {text!r}; {_WHERE_IDS_ARE}")
+
+    def progress(self, batch_id: str) -> Progress:
+        """Count a batch's jobs by state and add up its attempts."""
+        with self._read() as connection:
+            batch = connection.execute(select(Batch.__table__).where(Batch.id == batch_id)).mappings().one_or_none()
+            if batch is None:
+                raise NotFoundError(f"no batch has the id {batch_id}")
+            return self._progress(connection, batch)
+
+    def batches(self, *, limit: int) -> list[Progress]:
+        """List batches, the newest first."""
+        with self._read() as connection:
+            rows = connection.execute(select(Batch.__table__).order_by(Batch.id.desc()).limit(limit)).mappings().all()
+            return [self._progress(connection, row) for row in rows]
+
+    def _progress(self, connection: Connection, batch: RowMapping) -> Progress:
+        states = select(Job.state, func.count()).where(Job.batch_id == batch["id"]).group_by(Job.state)
+        money = select(func.count(), _COST, _UNKNOWN).select_from(Attempt).where(Attempt.batch_id == batch["id"])
+        attempts, cost, unknown = connection.execute(money).one()
+        return Progress(
+            batch_id=batch["id"],
+            name=batch["name"],
+            created_at=batch["created_at"],
+            job_count=batch["job_count"],
+            states=dict(connection.execute(states).all()),
+            attempts=attempts,
+            cost_usd=cost or _ZERO,
+            unknown_costs=unknown,
+        )
+
+    def answers(self, batch_id: str) -> Iterator[Answer]:
+        """Read a batch's jobs with their answers and costs, in the order they were submitted."""
+        after = 0
+        while True:
+            with self._read() as connection:
+                rows = connection.execute(_answers(batch_id, after)).mappings().all()
+            if not rows:
+                return
+            yield from (_answer(row) for row in rows)
+            after = rows[-1]["seq"]
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """Read one job's row, by column."""
+        with self._read() as connection:
+            return dict(**connection.execute(select(Job.__table__).where(Job.id == job_id)).mappings().one())
+
+    def attempts(self, job_id: str) -> list[dict[str, Any]]:
+        """Read one job's attempts, the first one first."""
+        with self._read() as connection:
+            ours = select(Attempt.__table__).where(Attempt.job_id == job_id).order_by(Attempt.attempt_no)
+            return [dict(**row) for row in connection.execute(ours).mappings()]
+
+    def models(self, batch_id: str | None = None) -> list[ModelLine]:
+        """Add up attempts by model and depth, of one batch or of the whole ledger."""
+        with self._read() as connection:
+            rows = connection.execute(_by_model(batch_id)).mappings().all()
+            return [_model_line(connection, row, batch_id) for row in rows]
+
+    def depths(self, batch_id: str | None = None) -> dict[int, int]:
+        """Count the succeeded jobs by fallback depth."""
+        counts = select(Job.fallback_depth, func.count()).where(Job.state == State.SUCCEEDED)
+        counts = counts if batch_id is None else counts.where(Job.batch_id == batch_id)
+        with self._read() as connection:
+            rows = connection.execute(counts.group_by(Job.fallback_depth).order_by(Job.fallback_depth))
+            return {depth or 0: count for depth, count in rows}
+
+    def first_and_last_end(self) -> tuple[datetime, datetime] | None:
+        """Tell when the first and the last job of the ledger ended; None before that."""
+        with self._read() as connection:
+            first, last = connection.execute(select(func.min(Job.finished_at), func.max(Job.finished_at))).one()
+        return None if first is None or last is None else (first, last)
+
+
+def _is_storable(text: str) -> bool:
+    return "\0" not in text and text.encode(errors="ignore").decode() == text
+
+
+def _answers(batch_id: str, after: int) -> Select[Any]:
+    cost = (
+        select(case((_UNSUMMED > 0, None), else_=func.coalesce(_COST, 0, type_=_COST.type)))
+        .where(Attempt.job_id == Job.id)
+        .correlate(Job)
+        .scalar_subquery()
+        .label("cost_usd")
+    )
+    return (
+        select(Job.__table__, AnswerRow.message, cost)
+        .join(AnswerRow, AnswerRow.job_id == Job.id, isouter=True)
+        .where(Job.batch_id == batch_id, Job.seq > after)
+        .order_by(Job.seq)
+        .limit(_ROWS_AT_ONCE)
+    )
+
+
+def _answer(row: RowMapping) -> Answer:
+    return Answer(
+        id=row["prompt_id"],
+        job_id=row["id"],
+        state=State(row["state"]),
+        message=row["message"],
+        model=row["model_used"],
+        fallback_depth=row["fallback_depth"],
+        cost_usd=row["cost_usd"],
+        outcome=row["outcome"],
+        error=row["error"],
+        columns=row["columns"],
+    )
+
+
+def _by_model(batch_id: str | None) -> Select[Any]:
+    answered = func.count().filter(Attempt.outcome.in_([Outcome.ANSWERED, Outcome.TRUNCATED]))
+    lines = (
+        select(
+            Attempt.requested_model,
+            Attempt.fallback_depth,
+            func.min(Attempt.rung).label("rung"),
+            func.count().label("attempts"),
+            answered.label("answered"),
+            func.count(Attempt.latency_ms).label("timed"),
+            _COST.label("cost"),
+            _UNSUMMED.label("unknown"),
+            func.count().filter(Attempt.closed_at.is_(None)).label("open"),
+        )
+        .group_by(Attempt.requested_model, Attempt.fallback_depth)
+        .order_by("rung", Attempt.fallback_depth)
+    )
+    ours = lines if batch_id is None else lines.where(Attempt.batch_id == batch_id)
+    return cast("Select[Any]", ours)
+
+
+def _model_line(connection: Connection, row: RowMapping, batch_id: str | None) -> ModelLine:
+    # Half the ended attempts are as quick: SQLite has no percentile function, so we read the middle row.
+    middle = (
+        select(Attempt.latency_ms)
+        .where(
+            Attempt.requested_model == row["requested_model"],
+            Attempt.fallback_depth == row["fallback_depth"],
+            Attempt.latency_ms.is_not(None),
+        )
+        .order_by(Attempt.latency_ms)
+        .offset(max(row["timed"] - 1, 0) // 2)
+        .limit(1)
+    )
+    middle = middle if batch_id is None else middle.where(Attempt.batch_id == batch_id)
+    return ModelLine(
+        model=row["requested_model"],
+        fallback_depth=row["fallback_depth"],
+        attempts=row["attempts"],
+        answered=row["answered"],
+        open=row["open"],
+        p50_ms=connection.scalar(middle),
+        cost_usd=row["cost"] or _ZERO,
+        unknown_costs=row["unknown"],
+    )

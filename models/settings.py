@@ -1,0 +1,209 @@
+"""What the environment says, read once at each entry point and checked before anything starts."""
+
+import os
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from models.chain import Chain, parse_chain, parse_starts
+from models.errors import Mistake, SettingsError
+from models.outcome import Outcome
+from models.pricing import Price, parse_costs
+
+DEFAULT_CHAIN = "claude-opus-4-7,claude-sonnet-4-6,claude-haiku-4-5-20251001"
+_SECRETS = ("anthropic_api_key", "redis_url", "database_url", "flower_password")
+_PASTED = ("anthropic_api_key", "redis_url", "database_url")  # none of them begins or ends with a space
+_CAN_CLIMB = (Outcome.TRUNCATED, Outcome.REFUSED)
+_DAY_S = 86_400
+_TEN_YEARS_S = 3650 * _DAY_S
+_BROKER_NUMBER = re.compile(r"/?[0-9]*")
+_REDIS_FIX = "should be redis://user:password@host:6379/0 (rediss:// with TLS); percent-encode the password"
+_HTTP_FIX = "should begin with https:// (or http:// for a simulator on this machine) and name a host"
+
+
+def _key(key: SecretStr) -> SecretStr:
+    # It goes into a header: what HTTP cannot send would be found out at the first call, with the key in the error.
+    if not (key.get_secret_value().isascii() and key.get_secret_value().isprintable()):
+        message = "holds a character that no key has, a line break perhaps; copy it again"
+        raise ValueError(message)
+    return key
+
+
+def _http_url(url: str) -> str:
+    parts = _split(url, _HTTP_FIX)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(_HTTP_FIX)
+    return url
+
+
+def _redis_url(url: SecretStr) -> SecretStr:
+    parts = _split(url.get_secret_value(), _REDIS_FIX)
+    # A password with a slash, a question mark or a hash ends the host early: the rest of it is then read as these.
+    is_cut = parts.fragment or "@" in parts.query or not _BROKER_NUMBER.fullmatch(parts.path)
+    if parts.scheme not in {"redis", "rediss"} or is_cut:
+        raise ValueError(_REDIS_FIX)
+    return url
+
+
+def _split(url: str, fix: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # read only when asked for
+    except ValueError:  # its text quotes the URL, and with it the password
+        raise ValueError(fix) from None
+    return parts
+
+
+def _flower_user(user: str) -> str:
+    if ":" in user or "," in user:
+        message = "should hold neither : nor , since Flower would read another name and password"
+        raise ValueError(message)
+    return user
+
+
+def _flower_password(password: SecretStr) -> SecretStr:
+    if "," in password.get_secret_value():
+        message = "should hold no comma, since Flower would read a second user after it"
+        raise ValueError(message)
+    return password
+
+
+def _readable(path: Path) -> Path:
+    try:
+        path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        message = f"cannot be read ({type(error).__name__}); name a readable text file"
+        raise ValueError(message) from None
+    return path
+
+
+_Key: TypeAlias = Annotated[SecretStr, AfterValidator(_key)]
+_RedisURL: TypeAlias = Annotated[SecretStr, AfterValidator(_redis_url)]
+_SecretFile: TypeAlias = Annotated[Path, AfterValidator(_readable)]
+
+
+class Settings(BaseSettings):
+    """Every setting; the variable is the field's name in capitals. Seconds end in _s."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True)
+
+    anthropic_api_key: _Key | None = None
+    anthropic_api_key_file: _SecretFile | None = None
+    anthropic_base_url: Annotated[str, AfterValidator(_http_url)] = "https://api.anthropic.com"
+    model_chain: str = DEFAULT_CHAIN
+    model_costs: str = ""
+    task_starts: str = ""
+    climb_on: str = ""
+
+    redis_url: _RedisURL | None = None
+    redis_url_file: _SecretFile | None = None
+    database_url: SecretStr = SecretStr("sqlite:///.stepdown/ledger.db")
+    database_url_file: _SecretFile | None = None
+    state_dir: Path = Path(".stepdown")
+
+    worker_concurrency: int = Field(default=64, ge=1, le=2000)
+    call_timeout_s: float = Field(default=120, gt=0, le=3600)
+    connect_timeout_s: float = Field(default=5, gt=0, le=120)
+    job_deadline_s: float = Field(default=_DAY_S, gt=0, le=_TEN_YEARS_S)
+    patience_s: float = Field(default=5, ge=0, le=_DAY_S)
+    key_pause_s: float = Field(default=60, gt=0, le=_DAY_S)
+    clock_tick_s: float = Field(default=1, ge=0.05, le=60)
+    queue_window: int = Field(default=2000, ge=1)
+
+    flower_user: Annotated[str, AfterValidator(_flower_user)] = "stepdown"
+    flower_password: Annotated[SecretStr, AfterValidator(_flower_password)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_secret_files(cls, values: dict[str, Any]) -> dict[str, Any]:
+        pasted = {name: values[name].strip() for name in _PASTED if isinstance(values.get(name), str)}
+        values = values | pasted
+        for name in _SECRETS:
+            path = values.get(f"{name}_file")
+            if path and not values.get(name):
+                with suppress(OSError, ValueError):  # the file's own field says what is wrong with it
+                    values[name] = Path(path).read_text(encoding="utf-8").strip()
+        return {name: value for name, value in values.items() if value != ""}
+
+    @cached_property
+    def chain(self) -> Chain:
+        """MODEL_CHAIN with TASK_STARTS."""
+        models = parse_chain(self.model_chain)
+        return Chain(models=models, starts=parse_starts(self.task_starts, models))
+
+    @cached_property
+    def price_overrides(self) -> dict[str, Price]:
+        """MODEL_COSTS by model."""
+        return parse_costs(self.model_costs)
+
+    @cached_property
+    def climbs(self) -> frozenset[Outcome]:
+        """CLIMB_ON: the answers that are tried again on a better model."""
+        words = {word.strip() for word in self.climb_on.split(",")} - {""}
+        if wrong := words - set(_CAN_CLIMB):
+            fix = f"{', '.join(sorted(wrong))} cannot climb; choose from {', '.join(_CAN_CLIMB)}"
+            raise SettingsError([Mistake(variable="CLIMB_ON", value=self.climb_on, fix=fix)])
+        return frozenset(Outcome(word) for word in words)
+
+    @property
+    def lease_s(self) -> float:
+        """How long a claim holds: the call's deadline and the time to write it down, with room."""
+        return self.call_timeout_s * 1.5 + 30
+
+
+def load_settings(*, env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:
+    """Read and check all settings.
+
+    Raises SettingsError naming every wrong variable, its value and the fix; secrets are never shown.
+    """
+    settings, mistakes = _read(env_file, overrides)
+    for part in ("chain", "price_overrides", "climbs"):
+        try:
+            getattr(settings, part)
+        except SettingsError as error:
+            mistakes.extend(error.mistakes)
+    if mistakes:
+        raise SettingsError(mistakes)
+    return settings
+
+
+def child_environment(changes: Mapping[str, str]) -> dict[str, str]:
+    """Make the environment of a process we start: ours, with `changes`."""
+    return {**os.environ, **changes}
+
+
+def _read(env_file: Path | None, overrides: Mapping[str, Any]) -> tuple[Settings, list[Mistake]]:
+    try:
+        return Settings(_env_file=env_file, **overrides), []
+    except UnicodeDecodeError:
+        raise SettingsError([Mistake(variable=".env", value=str(env_file), fix="save it as UTF-8 text")]) from None
+    except ValidationError as error:
+        details = error.errors()
+    # With the wrong ones at their defaults the others are read all the same: one run tells every mistake.
+    wrong = {str(detail["loc"][0]): Settings.model_fields[str(detail["loc"][0])].default for detail in details}
+    no_files = {f"{name}_file": None for name in _SECRETS}
+    settings = Settings(_env_file=env_file, **{**overrides, **no_files, **wrong})
+    return settings, [_mistake(detail) for detail in details]
+
+
+def _mistake(detail: Any) -> Mistake:
+    name = str(detail["loc"][0])
+    return Mistake(
+        variable=name.upper(),
+        value=_shown(name, str(detail["input"])),
+        fix=str(detail["msg"]).removeprefix("Value error, "),
+    )
+
+
+def _shown(name: str, value: str) -> str:
+    # People put the secret itself where its file's name belongs, and a password into any URL.
+    is_file = name.removesuffix("_file") in _SECRETS
+    is_secret = name in _SECRETS or "@" in value or (is_file and ("://" in value or len(Path(value).parts) == 1))
+    return "(hidden)" if is_secret else value

@@ -1,0 +1,293 @@
+"""`stepdown`: reads the command line, calls the one function for it, and turns its end into an exit code."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from models import errors
+from producer.terminal import prepare_streams
+
+if TYPE_CHECKING:
+    from producer.client import Batch, Producer
+
+# Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
+# ruff: noqa: PLC0415
+
+OK, SOME_FAILED, USAGE, UNREACHABLE, UNPRICED, TIMED_OUT, INTERRUPTED = 0, 1, 2, 4, 5, 124, 130
+_EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
+    (errors.BrokerError, UNREACHABLE),
+    (errors.LedgerError, UNREACHABLE),
+    (errors.UnpricedModelError, UNPRICED),
+    (errors.StepdownError, USAGE),
+    (TimeoutError, TIMED_OUT),
+)
+
+app = typer.Typer(
+    name="stepdown",
+    help="A queue that answers prompts with the cheapest model that will do, and keeps an exact receipt.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich would take half the time of --help
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+db = typer.Typer(help="The ledger's schema.", no_args_is_help=True)
+app.add_typer(db, name="db")
+
+BatchArgument = Annotated[str, typer.Argument(metavar="BATCH", help="its id, a unique beginning of it, or its name")]
+JsonOption = Annotated[bool, typer.Option("--json", help="one JSON object")]
+LinesOption = Annotated[bool, typer.Option("--jsonl", help="one JSON object a line")]
+TimeoutOption = Annotated[float | None, typer.Option(help="seconds to wait; then exit 124, and the batch goes on")]
+_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+def main() -> None:
+    """Run one command. Exit codes: 0 all succeeded, 1 some failed, 2 usage, 4 unreachable, 5 no price, 124, 130."""
+    prepare_streams()
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except (errors.StepdownError, TimeoutError) as error:
+        sys.stderr.write(f"stepdown: {error}\n")
+        sys.exit(next(code for kind, code in _EXIT_CODES if isinstance(error, kind)))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except (SystemExit, BrokenPipeError) as end:
+        # `stepdown results ... | head` is not an error, though Click would end it with 1 and Python with 120.
+        if isinstance(end, SystemExit) and not isinstance(end.__context__, BrokenPipeError):
+            raise
+        sys.stdout = sys.stderr
+        sys.exit(OK)
+
+
+@app.command()
+def submit(  # noqa: PLR0913, PLR0917 - each is an option
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="JSONL, text, CSV or message-batch JSONL; - is stdin")],
+    template: Annotated[str | None, typer.Option(help='the prompt made of columns: "Summarize: {text}"')] = None,
+    id_column: Annotated[str | None, typer.Option(help="the column that holds each prompt's id")] = None,
+    file_format: Annotated[str | None, typer.Option("--format", help="jsonl, text, csv or anthropic")] = None,
+    task: Annotated[str | None, typer.Option(help="task kind: where in the chain it starts (TASK_STARTS)")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="output tokens, where a prompt names none")] = None,
+    name: Annotated[str | None, typer.Option(help="what people call the batch")] = None,
+    key: Annotated[str | None, typer.Option(help="the same prompts under one key are bought once")] = None,
+    tag: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="kept with the batch; repeatable")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave bad lines out, and list them")] = False,
+    allow_unpriced: Annotated[bool, typer.Option(help="take models without a price; their cost is unknown")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="wait for the answers, then exit 0 or 1")] = False,
+    timeout_s: TimeoutOption = None,
+) -> None:
+    """Enqueue a file of prompts as one batch; prints its id."""
+    import gc
+
+    from producer import submit as submitting
+
+    gc.disable()  # a file of prompts is kept whole until it is accepted; searching it for rubbish takes a third longer
+    prompts = submitting.read(
+        file, format=file_format, template=template, id_column=id_column, max_tokens=max_tokens, skip_bad=skip_bad
+    )
+    tags, settings = submitting.tags(tag or []), _settings()
+    with _producer(settings) as producer:
+        batch = producer.submit(prompts, task=task, name=name, key=key, tags=tags, allow_unpriced=allow_unpriced)
+        _say(batch.id)
+        sys.stdout.flush()  # whoever reads it through a pipe can act on it while we watch
+        for hint in submitting.hints(batch, key, task=task, starts=settings.chain.starts):
+            _hint(hint)
+        if watch:
+            _watch(producer, batch, timeout_s)
+
+
+@app.command()
+def watch(batch: BatchArgument, timeout_s: TimeoutOption = None) -> None:
+    """Follow a batch to its end; Ctrl-C detaches and cancels nothing."""
+    with _producer() as producer:
+        _watch(producer, producer.batch(batch), timeout_s)
+
+
+@app.command()
+def status(batch: BatchArgument, as_json: JsonOption = False) -> None:
+    """Say where a batch is."""
+    from producer import show as showing
+
+    with _producer() as producer:
+        progress = producer.batch(batch).progress()
+        _say(showing.progress_json(progress) if as_json else showing.progress_line(progress))
+
+
+@app.command()
+def ls(limit: Annotated[int, typer.Option(min=1)] = 20, as_lines: LinesOption = False) -> None:
+    """List the batches, the newest first."""
+    from producer import show as showing
+
+    with _producer() as producer:
+        for progress in producer.reports.batches(limit=limit):
+            _say(showing.progress_json(progress) if as_lines else showing.progress_line(progress))
+
+
+@app.command()
+def results(
+    batch: BatchArgument,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="a file; left out, stdout")] = None,
+    as_format: Annotated[str, typer.Option("--format", help="jsonl, csv or anthropic")] = "jsonl",
+) -> None:
+    """Write the answers, with the input's own columns."""
+    from producer import results as writing
+
+    with _producer() as producer:
+        found = producer.batch(batch)
+        writing.write_to(output, found.answers(), format=as_format)
+        left = found.progress()
+        if not left.is_finished:
+            _hint(f"{left.job_count - left.finished} of {left.job_count} jobs have not ended yet")
+
+
+@app.command()
+def show(
+    batch: BatchArgument,
+    failed: Annotated[bool, typer.Option("--failed", help="only the failed jobs")] = False,
+    as_lines: LinesOption = False,
+) -> None:
+    """List a batch's jobs and its receipt."""
+    from models.outcome import State
+    from producer import show as showing
+
+    with _producer() as producer:
+        found = producer.batch(batch)
+        for answer in found.answers():
+            if not failed or answer.state is State.FAILED:
+                _say(showing.job_json(answer) if as_lines else showing.job_line(answer))
+        if not as_lines:
+            _receipt(producer, found.id)
+
+
+@app.command()
+def job(job_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonOption = False) -> None:
+    """Tell a job's whole story: every attempt and wait, each with its reason and cost."""
+    from producer import show as showing
+
+    with _producer() as producer:
+        found = producer.reports.job_id(job_id)
+        row, attempts = producer.reports.job(found), producer.reports.attempts(found)
+        if as_json:
+            _say(showing.story_json(row, attempts))
+            return
+        for line in showing.story(row, attempts, producer.models):
+            _say(line)
+
+
+@app.command()
+def cancel(batch: BatchArgument) -> None:
+    """Cancel a batch's open jobs; calls in flight end and are billed."""
+    with _producer() as producer:
+        _say(f"{producer.batch(batch).cancel()} jobs cancelled")
+
+
+@app.command()
+def doctor(as_lines: LinesOption = False) -> None:
+    """Check key, prices, ledger, broker and API; each finding says what would be right."""
+    import json
+    from dataclasses import asdict
+
+    from producer.doctor import examine
+
+    verdicts = []
+    for finding in examine(_settings()):
+        verdicts.append(finding)
+        line = f"{finding.verdict:<5} {finding.what:<7} {finding.said}"
+        _say(json.dumps(asdict(finding)) if as_lines else line)
+    failed = {finding.what for finding in verdicts if finding.verdict == "fail"}
+    if failed:
+        raise typer.Exit(UNREACHABLE if failed & {"broker", "ledger"} else USAGE)
+
+
+@db.command()
+def upgrade() -> None:
+    """Bring the ledger's schema to this version's."""
+    from migrations import run
+    from models.database import open_database
+
+    engine = open_database(_settings().database_url.get_secret_value())
+    run.upgrade(engine)
+    _say(f"{engine.url.render_as_string(hide_password=True)} is at revision {run.revisions(engine)[0]}")
+    engine.dispose()
+
+
+@app.command(context_settings=_PASS_ON)
+def worker(context: typer.Context) -> None:
+    """Run a worker (and, with no REDIS_URL, its broker); further options are Celery's."""
+    from producer import start
+
+    raise typer.Exit(start.worker(_settings(), context.args))
+
+
+@app.command()
+def flower(
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 5555,
+    address: Annotated[
+        str, typer.Option(help="where to listen; leave it on loopback outside a container")
+    ] = "127.0.0.1",
+) -> None:
+    """Run Flower on 127.0.0.1, behind a password."""
+    from producer import start
+
+    start.flower(_settings(), address=address, port=port)
+
+
+@app.command(context_settings=_PASS_ON)
+def simulate(context: typer.Context) -> None:
+    """Run the simulated API; `stepdown simulate --help` lists its options."""
+    from producer import start
+
+    start.simulate(context.args)
+
+
+@app.command()
+def demo(
+    jobs: Annotated[int, typer.Option(min=1, max=200, help="how many of the 200 articles")] = 200,
+    stay: Annotated[bool, typer.Option("--stay/--exit", help="keep Flower up until Ctrl-C")] = False,
+) -> None:
+    """Run a batch through real parts against a simulated API, with an outage in the middle."""
+    from producer import demo as demonstrating
+
+    raise typer.Exit(demonstrating.run(jobs=jobs, stay=stay))
+
+
+def _settings() -> Any:
+    from models.settings import load_settings
+
+    return load_settings()
+
+
+def _producer(settings: Any = None) -> "Producer":
+    from producer.client import Producer
+
+    return Producer(settings or _settings())
+
+
+def _watch(producer: "Producer", batch: "Batch", timeout_s: float | None) -> None:
+    from producer.watch import watch as follow
+
+    try:
+        progress = follow(batch.progress, timeout_s=timeout_s)
+    except KeyboardInterrupt:
+        _hint(f"detached; the batch goes on: stepdown watch {batch.id}")
+        raise typer.Exit(INTERRUPTED) from None
+    _receipt(producer, batch.id)
+    raise typer.Exit(OK if progress.succeeded == progress.job_count else SOME_FAILED)
+
+
+def _receipt(producer: "Producer", batch_id: str) -> None:
+    from producer.show import receipt
+
+    for line in receipt(producer.reports.models(batch_id), producer.reports.depths(batch_id)):
+        _hint(line)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
+def _hint(line: str) -> None:
+    sys.stderr.write(f"{line}\n")

@@ -1,0 +1,109 @@
+"""`stepdown demo`: a batch through real parts, against a simulated API whose primary goes down in the middle."""
+
+import json
+import shutil
+import sys
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+from models.reports import ModelLine
+from producer import stage
+from producer.client import Batch, Producer
+from producer.load import load
+from producer.prompt import Prompt
+from producer.show import receipt
+from producer.watch import watch
+from producer.words import money
+
+_HERE = Path(".stepdown", "demo")
+_EXAMPLES = Path(__file__).parents[1] / "tests" / "examples"
+_QUESTION = '"select outcome, count(*), sum(cost_nano_usd) / 1e9 from attempts group by 1"'
+_NANO = 1_000_000_000
+
+
+def run(*, jobs: int, stay: bool) -> int:
+    """Run the demo in .stepdown/demo; 0 where every job ended and the ledger agrees with the simulator."""
+    started = datetime.now(UTC)
+    stage.end_in_order()
+    shutil.rmtree(_HERE, ignore_errors=True)
+    _HERE.mkdir(parents=True)
+    stage.say(
+        f"stepdown demo: {jobs} summaries and 12 documents mapped and synthesized, against a simulated API. "
+        "No key, no cost."
+    )
+    with ExitStack() as until_end:
+        settings = until_end.enter_context(stage.simulator(_HERE))
+        url = until_end.enter_context(stage.broker(settings))
+        until_end.enter_context(stage.worker(settings, url))
+        until_end.enter_context(stage.flower(settings, url))
+        producer = until_end.enter_context(Producer(settings))
+        _work(producer, jobs)
+        agrees = _settle(producer, started)
+        if stay:
+            stage.say("  Ctrl-C ends the demo, and Flower with it")
+            _wait_for_interrupt()
+    return 0 if agrees else 1
+
+
+def _work(producer: Producer, jobs: int) -> None:
+    template = "Summarize this article in two sentences.\n\n{title}\n\n{text}"
+    articles = _prompts(_EXAMPLES / "articles.csv", template=template, id_column="id")[:jobs]
+    documents = _prompts(_EXAMPLES / "documents.jsonl")
+    news = producer.submit(articles, name="articles")
+    mapped = producer.submit(documents, name="documents", task="summarize")
+    _follow("articles, from the primary", news)
+    _follow("12 documents, mapped on the cheapest model", mapped)
+    notes = "\n\n".join(answer.text or "" for answer in mapped.answers())
+    question = Prompt(f"Synthesize these notes into one paragraph.\n\n{notes}", id="synthesis")
+    whole = producer.submit([question], name="synthesis", task="synthesize")
+    _follow("their synthesis, on the primary", whole)
+    for answer in whole.answers():
+        stage.say(f"  {answer.model}: {(answer.text or answer.error or '')[:200]}...")
+
+
+def _settle(producer: Producer, started: datetime) -> bool:
+    """Print the receipt, and hold it against the simulator's own purchase log."""
+    lines, depths = producer.reports.models(), producer.reports.depths()
+    for line in receipt(lines, depths):
+        stage.say(line)
+    log = [json.loads(line) for line in (_HERE / "purchases.jsonl").read_text(encoding="utf-8").splitlines()]
+    billed = Decimal(sum(purchase["billed_nano_usd"] for purchase in log)) / _NANO
+    spent = sum((line.cost_usd for line in lines), Decimal(0))
+    agrees = spent == billed and len(log) == _attempts(lines)
+    verdict = "equals" if agrees else "DIFFERS FROM"
+    stage.say(f"  ledger {money(spent)} {verdict} the simulator's purchase log {money(billed)}, {len(log)} requests")
+    if ends := producer.reports.first_and_last_end():
+        first_s, last_s = ((end - started).total_seconds() for end in ends)
+        stage.say(f"  first answer {first_s:.1f} s after the start, the last {last_s:.1f} s")
+    stage.say(f"  Ask the ledger:   sqlite3 {_HERE}/ledger.db {_QUESTION}")
+    stage.say(
+        "  Your own file:    export ANTHROPIC_API_KEY=...; stepdown worker & stepdown submit articles.jsonl --watch"
+    )
+    return agrees
+
+
+def _attempts(lines: list[ModelLine]) -> int:
+    return sum(line.attempts for line in lines)
+
+
+def _follow(what: str, batch: Batch) -> None:
+    stage.say(f"  {what}: batch {batch.id}")
+    watch(batch.progress, timeout_s=300, out=sys.stdout)
+
+
+def _prompts(path: Path, *, template: str | None = None, id_column: str | None = None) -> list[Prompt]:
+    loaded = load(str(path), template=template, id_column=id_column)
+    if loaded.mistakes:
+        raise loaded.mistakes[0]
+    return loaded.prompts
+
+
+def _wait_for_interrupt() -> None:
+    try:
+        while True:
+            time.sleep(1)
+    except KeyboardInterrupt:
+        stage.say("")

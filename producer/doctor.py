@@ -1,0 +1,131 @@
+"""Says whether this machine is ready, and for each thing that is not, what would cure it."""
+
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+from urllib.parse import urlsplit
+
+from migrations.run import revisions
+from models.broker import Broker
+from models.database import open_database
+from models.embedded import broker_url
+from models.errors import StepdownError
+from models.pricebook import PriceBook
+from models.settings import Settings
+
+_CONNECT_TIMEOUT_S = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing looked at: how it is, and what would be right."""
+
+    what: str
+    verdict: Literal["ok", "warn", "fail"]
+    said: str
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Look at the key, prices, ledger, broker and API, in the order a job needs them."""
+    yield _key(settings)
+    yield from _prices(settings)
+    yield _told("ledger", lambda: _ledger(settings))
+    yield from _broker(settings)
+    yield _told("api", lambda: _api(settings))
+
+
+def _key(settings: Settings) -> Finding:
+    if settings.anthropic_api_key is None:
+        return Finding(what="key", verdict="fail", said="ANTHROPIC_API_KEY is not set: put it in .env")
+    return Finding(what="key", verdict="ok", said="ANTHROPIC_API_KEY is set")
+
+
+def _prices(settings: Settings) -> Iterator[Finding]:
+    chosen, listed, now = PriceBook(settings.price_overrides), PriceBook({}), datetime.now(UTC)
+    for model in settings.chain.models:
+        price, known = chosen.price(model, at=now), listed.price(model, at=now)
+        if price is None:
+            yield Finding(what="price", verdict="fail", said=f"{model} has none: add it to MODEL_COSTS")
+            continue
+        said = f"{model} {price.rates.input:f} in, {price.rates.output:f} out per million tokens ({price.source})"
+        if known is not None and (known.rates.input, known.rates.output) != (price.rates.input, price.rates.output):
+            differs = f"; {known.source} says {known.rates.input:f} in, {known.rates.output:f} out: is MODEL_COSTS old?"
+            yield Finding(what="price", verdict="warn", said=said + differs)
+        else:
+            yield Finding(what="price", verdict="ok", said=said)
+
+
+def _ledger(settings: Settings) -> Finding:
+    engine = open_database(settings.database_url.get_secret_value())
+    where = engine.url.render_as_string(hide_password=True)
+    try:
+        current, newest = revisions(engine)
+    finally:
+        engine.dispose()
+    if current == newest:
+        return Finding(what="ledger", verdict="ok", said=f"{where} at revision {current}")
+    if current is None and where.startswith("sqlite"):
+        return Finding(what="ledger", verdict="ok", said=f"{where} is new; the first command fills it")
+    fix = f"{where} is at revision {current or 'none'}, this version needs {newest}: run `stepdown db upgrade`"
+    return Finding(what="ledger", verdict="fail", said=fix)
+
+
+def _broker(settings: Settings) -> Iterator[Finding]:
+    url = broker_url(settings)
+    if url is None:
+        fix = "REDIS_URL is not set and none runs here; `stepdown worker` will bring its own"
+        yield Finding(what="broker", verdict="warn", said=fix)
+        return
+    broker = Broker(url, rungs=len(settings.chain.models))
+    try:
+        facts = broker.facts()
+    except StepdownError as error:
+        yield Finding(what="broker", verdict="fail", said=str(error))
+        return
+    finally:
+        broker.close()
+    yield Finding(what="broker", verdict="ok", said=facts["version"])
+    yield from _judged(facts)
+
+
+def _judged(facts: dict[str, str]) -> Iterator[Finding]:
+    policy = facts["maxmemory-policy"]
+    if policy == "noeviction":
+        yield Finding(what="broker", verdict="ok", said="maxmemory-policy is noeviction")
+    else:
+        fix = (
+            f"maxmemory-policy is {policy}: queues would lose messages silently; CONFIG SET maxmemory-policy noeviction"
+        )
+        yield Finding(what="broker", verdict="fail", said=fix)
+    if facts["appendonly"] == "yes":
+        yield Finding(what="broker", verdict="ok", said="appendonly is on")
+    else:
+        fix = "appendonly is off: after a restart nobody hears of queued jobs (SQL has them); CONFIG SET appendonly yes"
+        yield Finding(what="broker", verdict="warn", said=fix)
+    if facts["open"] == "no":
+        yield Finding(what="broker", verdict="ok", said="it asks for a password")
+    else:
+        fix = "it needs no password: whoever reaches it can stop workers; set requirepass, and put it in REDIS_URL"
+        yield Finding(what="broker", verdict="warn", said=fix)
+
+
+def _api(settings: Settings) -> Finding:
+    url = urlsplit(settings.anthropic_base_url)
+    host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
+    try:
+        socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        said = (
+            f"{host}:{port} cannot be reached ({error.strerror or error}): look at ANTHROPIC_BASE_URL and the network"
+        )
+        return Finding(what="api", verdict="warn", said=said)
+    return Finding(what="api", verdict="ok", said=f"{host}:{port} can be reached")
+
+
+def _told(what: str, look: Callable[[], Finding]) -> Finding:
+    try:
+        return look()
+    except StepdownError as error:
+        return Finding(what=what, verdict="fail", said=str(error))

@@ -1,0 +1,133 @@
+"""Writes answers out: as JSON lines, as CSV for a spreadsheet, or exactly as the vendor's message batch."""
+
+import csv
+import io
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TextIO, TypeAlias, assert_never
+
+from models.answer import Answer
+from models.errors import InputError
+from models.outcome import OPEN_STATES, Outcome, State
+
+Format: TypeAlias = Literal["jsonl", "csv", "anthropic"]
+FORMATS: tuple[Format, ...] = ("jsonl", "csv", "anthropic")
+
+OWN_COLUMNS = ("id", "text", "model", "fallback_depth", "stop_reason", "cost_usd", "error")
+_CLASHING = re.compile(rf"(input_)*({'|'.join(OWN_COLUMNS)})")
+_UNWRITABLE_IN_JSON = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_UNWRITABLE_IN_CSV = re.compile("[\0\ud800-\udfff]")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - as OWASP lists them
+_PLAIN_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_ERROR_TYPES: Mapping[str, str] = {
+    Outcome.BAD_REQUEST: "invalid_request_error",
+    Outcome.TOO_LONG: "invalid_request_error",
+    Outcome.TOO_LARGE: "invalid_request_error",
+    Outcome.UNAUTHORIZED: "authentication_error",
+    Outcome.SPEND_LIMIT: "billing_error",
+    Outcome.MODEL_MISSING: "not_found_error",
+    Outcome.RATE_LIMITED: "rate_limit_error",
+    Outcome.RAMP_LIMITED: "rate_limit_error",
+    Outcome.OVERLOADED: "overloaded_error",
+    Outcome.TIMED_OUT: "timeout_error",
+}
+
+
+def write(answers: Iterable[Answer], *, format: Format, out: TextIO) -> None:  # noqa: A002 - the option's own name
+    """Write the answers to `out`, a UTF-8 text stream that leaves line ends alone (newline="").
+
+    jsonl and anthropic write as they read; csv reads all answers first, since its header names every column.
+    The vendor's format has no word for a job that has not ended: such an answer is left out of it.
+    """
+    match format:
+        case "jsonl":
+            out.writelines(_json_line(_row(answer)) for answer in answers)
+        case "csv":
+            _write_csv([_row(answer) for answer in answers], out)
+        case "anthropic":
+            ended = (answer for answer in answers if answer.state not in OPEN_STATES)
+            out.writelines(_json_line({"custom_id": answer.id, "result": _result(answer)}) for answer in ended)
+        case _:
+            assert_never(format)
+
+
+def write_to(path: Path | None, answers: Iterable[Answer], *, format: str) -> None:  # noqa: A002 - as above
+    """Write the answers to a file, or to stdout where `path` is None. Raises InputError for an unknown format."""
+    if format not in FORMATS:
+        raise InputError(
+            f"{format!r} is not a format; right is {', '.join(FORMATS)}", source="results", field="--format"
+        )
+    if path is None:
+        stdout = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="", write_through=True)
+        write(answers, format=format, out=stdout)
+        stdout.detach()
+        return
+    try:
+        with path.open("w", encoding="utf-8", newline="") as out:
+            write(answers, format=format, out=out)
+    except OSError as error:
+        raise InputError(f"cannot be written ({error.strerror})", source=str(path)) from None
+
+
+def _row(answer: Answer) -> dict[str, str | int | None]:
+    """Lay out one answer: the input's own columns, then ours."""
+    return {
+        **{_input_name(name): value for name, value in answer.columns.items()},
+        "id": answer.id,
+        "text": answer.text,
+        "model": answer.model,
+        "fallback_depth": answer.fallback_depth,
+        "stop_reason": answer.stop_reason,
+        "cost_usd": None if answer.cost_usd is None else format(answer.cost_usd, "f"),
+        "error": answer.error,
+    }
+
+
+def _input_name(column: str) -> str:
+    """Rename a column of the input that is called like one of ours, or like one so renamed.
+
+    >>> _input_name("text"), _input_name("input_text"), _input_name("title")
+    ('input_text', 'input_input_text', 'title')
+    """
+    return f"input_{column}" if _CLASHING.fullmatch(column) else column
+
+
+def _json_line(value: Mapping[str, Any]) -> str:
+    """Write a value as one line that every reader takes as one, and that any terminal survives."""
+    line = json.dumps(value, ensure_ascii=False)
+    return _UNWRITABLE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", line) + "\n"
+
+
+def _write_csv(rows: list[dict[str, str | int | None]], out: TextIO) -> None:
+    columns = dict.fromkeys(name for row in rows for name in row if name not in OWN_COLUMNS)
+    header = [*columns, *OWN_COLUMNS]
+    writer = csv.writer(out)
+    writer.writerow([_cell(name) for name in header])
+    writer.writerows([_cell(row.get(name)) for name in header] for row in rows)
+
+
+def _cell(value: str | int | None) -> str:
+    """Write a cell that no spreadsheet runs as a formula: an apostrophe keeps it text.
+
+    Source: OWASP, "CSV Injection".
+
+    >>> _cell("=1+1"), _cell("-12.5"), _cell(None)
+    ("'=1+1", '-12.5', '')
+    """
+    text = _UNWRITABLE_IN_CSV.sub("\ufffd", "" if value is None else str(value))
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) and not _PLAIN_NUMBER.fullmatch(text) else text
+
+
+def _result(answer: Answer) -> dict[str, Any]:
+    if answer.message is not None:
+        return {"type": "succeeded", "message": dict(answer.message)}
+    if answer.state is State.CANCELLED:
+        return {"type": "canceled"}
+    if answer.outcome == "expired":
+        return {"type": "expired"}
+    kind = _ERROR_TYPES.get(answer.outcome, "api_error") if answer.outcome else "api_error"
+    message = answer.error or f"job {answer.job_id} ended as {answer.outcome or answer.state}, without an answer"
+    return {"type": "errored", "error": {"type": "error", "error": {"type": kind, "message": message}}}

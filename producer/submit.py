@@ -1,0 +1,53 @@
+"""What `stepdown submit` does beside Producer.submit: read the file, judge its lines, word the hints."""
+
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from models.errors import InputError
+from producer.load import Loaded, load
+
+if TYPE_CHECKING:
+    from producer.client import Batch
+
+
+def read(
+    source: str,
+    *,
+    format: str | None,  # noqa: A002 - the option's own name
+    template: str | None,
+    id_column: str | None,
+    max_tokens: int | None,
+    skip_bad: bool,
+) -> Loaded:
+    """Read the prompts of a file or of stdin; bad lines are listed and left out where they may be skipped."""
+    loaded = load(source, format=format, template=template, id_column=id_column, max_tokens=max_tokens)
+    if not skip_bad or not loaded.prompts:
+        return loaded
+    for mistake in loaded.mistakes:
+        sys.stderr.write(f"left out: {mistake}\n")
+    return Loaded(prompts=loaded.prompts, mistakes=[])
+
+
+def tags(pairs: Sequence[str]) -> dict[str, str]:
+    """Read NAME=VALUE pairs."""
+    read_tags: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise InputError(f"{pair!r} should be NAME=VALUE", source="submit", field="--tag")
+        read_tags[name] = value
+    return read_tags
+
+
+def hints(batch: "Batch", key: str | None, *, task: str | None = None, starts: Collection[str] = ()) -> Iterator[str]:
+    """Say what the id alone does not: that the batch was known, that its task was not, that it is not sent yet.
+
+    `starts` are the tasks of TASK_STARTS; where there are none, a task is a label and no mistake.
+    """
+    if not batch.is_new:
+        yield f"the same prompts were submitted under {key!r} before: nothing is bought again"
+    if task is not None and starts and task not in starts:
+        yield f"TASK_STARTS has no task {task!r}, so these start on the primary; it has {', '.join(map(repr, starts))}"
+    if batch.not_sent is not None:
+        yield f"accepted and kept, but not sent yet ({batch.not_sent}); a worker will pick it up when it is there"

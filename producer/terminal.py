@@ -1,0 +1,29 @@
+"""Makes text fit to be shown in a terminal, whoever wrote it and whatever the terminal can show."""
+
+import io
+import os
+import re
+import sys
+from pathlib import Path
+
+# Control characters, marks that turn the reading direction, other ends of lines, halves of surrogate pairs.
+_UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def terminal_text(text: str) -> str:
+    r"""Write every character that could steer a terminal, forge a line or break an encoding as an escape.
+
+    >>> print(terminal_text("\x1b[2Jgone?\nsucceeded"))
+    \x1b[2Jgone?\nsucceeded
+    """
+    return _UNSHOWABLE.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def prepare_streams() -> None:
+    """Have stdout and stderr take any text: what the terminal's encoding lacks as an escape, nothing where closed."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # after `>&-`; a file opened later must not become the stdout of our children
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - open to the end
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -1,0 +1,39 @@
+"""How figures read: money, rates and bars, for a terminal."""
+
+from decimal import Decimal
+
+_FULL, _EMPTY = "█", "·"
+
+
+def money(cost_usd: Decimal | None, *, unknown: int = 0) -> str:
+    """Write USD without trailing zeros, at least two decimals; `unknown` attempts are told beside the sum.
+
+    >>> money(Decimal("0.940000000")), money(Decimal("0.000113000")), money(Decimal(2), unknown=3)
+    ('$0.94', '$0.000113', '$2.00 + 3 unknown')
+    """
+    if cost_usd is None:
+        return "unknown"
+    whole, _, decimals = f"{cost_usd:f}".partition(".")
+    known = f"${whole}.{decimals.rstrip('0'):0<2}"
+    return f"{known} + {unknown} unknown" if unknown else known
+
+
+def bar(share: float, *, width: int = 32) -> str:
+    """Draw a share from 0 to 1.
+
+    >>> bar(0.5, width=4)
+    '██··'
+    """
+    full = round(max(0.0, min(1.0, share)) * width)
+    return _FULL * full + _EMPTY * (width - full)
+
+
+def milliseconds(latency_ms: int | None) -> str:
+    """Write a latency as people say it.
+
+    >>> milliseconds(81), milliseconds(2140), milliseconds(None)
+    ('81 ms', '2.1 s', '-')
+    """
+    if latency_ms is None:
+        return "-"
+    return f"{latency_ms} ms" if latency_ms < 1000 else f"{latency_ms / 1000:.1f} s"  # noqa: PLR2004 - ms in a second

@@ -1,0 +1,62 @@
+"""How fast a file of prompts is accepted, beside a loop of apply_async over the same file."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from models.broker import celery_app
+from producer.load import load
+
+_TEMPLATE = "Summarize: {title}\n{text}"
+_TEXT = "The quick brown fox jumps over the lazy dog, and then it rests for a while. " * 10
+
+
+def write_prompts(path: Path, count: int) -> None:
+    """Write a CSV file of so many articles, each of about 760 characters."""
+    with path.open("w", encoding="utf-8", newline="") as out:
+        rows = csv.writer(out)
+        rows.writerow(["id", "title", "text"])
+        rows.writerows([f"doc-{number}", f"Title {number}", _TEXT] for number in range(count))
+
+
+def by_stepdown(path: Path, redis_url: str, folder: Path) -> float:
+    """Run `stepdown submit` on the file as one batch; seconds, from its start to its end, all prompts committed."""
+    variables = {"REDIS_URL": redis_url, "DATABASE_URL": f"sqlite:///{folder}/enqueue.db"}
+    started = time.monotonic()
+    batch = _stepdown(variables, "submit", str(path), "--template", _TEMPLATE, "--id-column", "id")
+    seconds = time.monotonic() - started
+    accepted = json.loads(_stepdown(variables, "status", batch, "--json"))["jobs"]
+    with path.open(encoding="utf-8", newline="") as lines:
+        expected = sum(1 for _ in csv.reader(lines)) - 1
+    if accepted != expected:
+        message = f"{accepted} jobs were accepted, not {expected}"
+        raise RuntimeError(message)
+    return seconds
+
+
+def _stepdown(variables: Mapping[str, str], *arguments: str) -> str:
+    command = [sys.executable, "-c", "from producer.cli import main; main()", *arguments]
+    environment = {**os.environ, **variables}
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def by_loop(path: Path, redis_url: str) -> float:
+    """Read the file and call apply_async for each prompt, as a script with a for loop does; seconds."""
+    app = celery_app(redis_url, rungs=1)
+
+    @app.task(name="bench.prompt")
+    def task(prompt: str) -> str:
+        return prompt
+
+    started = time.monotonic()
+    prompts = load(str(path), template=_TEMPLATE, id_column="id").prompts
+    for prompt in prompts:
+        task.apply_async(args=[prompt.text])
+    seconds = time.monotonic() - started
+    app.close()
+    return seconds

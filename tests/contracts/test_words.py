@@ -1,0 +1,53 @@
+"""The house rules that a linter does not know: short files, short functions, one word per idea."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+_ROOT = Path(__file__).parents[2]
+_FOLDERS = ("models", "worker", "producer", "migrations", "tests")
+_LONGEST_FILE = 300
+_LONGEST_FUNCTION = 40
+_NO_NAMES = ("Manager", "Helper", "Util", "Handler", "Service", "Impl", "Data", "Info")
+
+
+def _files() -> list[Path]:
+    return [path for folder in _FOLDERS for path in sorted((_ROOT / folder).rglob("*.py"))]
+
+
+def _nodes() -> Iterator[tuple[Path, ast.AST]]:
+    for path in _files():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            yield path.relative_to(_ROOT), node
+
+
+def test_the_rules_are_asked_of_every_folder() -> None:
+    assert {path.relative_to(_ROOT).parts[0] for path in _files()} == set(_FOLDERS)
+
+
+def test_no_file_is_longer_than_300_lines() -> None:
+    lengths = {path.relative_to(_ROOT): len(path.read_text(encoding="utf-8").splitlines()) for path in _files()}
+    assert {str(path): length for path, length in lengths.items() if length > _LONGEST_FILE} == {}
+
+
+def test_no_function_is_longer_than_40_lines() -> None:
+    lengths = {
+        f"{path}: {node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for path, node in _nodes()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert {name: length for name, length in lengths.items() if length > _LONGEST_FUNCTION} == {}
+
+
+def test_no_class_is_named_after_nothing() -> None:
+    names = [f"{path}: {node.name}" for path, node in _nodes() if isinstance(node, ast.ClassDef)]
+    assert [name for name in names if name.endswith(_NO_NAMES)] == []
+
+
+def test_files_and_functions_say_what_they_are_for() -> None:
+    bare = [
+        str(path.relative_to(_ROOT))
+        for path in _files()
+        if (text := path.read_text(encoding="utf-8")).strip() and not ast.get_docstring(ast.parse(text))
+    ]
+    assert bare == []

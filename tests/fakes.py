@@ -1,0 +1,115 @@
+"""Objects in memory with the Protocols of the real ones; tests/contracts holds them to the same promises."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from models.life import Claim, Closing, Ending, NewJob, Opening
+from models.outcome import FINAL_STATES, Outcome, State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryJob:
+    """A job as the ledger's row has it; times are seconds of the ledger's clock."""
+
+    new: NewJob
+    deadline_at: float
+    state: State = State.QUEUED
+    rung: int
+    given_up: dict[int, str] = field(default_factory=dict)
+    rounds: int = 0
+    token: int = 0
+    due_at: float | None = None
+    ending: Ending | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryAttempt:
+    """An attempt as the ledger's row has it; `closing` is None while it is open."""
+
+    job_id: str
+    opening: Opening
+    closing: Closing | None = None
+
+
+class MemoryLedger:
+    """The ledger, as the worker sees it. `clock` tells seconds; jobs and attempts are there to be looked at."""
+
+    def __init__(self, clock: Callable[[], float] = lambda: 0.0) -> None:
+        self._clock = clock
+        self.jobs: dict[str, MemoryJob] = {}
+        self.attempts: dict[str, MemoryAttempt] = {}
+
+    def add(self, job: NewJob, *, deadline_s: float = 86_400) -> None:
+        """Accept a job."""
+        self.jobs[job.id] = MemoryJob(new=job, rung=job.span.start, deadline_at=self._clock() + deadline_s)
+
+    def cancel(self, job_id: str) -> None:
+        """Cancel a job that has not ended."""
+        if self.jobs[job_id].state not in FINAL_STATES:
+            self.jobs[job_id] = replace(self.jobs[job_id], state=State.CANCELLED)
+
+    def attempts_of(self, job_id: str) -> list[MemoryAttempt]:
+        """List a job's attempts, the first one first."""
+        return [attempt for attempt in self.attempts.values() if attempt.job_id == job_id]
+
+    def claim(self, job_id: str, *, lease_s: float) -> Claim | None:  # noqa: ARG002 - nobody else can take it here
+        """Take a job that is queued or due."""
+        job = self.jobs.get(job_id)
+        if job is None or not self._is_free(job):
+            return None
+        job = self.jobs[job_id] = replace(job, state=State.RUNNING, token=job.token + 1, due_at=None)
+        return Claim(
+            job_id=job_id,
+            batch_id=None,
+            prompt_id=job.new.prompt_id,
+            task=job.new.task,
+            token=job.token,
+            params=job.new.params,
+            span=job.new.span,
+            rung=job.rung,
+            given_up=job.given_up,
+            rounds=job.rounds,
+            attempt_count=len(self.attempts_of(job_id)),
+            deadline_s=job.deadline_at - self._clock(),
+        )
+
+    def _is_free(self, job: MemoryJob) -> bool:
+        is_due = job.due_at is not None and job.due_at <= self._clock()
+        return job.state is State.QUEUED or (job.state is State.WAITING and is_due)
+
+    def open_attempt(self, claim: Claim, opening: Opening) -> bool:
+        """Write an attempt down while the job is still the claim's."""
+        if not self._is_ours(claim):
+            return False
+        self.attempts[opening.id] = MemoryAttempt(job_id=claim.job_id, opening=opening)
+        return True
+
+    def close_attempt(self, closing: Closing) -> None:
+        """Write how an attempt ended; what was written once stays."""
+        attempt = self.attempts[closing.attempt_id]
+        if attempt.closing is None:
+            self.attempts[closing.attempt_id] = replace(attempt, closing=closing)
+
+    def finish(self, claim: Claim, ending: Ending, closing: Closing | None) -> bool:
+        """Close the attempt and move the job on; late where the job is no longer the claim's."""
+        is_ours = self._is_ours(claim)
+        if is_ours:
+            self.jobs[claim.job_id] = self._ended(self.jobs[claim.job_id], ending)
+        if closing is not None:
+            self.close_attempt(closing if is_ours else replace(closing, outcome=Outcome.LATE))
+        return is_ours
+
+    def _ended(self, job: MemoryJob, ending: Ending) -> MemoryJob:
+        return replace(
+            job,
+            state=ending.state,
+            rung=ending.rung,
+            given_up=dict(ending.given_up),
+            rounds=ending.rounds,
+            due_at=None if ending.due_in_s is None else self._clock() + ending.due_in_s,
+            ending=ending,
+        )
+
+    def _is_ours(self, claim: Claim) -> bool:
+        job = self.jobs.get(claim.job_id)
+        return job is not None and job.state is State.RUNNING and job.token == claim.token

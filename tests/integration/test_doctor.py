@@ -1,0 +1,136 @@
+"""`stepdown doctor`: green where all is well; elsewhere each finding says what would be right."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.servers.ports import free_port
+from tests.servers.valkey import running_valkey
+from tests.simulator.process import running_simulator
+from tests.stranger import KEY, Stranger, settings_for, stranger_in
+
+GOOD = [
+    ("key", "ANTHROPIC_API_KEY is set"),
+    ("price", "claude-opus-4-7 5 in, 25 out per million tokens ("),
+    ("price", "claude-sonnet-4-6 3 in, 15 out per million tokens ("),
+    ("price", "claude-haiku-4-5-20251001 1 in, 5 out per million tokens ("),
+    ("ledger", "sqlite:///.stepdown/ledger.db is new; the first command fills it"),
+    ("broker", "valkey 9."),
+    ("broker", "maxmemory-policy is noeviction"),
+    ("broker", "appendonly is on"),
+    ("broker", "it asks for a password"),
+    ("api", "127.0.0.1:"),
+]
+
+
+@pytest.fixture(scope="module")
+def own_valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run a Valkey that may be spoiled, as a good one: it keeps what it is told."""
+    with running_valkey(tmp_path_factory.mktemp("own-valkey"), keeps=True) as url:
+        yield url
+
+
+@pytest.fixture
+def admin(own_valkey_url: str) -> Iterator[redis.Redis]:
+    """Spoil it; afterwards it is as it was."""
+    with redis.Redis.from_url(own_valkey_url) as admin:
+        yield admin
+        admin.config_set("maxmemory-policy", "noeviction")
+        admin.config_set("appendonly", "yes")
+        admin.acl_setuser("default", enabled=True, nopass=True, categories=["-@all"], commands=["+ping"])
+
+
+@pytest.fixture(scope="module")
+def settings(own_valkey_url: str) -> Iterator[dict[str, str]]:
+    """Write down a setup in which nothing is wrong."""
+    with running_simulator() as simulator:
+        yield settings_for(simulator, REDIS_URL=own_valkey_url)
+
+
+@pytest.fixture
+def me(tmp_path: Path, settings: dict[str, str]) -> Stranger:
+    """Work with it."""
+    me = stranger_in(tmp_path)
+    me.configure(**settings)
+    return me
+
+
+def findings(me: Stranger, *, code: int) -> list[tuple[str, str, str]]:
+    """Ask the doctor; returns what is not ok, as verdict, what and said."""
+    told = me.types("doctor", "--jsonl", expect=code)
+    assert told.err == ""
+    found = [json.loads(line) for line in told.out.splitlines()]
+    return [(one["verdict"], one["what"], one["said"]) for one in found if one["verdict"] != "ok"]
+
+
+def test_where_all_is_well_every_finding_is_ok(me: Stranger) -> None:
+    told = me.types("doctor")
+    lines = told.out.splitlines()
+    assert told.err == ""
+    for line, (what, said) in zip(lines, GOOD, strict=True):
+        assert line.startswith(f"ok    {what:<7} {said}")
+    assert KEY not in told.out
+    assert findings(me, code=0) == []
+
+
+def test_a_broker_that_evicts_is_a_failure_for_it_loses_messages_silently(me: Stranger, admin: redis.Redis) -> None:
+    admin.config_set("maxmemory-policy", "allkeys-lru")
+    ((verdict, what, said),) = findings(me, code=4)
+    assert (verdict, what) == ("fail", "broker")
+    assert said.startswith("maxmemory-policy is allkeys-lru: queues would lose messages silently; CONFIG SET")
+
+
+def test_a_broker_that_keeps_nothing_or_knows_no_password_is_a_warning(me: Stranger, admin: redis.Redis) -> None:
+    admin.config_set("appendonly", "no")
+    admin.acl_setuser("default", enabled=True, nopass=True, keys=["*"], categories=["+@all"])
+    (first, second) = findings(me, code=0)
+    assert first[:2] == second[:2] == ("warn", "broker")
+    assert first[2].startswith("appendonly is off: after a restart nobody hears of queued jobs (SQL has them)")
+    assert second[2].startswith("it needs no password: whoever reaches it can stop workers")
+
+
+def test_a_price_that_differs_from_the_price_book_is_a_warning_with_both(
+    me: Stranger, settings: dict[str, str]
+) -> None:
+    me.configure(**settings, MODEL_COSTS="claude-haiku-4-5-20251001:0.80:4.00")
+    ((verdict, what, said),) = findings(me, code=0)
+    assert (verdict, what) == ("warn", "price")
+    assert said.startswith("claude-haiku-4-5-20251001 0.80 in, 4.00 out per million tokens (")
+    assert "says 1 in, 5 out: is MODEL_COSTS old?" in said
+
+
+def test_a_model_without_a_price_and_a_missing_key_are_failures_and_end_with_2(
+    me: Stranger, settings: dict[str, str]
+) -> None:
+    me.configure(**settings | {"ANTHROPIC_API_KEY": "", "MODEL_CHAIN": "my-own-model"})
+    assert findings(me, code=2) == [
+        ("fail", "key", "ANTHROPIC_API_KEY is not set: put it in .env"),
+        ("fail", "price", "my-own-model has none: add it to MODEL_COSTS"),
+    ]
+
+
+def test_a_ledger_a_broker_and_an_api_that_are_away_are_all_told_and_end_with_4(
+    me: Stranger, settings: dict[str, str]
+) -> None:
+    away = free_port()
+    me.configure(
+        **settings
+        | {
+            "DATABASE_URL": f"postgresql://u:hidden@127.0.0.1:{away}/d",
+            "REDIS_URL": f"redis://u:hidden@127.0.0.1:{away}/0",
+            "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{away}",
+        }
+    )
+    found = findings(me, code=4)
+    assert [one[:2] for one in found] == [("fail", "ledger"), ("fail", "broker"), ("warn", "api")]
+    assert f"127.0.0.1:{away} cannot be reached (Connection refused): look at ANTHROPIC_BASE_URL" in found[2][2]
+    assert not [one for one in found if "hidden" in one[2]]
+
+
+def test_without_redis_url_it_says_who_will_bring_a_broker(me: Stranger, settings: dict[str, str]) -> None:
+    me.configure(**settings | {"REDIS_URL": ""})
+    told = "REDIS_URL is not set and none runs here; `stepdown worker` will bring its own"
+    assert findings(me, code=0) == [("warn", "broker", told)]

@@ -1,0 +1,170 @@
+"""A machine without Redis gets a real one: behind a password, found by the next process, kept over a restart."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from models.broker import Broker
+from models.embedded import broker_url, required_broker_url, running_broker
+from models.errors import BrokerError
+from models.ids import new_id
+from models.keys import PREFIX
+from models.life import Unsent
+from models.settings import Settings, load_settings
+
+_START_AND_SAY_WHERE = """
+import sys
+from pathlib import Path
+from models.embedded import running_broker
+from models.settings import load_settings
+with running_broker(load_settings(env_file=None, state_dir=Path(sys.argv[1]))) as url:
+    print(url, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Know no Redis, and a folder of our own."""
+    return load_settings(env_file=None, state_dir=tmp_path / ".stepdown")
+
+
+def _note(settings: Settings) -> Path:
+    return settings.state_dir / "broker.json"
+
+
+@pytest.fixture
+def url(settings: Settings) -> Iterator[str]:
+    """Run the embedded broker."""
+    with running_broker(settings) as url:
+        yield url
+
+
+def test_it_holds_messages_like_any_other(url: str) -> None:
+    broker = Broker(url, rungs=3)
+    broker.send([Unsent(id=new_id(), rung=1)])
+    assert (broker.depth(1), broker.take_turn("here", for_s=5)) == (1, True)
+    facts = broker.facts()
+    assert (facts["maxmemory-policy"], facts["appendonly"], facts["open"]) == ("noeviction", "yes", "no")
+    broker.close()
+
+
+def test_a_stranger_may_ask_whether_it_is_up_and_nothing_else(url: str) -> None:
+    stranger_url = f"redis://{url.partition('@')[2]}"
+    with redis.Redis.from_url(stranger_url) as stranger:
+        assert stranger.ping()
+        for forbidden in (lambda: stranger.get(f"{PREFIX}rung-0"), stranger.info, lambda: stranger.set("a", "b")):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                forbidden()
+
+
+def test_we_may_touch_our_own_keys_and_nothing_else(url: str) -> None:
+    with redis.Redis.from_url(url) as ours:
+        ours.set(f"{PREFIX}a", "b")
+        for forbidden in (lambda: ours.set("a", "b"), ours.flushall, lambda: ours.config_set("appendonly", "no")):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                forbidden()
+
+
+def test_its_note_and_its_users_are_readable_by_nobody_else(url: str, settings: Settings) -> None:
+    password = url.split(":")[2].partition("@")[0]
+    with_password = [path for path in settings.state_dir.rglob("*") if path.is_file() and _holds(path, password)]
+    assert with_password == [_note(settings)]
+    for private in (_note(settings), settings.state_dir / "broker" / "users.acl"):
+        assert private.stat().st_mode & 0o777 == 0o600
+
+
+def _holds(path: Path, text: str) -> bool:
+    return text.encode() in path.read_bytes()
+
+
+def test_the_next_process_finds_it_and_does_not_end_it(url: str, settings: Settings) -> None:
+    assert broker_url(settings) == required_broker_url(settings) == url
+    with running_broker(settings) as found:
+        assert found == url
+    with redis.Redis.from_url(url) as client:
+        assert client.ping()
+
+
+def test_nothing_is_left_of_it_when_its_process_ends(settings: Settings) -> None:
+    with running_broker(settings) as url:
+        pass
+    assert not _note(settings).exists()
+    assert broker_url(settings) is None
+    with redis.Redis.from_url(url) as client, pytest.raises(redis.exceptions.ConnectionError):
+        client.ping()
+
+
+def test_without_any_broker_we_are_told_how_to_have_one(settings: Settings) -> None:
+    with pytest.raises(BrokerError, match=r"start `stepdown worker`.*or set REDIS_URL"):
+        required_broker_url(settings)
+
+
+def test_a_redis_that_is_named_is_taken_as_it_is(tmp_path: Path, redis_url: str) -> None:
+    settings = load_settings(env_file=None, state_dir=tmp_path, redis_url=redis_url)
+    with running_broker(settings) as url:
+        assert url == redis_url
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("note", ["", "[]", '{"url": "redis://x"}', '{"url": "redis://x", "pid": "none"}'])
+def test_a_note_that_says_nothing_is_no_broker(settings: Settings, note: str) -> None:
+    settings.state_dir.mkdir()
+    _note(settings).write_text(note, encoding="utf-8")
+    assert broker_url(settings) is None
+
+
+def test_the_note_of_a_process_that_died_is_no_broker(settings: Settings) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    settings.state_dir.mkdir()
+    _note(settings).write_text(json.dumps({"url": "redis://x", "pid": gone.pid}), encoding="utf-8")
+    assert broker_url(settings) is None
+
+
+def test_messages_outlive_a_restart(settings: Settings) -> None:
+    for expected in (1, 2):
+        with running_broker(settings) as url:
+            broker = Broker(url, rungs=3)
+            broker.send([Unsent(id=new_id(), rung=0)])
+            assert broker.depth(0) == expected
+            broker.close()
+
+
+def test_a_server_that_cannot_start_is_told_with_a_way_out(settings: Settings) -> None:
+    files = settings.state_dir / "broker" / "appendonlydir"
+    files.mkdir(parents=True)
+    (files / "appendonly.aof.manifest").write_text("Dear diary,", encoding="utf-8")
+    with pytest.raises(BrokerError, match="set REDIS_URL to use another"), running_broker(settings):
+        pass
+    assert not _note(settings).exists()
+
+
+def test_a_folder_that_cannot_be_one_is_told_with_a_way_out(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    settings = load_settings(env_file=None, state_dir=tmp_path / "file")
+    with pytest.raises(BrokerError, match="set STATE_DIR to a folder of yours"), running_broker(settings):
+        pass
+    (tmp_path / "broker").touch()
+    settings = load_settings(env_file=None, state_dir=tmp_path)
+    with pytest.raises(BrokerError, match="cannot be written"), running_broker(settings):
+        pass
+
+
+def test_processes_that_start_together_share_one(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _START_AND_SAY_WHERE, str(tmp_path)]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    started = [subprocess.Popen(command, env=dict(os.environ), **pipes) for _ in range(3)]
+    try:
+        urls = {process.stdout.readline().strip() for process in started if process.stdout}
+        assert len(urls) == 1
+    finally:
+        for process in started:
+            process.communicate(timeout=30)

@@ -1,0 +1,75 @@
+"""What each field of a script may hold, in words that an error message can repeat."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One field: `right` says in words what `accepts` lets through."""
+
+    accepts: Callable[[object], bool]
+    right: str
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _whole(low: int) -> Field:
+    def accepts(value: object) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and value >= low
+
+    return Field(accepts=accepts, right=f"a whole number, {low} or more")
+
+
+def _seconds(*, above_zero: bool = False) -> Field:
+    def accepts(value: object) -> bool:
+        return _is_number(value) and (value > 0 if above_zero else value >= 0)  # type: ignore[operator]
+
+    return Field(accepts=accepts, right=f"seconds, {'more than 0' if above_zero else '0 or more'}")
+
+
+_SHARE = Field(
+    accepts=lambda value: _is_number(value) and 0 <= value <= 1,  # type: ignore[operator]
+    right="a number from 0 to 1",
+)
+_TEXT = Field(accepts=lambda value: isinstance(value, str), right="a string")
+_NAME = Field(accepts=lambda value: isinstance(value, str) and bool(value), right="a string, not empty")
+_FLAG = Field(accepts=lambda value: isinstance(value, bool), right="true or false")
+_TIER = Field(accepts=lambda value: value in ("priority", "batch"), right="'priority' or 'batch'")
+
+RULE_FIELDS: dict[str, Field] = {
+    "model": _NAME,
+    "from_job": _whole(1),
+    "to_job": _whole(1),
+    "from_s": _seconds(),
+    "to_s": _seconds(),
+    "share": _SHARE,
+    "prompt_contains": _NAME,
+    "times": _whole(1),
+    "delay_s": _seconds(),
+    "retry_after_s": _seconds(),
+    "every_s": _seconds(above_zero=True),
+    "served_model": _NAME,
+    "service_tier": _TIER,
+    "output": _FLAG,
+    "text": _TEXT,
+    "web_searches": _whole(0),
+    "billed": _FLAG,
+}
+
+# Taken by a rule whatever it answers: the selectors, and a delay before the answer.
+FOR_ALL = frozenset({"model", "from_job", "to_job", "from_s", "to_s", "share", "prompt_contains", "times", "delay_s"})
+
+LIMIT_FIELDS: dict[str, Field] = {
+    "requests_per_minute": _whole(1),
+    "input_tokens_per_minute": _whole(1),
+    "output_tokens_per_minute": _whole(1),
+}

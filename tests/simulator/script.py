@@ -1,0 +1,181 @@
+"""The script language: TOML rules (first match wins) and limits, checked before anything is served."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from tests.simulator.answers import ANSWERS, Answer
+from tests.simulator.catalog import GROUPS, MODELS, find
+from tests.simulator.fields import FOR_ALL, LIMIT_FIELDS, RULE_FIELDS, Field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+
+
+class ScriptError(ValueError):
+    """A script that cannot be played; the message names the file, the rule, the field and what is right."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule: which requests it answers, and with what. `number` counts from 1 in the file.
+
+    `to_job` is included, `to_s` is not; `share` is of the requests the other selectors let through.
+    """
+
+    number: int
+    answer: Answer
+    models: frozenset[str]
+    from_job: int = 1
+    to_job: int | None = None
+    from_s: float = 0.0
+    to_s: float | None = None
+    share: float = 1.0
+    prompt_contains: str = ""
+    times: int | None = None
+    delay_s: float = 0.0
+    retry_after_s: float | None = None
+    every_s: float = 0.2
+    served_model: str = ""
+    service_tier: str = ""
+    output: bool = True
+    text: str = ""
+    web_searches: int = 0
+    billed: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Rate limits of one model group, per minute; None is no limit."""
+
+    requests_per_minute: int | None = None
+    input_tokens_per_minute: int | None = None
+    output_tokens_per_minute: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """Everything a script says; an empty one answers every request well."""
+
+    rules: tuple[Rule, ...] = ()
+    limits: Mapping[str, Limits]
+
+
+def parse_script(text: str, source: str = "script") -> Script:
+    """Read a script; `source` is the name that error messages give it."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ScriptError(f"{source}: not valid TOML: {error}") from None
+    _refuse_unknown(document, {"rules", "limits"}, source, "")
+    rules = _tables(document.get("rules", []), source)
+    limits = document.get("limits", {})
+    if not isinstance(limits, dict):
+        raise ScriptError(f"{source}: field 'limits': right is [limits.<group>]")
+    return Script(
+        rules=tuple(_rule(table, number, source) for number, table in enumerate(rules, start=1)),
+        limits={group: _limits(group, table, source) for group, table in limits.items()},
+    )
+
+
+def _tables(value: object, source: str) -> list[dict[str, object]]:
+    if not isinstance(value, list) or not all(isinstance(table, dict) for table in value):
+        raise ScriptError(f"{source}: field 'rules': right is a list of [[rules]] tables")
+    return value
+
+
+def _rule(table: dict[str, object], number: int, source: str) -> Rule:
+    where = f"{source}: rule {number}"
+    answer = _answer(table.get("answer"), where)
+    _refuse_unknown(table, RULE_FIELDS.keys() | {"answer"}, where, f" of answer '{answer.word}'")
+    fields = {name: value for name, value in table.items() if name != "answer"}
+    for name, value in fields.items():
+        _check(where, name, value, RULE_FIELDS)
+        if name not in FOR_ALL | answer.needs | answer.takes:
+            right = ", ".join(sorted(answer.needs | answer.takes | {"delay_s"}))
+            raise ScriptError(f"{where}: field '{name}': answer '{answer.word}' has no use for it; it takes {right}")
+    for name in sorted(answer.needs - fields.keys()):
+        raise ScriptError(f"{where}: field '{name}': missing; answer '{answer.word}' needs {RULE_FIELDS[name].right}")
+    _check_served(where, fields.get("served_model"))
+    _check_order(where, fields)
+    models = _matched_models(where, fields.pop("model", None))
+    if "text" in fields:
+        fields["text"] = _unescape(str(fields["text"]))
+    return Rule(number=number, answer=answer, models=models, **fields)  # type: ignore[arg-type]  # checked
+
+
+def _answer(word: object, where: str) -> Answer:
+    if isinstance(word, int):
+        word = str(word)  # answer = 529 means what it seems to mean
+    if not isinstance(word, str) or word not in ANSWERS:
+        said = "missing" if word is None else f"{word!r} is unknown"
+        raise ScriptError(f"{where}: field 'answer': {said}; right is one of {', '.join(ANSWERS)}")
+    return ANSWERS[word]
+
+
+def _check(where: str, name: str, value: object, fields: Mapping[str, Field]) -> None:
+    if not fields[name].accepts(value):
+        raise ScriptError(f"{where}: field '{name}': {value!r} is wrong; right is {fields[name].right}")
+
+
+def _matched_models(where: str, selector: object) -> frozenset[str]:
+    """Find the ids that a selector means: one model by its full name, else all whose name contains it."""
+    if selector is None:
+        return frozenset(model.id for model in MODELS)
+    exact = find(str(selector))
+    if exact is not None:
+        return frozenset({exact.id})
+    names = frozenset(model.id for model in MODELS if str(selector) in model.id or str(selector) in model.alias)
+    if not names:
+        raise ScriptError(
+            f"{where}: field 'model': no model matches {selector!r}; right is (a part of) one of {_known()}"
+        )
+    return names
+
+
+def _check_served(where: str, served: object) -> None:
+    if served is not None and find(str(served)) is None:
+        raise ScriptError(f"{where}: field 'served_model': {served!r} is unknown; right is one of {_known()}")
+
+
+def _known() -> str:
+    return ", ".join(model.alias for model in MODELS)
+
+
+def _check_order(where: str, fields: Mapping[str, object]) -> None:
+    for low, high in (("from_job", "to_job"), ("from_s", "to_s")):
+        first, last = fields.get(low), fields.get(high)
+        if isinstance(first, int | float) and isinstance(last, int | float) and last < first:
+            raise ScriptError(f"{where}: field '{high}': {last} is before {low}; right is {first} or more")
+
+
+def _limits(group: str, table: object, source: str) -> Limits:
+    where = f"{source}: limits.{group}"
+    if group not in GROUPS:
+        raise ScriptError(f"{where}: unknown model group; right is one of {', '.join(sorted(GROUPS))}")
+    if not isinstance(table, dict):
+        raise ScriptError(f"{where}: right is a table with {', '.join(LIMIT_FIELDS)}")
+    _refuse_unknown(table, LIMIT_FIELDS.keys(), where, "")
+    for name, value in table.items():
+        _check(where, name, value, LIMIT_FIELDS)
+    return Limits(**table)
+
+
+def _refuse_unknown(table: Mapping[str, object], known: Iterable[str], where: str, of_what: str) -> None:
+    names = sorted(known)
+    for name in table:
+        if name not in names:
+            close = get_close_matches(name, names, n=1)
+            right = f"did you mean '{close[0]}'?" if close else f"right is one of {', '.join(names)}"
+            raise ScriptError(f"{where}: field '{name}'{of_what}: unknown; {right}")
+
+
+def _unescape(text: str) -> str:
+    r"""Turn the \uXXXX that TOML left alone (lone surrogates, literal strings) into what they name."""
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)

@@ -1,0 +1,147 @@
+"""The HTTP side: the API's routes, and those by which a test asks and steers the simulator."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from itertools import count
+
+from aiohttp import web
+
+from tests.simulator.answers import ERRORS, ApiError
+from tests.simulator.catalog import MODELS, Model, find
+from tests.simulator.checks import LARGEST_BODY, RefusedError, read_prompt
+from tests.simulator.delivery import deliver
+from tests.simulator.script import ScriptError, parse_script
+from tests.simulator.simulation import Incoming, Simulation, error_json
+
+_RELEASE_UNKNOWN = "1970-01-01T00:00:00Z"  # the API's own value for a date it does not know
+
+
+@dataclass(slots=True)
+class Server:
+    """The routes over one simulation."""
+
+    simulation: Simulation
+    _in_flight: int = 0
+    _most_in_flight: int = 0
+    _started_s: float = field(default_factory=time.monotonic)
+    _ids: count[int] = field(default_factory=count)
+
+    def app(self) -> web.Application:
+        """Build the application; bodies are read whole, also those that are then refused as too large."""
+        app = web.Application(client_max_size=2 * LARGEST_BODY)
+        app.router.add_post("/v1/messages", self._messages)
+        app.router.add_post("/v1/messages/count_tokens", self._count_tokens)
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_get("/v1/models/{id}", self._model)
+        app.router.add_get("/_simulator/purchases", self._purchases)
+        app.router.add_get("/_simulator/stats", self._stats)
+        app.router.add_post("/_simulator/script", self._script)
+        app.router.add_get("/_simulator/health", self._health)
+        app.router.add_route("*", "/{path:.*}", self._unknown)
+        return app
+
+    async def _messages(self, request: web.Request) -> web.StreamResponse:
+        incoming = Incoming(
+            body=await request.read(),
+            has_key=_has_key(request),
+            job=request.headers.get("x-stepdown-job"),
+            attempt=request.headers.get("x-stepdown-attempt"),
+        )
+        self._in_flight += 1
+        self._most_in_flight = max(self._most_in_flight, self._in_flight)
+        try:
+            return await deliver(request, self.simulation.answer(incoming))
+        finally:
+            self._in_flight -= 1
+
+    async def _count_tokens(self, request: web.Request) -> web.Response:
+        try:
+            prompt = read_prompt(await request.read(), has_key=_has_key(request), for_count=True)
+        except RefusedError as refused:
+            return self._error(refused.error)
+        return web.json_response({"input_tokens": prompt.tokens}, headers=self._headers())
+
+    async def _models(self, request: web.Request) -> web.Response:
+        if not _has_key(request):
+            return self._error(ERRORS["401"])
+        page = {
+            "data": [_model_json(model) for model in MODELS],
+            "has_more": False,
+            "first_id": MODELS[0].id,
+            "last_id": MODELS[-1].id,
+        }
+        return web.json_response(page, headers=self._headers())
+
+    async def _model(self, request: web.Request) -> web.Response:
+        if not _has_key(request):
+            return self._error(ERRORS["401"])
+        name = request.match_info["id"]
+        model = find(name)
+        if model is None:
+            return self._error(ApiError(status=404, type="not_found_error", message=f"model: {name}"))
+        return web.json_response(_model_json(model), headers=self._headers())
+
+    async def _purchases(self, _: web.Request) -> web.Response:
+        return web.json_response(self.simulation.log.read())
+
+    async def _stats(self, _: web.Request) -> web.Response:
+        tally = self.simulation.tally
+        stats = {
+            "requests": tally["requests"],
+            "billed_nano_usd": tally["billed_nano_usd"],
+            "answers": {key[7:]: number for key, number in tally.items() if key.startswith("answer ")},
+            "jobs": self.simulation.jobs,
+            "in_flight": self._in_flight,
+            "most_in_flight": self._most_in_flight,
+            "uptime_s": time.monotonic() - self._started_s,
+            "cpu_s": time.process_time(),
+        }
+        return web.json_response(stats)
+
+    async def _script(self, request: web.Request) -> web.Response:
+        try:
+            script = parse_script(await request.text())
+        except (ScriptError, UnicodeDecodeError) as error:
+            return web.Response(status=400, text=str(error))
+        self.simulation.play(script)
+        return web.json_response({"rules": len(script.rules), "limits": sorted(script.limits)})
+
+    async def _health(self, _: web.Request) -> web.Response:
+        return web.json_response({"ok": True})
+
+    async def _unknown(self, _: web.Request) -> web.Response:
+        return self._error(ApiError(status=404, type="not_found_error", message="Not Found"))
+
+    def _headers(self) -> dict[str, str]:
+        return {"request-id": f"req_sim{next(self._ids):06d}"}
+
+    def _error(self, error: ApiError) -> web.Response:
+        headers = self._headers()
+        return web.Response(
+            status=error.status,
+            body=error_json(error, headers["request-id"]),
+            content_type="application/json",
+            headers=headers,
+        )
+
+
+def _has_key(request: web.Request) -> bool:
+    bearer = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
+    return bool(bearer or request.headers.get("x-api-key", "").strip())
+
+
+def _model_json(model: Model) -> dict[str, object]:
+    return {
+        "type": "model",
+        "id": model.id,
+        "display_name": model.name,
+        "created_at": _RELEASE_UNKNOWN,
+        "line": model.line,
+        "lifecycle": "deprecated" if model.retires_at else "active",
+        "deprecated_at": None,
+        "retires_at": model.retires_at,
+        "max_input_tokens": model.context,
+        "max_tokens": model.max_output,
+    }

@@ -1,0 +1,117 @@
+"""The usage object: the counters a price is put on, or none at all."""
+
+from typing import Any
+
+import pytest
+
+from models.pricing import Usage
+from worker.reply import line, usage_from
+
+_LEAST = {"input_tokens": 10, "output_tokens": 20}
+
+
+def _usage(**changes: Any) -> Usage:
+    usage = usage_from(_LEAST | changes)
+    assert usage is not None
+    return usage
+
+
+def test_the_two_counters_are_enough() -> None:
+    assert usage_from(_LEAST) == Usage(input_tokens=10, output_tokens=20, raw=_LEAST)
+
+
+def test_null_is_not_said() -> None:
+    names = ("cache_creation_input_tokens", "cache_read_input_tokens", "cache_creation", "server_tool_use")
+    assert _usage(**dict.fromkeys(names)).prompt_tokens == 10
+
+
+@pytest.mark.parametrize("name", ["input_tokens", "output_tokens"])
+def test_without_one_of_them_there_is_no_usage(name: str) -> None:
+    assert usage_from({other: count for other, count in _LEAST.items() if other != name}) is None
+
+
+_COUNTERS: list[dict[str, Any]] = [
+    {"input_tokens": 0},
+    {"output_tokens": 0},
+    {"cache_read_input_tokens": 0},
+    {"cache_creation_input_tokens": 0},
+    {"cache_creation": {"ephemeral_5m_input_tokens": 0}},
+    {"cache_creation": {"ephemeral_1h_input_tokens": 0}},
+    {"server_tool_use": {"web_search_requests": 0}},
+]
+
+
+def _with(counter: dict[str, Any], value: object) -> dict[str, Any]:
+    return {name: _with(inner, value) if isinstance(inner, dict) else value for name, inner in counter.items()}
+
+
+@pytest.mark.parametrize("counter", _COUNTERS)
+@pytest.mark.parametrize("value", [-1, True, 1.5, "7", [7], 2**31, 10**30])
+def test_a_counter_that_is_no_count_is_no_usage(counter: dict[str, Any], value: object) -> None:
+    assert usage_from(_LEAST | _with(counter, value)) is None
+
+
+@pytest.mark.parametrize("counter", _COUNTERS)
+def test_zero_is_a_count(counter: dict[str, Any]) -> None:
+    assert usage_from(_LEAST | counter) is not None
+
+
+@pytest.mark.parametrize("name", ["cache_creation", "server_tool_use", "output_tokens_details"])
+@pytest.mark.parametrize("value", ["none", 7, [], [{"web_search_requests": 1}]])
+def test_a_breakdown_that_is_no_object_is_not_said(name: str, value: object) -> None:
+    assert _usage(**{name: value}).prompt_tokens == 10
+
+
+@pytest.mark.parametrize(
+    ("written", "write_5m", "write_1h"),
+    [
+        ({"cache_creation_input_tokens": 70}, 70, 0),
+        ({"cache_creation_input_tokens": 70, "cache_creation": None}, 70, 0),
+        ({"cache_creation_input_tokens": 70, "cache_creation": {"ephemeral_1h_input_tokens": 30}}, 40, 30),
+        (
+            {
+                "cache_creation_input_tokens": 70,
+                "cache_creation": {"ephemeral_5m_input_tokens": None, "ephemeral_1h_input_tokens": 30},
+            },
+            40,
+            30,
+        ),
+        ({"cache_creation": {"ephemeral_5m_input_tokens": 40, "ephemeral_1h_input_tokens": 30}}, 40, 30),
+    ],
+)
+def test_cache_writes_are_told_apart_by_their_lifetime(written: dict[str, Any], write_5m: int, write_1h: int) -> None:
+    usage = _usage(**written, cache_read_input_tokens=5)
+    assert (usage.cache_write_5m_tokens, usage.cache_write_1h_tokens) == (write_5m, write_1h)
+    assert usage.prompt_tokens == 10 + 5 + write_5m + write_1h
+
+
+def test_a_breakdown_of_more_than_was_written_is_no_usage() -> None:
+    assert usage_from({**_LEAST, "cache_creation": {"ephemeral_1h_input_tokens": 30}}) is None
+
+
+def test_what_else_is_said_is_kept() -> None:
+    said = {"service_tier": "batch", "speed": "fast", "inference_geo": "us", "of_next_year": {"a": 1}}
+    usage = _usage(**said, server_tool_use={"web_search_requests": 3}, output_tokens_details={"thinking_tokens": 8})
+    assert (usage.service_tier, usage.speed, usage.inference_geo) == ("batch", "fast", "us")
+    assert (usage.web_searches, usage.thinking_tokens) == (3, 8)
+    assert usage.raw["of_next_year"] == {"a": 1}
+
+
+@pytest.mark.parametrize("value", [-1, True, "8", 2**31])
+def test_thinking_that_is_no_count_is_unknown_and_harms_nothing(value: object) -> None:
+    assert _usage(output_tokens_details={"thinking_tokens": value}).thinking_tokens is None
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, None),
+        ("", None),
+        ("req_1", "req_1"),
+        ("a\0b\ud800c\x1b[31m", "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}c\N{REPLACEMENT CHARACTER}[31m"),
+        ("x" * 500, "x" * 200),
+        (["a"], "['a']"),
+    ],
+)
+def test_a_line_fits_its_column_and_no_terminal_obeys_it(value: object, expected: str | None) -> None:
+    assert line(value) == expected

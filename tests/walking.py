@@ -1,0 +1,206 @@
+"""One job's walk in memory: a provider that follows a script, a ledger in memory, a clock that is set by hand."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from models.chain import Chain, Span
+from models.life import NewJob
+from models.pricing import Price, Rates
+from tests.fakes import MemoryAttempt, MemoryJob, MemoryLedger
+from worker.cooldown import KeyPause
+from worker.events import Event
+from worker.reply import Broken, Received
+from worker.run import Office
+from worker.walk import Desk, Walked, walk
+
+OPUS, SONNET, HAIKU = "claude-opus-4-7", "claude-sonnet-4-6", "claude-haiku-4-5-20251001"
+CHAIN = (OPUS, SONNET, HAIKU)
+WINDOWS = {OPUS: 1_000_000, SONNET: 1_000_000, HAIKU: 200_000}
+PARAMS = {"max_tokens": 100, "messages": [{"role": "user", "content": "Ten harbours were dredged."}]}
+A_DAY_S = 86_400.0
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+_RATES = Rates(
+    input=Decimal(5),
+    output=Decimal(25),
+    cache_read=Decimal("0.5"),
+    cache_write_5m=Decimal("6.25"),
+    cache_write_1h=Decimal(10),
+)
+_ERRORS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    500: "api_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+_STOP_REASONS = {"ok": "end_turn", "max_tokens": "max_tokens", "refusal": "refusal"}
+
+
+def message(model: str = OPUS, stop_reason: str = "end_turn", **changes: Any) -> dict[str, Any]:
+    """Make a Message as the API sends it."""
+    whole = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": [{"type": "text", "text": "Harbours were dredged."}],
+        "stop_reason": stop_reason,
+        "usage": {"input_tokens": 1000, "output_tokens": 100, "service_tier": "standard"},
+    }
+    return whole | changes
+
+
+def received(body: object, *, status: int = 200, **headers: str) -> Received:
+    """Make a complete response; `retry_after` becomes the header `retry-after`."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Received(status=status, headers=named, body=json.dumps(body).encode(), latency_ms=7)
+
+
+def error(status: int, said: str = "no", *, code: str | None = None, **headers: str) -> Received:
+    """Make an error as the API sends it."""
+    told: dict[str, Any] = {"type": _ERRORS.get(status, "api_error"), "message": said}
+    if code is not None:
+        told["details"] = {"error_code": code}
+    return received({"type": "error", "error": told, "request_id": "req_1"}, status=status, **headers)
+
+
+def end_of(word: str, model: str) -> Received | Broken:
+    """Make an end from its word: a stop reason's, a way to break, a name of _NAMED, or a status.
+
+    A number of seconds after a colon, as in 429:3600, is its retry-after.
+    """
+    name, _, retry_after = word.partition(":")
+    headers = {"retry_after": retry_after} if retry_after else {}
+    if name in _STOP_REASONS:
+        return received(message(model, _STOP_REASONS[name]))
+    if name in ("cut", "timed_out", "unreachable"):
+        return Broken(how=name, detail="it broke", latency_ms=7)  # type: ignore[arg-type]  # one of the three
+    if name == "ramp":
+        return error(429, code="ramp_limit_exceeded", **headers)
+    return _NAMED[name] if name in _NAMED else error(int(name), **headers)
+
+
+_NAMED = {
+    "html": Received(status=200, headers={}, body=b"<html>", latency_ms=7),
+    "too_long": error(400, "prompt is too long: 2 tokens > 1 maximum"),
+    "spend": error(429, code="enforced_spend_limit_reached"),
+}
+
+
+@dataclass(slots=True)
+class ScriptedProvider:
+    """Answers each call with the next word of its script, `ok` after the last. `calls` are the models asked."""
+
+    script: list[str]
+    calls: list[str] = field(default_factory=list)
+    meanwhile: Callable[[], object] = lambda: None
+
+    def call(self, model: str, params: Mapping[str, Any], *, attempt_id: str, job_id: str) -> Received | Broken:  # noqa: ARG002 - the Protocol's
+        """Answer as the script says."""
+        self.calls.append(model)
+        self.meanwhile()
+        return end_of(self.script.pop(0) if self.script else "ok", model)
+
+
+class OnePrice:
+    """Says that every model costs the same, but those it is told not to know."""
+
+    def __init__(self, unknown: Iterable[str] = ()) -> None:
+        self._unknown = set(unknown)
+
+    def price(self, model: str, *, at: datetime, **_told: str | None) -> Price | None:
+        """Find the price."""
+        assert at.tzinfo is not None
+        return None if model in self._unknown else Price(model=model, source="by hand", rates=_RATES)
+
+
+@dataclass(slots=True)
+class Scene:
+    """One job, and all that works on it. `now_s` is the clock."""
+
+    provider: ScriptedProvider
+    ledger: MemoryLedger
+    desk: Desk
+    events: list[Event]
+    job_id: str = "job-1"
+
+    @property
+    def job(self) -> MemoryJob:
+        """Read the job's row."""
+        return self.ledger.jobs[self.job_id]
+
+    @property
+    def attempts(self) -> list[MemoryAttempt]:
+        """Read its attempts."""
+        return self.ledger.attempts_of(self.job_id)
+
+    @property
+    def office(self) -> Office:
+        """Give what a delivery needs."""
+        return Office(desk=self.desk, claims=self.ledger, lease_s=60)
+
+    def story(self) -> list[tuple[int, str, int, str]]:
+        """Tell each attempt in order: number, reason, fallback depth, outcome."""
+        return [
+            (one.opening.number, str(one.opening.reason), one.opening.fallback_depth, str(one.closing.outcome))
+            for one in self.attempts
+            if one.closing is not None
+        ]
+
+    def walk(self, *, time_left_s: float = A_DAY_S) -> Walked:
+        """Claim the job and walk."""
+        claim = self.ledger.claim(self.job_id, lease_s=60)
+        assert claim is not None, f"it cannot be claimed: {self.job}"
+        return walk(claim, self.desk, time_left_s=time_left_s)
+
+
+@dataclass(slots=True)
+class HandClock:
+    """A clock that stands until it is set."""
+
+    now_s: float = 0.0
+
+    def __call__(self) -> float:
+        """Tell the seconds."""
+        return self.now_s
+
+
+def scene(
+    *script: str,
+    chain: tuple[str, ...] = CHAIN,
+    span: Span | None = None,
+    clock: HandClock | None = None,
+    ledger: MemoryLedger | None = None,
+    params: Mapping[str, Any] = PARAMS,
+    **changes: Any,
+) -> Scene:
+    """Set up one job of a chain; `changes` are the desk's."""
+    clock = clock or HandClock()
+    ledger, events = ledger or MemoryLedger(clock), list[Event]()
+    provider = ScriptedProvider([*script])
+    desk = Desk(
+        chain=Chain(models=chain),
+        provider=provider,
+        ledger=ledger,
+        prices=OnePrice(),
+        key_pause=KeyPause(clock),
+        tell=events.append,
+        now=lambda: NOW,
+        draw=lambda: 1.0,
+        window_of=WINDOWS.get,
+        climbs=frozenset(),
+        patience_s=5,
+        key_pause_s=60,
+    )
+    span = span or Span(start=0, floor=len(chain) - 1, ceiling=0)
+    ledger.add(NewJob(id="job-1", seq=1, prompt_id="1", task=None, params=params, span=span))
+    return Scene(provider=provider, ledger=ledger, desk=replace(desk, **changes), events=events)

@@ -1,0 +1,18 @@
+"""Takes one job from claimed to finished. `from worker import call_with_fallback` needs no queue."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from worker.call import call_with_fallback
+
+__all__ = ["call_with_fallback"]
+
+
+def __getattr__(name: str) -> Any:
+    # The provider's SDK takes seconds to import: only who calls pays for it.
+    if name == "call_with_fallback":
+        from worker.call import call_with_fallback  # noqa: PLC0415
+
+        return call_with_fallback
+    message = f"module 'worker' has no attribute {name!r}"
+    raise AttributeError(message)

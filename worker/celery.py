@@ -1,0 +1,85 @@
+"""The entry point of `celery -A worker`: the app, and what its worker opens when it starts and closes at its end."""
+
+import sys
+from contextlib import ExitStack
+from typing import Any
+
+from celery import Celery, signals
+from celery.worker.consumer import Consumer as BaseConsumer
+
+from models.broker import Broker
+from models.embedded import required_broker_url
+from models.errors import StepdownError
+from models.settings import Settings, load_settings
+from worker import clock, logs, tasks
+from worker.office import holder, opened
+
+# Hundreds of threads that mostly wait need few forced switches; each costs the CPU a round of wake-ups.
+_SWITCH_INTERVAL_S = 0.02
+_FLUSH_EVENTS_S = 0.2
+
+
+def _enter() -> tuple[Settings, Broker]:
+    try:
+        settings = load_settings()
+        return settings, Broker(required_broker_url(settings), rungs=len(settings.chain.models))
+    except StepdownError as error:
+        raise SystemExit(str(error)) from None
+
+
+class Consumer(BaseConsumer):
+    """Celery's consumer, which publishes what Flower shows a few times a second instead of thrice a task."""
+
+    def register_with_event_loop(self, hub: Any) -> None:
+        """Flush in the loop's own thread, whatever the tasks' threads do."""
+        super().register_with_event_loop(hub)
+        hub.call_repeatedly(_FLUSH_EVENTS_S, self._flush_events)
+
+    def on_send_event_buffered(self) -> None:
+        """Leave the event in its buffer, which flushes itself when it is full."""
+
+
+_settings, _broker = _enter()
+_until_shutdown = ExitStack()
+app: Celery = _broker.app
+app.conf.worker_consumer = Consumer
+app.conf.worker_pool = "threads"
+
+
+@signals.setup_logging.connect
+def _set_up_logging(**_signal: Any) -> None:
+    logs.configure()
+
+
+@signals.celeryd_init.connect
+def _refuse_other_pools(options: dict[str, Any], **_signal: Any) -> None:
+    # A process pool would fork the office's threads away; celery hands over the pool's name or its class.
+    if "thread" not in str(options.get("pool") or "threads"):
+        raise SystemExit("a Stepdown worker runs on the threads pool only: leave -P out, or say -P threads")
+
+
+@signals.worker_init.connect
+def _open(**_signal: Any) -> None:
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    try:
+        office, ledger = _until_shutdown.enter_context(opened(_settings, tell=logs.log))
+    except StepdownError as error:
+        # Celery logs what a signal raises and goes on; a worker without a ledger must not take jobs.
+        raise SystemExit(str(error)) from None
+    ledger.fit_to_chain(rungs=len(_settings.chain.models))
+    tasks.register(app, office)
+    ours = clock.Clock(
+        queues=_broker,
+        outbox=ledger,
+        holder=holder(),
+        rungs=len(_settings.chain.models),
+        window=_settings.queue_window,
+        tick_s=_settings.clock_tick_s,
+        tell=logs.log,
+    )
+    _until_shutdown.callback(clock.start(ours))
+
+
+@signals.worker_shutdown.connect
+def _close(**_signal: Any) -> None:
+    _until_shutdown.close()

@@ -1,0 +1,210 @@
+"""What to do after an attempt: done, retry here, next rung, park or stop. A decision about money and time."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from models.chain import Chain, Span, limit_group
+from models.outcome import Outcome, Reason
+from worker.backoff import backoff_s
+from worker.reply import Failure, Reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """The reply is kept and the job succeeds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """The same rung once more, at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fallback:
+    """Another rung; `given_up` holds those left behind by now, with the reason of each."""
+
+    rung: int
+    reason: Reason
+    given_up: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Park:
+    """Nothing can be called now, but in `after_s` it can; the job comes back at `rung`."""
+
+    after_s: float
+    rung: int
+    given_up: Mapping[int, str]
+    rounds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """The job fails: no other model and no waiting cures it."""
+
+    because: str = ""
+
+
+Decision = Answered | Retry | Fallback | Park | Stop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a job stands in its chain. `retries` counts those on this rung; `rounds` those of the whole chain."""
+
+    rung: int
+    given_up: Mapping[int, str]
+    rounds: int
+    retries: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the operator chose. `time_left_s` is how long the job may still wait; 0 for a caller who stands by."""
+
+    chain: Chain
+    span: Span
+    climbs: Collection[Outcome]
+    patience_s: float
+    key_pause_s: float
+    time_left_s: float
+    draw: Callable[[], float]
+    window_of: Callable[[str], int | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rule:
+    """One row of the table: which way, retries on the same rung, and whether the rung is given up for good."""
+
+    go: Literal["keep", "climb", "next", "larger", "other_group", "pause_key", "stop"]
+    retries: int = 0
+    lasting: bool = False
+
+
+# A rung whose call may have been billed is never bought again (lasting): an attempt whose end is unknown is not
+# repeated. What failed for free is tried again after a wait, round after round, until the job's deadline.
+_RULES: Mapping[Outcome, _Rule] = {
+    Outcome.ANSWERED: _Rule(go="keep"),
+    Outcome.TRUNCATED: _Rule(go="climb", lasting=True),
+    Outcome.REFUSED: _Rule(go="climb", lasting=True),
+    Outcome.MALFORMED: _Rule(go="next", lasting=True),
+    Outcome.CUT: _Rule(go="next", lasting=True),
+    Outcome.TIMED_OUT: _Rule(go="next", lasting=True),
+    Outcome.UNREACHABLE: _Rule(go="next", retries=1),
+    Outcome.BAD_REQUEST: _Rule(go="stop"),
+    Outcome.TOO_LARGE: _Rule(go="stop"),
+    Outcome.TOO_LONG: _Rule(go="larger", lasting=True),
+    Outcome.SPEND_LIMIT: _Rule(go="pause_key"),
+    Outcome.UNAUTHORIZED: _Rule(go="pause_key"),
+    Outcome.MODEL_MISSING: _Rule(go="next", lasting=True),
+    Outcome.RATE_LIMITED: _Rule(go="other_group"),
+    Outcome.RAMP_LIMITED: _Rule(go="other_group"),
+    Outcome.SERVER_ERROR: _Rule(go="next", retries=1),
+    Outcome.OVERLOADED: _Rule(go="next"),
+    Outcome.LATE: _Rule(go="stop"),  # written by the ledger only; no call ends so
+}
+NO_TIME = "; the next chance would come after the job's deadline"
+UNFIT = "unfit"  # passed over: the request does not fit this model
+SAME_LIMIT = "same_limit"  # passed over: it draws on the bucket that has just run dry
+WAITED = "waited"  # not given up yet: the job has used its patience with the rung it stands at
+ABOUT_THE_KEY = frozenset(outcome for outcome, rule in _RULES.items() if rule.go == "pause_key")
+_LASTING = {*(outcome for outcome, rule in _RULES.items() if rule.lasting), UNFIT}
+
+
+def decide(end: Reply | Failure, place: Place, policy: Policy) -> Decision:
+    """Choose what comes after an attempt that ended so, at this place of its chain."""
+    rule = _RULES[end.outcome]
+    match rule.go:
+        case "keep":
+            return Answered()
+        case "climb":
+            return _climb(end, place, policy)
+        case "stop":
+            return Stop()
+        case "pause_key":
+            return _park(policy, place, after_s=policy.key_pause_s)
+        case "larger":
+            return _to_larger_window(place, policy)
+        case "next" | "other_group":
+            return Retry() if place.retries < rule.retries else _step(end, place, policy)
+
+
+def depth_at(place: Place, span: Span) -> int:
+    """Count the rungs given up on the way to this one; one that could not take the request was never on it."""
+    order = span.available(())
+    before = order[: order.index(place.rung)] if place.rung in order else ()
+    return sum(place.given_up.get(rung, UNFIT) not in {UNFIT, WAITED} for rung in before)
+
+
+def step_past(place: Place, why: str, policy: Policy) -> Decision:
+    """Choose what comes after a rung that was passed over without a request."""
+    return _next_rung({**place.given_up, place.rung: why}, place, policy, wait_s=None)
+
+
+def _climb(end: Reply | Failure, place: Place, policy: Policy) -> Decision:
+    above = policy.span.above(place.rung, place.given_up)
+    if end.outcome in policy.climbs and above:
+        given_up = {**place.given_up, place.rung: str(end.outcome)}
+        return Fallback(rung=above[0], reason=Reason.CLIMB, given_up=given_up)
+    return Answered() if end.outcome is Outcome.TRUNCATED else Stop()
+
+
+def _to_larger_window(place: Place, policy: Policy) -> Decision:
+    window = _window(place.rung, policy)
+    too_small = [rung for rung in policy.span.available(()) if _window(rung, policy) <= window]
+    lasting = _lasting(place.given_up)
+    given_up = {**place.given_up, **dict.fromkeys(too_small, str(Outcome.TOO_LONG)), **lasting}
+    # A larger one that was given up for free is waited for: it alone can answer.
+    return _next_rung(given_up, place, policy, wait_s=None, reason=Reason.CLIMB)
+
+
+def _step(end: Reply | Failure, place: Place, policy: Policy) -> Decision:
+    wait_s = end.retry_after_s if isinstance(end, Failure) else None
+    is_patient = wait_s is not None and wait_s <= policy.patience_s and wait_s < policy.time_left_s
+    # Once a round: a rung that says "one second" for ever must not keep the job from the others.
+    if is_patient and place.given_up.get(place.rung) != WAITED:
+        given_up = {**place.given_up, place.rung: WAITED}
+        return Park(after_s=wait_s or 0, rung=place.rung, given_up=given_up, rounds=place.rounds)
+    given_up = {**place.given_up, place.rung: str(end.outcome)}
+    if end.outcome in {Outcome.RATE_LIMITED, Outcome.RAMP_LIMITED}:
+        group = limit_group(policy.chain.models[place.rung])
+        for rung in policy.span.available(given_up):
+            if limit_group(policy.chain.models[rung]) == group:
+                given_up[rung] = SAME_LIMIT
+    return _next_rung(given_up, place, policy, wait_s=wait_s)
+
+
+def _next_rung(
+    given_up: Mapping[int, str],
+    place: Place,
+    policy: Policy,
+    *,
+    wait_s: float | None,
+    reason: Reason = Reason.FALLBACK,
+) -> Decision:
+    left = policy.span.available(given_up)
+    if left:
+        return Fallback(rung=left[0], reason=reason, given_up=given_up)
+    # Everything was tried. What failed for free gets another round; what may have been billed does not.
+    lasting = _lasting(given_up)
+    again = policy.span.available(lasting)
+    if not again:
+        return Stop()
+    rounds = place.rounds + 1
+    after_s = backoff_s(rounds, draw=policy.draw)
+    return _park(policy, Place(rung=again[0], given_up=lasting, rounds=rounds), after_s=max(after_s, wait_s or 0))
+
+
+def _park(policy: Policy, place: Place, *, after_s: float) -> Decision:
+    if after_s >= policy.time_left_s:
+        return Stop(because=NO_TIME)
+    return Park(after_s=after_s, rung=place.rung, given_up=place.given_up, rounds=place.rounds)
+
+
+def _lasting(given_up: Mapping[int, str]) -> dict[int, str]:
+    return {rung: why for rung, why in given_up.items() if why in _LASTING}
+
+
+def _window(rung: int, policy: Policy) -> int:
+    return policy.window_of(policy.chain.models[rung]) or 0

@@ -1,0 +1,68 @@
+"""The wording of every log line. No prompt, no answer and no key is ever in one."""
+
+import logging
+from typing import assert_never
+
+from models.chain import short_name
+from models.outcome import State
+from worker.events import (
+    AttemptClosed,
+    ClockFailed,
+    Dropped,
+    Event,
+    JobEnded,
+    JobLost,
+    JobsSent,
+    KeyPaused,
+)
+
+_LOG = logging.getLogger("stepdown")
+_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+_CHATTY = ("celery.app.trace", "celery.worker.strategy", "httpx2", "anthropic")
+
+
+def configure() -> None:
+    """Write to stderr from INFO; Celery's two lines a task are left out, ours tell more."""
+    logging.basicConfig(format=_FORMAT, level=logging.INFO)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def log(event: Event) -> None:
+    """Word one event."""
+    match event:
+        case AttemptClosed():
+            _LOG.info(_attempt_line(event))
+        case JobEnded():
+            _log_ended(event)
+        case Dropped(job_id=job_id):
+            _LOG.info("job %s: delivery dropped, it is finished or somebody else's", job_id)
+        case JobLost(job_id=job_id):
+            _LOG.warning("job %s: finished, cancelled or taken over while it ran; its cost is kept", job_id)
+        case KeyPaused(outcome=outcome, for_s=for_s):
+            _LOG.error(
+                "the key is paused for %.0f s (%s): jobs wait, none fails; mend the key or its limit", for_s, outcome
+            )
+        case JobsSent(rung=rung, count=count):
+            _LOG.info("clock: %d jobs sent to rung-%d", count, rung)
+        case ClockFailed(said=said):
+            _LOG.warning("clock: %s", said)
+        case _:
+            assert_never(event)
+
+
+def _attempt_line(event: AttemptClosed) -> str:
+    opening, closing = event.opening, event.closing
+    cost = "unknown" if closing.cost_usd is None else f"${closing.cost_usd:f}"
+    return (
+        f"job {event.claim.job_id}: attempt {opening.number} ({opening.reason}) on {short_name(opening.model)} "
+        f"d{opening.fallback_depth}: {closing.outcome} in {closing.latency_ms} ms, cost {cost}"
+    )
+
+
+def _log_ended(event: JobEnded) -> None:
+    ending, job_id = event.ending, event.claim.job_id
+    if ending.state is State.WAITING:
+        _LOG.info("job %s: waits %.1f s (%s)", job_id, ending.due_in_s, ending.outcome)
+    elif ending.state is State.FAILED:
+        _LOG.warning("job %s: failed (%s)", job_id, ending.outcome)

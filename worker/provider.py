@@ -1,0 +1,106 @@
+"""The Anthropic Messages API, called once and cut exactly at a deadline. The only file that knows the SDK."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from threading import Thread
+from typing import Any
+
+import aiohttp
+import httpx2
+from anthropic import APIError, APIStatusError, AsyncAnthropic, DefaultAioHttpClient
+
+from worker.reply import Broken, Received, line
+
+# Where these are below the SDK's error, no byte of the request has left; in everything else some may have.
+# httpx2's own ConnectError does not tell: its aiohttp transport raises it for a connection reset after sending, too.
+_NOTHING_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+_HEADERS = ("request-id", "retry-after", "content-type")
+
+
+class AnthropicProvider:
+    """Hides one event loop thread behind a synchronous call: only there can a dripping body be cut in time.
+
+    500 threads that wait on one loop cost half the CPU of 500 that each hold a connection: facts.md.
+    """
+
+    def __init__(self, *, api_key: str, base_url: str, call_timeout_s: float, connect_timeout_s: float) -> None:
+        self._call_timeout_s = call_timeout_s
+        self._settings = (api_key, base_url, connect_timeout_s)
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever, name="provider", daemon=True)
+        self._thread.start()
+        self._client = asyncio.run_coroutine_threadsafe(self._connect(), self._loop).result()
+
+    async def _connect(self) -> AsyncAnthropic:
+        api_key, base_url, connect_timeout_s = self._settings
+        return AsyncAnthropic(
+            api_key=api_key,
+            base_url=base_url,
+            max_retries=0,  # each request that leaves the machine is an attempt with its row
+            timeout=httpx2.Timeout(self._call_timeout_s, connect=connect_timeout_s),
+            http_client=DefaultAioHttpClient(
+                # No limit of its own: a call that waits for a connection is an attempt whose request has not left.
+                # It is 0, to aiohttp; None would leave it at aiohttp's own hundred.
+                limits=httpx2.Limits(max_connections=0),
+                timeout=httpx2.Timeout(self._call_timeout_s, connect=connect_timeout_s),
+                follow_redirects=False,  # a second request, without its row
+            ),
+        )
+
+    def call(self, model: str, params: Mapping[str, Any], *, attempt_id: str, job_id: str) -> Received | Broken:
+        """Send one request and wait for its whole body, at most the call timeout of wall-clock time."""
+        started = time.monotonic()
+        body = {"model": model, **params}
+        headers = {"x-stepdown-attempt": attempt_id, "x-stepdown-job": job_id}
+        sent = asyncio.run_coroutine_threadsafe(self._send(body, headers), self._loop)
+        try:
+            response = sent.result()
+        except TimeoutError:
+            said = f"no complete reply within {self._call_timeout_s:g} s"
+            return Broken(how="timed_out", detail=said, latency_ms=_since(started))
+        except APIError as error:
+            return _broken(error, _since(started))
+        return Received(
+            status=response.status_code,
+            headers={name: response.headers[name] for name in _HEADERS if name in response.headers},
+            body=response.content,
+            latency_ms=_since(started),
+        )
+
+    async def _send(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> httpx2.Response:
+        async with asyncio.timeout(self._call_timeout_s):
+            try:
+                return await self._client.post(
+                    "/v1/messages", body=body, cast_to=httpx2.Response, options={"headers": headers}
+                )
+            except APIStatusError as error:
+                return error.response
+
+    def close(self) -> None:
+        """End the connections and the loop; a forked child, in which the loop has no thread, has nothing to end."""
+        if not self._thread.is_alive():
+            return
+        asyncio.run_coroutine_threadsafe(self._disconnect(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _disconnect(self) -> None:
+        await self._client.close()
+        await self._loop.shutdown_default_executor()  # its threads look up names
+
+
+def _broken(error: APIError, latency_ms: int) -> Broken:
+    cause = error.__cause__ or error
+    detail = line(f"{type(cause).__name__}: {cause}") or type(cause).__name__
+    # A header that cannot be written, such as a key with a line break in it, is refused before anything is sent.
+    if isinstance(cause.__cause__, _NOTHING_SENT) or isinstance(cause, ValueError):
+        return Broken(how="unreachable", detail=detail, latency_ms=latency_ms)
+    if isinstance(cause, httpx2.TimeoutException):
+        return Broken(how="timed_out", detail=detail, latency_ms=latency_ms)
+    return Broken(how="cut", detail=detail, latency_ms=latency_ms)
+
+
+def _since(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)

@@ -1,0 +1,90 @@
+"""What an attempt cost: its end and the price list to one closed row of the ledger."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+from models.life import Closing
+from models.outcome import CostStatus, Outcome
+from models.pricing import Price, cost_usd
+from worker.reply import Failure, Reply
+
+_ZERO = Decimal(0)
+_MAY_BE_BILLED = {Outcome.MALFORMED, Outcome.CUT, Outcome.TIMED_OUT}
+
+
+class Prices(Protocol):
+    """Answers what a model costs at a time; None where nobody knows."""
+
+    def price(
+        self,
+        model: str,
+        *,
+        at: datetime,
+        service_tier: str | None = None,
+        speed: str | None = None,
+        inference_geo: str | None = None,
+    ) -> Price | None:
+        """Find the price of what the reply names."""
+        ...
+
+
+def receipt(attempt_id: str, end: Reply | Failure, prices: Prices, *, at: datetime) -> Closing:
+    """Write down how an attempt ended: priced by the model that answered, at the tier its usage names."""
+    return _of_reply(attempt_id, end, prices, at) if isinstance(end, Reply) else _of_failure(attempt_id, end)
+
+
+def total_usd(closings: Iterable[Closing]) -> Decimal | None:
+    """Add up attempts, in USD; None if one of them has no known cost."""
+    costs = [closing.cost_usd for closing in closings]
+    return None if None in costs else sum((cost for cost in costs if cost is not None), _ZERO)
+
+
+def _of_reply(attempt_id: str, reply: Reply, prices: Prices, at: datetime) -> Closing:
+    usage = reply.usage
+    price = prices.price(
+        reply.served_model,
+        at=at,
+        service_tier=usage.service_tier,
+        speed=usage.speed,
+        inference_geo=usage.inference_geo,
+    )
+    # A refusal before any output is not billed: faults.md, section 2.
+    is_free = reply.outcome is Outcome.REFUSED and usage.output_tokens == 0
+    if is_free:
+        cost, status = _ZERO, CostStatus.FREE
+    elif price is None:
+        cost, status = None, CostStatus.UNKNOWN
+    else:
+        cost, status = cost_usd(usage, price), CostStatus.EXACT
+    return Closing(
+        attempt_id=attempt_id,
+        outcome=reply.outcome,
+        cost_usd=cost,
+        cost_status=status,
+        price_source=None if price is None or is_free else price.source,
+        latency_ms=reply.latency_ms,
+        http_status=200,
+        served_model=reply.served_model,
+        stop_reason=reply.stop_reason,
+        message_id=reply.message_id,
+        request_id=reply.request_id,
+        usage=usage,
+    )
+
+
+def _of_failure(attempt_id: str, failure: Failure) -> Closing:
+    is_unknown = failure.outcome in _MAY_BE_BILLED
+    return Closing(
+        attempt_id=attempt_id,
+        outcome=failure.outcome,
+        cost_usd=None if is_unknown else _ZERO,
+        cost_status=CostStatus.UNKNOWN if is_unknown else CostStatus.FREE,
+        latency_ms=failure.latency_ms,
+        http_status=failure.http_status,
+        error_type=failure.error_type,
+        error_code=failure.error_code,
+        retry_after_ms=None if failure.retry_after_s is None else round(failure.retry_after_s * 1000),
+        request_id=failure.request_id,
+    )

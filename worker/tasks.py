@@ -1,0 +1,21 @@
+"""The one Celery task. Its arguments are a version and a job's id, its result is one line for Flower."""
+
+from typing import Any
+
+from celery import Celery
+
+from models.keys import TASK_NAME
+from worker.run import Office, run
+
+_VERSION = 1
+
+
+def register(app: Celery, office: Office) -> None:
+    """Give the app its task, working in this office."""
+
+    @app.task(name=TASK_NAME, shared=False)  # another app of this process would work in this office, too
+    def run_job(*, v: int, id: str, **_later: Any) -> str:  # noqa: A002 - the word in the message
+        # What a later version adds to the message is ignored; the row it names has all that matters.
+        if v != _VERSION:
+            return f"refused: a message of version {v}, this worker reads {_VERSION}"
+        return run(str(id), office)
