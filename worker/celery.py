@@ -38,6 +38,11 @@ class Consumer(BaseConsumer):
     def on_send_event_buffered(self) -> None:
         """Leave the event in its buffer, which flushes itself when it is full."""
 
+    def stop(self) -> None:
+        """Publish what the buffer still holds, then stop."""
+        self._flush_events()
+        super().stop()
+
 
 _settings, _broker = _enter()
 _until_shutdown = ExitStack()
