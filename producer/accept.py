@@ -1,0 +1,123 @@
+"""Makes a batch of prompts: checked, priced, each with its rungs; and rings for its jobs once they are kept."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+
+from models.broker import Broker
+from models.chain import Chain, Span
+from models.embedded import required_broker_url
+from models.errors import BrokerError, InputError, InputMistakes, UnpricedModelError
+from models.ids import new_id
+from models.ledger import Ledger
+from models.life import NewBatch, NewJob, Unsent
+from models.pricebook import PriceBook
+from models.settings import Settings
+from producer.check import check, check_labels
+from producer.load import Loaded
+from producer.prompt import Prompt
+from producer.span import span_of
+
+
+def prepared(
+    prompts: Sequence[Prompt] | Loaded,
+    settings: Settings,
+    *,
+    task: str | None,
+    name: str | None,
+    key: str | None,
+    tags: Mapping[str, str],
+    allow_unpriced: bool,
+) -> tuple[NewBatch, list[NewJob]]:
+    """Lay out a batch and its jobs, not written yet.
+
+    Raises InputError or InputMistakes for what cannot be sent or kept, UnpricedModelError.
+    """
+    if mistake := check_labels(name=name, key=key, task=task, tags=tags):
+        raise mistake
+    chain = settings.chain
+    unpriced = PriceBook(settings.price_overrides).unpriced(chain.models)
+    if unpriced and not allow_unpriced:
+        raise UnpricedModelError(unpriced)
+    jobs = _jobs(_checked(prompts), chain, task)
+    batch = NewBatch(
+        id=new_id(),
+        name=name,
+        key=key,
+        content_sha256=None if key is None else _digest(jobs),
+        task=task,
+        tags=tags,
+        deadline_s=settings.job_deadline_s,
+    )
+    return batch, jobs
+
+
+def ring(jobs: Sequence[NewJob], settings: Settings, ledger: Ledger) -> str | None:
+    """Send a message for the first jobs of each rung, as many as its queue has room for; the clock sends the rest.
+
+    Returns why none could be sent; the jobs are kept all the same.
+    """
+    try:
+        broker = Broker(required_broker_url(settings), rungs=len(settings.chain.models))
+    except BrokerError as error:
+        return str(error)
+    try:
+        for rung in sorted({job.span.start for job in jobs}):
+            room = max(0, settings.queue_window - broker.depth(rung))
+            first = [Unsent(id=job.id, rung=rung) for job in jobs if job.span.start == rung][:room]
+            broker.send(first)
+            ledger.mark_sent(first)
+    except BrokerError as error:
+        return str(error)
+    finally:
+        broker.close()
+    return None
+
+
+def _checked(prompts: Sequence[Prompt] | Loaded) -> Sequence[Prompt]:
+    if isinstance(prompts, Loaded):
+        if prompts.mistakes:
+            raise InputMistakes(prompts.mistakes)
+        return prompts.prompts  # each line was checked where it was read
+    for seq, prompt in enumerate(prompts, start=1):
+        if mistake := check(prompt, source=f"prompt {seq}", line=None):
+            raise mistake
+    return prompts
+
+
+def _jobs(prompts: Sequence[Prompt], chain: Chain, task: str | None) -> list[NewJob]:
+    if not prompts:
+        raise InputError("no prompts: give at least one", source="submit")
+    jobs: list[NewJob] = []
+    known: dict[str, int] = {}
+    for seq, prompt in enumerate(prompts, start=1):
+        job = _job(prompt, seq, chain, task)
+        if (first := known.setdefault(job.prompt_id, seq)) != seq:
+            problem = f"{job.prompt_id!r} was prompt {first}'s; ids are unique in a batch"
+            raise InputError(problem, source=f"prompt {seq}", field="id")
+        jobs.append(job)
+    return jobs
+
+
+def _job(prompt: Prompt, seq: int, chain: Chain, task: str | None) -> NewJob:
+    return NewJob(
+        id=new_id(),
+        seq=seq,
+        prompt_id=prompt.id if prompt.id is not None else str(seq),
+        task=prompt.task or task,
+        params=prompt.request(),
+        span=span_of(prompt, chain, task, source=f"prompt {seq}"),
+        columns=prompt.columns,
+    )
+
+
+def _digest(jobs: Sequence[NewJob]) -> str:
+    content = hashlib.sha256()
+    for job in jobs:
+        asked = [job.prompt_id, job.task, job.params, _rungs(job.span), job.columns]
+        content.update(json.dumps(asked, sort_keys=True).encode())
+    return content.hexdigest()
+
+
+def _rungs(span: Span) -> list[int]:
+    return [span.start, span.floor, span.ceiling]
