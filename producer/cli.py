@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from models import errors
+from producer.exits import hear_all
 from producer.terminal import prepare_streams
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_opti
 def main() -> None:
     """Run one command. Exit codes: 0 all succeeded, 1 some failed, 2 usage, 4 unreachable, 5 no price, 124, 130."""
     prepare_streams()
+    hear_all()
     try:
         try:
             app()
