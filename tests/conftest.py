@@ -2,6 +2,7 @@
 
 import random
 import secrets
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -33,6 +34,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.hypothesis_seed = str(config.stash[_SEED])
     config.option.allow_hosts = "127.0.0.1,::1,localhost"
     config.option.allow_unix_socket = True  # asyncio wakes its own loop through one
+    # A shell that starts us in the background has us, and all we start, ignore Ctrl-C: no test could send it.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
