@@ -10,6 +10,7 @@ from worker.events import Dropped, JobEnded
 from worker.receipt import total_usd
 from worker.walk import Desk, Walked, walk
 
+DROPPED = "dropped: finished, or somebody else has it"
 EXPIRED = "expired"  # the outcome of a job whose deadline passed before any call
 
 
@@ -35,7 +36,7 @@ def run(job_id: str, office: Office) -> str:
     claim = office.claims.claim(job_id, lease_s=office.lease_s)
     if claim is None:
         office.desk.tell(Dropped(job_id=job_id))
-        return "dropped: finished, or somebody else has it"
+        return DROPPED
     if claim.deadline_s <= 0:
         return _expire(claim, office.desk)
     return in_one_line(walk(claim, office.desk, time_left_s=claim.deadline_s))

@@ -3,9 +3,10 @@
 from typing import Any
 
 from celery import Celery
+from celery.exceptions import Ignore
 
 from models.keys import TASK_NAME
-from worker.run import Office, run
+from worker.run import DROPPED, Office, run
 
 _VERSION = 1
 
@@ -18,4 +19,7 @@ def register(app: Celery, office: Office) -> None:
         # What a later version adds to the message is ignored; the row it names has all that matters.
         if v != _VERSION:
             return f"refused: a message of version {v}, this worker reads {_VERSION}"
-        return run(str(id), office)
+        said = run(str(id), office)
+        if said == DROPPED:  # another delivery tells Flower of this job, and no end of ours may stand over its own
+            raise Ignore(said)
+        return said

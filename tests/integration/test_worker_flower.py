@@ -10,6 +10,8 @@ from typing import Any
 import psutil
 import pytest
 
+from models.broker import Broker
+from models.life import Unsent
 from tests.eventually import eventually
 from tests.running import FLOWER_PASSWORD, Plant, one_test, running_flower, running_plant
 
@@ -65,6 +67,24 @@ def test_a_finished_job_shows_its_model_depth_and_cost_and_no_prompt(plant: Plan
         assert b"canary" not in page
         assert (answer.text or "?").encode() not in page
     assert len(plant.attempts(batch)) == 2
+
+
+def test_a_job_that_is_rung_for_twice_shows_its_end_and_not_the_second_delivery(
+    plant: Plant, flower: tuple[int, int]
+) -> None:
+    _, answer = plant.answered(_PROMPT)
+    dropped = f"job {answer.job_id}: delivery dropped".encode()
+    before = plant.worker_log.read_bytes().count(dropped)
+    with closing(Broker(plant.variables["REDIS_URL"], rungs=3)) as broker:
+        broker.send([Unsent(id=answer.job_id, rung=0)])
+    eventually(
+        lambda: plant.worker_log.read_bytes().count(dropped) > before, within_s=20, because="the delivery is dropped"
+    )
+    _, last = plant.answered(_PROMPT)
+    eventually(lambda: _succeeded(flower[1], last.job_id), within_s=20, because="Flower heard of the job after it")
+    after = _succeeded(flower[1], answer.job_id)
+    assert after is not None
+    assert after["result"].strip("'") == f"opus-4-7 d0 ${answer.cost_usd:.4f}"
 
 
 @pytest.mark.parametrize("path", ["/", "/tasks", "/workers", "/broker", "/api/tasks", "/api/workers"])
