@@ -10,16 +10,14 @@ from kombu import Queue
 from kombu.exceptions import KombuError, OperationalError
 
 from models.errors import BrokerError
-from models.keys import CLOCK_TURN, PREFIX, TASK_NAME, queue_key, queue_name
+from models.keys import CLOCK_TURN, FILLED, PREFIX, TASK_NAME, queue_key, queue_name
 from models.life import Unsent
 
 _MESSAGES_AT_ONCE = 1000
-_SOCKET_TIMEOUT_S = 2  # without it, publishing to a frozen Redis blocks for ever
+_TIMEOUT_S = 2.0
+_HEARD_AGAIN_S = 120.0
 _TRANSPORT = {
     "global_keyprefix": PREFIX,
-    "socket_timeout": _SOCKET_TIMEOUT_S,
-    "socket_connect_timeout": _SOCKET_TIMEOUT_S,
-    "visibility_timeout": 120,  # what a killed worker had fetched and not begun is heard again after it
     "unacked_restore_interval": 5,
     "unacked_restore_throttle": 1,
     # Whoever sends is told at once that nobody is there: Kombu would try again for 6 s.
@@ -33,8 +31,15 @@ def route(_name: str, _args: Sequence[Any], kwargs: Mapping[str, Any], *_rest: A
     return {"queue": queue_name(kwargs.get("rung", 0))}
 
 
-def celery_app(url: str, *, rungs: int) -> Celery:
+def celery_app(
+    url: str, *, rungs: int, timeout_s: float = _TIMEOUT_S, visibility_timeout_s: float = _HEARD_AGAIN_S
+) -> Celery:
     """Configure Celery for producer and worker alike: they meet in these queues and one task name."""
+    waits = {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "visibility_timeout": visibility_timeout_s,  # what a lost worker had fetched and not begun is heard again
+    }
     app = Celery("stepdown", broker=url, set_as_current=False)
     app.conf.update(
         task_queues=[Queue(queue_name(rung), routing_key=queue_name(rung)) for rung in range(rungs)],
@@ -48,7 +53,7 @@ def celery_app(url: str, *, rungs: int) -> Celery:
         worker_prefetch_multiplier=1,
         worker_send_task_events=True,
         worker_hijack_root_logger=False,
-        broker_transport_options=_TRANSPORT,
+        broker_transport_options=_TRANSPORT | waits,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
     )
@@ -56,13 +61,16 @@ def celery_app(url: str, *, rungs: int) -> Celery:
 
 
 class Broker:
-    """Sends jobs to their queues and tells how long these are. Raises BrokerError where Redis cannot be reached."""
+    """Sends jobs to their queues and tells how long these are. Raises BrokerError where Redis does not answer.
 
-    def __init__(self, url: str, *, rungs: int) -> None:
-        self.app = celery_app(url, rungs=rungs)
-        self._redis = redis.Redis.from_url(
-            url, socket_timeout=_SOCKET_TIMEOUT_S, socket_connect_timeout=_SOCKET_TIMEOUT_S
-        )
+    `timeout_s` is for each thing asked of it: a Redis that is frozen would keep us for ever.
+    """
+
+    def __init__(
+        self, url: str, *, rungs: int, timeout_s: float = _TIMEOUT_S, visibility_timeout_s: float = _HEARD_AGAIN_S
+    ) -> None:
+        self.app = celery_app(url, rungs=rungs, timeout_s=timeout_s, visibility_timeout_s=visibility_timeout_s)
+        self._redis = redis.Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
 
     def send(self, jobs: Iterable[Unsent]) -> None:
         """Publish a message for each job, many in one round trip."""
@@ -97,6 +105,11 @@ class Broker:
         with _told():
             return bool(self._redis.set(CLOCK_TURN, holder, nx=True, px=int(for_s * 1000)))
 
+    def has_lost_all(self) -> bool:
+        """Tell, once, that Redis was emptied: flushed, or started again without what it held. True at first, too."""
+        with _told():
+            return bool(self._redis.set(FILLED, "1", nx=True))
+
     def facts(self) -> dict[str, str]:
         """Read what `doctor` judges: version, eviction policy, persistence, and whether a password is needed."""
         with _told():
@@ -118,7 +131,7 @@ class Broker:
 
 def server_pid(url: str) -> int | None:
     """Tell the process id of the server at `url`, if it is there and knows our password."""
-    client = redis.Redis.from_url(url, socket_timeout=_SOCKET_TIMEOUT_S, socket_connect_timeout=_SOCKET_TIMEOUT_S)
+    client = redis.Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)
     try:
         return int(client.info("server")["process_id"])
     except redis.RedisError:

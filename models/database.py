@@ -2,12 +2,13 @@
 
 import os
 import sqlite3
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 
 from models.errors import LedgerError, Mistake, SettingsError
@@ -53,6 +54,21 @@ def database_url(url: str) -> URL:
     if where.drivername != "postgresql+psycopg" and not (where.drivername == "sqlite" and is_file):
         raise _wrong(where.render_as_string(hide_password=True), _FIX)
     return where
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """Commit at the end of the block, roll back where it fails. Raises LedgerError where the database is away.
+
+    A broken constraint is the caller's business, and stays as it is.
+    """
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except IntegrityError:
+        raise
+    except UNREACHABLE as error:
+        raise unreachable(error, engine.url.render_as_string(hide_password=True)) from error
 
 
 def unreachable(error: Exception, where: str) -> LedgerError:

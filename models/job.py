@@ -6,7 +6,7 @@ from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Id, Json, Line, Time, Word, escaped_json
-from models.life import Claim, Closing, Ending, NewJob
+from models.life import Closing, Ending, NewJob
 from models.outcome import State
 
 
@@ -34,15 +34,20 @@ class Job(Base):
     given_up: Mapped[Json]  # rung -> why it was given up
     rounds: Mapped[int] = mapped_column(default=0)  # times every rung was tried in vain
 
+    on_unknown: Mapped[Word | None]  # hold or rebuy, where the caller chose
+    crashes: Mapped[int] = mapped_column(default=0, server_default="0")  # workers lost with it, in a row
+    rebuys: Mapped[int] = mapped_column(default=0, server_default="0")  # calls bought again though one may be billed
+
     lease_token: Mapped[int] = mapped_column(default=0)
     lease_until: Mapped[Time | None]
     lease_holder: Mapped[Line | None]
     deliveries: Mapped[int] = mapped_column(default=0)
     sent_at: Mapped[Time | None]  # NULL: its message is not in the broker
-    due_at: Mapped[Time | None]  # of a waiting job
+    due_at: Mapped[Time | None]  # of a waiting job; NULL: it is held until a person decides
     deadline_at: Mapped[Time]
     created_at: Mapped[Time]
     finished_at: Mapped[Time | None]
+    purged_at: Mapped[Time | None]  # when its prompt and its answer were removed
 
     model_used: Mapped[Line | None]
     fallback_depth: Mapped[int | None]
@@ -52,16 +57,24 @@ class Job(Base):
         Index("ix_jobs_batch_id_seq", "batch_id", "seq"),
         # What the clock looks for every second must not cost a scan of the finished.
         Index(
-            "ix_jobs_unsent",
+            "ix_jobs_queued",
+            "rung",
+            "sent_at",
             "seq",
-            sqlite_where=text("state = 'queued' AND sent_at IS NULL"),
-            postgresql_where=text("state = 'queued' AND sent_at IS NULL"),
+            sqlite_where=text("state = 'queued'"),
+            postgresql_where=text("state = 'queued'"),
         ),
         Index(
             "ix_jobs_due",
             "due_at",
             sqlite_where=text("state = 'waiting'"),
             postgresql_where=text("state = 'waiting'"),
+        ),
+        Index(
+            "ix_jobs_lease",
+            "lease_until",
+            sqlite_where=text("state = 'running'"),
+            postgresql_where=text("state = 'running'"),
         ),
     )
 
@@ -76,6 +89,9 @@ class AnswerRow(Base):
     message: Mapped[Json]
     is_truncated: Mapped[bool]
     created_at: Mapped[Time]
+
+
+IS_HELD = (Job.state == State.WAITING) & Job.due_at.is_(None)
 
 
 def job_row(batch_id: str | None, job: NewJob) -> dict[str, Any]:
@@ -95,6 +111,9 @@ def job_row(batch_id: str | None, job: NewJob) -> dict[str, Any]:
         "rung": job.span.start,
         "given_up": "{}",
         "rounds": 0,
+        "on_unknown": job.on_unknown,
+        "crashes": 0,
+        "rebuys": 0,
         "lease_token": 0,
         "deliveries": 0,
     }
@@ -114,10 +133,10 @@ def ending_row(ending: Ending) -> dict[str, Any]:
     }
 
 
-def answer_row(claim: Claim, closing: Closing, ending: Ending) -> dict[str, Any]:
+def answer_row(job_id: str, closing: Closing, ending: Ending) -> dict[str, Any]:
     """Lay out the answer a job is finished with."""
     return {
-        "job_id": claim.job_id,
+        "job_id": job_id,
         "attempt_id": closing.attempt_id,
         "message": ending.message,
         "is_truncated": ending.is_truncated,

@@ -3,6 +3,7 @@
 PREFIX = "stepdown:"
 TASK_NAME = "stepdown.run"  # changing it would have workers of another version discard messages
 CLOCK_TURN = f"{PREFIX}clock"
+FILLED = f"{PREFIX}filled"  # there while Redis has lost nothing since a clock last looked
 
 
 def queue_name(rung: int) -> str:

@@ -3,20 +3,22 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from typing import Any
 
-from sqlalchemy import Connection, Engine, Integer, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, Insert, bindparam, func, insert, literal, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from models.attempt import OPENING_COLUMNS, Attempt, closing_row, opening_row, opening_values
 from models.base import db_now
 from models.batch import Batch, batch_row
 from models.chain import Span
-from models.database import UNREACHABLE, unreachable
-from models.errors import KeyConflictError
+from models.database import UNREACHABLE, transaction, unreachable
+from models.errors import KeyConflictError, LedgerError
 from models.ids import new_id
 from models.job import AnswerRow, Job, answer_row, ending_row, job_row
-from models.life import Claim, Closing, Ending, NewBatch, NewJob, Opening, Unsent
-from models.outcome import OPEN_STATES, State
+from models.life import Claim, Closing, Ending, Kept, NewBatch, NewJob, Opening
+from models.outcome import OPEN_STATES, Outcome, State
 from models.prepared import Cursor, Prepared
 from models.price import PriceRow, price_row
 from models.pricing import Price
@@ -50,6 +52,7 @@ _CLAIM = (
         Job.rung,
         Job.given_up,
         Job.rounds,
+        Job.outcome,
         # Counted, not kept: a worker that died between two attempts must not leave a number behind that is taken.
         select(func.count())
         .where(Attempt.job_id == bindparam("job_id"))  # in here SQLite would take jobs.id for attempts.id
@@ -60,8 +63,20 @@ _CLAIM = (
     )
 )
 _IS_OURS = (Job.id == bindparam("job_id")) & (Job.lease_token == bindparam("token")) & (Job.state == State.RUNNING)
-_FINISH = update(Job).where(_IS_OURS).values(finished_at=_NOW, lease_until=None)
-_PARK = update(Job).where(_IS_OURS).values(due_at=db_now(bindparam("due_in_s")), sent_at=None, lease_until=None)
+# Nobody has claimed it since we did, though a rescue may have taken us for lost: our reply is still its answer.
+_IS_STILL_OURS = (
+    (Job.id == bindparam("job_id"))
+    & (Job.lease_token == bindparam("token"))
+    & Job.state.in_([literal(state) for state in OPEN_STATES])
+)
+_ENDED: dict[str, Any] = {"lease_until": None, "crashes": 0}
+_FINISH = update(Job).where(_IS_STILL_OURS).values(finished_at=_NOW, due_at=None, **_ENDED)
+_PARK = update(Job).where(_IS_STILL_OURS).values(due_at=db_now(bindparam("due_in_s")), sent_at=None, **_ENDED)
+_GO_ON = (
+    update(Job)
+    .where(_IS_STILL_OURS, Job.state == State.WAITING, Job.due_at.is_(None), Job.outcome == Outcome.UNKNOWN)
+    .values(state=State.QUEUED, sent_at=None)
+)
 _OPEN = (
     insert(Attempt)
     .from_select(OPENING_COLUMNS, select(*opening_values()).select_from(Job).where(_IS_OURS).with_for_update())
@@ -70,28 +85,6 @@ _OPEN = (
 _CLOSE = (
     update(Attempt).where(Attempt.id == bindparam("attempt_id"), Attempt.closed_at.is_(None)).values(closed_at=_NOW)
 )
-_DUE = (
-    select(Job.id, Job.deliveries)
-    .where(Job.state == State.WAITING, Job.due_at <= _NOW, Job.sent_at.is_(None), Job.rung == bindparam("at_rung"))
-    .order_by(Job.due_at)
-    .limit(bindparam("limit", type_=Integer))
-)
-_QUEUED = (
-    select(Job.id, Job.deliveries)
-    .where(Job.state == State.QUEUED, Job.sent_at.is_(None), Job.rung == bindparam("at_rung"))
-    .order_by(Job.seq)
-    .limit(bindparam("limit", type_=Integer))
-)
-_SENT = (
-    update(Job)
-    .where(
-        Job.id == bindparam("job_id"),
-        Job.deliveries == bindparam("known_deliveries"),
-        or_(Job.state == State.QUEUED, Job.state == State.WAITING),
-    )
-    .values(sent_at=_NOW)
-)
-_KEEP = insert(AnswerRow).values(created_at=_NOW)
 
 _LATEST_PRICE = (
     select(PriceRow.__table__)
@@ -107,18 +100,9 @@ class Ledger:
     def __init__(self, engine: Engine, *, worker: str) -> None:
         self._engine = engine
         self._prepared = Prepared(engine)
-        self._worker = worker
+        self._keep = _keep(engine)
+        self.worker = worker
         self._where = engine.url.render_as_string(hide_password=True)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except IntegrityError:
-            raise
-        except UNREACHABLE as error:
-            raise unreachable(error, self._where) from error
 
     @contextmanager
     def _hot(self) -> Iterator[Cursor]:
@@ -139,7 +123,7 @@ class Ledger:
         where the key is known with other content.
         """
         try:
-            with self._transaction() as connection:
+            with transaction(self._engine) as connection:
                 connection.execute(insert(Batch).values(created_at=_NOW, **batch_row(batch, job_count=len(jobs))))
                 _insert_jobs(connection, jobs, deadline_s=batch.deadline_s, batch_id=batch.id)
         except IntegrityError:
@@ -152,7 +136,7 @@ class Ledger:
         return batch.id
 
     def _batch_with(self, key: str) -> tuple[str, str | None] | None:
-        with self._transaction() as connection:
+        with transaction(self._engine) as connection:
             found = connection.execute(
                 select(Batch.id, Batch.content_sha256).where(Batch.idempotency_key == key)
             ).one_or_none()
@@ -160,12 +144,12 @@ class Ledger:
 
     def open_single(self, job: NewJob, *, deadline_s: float) -> None:
         """Write a job of no batch: a call made without the queue. Nothing sends it; its caller claims it."""
-        with self._transaction() as connection:
+        with transaction(self._engine) as connection:
             _insert_jobs(connection, [job], deadline_s=deadline_s, batch_id=None)
 
     def claim(self, job_id: str, *, lease_s: float) -> Claim | None:
         """Take a job that is queued or due. None: somebody else has it, or it is finished."""
-        given = {"job_id": job_id, "lease_s": lease_s, "holder": self._worker}
+        given = {"job_id": job_id, "lease_s": lease_s, "holder": self.worker}
         with self._hot() as cursor:
             row = cursor.first(_CLAIM, given)
         if row is None:
@@ -183,14 +167,15 @@ class Ledger:
             rounds=row["rounds"],
             attempt_count=row["attempt_count"],
             deadline_s=(row["deadline_at"] - row["claimed_at"]).total_seconds(),
+            is_rebuy=row["outcome"] == Outcome.UNKNOWN,
         )
 
     def open_attempt(self, claim: Claim, opening: Opening) -> bool:
         """Commit an attempt before its request leaves. False: the job is no longer ours; nothing may be sent."""
         with self._hot() as cursor:
-            return cursor.first(_OPEN, opening_row(claim, opening, self._worker)) is not None
+            return cursor.first(_OPEN, opening_row(claim, opening, self.worker)) is not None
 
-    def close_attempt(self, closing: Closing) -> None:
+    def close_attempt(self, _claim: Claim, closing: Closing) -> None:
         """Write how an attempt ended, while its job goes on."""
         with self._hot() as cursor:
             _close(cursor, closing, is_late=False)
@@ -201,57 +186,43 @@ class Ledger:
         False: the job was no longer ours. Then the attempt is closed as late, still with its cost: the money
         was spent; and the job is left to whoever has it.
         """
-        row = ending_row(ending) | {"job_id": claim.job_id, "token": claim.token}
         with self._hot() as cursor:
-            if ending.due_in_s is None:
-                is_ours = bool(cursor.count(_FINISH, row))
-            else:
-                is_ours = bool(cursor.count(_PARK, row | {"due_in_s": ending.due_in_s}))
-            if closing is not None:
-                _close(cursor, closing, is_late=not is_ours)
-                if is_ours and ending.message is not None:
-                    cursor.count(_KEEP, answer_row(claim, closing, ending))
-        return is_ours
+            return self._finish(cursor, claim.job_id, claim.token, ending, closing)
 
-    def cancel(self, batch_id: str) -> int:
-        """Cancel the open jobs of a batch; returns how many. Calls in flight end, and are billed."""
-        with self._transaction() as connection:
-            return connection.execute(
-                update(Job)
-                .where(
-                    Job.batch_id == batch_id,
-                    Job.state.in_(OPEN_STATES),
-                )
-                .values(state=State.CANCELLED, outcome="cancelled", finished_at=_NOW)
-            ).rowcount
+    def replay(self, kept: Kept) -> bool:
+        """Write what a call came to that was kept on disk. False: the ledger has had it already.
 
-    def unsent(self, rung: int, *, limit: int) -> list[Unsent]:
-        """List jobs of one rung that have no message: due ones first, then queued ones in turn over batches."""
-        with self._transaction() as connection:
-            due = connection.execute(_DUE, {"at_rung": rung, "limit": limit}).all()
-            queued = connection.execute(_QUEUED, {"at_rung": rung, "limit": limit - len(due)}).all()
-        return [Unsent(id=row.id, rung=rung, deliveries=row.deliveries) for row in (*due, *queued)]
-
-    def mark_sent(self, jobs: Sequence[Unsent]) -> None:
-        """Note that messages for these jobs are in the broker; those heard meanwhile are left as they are now.
-
-        It comes after sending: a crash between the two sends twice, which is harmless, and never not at all.
+        A job that is held because nobody knew of this reply goes on.
         """
-        heard = [{"job_id": job.id, "known_deliveries": job.deliveries} for job in jobs]
-        if heard:
-            with self._transaction() as connection:
-                connection.execute(_SENT, heard)
+        with transaction(self._engine) as connection:
+            closed = connection.execute(select(Attempt.closed_at).where(Attempt.id == kept.closing.attempt_id)).first()
+        if closed is None:
+            raise LedgerError(f"ledger {self._where}: has no attempt {kept.closing.attempt_id}: is it another ledger?")
+        if closed[0] is not None:
+            return False
+        with self._hot() as cursor:
+            if kept.ending is not None:
+                self._finish(cursor, kept.job_id, kept.token, kept.ending, kept.closing)
+            else:
+                cursor.count(_GO_ON, {"job_id": kept.job_id, "token": kept.token})
+                _close(cursor, kept.closing, is_late=False)
+        return True
 
-    def fit_to_chain(self, *, rungs: int) -> int:
-        """Bring waiting and queued jobs of a longer chain to this one's last rung; returns how many."""
-        last = rungs - 1
-        beyond = (Job.rung > last) & Job.state.in_([State.QUEUED, State.WAITING])
-        with self._transaction() as connection:
-            return connection.execute(update(Job).where(beyond).values(rung=last, sent_at=None)).rowcount
+    def _finish(self, cursor: Cursor, job_id: str, token: int, ending: Ending, closing: Closing | None) -> bool:
+        row = ending_row(ending) | {"job_id": job_id, "token": token}
+        if ending.due_in_s is None:
+            is_ours = bool(cursor.count(_FINISH, row))
+        else:
+            is_ours = bool(cursor.count(_PARK, row | {"due_in_s": ending.due_in_s}))
+        if closing is not None:
+            _close(cursor, closing, is_late=not is_ours)
+            if is_ours and ending.message is not None:
+                cursor.count(self._keep, answer_row(job_id, closing, ending))
+        return is_ours
 
     def record_prices(self, prices: Sequence[Price]) -> None:
         """Add a dated row for each model whose rates are new; what was written stays."""
-        with self._transaction() as connection:
+        with transaction(self._engine) as connection:
             for price in prices:
                 latest = connection.execute(_LATEST_PRICE, {"of_model": price.model}).mappings().first()
                 row = price_row(price)
@@ -273,6 +244,14 @@ def _insert_jobs(connection: Connection, jobs: Sequence[NewJob], *, deadline_s: 
     rows = iter(jobs)
     while part := [shared | job_row(batch_id, job) for job in islice(rows, _ROWS_AT_ONCE)]:
         connection.exec_driver_sql(compiled.string, part)
+
+
+def _keep(engine: Engine) -> Insert:
+    """Keep an answer, in the place of one that a person did not like."""
+    kept = (postgresql if engine.dialect.name == "postgresql" else sqlite).insert(AnswerRow).values(created_at=_NOW)
+    new = {name: kept.excluded[name] for name in ("attempt_id", "message", "is_truncated", "created_at")}
+    replacing: Insert = kept.on_conflict_do_update(index_elements=["job_id"], set_=new)
+    return replacing
 
 
 def _close(cursor: Cursor, closing: Closing, *, is_late: bool) -> None:

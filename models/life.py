@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from models.chain import Span
-from models.outcome import CostStatus, Outcome, Reason, State
+from models.outcome import CostStatus, OnUnknown, Outcome, Reason, State
 from models.pricing import Usage
 
 
@@ -21,6 +21,7 @@ class NewJob:
     params: Mapping[str, Any]
     span: Span
     columns: Mapping[str, str] = field(default_factory=dict)
+    on_unknown: OnUnknown | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,7 @@ class Claim:
     rounds: int
     attempt_count: int
     deadline_s: float
+    is_rebuy: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,3 +119,52 @@ class Ending:
     is_truncated: bool = False
     model_used: str | None = None
     fallback_depth: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What a call came to, as it is written to disk before the ledger has it. No ending: its job went on."""
+
+    job_id: str
+    token: int
+    closing: Closing
+    ending: Ending | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """One attempt a stray has behind it; no outcome: nobody saw its end."""
+
+    rung: int
+    model: str
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stray:
+    """A running job whose lease is over: its worker was lost, or cannot reach the ledger."""
+
+    job_id: str
+    batch_id: str | None
+    token: int
+    params: Mapping[str, Any]
+    span: Span
+    rung: int
+    given_up: Mapping[int, str]
+    on_unknown: OnUnknown | None
+    crashes: int
+    rebuys: int
+    attempts: tuple[Past, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rescue:
+    """Where a rescue leaves a stray: queued, failed, or waiting for a person."""
+
+    state: State
+    outcome: str | None
+    error: str | None
+    rung: int
+    given_up: Mapping[int, str]
+    crashes: int
+    rebuys: int

@@ -38,6 +38,7 @@ class Outcome(StrEnum):
     RAMP_LIMITED = "ramp_limited"
     SERVER_ERROR = "server_error"
     OVERLOADED = "overloaded"
+    UNKNOWN = "unknown"  # its worker was lost; written by the rescue, and replaced if a reply turns up after all
     LATE = "late"  # it ended after its job was finished, cancelled or given to another worker
 
 
@@ -49,6 +50,14 @@ class Reason(StrEnum):
     FALLBACK = "fallback"  # down (or, with nothing left below, up) for availability
     CLIMB = "climb"  # up for quality
     RESUME = "resume"  # back from waiting
+    REBUY = "rebuy"  # bought again, though the call before it may have been billed
+
+
+class OnUnknown(StrEnum):
+    """What becomes of a job whose worker was lost during a call: nobody can tell whether it was billed."""
+
+    HOLD = "hold"  # it waits until a person releases or drops it
+    REBUY = "rebuy"  # it is bought again, once
 
 
 class CostStatus(StrEnum):

@@ -72,6 +72,13 @@ class Price:
         return reached[-1] if reached else self.rates
 
 
+def worst_case_usd(price: Price, *, prompt_bytes: int, max_tokens: int) -> Decimal:
+    """Bound what one request may cost in USD: no token is shorter than a byte, and none of it is cached."""
+    rates = price.rates_for(prompt_bytes)
+    dearest_input = max(rates.input, rates.cache_write_5m, rates.cache_write_1h)
+    return (prompt_bytes * dearest_input + max_tokens * rates.output) / _MILLION
+
+
 def cost_usd(usage: Usage, price: Price) -> Decimal:
     """Add up one reply's parts in USD and round once, half-even, to the nano-dollar.
 

@@ -14,7 +14,7 @@ from models.attempt import Attempt
 from models.batch import Batch
 from models.database import UNREACHABLE, unreachable
 from models.errors import NotFoundError
-from models.job import AnswerRow, Job
+from models.job import IS_HELD, AnswerRow, Job
 from models.outcome import FINAL_STATES, Outcome, State
 
 _ZERO = Decimal(0)
@@ -29,7 +29,8 @@ _WHERE_IDS_ARE = "`stepdown ls` lists the batches, `stepdown show` their jobs"
 class Progress:
     """Where a batch is: its jobs by state, and what its attempts cost so far.
 
-    `cost_usd` sums what is known; `unknown_costs` counts the ended attempts it could not sum.
+    `cost_usd` sums what is known; `unknown_costs` counts the ended attempts it could not sum. `held` counts the
+    waiting jobs that wait for a person.
     """
 
     batch_id: str
@@ -37,6 +38,7 @@ class Progress:
     created_at: datetime
     job_count: int
     states: dict[str, int]
+    held: int
     attempts: int
     cost_usd: Decimal
     unknown_costs: int
@@ -50,6 +52,11 @@ class Progress:
     def is_finished(self) -> bool:
         """True once no job of the batch can change any more."""
         return self.finished == self.job_count
+
+    @property
+    def is_settled(self) -> bool:
+        """True once every job has ended, or waits for a person."""
+        return self.finished + self.held == self.job_count
 
     @property
     def succeeded(self) -> int:
@@ -130,15 +137,18 @@ class Reports:
             return [self._progress(connection, row) for row in rows]
 
     def _progress(self, connection: Connection, batch: RowMapping) -> Progress:
-        states = select(Job.state, func.count()).where(Job.batch_id == batch["id"]).group_by(Job.state)
+        ours = Job.batch_id == batch["id"]
+        states = select(Job.state, func.count(), func.count().filter(IS_HELD)).where(ours).group_by(Job.state)
         money = select(func.count(), _COST, _UNKNOWN).select_from(Attempt).where(Attempt.batch_id == batch["id"])
         attempts, cost, unknown = connection.execute(money).one()
+        by_state = connection.execute(states).all()
         return Progress(
             batch_id=batch["id"],
             name=batch["name"],
             created_at=batch["created_at"],
             job_count=batch["job_count"],
-            states=dict(connection.execute(states).all()),
+            states={state: count for state, count, _ in by_state},
+            held=sum(held for _, _, held in by_state),
             attempts=attempts,
             cost_usd=cost or _ZERO,
             unknown_costs=unknown,
@@ -154,6 +164,13 @@ class Reports:
                 return
             yield from (_answer(row) for row in rows)
             after = rows[-1]["seq"]
+
+    def held(self, batch_id: str | None = None) -> list[Answer]:
+        """List the jobs that wait for a person, each with the reason as its error; of one batch, or of all."""
+        jobs = _jobs().where(IS_HELD).order_by(Job.id)
+        with self._read() as connection:
+            rows = connection.execute(jobs if batch_id is None else jobs.where(Job.batch_id == batch_id)).mappings()
+            return [_answer(row) for row in rows]
 
     def job(self, job_id: str) -> dict[str, Any]:
         """Read one job's row, by column."""
@@ -192,6 +209,10 @@ def _is_storable(text: str) -> bool:
 
 
 def _answers(batch_id: str, after: int) -> Select[Any]:
+    return _jobs().where(Job.batch_id == batch_id, Job.seq > after).order_by(Job.seq).limit(_ROWS_AT_ONCE)
+
+
+def _jobs() -> Select[Any]:
     cost = (
         select(case((_UNSUMMED > 0, None), else_=func.coalesce(_COST, 0, type_=_COST.type)))
         .where(Attempt.job_id == Job.id)
@@ -199,13 +220,7 @@ def _answers(batch_id: str, after: int) -> Select[Any]:
         .scalar_subquery()
         .label("cost_usd")
     )
-    return (
-        select(Job.__table__, AnswerRow.message, cost)
-        .join(AnswerRow, AnswerRow.job_id == Job.id, isouter=True)
-        .where(Job.batch_id == batch_id, Job.seq > after)
-        .order_by(Job.seq)
-        .limit(_ROWS_AT_ONCE)
-    )
+    return select(Job.__table__, AnswerRow.message, cost).join(AnswerRow, AnswerRow.job_id == Job.id, isouter=True)
 
 
 def _answer(row: RowMapping) -> Answer:

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -111,11 +112,18 @@ class Settings(BaseSettings):
     worker_concurrency: int = Field(default=64, ge=1, le=2000)
     call_timeout_s: float = Field(default=120, gt=0, le=3600)
     connect_timeout_s: float = Field(default=5, gt=0, le=120)
+    lease_s: float = Field(default=30, ge=1, le=_DAY_S)
+    drain_s: float = Field(default=25, ge=0, le=_DAY_S)
     job_deadline_s: float = Field(default=_DAY_S, gt=0, le=_TEN_YEARS_S)
     patience_s: float = Field(default=5, ge=0, le=_DAY_S)
     key_pause_s: float = Field(default=60, gt=0, le=_DAY_S)
     clock_tick_s: float = Field(default=1, ge=0.05, le=60)
+    visibility_timeout_s: float = Field(default=120, ge=1, le=_DAY_S)
     queue_window: int = Field(default=2000, ge=1)
+    hold_above_usd: Decimal = Field(default=Decimal("0.05"), ge=0, allow_inf_nan=False)
+    pause_batch_after: int = Field(default=25, ge=0)
+    min_free_mb: int = Field(default=64, ge=0)
+    stepdown_failpoint: str = ""
 
     flower_user: Annotated[str, AfterValidator(_flower_user)] = "stepdown"
     flower_password: Annotated[SecretStr, AfterValidator(_flower_password)] | None = None
@@ -151,11 +159,6 @@ class Settings(BaseSettings):
             fix = f"{', '.join(sorted(wrong))} cannot climb; choose from {', '.join(_CAN_CLIMB)}"
             raise SettingsError([Mistake(variable="CLIMB_ON", value=self.climb_on, fix=fix)])
         return frozenset(Outcome(word) for word in words)
-
-    @property
-    def lease_s(self) -> float:
-        """How long a claim holds: the call's deadline and the time to write it down, with room."""
-        return self.call_timeout_s * 1.5 + 30
 
 
 def load_settings(*, env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:

@@ -9,14 +9,17 @@ from models.chain import Chain, Span
 from models.embedded import required_broker_url
 from models.errors import BrokerError, InputError, InputMistakes, UnpricedModelError
 from models.ids import new_id
-from models.ledger import Ledger
 from models.life import NewBatch, NewJob, Unsent
+from models.outbox import Outbox
+from models.outcome import OnUnknown
 from models.pricebook import PriceBook
 from models.settings import Settings
 from producer.check import check, check_labels
 from producer.load import Loaded
 from producer.prompt import Prompt
 from producer.span import span_of
+
+_RING_S = 0.3  # who submits does not wait for a Redis that is frozen: a worker's clock sends
 
 
 def prepared(
@@ -27,6 +30,7 @@ def prepared(
     name: str | None,
     key: str | None,
     tags: Mapping[str, str],
+    on_unknown: OnUnknown | None,
     allow_unpriced: bool,
 ) -> tuple[NewBatch, list[NewJob]]:
     """Lay out a batch and its jobs, not written yet.
@@ -39,7 +43,7 @@ def prepared(
     unpriced = PriceBook(settings.price_overrides).unpriced(chain.models)
     if unpriced and not allow_unpriced:
         raise UnpricedModelError(unpriced)
-    jobs = _jobs(_checked(prompts), chain, task)
+    jobs = _jobs(_checked(prompts), chain, task, on_unknown)
     batch = NewBatch(
         id=new_id(),
         name=name,
@@ -52,13 +56,13 @@ def prepared(
     return batch, jobs
 
 
-def ring(jobs: Sequence[NewJob], settings: Settings, ledger: Ledger) -> str | None:
+def ring(jobs: Sequence[NewJob], settings: Settings, outbox: Outbox) -> str | None:
     """Send a message for the first jobs of each rung, as many as its queue has room for; the clock sends the rest.
 
     Returns why none could be sent; the jobs are kept all the same.
     """
     try:
-        broker = Broker(required_broker_url(settings), rungs=len(settings.chain.models))
+        broker = Broker(required_broker_url(settings), rungs=len(settings.chain.models), timeout_s=_RING_S)
     except BrokerError as error:
         return str(error)
     try:
@@ -66,7 +70,7 @@ def ring(jobs: Sequence[NewJob], settings: Settings, ledger: Ledger) -> str | No
             room = max(0, settings.queue_window - broker.depth(rung))
             first = [Unsent(id=job.id, rung=rung) for job in jobs if job.span.start == rung][:room]
             broker.send(first)
-            ledger.mark_sent(first)
+            outbox.mark_sent(first)
     except BrokerError as error:
         return str(error)
     finally:
@@ -85,13 +89,13 @@ def _checked(prompts: Sequence[Prompt] | Loaded) -> Sequence[Prompt]:
     return prompts
 
 
-def _jobs(prompts: Sequence[Prompt], chain: Chain, task: str | None) -> list[NewJob]:
+def _jobs(prompts: Sequence[Prompt], chain: Chain, task: str | None, on_unknown: OnUnknown | None) -> list[NewJob]:
     if not prompts:
         raise InputError("no prompts: give at least one", source="submit")
     jobs: list[NewJob] = []
     known: dict[str, int] = {}
     for seq, prompt in enumerate(prompts, start=1):
-        job = _job(prompt, seq, chain, task)
+        job = _job(prompt, seq, chain, task, on_unknown)
         if (first := known.setdefault(job.prompt_id, seq)) != seq:
             problem = f"{job.prompt_id!r} was prompt {first}'s; ids are unique in a batch"
             raise InputError(problem, source=f"prompt {seq}", field="id")
@@ -99,7 +103,7 @@ def _jobs(prompts: Sequence[Prompt], chain: Chain, task: str | None) -> list[New
     return jobs
 
 
-def _job(prompt: Prompt, seq: int, chain: Chain, task: str | None) -> NewJob:
+def _job(prompt: Prompt, seq: int, chain: Chain, task: str | None, on_unknown: OnUnknown | None) -> NewJob:
     return NewJob(
         id=new_id(),
         seq=seq,
@@ -108,6 +112,7 @@ def _job(prompt: Prompt, seq: int, chain: Chain, task: str | None) -> NewJob:
         params=prompt.request(),
         span=span_of(prompt, chain, task, source=f"prompt {seq}"),
         columns=prompt.columns,
+        on_unknown=on_unknown,
     )
 
 
@@ -115,6 +120,8 @@ def _digest(jobs: Sequence[NewJob]) -> str:
     content = hashlib.sha256()
     for job in jobs:
         asked = [job.prompt_id, job.task, job.params, _rungs(job.span), job.columns]
+        if job.on_unknown is not None:  # where it was left out, batches of before have no word for it
+            asked.append(job.on_unknown)
         content.update(json.dumps(asked, sort_keys=True).encode())
     return content.hexdigest()
 

@@ -2,12 +2,25 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from models import errors
+from producer import orders
 from producer.exits import hear_all
+from producer.options import (
+    BatchArgument,
+    JsonOption,
+    LinesOption,
+    OnUnknownOption,
+    SomeBatchArgument,
+    TimeoutOption,
+    hint,
+    say,
+)
+from producer.options import producer as open_producer
+from producer.options import settings as read_settings
 from producer.terminal import prepare_streams
 
 if TYPE_CHECKING:
@@ -35,11 +48,9 @@ app = typer.Typer(
 )
 db = typer.Typer(help="The ledger's schema.", no_args_is_help=True)
 app.add_typer(db, name="db")
+for order in (orders.cancel, orders.retry, orders.release, orders.drop, orders.purge):
+    app.command()(order)
 
-BatchArgument = Annotated[str, typer.Argument(metavar="BATCH", help="its id, a unique beginning of it, or its name")]
-JsonOption = Annotated[bool, typer.Option("--json", help="one JSON object")]
-LinesOption = Annotated[bool, typer.Option("--jsonl", help="one JSON object a line")]
-TimeoutOption = Annotated[float | None, typer.Option(help="seconds to wait; then exit 124, and the batch goes on")]
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
@@ -76,27 +87,33 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     name: Annotated[str | None, typer.Option(help="what people call the batch")] = None,
     key: Annotated[str | None, typer.Option(help="the same prompts under one key are bought once")] = None,
     tag: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="kept with the batch; repeatable")] = None,
+    on_unknown: OnUnknownOption = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave bad lines out, and list them")] = False,
     allow_unpriced: Annotated[bool, typer.Option(help="take models without a price; their cost is unknown")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="wait for the answers, then exit 0 or 1")] = False,
     timeout_s: TimeoutOption = None,
 ) -> None:
     """Enqueue a file of prompts as one batch; prints its id."""
-    import gc
-
     from producer import submit as submitting
 
-    gc.disable()  # a file of prompts is kept whole until it is accepted; searching it for rubbish takes a third longer
     prompts = submitting.read(
         file, format=file_format, template=template, id_column=id_column, max_tokens=max_tokens, skip_bad=skip_bad
     )
-    tags, settings = submitting.tags(tag or []), _settings()
-    with _producer(settings) as producer:
-        batch = producer.submit(prompts, task=task, name=name, key=key, tags=tags, allow_unpriced=allow_unpriced)
-        _say(batch.id)
+    tags, settings = submitting.tags(tag or []), read_settings()
+    with open_producer(settings) as producer:
+        batch = producer.submit(
+            prompts,
+            task=task,
+            name=name,
+            key=key,
+            tags=tags,
+            on_unknown=submitting.choice(on_unknown),
+            allow_unpriced=allow_unpriced,
+        )
+        say(batch.id)
         sys.stdout.flush()  # whoever reads it through a pipe can act on it while we watch
-        for hint in submitting.hints(batch, key, task=task, starts=settings.chain.starts):
-            _hint(hint)
+        for line in submitting.hints(batch, key, task=task, starts=settings.chain.starts):
+            hint(line)
         if watch:
             _watch(producer, batch, timeout_s)
 
@@ -104,7 +121,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
 @app.command()
 def watch(batch: BatchArgument, timeout_s: TimeoutOption = None) -> None:
     """Follow a batch to its end; Ctrl-C detaches and cancels nothing."""
-    with _producer() as producer:
+    with open_producer() as producer:
         _watch(producer, producer.batch(batch), timeout_s)
 
 
@@ -113,9 +130,9 @@ def status(batch: BatchArgument, as_json: JsonOption = False) -> None:
     """Say where a batch is."""
     from producer import show as showing
 
-    with _producer() as producer:
+    with open_producer() as producer:
         progress = producer.batch(batch).progress()
-        _say(showing.progress_json(progress) if as_json else showing.progress_line(progress))
+        say(showing.progress_json(progress) if as_json else showing.progress_line(progress))
 
 
 @app.command()
@@ -123,9 +140,9 @@ def ls(limit: Annotated[int, typer.Option(min=1)] = 20, as_lines: LinesOption = 
     """List the batches, the newest first."""
     from producer import show as showing
 
-    with _producer() as producer:
-        for progress in producer.reports.batches(limit=limit):
-            _say(showing.progress_json(progress) if as_lines else showing.progress_line(progress))
+    with open_producer() as producer:
+        for progress in producer.books.reports.batches(limit=limit):
+            say(showing.progress_json(progress) if as_lines else showing.progress_line(progress))
 
 
 @app.command()
@@ -137,31 +154,33 @@ def results(
     """Write the answers, with the input's own columns."""
     from producer import results as writing
 
-    with _producer() as producer:
+    with open_producer() as producer:
         found = producer.batch(batch)
         writing.write_to(output, found.answers(), format=as_format)
         left = found.progress()
         if not left.is_finished:
-            _hint(f"{left.job_count - left.finished} of {left.job_count} jobs have not ended yet")
+            hint(f"{left.job_count - left.finished} of {left.job_count} jobs have not ended yet")
 
 
 @app.command()
 def show(
-    batch: BatchArgument,
+    batch: SomeBatchArgument = None,
     failed: Annotated[bool, typer.Option("--failed", help="only the failed jobs")] = False,
+    held: Annotated[bool, typer.Option("--held", help="only jobs that wait for a person; of all batches too")] = False,
     as_lines: LinesOption = False,
 ) -> None:
     """List a batch's jobs and its receipt."""
-    from models.outcome import State
     from producer import show as showing
 
-    with _producer() as producer:
-        found = producer.batch(batch)
-        for answer in found.answers():
-            if not failed or answer.state is State.FAILED:
-                _say(showing.job_json(answer) if as_lines else showing.job_line(answer))
-        if not as_lines:
-            _receipt(producer, found.id)
+    if batch is None and not held:
+        raise errors.InputError("name a BATCH, or ask for --held of all", source="show")
+    with open_producer() as producer:
+        found = None if batch is None else producer.batch(batch).id
+        for answer in producer.books.reports.held(found) if held else producer.books.reports.answers(str(found)):
+            if not failed or answer.state == "failed":
+                say(showing.job_json(answer) if as_lines else showing.job_line(answer))
+        if found is not None and not as_lines:
+            _receipt(producer, found)
 
 
 @app.command()
@@ -169,21 +188,14 @@ def job(job_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonOptio
     """Tell a job's whole story: every attempt and wait, each with its reason and cost."""
     from producer import show as showing
 
-    with _producer() as producer:
-        found = producer.reports.job_id(job_id)
-        row, attempts = producer.reports.job(found), producer.reports.attempts(found)
+    with open_producer() as producer:
+        found = producer.books.reports.job_id(job_id)
+        row, attempts = producer.books.reports.job(found), producer.books.reports.attempts(found)
         if as_json:
-            _say(showing.story_json(row, attempts))
+            say(showing.story_json(row, attempts))
             return
         for line in showing.story(row, attempts, producer.models):
-            _say(line)
-
-
-@app.command()
-def cancel(batch: BatchArgument) -> None:
-    """Cancel a batch's open jobs; calls in flight end and are billed."""
-    with _producer() as producer:
-        _say(f"{producer.batch(batch).cancel()} jobs cancelled")
+            say(line)
 
 
 @app.command()
@@ -195,10 +207,10 @@ def doctor(as_lines: LinesOption = False) -> None:
     from producer.doctor import examine
 
     verdicts = []
-    for finding in examine(_settings()):
+    for finding in examine(read_settings()):
         verdicts.append(finding)
         line = f"{finding.verdict:<5} {finding.what:<7} {finding.said}"
-        _say(json.dumps(asdict(finding)) if as_lines else line)
+        say(json.dumps(asdict(finding)) if as_lines else line)
     failed = {finding.what for finding in verdicts if finding.verdict == "fail"}
     if failed:
         raise typer.Exit(UNREACHABLE if failed & {"broker", "ledger"} else USAGE)
@@ -210,9 +222,9 @@ def upgrade() -> None:
     from migrations import run
     from models.database import open_database
 
-    engine = open_database(_settings().database_url.get_secret_value())
+    engine = open_database(read_settings().database_url.get_secret_value())
     run.upgrade(engine)
-    _say(f"{engine.url.render_as_string(hide_password=True)} is at revision {run.revisions(engine)[0]}")
+    say(f"{engine.url.render_as_string(hide_password=True)} is at revision {run.revisions(engine)[0]}")
     engine.dispose()
 
 
@@ -221,7 +233,7 @@ def worker(context: typer.Context) -> None:
     """Run a worker (and, with no REDIS_URL, its broker); further options are Celery's."""
     from producer import start
 
-    raise typer.Exit(start.worker(_settings(), context.args))
+    raise typer.Exit(start.worker(read_settings(), context.args))
 
 
 @app.command()
@@ -234,7 +246,7 @@ def flower(
     """Run Flower on 127.0.0.1, behind a password."""
     from producer import start
 
-    start.flower(_settings(), address=address, port=port)
+    start.flower(read_settings(), address=address, port=port)
 
 
 @app.command(context_settings=_PASS_ON)
@@ -256,40 +268,22 @@ def demo(
     raise typer.Exit(demonstrating.run(jobs=jobs, stay=stay))
 
 
-def _settings() -> Any:
-    from models.settings import load_settings
-
-    return load_settings()
-
-
-def _producer(settings: Any = None) -> "Producer":
-    from producer.client import Producer
-
-    return Producer(settings or _settings())
-
-
 def _watch(producer: "Producer", batch: "Batch", timeout_s: float | None) -> None:
     from producer.watch import watch as follow
 
     try:
         progress = follow(batch.progress, timeout_s=timeout_s)
     except KeyboardInterrupt:
-        _hint(f"detached; the batch goes on: stepdown watch {batch.id}")
+        hint(f"detached; the batch goes on: stepdown watch {batch.id}")
         raise typer.Exit(INTERRUPTED) from None
     _receipt(producer, batch.id)
+    if progress.held:
+        hint(f"{progress.held} jobs are held until a person decides: stepdown show {batch.id} --held")
     raise typer.Exit(OK if progress.succeeded == progress.job_count else SOME_FAILED)
 
 
 def _receipt(producer: "Producer", batch_id: str) -> None:
     from producer.show import receipt
 
-    for line in receipt(producer.reports.models(batch_id), producer.reports.depths(batch_id)):
-        _hint(line)
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-
-
-def _hint(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
+    for line in receipt(producer.books.reports.models(batch_id), producer.books.reports.depths(batch_id)):
+        hint(line)

@@ -7,9 +7,10 @@ from typing import Self
 
 from migrations.run import ensure_schema
 from models.answer import Answer
+from models.books import Books
 from models.database import open_database
-from models.ledger import Ledger
-from models.reports import Progress, Reports
+from models.outcome import OnUnknown
+from models.reports import Progress
 from models.settings import Settings, load_settings
 from producer.load import Loaded
 from producer.prompt import Prompt
@@ -31,16 +32,19 @@ class Batch:
 
     def progress(self) -> Progress:
         """Count its jobs by state, and its money."""
-        return self._producer.reports.progress(self.id)
+        return self._producer.books.reports.progress(self.id)
 
     def answers(self) -> Iterator[Answer]:
         """Read every job as it is now, in the order of submission."""
-        return self._producer.reports.answers(self.id)
+        return self._producer.books.reports.answers(self.id)
 
     def wait(self, *, timeout_s: float | None = None) -> Iterator[Answer]:
-        """Wait until every job has ended, then read the answers. Raises TimeoutError; the batch goes on."""
+        """Wait until every job has ended or is held for a person, then read the answers.
+
+        Raises TimeoutError; the batch goes on.
+        """
         until = None if timeout_s is None else time.monotonic() + timeout_s
-        while not (progress := self.progress()).is_finished:
+        while not (progress := self.progress()).is_settled:
             if until is not None and time.monotonic() > until:
                 message = f"batch {self.id}: {progress.finished} of {progress.job_count} jobs ended in {timeout_s:g} s"
                 raise TimeoutError(message)
@@ -49,7 +53,7 @@ class Batch:
 
     def cancel(self) -> int:
         """Cancel its open jobs; returns how many. Calls in flight end, and are billed."""
-        return self._producer.ledger.cancel(self.id)
+        return self._producer.books.orders.cancel(self.id)[0]
 
 
 class Producer:
@@ -61,8 +65,7 @@ class Producer:
         engine = open_database(settings.database_url.get_secret_value())
         self._until_close.callback(engine.dispose)
         ensure_schema(engine)
-        self.ledger = Ledger(engine, worker="producer")
-        self.reports = Reports(engine)
+        self.books = Books.over(engine, worker="producer")
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -82,27 +85,37 @@ class Producer:
         name: str | None = None,
         key: str | None = None,
         tags: Mapping[str, str] | None = None,
+        on_unknown: OnUnknown | None = None,
         allow_unpriced: bool = False,
     ) -> Batch:
         """Accept prompts as one batch; it is kept before this returns, whether or not the broker is there.
 
         Takes prompts, or what `load` made of a file. The same prompts under the same `key` are the same batch,
-        bought once. Raises InputError or InputMistakes for what cannot be sent or kept, UnpricedModelError,
+        bought once. `on_unknown` chooses what HOLD_ABOVE_USD chooses by price: whether a job whose worker was lost
+        during a call is held for a person, or bought again once.
+        Raises InputError or InputMistakes for what cannot be sent or kept, UnpricedModelError,
         KeyConflictError, LedgerError; then nothing was accepted.
         """
         from producer.accept import prepared, ring  # noqa: PLC0415 - prices and Celery are not for those who only read
 
         batch, jobs = prepared(
-            prompts, self._settings, task=task, name=name, key=key, tags=tags or {}, allow_unpriced=allow_unpriced
+            prompts,
+            self._settings,
+            task=task,
+            name=name,
+            key=key,
+            tags=tags or {},
+            on_unknown=on_unknown,
+            allow_unpriced=allow_unpriced,
         )
-        kept_as = self.ledger.enqueue(batch, jobs)
+        kept_as = self.books.ledger.enqueue(batch, jobs)
         if kept_as != batch.id:
             return Batch(kept_as, self, is_new=False)
-        return Batch(batch.id, self, is_new=True, not_sent=ring(jobs, self._settings, self.ledger))
+        return Batch(batch.id, self, is_new=True, not_sent=ring(jobs, self._settings, self.books.outbox))
 
     def batch(self, beginning: str) -> Batch:
         """Find a batch by its id, a unique beginning of it, or its name. Raises NotFoundError."""
-        return Batch(self.reports.batch_id(beginning), self, is_new=False)
+        return Batch(self.books.reports.batch_id(beginning), self, is_new=False)
 
     def close(self) -> None:
         """Give the connections back."""

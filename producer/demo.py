@@ -66,7 +66,7 @@ def _work(producer: Producer, jobs: int) -> None:
 
 def _settle(producer: Producer, started: datetime) -> bool:
     """Print the receipt, and hold it against the simulator's own purchase log."""
-    lines, depths = producer.reports.models(), producer.reports.depths()
+    lines, depths = producer.books.reports.models(), producer.books.reports.depths()
     for line in receipt(lines, depths):
         stage.say(line)
     log = [json.loads(line) for line in (_HERE / "purchases.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -75,7 +75,7 @@ def _settle(producer: Producer, started: datetime) -> bool:
     agrees = spent == billed and len(log) == _attempts(lines)
     verdict = "equals" if agrees else "DIFFERS FROM"
     stage.say(f"  ledger {money(spent)} {verdict} the simulator's purchase log {money(billed)}, {len(log)} requests")
-    if ends := producer.reports.first_and_last_end():
+    if ends := producer.books.reports.first_and_last_end():
         first_s, last_s = ((end - started).total_seconds() for end in ends)
         stage.say(f"  first answer {first_s:.1f} s after the start, the last {last_s:.1f} s")
     stage.say(f"  Ask the ledger:   sqlite3 {_HERE}/ledger.db {_QUESTION}")

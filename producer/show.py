@@ -25,6 +25,7 @@ def progress_json(progress: Progress) -> str:
             "created_at": progress.created_at.isoformat(),
             "jobs": progress.job_count,
             **{state.value: progress.states.get(state, 0) for state in State},
+            "held": progress.held,
             "attempts": progress.attempts,
             "cost_usd": f"{progress.cost_usd:f}",
             "unknown_costs": progress.unknown_costs,
@@ -35,6 +36,7 @@ def progress_json(progress: Progress) -> str:
 def progress_line(progress: Progress) -> str:
     """One line: id, name, age, jobs by state, money."""
     states = ", ".join(f"{progress.states[state]} {state}" for state in State if progress.states.get(state))
+    states += f" ({progress.held} held until a person decides)" if progress.held else ""
     name = f"  {terminal_text(progress.name)}" if progress.name else ""
     cost = money(progress.cost_usd, unknown=progress.unknown_costs)
     made = progress.created_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
@@ -133,6 +135,8 @@ def _standing(job: Mapping[str, Any], models: Sequence[str]) -> str:
     match job["state"]:
         case State.SUCCEEDED:
             return f"{_clock(job['finished_at'])}  succeeded: {job['model_used']} at depth {job['fallback_depth']}"
+        case State.WAITING if job["due_at"] is None:
+            return f"held until a person decides ({job['outcome']}): stepdown release or drop, with --job {job['id']}"
         case State.WAITING:
             return f"waits until {_clock(job['due_at'])} ({job['outcome']}), then {_rung(job['rung'], models)}"
         case State.FAILED | State.CANCELLED:

@@ -101,6 +101,7 @@ def _variables(settings: Settings, broker_url: str) -> dict[str, str]:
         "ANTHROPIC_API_KEY": "demo",
         "ANTHROPIC_BASE_URL": settings.anthropic_base_url,
         "DATABASE_URL": settings.database_url.get_secret_value(),
+        "STATE_DIR": str(settings.state_dir),
         "TASK_STARTS": settings.task_starts,
     }
 

@@ -1,10 +1,12 @@
 """What `stepdown submit` does beside Producer.submit: read the file, judge its lines, word the hints."""
 
+import gc
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from models.errors import InputError
+from models.outcome import OnUnknown
 from producer.load import Loaded, load
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ def read(
     skip_bad: bool,
 ) -> Loaded:
     """Read the prompts of a file or of stdin; bad lines are listed and left out where they may be skipped."""
+    gc.disable()  # a file of prompts is kept whole until it is accepted; searching it for rubbish takes a third longer
     loaded = load(source, format=format, template=template, id_column=id_column, max_tokens=max_tokens)
     if not skip_bad or not loaded.prompts:
         return loaded
@@ -38,6 +41,17 @@ def tags(pairs: Sequence[str]) -> dict[str, str]:
             raise InputError(f"{pair!r} should be NAME=VALUE", source="submit", field="--tag")
         read_tags[name] = value
     return read_tags
+
+
+def choice(on_unknown: str | None) -> OnUnknown | None:
+    """Read what a job chose for itself; None leaves it to HOLD_ABOVE_USD."""
+    if on_unknown is None:
+        return None
+    try:
+        return OnUnknown(on_unknown)
+    except ValueError:
+        said = f"{on_unknown!r} should be {' or '.join(OnUnknown)}"
+        raise InputError(said, source="submit", field="--on-unknown") from None
 
 
 def hints(batch: "Batch", key: str | None, *, task: str | None = None, starts: Collection[str] = ()) -> Iterator[str]:

@@ -21,7 +21,10 @@ def watch(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Progress:
-    """Show progress until the batch is finished; raises TimeoutError after `timeout_s`, and the batch goes on."""
+    """Show progress until every job has ended or is held for a person.
+
+    Raises TimeoutError after `timeout_s`, and the batch goes on.
+    """
     is_terminal = out.isatty()
     started = told_at = clock()
     first = progress = look()
@@ -32,7 +35,7 @@ def watch(
         out.flush()
 
     try:
-        while not progress.is_finished:
+        while not progress.is_settled:
             if timeout_s is not None and clock() - started > timeout_s:
                 message = (
                     f"{progress.finished} of {progress.job_count} jobs ended in {timeout_s:g} s; the batch goes on"
@@ -59,8 +62,10 @@ def line(progress: Progress, *, done: int, passed_s: float) -> str:
         f"{progress.finished}/{progress.job_count}",
         f"{progress.states.get(State.FAILED, 0)} failed",
     ]
-    if waiting := progress.states.get(State.WAITING, 0):
+    if waiting := progress.states.get(State.WAITING, 0) - progress.held:
         parts.append(f"{waiting} waiting")
+    if progress.held:
+        parts.append(f"{progress.held} held")
     if rate > 0:
         parts.append(f"{rate:.1f} jobs/s")
     if rate > 0 and left:

@@ -29,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Settle the seed and the sockets before the plugins that use them look."""
     given = config.getoption("--seed")
-    config.stash[_SEED] = secrets.randbelow(2**32) if given is None else given
+    config.stash[_SEED] = config.option.seed = secrets.randbelow(2**32) if given is None else given  # and the others'
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = str(config.stash[_SEED])
     config.option.allow_hosts = "127.0.0.1,::1,localhost"

@@ -1,6 +1,6 @@
 """Objects in memory with the Protocols of the real ones; tests/contracts holds them to the same promises."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from models.life import Claim, Closing, Ending, NewJob, Opening
@@ -38,6 +38,7 @@ class MemoryLedger:
         self._clock = clock
         self.jobs: dict[str, MemoryJob] = {}
         self.attempts: dict[str, MemoryAttempt] = {}
+        self.unsent: list[str] = []
 
     def add(self, job: NewJob, *, deadline_s: float = 86_400) -> None:
         """Accept a job."""
@@ -47,6 +48,17 @@ class MemoryLedger:
         """Cancel a job that has not ended."""
         if self.jobs[job_id].state not in FINAL_STATES:
             self.jobs[job_id] = replace(self.jobs[job_id], state=State.CANCELLED)
+
+    def unsend(self, job_id: str) -> None:
+        """Note that its message was not heeded."""
+        self.unsent.append(job_id)
+
+    def pause(self, batch_id: str, *, because: str) -> int:  # noqa: ARG002 - no job here is of a batch
+        """Hold what a batch has not begun."""
+        return 0
+
+    def renew(self, claims: Iterable[Claim], *, lease_s: float) -> None:
+        """Nothing here ends a lease."""
 
     def attempts_of(self, job_id: str) -> list[MemoryAttempt]:
         """List a job's attempts, the first one first."""
@@ -84,7 +96,7 @@ class MemoryLedger:
         self.attempts[opening.id] = MemoryAttempt(job_id=claim.job_id, opening=opening)
         return True
 
-    def close_attempt(self, closing: Closing) -> None:
+    def close_attempt(self, _claim: Claim, closing: Closing) -> None:
         """Write how an attempt ended; what was written once stays."""
         attempt = self.attempts[closing.attempt_id]
         if attempt.closing is None:
@@ -92,11 +104,11 @@ class MemoryLedger:
 
     def finish(self, claim: Claim, ending: Ending, closing: Closing | None) -> bool:
         """Close the attempt and move the job on; late where the job is no longer the claim's."""
-        is_ours = self._is_ours(claim)
+        is_ours = self._is_still_ours(claim)
         if is_ours:
             self.jobs[claim.job_id] = self._ended(self.jobs[claim.job_id], ending)
         if closing is not None:
-            self.close_attempt(closing if is_ours else replace(closing, outcome=Outcome.LATE))
+            self.close_attempt(claim, closing if is_ours else replace(closing, outcome=Outcome.LATE))
         return is_ours
 
     def _ended(self, job: MemoryJob, ending: Ending) -> MemoryJob:
@@ -113,3 +125,7 @@ class MemoryLedger:
     def _is_ours(self, claim: Claim) -> bool:
         job = self.jobs.get(claim.job_id)
         return job is not None and job.state is State.RUNNING and job.token == claim.token
+
+    def _is_still_ours(self, claim: Claim) -> bool:
+        job = self.jobs.get(claim.job_id)
+        return job is not None and job.state not in FINAL_STATES and job.token == claim.token

@@ -8,7 +8,7 @@ from typing import Any
 from models.chain import Span
 from models.ids import new_id
 from models.ledger import Ledger
-from models.life import Claim, Closing, Ending, NewBatch, NewJob, Opening
+from models.life import Claim, Closing, Ending, NewBatch, NewJob, Opening, Past, Stray
 from models.outcome import CostStatus, Outcome, Reason, State
 from models.pricing import Usage
 
@@ -91,6 +91,24 @@ def unknown(attempt_id: str, **changes: Any) -> Closing:
     return failing(attempt_id, Outcome.TIMED_OUT, cost_usd=None, cost_status=CostStatus.UNKNOWN, **changes)
 
 
+def stray(*attempts: Past, **changes: Any) -> Stray:
+    """Make a job whose worker was lost with these attempts behind it."""
+    lost = Stray(
+        job_id="job-1",
+        batch_id="batch-1",
+        token=1,
+        params=PARAMS,
+        span=SPAN,
+        rung=0,
+        given_up={},
+        on_unknown=None,
+        crashes=0,
+        rebuys=0,
+        attempts=attempts,
+    )
+    return replace(lost, **changes)
+
+
 def message(text: str = "Bridges are closed.") -> dict[str, Any]:
     """Make an answer in the API's shape."""
     return {"id": "msg_1", "type": "message", "role": "assistant", "content": [{"type": "text", "text": text}]}
@@ -134,16 +152,16 @@ def parked(due_in_s: float, **changes: Any) -> Ending:
     return replace(end, **changes)
 
 
-def answered(ledger: Ledger, job_id: str, *failures: Outcome, **changes: Any) -> Claim:
+def answered(ledger: Ledger, job_id: str, *failures: Outcome, ending: Ending | None = None, **changes: Any) -> Claim:
     """Take a job to its answer, past attempts that failed; `changes` are the last attempt's."""
     claim = claimed(ledger, job_id)
     for number, outcome in enumerate(failures, start=1):
         failure = opening(number)
         assert ledger.open_attempt(claim, failure)
-        ledger.close_attempt(failing(failure.id, outcome))
+        ledger.close_attempt(claim, failing(failure.id, outcome))
     last = opening(len(failures) + 1)
     assert ledger.open_attempt(claim, last)
-    assert ledger.finish(claim, succeeded(), closing(last.id, **changes))
+    assert ledger.finish(claim, ending or succeeded(), closing(last.id, **changes))
     return claim
 
 

@@ -13,8 +13,11 @@ from models.pricing import Price, Rates
 from tests.fakes import MemoryAttempt, MemoryJob, MemoryLedger
 from worker.cooldown import KeyPause
 from worker.events import Event
+from worker.gate import Gate
+from worker.lease import InHand
 from worker.reply import Broken, Received
 from worker.run import Office
+from worker.streaks import Streaks
 from worker.walk import Desk, Walked, walk
 
 OPUS, SONNET, HAIKU = "claude-opus-4-7", "claude-sonnet-4-6", "claude-haiku-4-5-20251001"
@@ -131,6 +134,7 @@ class Scene:
     ledger: MemoryLedger
     desk: Desk
     events: list[Event]
+    gate: Gate
     job_id: str = "job-1"
 
     @property
@@ -146,7 +150,15 @@ class Scene:
     @property
     def office(self) -> Office:
         """Give what a delivery needs."""
-        return Office(desk=self.desk, claims=self.ledger, lease_s=60)
+        return Office(
+            desk=self.desk,
+            claims=self.ledger,
+            outbox=self.ledger,
+            orders=self.ledger,
+            in_hand=InHand(self.ledger, lease_s=60),
+            gate=self.gate,
+            streaks=Streaks(pause_after=0),
+        )
 
     def story(self) -> list[tuple[int, str, int, str]]:
         """Tell each attempt in order: number, reason, fallback depth, outcome."""
@@ -187,6 +199,7 @@ def scene(
     clock = clock or HandClock()
     ledger, events = ledger or MemoryLedger(clock), list[Event]()
     provider = ScriptedProvider([*script])
+    gate = Gate(free_mb=lambda: 1000, needed_mb=0, clock=clock, tell=events.append)
     desk = Desk(
         chain=Chain(models=chain),
         provider=provider,
@@ -200,7 +213,8 @@ def scene(
         climbs=frozenset(),
         patience_s=5,
         key_pause_s=60,
+        is_stopping=gate.is_stopping,
     )
     span = span or Span(start=0, floor=len(chain) - 1, ceiling=0)
     ledger.add(NewJob(id="job-1", seq=1, prompt_id="1", task=None, params=params, span=span))
-    return Scene(provider=provider, ledger=ledger, desk=replace(desk, **changes), events=events)
+    return Scene(provider=provider, ledger=ledger, desk=replace(desk, **changes), events=events, gate=gate)

@@ -11,16 +11,15 @@ from typing import TypedDict
 from models.answer import text_of
 from models.errors import ChainExhaustedError, InputError
 from models.ids import new_id
-from models.ledger import Ledger
 from models.life import NewJob
 from models.outcome import State
 from models.settings import load_settings
 from worker import logs
-from worker.office import opened
+from worker.office import House, opened
 from worker.receipt import total_usd
-from worker.run import Office
 from worker.walk import walk
 
+_DAY_S = 86_400.0
 _opening = Lock()
 
 
@@ -41,7 +40,8 @@ def call_with_fallback(prompt: str, max_tokens: int = 1000, *, task: str | None 
     Raises InputError for an empty prompt or a max_tokens below 1, SettingsError, LedgerError.
     """
     _check(prompt, max_tokens)
-    office, ledger = _office()
+    house = _house()
+    office = house.office
     job_id = new_id()
     job = NewJob(
         id=job_id,
@@ -51,11 +51,12 @@ def call_with_fallback(prompt: str, max_tokens: int = 1000, *, task: str | None 
         params={"max_tokens": max_tokens, "messages": [{"role": "user", "content": prompt}]},
         span=office.desk.chain.span(task=task),
     )
-    ledger.open_single(job, deadline_s=office.lease_s * len(office.desk.chain.models))
-    claim = office.claims.claim(job_id, lease_s=office.lease_s)
+    house.books.ledger.open_single(job, deadline_s=_DAY_S)
+    claim = office.claims.claim(job_id, lease_s=office.in_hand.lease_s)
     if claim is None:
         raise ChainExhaustedError("somebody else claimed the job", job_id=job_id)
-    walked = walk(claim, office.desk, time_left_s=0)
+    with office.in_hand.holding(claim):
+        walked = walk(claim, office.desk, time_left_s=0)
     ending = walked.ending
     if ending is None or ending.state is not State.SUCCEEDED or ending.message is None:
         said = "cancelled meanwhile" if ending is None else ending.error or ending.outcome
@@ -81,13 +82,13 @@ def _check(prompt: str, max_tokens: int) -> None:
         )
 
 
-def _office() -> tuple[Office, Ledger]:
+def _house() -> House:
     with _opening:  # threads that call for the first time at once share one office
         return _open_once(os.getpid())
 
 
 @cache
-def _open_once(pid: int) -> tuple[Office, Ledger]:
+def _open_once(pid: int) -> House:
     """Open an office for this process: a forked child has none of its parent's threads and may not use its files."""
     until_exit = ExitStack()
 

@@ -2,6 +2,9 @@
 
 import sys
 from contextlib import ExitStack
+from functools import partial
+from threading import Timer
+from time import monotonic
 from typing import Any
 
 from celery import Celery, signals
@@ -11,24 +14,37 @@ from models.broker import Broker
 from models.embedded import required_broker_url
 from models.errors import StepdownError
 from models.settings import Settings, load_settings
-from worker import clock, logs, tasks
-from worker.office import holder, opened
+from worker import doorbell, logs, tasks
+from worker.clock import Clock
+from worker.every import every
+from worker.office import House, opened
+from worker.patrol import Patrol
 
 # Hundreds of threads that mostly wait need few forced switches; each costs the CPU a round of wake-ups.
 _SWITCH_INTERVAL_S = 0.02
 _FLUSH_EVENTS_S = 0.2
+_RECONNECT_S = 1.0
+_LOOK_FOR_STRAYS_S = 3.0
 
 
 def _enter() -> tuple[Settings, Broker]:
     try:
         settings = load_settings()
-        return settings, Broker(required_broker_url(settings), rungs=len(settings.chain.models))
+        url, rungs = required_broker_url(settings), len(settings.chain.models)
+        return settings, Broker(url, rungs=rungs, visibility_timeout_s=settings.visibility_timeout_s)
     except StepdownError as error:
         raise SystemExit(str(error)) from None
 
 
 class Consumer(BaseConsumer):
     """Celery's consumer, which publishes what Flower shows a few times a second instead of thrice a task."""
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Look for a broker that is away every second; Celery's pauses grow to half a minute."""
+        conn.ensure_connection = partial(
+            conn.ensure_connection, interval_start=_RECONNECT_S, interval_step=0, interval_max=_RECONNECT_S
+        )
+        return super().ensure_connected(conn)
 
     def register_with_event_loop(self, hub: Any) -> None:
         """Flush in the loop's own thread, whatever the tasks' threads do."""
@@ -44,6 +60,7 @@ class Consumer(BaseConsumer):
         super().stop()
 
 
+doorbell.install()
 _settings, _broker = _enter()
 _until_shutdown = ExitStack()
 app: Celery = _broker.app
@@ -67,22 +84,45 @@ def _refuse_other_pools(options: dict[str, Any], **_signal: Any) -> None:
 def _open(**_signal: Any) -> None:
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     try:
-        office, ledger = _until_shutdown.enter_context(opened(_settings, tell=logs.log))
+        house = _until_shutdown.enter_context(opened(_settings, tell=logs.log))
     except StepdownError as error:
         # Celery logs what a signal raises and goes on; a worker without a ledger must not take jobs.
         raise SystemExit(str(error)) from None
-    ledger.fit_to_chain(rungs=len(_settings.chain.models))
-    tasks.register(app, office)
-    ours = clock.Clock(
+    house.books.outbox.fit_to_chain(rungs=len(_settings.chain.models))
+    tasks.register(app, house.office)
+    _start_clocks(house)
+    signals.worker_shutting_down.connect(lambda **_signal: _drain(house), weak=False)
+
+
+def _start_clocks(house: House) -> None:
+    clock = Clock(
         queues=_broker,
-        outbox=ledger,
-        holder=holder(),
+        outbox=house.books.outbox,
+        holder=house.books.ledger.worker,
         rungs=len(_settings.chain.models),
         window=_settings.queue_window,
         tick_s=_settings.clock_tick_s,
+        clock=monotonic,
         tell=logs.log,
     )
-    _until_shutdown.callback(clock.start(ours))
+    patrol = Patrol(
+        strays=house.books.leases,
+        policy=house.rescue_policy,
+        lease_s=_settings.lease_s,
+        every_s=min(_LOOK_FOR_STRAYS_S, _settings.lease_s / 3),
+        clock=monotonic,
+        tell=logs.log,
+    )
+    _until_shutdown.callback(every(clock.tick_s, clock.tick, name="clock", tell=logs.log))
+    _until_shutdown.callback(every(patrol.every_s, patrol.look, name="patrol", tell=logs.log))
+
+
+def _drain(house: House) -> None:
+    # Celery waits for every call in flight on this pool, however long it takes; our deadline ends them.
+    house.office.gate.close()
+    cutting = Timer(_settings.drain_s, house.provider.cut)
+    cutting.daemon = True
+    cutting.start()
 
 
 @signals.worker_shutdown.connect

@@ -102,7 +102,8 @@ _RULES: Mapping[Outcome, _Rule] = {
     Outcome.RAMP_LIMITED: _Rule(go="other_group"),
     Outcome.SERVER_ERROR: _Rule(go="next", retries=1),
     Outcome.OVERLOADED: _Rule(go="next"),
-    Outcome.LATE: _Rule(go="stop"),  # written by the ledger only; no call ends so
+    Outcome.UNKNOWN: _Rule(go="stop", lasting=True),  # written by the rescue, and
+    Outcome.LATE: _Rule(go="stop"),  # by the ledger: no call ends so
 }
 NO_TIME = "; the next chance would come after the job's deadline"
 UNFIT = "unfit"  # passed over: the request does not fit this model
@@ -128,6 +129,11 @@ def decide(end: Reply | Failure, place: Place, policy: Policy) -> Decision:
             return _to_larger_window(place, policy)
         case "next" | "other_group":
             return Retry() if place.retries < rule.retries else _step(end, place, policy)
+
+
+def is_lasting(outcome: Outcome) -> bool:
+    """Tell whether a rung that ended so is given up for good."""
+    return outcome in _LASTING
 
 
 def depth_at(place: Place, span: Span) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from models.life import Claim, Closing, Ending, Opening
+from models.life import Claim, Closing, Ending, Opening, Rescue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +56,88 @@ class JobsSent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockFailed:
-    """The broker or the ledger was away for a tick; the next one asks again."""
+    """The broker or the ledger was away for a tick of this clock; the next one asks again."""
+
+    name: str
+    said: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyKept:
+    """The ledger is away: what a call came to is on this machine's disk until it is back."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolFailed:
+    """A reply could not be written to this machine's disk; it is in memory until the ledger has it."""
 
     said: str
 
 
-Event = Dropped | AttemptClosed | JobEnded | JobLost | KeyPaused | JobsSent | ClockFailed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepliesReplayed:
+    """Replies that were kept on disk are in the ledger now."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rescued:
+    """A job was taken from a worker that is gone."""
+
+    job_id: str
+    rescue: Rescue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessagesLost:
+    """A queue is empty though these jobs were sent to it: they are sent again."""
+
+    rung: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageDiscarded:
+    """There was a value in a queue that is no message of ours."""
+
+    said: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchPaused:
+    """So many jobs of a batch failed alike that the others wait for a person."""
+
+    batch_id: str
+    because: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskLow:
+    """There is no room to keep replies: no job is claimed until there is."""
+
+    free_mb: int
+    needed_mb: int
+
+
+Event = (
+    Dropped
+    | AttemptClosed
+    | JobEnded
+    | JobLost
+    | KeyPaused
+    | JobsSent
+    | ClockFailed
+    | ReplyKept
+    | SpoolFailed
+    | RepliesReplayed
+    | Rescued
+    | MessagesLost
+    | MessageDiscarded
+    | BatchPaused
+    | DiskLow
+)
 Tell = Callable[[Event], None]

@@ -4,18 +4,29 @@ import logging
 from typing import assert_never
 
 from models.chain import short_name
+from models.life import Rescue
 from models.outcome import State
 from worker.events import (
     AttemptClosed,
+    BatchPaused,
     ClockFailed,
+    DiskLow,
     Dropped,
     Event,
     JobEnded,
     JobLost,
     JobsSent,
     KeyPaused,
+    MessageDiscarded,
+    MessagesLost,
+    RepliesReplayed,
+    ReplyKept,
+    Rescued,
+    SpoolFailed,
 )
 
+ClockWork = JobsSent | ClockFailed | MessagesLost | MessageDiscarded
+Fault = ReplyKept | SpoolFailed | RepliesReplayed | Rescued | BatchPaused | DiskLow
 _LOG = logging.getLogger("stepdown")
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
 _CHATTY = ("celery.app.trace", "celery.worker.strategy", "httpx2", "anthropic")
@@ -43,12 +54,48 @@ def log(event: Event) -> None:
             _LOG.error(
                 "the key is paused for %.0f s (%s): jobs wait, none fails; mend the key or its limit", for_s, outcome
             )
-        case JobsSent(rung=rung, count=count):
-            _LOG.info("clock: %d jobs sent to rung-%d", count, rung)
-        case ClockFailed(said=said):
-            _LOG.warning("clock: %s", said)
+        case JobsSent() | ClockFailed() | MessagesLost() | MessageDiscarded():
+            _log_clock(event)
+        case ReplyKept() | SpoolFailed() | RepliesReplayed() | Rescued() | BatchPaused() | DiskLow():
+            _log_fault(event)
         case _:
             assert_never(event)
+
+
+def _log_clock(event: ClockWork) -> None:
+    match event:
+        case JobsSent(rung=rung, count=count):
+            _LOG.info("clock: %d jobs sent to rung-%d", count, rung)
+        case ClockFailed(name=name, said=said):
+            _LOG.warning("%s: %s", name, said)
+        case MessagesLost(rung=rung, count=count):
+            _LOG.warning("clock: rung-%d lost %d messages; they are sent again", rung, count)
+        case MessageDiscarded(said=said):
+            _LOG.warning("a value in a queue that is no message was discarded (%s)", said)
+        case _:
+            assert_never(event)
+
+
+def _log_fault(event: Fault) -> None:
+    match event:
+        case ReplyKept(job_id=job_id):
+            _LOG.warning("job %s: the ledger is away; its reply is kept on this disk until it is back", job_id)
+        case SpoolFailed(said=said):
+            _LOG.error("a reply could not be written to this disk (%s); it is in memory until the ledger has it", said)
+        case RepliesReplayed(count=count):
+            _LOG.info("%d replies kept on disk are in the ledger now", count)
+        case Rescued(job_id=job_id, rescue=rescue):
+            _LOG.warning("job %s: its worker was lost; now %s%s", job_id, rescue.state, _because(rescue))
+        case BatchPaused(batch_id=batch_id, because=because, count=count):
+            _LOG.error("batch %s: paused, %d jobs wait for a person: %s", batch_id, count, because)
+        case DiskLow(free_mb=free_mb, needed_mb=needed_mb):
+            _LOG.error("%d MB are free, %d are needed (MIN_FREE_MB): no job is claimed until then", free_mb, needed_mb)
+        case _:
+            assert_never(event)
+
+
+def _because(rescue: Rescue) -> str:
+    return f" ({rescue.outcome})" if rescue.outcome else ""
 
 
 def _attempt_line(event: AttemptClosed) -> str:

@@ -1,48 +1,111 @@
 """Builds what a worker works with, once, at the entry point; everything below takes it as a parameter."""
 
+import json
 import os
 import random
+import secrets
+import shutil
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from time import monotonic
+from typing import Any
 
 from migrations.run import ensure_schema
+from models.books import Books
 from models.database import open_database
 from models.errors import Mistake, SettingsError
 from models.ledger import Ledger
 from models.pricebook import PriceBook, context_window
+from models.pricing import worst_case_usd
 from models.settings import Settings
+from worker import failpoints
 from worker.cooldown import KeyPause
-from worker.events import Tell
+from worker.events import RepliesReplayed, Tell
+from worker.every import every
+from worker.gate import Gate
+from worker.lease import InHand
 from worker.provider import AnthropicProvider
+from worker.rescue import RescuePolicy
 from worker.run import Office
+from worker.spool import Spool
+from worker.spooled import Spooled
+from worker.streaks import Streaks
 from worker.walk import Desk
+
+_REPLAY_EVERY_S = 2.0
+_MB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """An office, and what its clocks need."""
+
+    office: Office
+    provider: AnthropicProvider
+    books: Books
+    rescue_policy: RescuePolicy
 
 
 @contextmanager
-def opened(settings: Settings, *, tell: Tell) -> Iterator[tuple[Office, Ledger]]:
-    """Open the ledger and the provider, and close them at the end of the block.
+def opened(settings: Settings, *, tell: Tell) -> Iterator[House]:
+    """Open the ledger, the spool and the provider, and close them at the end of the block.
 
-    Raises SettingsError without an API key, LedgerError where the ledger is away or has another schema.
+    What the spool holds is in the ledger before this yields. Leases are renewed and the spool is replayed by threads
+    of their own. Raises SettingsError without an API key, LedgerError where the ledger is away or has another schema.
     """
     if settings.anthropic_api_key is None:
         fix = "set it (in .env, or ANTHROPIC_API_KEY_FILE); for the simulator any word will do"
         raise SettingsError([Mistake(variable="ANTHROPIC_API_KEY", value="(not set)", fix=fix)])
-    engine = open_database(settings.database_url.get_secret_value())
-    ensure_schema(engine)
+    with ExitStack() as until_end:
+        engine = open_database(settings.database_url.get_secret_value())
+        until_end.callback(engine.dispose)
+        ensure_schema(engine)
+        failpoints.arm(settings.stepdown_failpoint)
+        yield _house(settings, Books.over(engine, worker=holder()), tell, until_end)
+
+
+def _house(settings: Settings, books: Books, tell: Tell, until_end: ExitStack) -> House:
     prices = PriceBook(settings.price_overrides)
-    ledger = Ledger(engine, worker=holder())
     now = datetime.now(UTC)
-    ledger.record_prices([price for model in settings.chain.models if (price := prices.price(model, at=now))])
+    books.ledger.record_prices([price for model in settings.chain.models if (price := prices.price(model, at=now))])
+    spool = Spool(settings.state_dir / "spool", holder=books.ledger.worker)
+    until_end.callback(spool.close)
+    replay = _replay(spool, books.ledger, tell)
+    replay()
     provider = AnthropicProvider(
-        api_key=settings.anthropic_api_key.get_secret_value(),
+        api_key=settings.anthropic_api_key.get_secret_value() if settings.anthropic_api_key else "",
         base_url=settings.anthropic_base_url,
         call_timeout_s=settings.call_timeout_s,
         connect_timeout_s=settings.connect_timeout_s,
     )
-    desk = Desk(
+    until_end.callback(provider.close)
+    in_hand = InHand(books.leases, lease_s=settings.lease_s)
+    until_end.callback(every(settings.lease_s / 3, in_hand.beat, name="heartbeat", tell=tell))
+    until_end.callback(every(_REPLAY_EVERY_S, replay, name="replay", tell=tell))
+    gate = Gate(free_mb=lambda: _free_mb(settings), needed_mb=settings.min_free_mb, clock=monotonic, tell=tell)
+    office = Office(
+        desk=_desk(settings, provider, Spooled(books.ledger, spool, tell), prices, gate, tell),
+        claims=books.ledger,
+        outbox=books.outbox,
+        orders=books.orders,
+        in_hand=in_hand,
+        gate=gate,
+        streaks=Streaks(pause_after=settings.pause_batch_after),
+    )
+    policy = RescuePolicy(
+        hold_above_usd=settings.hold_above_usd, worst_case_usd=lambda model, params: _worst(prices, model, params)
+    )
+    return House(office=office, provider=provider, books=books, rescue_policy=policy)
+
+
+def _desk(
+    settings: Settings, provider: AnthropicProvider, ledger: Spooled, prices: PriceBook, gate: Gate, tell: Tell
+) -> Desk:
+    return Desk(
         chain=settings.chain,
         provider=provider,
         ledger=ledger,
@@ -55,14 +118,32 @@ def opened(settings: Settings, *, tell: Tell) -> Iterator[tuple[Office, Ledger]]
         climbs=settings.climbs,
         patience_s=settings.patience_s,
         key_pause_s=settings.key_pause_s,
+        is_stopping=gate.is_stopping,
     )
-    try:
-        yield Office(desk=desk, claims=ledger, lease_s=settings.lease_s), ledger
-    finally:
-        provider.close()
-        engine.dispose()
 
 
 def holder() -> str:
-    """Name this process in leases and attempts: host and process id."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    """Name this process in leases, attempts and spool files: host, process id, and a word that no other has.
+
+    In containers the same process id comes back with every start.
+    """
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+
+
+def _replay(spool: Spool, ledger: Ledger, tell: Tell) -> Callable[[], None]:
+    def replay() -> None:
+        if count := spool.replay(ledger.replay):
+            tell(RepliesReplayed(count=count))
+
+    return replay
+
+
+def _free_mb(settings: Settings) -> int:
+    return shutil.disk_usage(settings.state_dir).free // _MB
+
+
+def _worst(prices: PriceBook, model: str, params: Mapping[str, Any]) -> Decimal | None:
+    price = prices.price(model, at=datetime.now(UTC))
+    if price is None:
+        return None
+    return worst_case_usd(price, prompt_bytes=len(json.dumps(params)), max_tokens=int(params.get("max_tokens") or 0))

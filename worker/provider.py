@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from concurrent.futures import CancelledError
 from threading import Thread
 from typing import Any
 
@@ -26,6 +27,7 @@ class AnthropicProvider:
 
     def __init__(self, *, api_key: str, base_url: str, call_timeout_s: float, connect_timeout_s: float) -> None:
         self._call_timeout_s = call_timeout_s
+        self._in_flight: set[asyncio.Task[Any]] = set()
         self._settings = (api_key, base_url, connect_timeout_s)
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="provider", daemon=True)
@@ -56,6 +58,8 @@ class AnthropicProvider:
         sent = asyncio.run_coroutine_threadsafe(self._send(body, headers), self._loop)
         try:
             response = sent.result()
+        except CancelledError:
+            return Broken(how="cut", detail="the worker was stopped during the call", latency_ms=_since(started))
         except TimeoutError:
             said = f"no complete reply within {self._call_timeout_s:g} s"
             return Broken(how="timed_out", detail=said, latency_ms=_since(started))
@@ -69,6 +73,9 @@ class AnthropicProvider:
         )
 
     async def _send(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> httpx2.Response:
+        if (task := asyncio.current_task()) is not None:
+            self._in_flight.add(task)
+            task.add_done_callback(self._in_flight.discard)
         async with asyncio.timeout(self._call_timeout_s):
             try:
                 return await self._client.post(
@@ -76,6 +83,10 @@ class AnthropicProvider:
                 )
             except APIStatusError as error:
                 return error.response
+
+    def cut(self) -> None:
+        """End the calls in flight at once; each may be billed all the same."""
+        self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in self._in_flight])
 
     def close(self) -> None:
         """End the connections and the loop; a forked child, in which the loop has no thread, has nothing to end."""

@@ -4,10 +4,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from models.chain import short_name
+from models.errors import LedgerError
 from models.life import Claim, Ending
 from models.outcome import State
-from worker.events import Dropped, JobEnded
+from worker.events import BatchPaused, Dropped, JobEnded
+from worker.failpoints import failpoint
+from worker.gate import Gate
+from worker.lease import InHand
 from worker.receipt import total_usd
+from worker.streaks import Streaks
 from worker.walk import Desk, Walked, walk
 
 DROPPED = "dropped: finished, or somebody else has it"
@@ -22,24 +27,65 @@ class Claims(Protocol):
         ...
 
 
+class Unsends(Protocol):
+    """Knows which jobs need a message."""
+
+    def unsend(self, job_id: str) -> None:
+        """Note that a job's message was not heeded."""
+        ...
+
+
+class Pauses(Protocol):
+    """Holds back what a batch has not begun."""
+
+    def pause(self, batch_id: str, *, because: str) -> int:
+        """Hold those jobs; returns how many."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Office:
-    """A desk, and where its jobs come from."""
+    """A desk, and what is around it: where jobs come from, and what keeps them ours."""
 
     desk: Desk
     claims: Claims
-    lease_s: float
+    outbox: Unsends
+    orders: Pauses
+    in_hand: InHand
+    gate: Gate
+    streaks: Streaks
 
 
 def run(job_id: str, office: Office) -> str:
-    """Claim the job, walk its chain, and say in one line what came of it: model, depth, cost."""
-    claim = office.claims.claim(job_id, lease_s=office.lease_s)
-    if claim is None:
-        office.desk.tell(Dropped(job_id=job_id))
-        return DROPPED
+    """Claim the job, walk its chain, and say in one line what came of it: model, depth, cost.
+
+    A ledger that is away costs nothing but time: an unclaimed job is sent again by a clock, a reply is on disk,
+    and a job in the middle is rescued once its lease is over.
+    """
+    try:
+        if closed := office.gate.why_closed():
+            office.outbox.unsend(job_id)
+            return f"left for another time: {closed}"
+        claim = office.claims.claim(job_id, lease_s=office.in_hand.lease_s)
+        failpoint("after_claim")
+        if claim is None:
+            office.desk.tell(Dropped(job_id=job_id))
+            return DROPPED
+        with office.in_hand.holding(claim):
+            return _claimed(claim, office)
+    except LedgerError as error:
+        return f"the ledger is away: {error}"
+
+
+def _claimed(claim: Claim, office: Office) -> str:
     if claim.deadline_s <= 0:
         return _expire(claim, office.desk)
-    return in_one_line(walk(claim, office.desk, time_left_s=claim.deadline_s))
+    walked = walk(claim, office.desk, time_left_s=claim.deadline_s)
+    if walked.ending is not None and (because := office.streaks.note(claim.batch_id, walked.ending)):
+        batch_id = str(claim.batch_id)
+        count = office.orders.pause(batch_id, because=because)
+        office.desk.tell(BatchPaused(batch_id=batch_id, because=because, count=count))
+    return in_one_line(walked)
 
 
 def in_one_line(walked: Walked) -> str:

@@ -35,6 +35,7 @@ from worker.reply import Broken, Failure, Received, Reply
 
 _SERVER_ERROR = 500
 PAUSED = "key_paused"  # the outcome of a job that was parked without a call
+STOPPED = "worker_stopped"  # the outcome of a job that was put back without a call, to be taken up at once
 
 
 class Provider(Protocol):
@@ -52,7 +53,7 @@ class Ledger(Protocol):
         """Commit the attempt; False: the job is no longer ours."""
         ...
 
-    def close_attempt(self, closing: Closing) -> None:
+    def close_attempt(self, claim: Claim, closing: Closing) -> None:
         """Write how it ended, while the job goes on."""
         ...
 
@@ -77,6 +78,7 @@ class Desk:
     climbs: frozenset[Outcome]
     patience_s: float
     key_pause_s: float
+    is_stopping: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +133,7 @@ def walk(claim: Claim, desk: Desk, *, time_left_s: float) -> Walked:
             case _:
                 assert_never(step.decision)
         if step.closing is not None:
-            desk.ledger.close_attempt(step.closing)
+            desk.ledger.close_attempt(claim, step.closing)
 
 
 def _policy(claim: Claim, desk: Desk, time_left_s: float) -> Policy:
@@ -155,6 +157,8 @@ def _first_place(claim: Claim, policy: Policy) -> Place:
 
 
 def _first_reason(claim: Claim) -> Reason:
+    if claim.is_rebuy:
+        return Reason.REBUY
     return Reason.RESUME if claim.attempt_count or claim.rounds else Reason.START
 
 
@@ -164,6 +168,10 @@ def _retried(place: Place) -> Place:
 
 def _pass_over(claim: Claim, place: Place, policy: Policy, desk: Desk, last: Step | None) -> Step | None:
     """Decide without a request where none can help: the key is paused, or the request does not fit this model."""
+    if desk.is_stopping() and policy.time_left_s:
+        end = Failure(outcome=Outcome.UNREACHABLE, said="its worker was stopped", latency_ms=0)
+        at_once = Park(after_s=0, rung=place.rung, given_up=place.given_up, rounds=place.rounds)
+        return Step(place=place, decision=at_once, end=end, closing=None, passed_over=STOPPED)
     wait_s = desk.key_pause.remaining_s()
     if wait_s > 0:
         end = Failure(outcome=Outcome.UNAUTHORIZED, said="calling is paused for this key", latency_ms=0)
@@ -209,7 +217,7 @@ def _attempt(claim: Claim, opening: Opening, place: Place, policy: Policy, desk:
 def _finish(claim: Claim, step: Step, kept: Step | None, desk: Desk) -> Ending | None:
     if kept is not None and not isinstance(step.decision, Answered):
         if step.closing is not None:
-            desk.ledger.close_attempt(step.closing)
+            desk.ledger.close_attempt(claim, step.closing)
         step = replace(kept, decision=Answered())  # its attempt is closed already, and stays as it is
     ending = _ending(step)
     if not desk.ledger.finish(claim, ending, step.closing):

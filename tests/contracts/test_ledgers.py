@@ -6,9 +6,11 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 import pytest
+from sqlalchemy import Engine
 
 from models.ledger import Ledger
 from models.life import Claim, NewJob
+from models.orders import Orders
 from models.outcome import Outcome, Reason, State
 from models.reports import Reports
 from tests.fakes import MemoryAttempt, MemoryLedger
@@ -80,14 +82,16 @@ def _in_memory() -> Book:
     )
 
 
-def _in_sql(ledger: Ledger, reports: Reports) -> Book:
+def _in_sql(engine: Engine) -> Book:
+    ledger, orders, reports = Ledger(engine, worker="here"), Orders(engine), Reports(engine)
+
     def batch_of(job_id: str) -> str:
         return str(reports.job(job_id)["batch_id"])
 
     return Book(
         ledger=ledger,
         add=lambda job: ledger.enqueue(new_batch(), [job]),
-        cancel=lambda job_id: ledger.cancel(batch_of(job_id)),
+        cancel=lambda job_id: orders.cancel(batch_of(job_id)),
         state=lambda job_id: State(reports.job(job_id)["state"]),
         attempts=lambda job_id: [
             (row["attempt_no"], row["outcome"], row["cost_nano_usd"]) for row in reports.attempts(job_id)
@@ -103,7 +107,7 @@ def book(request: pytest.FixtureRequest) -> Iterator[Book]:
         yield _in_memory()
         return
     with opened(request.getfixturevalue(f"{request.param}_url")) as engine:
-        yield _in_sql(Ledger(engine, worker="here"), Reports(engine))
+        yield _in_sql(engine)
 
 
 def test_a_claim_tells_the_job_as_it_was_accepted(book: Book) -> None:
@@ -132,7 +136,7 @@ def test_a_walk_closes_each_attempt_and_keeps_the_answer(book: Book) -> None:
     job_id, claim = book.started()
     first, second = opening(1), opening(2, rung=1, reason=Reason.FALLBACK)
     assert book.ledger.open_attempt(claim, first)
-    book.ledger.close_attempt(failing(first.id))
+    book.ledger.close_attempt(claim, failing(first.id))
     assert book.ledger.open_attempt(claim, second)
     assert book.ledger.finish(claim, succeeded(), closing(second.id))
     assert book.attempts(job_id) == [(1, "overloaded", Decimal(0)), (2, "answered", Decimal("0.01"))]
@@ -177,7 +181,7 @@ def test_a_closed_attempt_is_never_changed(book: Book) -> None:
     job_id, claim = book.started()
     first = opening(1)
     book.ledger.open_attempt(claim, first)
-    book.ledger.close_attempt(unknown(first.id))
+    book.ledger.close_attempt(claim, unknown(first.id))
     assert book.ledger.finish(claim, failed(), closing(first.id))
     assert book.attempts(job_id) == [(1, "timed_out", None)]
 

@@ -17,6 +17,7 @@ from models.ids import new_id
 from models.keys import PREFIX, TASK_NAME, queue_key
 from models.ledger import Ledger
 from models.life import Unsent
+from models.outbox import Outbox
 from tests.eventually import eventually
 from tests.given import new_batch, new_job
 from tests.servers.fixtures import opened
@@ -85,7 +86,7 @@ def test_no_word_of_a_customer_is_in_the_server(broker: Broker, valkey: redis.Re
     with opened(sqlite_url) as engine:
         ledger = Ledger(engine, worker="here")
         ledger.enqueue(new_batch(name="canary-7", key="canary-8", tags={"canary-9": ""}), [job])
-        broker.send(ledger.unsent(0, limit=10))
+        broker.send(Outbox(engine).unsent(0, limit=10))
     everything = _everything(valkey)
     assert job.id in everything
     assert "canary" not in everything

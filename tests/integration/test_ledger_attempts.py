@@ -8,6 +8,8 @@ import pytest
 from sqlalchemy import Engine, text
 
 from models.ledger import Ledger
+from models.orders import Orders
+from models.outbox import Outbox
 from models.outcome import CostStatus, Outcome, Reason, State
 from models.pricing import Usage
 from models.reports import Reports
@@ -29,10 +31,10 @@ def test_an_attempt_is_in_the_ledger_before_its_request_leaves(ledger: Ledger, r
     assert row["opened_at"] is not None
 
 
-def test_nothing_may_be_sent_for_a_cancelled_job(ledger: Ledger, reports: Reports) -> None:
+def test_nothing_may_be_sent_for_a_cancelled_job(ledger: Ledger, reports: Reports, orders: Orders) -> None:
     batch_id, (job_id,) = accepted(ledger)
     claim = claimed(ledger, job_id)
-    ledger.cancel(batch_id)
+    orders.cancel(batch_id)
     assert not ledger.open_attempt(claim, opening())
     assert reports.attempts(job_id) == []
 
@@ -98,13 +100,13 @@ def test_a_truncated_answer_is_kept_and_flagged(ledger: Ledger, engine: Engine) 
 
 @pytest.mark.parametrize("how", ["cancelled", "taken over", "finished"])
 def test_a_late_answer_is_paid_in_the_ledger_and_leaves_the_job_alone(
-    ledger: Ledger, reports: Reports, how: str
+    ledger: Ledger, reports: Reports, how: str, orders: Orders
 ) -> None:
     batch_id, (job_id,) = accepted(ledger)
     claim, late = claimed(ledger, job_id), opening()
     assert ledger.open_attempt(claim, late)
     if how == "cancelled":
-        ledger.cancel(batch_id)
+        orders.cancel(batch_id)
     elif how == "taken over":
         ledger.finish(claim, parked(0), None)
         claimed(ledger, job_id)
@@ -122,8 +124,8 @@ def test_an_attempt_is_closed_once_and_never_changed_again(ledger: Ledger, repor
     _, (job_id,) = accepted(ledger)
     claim, first = claimed(ledger, job_id), opening()
     ledger.open_attempt(claim, first)
-    ledger.close_attempt(closing(first.id))
-    ledger.close_attempt(unknown(first.id))
+    ledger.close_attempt(claim, closing(first.id))
+    ledger.close_attempt(claim, unknown(first.id))
     ledger.finish(claim, failed(), failing(first.id))
     (row,) = reports.attempts(job_id)
     assert (row["outcome"], row["cost_nano_usd"]) == ("answered", Decimal("0.01"))
@@ -158,9 +160,11 @@ def test_the_same_attempt_number_is_not_opened_twice(ledger: Ledger, reports: Re
     assert len(reports.attempts(job_id)) == 1
 
 
-def test_a_parked_job_is_due_by_the_databases_clock_and_has_no_message(ledger: Ledger, reports: Reports) -> None:
+def test_a_parked_job_is_due_by_the_databases_clock_and_has_no_message(
+    ledger: Ledger, reports: Reports, outbox: Outbox
+) -> None:
     _, (job_id,) = accepted(ledger)
-    ledger.mark_sent(ledger.unsent(0, limit=1))
+    outbox.mark_sent(outbox.unsent(0, limit=1))
     claim = claimed(ledger, job_id)
     before = reports.job(job_id)
     assert before["sent_at"] is not None

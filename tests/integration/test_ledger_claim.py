@@ -8,6 +8,7 @@ from sqlalchemy import Engine, text
 from models.chain import Span
 from models.ledger import Ledger
 from models.life import Claim
+from models.orders import Orders
 from models.outcome import State
 from models.reports import Reports
 from tests.at_once import at_once
@@ -49,11 +50,11 @@ def test_a_running_job_is_nobody_elses(ledger: Ledger) -> None:
     assert ledger.claim(job_id, lease_s=LEASE_S) is None
 
 
-def test_a_job_that_ended_is_never_claimed_again(ledger: Ledger) -> None:
+def test_a_job_that_ended_is_never_claimed_again(ledger: Ledger, orders: Orders) -> None:
     batch_id, (answered_id, failed_id, cancelled_id) = accepted(ledger, 3)
     answered(ledger, answered_id)
     ledger.finish(claimed(ledger, failed_id), failed(), None)
-    assert ledger.cancel(batch_id) == 1
+    assert orders.cancel(batch_id)[0] == 1
     for job_id in (answered_id, failed_id, cancelled_id):
         assert ledger.claim(job_id, lease_s=LEASE_S) is None
 
@@ -88,14 +89,14 @@ def test_the_time_left_is_counted_from_the_claim(ledger: Ledger, engine: Engine)
     assert claimed(ledger, job_id).deadline_s <= 0
 
 
-def test_a_batch_is_cancelled_where_it_is_open(ledger: Ledger, reports: Reports) -> None:
+def test_a_batch_is_cancelled_where_it_is_open(ledger: Ledger, reports: Reports, orders: Orders) -> None:
     batch_id, (queued, running, waiting, done) = accepted(ledger, 4)
     other, _ = accepted(ledger)
     claimed(ledger, running)
     ledger.finish(claimed(ledger, waiting), parked(60), None)
     answered(ledger, done)
-    assert ledger.cancel(batch_id) == 3
-    assert ledger.cancel(batch_id) == 0
+    assert orders.cancel(batch_id)[0] == 3
+    assert orders.cancel(batch_id)[0] == 0
     assert reports.progress(batch_id).states == {State.CANCELLED: 3, State.SUCCEEDED: 1}
     assert reports.progress(batch_id).is_finished
     assert reports.progress(other).states == {State.QUEUED: 1}

@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from models.chain import Span
 from models.errors import KeyConflictError
 from models.ledger import Ledger
+from models.outbox import Outbox
 from models.outcome import State
 from models.reports import Reports
 from tests.at_once import at_once
@@ -95,9 +96,9 @@ def test_a_key_whose_batch_failed_can_be_used_again(ledger: Ledger) -> None:
     assert ledger.enqueue(batch, new_jobs(2)) == batch.id
 
 
-def test_a_call_without_the_queue_is_a_job_without_a_batch(ledger: Ledger, reports: Reports) -> None:
+def test_a_call_without_the_queue_is_a_job_without_a_batch(ledger: Ledger, reports: Reports, outbox: Outbox) -> None:
     job = new_job()
     ledger.open_single(job, deadline_s=60)
     assert reports.job(job.id)["batch_id"] is None
-    assert ledger.unsent(0, limit=10) == []
+    assert outbox.unsent(0, limit=10) == []
     assert claimed(ledger, job.id).batch_id is None

@@ -47,7 +47,7 @@ def test_an_unknown_cost_is_counted_and_never_summed_as_nothing(ledger: Ledger, 
     batch_id, (job_id, _) = accepted(ledger, 2)
     claim, lost, last = claimed(ledger, job_id), opening(1), opening(2)
     ledger.open_attempt(claim, lost)
-    ledger.close_attempt(unknown(lost.id))
+    ledger.close_attempt(claim, unknown(lost.id))
     ledger.open_attempt(claim, last)
     ledger.finish(claim, succeeded(), closing(last.id))
     progress = reports.progress(batch_id)
@@ -152,5 +152,5 @@ def test_attempts_are_told_in_their_order(ledger: Ledger, reports: Reports) -> N
     for number in range(1, 12):
         attempt = opening(number)
         ledger.open_attempt(claim, attempt)
-        ledger.close_attempt(failing(attempt.id))
+        ledger.close_attempt(claim, failing(attempt.id))
     assert [row["attempt_no"] for row in reports.attempts(job_id)] == list(range(1, 12))

@@ -18,7 +18,7 @@ def _stepped_down(ledger: Ledger, job_id: str) -> None:
     claim = claimed(ledger, job_id)
     first, second = opening(1, model=_OPUS), opening(2, model=_SONNET, rung=1, fallback_depth=1)
     ledger.open_attempt(claim, first)
-    ledger.close_attempt(failing(first.id))
+    ledger.close_attempt(claim, failing(first.id))
     ledger.open_attempt(claim, second)
     end = succeeded(model_used=_SONNET, fallback_depth=1, rung=1)
     assert ledger.finish(claim, end, closing(second.id, cost_usd=Decimal("0.002"), latency_ms=300))
@@ -63,7 +63,7 @@ def test_a_truncated_answer_is_an_answer_and_a_lost_one_is_not(ledger: Ledger, r
     answered(ledger, one, outcome=Outcome.TRUNCATED)
     claim, lost = claimed(ledger, two), opening()
     ledger.open_attempt(claim, lost)
-    ledger.close_attempt(unknown(lost.id))
+    ledger.close_attempt(claim, unknown(lost.id))
     (line,) = reports.models(batch_id)
     assert (line.attempts, line.answered, line.unknown_costs, line.cost_usd) == (2, 1, 1, Decimal("0.01"))
 

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, inspect, text
 
 from migrations.run import check, downgrade, revisions, upgrade
 from models.ledger import Ledger
+from models.outbox import Outbox
 from models.settings import child_environment
 from tests.given import accepted
 from tests.servers.fixtures import opened
@@ -78,7 +79,7 @@ def test_up_leaves_what_is_there_alone(empty: Engine) -> None:
     upgrade(empty)
     _, ids = accepted(Ledger(empty, worker="here"), 3)
     upgrade(empty)
-    assert [job.id for job in Ledger(empty, worker="here").unsent(0, limit=10)] == ids
+    assert [job.id for job in Outbox(empty).unsent(0, limit=10)] == ids
 
 
 def test_migrations_are_numbered_in_a_row_and_say_what_they_do() -> None:

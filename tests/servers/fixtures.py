@@ -11,7 +11,10 @@ from sqlalchemy import Engine
 
 from migrations.run import upgrade
 from models.database import open_database
+from models.leases import Leases
 from models.ledger import Ledger
+from models.orders import Orders
+from models.outbox import Outbox
 from models.reports import Reports
 from tests.servers.postgres import Postgres, running_postgres
 from tests.servers.valkey import running_valkey
@@ -97,6 +100,24 @@ def engine(database_url: str) -> Iterator[Engine]:
 def ledger(engine: Engine) -> Ledger:
     """Write to that database."""
     return Ledger(engine, worker="here")
+
+
+@pytest.fixture
+def outbox(engine: Engine) -> Outbox:
+    """Send from that database."""
+    return Outbox(engine)
+
+
+@pytest.fixture
+def orders(engine: Engine) -> Orders:
+    """Give orders to that database."""
+    return Orders(engine)
+
+
+@pytest.fixture
+def leases(engine: Engine) -> Leases:
+    """Renew and rescue in that database."""
+    return Leases(engine)
 
 
 @pytest.fixture

@@ -60,9 +60,36 @@ class Postgres:
             self.do(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """A server's data, which outlives its process: it may be started again, on the same port."""
+
+    programs: Path
+    data: Path
+    password: str
+    port: int
+    identity: dict[str, Any]
+
+    @contextmanager
+    def running(self) -> Iterator[Postgres]:
+        """Run the server for a block."""
+        options = [f"--{name}={value}" for name, value in _OPTIONS.items()]
+        command: list[str | Path] = [self.programs / "postgres", f"--port={self.port}", "-D", self.data, *options]
+        with (
+            (self.data.parent / "log").open("ab") as log,
+            subprocess.Popen(command, cwd=self.data, stdout=log, stderr=subprocess.STDOUT, **self.identity) as process,
+        ):
+            server = Postgres(port=self.port, password=self.password, pid=process.pid)
+            try:
+                eventually(lambda: _is_ready(server, process), within_s=_START_TIMEOUT_S, because="Postgres starts")
+                yield server
+            finally:
+                _end(process)
+
+
 @contextmanager
-def running_postgres() -> Iterator[Postgres]:
-    """Start a server on a free loopback port; its data ends with it."""
+def created_cluster() -> Iterator[Cluster]:
+    """Create a cluster, not yet running; its data ends with the block."""
     with TemporaryDirectory(prefix="postgres-") as folder:
         home = Path(folder)
         identity = _identity()
@@ -70,8 +97,14 @@ def running_postgres() -> Iterator[Postgres]:
             os.chown(home, identity["user"], identity["group"])
         programs, data, password = _programs(home, identity), home / "data", secrets.token_urlsafe(24)
         _create(programs, data, password, identity)
-        with _process(programs, data, password, identity) as server:
-            yield server
+        yield Cluster(programs=programs, data=data, password=password, port=free_port(), identity=identity)
+
+
+@contextmanager
+def running_postgres() -> Iterator[Postgres]:
+    """Start a server on a free loopback port; its data ends with it."""
+    with created_cluster() as cluster, cluster.running() as server:
+        yield server
 
 
 def _identity() -> dict[str, Any]:
@@ -116,29 +149,7 @@ def _create(programs: Path, data: Path, password: str, identity: dict[str, Any])
     )
 
 
-@contextmanager
-def _process(programs: Path, data: Path, password: str, identity: dict[str, Any]) -> Iterator[Postgres]:
-    port = free_port()
-    options = [f"--{name}={value}" for name, value in _OPTIONS.items()]
-    with (
-        (data.parent / "log").open("wb") as log,
-        subprocess.Popen(
-            [programs / "postgres", f"--port={port}", "-D", data, *options],
-            cwd=data,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            **identity,
-        ) as process,
-    ):
-        server = Postgres(port=port, password=password, pid=process.pid)
-        try:
-            eventually(lambda: _is_ready(server, process), within_s=_START_TIMEOUT_S, because="Postgres starts")
-            yield server
-        finally:
-            _end(process)
-
-
-def _is_ready(server: Postgres, process: subprocess.Popen[bytes]) -> bool:
+def _is_ready(server: Postgres, process: subprocess.Popen[Any]) -> bool:
     if process.poll() is not None:
         message = f"Postgres ended at once with {process.returncode}"
         raise RuntimeError(message)
@@ -149,7 +160,7 @@ def _is_ready(server: Postgres, process: subprocess.Popen[bytes]) -> bool:
     return True
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[Any]) -> None:
     process.send_signal(signal.SIGINT)  # its fast shutdown: connections are cut, not waited for
     try:
         process.wait(_STOP_TIMEOUT_S)

@@ -1,5 +1,6 @@
 """The clock's tick: whose turn it is, how much room there is, and what goes first."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Event as Flag
@@ -9,8 +10,9 @@ import pytest
 
 from models.errors import BrokerError, LedgerError
 from models.life import Unsent
-from worker.clock import Clock, start
-from worker.events import ClockFailed, Event, JobsSent
+from worker.clock import Clock
+from worker.events import ClockFailed, Event, JobsSent, MessagesLost
+from worker.every import every
 
 
 @dataclass(slots=True)
@@ -22,12 +24,17 @@ class MemoryQueues:
     told: list[tuple[str, float]] = field(default_factory=list)
     sent: list[Unsent] = field(default_factory=list)
     away: Exception | None = None
+    is_emptied: bool = False
 
     def take_turn(self, holder: str, *, for_s: float) -> bool:
         self.told.append((holder, for_s))
         if self.away is not None:
             raise self.away
         return holder == self.turn
+
+    def has_lost_all(self) -> bool:
+        was, self.is_emptied = self.is_emptied, False
+        return was
 
     def depth(self, rung: int) -> int:
         return self.depths.get(rung, 0)
@@ -43,6 +50,12 @@ class MemoryOutbox:
     jobs: dict[int, list[Unsent]] = field(default_factory=dict)
     queues: MemoryQueues | None = None
     marked: list[Unsent] = field(default_factory=list)
+    lost: dict[int, int] = field(default_factory=dict)
+    asked_for_lost: list[tuple[int, float]] = field(default_factory=list)
+
+    def forget_lost(self, rung: int, *, older_than_s: float) -> int:
+        self.asked_for_lost.append((rung, older_than_s))
+        return self.lost.pop(rung, 0)
 
     def unsent(self, rung: int, *, limit: int) -> list[Unsent]:
         assert limit > 0
@@ -58,7 +71,7 @@ def _jobs(rung: int, count: int) -> list[Unsent]:
 
 
 def _clock(queues: MemoryQueues, outbox: MemoryOutbox, events: list[Event], **changes: Any) -> Clock:
-    given: dict[str, Any] = {"holder": "us", "rungs": 3, "window": 5, "tick_s": 1.0} | changes
+    given: dict[str, Any] = {"holder": "us", "rungs": 3, "window": 5, "tick_s": 1.0, "clock": lambda: 0.0} | changes
     return Clock(queues=queues, outbox=outbox, tell=events.append, **given)
 
 
@@ -108,9 +121,53 @@ def test_a_broker_or_a_ledger_that_is_away_is_asked_again(away: Exception) -> No
             queues.away = None
             enough.set()
 
-    clock = Clock(queues=queues, outbox=outbox, holder="us", rungs=1, window=5, tick_s=0.001, tell=tell)
-    stop = start(clock)
+    clock = Clock(
+        queues=queues, outbox=outbox, holder="us", rungs=1, window=5, tick_s=0.001, clock=lambda: 0.0, tell=tell
+    )
+    stop = every(clock.tick_s, clock.tick, name="clock", tell=tell)
     assert enough.wait(10)
     assert sent.wait(10)
     stop()
-    assert told[:3] == [ClockFailed(said=str(away))] * 3
+    assert told[:3] == [ClockFailed(name="clock", said=str(away))] * 3
+
+
+def test_a_mistake_of_ours_stops_no_clock() -> None:
+    told, enough = list[Event](), Flag()
+
+    def tell(event: Event) -> None:
+        told.append(event)
+        if len(told) == 2:
+            enough.set()
+
+    stop = every(0.001, lambda: os.environ["NOT_SET"], name="patrol", tell=tell)
+    assert enough.wait(10)
+    stop()
+    assert told[0] == ClockFailed(name="patrol", said="a mistake of ours: KeyError: 'NOT_SET'")
+
+
+def test_what_an_empty_queue_should_hold_is_sent_again() -> None:
+    queues, outbox, events = MemoryQueues({1: 2}), MemoryOutbox(lost={0: 7, 1: 3}), list[Event]()
+    _clock(queues, outbox, events).tick()
+    assert events == [MessagesLost(rung=0, count=7)]
+    assert [rung for rung, _ in outbox.asked_for_lost] == [0, 2], (
+        "a queue that holds messages has lost none, or is not through yet"
+    )
+
+
+def test_lost_messages_are_looked_for_every_few_seconds_only() -> None:
+    times = iter((0.0, 1.0, 4.9, 5.0, 6.0))
+    outbox = MemoryOutbox()
+    clock = _clock(MemoryQueues(), outbox, [], rungs=1, clock=lambda: next(times))
+    for _ in range(5):
+        clock.tick()
+    assert len(outbox.asked_for_lost) == 2
+
+
+def test_a_redis_that_was_emptied_is_filled_again_at_once() -> None:
+    queues, outbox, events = MemoryQueues({0: 1}, is_emptied=True), MemoryOutbox(lost={0: 7, 2: 1}), list[Event]()
+    clock = _clock(queues, outbox, events)
+    clock.tick()
+    assert events == [MessagesLost(rung=0, count=7), MessagesLost(rung=2, count=1)]
+    assert outbox.asked_for_lost[:3] == [(0, 0), (1, 0), (2, 0)]
+    clock.tick()
+    assert (0, 0) not in outbox.asked_for_lost[3:]

@@ -69,6 +69,7 @@ _TABLE = {
     Outcome.RAMP_LIMITED: _next(Outcome.RAMP_LIMITED),
     Outcome.SERVER_ERROR: Retry(),
     Outcome.OVERLOADED: _next(Outcome.OVERLOADED),
+    Outcome.UNKNOWN: Stop(),
     Outcome.LATE: Stop(),
 }
 _TRIED_TWICE = {Outcome.UNREACHABLE, Outcome.SERVER_ERROR}

@@ -83,7 +83,7 @@ def test_the_other_events_have_a_line_each(heard: pytest.LogCaptureFixture) -> N
         Dropped(job_id="job-1"),
         JobLost(job_id="job-1"),
         JobsSent(rung=2, count=7),
-        ClockFailed(said="broker: away"),
+        ClockFailed(name="clock", said="broker: away"),
     ):
         logs.log(event)
     assert [record.levelname for record in heard.records] == ["INFO", "WARNING", "INFO", "WARNING"]

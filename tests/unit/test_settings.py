@@ -49,11 +49,6 @@ def test_variables_are_the_field_names_in_capitals(monkeypatch: pytest.MonkeyPat
     assert settings.call_timeout_s == 2.5
 
 
-def test_a_lease_outlasts_the_longest_call_and_its_commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CALL_TIMEOUT_S", "600")
-    assert load_settings().lease_s > 600 + 30
-
-
 def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
         monkeypatch.setenv(name.upper(), "")

@@ -23,6 +23,7 @@ def progress(**changes: Any) -> Progress:
         "created_at": MADE,
         "job_count": 4,
         "states": {"succeeded": 3, "failed": 1},
+        "held": 0,
         "attempts": 6,
         "cost_usd": Decimal("0.000113000"),
         "unknown_costs": 0,
@@ -52,6 +53,11 @@ def test_a_batch_is_one_line_of_id_name_age_states_and_money() -> None:
     assert progress_line(progress()) == "0192  news  2026-11-23 09:05  3 succeeded, 1 failed of 4  $0.000113"
 
 
+def test_held_jobs_are_told_beside_the_states() -> None:
+    told = progress_line(progress(states={"succeeded": 3, "waiting": 1}, held=1))
+    assert "1 waiting, 3 succeeded (1 held until a person decides) of 4" in told
+
+
 def test_a_name_or_an_id_forges_no_line() -> None:
     assert "\n" not in progress_line(progress(name="news\n0193  other  succeeded"))
     assert "\n" not in job_line(answer(id="doc-1\n0194  doc-2  succeeded", error="one\ntwo"))
@@ -74,6 +80,7 @@ def test_a_batch_as_json_counts_every_state_and_has_its_money_as_text() -> None:
         "succeeded": 3,
         "failed": 1,
         "cancelled": 0,
+        "held": 0,
         "attempts": 6,
         "cost_usd": "0.000113000",
         "unknown_costs": 0,

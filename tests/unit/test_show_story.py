@@ -108,6 +108,14 @@ def test_a_job_that_waits_tells_until_when_and_for_whom() -> None:
     ]
 
 
+def test_a_job_that_is_held_tells_who_decides_and_how() -> None:
+    held = job(state="waiting", outcome="unknown", due_at=None, error="unknown: its worker was lost")
+    assert told(held)[-2:] == [
+        "  held until a person decides (unknown): stepdown release or drop, with --job 0193",
+        "            unknown: its worker was lost",
+    ]
+
+
 @pytest.mark.parametrize("state", ["queued", "running"])
 def test_a_job_on_its_way_tells_where_it_is(state: str) -> None:
     assert told(job(state=state))[-1] == f"  {state}, at sonnet-4-6"

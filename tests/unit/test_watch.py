@@ -19,6 +19,7 @@ def progress(succeeded: int, of: int = 10, **changes: Any) -> Progress:
         "created_at": datetime(2026, 11, 23, tzinfo=UTC),
         "job_count": of,
         "states": {"succeeded": succeeded, "queued": of - succeeded},
+        "held": 0,
         "attempts": succeeded,
         "cost_usd": Decimal("0.01") * succeeded,
         "unknown_costs": 0,
@@ -96,6 +97,18 @@ def test_a_line_tells_failed_waiting_rate_time_left_and_money() -> None:
     assert line(now, done=3, passed_s=2.0) == (
         "  ███████████████████·············  6/10  1 failed  2 waiting  1.5 jobs/s  ETA 3 s  $0.94 + 3 unknown"
     )
+
+
+def test_a_batch_of_which_only_held_jobs_are_left_is_not_watched_for_ever() -> None:
+    states = {"succeeded": 8, "waiting": 2}
+    watched = Watched([progress(0, states=states, held=1), progress(0, states=states, held=2)], io.StringIO())
+    assert watched.follow().held == 2
+    assert "  8/10  0 failed  2 held  " in watched.out.getvalue()
+
+
+def test_a_held_job_is_not_counted_as_waiting() -> None:
+    now = progress(0, states={"succeeded": 7, "waiting": 3}, held=1)
+    assert "2 waiting  1 held" in line(now, done=0, passed_s=0)
 
 
 @pytest.mark.parametrize(("done", "passed_s"), [(0, 5.0), (0, 0.0)])

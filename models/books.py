@@ -1,0 +1,34 @@
+"""All that reads and writes one database, opened together."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from sqlalchemy import Engine
+
+from models.leases import Leases
+from models.ledger import Ledger
+from models.orders import Orders
+from models.outbox import Outbox
+from models.reports import Reports
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """What workers write, who has which job, what is to be sent, what people order, and what they read."""
+
+    ledger: Ledger
+    leases: Leases
+    outbox: Outbox
+    orders: Orders
+    reports: Reports
+
+    @classmethod
+    def over(cls, engine: Engine, *, worker: str) -> Self:
+        """Open them over one engine; `worker` signs leases and attempts."""
+        return cls(
+            ledger=Ledger(engine, worker=worker),
+            leases=Leases(engine),
+            outbox=Outbox(engine),
+            orders=Orders(engine),
+            reports=Reports(engine),
+        )

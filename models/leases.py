@@ -1,0 +1,131 @@
+"""Who has which job for how long, and what becomes of one whose worker is gone."""
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from sqlalchemy import Connection, Engine, Integer, bindparam, select, update
+
+from models.attempt import Attempt
+from models.base import db_now
+from models.chain import Span
+from models.database import transaction
+from models.job import Job
+from models.life import Claim, Past, Rescue, Stray
+from models.outcome import FINAL_STATES, OnUnknown, Outcome, State
+
+_NOW = db_now(0.0)
+_RENEW = (
+    update(Job)
+    .where(Job.id == bindparam("job_id"), Job.lease_token == bindparam("token"), Job.state == State.RUNNING)
+    .values(lease_until=db_now(bindparam("lease_s")))
+)
+_STRAYS = (
+    select(
+        Job.id,
+        Job.batch_id,
+        Job.lease_token,
+        Job.params,
+        Job.start_rung,
+        Job.floor_rung,
+        Job.ceiling_rung,
+        Job.rung,
+        Job.given_up,
+        Job.on_unknown,
+        Job.crashes,
+        Job.rebuys,
+    )
+    .where(Job.state == State.RUNNING, Job.lease_until <= _NOW)
+    .order_by(Job.lease_until)
+    .limit(bindparam("limit", type_=Integer))
+)
+_RESCUE = (
+    update(Job)
+    .where(
+        Job.id == bindparam("job_id"),
+        Job.lease_token == bindparam("token"),
+        Job.state == State.RUNNING,
+        Job.lease_until <= _NOW,  # its worker may have renewed it since we looked
+    )
+    .values(lease_until=None, due_at=None, sent_at=None)
+)
+_NOBODY_SAW_ITS_END = (
+    update(Attempt)
+    .where(Attempt.job_id == bindparam("of_job"), Attempt.closed_at.is_(None), Attempt.outcome.is_(None))
+    .values(outcome=Outcome.UNKNOWN)
+)
+
+
+class Leases:
+    """Renews the leases of jobs in hand, and rescues the jobs of workers that are gone. Raises LedgerError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def renew(self, claims: Iterable[Claim], *, lease_s: float) -> None:
+        """Hold these jobs for `lease_s` more; one that is not ours any more is left alone."""
+        rows = [{"job_id": claim.job_id, "token": claim.token, "lease_s": lease_s} for claim in claims]
+        if rows:
+            with transaction(self._engine) as connection:
+                connection.execute(_RENEW, rows)
+
+    def strays(self, *, limit: int) -> list[Stray]:
+        """List running jobs whose lease is over, with their attempts in order."""
+        with transaction(self._engine) as connection:
+            jobs = connection.execute(_STRAYS, {"limit": limit}).mappings().all()
+            past = _past(connection, [job["id"] for job in jobs])
+        return [
+            Stray(
+                job_id=job["id"],
+                batch_id=job["batch_id"],
+                token=job["lease_token"],
+                params=job["params"],
+                span=Span(start=job["start_rung"], floor=job["floor_rung"], ceiling=job["ceiling_rung"]),
+                rung=job["rung"],
+                given_up={int(rung): why for rung, why in job["given_up"].items()},
+                on_unknown=None if job["on_unknown"] is None else OnUnknown(job["on_unknown"]),
+                crashes=job["crashes"],
+                rebuys=job["rebuys"],
+                attempts=past.get(job["id"], ()),
+            )
+            for job in jobs
+        ]
+
+    def rescue(self, stray: Stray, rescue: Rescue) -> bool:
+        """Take the job from the worker that is gone. False: it has come back, or another clock was quicker.
+
+        An open attempt gets the outcome `unknown`; it stays open, so that its reply can still close it.
+        """
+        row = {
+            "state": rescue.state,
+            "outcome": rescue.outcome,
+            "error": rescue.error,
+            "rung": rescue.rung,
+            "given_up": rescue.given_up,
+            "crashes": rescue.crashes,
+            "rebuys": rescue.rebuys,
+        }
+        finished = {"finished_at": _NOW} if rescue.state in FINAL_STATES else {}
+        with transaction(self._engine) as connection:
+            statement = _RESCUE.values(**row, **finished)
+            is_ours = bool(connection.execute(statement, {"job_id": stray.job_id, "token": stray.token}).rowcount)
+            if is_ours:
+                connection.execute(_NOBODY_SAW_ITS_END, {"of_job": stray.job_id})
+        return is_ours
+
+
+def _past(connection: Connection, job_ids: Sequence[str]) -> dict[str, tuple[Past, ...]]:
+    attempts = (
+        select(Attempt.job_id, Attempt.rung, Attempt.requested_model, Attempt.outcome)
+        .where(Attempt.job_id.in_(job_ids))
+        .order_by(Attempt.job_id, Attempt.attempt_no)
+    )
+    rows = connection.execute(attempts).all() if job_ids else []
+    return {
+        job_id: tuple(
+            Past(
+                rung=row.rung, model=row.requested_model, outcome=None if row.outcome is None else Outcome(row.outcome)
+            )
+            for row in ours
+        )
+        for job_id, ours in groupby(rows, key=lambda row: row.job_id)
+    }

@@ -1,0 +1,137 @@
+"""What a person may order: cancel, release, drop, retry, purge; and what stops a batch that fails throughout."""
+
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import ColumnElement, Engine, case, delete, exists, func, select, update
+
+from models.attempt import Attempt
+from models.base import db_now
+from models.database import transaction
+from models.job import IS_HELD, AnswerRow, Job
+from models.outcome import FINAL_STATES, OPEN_STATES, Outcome, State
+
+_NOW = db_now(0.0)
+DROPPED = "dropped"  # the outcome of a held job that a person gave up
+BATCH_PAUSED = "batch_paused"  # the outcome of a job that waits because so many before it failed alike
+_AT_ONCE = 500
+_ZERO = Decimal(0)
+
+
+class Orders:
+    """Changes jobs as a whole batch, or one by one. Each raises LedgerError where the ledger is away."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def cancel(self, batch_id: str) -> tuple[int, int]:
+        """Cancel the open jobs of a batch; returns how many, and how many of them have a call in flight.
+
+        Those calls end, and are billed.
+        """
+        ours = Job.batch_id == batch_id
+        with transaction(self._engine) as connection:
+            in_flight = connection.scalar(select(func.count()).where(ours, Job.state == State.RUNNING))
+            cancelled = connection.execute(
+                update(Job)
+                .where(ours, Job.state.in_(OPEN_STATES))
+                .values(state=State.CANCELLED, outcome="cancelled", finished_at=_NOW, lease_until=None)
+            ).rowcount
+        return cancelled, min(in_flight or 0, cancelled)
+
+    def release(self, *, deadline_s: float, batch_id: str | None = None, job_id: str | None = None) -> int:
+        """Let held jobs go on, with a deadline of their own; returns how many.
+
+        One whose last call may have been billed is bought again, and that is written down.
+        """
+        bought_again = Job.rebuys + case((Job.outcome == Outcome.UNKNOWN, 1), else_=0)
+        go_on = {"state": State.QUEUED, "rebuys": bought_again, "sent_at": None, "deadline_at": db_now(deadline_s)}
+        with transaction(self._engine) as connection:
+            return connection.execute(update(Job).where(_of(batch_id, job_id), IS_HELD).values(**go_on)).rowcount
+
+    def drop(self, *, batch_id: str | None = None, job_id: str | None = None) -> int:
+        """Give held jobs up: they fail, and nothing is bought again; returns how many."""
+        given_up = {"state": State.FAILED, "outcome": DROPPED, "finished_at": _NOW}
+        with transaction(self._engine) as connection:
+            return connection.execute(update(Job).where(_of(batch_id, job_id), IS_HELD).values(**given_up)).rowcount
+
+    def retry(
+        self, *, deadline_s: float, with_cancelled: bool = True, batch_id: str | None = None, job_id: str | None = None
+    ) -> int:
+        """Queue failed jobs (and cancelled ones) again, from their own start; returns how many. Their attempts stay."""
+        ended = Job.state.in_([State.FAILED, State.CANCELLED] if with_cancelled else [State.FAILED])
+        with transaction(self._engine) as connection:
+            return connection.execute(
+                update(Job).where(_of(batch_id, job_id), ended, Job.purged_at.is_(None)).values(**_again(deadline_s))
+            ).rowcount
+
+    def retry_truncated(
+        self, *, deadline_s: float, max_tokens: int | None, batch_id: str | None = None, job_id: str | None = None
+    ) -> int:
+        """Queue jobs whose answer was cut again, with this max_tokens where it is given; returns how many.
+
+        The answer each has stays until a better one takes its place.
+        """
+        cut = (
+            select(Job.id, Job.params)
+            .join(AnswerRow, AnswerRow.job_id == Job.id)
+            .where(_of(batch_id, job_id), Job.state == State.SUCCEEDED, AnswerRow.is_truncated)
+        )
+        with transaction(self._engine) as connection:
+            jobs = connection.execute(cut).all()
+            for found, params in jobs:
+                asked = params if max_tokens is None else {**params, "max_tokens": max_tokens}
+                again = update(Job).where(Job.id == found).values(params=asked, **_again(deadline_s))
+                connection.execute(again)
+        return len(jobs)
+
+    def pause(self, batch_id: str, *, because: str) -> int:
+        """Hold the jobs of a batch that have not begun; returns how many."""
+        held = {"state": State.WAITING, "outcome": BATCH_PAUSED, "error": because, "due_at": None}
+        with transaction(self._engine) as connection:
+            return connection.execute(
+                update(Job).where(Job.batch_id == batch_id, Job.state == State.QUEUED).values(**held)
+            ).rowcount
+
+    def purge(self, *, older_than_s: float) -> int:
+        """Remove prompts, columns and answers of jobs that ended so long ago, at most 500; returns how many.
+
+        Call it until it returns 0: each step is short. The ledger's rows stay.
+        """
+        old = Job.finished_at < db_now(-older_than_s)
+        some = select(Job.id).where(Job.state.in_(FINAL_STATES), old, Job.purged_at.is_(None)).limit(_AT_ONCE)
+        with transaction(self._engine) as connection:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("PRAGMA secure_delete = ON")  # else the text stays in the file's free pages
+            ids = connection.scalars(some).all()
+            connection.execute(delete(AnswerRow).where(AnswerRow.job_id.in_(ids)))
+            connection.execute(update(Job).where(Job.id.in_(ids)).values(params={}, columns={}, purged_at=_NOW))
+        return len(ids)
+
+
+def _again(deadline_s: float) -> dict[str, Any]:
+    """Lay out a job as it was accepted. What may have been billed before is bought again, and that is counted."""
+    may_be_billed = (Attempt.job_id == Job.id) & (Attempt.cost_nano_usd.is_(None) | (Attempt.cost_nano_usd > _ZERO))
+    is_rebuy = exists().where(may_be_billed).correlate(Job)
+    return {
+        "state": State.QUEUED,
+        "outcome": None,
+        "error": None,
+        "rung": Job.start_rung,
+        "given_up": {},
+        "rounds": 0,
+        "crashes": 0,
+        "rebuys": Job.rebuys + case((is_rebuy, 1), else_=0),
+        "model_used": None,
+        "fallback_depth": None,
+        "sent_at": None,
+        "due_at": None,
+        "finished_at": None,
+        "deadline_at": db_now(deadline_s),
+    }
+
+
+def _of(batch_id: str | None, job_id: str | None) -> ColumnElement[bool]:
+    if (batch_id is None) == (job_id is None):
+        raise ValueError("name a batch or a job")
+    return Job.batch_id == batch_id if job_id is None else Job.id == job_id

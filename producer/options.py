@@ -1,0 +1,48 @@
+"""What the commands share: options, the producer they open, and where they print."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from producer.client import Producer
+
+# Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
+# ruff: noqa: PLC0415
+
+BatchArgument = Annotated[str, typer.Argument(metavar="BATCH", help="its id, a unique beginning of it, or its name")]
+SomeBatchArgument = Annotated[
+    str | None, typer.Argument(metavar="[BATCH]", help="its id, a unique beginning of it, or its name")
+]
+JobOption = Annotated[str | None, typer.Option("--job", metavar="ID", help="this job only, instead of a batch")]
+JsonOption = Annotated[bool, typer.Option("--json", help="one JSON object")]
+LinesOption = Annotated[bool, typer.Option("--jsonl", help="one JSON object a line")]
+OnUnknownOption = Annotated[
+    str | None, typer.Option(metavar="hold|rebuy", help="if a worker is lost during a call that may be billed")
+]
+TimeoutOption = Annotated[float | None, typer.Option(help="seconds to wait; then exit 124, and the batch goes on")]
+
+
+def settings() -> Any:
+    """Read the settings."""
+    from models.settings import load_settings
+
+    return load_settings()
+
+
+def producer(given: Any = None) -> "Producer":
+    """Open a producer."""
+    from producer.client import Producer
+
+    return Producer(given or settings())
+
+
+def say(line: str) -> None:
+    """Print what was asked for."""
+    sys.stdout.write(f"{line}\n")
+
+
+def hint(line: str) -> None:
+    """Print what is good to know, beside it."""
+    sys.stderr.write(f"{line}\n")

@@ -1,0 +1,242 @@
+"""A whole site of real processes that a test may kill, freeze and start again, one by one."""
+
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+from sqlalchemy import Engine, text
+
+from migrations.run import upgrade
+from models.broker import server_pid
+from producer.client import Batch, Producer
+from producer.prompt import Prompt
+from producer.start import worker_command
+from tests.eventually import eventually
+from tests.running import ROOT, environment_of, settings_of
+from tests.servers.fixtures import opened
+from tests.servers.ports import free_port
+from tests.servers.postgres import created_cluster
+from tests.servers.valkey import running_valkey
+from tests.simulator.process import RunningSimulator, running_simulator
+
+LEASE_S = 3.0
+_START_S = 60
+_END_S = 60
+_PASSWORD = "of-a-throw-away-broker"  # noqa: S105
+_USUAL = {"LEASE_S": f"{LEASE_S:g}", "CLOCK_TICK_S": "0.2", "DRAIN_S": "10", "PAUSE_BATCH_AFTER": "0"}
+
+
+@dataclass(slots=True)
+class Server:
+    """A server that can be stopped and started again where it was; `open` runs it for a block and yields its pid."""
+
+    open: Any
+    _running: ExitStack | None = None
+    pid: int = 0
+
+    def start(self) -> None:
+        """Run it, until it is stopped."""
+        self._running = ExitStack()
+        self.pid = self._running.enter_context(self.open())
+
+    def stop(self) -> None:
+        """End it, if it runs."""
+        if self._running is not None:
+            self._running.close()
+            self._running = None
+
+    def freeze(self) -> None:
+        """Stop its processes where they are: connections stay open, and nothing answers."""
+        for process in _family(self.pid):
+            process.suspend()
+
+    def thaw(self) -> None:
+        """Let them go on."""
+        for process in _family(self.pid):
+            process.resume()
+
+
+@dataclass(slots=True)
+class Worker:
+    """One worker process."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        """Tell its process id."""
+        return self.process.pid
+
+    def is_alive(self) -> bool:
+        """Tell whether it has not ended."""
+        return self.process.poll() is None
+
+    def ready(self) -> Self:
+        """Wait until it takes jobs."""
+        eventually(lambda: " ready." in self.said() or not self.is_alive(), within_s=_START_S, because="it starts")
+        assert self.is_alive(), self.said()
+        return self
+
+    def kill(self) -> None:
+        """End it without a chance to do anything."""
+        self.process.kill()
+        self.process.wait(_END_S)
+
+    def ask_to_end(self) -> None:
+        """Send what a deploy sends."""
+        self.process.terminate()
+
+    def ended(self, *, within_s: float = _END_S) -> int:
+        """Wait for its end; returns its exit code."""
+        return self.process.wait(within_s)
+
+    def freeze(self) -> None:
+        """Stop it where it is."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def said(self) -> str:
+        """Read its log."""
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+
+@dataclass(slots=True, kw_only=True)
+class Site:
+    """Broker, ledger, simulator and workers; a producer that submits."""
+
+    folder: Path
+    simulator: RunningSimulator
+    broker: Server
+    database: Server
+    engine: Engine
+    producer: Producer
+    variables: Mapping[str, str]
+    workers: list[Worker] = field(default_factory=list)
+
+    def hire(self, **variables: str) -> Worker:
+        """Start a worker, and wait until it takes jobs."""
+        worker = self.hire_at_once(**variables)
+        return worker.ready()
+
+    def hire_at_once(self, **variables: str) -> Worker:
+        """Start a worker and do not wait."""
+        environment = dict(self.variables) | variables
+        log = self.folder / f"worker-{len(self.workers)}.log"
+        with log.open("ab") as words:
+            process = subprocess.Popen(
+                worker_command(settings_of(environment)), cwd=ROOT, env=environment, stdout=words, stderr=words
+            )
+        worker = Worker(process, log)
+        self.workers.append(worker)
+        return worker
+
+    def submit(self, count: int, **options: Any) -> Batch:
+        """Submit so many prompts, each of its own."""
+        prompts = [Prompt(f"Summarize: harbour {number} was dredged.", id=str(number)) for number in range(count)]
+        return self.producer.submit(prompts, **options)
+
+    def finished(self, batch: Batch, *, within_s: float = 60) -> None:
+        """Wait until every job of the batch has ended."""
+        eventually(lambda: batch.progress().is_finished, within_s=within_s, because="every job of the batch ends")
+
+    def rows(self, statement: str, **given: Any) -> list[dict[str, Any]]:
+        """Ask the ledger in SQL."""
+        with self.engine.connect() as connection:
+            return [dict(row) for row in connection.execute(text(statement), given).mappings()]
+
+    def in_flight(self) -> int:
+        """Count the calls the simulator is at."""
+        return int(self.simulator.stats()["in_flight"])
+
+    def close(self) -> None:
+        """End every worker, frozen ones too."""
+        for worker in self.workers:
+            if worker.is_alive():
+                worker.process.kill()
+                worker.process.wait(_END_S)
+
+
+@contextmanager
+def open_site(
+    engine_name: str, folder: Path, *, script: str = "", latency_s: float = 0.0, keeps: bool = False, **variables: str
+) -> Iterator[Site]:
+    """Build a site without workers; `script` is the simulator's, `variables` are settings of all workers.
+
+    With `keeps` the broker's messages survive its restart.
+    """
+    with ExitStack() as until_end:
+        log = folder / "purchases.jsonl"
+        simulator = until_end.enter_context(running_simulator(script=script or None, latency_s=latency_s, log=log))
+        broker, broker_url = _broker(folder, keeps=keeps)
+        database, database_url = _database(engine_name, folder, until_end)
+        for server in (broker, database):
+            server.start()
+            until_end.callback(server.stop)
+            until_end.callback(server.thaw)
+        engine = until_end.enter_context(opened(database_url))
+        upgrade(engine)
+        where = {
+            "REDIS_URL": broker_url,
+            "DATABASE_URL": database_url,
+            "ANTHROPIC_BASE_URL": simulator.url,
+            "STATE_DIR": str(folder),
+        }
+        environment = environment_of(where | _USUAL | variables)
+        producer = until_end.enter_context(Producer(settings_of(environment)))
+        site = Site(
+            folder=folder,
+            simulator=simulator,
+            broker=broker,
+            database=database,
+            engine=engine,
+            producer=producer,
+            variables=environment,
+        )
+        until_end.callback(site.close)
+        yield site
+
+
+def _broker(folder: Path, *, keeps: bool) -> tuple[Server, str]:
+    port, home = free_port(), folder / "broker"
+    home.mkdir()
+
+    @contextmanager
+    def run() -> Iterator[int]:
+        with running_valkey(home, port=port, password=_PASSWORD, keeps=keeps) as url:
+            yield server_pid(url) or 0
+
+    return Server(run), f"redis://tests:{_PASSWORD}@127.0.0.1:{port}/0"
+
+
+def _database(engine_name: str, folder: Path, until_end: ExitStack) -> tuple[Server, str]:
+    if engine_name == "sqlite":
+
+        @contextmanager
+        def nothing() -> Iterator[int]:
+            yield 0
+
+        return Server(nothing), f"sqlite:///{folder / 'ledger.db'}"
+    cluster = until_end.enter_context(created_cluster())
+
+    @contextmanager
+    def run() -> Iterator[int]:
+        with cluster.running() as server:
+            yield server.pid
+
+    return Server(run), f"postgresql://tests:{cluster.password}@127.0.0.1:{cluster.port}/postgres"
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    if not pid or not psutil.pid_exists(pid):
+        return []
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]

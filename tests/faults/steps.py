@@ -1,0 +1,53 @@
+"""What the state machine moves about: a queue, and a delivery that a worker is at."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from models.life import Claim, Closing, Ending, Kept, Opening, Unsent
+from worker.spool import Slip
+
+
+@dataclass(slots=True)
+class Queue:
+    """One queue in memory: messages in order, and whether it was emptied since a clock last looked."""
+
+    messages: list[str] = field(default_factory=list)
+    was_emptied: bool = True
+
+    def take_turn(self, holder: str, *, for_s: float) -> bool:  # noqa: ARG002 - there is one clock
+        """Give the one clock its turn."""
+        return True
+
+    def has_lost_all(self) -> bool:
+        """Tell it once."""
+        was, self.was_emptied = self.was_emptied, False
+        return was
+
+    def depth(self, rung: int) -> int:
+        """Count; all jobs here are of one rung."""
+        return 0 if rung else len(self.messages)
+
+    def send(self, jobs: Sequence[Unsent]) -> None:
+        """Put messages at the end."""
+        self.messages.extend(job.id for job in jobs)
+
+
+@dataclass(slots=True)
+class Hand:
+    """One delivery that a worker is at, and how far it has come."""
+
+    claim: Claim
+    opening: Opening | None = None
+    closing: Closing | None = None
+    ending: Ending | None = None
+    slip: Slip | None = None
+
+    @property
+    def is_paid(self) -> bool:
+        """Tell whether there is a reply that must not be lost."""
+        return self.closing is not None and self.closing.usage is not None
+
+    def kept(self) -> Kept:
+        """Make of it what goes to the disk."""
+        assert self.closing is not None
+        return Kept(job_id=self.claim.job_id, token=self.claim.token, closing=self.closing, ending=self.ending)

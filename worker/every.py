@@ -1,0 +1,30 @@
+"""Does something every so often in a thread of its own, whatever becomes of one time."""
+
+from collections.abc import Callable
+from threading import Event, Thread
+
+from models.errors import StepdownError
+from worker.events import ClockFailed, Tell
+
+
+def every(interval_s: float, do: Callable[[], object], *, name: str, tell: Tell) -> Callable[[], None]:
+    """Begin after one interval; returns what stops it. A broker or a ledger that is away is asked again."""
+    over = Event()
+
+    def ticking() -> None:
+        while not over.wait(interval_s):
+            try:
+                do()
+            except StepdownError as error:
+                tell(ClockFailed(name=name, said=str(error)))
+            except Exception as error:  # noqa: BLE001 - a clock that stops is a queue that stops, and nobody would know
+                tell(ClockFailed(name=name, said=f"a mistake of ours: {type(error).__name__}: {error}"))
+
+    thread = Thread(target=ticking, name=name, daemon=True)
+    thread.start()
+
+    def stop() -> None:
+        over.set()
+        thread.join()
+
+    return stop

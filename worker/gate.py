@@ -1,0 +1,48 @@
+"""Whether this worker takes jobs now: not while it stops, and not where a reply could not be kept."""
+
+from collections.abc import Callable
+from threading import Event, Lock
+
+from worker.events import DiskLow, Tell
+
+_LOOK_EVERY_S = 1.0
+STOPPING = "the worker stops"
+DISK_LOW = "the disk is nearly full"
+
+
+class Gate:
+    """Shared by all threads of a worker. `free_mb` tells the room where replies and ledger are."""
+
+    def __init__(self, *, free_mb: Callable[[], int], needed_mb: int, clock: Callable[[], float], tell: Tell) -> None:
+        self._free_mb = free_mb
+        self._needed_mb = needed_mb
+        self._clock = clock
+        self._tell = tell
+        self._stopping = Event()
+        self._looking = Lock()
+        self._looked_at = -_LOOK_EVERY_S
+        self._is_low = False
+
+    def close(self) -> None:
+        """Take no more jobs, and take none further than the call it is at."""
+        self._stopping.set()
+
+    def is_stopping(self) -> bool:
+        """Tell whether it was closed."""
+        return self._stopping.is_set()
+
+    def why_closed(self) -> str | None:
+        """Tell why no job may be claimed; None where one may."""
+        if self._stopping.is_set():
+            return STOPPING
+        return DISK_LOW if self._is_disk_low() else None
+
+    def _is_disk_low(self) -> bool:
+        with self._looking:
+            if self._clock() - self._looked_at >= _LOOK_EVERY_S:
+                self._looked_at = self._clock()
+                free, was_low = self._free_mb(), self._is_low
+                self._is_low = free < self._needed_mb
+                if self._is_low and not was_low:
+                    self._tell(DiskLow(free_mb=free, needed_mb=self._needed_mb))
+            return self._is_low

@@ -1,0 +1,69 @@
+"""A kept reply as one line of JSON, and back. Everything outside ASCII is escaped, so any answer survives."""
+
+import json
+from dataclasses import fields
+from decimal import Decimal
+from typing import Any
+
+from models.life import Closing, Ending, Kept
+from models.outcome import CostStatus, Outcome, State
+from models.pricing import Usage
+
+_VERSION = 1
+
+
+def to_line(kept: Kept) -> bytes:
+    """Write it down, with its line end."""
+    closing = _fields(kept.closing)
+    closing["usage"] = None if kept.closing.usage is None else _fields(kept.closing.usage)
+    told = {
+        "v": _VERSION,
+        "job": kept.job_id,
+        "token": kept.token,
+        "closing": closing,
+        "ending": None if kept.ending is None else _fields(kept.ending),
+    }
+    return json.dumps(told, default=_plain, separators=(",", ":")).encode() + b"\n"
+
+
+def from_line(line: bytes) -> Kept:
+    """Read it again. Raises ValueError, KeyError or TypeError for a line that is none of ours."""
+    told = json.loads(line)
+    if told["v"] != _VERSION:
+        message = f"version {told['v']}, this worker reads {_VERSION}"
+        raise ValueError(message)
+    ending = told["ending"]
+    return Kept(
+        job_id=told["job"],
+        token=told["token"],
+        closing=_closing(told["closing"]),
+        ending=None if ending is None else _ending(ending),
+    )
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, Decimal):
+        return str(value)
+    return dict(value)  # type: ignore[call-overload]  # a Mapping; anything else is a TypeError, as it should be
+
+
+def _closing(told: dict[str, Any]) -> Closing:
+    usage = told["usage"]
+    return Closing(
+        **{
+            **told,
+            "outcome": Outcome(told["outcome"]),
+            "cost_status": CostStatus(told["cost_status"]),
+            "cost_usd": None if told["cost_usd"] is None else Decimal(told["cost_usd"]),
+            "usage": None if usage is None else Usage(**usage),
+        }
+    )
+
+
+def _ending(told: dict[str, Any]) -> Ending:
+    given_up = {int(rung): why for rung, why in told["given_up"].items()}
+    return Ending(**{**told, "state": State(told["state"]), "given_up": given_up})
