@@ -64,7 +64,7 @@ def test_there_is_something_to_run() -> None:
 def test_each_command_ends_well(ended: dict[str, Ended], command: str) -> None:
     told = ended[command]
     assert (told.code, "Traceback" in told.err) == (0, False), told
-    assert told.out or {"-o", "--failed"} & set(command.split())
+    assert told.out or {"-o", "--failed", "--held"} & set(command.split())
 
 
 def test_what_was_submitted_was_answered_and_written_where_the_readme_says(
