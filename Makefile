@@ -5,7 +5,7 @@ PYTHON ?= python3
 STAMP  := .venv/.installed
 RUN    := .venv/bin/python -m
 
-.PHONY: demo test check bench lock clean
+.PHONY: demo test check chaos bench lock clean
 
 demo: $(STAMP)       ## a batch through real parts, against a simulated API
 	.venv/bin/stepdown demo
@@ -18,6 +18,9 @@ check: $(STAMP)      ## format, lint, import contracts, types
 	.venv/bin/ruff check .
 	.venv/bin/lint-imports
 	.venv/bin/mypy
+
+chaos: $(STAMP)      ## real processes under faults: make chaos ARGS="--seconds 600 --seed 7"
+	$(RUN) tests.faults.chaos $(ARGS)
 
 bench: $(STAMP)      ## CPU and memory per job beside a bare Celery task and a bare API call
 	$(RUN) tests.benchmarks

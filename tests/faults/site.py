@@ -1,10 +1,12 @@
 """A whole site of real processes that a test may kill, freeze and start again, one by one."""
 
+import os
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -36,6 +38,7 @@ class Server:
     """A server that can be stopped and started again where it was; `open` runs it for a block and yields its pid."""
 
     open: Any
+    killer: signal.Signals = signal.SIGKILL
     _running: ExitStack | None = None
     pid: int = 0
 
@@ -49,6 +52,12 @@ class Server:
         if self._running is not None:
             self._running.close()
             self._running = None
+
+    def crash(self) -> None:
+        """End it without a chance to put anything in order."""
+        if self.pid:
+            os.kill(self.pid, self.killer)
+        self.stop()
 
     def freeze(self) -> None:
         """Stop its processes where they are: connections stay open, and nothing answers."""
@@ -67,6 +76,7 @@ class Worker:
 
     process: subprocess.Popen[bytes]
     log: Path
+    is_wanted: bool = True  # nobody has ended it
 
     @property
     def pid(self) -> int:
@@ -85,11 +95,13 @@ class Worker:
 
     def kill(self) -> None:
         """End it without a chance to do anything."""
+        self.is_wanted = False
         self.process.kill()
         self.process.wait(_END_S)
 
     def ask_to_end(self) -> None:
         """Send what a deploy sends."""
+        self.is_wanted = False
         self.process.terminate()
 
     def ended(self, *, within_s: float = _END_S) -> int:
@@ -109,7 +121,7 @@ class Worker:
         return self.log.read_text(encoding="utf-8", errors="replace")
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Site:
     """Broker, ledger, simulator and workers; a producer that submits."""
 
@@ -118,9 +130,14 @@ class Site:
     broker: Server
     database: Server
     engine: Engine
-    producer: Producer
     variables: Mapping[str, str]
     workers: list[Worker] = field(default_factory=list)
+    _until_end: ExitStack = field(default_factory=ExitStack)
+
+    @cached_property
+    def producer(self) -> Producer:
+        """Open a producer; the schema must be this version's by then."""
+        return self._until_end.enter_context(Producer(settings_of(self.variables)))
 
     def hire(self, **variables: str) -> Worker:
         """Start a worker, and wait until it takes jobs."""
@@ -128,7 +145,7 @@ class Site:
         return worker.ready()
 
     def hire_at_once(self, **variables: str) -> Worker:
-        """Start a worker and do not wait."""
+        """Start a worker and do not wait. With PYTHONPATH among the variables, it is another version's."""
         environment = dict(self.variables) | variables
         log = self.folder / f"worker-{len(self.workers)}.log"
         with log.open("ab") as words:
@@ -163,15 +180,23 @@ class Site:
             if worker.is_alive():
                 worker.process.kill()
                 worker.process.wait(_END_S)
+        self._until_end.close()
 
 
 @contextmanager
 def open_site(
-    engine_name: str, folder: Path, *, script: str = "", latency_s: float = 0.0, keeps: bool = False, **variables: str
+    engine_name: str,
+    folder: Path,
+    *,
+    script: str = "",
+    latency_s: float = 0.0,
+    keeps: bool = False,
+    revision: str = "head",
+    **variables: str,
 ) -> Iterator[Site]:
     """Build a site without workers; `script` is the simulator's, `variables` are settings of all workers.
 
-    With `keeps` the broker's messages survive its restart.
+    With `keeps` the broker's messages survive its restart. `revision` is the schema's.
     """
     with ExitStack() as until_end:
         log = folder / "purchases.jsonl"
@@ -183,7 +208,7 @@ def open_site(
             until_end.callback(server.stop)
             until_end.callback(server.thaw)
         engine = until_end.enter_context(opened(database_url))
-        upgrade(engine)
+        upgrade(engine, revision)
         where = {
             "REDIS_URL": broker_url,
             "DATABASE_URL": database_url,
@@ -191,14 +216,12 @@ def open_site(
             "STATE_DIR": str(folder),
         }
         environment = environment_of(where | _USUAL | variables)
-        producer = until_end.enter_context(Producer(settings_of(environment)))
         site = Site(
             folder=folder,
             simulator=simulator,
             broker=broker,
             database=database,
             engine=engine,
-            producer=producer,
             variables=environment,
         )
         until_end.callback(site.close)
@@ -232,7 +255,7 @@ def _database(engine_name: str, folder: Path, until_end: ExitStack) -> tuple[Ser
         with cluster.running() as server:
             yield server.pid
 
-    return Server(run), f"postgresql://tests:{cluster.password}@127.0.0.1:{cluster.port}/postgres"
+    return Server(run, signal.SIGQUIT), f"postgresql://tests:{cluster.password}@127.0.0.1:{cluster.port}/postgres"
 
 
 def _family(pid: int) -> list[psutil.Process]:

@@ -7,19 +7,10 @@ from threading import Timer
 from sqlalchemy.engine import make_url
 
 from tests.eventually import eventually
-from tests.faults.invariants import examine
-from tests.faults.site import Site, open_site
+from tests.faults.ends import ends_well
+from tests.faults.site import open_site
 
 _SLOW = "[[rules]]\nanswer = 'slow'\ndelay_s = 1.5"
-
-
-def _ends_well(site: Site, batch_id: str, jobs: int) -> None:
-    progress = site.producer.books.reports.progress
-    eventually(lambda: progress(batch_id).is_finished, within_s=60, because="every job ends")
-    found = examine(site)
-    assert found.wrong == ()
-    assert progress(batch_id).succeeded == jobs
-    assert found.purchases == found.attempts == found.jobs, "nothing was asked twice"
 
 
 def test_replies_that_come_while_postgres_is_down_are_kept_and_nothing_is_claimed(tmp_path: Path) -> None:
@@ -32,7 +23,7 @@ def test_replies_that_come_while_postgres_is_down_are_kept_and_nothing_is_claime
         eventually(lambda: worker.said().count("is kept on this disk") == 8, within_s=20, because="replies are kept")
         assert len(site.simulator.purchases()) == 8, "nothing is called that cannot be written down"
         site.database.start()
-        _ends_well(site, batch.id, 20)
+        ends_well(site, batch.id, 20)
         assert "replies kept on disk are in the ledger now" in worker.said()
 
 
@@ -46,7 +37,7 @@ def test_a_worker_killed_while_postgres_is_down_leaves_its_replies_to_the_next(t
         worker.kill()
         site.database.start()
         site.hire()
-        _ends_well(site, batch.id, 12)
+        ends_well(site, batch.id, 12)
 
 
 def test_a_frozen_postgres_is_waited_for(tmp_path: Path) -> None:
@@ -59,7 +50,7 @@ def test_a_frozen_postgres_is_waited_for(tmp_path: Path) -> None:
         thawing = Timer(2 * float(site.variables["LEASE_S"]), site.database.thaw)
         thawing.start()
         thawing.join()
-        _ends_well(site, batch.id, 20)
+        ends_well(site, batch.id, 20)
         assert "its worker was lost" not in worker.said(), "a lease that nobody could renew is not over"
 
 
@@ -76,7 +67,7 @@ def test_another_writer_of_the_sqlite_file_is_waited_for(tmp_path: Path) -> None
             waiting.join()
             other.execute("ROLLBACK")
         other.close()
-        _ends_well(site, batch.id, 40)
+        ends_well(site, batch.id, 40)
 
 
 def test_without_room_for_replies_nothing_is_claimed(tmp_path: Path) -> None:
@@ -88,4 +79,4 @@ def test_without_room_for_replies_nothing_is_claimed(tmp_path: Path) -> None:
         full.ask_to_end()
         full.ended()
         site.hire()
-        _ends_well(site, batch.id, 5)
+        ends_well(site, batch.id, 5)

@@ -6,8 +6,7 @@ import pytest
 import redis
 
 from models.keys import queue_key
-from tests.eventually import eventually
-from tests.faults.invariants import examine
+from tests.faults.ends import ends_well, in_the_middle
 from tests.faults.site import Site, open_site
 
 _RUBBISH = ("rubbish", b"\xff\xfe", "[]", "{}", "null", "3", '{"body": 1}', '{"body": "e30=", "properties": {}}')
@@ -32,40 +31,23 @@ def client(site: Site) -> Iterator[redis.Redis]:
         yield client
 
 
-def _ends_well(site: Site, batch_id: str, jobs: int) -> None:
-    eventually(
-        lambda: site.producer.books.reports.progress(batch_id).is_finished, within_s=60, because="every job ends"
-    )
-    found = examine(site)
-    assert found.wrong == ()
-    assert site.producer.books.reports.progress(batch_id).succeeded == jobs
-    assert found.purchases == found.attempts == found.jobs, "nothing was asked twice"
-    assert all(worker.is_alive() for worker in site.workers)
-
-
-def _in_the_middle(site: Site, jobs: int) -> str:
-    batch = site.submit(jobs)
-    eventually(lambda: batch.progress().finished > jobs // 10, within_s=30, because="the batch is under way")
-    return batch.id
-
-
 def test_a_restart_that_loses_everything_is_healed(site: Site) -> None:
-    batch_id = _in_the_middle(site, 300)
+    batch_id = in_the_middle(site, 300)
     site.broker.stop()
     site.broker.start()
-    _ends_well(site, batch_id, 300)
+    ends_well(site, batch_id, 300)
 
 
 def test_a_flush_is_healed_without_a_word_from_anyone(site: Site, client: redis.Redis) -> None:
-    batch_id = _in_the_middle(site, 300)
+    batch_id = in_the_middle(site, 300)
     client.flushall()
-    _ends_well(site, batch_id, 300)
+    ends_well(site, batch_id, 300)
 
 
 def test_messages_that_were_evicted_are_sent_again(site: Site, client: redis.Redis) -> None:
-    batch_id = _in_the_middle(site, 100)
+    batch_id = in_the_middle(site, 100)
     client.ltrim(queue_key(0), 0, 2)
-    _ends_well(site, batch_id, 100)
+    ends_well(site, batch_id, 100)
 
 
 def test_a_redis_that_is_away_takes_nothing_from_a_submission(site: Site) -> None:
@@ -73,7 +55,7 @@ def test_a_redis_that_is_away_takes_nothing_from_a_submission(site: Site) -> Non
     batch = site.submit(10)
     assert batch.progress().job_count == 10
     site.broker.start()
-    _ends_well(site, batch.id, 10)
+    ends_well(site, batch.id, 10)
 
 
 def test_a_redis_that_is_frozen_keeps_nobody_waiting(site: Site) -> None:
@@ -83,7 +65,7 @@ def test_a_redis_that_is_frozen_keeps_nobody_waiting(site: Site) -> None:
         assert batch.progress().job_count == 10
     finally:
         site.broker.thaw()
-    _ends_well(site, batch.id, 10)
+    ends_well(site, batch.id, 10)
 
 
 def test_a_redis_that_is_full_takes_nothing_from_a_submission(site: Site, client: redis.Redis) -> None:
@@ -93,13 +75,13 @@ def test_a_redis_that_is_full_takes_nothing_from_a_submission(site: Site, client
         assert batch.progress().job_count == 10
     finally:
         client.config_set("maxmemory", "0")
-    _ends_well(site, batch.id, 10)
+    ends_well(site, batch.id, 10)
 
 
 def test_values_that_are_not_ours_end_neither_worker_nor_batch(site: Site, client: redis.Redis) -> None:
-    batch_id = _in_the_middle(site, 60)
+    batch_id = in_the_middle(site, 60)
     client.rpush(queue_key(0), *_RUBBISH)
-    _ends_well(site, batch_id, 60)
+    ends_well(site, batch_id, 60)
 
 
 @pytest.mark.parametrize(
@@ -116,5 +98,5 @@ def test_forged_messages_buy_nothing(site: Site, client: redis.Redis, body: str,
     before = len(site.simulator.purchases())
     client.rpush(queue_key(0), _FORGED % (body, content_type, task, before))
     batch = site.submit(3)
-    _ends_well(site, batch.id, 3)
+    ends_well(site, batch.id, 3)
     assert len(site.simulator.purchases()) == before + 3

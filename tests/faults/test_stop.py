@@ -1,13 +1,16 @@
 """A worker that is asked to end, frozen, or killed again and again by one job."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from models.outcome import OnUnknown
+from producer.start import worker_command
 from tests.eventually import eventually
 from tests.faults.invariants import examine
 from tests.faults.site import open_site
+from tests.running import settings_of
 
 
 def _slow(delay_s: float) -> str:
@@ -90,3 +93,14 @@ def test_a_job_that_kills_its_worker_is_failed_after_five(tmp_path: Path) -> Non
         assert (job["state"], job["outcome"], job["deliveries"]) == ("failed", "poison", 5)
         assert job["error"] == "5 workers in a row were lost with it"
         assert site.simulator.purchases() == []
+
+
+@pytest.mark.parametrize("pool", ["gevent", "solo"])  # prefork, being the default, is ours all the same
+def test_a_worker_runs_on_threads_only(tmp_path: Path, pool: str) -> None:
+    with open_site("sqlite", tmp_path) as site:
+        command = [*worker_command(settings_of(site.variables)), "-P", pool]
+        ended = subprocess.run(
+            command, cwd=tmp_path, env=dict(site.variables), capture_output=True, check=False, timeout=60
+        )
+        assert ended.returncode != 0
+        assert b"on the threads pool only: leave -P out" in ended.stderr

@@ -118,6 +118,15 @@ def _all_closed(attempts: list[dict[str, object]]) -> list[dict[str, object]]:
     return attempts if all(row["closed_at"] for row in attempts) else []
 
 
+def test_prompts_of_ten_megabytes_are_asked_once_and_are_not_in_redis(plant: Plant) -> None:
+    before = plant.redis.info("memory")["used_memory"]
+    batch = plant.submit(*(f"{number} " + "harbour " * 1_250_000 for number in range(3)))
+    assert plant.redis.info("memory")["used_memory"] - before < 5_000_000
+    told = [(answer.state, answer.outcome) for answer in plant.finished(batch, within_s=60)]
+    assert told == [("failed", "too_long")] * 3, "no model's window holds them"
+    assert len(plant.purchases(batch)) == 3
+
+
 def test_answers_with_nul_and_half_surrogates_come_back_unharmed(plant: Plant) -> None:
     plant.simulator.set_script("[[rules]]\nanswer = 'text'\ntext = 'one\\u0000two\\ud800three \\udfff'")
     _, answer = plant.answered("Ten harbours were dredged in spring.")

@@ -26,7 +26,7 @@ _OPTIONS = {
     "unix_socket_directories": "",
     "fsync": "off",  # it is thrown away at the end
     "full_page_writes": "off",
-    "synchronous_commit": "off",
+    "synchronous_commit": "on",  # what was committed survives the server, killed as it may be
     "max_connections": "100",
     "shared_buffers": "32MB",
 }

@@ -1,0 +1,40 @@
+"""Redis emptied in the middle of a large batch, and messages handed out again while their jobs are at work."""
+
+from pathlib import Path
+
+import redis
+
+from models.keys import queue_key
+from tests.faults.ends import ends_well, in_the_middle
+from tests.faults.site import open_site
+
+
+def test_a_restart_that_keeps_everything_needs_nobody(tmp_path: Path) -> None:
+    with open_site("sqlite", tmp_path, latency_s=0.1, keeps=True) as site:
+        site.hire()
+        batch_id = in_the_middle(site, 300)
+        site.broker.crash()
+        site.broker.start()
+        with redis.Redis.from_url(site.variables["REDIS_URL"]) as client:
+            assert client.llen(queue_key(0)) > 0
+        ends_well(site, batch_id, 300)
+
+
+def test_a_flush_in_the_middle_of_five_thousand_is_healed(tmp_path: Path) -> None:
+    with open_site("sqlite", tmp_path, WORKER_CONCURRENCY="64") as site:
+        site.hire()
+        batch_id = in_the_middle(site, 5000)
+        with redis.Redis.from_url(site.variables["REDIS_URL"]) as client:
+            client.flushall()
+        ends_well(site, batch_id, 5000, within_s=240)
+
+
+def test_messages_handed_out_again_and_again_during_long_calls_buy_nothing_twice(tmp_path: Path) -> None:
+    script = "[[rules]]\nanswer = 'slow'\ndelay_s = 20"
+    with open_site(
+        "sqlite", tmp_path, script=script, VISIBILITY_TIMEOUT_S="2", CALL_TIMEOUT_S="60", WORKER_CONCURRENCY="3"
+    ) as site:
+        worker = site.hire()
+        batch = site.submit(6)
+        ends_well(site, batch.id, 6)
+        assert "delivery dropped" in worker.said(), "no message was handed out twice: nothing was tested"
