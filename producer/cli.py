@@ -200,7 +200,7 @@ def job(job_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonOptio
 
 @app.command()
 def doctor(as_lines: LinesOption = False) -> None:
-    """Check key, prices, ledger, broker and API; each finding says what would be right."""
+    """Check key, prices, ledger, disk, broker and API; each finding says what would be right."""
     import json
     from dataclasses import asdict
 

@@ -1,5 +1,6 @@
 """Says whether this machine is ready, and for each thing that is not, what would cure it."""
 
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from models.pricebook import PriceBook
 from models.settings import Settings
 
 _CONNECT_TIMEOUT_S = 3
+_MB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +30,11 @@ class Finding:
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Look at the key, prices, ledger, broker and API, in the order a job needs them."""
+    """Look at the key, prices, ledger, disk, broker and API, in the order a job needs them."""
     yield _key(settings)
     yield from _prices(settings)
     yield _told("ledger", lambda: _ledger(settings))
+    yield _disk(settings)
     yield from _broker(settings)
     yield _told("api", lambda: _api(settings))
 
@@ -72,6 +75,15 @@ def _ledger(settings: Settings) -> Finding:
     return Finding(what="ledger", verdict="fail", said=fix)
 
 
+def _disk(settings: Settings) -> Finding:
+    there = next(folder for folder in (settings.state_dir, *settings.state_dir.absolute().parents) if folder.exists())
+    free_mb = shutil.disk_usage(there).free // _MB
+    if free_mb < settings.min_free_mb:
+        said = f"{free_mb} MB are free in {there}, MIN_FREE_MB is {settings.min_free_mb}: a worker here claims no job"
+        return Finding(what="disk", verdict="fail", said=said)
+    return Finding(what="disk", verdict="ok", said=f"{free_mb} MB are free for replies in {there}")
+
+
 def _broker(settings: Settings) -> Iterator[Finding]:
     url = broker_url(settings)
     if url is None:
@@ -102,7 +114,7 @@ def _judged(facts: dict[str, str]) -> Iterator[Finding]:
     if facts["appendonly"] == "yes":
         yield Finding(what="broker", verdict="ok", said="appendonly is on")
     else:
-        fix = "appendonly is off: after a restart nobody hears of queued jobs (SQL has them); CONFIG SET appendonly yes"
+        fix = "appendonly is off: a restart loses all messages; a worker sends them again; CONFIG SET appendonly yes"
         yield Finding(what="broker", verdict="warn", said=fix)
     if facts["open"] == "no":
         yield Finding(what="broker", verdict="ok", said="it asks for a password")

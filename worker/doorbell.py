@@ -12,7 +12,10 @@ _NOT_A_MESSAGE = (ValueError, TypeError, KeyError, AttributeError)
 
 
 class Channel(redis.Channel):  # type: ignore[misc]  # kombu has no types
-    """Drops a value that is no message. Kombu would end the worker, and with it every call in flight."""
+    """Bears a value that is no message, and a connection that went while a message was at work.
+
+    Kombu would end the worker over either, and with it every call in flight.
+    """
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
@@ -20,6 +23,13 @@ class Channel(redis.Channel):  # type: ignore[misc]  # kombu has no types
         except _NOT_A_MESSAGE as error:
             log(MessageDiscarded(said=type(error).__name__))
             return True
+
+    def _connparams(self, *arguments: Any, **options: Any) -> Any:
+        # A message acknowledged after its connection was given up finds nothing to connect to. Said as what it is, it
+        # is one of the errors that whoever acknowledges expects; as an AttributeError it ends the worker.
+        if self.connection is None or self.connection.client is None:
+            raise ConnectionError("the connection that this message came by is gone")
+        return super()._connparams(*arguments, **options)
 
 
 class Transport(redis.Transport):  # type: ignore[misc]

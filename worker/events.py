@@ -64,7 +64,7 @@ class ClockFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyKept:
-    """The ledger is away: what a call came to is on this machine's disk until it is back."""
+    """The ledger is away: what a call came to is on this disk (in memory, if it was free) until it is back."""
 
     job_id: str
 

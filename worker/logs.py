@@ -79,7 +79,7 @@ def _log_clock(event: ClockWork) -> None:
 def _log_fault(event: Fault) -> None:
     match event:
         case ReplyKept(job_id=job_id):
-            _LOG.warning("job %s: the ledger is away; its reply is kept on this disk until it is back", job_id)
+            _LOG.warning("job %s: the ledger is away; what came of its call is kept here until it is back", job_id)
         case SpoolFailed(said=said):
             _LOG.error("a reply could not be written to this disk (%s); it is in memory until the ledger has it", said)
         case RepliesReplayed(count=count):

@@ -9,7 +9,7 @@ from worker.walk import Ledger
 
 
 class Spooled:
-    """Writes through the spool what cost money; a failed request is not worth a disk's time."""
+    """Writes through the spool what cost money. A failed request is not worth a disk's time: memory has it."""
 
     def __init__(self, ledger: Ledger, spool: Spool, tell: Tell) -> None:
         self._ledger = ledger
@@ -31,7 +31,7 @@ class Spooled:
         except LedgerError:
             self._leave(slip)
             raise
-        self._drop(slip)
+        self._spool.drop(slip)
 
     def finish(self, claim: Claim, ending: Ending, closing: Closing | None) -> bool:
         """Write how it ended and where that leaves the job; False: the job was no longer ours."""
@@ -42,14 +42,15 @@ class Spooled:
         except LedgerError:
             self._leave(slip)
             raise
-        self._drop(slip)
+        if slip is not None:
+            self._spool.drop(slip)
         return is_ours
 
-    def _kept(self, claim: Claim, closing: Closing, ending: Ending | None) -> Slip | None:
-        if closing.usage is None:
-            return None
-        failpoint("after_reply")
+    def _kept(self, claim: Claim, closing: Closing, ending: Ending | None) -> Slip:
         kept = Kept(job_id=claim.job_id, token=claim.token, closing=closing, ending=ending)
+        if closing.usage is None:
+            return Slip(kept, None)
+        failpoint("after_reply")
         try:
             slip = self._spool.keep(kept)
         except OSError as error:  # a full disk: the ledger may still have room, and memory holds it until then
@@ -62,7 +63,3 @@ class Spooled:
         if slip is not None:
             self._spool.leave(slip)
             self._tell(ReplyKept(job_id=slip.kept.job_id))
-
-    def _drop(self, slip: Slip | None) -> None:
-        if slip is not None:
-            self._spool.drop(slip)

@@ -21,7 +21,8 @@ from models.errors import LedgerError
 from models.keys import queue_key
 from producer.client import Batch
 from tests.eventually import eventually
-from tests.faults.invariants import Findings, examine
+from tests.faults.came_to import Outcome
+from tests.faults.invariants import examine
 from tests.faults.older import older_version
 from tests.faults.site import LEASE_S, Site, Worker, open_site
 from tests.running import API_KEY
@@ -51,49 +52,6 @@ _BREAKING = "[[rules]]\nanswer = 'cut'\nshare = 0.3\n[[rules]]\nanswer = 'reset_
 _OPEN = (
     "SELECT count(*) AS n FROM jobs WHERE state IN ('queued', 'running') OR (state = 'waiting' AND due_at IS NOT NULL)"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What a run came to.
-
-    `refused` submissions met a ledger that was away: nothing was accepted. `by_older` attempts were made by the worker
-    of the version before.
-    """
-
-    seed: int
-    faults: Mapping[str, int]
-    refused: int
-    healed_s: float
-    found: Findings
-    after_release: Findings
-    by_older: int
-    leaks: tuple[str, ...]
-    story: str
-
-    def table(self) -> str:
-        """Lay it out for a person."""
-        found, again = self.found, self.after_release
-        rows = [
-            ("seed", self.seed),
-            *((name.replace("_", " "), count) for name, count in self.faults.items()),
-            ("faults injected", sum(self.faults.values())),
-            ("jobs", found.jobs),
-            ("  succeeded", found.succeeded),
-            ("  held for a person", found.held),
-            ("submissions refused", self.refused),
-            ("attempts (rows)", found.attempts),
-            ("  by the older version", self.by_older),
-            ("  of unknown cost", found.unknown_costs),
-            ("purchases", found.purchases),
-            ("doubles", found.doubles),
-            ("losses", found.losses),
-            ("seconds to heal", f"{self.healed_s:.1f}"),
-            ("after release: succeeded", again.succeeded),
-            ("  bought again, recorded", again.rebuys),
-        ]
-        wrong = "".join(f"  WRONG {said}\n" for said in (*found.wrong, *again.wrong, *self.leaks))
-        return "".join(f"  {what:<28}{figure:>10}\n" for what, figure in rows) + wrong
 
 
 @dataclass(slots=True, kw_only=True)

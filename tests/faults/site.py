@@ -209,13 +209,8 @@ def open_site(
             until_end.callback(server.thaw)
         engine = until_end.enter_context(opened(database_url))
         upgrade(engine, revision)
-        where = {
-            "REDIS_URL": broker_url,
-            "DATABASE_URL": database_url,
-            "ANTHROPIC_BASE_URL": simulator.url,
-            "STATE_DIR": str(folder),
-        }
-        environment = environment_of(where | _USUAL | variables)
+        servers = {"REDIS_URL": broker_url, "DATABASE_URL": database_url, "ANTHROPIC_BASE_URL": simulator.url}
+        environment = environment_of(servers | {"STATE_DIR": str(folder)} | _USUAL | variables)
         site = Site(
             folder=folder,
             simulator=simulator,

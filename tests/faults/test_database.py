@@ -20,7 +20,7 @@ def test_replies_that_come_while_postgres_is_down_are_kept_and_nothing_is_claime
         eventually(lambda: site.in_flight() == 8, within_s=30, because="all threads are calling")
         site.database.stop()
         eventually(lambda: site.in_flight() == 0, within_s=30, because="the calls end")
-        eventually(lambda: worker.said().count("is kept on this disk") == 8, within_s=20, because="replies are kept")
+        eventually(lambda: worker.said().count("is kept here until") == 8, within_s=20, because="replies are kept")
         assert len(site.simulator.purchases()) == 8, "nothing is called that cannot be written down"
         site.database.start()
         ends_well(site, batch.id, 20)
@@ -33,7 +33,7 @@ def test_a_worker_killed_while_postgres_is_down_leaves_its_replies_to_the_next(t
         batch = site.submit(12)
         eventually(lambda: site.in_flight() == 8, within_s=30, because="all threads are calling")
         site.database.stop()
-        eventually(lambda: worker.said().count("is kept on this disk") == 8, within_s=30, because="replies are kept")
+        eventually(lambda: worker.said().count("is kept here until") == 8, within_s=30, because="replies are kept")
         worker.kill()
         site.database.start()
         site.hire()

@@ -38,3 +38,14 @@ def test_messages_handed_out_again_and_again_during_long_calls_buy_nothing_twice
         batch = site.submit(6)
         ends_well(site, batch.id, 6)
         assert "delivery dropped" in worker.said(), "no message was handed out twice: nothing was tested"
+
+
+def test_a_redis_that_goes_for_a_second_again_and_again_ends_no_worker(tmp_path: Path) -> None:
+    with open_site("sqlite", tmp_path, latency_s=0.05) as site:
+        site.hire()
+        for again in range(1, 6):
+            batch_id = in_the_middle(site, 100)
+            site.broker.crash()
+            site.broker.start()
+            ends_well(site, batch_id, 100)
+            assert len(site.simulator.purchases()) == again * 100

@@ -18,6 +18,7 @@ GOOD = [
     ("price", "claude-sonnet-4-6 3 in, 15 out per million tokens ("),
     ("price", "claude-haiku-4-5-20251001 1 in, 5 out per million tokens ("),
     ("ledger", "sqlite:///.stepdown/ledger.db is new; the first command fills it"),
+    ("disk", ""),
     ("broker", "valkey 9."),
     ("broker", "maxmemory-policy is noeviction"),
     ("broker", "appendonly is on"),
@@ -88,8 +89,15 @@ def test_a_broker_that_keeps_nothing_or_knows_no_password_is_a_warning(me: Stran
     admin.acl_setuser("default", enabled=True, nopass=True, keys=["*"], categories=["+@all"])
     (first, second) = findings(me, code=0)
     assert first[:2] == second[:2] == ("warn", "broker")
-    assert first[2].startswith("appendonly is off: after a restart nobody hears of queued jobs (SQL has them)")
+    assert first[2].startswith("appendonly is off: a restart loses all messages; a worker sends them again")
     assert second[2].startswith("it needs no password: whoever reaches it can stop workers")
+
+
+def test_a_disk_without_room_for_replies_is_a_failure(me: Stranger, settings: dict[str, str]) -> None:
+    me.configure(**settings, MIN_FREE_MB="1000000000")
+    ((verdict, what, said),) = findings(me, code=2)
+    assert (verdict, what) == ("fail", "disk")
+    assert said.endswith("MIN_FREE_MB is 1000000000: a worker here claims no job")
 
 
 def test_a_price_that_differs_from_the_price_book_is_a_warning_with_both(

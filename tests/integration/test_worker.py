@@ -139,7 +139,7 @@ def test_a_ledger_that_fails_loses_no_answer_and_spills_none_into_the_log(plant:
     with _without_answers(plant.engine):
         batch = plant.submit("Ten harbours were dredged in spring.")
         log = eventually(
-            lambda: said if b"is kept on this disk" in (said := plant.worker_log.read_bytes()[before:]) else None,
+            lambda: said if b"is kept here until" in (said := plant.worker_log.read_bytes()[before:]) else None,
             within_s=20,
             because="the answer cannot be kept",
         )
