@@ -69,7 +69,7 @@ class Leases:
                 connection.execute(_RENEW, rows)
 
     def strays(self, *, limit: int) -> list[Stray]:
-        """List running jobs whose lease is over, with their attempts in order."""
+        """List running jobs whose lease is over, with the attempts that their last claim made, in order."""
         with transaction(self._engine) as connection:
             jobs = connection.execute(_STRAYS, {"limit": limit}).mappings().all()
             past = _past(connection, [job["id"] for job in jobs])
@@ -91,7 +91,7 @@ class Leases:
         ]
 
     def rescue(self, stray: Stray, rescue: Rescue) -> bool:
-        """Take the job from the worker that is gone. False: it has come back, or another clock was quicker.
+        """Take the job from the worker that is gone. False: it is back, or another was quicker.
 
         An open attempt gets the outcome `unknown`; it stays open, so that its reply can still close it.
         """
@@ -108,6 +108,10 @@ class Leases:
         with transaction(self._engine) as connection:
             statement = _RESCUE.values(**row, **finished)
             is_ours = bool(connection.execute(statement, {"job_id": stray.job_id, "token": stray.token}).rowcount)
+            # With the job locked, what was decided on must still be so: a call may have been opened since.
+            if is_ours and _past(connection, [stray.job_id]).get(stray.job_id, ()) != stray.attempts:
+                connection.rollback()
+                return False
             if is_ours:
                 connection.execute(_NOBODY_SAW_ITS_END, {"of_job": stray.job_id})
         return is_ours
@@ -116,6 +120,8 @@ class Leases:
 def _past(connection: Connection, job_ids: Sequence[str]) -> dict[str, tuple[Past, ...]]:
     attempts = (
         select(Attempt.job_id, Attempt.rung, Attempt.requested_model, Attempt.outcome)
+        # What earlier claims made is in the job's own row by now: parked, rescued or ordered anew.
+        .join(Job, (Job.id == Attempt.job_id) & (Job.lease_token == Attempt.lease_token))
         .where(Attempt.job_id.in_(job_ids))
         .order_by(Attempt.job_id, Attempt.attempt_no)
     )

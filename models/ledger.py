@@ -75,7 +75,8 @@ _PARK = update(Job).where(_IS_STILL_OURS).values(due_at=db_now(bindparam("due_in
 _GO_ON = (
     update(Job)
     .where(_IS_STILL_OURS, Job.state == State.WAITING, Job.due_at.is_(None), Job.outcome == Outcome.UNKNOWN)
-    .values(state=State.QUEUED, sent_at=None)
+    # A lease that is over: the next patrol decides where it goes on, now that its attempt's end is known.
+    .values(state=State.RUNNING, outcome=None, error=None, lease_until=_NOW)
 )
 _OPEN = (
     insert(Attempt)
@@ -194,11 +195,16 @@ class Ledger:
 
         A job that is held because nobody knew of this reply goes on.
         """
+        attempt_id = kept.closing.attempt_id
+        has_answer = select(AnswerRow.job_id).where(AnswerRow.attempt_id == attempt_id).exists()
         with transaction(self._engine) as connection:
-            closed = connection.execute(select(Attempt.closed_at).where(Attempt.id == kept.closing.attempt_id)).first()
-        if closed is None:
-            raise LedgerError(f"ledger {self._where}: has no attempt {kept.closing.attempt_id}: is it another ledger?")
-        if closed[0] is not None:
+            found = connection.execute(select(Attempt.closed_at, has_answer).where(Attempt.id == attempt_id)).first()
+        if found is None:
+            raise LedgerError(f"ledger {self._where}: has no attempt {attempt_id}: is it another ledger?")
+        closed_at, is_answer = found
+        # An answer that was truncated is closed before its climb, and may become its job's only after it.
+        may_answer = kept.ending is not None and kept.ending.message is not None and not is_answer
+        if closed_at is not None and not may_answer:
             return False
         with self._hot() as cursor:
             if kept.ending is not None:

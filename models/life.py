@@ -133,7 +133,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
-    """One attempt a stray has behind it; no outcome: nobody saw its end."""
+    """One attempt that a stray's last claim made; no outcome: nobody saw its end."""
 
     rung: int
     model: str

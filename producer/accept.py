@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from models.broker import Broker
 from models.chain import Chain, Span
 from models.embedded import required_broker_url
-from models.errors import BrokerError, InputError, InputMistakes, UnpricedModelError
+from models.errors import BrokerError, InputError, InputMistakes, LedgerError, UnpricedModelError
 from models.ids import new_id
 from models.life import NewBatch, NewJob, Unsent
 from models.outbox import Outbox
@@ -71,7 +71,7 @@ def ring(jobs: Sequence[NewJob], settings: Settings, outbox: Outbox) -> str | No
             first = [Unsent(id=job.id, rung=rung) for job in jobs if job.span.start == rung][:room]
             broker.send(first)
             outbox.mark_sent(first)
-    except BrokerError as error:
+    except (BrokerError, LedgerError) as error:  # accepted all the same, and whoever hears otherwise submits again
         return str(error)
     finally:
         broker.close()

@@ -88,7 +88,6 @@ def _open(**_signal: Any) -> None:
     except StepdownError as error:
         # Celery logs what a signal raises and goes on; a worker without a ledger must not take jobs.
         raise SystemExit(str(error)) from None
-    house.books.outbox.fit_to_chain(rungs=len(_settings.chain.models))
     tasks.register(app, house.office)
     _start_clocks(house)
     signals.worker_shutting_down.connect(lambda **_signal: _drain(house), weak=False)

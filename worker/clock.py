@@ -42,6 +42,10 @@ class Outbox(Protocol):
         """Note that they have one now."""
         ...
 
+    def fit_to_chain(self, *, rungs: int) -> int:
+        """Bring jobs of a longer chain to this one's last rung."""
+        ...
+
     def forget_lost(self, rung: int, *, older_than_s: float) -> int:
         """Note that those sent so long ago have none any more."""
         ...
@@ -69,6 +73,7 @@ class Clock:
         # The turn lapses a little before the next tick, so that it is never missed by a hair.
         if not self.queues.take_turn(self.holder, for_s=self.tick_s * 0.9):
             return 0
+        self.outbox.fit_to_chain(rungs=self.rungs)  # a longer chain's worker, or a retry, may have left some beyond
         if self.queues.has_lost_all():
             for rung in range(self.rungs):
                 self._forget(rung, older_than_s=0)

@@ -34,7 +34,8 @@ class InHand:
             yield
         finally:
             with self._lock:
-                self._claims.pop(claim.job_id, None)
+                if self._claims.get(claim.job_id) is claim:  # it may have been ordered anew, and claimed here again
+                    del self._claims[claim.job_id]
 
     def beat(self) -> None:
         """Renew what is in hand. Raises LedgerError."""

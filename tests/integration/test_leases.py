@@ -175,8 +175,49 @@ def test_a_replayed_reply_in_the_middle_of_a_walk_lets_a_held_job_go_on(
     leases.rescue(stray, _rescue(stray, State.WAITING, outcome=Outcome.UNKNOWN))
     truncated = closing(attempt_id, outcome=Outcome.TRUNCATED)
     assert ledger.replay(Kept(job_id=job_id, token=claim.token, closing=truncated, ending=None))
-    assert reports.job(job_id)["state"] == "queued"
     assert [row["outcome"] for row in reports.attempts(job_id)] == ["truncated"]
+    (again,) = leases.strays(limit=9)  # the next patrol decides, and knows what that model said
+    assert [past.outcome for past in again.attempts] == [Outcome.TRUNCATED]
+
+
+def test_a_truncated_answer_that_was_closed_before_its_climb_is_replayed_as_the_answer(
+    ledger: Ledger, reports: Reports
+) -> None:
+    _, (job_id,) = accepted(ledger)
+    claim, tried = claimed(ledger, job_id), opening()
+    ledger.open_attempt(claim, tried)
+    end = closing(tried.id, outcome=Outcome.TRUNCATED)
+    ledger.close_attempt(claim, end)
+    kept = Kept(job_id=job_id, token=claim.token, closing=end, ending=succeeded(is_truncated=True))
+    assert [ledger.replay(kept), ledger.replay(kept)] == [True, False]
+    assert reports.job(job_id)["state"] == "succeeded"
+    assert len(reports.attempts(job_id)) == 1
+
+
+def test_a_rescue_judges_what_the_last_claim_did_and_nothing_before_it(
+    ledger: Ledger, leases: Leases, end_lease: Over
+) -> None:
+    job_id, _, _ = _lost(ledger, end_lease)
+    (stray,) = leases.strays(limit=9)
+    leases.rescue(stray, _rescue(stray, outcome=Outcome.UNKNOWN, rebuys=1))
+    claimed(ledger, job_id)
+    end_lease(job_id)
+    (again,) = leases.strays(limit=9)
+    assert (again.token, again.attempts) == (2, ())
+
+
+def test_a_rescue_that_was_decided_before_a_call_was_opened_is_not_made(
+    ledger: Ledger, leases: Leases, reports: Reports, end_lease: Over
+) -> None:
+    _, (job_id,) = accepted(ledger)
+    claim = claimed(ledger, job_id)
+    end_lease(job_id)
+    (stray,) = leases.strays(limit=9)
+    assert ledger.open_attempt(claim, opening())  # it was only slow
+    assert not leases.rescue(stray, _rescue(stray))
+    assert reports.job(job_id)["state"] == "running"
+    (now,) = leases.strays(limit=9)
+    assert leases.rescue(now, _rescue(now, outcome=Outcome.UNKNOWN))
 
 
 def test_a_spool_of_another_ledger_is_named_and_kept(ledger: Ledger) -> None:

@@ -51,7 +51,12 @@ class MemoryOutbox:
     queues: MemoryQueues | None = None
     marked: list[Unsent] = field(default_factory=list)
     lost: dict[int, int] = field(default_factory=dict)
+    fitted: list[int] = field(default_factory=list)
     asked_for_lost: list[tuple[int, float]] = field(default_factory=list)
+
+    def fit_to_chain(self, *, rungs: int) -> int:
+        self.fitted.append(rungs)
+        return 0
 
     def forget_lost(self, rung: int, *, older_than_s: float) -> int:
         self.asked_for_lost.append((rung, older_than_s))
@@ -81,6 +86,12 @@ def test_a_tick_sends_what_has_no_message_and_notes_it() -> None:
     assert _clock(queues, outbox, events).tick() == 3
     assert queues.sent == outbox.marked == [*_jobs(0, 2), *_jobs(2, 1)]
     assert events == [JobsSent(rung=0, count=2), JobsSent(rung=2, count=1)]
+
+
+def test_each_tick_brings_jobs_of_a_longer_chain_to_a_queue_that_is_heard() -> None:
+    outbox = MemoryOutbox()
+    _clock(MemoryQueues(), outbox, [], rungs=2).tick()
+    assert outbox.fitted == [2]
 
 
 def test_when_it_is_somebody_elses_turn_nothing_is_done() -> None:
