@@ -202,7 +202,7 @@ def _submitting(site: Site) -> Iterator[tuple[list[Batch], list[str]]]:
     def work() -> None:
         while not over.wait(0.5):
             try:
-                batches.append(site.submit(8))
+                batches.append(site.submit(10))
             except LedgerError as error:
                 refused.append(str(error))
 
