@@ -10,10 +10,14 @@ from sqlalchemy import Engine, func, select
 
 from models.job import Job
 from models.keys import queue_key
+from models.outbox import Outbox
 from models.settings import load_settings
 from producer import Producer, Prompt
+from producer.accept import ring
 from tests.eventually import eventually
+from tests.given import new_job
 from tests.running import ENGINES, idle_plant, running_worker
+from tests.servers.fixtures import opened
 from tests.servers.ports import free_port
 
 
@@ -33,6 +37,15 @@ def submitted(count: int, **settings: Any) -> tuple[str, str | None]:
 def unsent(engine: Engine) -> int:
     with engine.connect() as connection:
         return connection.scalar(select(func.count()).where(Job.sent_at.is_(None), Job.state == "queued")) or 0
+
+
+def test_a_ledger_that_goes_after_it_has_accepted_does_not_have_it_said_that_nothing_was(redis_url: str) -> None:
+    settings = load_settings(env_file=None, redis_url=redis_url)
+    with opened(f"postgresql://u:secret@127.0.0.1:{free_port()}/d") as gone:
+        not_sent = ring([new_job()], settings, Outbox(gone))
+    assert not_sent is not None
+    assert not_sent.startswith("ledger ")
+    assert "secret" not in not_sent
 
 
 def test_with_redis_refusing_the_batch_is_accepted_and_we_are_told_why_it_was_not_sent(
