@@ -5,6 +5,9 @@ from sqlalchemy import Engine
 
 import models.attempt
 import models.batch
+import models.budget
+import models.correction
+import models.daily
 import models.job
 import models.price  # noqa: F401 - each import adds its tables
 from models.base import Base

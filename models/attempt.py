@@ -1,6 +1,7 @@
 """The attempt: one request sent to the API; the row the receipt is made of."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import (
@@ -19,7 +20,8 @@ from models.base import Base, Id, Json, Line, Money, Time, Word, db_now
 from models.job import Job
 from models.life import Claim, Closing, Opening
 from models.outcome import CostStatus, Outcome
-from models.pricing import Usage
+from models.pricing import Parts
+from models.usage import Usage
 
 
 class Attempt(Base):
@@ -33,6 +35,7 @@ class Attempt(Base):
     id: Mapped[Id] = mapped_column(primary_key=True)
     job_id: Mapped[Id] = mapped_column(ForeignKey("jobs.id"))
     batch_id: Mapped[Id | None]
+    task: Mapped[Line | None]
     attempt_no: Mapped[int]  # from 1 within the job
     rung: Mapped[int]
     fallback_depth: Mapped[int]
@@ -62,7 +65,15 @@ class Attempt(Base):
     inference_geo: Mapped[Line | None]
     usage: Mapped[Json | None]  # the reply's own object: counters unknown today survive
     reserved_nano_usd: Mapped[Money | None]  # Decimal USD in Python, as every NanoUSD
+    budgets: Mapped[Json | None]  # the scopes it is reserved in, sorted
+    unknown_at: Mapped[Time | None]  # when its worker was found lost: its reservation counts as spent from then on
     cost_nano_usd: Mapped[Money | None]
+    input_nano_usd: Mapped[Money | None]  # the parts of the cost: they sum to it
+    cache_read_nano_usd: Mapped[Money | None]
+    cache_write_5m_nano_usd: Mapped[Money | None]
+    cache_write_1h_nano_usd: Mapped[Money | None]
+    output_nano_usd: Mapped[Money | None]
+    web_search_nano_usd: Mapped[Money | None]
     cost_status: Mapped[Word]
     price_source: Mapped[Line | None]
     worker: Mapped[Line]
@@ -82,6 +93,7 @@ _OPENING: Mapping[str, Any] = {
     "id": bindparam("attempt_id", type_=String),
     "job_id": Job.id,
     "batch_id": Job.batch_id,
+    "task": Job.task,
     "attempt_no": bindparam("number", type_=Integer),
     "rung": bindparam("at_rung", type_=Integer),
     "fallback_depth": bindparam("depth", type_=Integer),
@@ -131,8 +143,14 @@ def closing_row(closing: Closing, *, is_late: bool) -> dict[str, Any]:
         "cost_nano_usd": closing.cost_usd,
         "cost_status": closing.cost_status,
         "price_source": closing.price_source,
+        **({} if closing.parts is None else parts_row(closing.parts)),
         **({} if closing.usage is None else _usage_row(closing.usage)),
     }
+
+
+def parts_row(parts: Parts) -> dict[str, Any]:
+    """Lay out the parts of a cost."""
+    return {f"{part.name}_nano_usd": getattr(parts, part.name) for part in fields(parts)}
 
 
 def _usage_row(usage: Usage) -> dict[str, Any]:

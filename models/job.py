@@ -23,6 +23,7 @@ class Job(Base):
     params: Mapped[Json]  # Messages API parameters without the model
     columns: Mapped[Json]  # the input's own columns, given back with the answer
 
+    start_model: Mapped[Line | None]  # what rung `start_rung` was when it was accepted
     start_rung: Mapped[int]
     floor_rung: Mapped[int]
     ceiling_rung: Mapped[int]
@@ -55,6 +56,7 @@ class Job(Base):
     __table_args__ = (
         UniqueConstraint("batch_id", "prompt_id"),
         Index("ix_jobs_batch_id_seq", "batch_id", "seq"),
+        Index("ix_jobs_finished_at", "finished_at"),
         # What the clock looks for every second must not cost a scan of the finished.
         Index(
             "ix_jobs_queued",
@@ -104,6 +106,7 @@ def job_row(batch_id: str | None, job: NewJob) -> dict[str, Any]:
         "task": job.task,
         "params": escaped_json(job.params),
         "columns": escaped_json(job.columns),
+        "start_model": job.start_model,
         "start_rung": job.span.start,
         "floor_rung": job.span.floor,
         "ceiling_rung": job.span.ceiling,

@@ -7,7 +7,8 @@ from typing import Any
 
 from models.chain import Span
 from models.outcome import CostStatus, OnUnknown, Outcome, Reason, State
-from models.pricing import Usage
+from models.pricing import Parts
+from models.usage import Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,7 @@ class NewJob:
     task: str | None
     params: Mapping[str, Any]
     span: Span
+    start_model: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     on_unknown: OnUnknown | None = None
 
@@ -35,6 +37,7 @@ class NewBatch:
     task: str | None
     tags: Mapping[str, str]
     deadline_s: float
+    max_cost_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,13 +85,17 @@ class Opening:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closing:
-    """What is written when an attempt has ended. `cost_usd` is None exactly where its status is unknown."""
+    """What is written when an attempt has ended. `cost_usd` is None exactly where its status is unknown.
+
+    `parts` sum to it, where it was priced.
+    """
 
     attempt_id: str
     outcome: Outcome
     cost_usd: Decimal | None
     cost_status: CostStatus
     latency_ms: int
+    parts: Parts | None = None
     price_source: str | None = None
     http_status: int | None = None
     error_type: str | None = None

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Id, Json, Line, Money, Time
@@ -28,6 +28,7 @@ class PriceRow(Base):
     cache_write_5m_nano_usd_per_mtok: Mapped[Money]
     cache_write_1h_nano_usd_per_mtok: Mapped[Money]
     tiers: Mapped[Json]
+    is_override: Mapped[bool] = mapped_column(default=False, server_default=false())  # a person set it
 
     __table_args__ = (UniqueConstraint("model", "valid_from"),)
 

@@ -1,42 +1,19 @@
 """Money, exactly: what a usage costs at a price. Decimal throughout, rounded once per attempt."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
-from typing import Any
+from dataclasses import dataclass, fields
+from datetime import datetime
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal, InvalidOperation
+from typing import Protocol
 
 from models.errors import Mistake, SettingsError
+from models.usage import Usage, passes
 
 NANO_USD = Decimal("0.000000001")
 _MILLION = Decimal(1_000_000)
 _THOUSAND = Decimal(1_000)
+_ZERO = Decimal(0)
+_LINE = 200
 WEB_SEARCH_USD_PER_THOUSAND = Decimal(10)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """Token counts of one reply. The four input counters are disjoint; none contains another.
-
-    `thinking_tokens` is the part of `output_tokens` spent on reasoning, shown but not priced again.
-    `raw` is the reply's own usage object: counters unknown today survive in it.
-    """
-
-    input_tokens: int
-    output_tokens: int
-    cache_read_tokens: int = 0
-    cache_write_5m_tokens: int = 0
-    cache_write_1h_tokens: int = 0
-    thinking_tokens: int | None = None
-    web_searches: int = 0
-    service_tier: str | None = None
-    speed: str | None = None
-    inference_geo: str | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def prompt_tokens(self) -> int:
-        """All tokens of the prompt, cached or not: what a price tier is chosen by."""
-        return self.input_tokens + self.cache_read_tokens + self.cache_write_5m_tokens + self.cache_write_1h_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,32 +48,117 @@ class Price:
         reached = [rates for threshold, rates in self.tiers if prompt_tokens > threshold]
         return reached[-1] if reached else self.rates
 
+    def source_for(self, prompt_tokens: int) -> str:
+        """Name the source of those rates, with the threshold that was passed."""
+        reached = [threshold for threshold, _ in self.tiers if prompt_tokens > threshold]
+        return f"{self.source}, prompt above {reached[-1]}" if reached else self.source
 
-def worst_case_usd(price: Price, *, prompt_bytes: int, max_tokens: int) -> Decimal:
-    """Bound what one request may cost in USD: no token is shorter than a byte, and none of it is cached."""
-    rates = price.rates_for(prompt_bytes)
-    dearest_input = max(rates.input, rates.cache_write_5m, rates.cache_write_1h)
-    return (prompt_bytes * dearest_input + max_tokens * rates.output) / _MILLION
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What one reply costs in USD, by what it is charged for."""
+
+    input: Decimal = _ZERO
+    cache_read: Decimal = _ZERO
+    cache_write_5m: Decimal = _ZERO
+    cache_write_1h: Decimal = _ZERO
+    output: Decimal = _ZERO
+    web_search: Decimal = _ZERO
+
+    @property
+    def total(self) -> Decimal:
+        """Add them up."""
+        return sum(self._each().values(), _ZERO)
+
+    def plus(self, other: "Parts") -> "Parts":
+        """Add another reply's, part by part."""
+        return Parts(**{name: part + getattr(other, name) for name, part in self._each().items()})
+
+    def rounded(self) -> "Parts":
+        """Round to nano-dollars so that the parts still sum to the total, which is rounded once, half-even.
+
+        >>> odd = Parts(input=Decimal("0.0000000015"), output=Decimal("0.0000000015"))
+        >>> odd.rounded().total
+        Decimal('3E-9')
+        """
+        down = {name: part.quantize(NANO_USD, rounding=ROUND_DOWN) for name, part in self._each().items()}
+        short = self.total.quantize(NANO_USD, rounding=ROUND_HALF_EVEN) - sum(down.values(), _ZERO)
+        by_loss = sorted(down, key=lambda name: down[name] - getattr(self, name))
+        for name in by_loss[: int(short / NANO_USD)]:
+            down[name] += NANO_USD
+        return Parts(**down)
+
+    def _each(self) -> dict[str, Decimal]:
+        return {part.name: getattr(self, part.name) for part in fields(self)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Priced:
+    """What a reply costs, rounded, and by which prices."""
+
+    parts: Parts
+    source: str
+
+
+class Prices(Protocol):
+    """Answers what a model costs at a time; None where nobody knows."""
+
+    def price(
+        self,
+        model: str,
+        *,
+        at: datetime,
+        service_tier: str | None = None,
+        speed: str | None = None,
+        inference_geo: str | None = None,
+    ) -> Price | None:
+        """Find the price of what the reply names."""
+        ...
+
+
+def priced(usage: Usage, served_model: str, prices: Prices, *, at: datetime) -> Priced | None:
+    """Price each pass of a reply by its own model, at the tier, speed and region the reply names, and round once.
+
+    None where one of them has no price at the UTC time `at`.
+    """
+    parts, sources = Parts(), dict[str, None]()
+    for each in passes(usage):
+        price = prices.price(
+            each.model or served_model,
+            at=at,
+            service_tier=usage.service_tier,
+            speed=usage.speed,
+            inference_geo=usage.inference_geo,
+        )
+        if price is None:
+            return None
+        parts = parts.plus(parts_usd(each.usage, price))
+        sources[price.source_for(each.usage.prompt_tokens)] = None
+    return Priced(parts=parts.rounded(), source="; ".join(sources)[:_LINE])
+
+
+def parts_usd(usage: Usage, price: Price) -> Parts:
+    """Multiply one usage out, exactly: not rounded."""
+    rates = price.rates_for(usage.prompt_tokens)
+    return Parts(
+        input=usage.input_tokens * rates.input / _MILLION,
+        cache_read=usage.cache_read_tokens * rates.cache_read / _MILLION,
+        cache_write_5m=usage.cache_write_5m_tokens * rates.cache_write_5m / _MILLION,
+        cache_write_1h=usage.cache_write_1h_tokens * rates.cache_write_1h / _MILLION,
+        output=usage.output_tokens * rates.output / _MILLION,
+        web_search=usage.web_searches * WEB_SEARCH_USD_PER_THOUSAND / _THOUSAND,
+    )
 
 
 def cost_usd(usage: Usage, price: Price) -> Decimal:
-    """Add up one reply's parts in USD and round once, half-even, to the nano-dollar.
+    """Add up one usage's parts in USD and round once, half-even, to the nano-dollar.
 
     >>> rates = Rates(input=Decimal(3), output=Decimal(15), cache_read=Decimal("0.3"),
     ...               cache_write_5m=Decimal("3.75"), cache_write_1h=Decimal(6))
     >>> cost_usd(Usage(input_tokens=1000, output_tokens=10), Price(model="m", source="s", rates=rates))
     Decimal('0.003150000')
     """
-    rates = price.rates_for(usage.prompt_tokens)
-    per_million = (
-        usage.input_tokens * rates.input
-        + usage.output_tokens * rates.output
-        + usage.cache_read_tokens * rates.cache_read
-        + usage.cache_write_5m_tokens * rates.cache_write_5m
-        + usage.cache_write_1h_tokens * rates.cache_write_1h
-    )
-    total = per_million / _MILLION + usage.web_searches * WEB_SEARCH_USD_PER_THOUSAND / _THOUSAND
-    return total.quantize(NANO_USD, rounding=ROUND_HALF_EVEN)
+    return parts_usd(usage, price).total.quantize(NANO_USD, rounding=ROUND_HALF_EVEN)
 
 
 def parse_costs(text: str) -> dict[str, Price]:

@@ -104,13 +104,15 @@ def _jobs(prompts: Sequence[Prompt], chain: Chain, task: str | None, on_unknown:
 
 
 def _job(prompt: Prompt, seq: int, chain: Chain, task: str | None, on_unknown: OnUnknown | None) -> NewJob:
+    span = span_of(prompt, chain, task, source=f"prompt {seq}")
     return NewJob(
         id=new_id(),
         seq=seq,
         prompt_id=prompt.id if prompt.id is not None else str(seq),
         task=prompt.task or task,
         params=prompt.request(),
-        span=span_of(prompt, chain, task, source=f"prompt {seq}"),
+        span=span,
+        start_model=chain.models[span.start],
         columns=prompt.columns,
         on_unknown=on_unknown,
     )

@@ -10,7 +10,7 @@ from models.ids import new_id
 from models.ledger import Ledger
 from models.life import Claim, Closing, Ending, NewBatch, NewJob, Opening, Past, Stray
 from models.outcome import CostStatus, Outcome, Reason, State
-from models.pricing import Usage
+from models.usage import Usage
 
 PARAMS = {"max_tokens": 100, "messages": [{"role": "user", "content": "Summarize: bridges were closed."}]}
 SPAN = Span(start=0, floor=2, ceiling=0)

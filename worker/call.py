@@ -42,14 +42,16 @@ def call_with_fallback(prompt: str, max_tokens: int = 1000, *, task: str | None 
     _check(prompt, max_tokens)
     house = _house()
     office = house.office
-    job_id = new_id()
+    job_id, chain = new_id(), office.desk.chain
+    span = chain.span(task=task)
     job = NewJob(
         id=job_id,
         seq=1,
         prompt_id=job_id,
         task=task,
         params={"max_tokens": max_tokens, "messages": [{"role": "user", "content": prompt}]},
-        span=office.desk.chain.span(task=task),
+        span=span,
+        start_model=chain.models[span.start],
     )
     house.books.ledger.open_single(job, deadline_s=_DAY_S)
     claim = office.claims.claim(job_id, lease_s=office.in_hand.lease_s)

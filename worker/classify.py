@@ -6,8 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from models.line import line
 from models.outcome import Outcome
-from worker.reply import Broken, Failure, Received, Reply, line, usage_from
+from models.usage import usage_from
+from worker.reply import Broken, Failure, Received, Reply
 
 _BROKEN = {
     "unreachable": Outcome.UNREACHABLE,

@@ -7,7 +7,8 @@ from typing import Any
 
 from models.life import Closing, Ending, Kept
 from models.outcome import CostStatus, Outcome, State
-from models.pricing import Usage
+from models.pricing import Parts
+from models.usage import Usage
 
 _VERSION = 1
 
@@ -15,7 +16,8 @@ _VERSION = 1
 def to_line(kept: Kept) -> bytes:
     """Write it down, with its line end."""
     closing = _fields(kept.closing)
-    closing["usage"] = None if kept.closing.usage is None else _fields(kept.closing.usage)
+    for name in ("usage", "parts"):
+        closing[name] = None if closing[name] is None else _fields(closing[name])
     told = {
         "v": _VERSION,
         "job": kept.job_id,
@@ -52,13 +54,14 @@ def _plain(value: object) -> Any:
 
 
 def _closing(told: dict[str, Any]) -> Closing:
-    usage = told["usage"]
+    usage, parts = told["usage"], told.get("parts")  # a line of the version before has no parts
     return Closing(
         **{
             **told,
             "outcome": Outcome(told["outcome"]),
             "cost_status": CostStatus(told["cost_status"]),
             "cost_usd": None if told["cost_usd"] is None else Decimal(told["cost_usd"]),
+            "parts": None if parts is None else Parts(**{name: Decimal(part) for name, part in parts.items()}),
             "usage": None if usage is None else Usage(**usage),
         }
     )

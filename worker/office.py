@@ -1,6 +1,5 @@
 """Builds what a worker works with, once, at the entry point; everything below takes it as a parameter."""
 
-import json
 import os
 import random
 import secrets
@@ -11,16 +10,17 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from time import monotonic
 from typing import Any
 
 from migrations.run import ensure_schema
 from models.books import Books
+from models.bound import worst_case_usd
 from models.database import open_database
 from models.errors import Mistake, SettingsError
 from models.ledger import Ledger
 from models.pricebook import PriceBook, context_window
-from models.pricing import worst_case_usd
 from models.settings import Settings
 from worker import failpoints
 from worker.cooldown import KeyPause
@@ -96,10 +96,13 @@ def _house(settings: Settings, books: Books, tell: Tell, until_end: ExitStack) -
         gate=gate,
         streaks=Streaks(pause_after=settings.pause_batch_after),
     )
-    policy = RescuePolicy(
-        hold_above_usd=settings.hold_above_usd, worst_case_usd=lambda model, params: _worst(prices, model, params)
-    )
+    worst = partial(_worst_case_usd, prices)
+    policy = RescuePolicy(hold_above_usd=settings.hold_above_usd, worst_case_usd=worst)
     return House(office=office, provider=provider, books=books, rescue_policy=policy)
+
+
+def _worst_case_usd(prices: PriceBook, model: str, params: Mapping[str, Any]) -> Decimal | None:
+    return worst_case_usd(model, params, prices, window=context_window(model), at=datetime.now(UTC))
 
 
 def _desk(
@@ -140,10 +143,3 @@ def _replay(spool: Spool, ledger: Ledger, tell: Tell) -> Callable[[], None]:
 
 def _free_mb(settings: Settings) -> int:
     return shutil.disk_usage(settings.state_dir).free // _MB
-
-
-def _worst(prices: PriceBook, model: str, params: Mapping[str, Any]) -> Decimal | None:
-    price = prices.price(model, at=datetime.now(UTC))
-    if price is None:
-        return None
-    return worst_case_usd(price, prompt_bytes=len(json.dumps(params)), max_tokens=int(params.get("max_tokens") or 0))

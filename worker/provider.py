@@ -11,7 +11,8 @@ import aiohttp
 import httpx2
 from anthropic import APIError, APIStatusError, AsyncAnthropic, DefaultAioHttpClient
 
-from worker.reply import Broken, Received, line
+from models.line import line
+from worker.reply import Broken, Received
 
 # Where these are below the SDK's error, no byte of the request has left; in everything else some may have.
 # httpx2's own ConnectError does not tell: its aiohttp transport raises it for a connection reset after sending, too.

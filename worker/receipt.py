@@ -3,31 +3,15 @@
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
-from typing import Protocol
 
 from models.life import Closing
 from models.outcome import CostStatus, Outcome
-from models.pricing import Price, cost_usd
+from models.pricing import Prices, priced
+from models.usage import is_legible
 from worker.reply import Failure, Reply
 
 _ZERO = Decimal(0)
 _MAY_BE_BILLED = {Outcome.MALFORMED, Outcome.CUT, Outcome.TIMED_OUT}
-
-
-class Prices(Protocol):
-    """Answers what a model costs at a time; None where nobody knows."""
-
-    def price(
-        self,
-        model: str,
-        *,
-        at: datetime,
-        service_tier: str | None = None,
-        speed: str | None = None,
-        inference_geo: str | None = None,
-    ) -> Price | None:
-        """Find the price of what the reply names."""
-        ...
 
 
 def receipt(attempt_id: str, end: Reply | Failure, prices: Prices, *, at: datetime) -> Closing:
@@ -43,27 +27,22 @@ def total_usd(closings: Iterable[Closing]) -> Decimal | None:
 
 def _of_reply(attempt_id: str, reply: Reply, prices: Prices, at: datetime) -> Closing:
     usage = reply.usage
-    price = prices.price(
-        reply.served_model,
-        at=at,
-        service_tier=usage.service_tier,
-        speed=usage.speed,
-        inference_geo=usage.inference_geo,
-    )
     # A refusal before any output is not billed: faults.md, section 2.
     is_free = reply.outcome is Outcome.REFUSED and usage.output_tokens == 0
+    cost = None if is_free else priced(usage, reply.served_model, prices, at=at)
     if is_free:
-        cost, status = _ZERO, CostStatus.FREE
-    elif price is None:
-        cost, status = None, CostStatus.UNKNOWN
+        status = CostStatus.FREE
+    elif cost is None:
+        status = CostStatus.UNKNOWN
     else:
-        cost, status = cost_usd(usage, price), CostStatus.EXACT
+        status = CostStatus.EXACT if is_legible(usage) else CostStatus.ESTIMATED
     return Closing(
         attempt_id=attempt_id,
         outcome=reply.outcome,
-        cost_usd=cost,
+        cost_usd=_ZERO if is_free else None if cost is None else cost.parts.total,
         cost_status=status,
-        price_source=None if price is None or is_free else price.source,
+        parts=None if cost is None else cost.parts,
+        price_source=None if cost is None else cost.source,
         latency_ms=reply.latency_ms,
         http_status=200,
         served_model=reply.served_model,

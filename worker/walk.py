@@ -9,6 +9,7 @@ from models.chain import Chain
 from models.ids import new_id
 from models.life import Claim, Closing, Ending, Opening
 from models.outcome import Outcome, Reason, State
+from models.pricing import Prices
 from worker.classify import classify
 from worker.cooldown import KeyPause
 from worker.decide import (
@@ -30,7 +31,7 @@ from worker.decide import (
 )
 from worker.events import AttemptClosed, JobEnded, JobLost, KeyPaused, Tell
 from worker.fit import misfit
-from worker.receipt import Prices, receipt
+from worker.receipt import receipt
 from worker.reply import Broken, Failure, Received, Reply
 
 _SERVER_ERROR = 500

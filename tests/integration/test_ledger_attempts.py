@@ -11,8 +11,8 @@ from models.ledger import Ledger
 from models.orders import Orders
 from models.outbox import Outbox
 from models.outcome import CostStatus, Outcome, Reason, State
-from models.pricing import Usage
 from models.reports import Reports
+from models.usage import Usage
 from tests.given import accepted, answered, claimed, closing, failed, failing, opening, parked, succeeded, unknown
 
 _REFUSED = (sqlite3.IntegrityError, psycopg.IntegrityError)

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.attempt import closing_row
+from models.line import line
 from models.outcome import Outcome
 from tests.walking import OnePrice, message
 from worker.classify import classify
 from worker.receipt import receipt
-from worker.reply import Broken, Failure, Received, Reply, line
+from worker.reply import Broken, Failure, Received, Reply
 
 _TEXT = st.text(st.characters(exclude_categories=()), max_size=300)  # lone surrogates, too
 _ANYTHING = st.recursive(

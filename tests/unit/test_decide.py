@@ -7,7 +7,7 @@ import pytest
 
 from models.chain import Chain, Span
 from models.outcome import Outcome, Reason
-from models.pricing import Usage
+from models.usage import Usage
 from tests.walking import A_DAY_S, CHAIN, HAIKU, OPUS, SONNET, WINDOWS
 from worker.decide import NO_TIME, SAME_LIMIT, Answered, Fallback, Park, Place, Policy, Retry, Stop, decide, step_past
 from worker.reply import Failure, Reply

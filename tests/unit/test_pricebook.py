@@ -6,7 +6,8 @@ from decimal import Decimal
 import pytest
 
 from models.pricebook import PriceBook, context_window
-from models.pricing import Price, Rates, Usage, cost_usd, parse_costs
+from models.pricing import Price, Rates, cost_usd, parse_costs
+from models.usage import Usage
 
 _DAY = datetime(2026, 11, 20, 13, 37, tzinfo=UTC)
 _BOOK = PriceBook({})

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import SettingsError
-from models.pricing import Price, Rates, Usage, cost_usd, parse_costs
+from models.pricing import Price, Rates, cost_usd, parse_costs
+from models.usage import Usage
 
 _NANO = 10**9
 _TOKENS = st.integers(0, 2_000_000)

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from models.pricing import Usage
-from worker.reply import line, usage_from
+from models.line import line
+from models.usage import Usage, usage_from
 
 _LEAST = {"input_tokens": 10, "output_tokens": 20}
 

@@ -1,0 +1,10 @@
+"""A provider's word, fit to keep in a column."""
+
+_LENGTH = 200
+
+
+def line(value: object) -> str | None:
+    """Make a word printable and at most 200 characters long; None and the empty word are None."""
+    if value is None or value == "":
+        return None
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(value))[:_LENGTH]
