@@ -21,6 +21,9 @@ LinesOption = Annotated[bool, typer.Option("--jsonl", help="one JSON object a li
 OnUnknownOption = Annotated[
     str | None, typer.Option(metavar="hold|rebuy", help="if a worker is lost during a call that may be billed")
 ]
+MaxCostOption = Annotated[
+    str | None, typer.Option(metavar="USD", help="what the batch may cost over all retries and fallbacks; then exit 3")
+]
 TimeoutOption = Annotated[float | None, typer.Option(help="seconds to wait; then exit 124, and the batch goes on")]
 
 

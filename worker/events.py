@@ -23,6 +23,14 @@ class AttemptClosed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorstCasePassed:
+    """A call cost more than was reserved for it: its caps may be passed by the difference, and take no more calls."""
+
+    opening: Opening
+    closing: Closing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobEnded:
     """A walk is over: the job is finished, or parked."""
 
@@ -126,6 +134,7 @@ class DiskLow:
 Event = (
     Dropped
     | AttemptClosed
+    | WorstCasePassed
     | JobEnded
     | JobLost
     | KeyPaused

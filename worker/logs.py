@@ -23,6 +23,7 @@ from worker.events import (
     ReplyKept,
     Rescued,
     SpoolFailed,
+    WorstCasePassed,
 )
 
 ClockWork = JobsSent | ClockFailed | MessagesLost | MessageDiscarded
@@ -44,6 +45,13 @@ def log(event: Event) -> None:
     match event:
         case AttemptClosed():
             _LOG.info(_attempt_line(event))
+        case WorstCasePassed(opening=opening, closing=closing):
+            _LOG.error(
+                "attempt %s cost $%s, and at most $%s were reserved: caps may be passed by the difference",
+                opening.id,
+                closing.cost_usd,
+                opening.worst_case_usd,
+            )
         case JobEnded():
             _log_ended(event)
         case Dropped(job_id=job_id):

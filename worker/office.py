@@ -23,6 +23,7 @@ from models.ledger import Ledger
 from models.pricebook import PriceBook, context_window
 from models.settings import Settings
 from worker import failpoints
+from worker.budget import Caps
 from worker.cooldown import KeyPause
 from worker.events import RepliesReplayed, Tell
 from worker.every import every
@@ -96,8 +97,7 @@ def _house(settings: Settings, books: Books, tell: Tell, until_end: ExitStack) -
         gate=gate,
         streaks=Streaks(pause_after=settings.pause_batch_after),
     )
-    worst = partial(_worst_case_usd, prices)
-    policy = RescuePolicy(hold_above_usd=settings.hold_above_usd, worst_case_usd=worst)
+    policy = RescuePolicy(hold_above_usd=settings.hold_above_usd, worst_case_usd=office.desk.worst_case_usd)
     return House(office=office, provider=provider, books=books, rescue_policy=policy)
 
 
@@ -113,6 +113,8 @@ def _desk(
         provider=provider,
         ledger=ledger,
         prices=prices,
+        caps=_caps(settings),
+        worst_case_usd=partial(_worst_case_usd, prices),
         key_pause=KeyPause(monotonic),
         tell=tell,
         now=lambda: datetime.now(UTC),
@@ -122,6 +124,15 @@ def _desk(
         patience_s=settings.patience_s,
         key_pause_s=settings.key_pause_s,
         is_stopping=gate.is_stopping,
+    )
+
+
+def _caps(settings: Settings) -> Caps:
+    return Caps(
+        day_usd=settings.day_cap_usd,
+        by_task=settings.task_caps,
+        by_tag=settings.tag_caps,
+        waits=settings.over_cap == "wait",
     )
 
 

@@ -20,6 +20,7 @@ def progress(succeeded: int, of: int = 10, **changes: Any) -> Progress:
         "job_count": of,
         "states": {"succeeded": succeeded, "queued": of - succeeded},
         "held": 0,
+        "over_budget": 0,
         "attempts": succeeded,
         "cost_usd": Decimal("0.01") * succeeded,
         "unknown_costs": 0,
