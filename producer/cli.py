@@ -116,8 +116,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
             allow_unpriced=allow_unpriced,
             max_cost_usd=max_cost,
         )
-        say(batch.id)
-        sys.stdout.flush()  # whoever reads it through a pipe can act on it while we watch
+        say(batch.id, at_once=True)  # whoever reads it through a pipe can act on it while we watch
         for line in submitting.hints(batch, key, task=task, starts=settings.chain.starts):
             hint(line)
         if watch:

@@ -41,9 +41,11 @@ def producer(given: Any = None) -> "Producer":
     return Producer(given or settings())
 
 
-def say(line: str) -> None:
-    """Print what was asked for."""
+def say(line: str, *, at_once: bool = False) -> None:
+    """Print what was asked for; `at_once`, also where a pipe would keep it until there is more."""
     sys.stdout.write(f"{line}\n")
+    if at_once:
+        sys.stdout.flush()
 
 
 def hint(line: str) -> None:

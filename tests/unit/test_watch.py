@@ -107,6 +107,10 @@ def test_a_batch_of_which_only_held_jobs_are_left_is_not_watched_for_ever() -> N
     assert "  8/10  0 failed  2 held  " in watched.out.getvalue()
 
 
+def test_jobs_over_budget_are_told() -> None:
+    assert "  4 over budget  " in line(progress(3, over_budget=4), done=0, passed_s=0)
+
+
 def test_a_held_job_is_not_counted_as_waiting() -> None:
     now = progress(0, states={"succeeded": 7, "waiting": 3}, held=1)
     assert "2 waiting  1 held" in line(now, done=0, passed_s=0)
