@@ -5,6 +5,7 @@ from typing import Self
 
 from sqlalchemy import Engine
 
+from models.health import Health
 from models.leases import Leases
 from models.ledger import Ledger
 from models.orders import Orders
@@ -14,13 +15,14 @@ from models.reports import Reports
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """What workers write, who has which job, what is to be sent, what people order, and what they read."""
+    """What workers write, who has which job, what is to be sent, what people order and read, and how the day goes."""
 
     ledger: Ledger
     leases: Leases
     outbox: Outbox
     orders: Orders
     reports: Reports
+    health: Health
 
     @classmethod
     def over(cls, engine: Engine, *, worker: str) -> Self:
@@ -31,4 +33,5 @@ class Books:
             outbox=Outbox(engine),
             orders=Orders(engine),
             reports=Reports(engine),
+            health=Health(engine),
         )

@@ -138,6 +138,9 @@ def status(batch: BatchArgument, as_json: JsonOption = False) -> None:
     with open_producer() as producer:
         progress = producer.batch(batch).progress()
         say(showing.progress_json(progress) if as_json else showing.progress_line(progress))
+        for verdict in producer.books.health.today():
+            if verdict.is_alarming:
+                hint(f"alarm: {verdict.in_words()}")
 
 
 @app.command()
@@ -205,7 +208,7 @@ def job(job_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonOptio
 
 @app.command()
 def doctor(as_lines: LinesOption = False) -> None:
-    """Check key, prices, ledger, disk, broker and API; each finding says what would be right."""
+    """Check key, prices, ledger, health, disk, broker and API; each finding says what would be right."""
     import json
     from dataclasses import asdict
 

@@ -13,6 +13,7 @@ from models.broker import Broker
 from models.database import open_database
 from models.embedded import broker_url
 from models.errors import StepdownError
+from models.health import Health
 from models.pricebook import PriceBook
 from models.settings import Settings
 
@@ -30,10 +31,13 @@ class Finding:
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Look at the key, prices, ledger, disk, broker and API, in the order a job needs them."""
+    """Look at the key, prices, ledger, health, disk, broker and API, in the order a job needs them."""
     yield _key(settings)
     yield from _prices(settings)
-    yield _told("ledger", lambda: _ledger(settings))
+    ledger = _told("ledger", lambda: _ledger(settings))
+    yield ledger
+    if ledger.verdict == "ok":
+        yield _told("health", lambda: _health(settings))
     yield _disk(settings)
     yield from _broker(settings)
     yield _told("api", lambda: _api(settings))
@@ -73,6 +77,20 @@ def _ledger(settings: Settings) -> Finding:
         return Finding(what="ledger", verdict="ok", said=f"{where} is new; the first command fills it")
     fix = f"{where} is at revision {current or 'none'}, this version needs {newest}: run `stepdown db upgrade`"
     return Finding(what="ledger", verdict="fail", said=fix)
+
+
+def _health(settings: Settings) -> Finding:
+    engine = open_database(settings.database_url.get_secret_value())
+    try:
+        verdicts = Health(engine).today() if revisions(engine)[0] else []
+    finally:
+        engine.dispose()
+    if alarms := [verdict.in_words() for verdict in verdicts if verdict.is_alarming]:
+        said = f"{'; '.join(alarms)}: `stepdown ledger report --by model,outcome` tells why"
+        return Finding(what="health", verdict="warn", said=said)
+    jobs = sum(verdict.jobs for verdict in verdicts)
+    said = f"{jobs} jobs succeeded today, most of them where they started" if jobs else "no job succeeded today"
+    return Finding(what="health", verdict="ok", said=said)
 
 
 def _disk(settings: Settings) -> Finding:

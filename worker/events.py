@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from models.life import Claim, Closing, Ending, Opening, Rescue
+from models.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +132,13 @@ class DiskLow:
     needed_mb: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrimaryJudged:
+    """The jobs that start at a model get their answers deeper in the chain than they should, or no longer do."""
+
+    verdict: Verdict
+
+
 Event = (
     Dropped
     | AttemptClosed
@@ -148,5 +156,6 @@ Event = (
     | MessageDiscarded
     | BatchPaused
     | DiskLow
+    | PrimaryJudged
 )
 Tell = Callable[[Event], None]

@@ -73,6 +73,13 @@ def _house(settings: Settings, books: Books, tell: Tell, until_end: ExitStack) -
     prices = PriceBook(settings.price_overrides)
     now = datetime.now(UTC)
     books.ledger.record_prices([price for model in settings.chain.models if (price := prices.price(model, at=now))])
+    books.health.judge_by(
+        {
+            "health_min_jobs": settings.health_min_jobs,
+            "health_degraded_percent": settings.health_degraded_percent,
+            "health_unreliable_percent": settings.health_unreliable_percent,
+        }
+    )
     spool = Spool(settings.state_dir / "spool", holder=books.ledger.worker)
     until_end.callback(spool.close)
     replay = _replay(spool, books.ledger, tell)

@@ -18,6 +18,7 @@ GOOD = [
     ("price", "claude-sonnet-4-6 3 in, 15 out per million tokens ("),
     ("price", "claude-haiku-4-5-20251001 1 in, 5 out per million tokens ("),
     ("ledger", "sqlite:///.stepdown/ledger.db is new; the first command fills it"),
+    ("health", "no job succeeded today"),
     ("disk", ""),
     ("broker", "valkey 9."),
     ("broker", "maxmemory-policy is noeviction"),
