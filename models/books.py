@@ -9,18 +9,22 @@ from models.leases import Leases
 from models.ledger import Ledger
 from models.orders import Orders
 from models.outbox import Outbox
+from models.pricelist import PriceList
 from models.reports import Reports
+from models.repricing import Repricing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """What workers write, who has which job, what is to be sent, what people order, and what they read."""
+    """What workers write, who has which job, what is to be sent, what people order and read, prices and corrections."""
 
     ledger: Ledger
     leases: Leases
     outbox: Outbox
     orders: Orders
     reports: Reports
+    prices: PriceList
+    repricing: Repricing
 
     @classmethod
     def over(cls, engine: Engine, *, worker: str) -> Self:
@@ -31,4 +35,6 @@ class Books:
             outbox=Outbox(engine),
             orders=Orders(engine),
             reports=Reports(engine),
+            prices=PriceList(engine),
+            repricing=Repricing(engine),
         )

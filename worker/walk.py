@@ -202,9 +202,10 @@ def _opening(place: Place, reason: Reason, number: int, policy: Policy) -> Openi
 
 
 def _attempt(claim: Claim, opening: Opening, place: Place, policy: Policy, desk: Desk) -> Step:
+    began_at = desk.now()  # over midnight, its day is the one it was opened on, as in every sum over days
     received = desk.provider.call(opening.model, claim.params, attempt_id=opening.id, job_id=claim.job_id)
     end = classify(received)
-    closing = receipt(opening.id, end, desk.prices, at=desk.now())
+    closing = receipt(opening.id, end, desk.prices, at=began_at)
     desk.tell(AttemptClosed(claim=claim, opening=opening, closing=closing))
     decision = decide(end, place, policy)
     if end.outcome in ABOUT_THE_KEY:
