@@ -1,7 +1,7 @@
 """The price list as it was known: a dated row for each model and each change of its rates."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -10,7 +10,7 @@ from sqlalchemy import UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Id, Json, Line, Money, Time
-from models.pricing import Price, Rates
+from models.pricing import KINDS, Price, Rates
 
 
 class PriceRow(Base):
@@ -47,12 +47,11 @@ def price_row(price: Price) -> dict[str, Any]:
 
 def price_from(row: Mapping[str, Any]) -> Price:
     """Read a row back, to the same rates and tiers."""
-    kinds = [rate.name for rate in fields(Rates)]
     return Price(
         model=row["model"],
         source=row["source"],
-        rates=Rates(**{kind: _plain(row[f"{kind}_nano_usd_per_mtok"]) for kind in kinds}),
-        tiers=tuple((tier["above"], Rates(**{kind: Decimal(tier[kind]) for kind in kinds})) for tier in row["tiers"]),
+        rates=Rates(**{kind: _plain(row[f"{kind}_nano_usd_per_mtok"]) for kind in KINDS}),
+        tiers=tuple((tier["above"], Rates(**{kind: Decimal(tier[kind]) for kind in KINDS})) for tier in row["tiers"]),
         valid_from=row["valid_from"].date(),
     )
 

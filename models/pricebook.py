@@ -5,7 +5,9 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
 from importlib.metadata import version
+from pathlib import Path
 
+import genai_prices
 from genai_prices import data_snapshot
 from genai_prices.types import ModelInfo, ModelPrice, StartDateConstraint, TieredPrices
 
@@ -69,13 +71,16 @@ def context_window(model: str) -> int | None:
     return None if info is None else info.context_window
 
 
-def newest_dated_rate(*, until: date) -> date | None:
-    """Tell the day of the newest rate in the snapshot that begins no later than `until`; None where none has a date.
+def snapshot_day(today: date) -> date | None:
+    """Tell the day of the newest rate of the snapshot that had begun when it was installed; None where none is dated.
 
-    genai-prices 0.2.3 does not say when it was made (`snapshot.timestamp` is when it was loaded), but it was hardly
-    made before a rate in it began.
+    genai-prices 0.2.3 does not say when it was made: `snapshot.timestamp` is when it was loaded. But it was hardly
+    made before a rate in it began, and rates announced for later say nothing.
     """
-    return max((day for day in _dates() if day <= until), default=None)
+    installed = datetime.fromtimestamp(Path(genai_prices.__file__).stat().st_mtime, tz=UTC).date()
+    begun = [day for day in _dates() if day <= today]
+    at_most = [day for day in begun if day <= installed]
+    return max(at_most or begun, default=None)  # some images give every file the date of 1970
 
 
 def _dates() -> Iterator[date]:

@@ -1,6 +1,6 @@
 """The price list in the ledger: what a person set from a day on, and every price as workers saw it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -51,7 +51,7 @@ class PriceList:
         with transaction(self._engine) as connection:
             return [_set(connection, price) for price in prices]
 
-    def served_since(self, start: datetime) -> Iterable[str]:
+    def served_since(self, start: datetime) -> list[str]:
         """List the models that answered attempts opened since then."""
         models = select(Attempt.served_model).where(Attempt.opened_at >= start, Attempt.served_model.is_not(None))
         with self._read() as connection:

@@ -1,6 +1,6 @@
 """Money, exactly: what a usage costs at a price. Decimal throughout, rounded once per attempt."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal, InvalidOperation
@@ -32,6 +32,9 @@ class Rates:
     def times(self, factor: Decimal) -> "Rates":
         """Scale every rate, as a service tier or a region does."""
         return Rates(**{rate.name: getattr(self, rate.name) * factor for rate in fields(self)})
+
+
+KINDS = tuple(rate.name for rate in fields(Rates))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,22 +185,19 @@ def parse_costs(text: str) -> dict[str, Price]:
     return prices
 
 
-def complete_rates(given: Sequence[Decimal]) -> Rates:
-    """Take two to five rates in the order of Rates; cache rates left out are 0.1, 1.25 and 2 times the input rate.
+def complete_rates(given: Mapping[str, Decimal]) -> Rates:
+    """Make rates of those given, input and output among them; other cache rates are 0.1, 1.25 and 2 times the input's.
 
-    >>> complete_rates([Decimal(1), Decimal(5)]).cache_write_5m
+    >>> complete_rates({"input": Decimal(1), "output": Decimal(5)}).cache_write_5m
     Decimal('1.25')
     """
-    derived = [factor * given[0] for factor in _DERIVED_FACTORS.values()]
-    names = [rate.name for rate in fields(Rates)]
-    return Rates(**dict(zip(names, [*given, *derived[len(given) - 2 :]], strict=True)))
+    return Rates(**{kind: factor * given["input"] for kind, factor in _DERIVED_FACTORS.items()} | dict(given))
 
 
-def derived_kinds(price: Price) -> tuple[str, ...]:
-    """Name the cache rates of a price that nobody gave: they follow from the input rate."""
-    if DERIVED not in price.source:
+def derived_kinds(source: str, rates: Rates) -> tuple[str, ...]:
+    """Name the cache rates of a source that nobody gave: they follow from the input rate."""
+    if DERIVED not in source:
         return ()
-    rates = price.rates
     return tuple(kind for kind, factor in _DERIVED_FACTORS.items() if getattr(rates, kind) == factor * rates.input)
 
 
@@ -214,9 +214,8 @@ def parse_rate(text: str) -> Decimal:
 
 
 def _override(model: str, given: list[Decimal]) -> Price:
-    is_complete = len(given) == len(fields(Rates))
-    source = "MODEL_COSTS" if is_complete else f"MODEL_COSTS{DERIVED}"
-    return Price(model=model, source=source, rates=complete_rates(given))
+    source = "MODEL_COSTS" if len(given) == len(KINDS) else f"MODEL_COSTS{DERIVED}"
+    return Price(model=model, source=source, rates=complete_rates(dict(zip(KINDS, given, strict=False))))
 
 
 def _rate(entry: str, text: str) -> Decimal:

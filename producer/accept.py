@@ -13,6 +13,7 @@ from models.life import NewBatch, NewJob, Unsent
 from models.outbox import Outbox
 from models.outcome import OnUnknown
 from models.pricebook import PriceBook
+from models.pricing import Price
 from models.settings import Settings
 from producer.check import check, check_labels
 from producer.load import Loaded
@@ -31,18 +32,14 @@ def prepared(
     key: str | None,
     tags: Mapping[str, str],
     on_unknown: OnUnknown | None,
-    allow_unpriced: bool,
 ) -> tuple[NewBatch, list[NewJob]]:
     """Lay out a batch and its jobs, not written yet.
 
-    Raises InputError or InputMistakes for what cannot be sent or kept, UnpricedModelError.
+    Raises InputError or InputMistakes for what cannot be sent or kept.
     """
     if mistake := check_labels(name=name, key=key, task=task, tags=tags):
         raise mistake
     chain = settings.chain
-    unpriced = PriceBook(settings.price_overrides).unpriced(chain.models)
-    if unpriced and not allow_unpriced:
-        raise UnpricedModelError(unpriced)
     jobs = _jobs(_checked(prompts), chain, task, on_unknown)
     batch = NewBatch(
         id=new_id(),
@@ -54,6 +51,12 @@ def prepared(
         deadline_s=settings.job_deadline_s,
     )
     return batch, jobs
+
+
+def require_prices(settings: Settings, dated: Mapping[str, Sequence[Price]]) -> None:
+    """Raise UnpricedModelError where a model of the chain has no price today; `dated` are those a person set."""
+    if unpriced := PriceBook(settings.price_overrides, dated).unpriced(settings.chain.models):
+        raise UnpricedModelError(unpriced)
 
 
 def ring(jobs: Sequence[NewJob], settings: Settings, outbox: Outbox) -> str | None:

@@ -96,8 +96,10 @@ class Producer:
         Raises InputError or InputMistakes for what cannot be sent or kept, UnpricedModelError,
         KeyConflictError, LedgerError; then nothing was accepted.
         """
-        from producer.accept import prepared, ring  # noqa: PLC0415 - prices and Celery are not for those who only read
+        from producer.accept import prepared, require_prices, ring  # noqa: PLC0415 - prices and Celery are not for those who only read
 
+        if not allow_unpriced:
+            require_prices(self._settings, self.books.prices.dated())
         batch, jobs = prepared(
             prompts,
             self._settings,
@@ -106,7 +108,6 @@ class Producer:
             key=key,
             tags=tags or {},
             on_unknown=on_unknown,
-            allow_unpriced=allow_unpriced,
         )
         kept_as = self.books.ledger.enqueue(batch, jobs)
         if kept_as != batch.id:
