@@ -131,10 +131,9 @@ def _figures(price: Price, thresholds: Sequence[int]) -> dict[str, tuple[Decimal
 
 
 def _setting(right: Price) -> str:
-    leave_out = "leave it out of MODEL_COSTS"
     if right.tiers:
-        return f"{leave_out}, which has no rates for long prompts"
-    return f"write {right.model}:{':'.join(_needed(right.rates).values())} in MODEL_COSTS, or {leave_out}"
+        return "take it out of MODEL_COSTS, which has no rates for long prompts"
+    return f"write {right.model}:{':'.join(_needed(right.rates).values())} in MODEL_COSTS, or take it out"
 
 
 def _command(right: Price) -> str:

@@ -30,7 +30,7 @@ class _Form:
     mistakes: list[InputError] = field(default_factory=list)
 
     def wrong(self, problem: str, name: str) -> None:
-        option = f"--{name.replace('_', '-')}"
+        option = "MODEL" if name == "model" else f"--{name.replace('_', '-')}"
         self.mistakes.append(InputError(problem, source=self.source, field=option if self.is_options else name))
 
 
