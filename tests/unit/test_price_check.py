@@ -40,8 +40,8 @@ def test_nothing_set_is_all_right() -> None:
 def test_the_price_of_haiku_3_5_for_haiku_4_5_has_a_sentence_of_its_own() -> None:
     (found,) = _wrong(model_costs=f"{_HAIKU}:0.80:4.00")
     assert (found.kind, found.model) == ("differs", _HAIKU)
-    assert found.figures["input"] == (Decimal("0.80"), 1)
-    assert found.figures["output"] == (4, 5)
+    assert found.figures["input"] == (Decimal("0.80"), Decimal(1))
+    assert found.figures["output"] == (Decimal(4), Decimal(5))
     assert found.said == (
         f"{_HAIKU}: MODEL_COSTS has input 0.8, output 4, cache_read 0.08 (derived from input), "
         "cache_write_5m 1 (derived from input), cache_write_1h 1.6 (derived from input); genai-prices 0.2.3 says "
