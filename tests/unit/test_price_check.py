@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from models.pricebook import GENAI_SOURCE
 from models.pricing import Price, complete_rates
 from models.settings import Settings, load_settings
 from producer.price_check import Known, Wrong, age_of_prices, known_to, wrong_prices
@@ -44,7 +45,7 @@ def test_the_price_of_haiku_3_5_for_haiku_4_5_has_a_sentence_of_its_own() -> Non
     assert found.figures["output"] == (Decimal(4), Decimal(5))
     assert found.said == (
         f"{_HAIKU}: MODEL_COSTS has input 0.8, output 4, cache_read 0.08 (derived from input), "
-        "cache_write_5m 1 (derived from input), cache_write_1h 1.6 (derived from input); genai-prices 0.2.3 says "
+        f"cache_write_5m 1 (derived from input), cache_write_1h 1.6 (derived from input); {GENAI_SOURCE} says "
         "input 1, output 5, cache_read 0.1, cache_write_5m 1.25, cache_write_1h 2, in USD per million tokens. "
         f"0.80 in and 4.00 out is Claude Haiku 3.5's price, not Haiku 4.5's: write {_HAIKU}:1:5 in MODEL_COSTS, "
         "or take it out"
@@ -59,7 +60,7 @@ def test_another_price_of_haiku_has_no_such_sentence() -> None:
 def test_cache_rates_that_were_derived_and_are_not_so_are_told_as_derived() -> None:
     (found,) = _wrong(model_costs="claude-opus-5-5:4:20")
     assert list(found.figures) == ["cache_read"]
-    assert "cache_read 0.4 (derived from input); genai-prices 0.2.3 says cache_read 0.2" in found.said
+    assert f"cache_read 0.4 (derived from input); {GENAI_SOURCE} says cache_read 0.2" in found.said
     assert found.said.endswith("write claude-opus-5-5:4:20:0.2:5:8 in MODEL_COSTS, or take it out")
 
 
@@ -134,7 +135,7 @@ def test_a_model_that_ends_in_91_days_is_not_told_yet() -> None:
 def test_prices_older_than_60_days_are_told_with_what_their_age_is_taken_from() -> None:
     assert [one.kind for one in _wrong(now=datetime(2027, 6, 1, tzinfo=UTC))] == ["old"]
     assert age_of_prices(_NOW).startswith(
-        "genai-prices 0.2.3 does not say when it was made; the newest rate that had begun when it was installed is of "
+        f"{GENAI_SOURCE} does not say when it was made; the newest rate that had begun when it was installed is of "
     )
     assert age_of_prices(datetime(2001, 1, 1, tzinfo=UTC)).endswith("and no rate in it has a date")
 
