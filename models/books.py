@@ -10,12 +10,14 @@ from models.leases import Leases
 from models.ledger import Ledger
 from models.orders import Orders
 from models.outbox import Outbox
+from models.pricelist import PriceList
 from models.reports import Reports
+from models.repricing import Repricing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """What workers write, who has which job, what is to be sent, what people order and read, and how the day goes."""
+    """All that writes and reads one ledger: jobs, leases, orders, prices, corrections, reports, health."""
 
     ledger: Ledger
     leases: Leases
@@ -23,6 +25,8 @@ class Books:
     orders: Orders
     reports: Reports
     health: Health
+    prices: PriceList
+    repricing: Repricing
 
     @classmethod
     def over(cls, engine: Engine, *, worker: str) -> Self:
@@ -34,4 +38,6 @@ class Books:
             orders=Orders(engine),
             reports=Reports(engine),
             health=Health(engine),
+            prices=PriceList(engine),
+            repricing=Repricing(engine),
         )

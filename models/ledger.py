@@ -100,7 +100,7 @@ _CLOSE = (
 
 _LATEST_PRICE = (
     select(PriceRow.__table__)
-    .where(PriceRow.model == bindparam("of_model"))
+    .where(PriceRow.model == bindparam("of_model"), PriceRow.is_override.is_(False))
     .order_by(PriceRow.valid_from.desc())
     .limit(1)
 )

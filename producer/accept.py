@@ -16,6 +16,7 @@ from models.life import NewBatch, NewJob, Unsent
 from models.outbox import Outbox
 from models.outcome import OnUnknown
 from models.pricebook import PriceBook
+from models.pricing import Price
 from models.settings import Settings
 from producer.check import check, check_labels
 from producer.load import Loaded
@@ -34,21 +35,17 @@ class Terms:
     key: str | None
     tags: Mapping[str, str]
     on_unknown: OnUnknown | None
-    allow_unpriced: bool
     max_cost_usd: Decimal | None
 
 
 def prepared(prompts: Sequence[Prompt] | Loaded, settings: Settings, terms: Terms) -> tuple[NewBatch, list[NewJob]]:
     """Lay out a batch and its jobs, not written yet.
 
-    Raises InputError or InputMistakes for what cannot be sent or kept, UnpricedModelError.
+    Raises InputError or InputMistakes for what cannot be sent or kept.
     """
     if mistake := check_labels(name=terms.name, key=terms.key, task=terms.task, tags=terms.tags):
         raise mistake
     chain = settings.chain
-    unpriced = PriceBook(settings.price_overrides).unpriced(chain.models)
-    if unpriced and not terms.allow_unpriced:
-        raise UnpricedModelError(unpriced)
     jobs = _jobs(_checked(prompts), chain, terms.task, terms.on_unknown)
     batch = NewBatch(
         id=new_id(),
@@ -71,6 +68,12 @@ def max_cost(given: Decimal | str | float | None) -> Decimal | None:
         return usd(str(given))
     except ValueError as error:
         raise InputError(str(error), source="submit", field="max_cost") from None
+
+
+def require_prices(settings: Settings, dated: Mapping[str, Sequence[Price]]) -> None:
+    """Raise UnpricedModelError where a model of the chain has no price today; `dated` are those a person set."""
+    if unpriced := PriceBook(settings.price_overrides, dated).unpriced(settings.chain.models):
+        raise UnpricedModelError(unpriced)
 
 
 def ring(jobs: Sequence[NewJob], settings: Settings, outbox: Outbox) -> str | None:

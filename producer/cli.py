@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models import errors
-from producer import orders, processes
+from producer import orders, prices, processes, reprice
 from producer.exits import hear_all
 from producer.options import (
     BatchArgument,
@@ -50,6 +50,10 @@ app = typer.Typer(
 db = typer.Typer(help="The ledger's schema.", no_args_is_help=True)
 app.add_typer(db, name="db")
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+ledger = typer.Typer(help="What everything cost.", no_args_is_help=True)
+app.add_typer(ledger, name="ledger")
+ledger.command()(reprice.reprice)
+app.add_typer(prices.prices, name="prices")
 for order in (orders.cancel, orders.retry, orders.release, orders.drop, orders.purge):
     app.command()(order)
 app.command()(processes.flower)

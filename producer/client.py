@@ -99,15 +99,17 @@ class Producer:
         Raises InputError or InputMistakes for what cannot be sent or kept, UnpricedModelError,
         KeyConflictError, LedgerError; then nothing was accepted.
         """
-        from producer.accept import Terms, max_cost, prepared, ring  # noqa: PLC0415 - prices and Celery are not for those who only read
+        # Prices and Celery are not for those who only read.
+        from producer.accept import Terms, max_cost, prepared, require_prices, ring  # noqa: PLC0415
 
+        if not allow_unpriced:
+            require_prices(self._settings, self.books.prices.dated())
         terms = Terms(
             task=task,
             name=name,
             key=key,
             tags=tags or {},
             on_unknown=on_unknown,
-            allow_unpriced=allow_unpriced,
             max_cost_usd=max_cost(max_cost_usd),
         )
         batch, jobs = prepared(prompts, self._settings, terms)

@@ -38,6 +38,7 @@ from worker.streaks import Streaks
 from worker.walk import Desk
 
 _REPLAY_EVERY_S = 2.0
+_PRICES_EVERY_TICKS = 30  # half a minute, at the usual CLOCK_TICK_S
 _MB = 1024 * 1024
 
 
@@ -70,7 +71,7 @@ def opened(settings: Settings, *, tell: Tell) -> Iterator[House]:
 
 
 def _house(settings: Settings, books: Books, tell: Tell, until_end: ExitStack) -> House:
-    prices = PriceBook(settings.price_overrides)
+    prices = PriceBook(settings.price_overrides, books.prices.dated())
     now = datetime.now(UTC)
     books.ledger.record_prices([price for model in settings.chain.models if (price := prices.price(model, at=now))])
     books.health.judge_by(
@@ -94,6 +95,8 @@ def _house(settings: Settings, books: Books, tell: Tell, until_end: ExitStack) -
     in_hand = InHand(books.leases, lease_s=settings.lease_s)
     until_end.callback(every(settings.lease_s / 3, in_hand.beat, name="heartbeat", tell=tell))
     until_end.callback(every(_REPLAY_EVERY_S, replay, name="replay", tell=tell))
+    look_up = partial(_look_up, prices, books)
+    until_end.callback(every(_PRICES_EVERY_TICKS * settings.clock_tick_s, look_up, name="prices", tell=tell))
     gate = Gate(free_mb=lambda: _free_mb(settings), needed_mb=settings.min_free_mb, clock=monotonic, tell=tell)
     office = Office(
         desk=_desk(settings, provider, Spooled(books.ledger, spool, tell), prices, gate, tell),
@@ -106,6 +109,10 @@ def _house(settings: Settings, books: Books, tell: Tell, until_end: ExitStack) -
     )
     policy = RescuePolicy(hold_above_usd=settings.hold_above_usd, worst_case_usd=office.desk.worst_case_usd)
     return House(office=office, provider=provider, books=books, rescue_policy=policy)
+
+
+def _look_up(prices: PriceBook, books: Books) -> None:
+    prices.take(books.prices.dated())  # where the ledger is away, those known last go on
 
 
 def _worst_case_usd(prices: PriceBook, model: str, params: Mapping[str, Any]) -> Decimal | None:

@@ -218,9 +218,10 @@ def _bought(claim: Claim, opening: Opening, place: Place, policy: Policy, desk: 
 
 
 def _attempt(claim: Claim, opening: Opening, place: Place, policy: Policy, desk: Desk) -> Step:
+    began_at = desk.now()  # over midnight, its day is the one it was opened on, as in every sum over days
     received = desk.provider.call(opening.model, claim.params, attempt_id=opening.id, job_id=claim.job_id)
     end = classify(received)
-    closing = receipt(opening.id, end, desk.prices, at=desk.now())
+    closing = receipt(opening.id, end, desk.prices, at=began_at)
     desk.tell(AttemptClosed(claim=claim, opening=opening, closing=closing))
     if (closing.cost_usd or 0) > (opening.worst_case_usd or closing.cost_usd or 0):
         desk.tell(WorstCasePassed(opening=opening, closing=closing))
