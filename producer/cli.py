@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models import errors
-from producer import orders
+from producer import estimate, orders
 from producer.exits import hear_all
 from producer.options import (
     BatchArgument,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 OK, SOME_FAILED, USAGE, UNREACHABLE, UNPRICED, TIMED_OUT, INTERRUPTED = 0, 1, 2, 4, 5, 124, 130
 _EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
+    (errors.ApiError, UNREACHABLE),
     (errors.BrokerError, UNREACHABLE),
     (errors.LedgerError, UNREACHABLE),
     (errors.UnpricedModelError, UNPRICED),
@@ -48,7 +49,7 @@ app = typer.Typer(
 )
 db = typer.Typer(help="The ledger's schema.", no_args_is_help=True)
 app.add_typer(db, name="db")
-for order in (orders.cancel, orders.retry, orders.release, orders.drop, orders.purge):
+for order in (estimate.estimate, orders.cancel, orders.retry, orders.release, orders.drop, orders.purge):
     app.command()(order)
 
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
