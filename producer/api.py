@@ -103,14 +103,23 @@ class Api:
         return f"{where.hostname}" if where.port is None else f"{where.hostname}:{where.port}"
 
 
-def api_of(settings: Settings, **headers: str) -> Api:
+def api_of(settings: Settings) -> Api:
     """Open the API with ANTHROPIC_API_KEY. Raises SettingsError where it is not set."""
-    key = settings.anthropic_api_key
+    return _opened(settings, "anthropic_api_key", "put it in .env")
+
+
+def admin_api_of(settings: Settings, **headers: str) -> Api:
+    """Open the organization's own API with ANTHROPIC_ADMIN_KEY. Raises SettingsError where it is not set."""
+    return _opened(settings, "anthropic_admin_key", "an admin makes one in the Console, sk-ant-admin...", headers)
+
+
+def _opened(settings: Settings, name: str, fix: str, headers: Mapping[str, str] | None = None) -> Api:
+    key = getattr(settings, name)
     if key is None:
-        fix = "it is not set: put it in .env"
-        raise SettingsError([Mistake(variable="ANTHROPIC_API_KEY", value="(empty)", fix=fix)])
-    base_url, secret = settings.anthropic_base_url, key.get_secret_value()
-    return Api(base_url=base_url, variable="ANTHROPIC_API_KEY", key=secret, headers=headers)
+        raise SettingsError([Mistake(variable=name.upper(), value="(empty)", fix=f"it is not set: {fix}")])
+    return Api(
+        base_url=settings.anthropic_base_url, variable=name.upper(), key=key.get_secret_value(), headers=headers or {}
+    )
 
 
 def _object(body: bytes) -> dict[str, Any]:

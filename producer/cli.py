@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models import errors
-from producer import estimate, orders
+from producer import estimate, orders, reconcile
 from producer.exits import hear_all
 from producer.options import (
     BatchArgument,
@@ -49,6 +49,9 @@ app = typer.Typer(
 )
 db = typer.Typer(help="The ledger's schema.", no_args_is_help=True)
 app.add_typer(db, name="db")
+ledger = typer.Typer(help="What was spent.", no_args_is_help=True)
+app.add_typer(ledger, name="ledger")
+ledger.command()(reconcile.reconcile)
 for order in (estimate.estimate, orders.cancel, orders.retry, orders.release, orders.drop, orders.purge):
     app.command()(order)
 
