@@ -78,6 +78,10 @@ class BrokerError(StepdownError):
     """The broker cannot be reached, or is not what the queue needs."""
 
 
+class ApiError(StepdownError):
+    """The provider's API cannot be reached, or does not say what was asked."""
+
+
 class LedgerError(StepdownError):
     """The ledger cannot be reached, or its schema is not this version's."""
 

@@ -20,8 +20,8 @@ from models.outcome import Outcome
 from models.pricing import Price, parse_costs
 
 DEFAULT_CHAIN = "claude-opus-4-7,claude-sonnet-4-6,claude-haiku-4-5-20251001"
-_SECRETS = ("anthropic_api_key", "redis_url", "database_url", "flower_password")
-_PASTED = ("anthropic_api_key", "redis_url", "database_url")  # none of them begins or ends with a space
+_SECRETS = ("anthropic_api_key", "anthropic_admin_key", "redis_url", "database_url", "flower_password")
+_PASTED = ("anthropic_api_key", "anthropic_admin_key", "redis_url", "database_url")  # none begins or ends with a space
 _CAN_CLIMB = (Outcome.TRUNCATED, Outcome.REFUSED)
 _DAY_S = 86_400
 _TEN_YEARS_S = 3650 * _DAY_S
@@ -102,6 +102,8 @@ class Settings(BaseSettings):
 
     anthropic_api_key: _Key | None = None
     anthropic_api_key_file: _SecretFile | None = None
+    anthropic_admin_key: _Key | None = None
+    anthropic_admin_key_file: _SecretFile | None = None
     anthropic_base_url: Annotated[str, AfterValidator(_http_url)] = "https://api.anthropic.com"
     model_chain: str = DEFAULT_CHAIN
     model_costs: str = ""

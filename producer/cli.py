@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models import errors
-from producer import orders, prices, processes, reprice
+from producer import estimate, orders, prices, processes, reconcile, reprice
 from producer.exits import hear_all
 from producer.options import (
     BatchArgument,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 OK, SOME_FAILED, USAGE, OVER_CAP, UNREACHABLE, UNPRICED, TIMED_OUT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 124, 130
 _EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
+    (errors.ApiError, UNREACHABLE),
     (errors.BrokerError, UNREACHABLE),
     (errors.LedgerError, UNREACHABLE),
     (errors.UnpricedModelError, UNPRICED),
@@ -53,8 +54,9 @@ _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_opti
 ledger = typer.Typer(help="What everything cost.", no_args_is_help=True)
 app.add_typer(ledger, name="ledger")
 ledger.command()(reprice.reprice)
+ledger.command()(reconcile.reconcile)
 app.add_typer(prices.prices, name="prices")
-for order in (orders.cancel, orders.retry, orders.release, orders.drop, orders.purge):
+for order in (estimate.estimate, orders.cancel, orders.retry, orders.release, orders.drop, orders.purge):
     app.command()(order)
 app.command()(processes.flower)
 app.command()(processes.demo)
