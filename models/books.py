@@ -9,18 +9,20 @@ from models.leases import Leases
 from models.ledger import Ledger
 from models.orders import Orders
 from models.outbox import Outbox
+from models.questions import Questions
 from models.reports import Reports
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """What workers write, who has which job, what is to be sent, what people order, and what they read."""
+    """What workers write, who has which job, what is to be sent, what people order, what they read, and ask."""
 
     ledger: Ledger
     leases: Leases
     outbox: Outbox
     orders: Orders
     reports: Reports
+    questions: Questions
 
     @classmethod
     def over(cls, engine: Engine, *, worker: str) -> Self:
@@ -31,4 +33,5 @@ class Books:
             outbox=Outbox(engine),
             orders=Orders(engine),
             reports=Reports(engine),
+            questions=Questions(engine),
         )
