@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -25,10 +25,11 @@ from sqlalchemy import (
 from models.base import NanoUSD, UTCDateTime
 from models.batch import Batch
 from models.database import UNREACHABLE, unreachable
+from models.exports import CREDITS_PER_USD, Export, between
 from models.outcome import Outcome
 
 TAG = "tag."
-_CREDITS_PER_USD = 100  # GitHub's AI credit: ledger.md, rule 10
+_ROWS_AT_ONCE = 2_000
 _ROLLED_UP = frozenset({"day", "month", "model", "task"})
 _TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "output_tokens")
 _SUMS = (*_TOKENS, "web_searches")
@@ -88,7 +89,7 @@ class Sum:
     @property
     def credits(self) -> Decimal:
         """The cost in credits of $0.01, never rounded."""
-        return self.cost_usd * _CREDITS_PER_USD
+        return self.cost_usd * CREDITS_PER_USD
 
 
 class Questions:
@@ -123,15 +124,11 @@ class Questions:
                 sums[labels] = sums.get(labels, Sum()) + _sum(row)
         return sums
 
-
-def opened_between(asked: Select[Any], opened_at: Any, since: date | None, until: date | None) -> Select[Any]:
-    """Narrow a question to attempts opened from the first to the last of these UTC days."""
-    asked = asked if since is None else asked.where(opened_at >= _midnight(since))
-    return asked if until is None else asked.where(opened_at < _midnight(until + timedelta(days=1)))
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)
+    def rows(self, export: Export, *, since: date | None = None, until: date | None = None) -> Iterator[Sequence[Any]]:
+        """Read an export's rows, a few thousand at a time, in the order of its fields."""
+        with self._read() as connection:
+            asked = connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(export.asked(since, until))
+            yield from asked
 
 
 def _daily(keys: Sequence[str], since: date | None, until: date | None) -> Select[Any]:
@@ -160,7 +157,7 @@ def _by_attempt(keys: Sequence[str], since: date | None, until: date | None) -> 
     if "day" in by:
         is_within = (attempts.opened_at >= _DAYS.c.since) & (attempts.opened_at < _DAYS.c.until)
         asked = asked.select_from(_ATTEMPTS.join(_DAYS, is_within))
-    return opened_between(asked, attempts.opened_at, since, until)
+    return between(asked, attempts.opened_at, since, until)
 
 
 def _counts() -> dict[str, ColumnElement[int]]:

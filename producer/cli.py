@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models import errors
-from producer import orders
+from producer import orders, questions
+from producer.analyst import analyst
 from producer.exits import hear_all
 from producer.options import (
     BatchArgument,
@@ -48,6 +49,11 @@ app = typer.Typer(
 )
 db = typer.Typer(help="The ledger's schema.", no_args_is_help=True)
 app.add_typer(db, name="db")
+db.command()(analyst)
+ledger = typer.Typer(help="What it cost: questions to the ledger.", no_args_is_help=True)
+app.add_typer(ledger, name="ledger")
+for question in (questions.report, questions.sql, questions.export):
+    ledger.command()(question)
 for order in (orders.cancel, orders.retry, orders.release, orders.drop, orders.purge):
     app.command()(order)
 

@@ -1,9 +1,7 @@
 """Writes answers out: as JSON lines, as CSV for a spreadsheet, or exactly as the vendor's message batch."""
 
 import csv
-import io
 import re
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TextIO, TypeAlias, assert_never
@@ -12,6 +10,7 @@ from models.answer import Answer
 from models.errors import InputError
 from models.outcome import OPEN_STATES, Outcome, State
 from producer.cells import csv_cell, json_line
+from producer.terminal import plain_stdout
 
 Format: TypeAlias = Literal["jsonl", "csv", "anthropic"]
 FORMATS: tuple[Format, ...] = ("jsonl", "csv", "anthropic")
@@ -57,9 +56,8 @@ def write_to(path: Path | None, answers: Iterable[Answer], *, format: str) -> No
             f"{format!r} is not a format; right is {', '.join(FORMATS)}", source="results", field="--format"
         )
     if path is None:
-        stdout = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="", write_through=True)
-        write(answers, format=format, out=stdout)
-        stdout.detach()
+        with plain_stdout() as stdout:
+            write(answers, format=format, out=stdout)
         return
     try:
         with path.open("w", encoding="utf-8", newline="") as out:
