@@ -15,6 +15,7 @@ Kind: TypeAlias = Literal["text", "integer", "usd", "credits", "quotient", "time
 
 CREDITS_PER_USD = 100  # GitHub's AI credit, $0.01: a unit to show, and never rounded to
 QUOTIENT = Decimal("0.000000000001")  # what a unit price is rounded to: it is a cost by its quantity
+_ONE_DECIMAL = Decimal("0.1")  # FOCUS: a quantity is a decimal, and a reader of CSV takes 1000 for an integer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,10 @@ class _Quotient(TypeDecorator[Decimal]):
     cache_ok = True
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:  # noqa: ARG002
-        return None if value is None else Decimal(str(value)).quantize(QUOTIENT).normalize()
+        if value is None:
+            return None
+        quotient = Decimal(str(value)).quantize(QUOTIENT).normalize()
+        return quotient.quantize(_ONE_DECIMAL) if quotient == quotient.to_integral_value() else quotient
 
 
 class _DayStart(TypeDecorator[datetime]):
@@ -125,20 +129,25 @@ ATTEMPTS = Export(
     },
 )
 
-_COSTS = "BilledCost ContractedCost EffectiveCost ListCost"
+_COSTS = "BilledCost ContractedCost EffectiveCost ListCost PricingCurrencyEffectiveCost"
 FOCUS = Export(
     view="v_focus",
     fields=_fields(
-        """BilledCost BillingAccountId BillingAccountName BillingAccountType BillingCurrency BillingPeriodEnd
-        BillingPeriodStart ChargeCategory ChargeClass ChargeDescription ChargeFrequency ChargePeriodEnd
-        ChargePeriodStart ConsumedQuantity ConsumedUnit ContractedCost ContractedUnitPrice EffectiveCost InvoiceId
-        InvoiceIssuerName ListCost ListUnitPrice PricingCategory PricingCurrency PricingQuantity PricingUnit
-        ProviderName PublisherName ServiceCategory ServiceName ServiceSubcategory SkuId SkuMeter SkuPriceDetails
-        SkuPriceId Tags x_CostNanoUsd""",
+        """AvailabilityZone BilledCost BillingAccountId BillingAccountName BillingAccountType BillingCurrency
+        BillingPeriodEnd BillingPeriodStart CapacityReservationId CapacityReservationStatus ChargeCategory
+        ChargeClass ChargeDescription ChargeFrequency ChargePeriodEnd ChargePeriodStart CommitmentDiscountCategory
+        CommitmentDiscountId CommitmentDiscountName CommitmentDiscountQuantity CommitmentDiscountStatus
+        CommitmentDiscountType CommitmentDiscountUnit ConsumedQuantity ConsumedUnit ContractedCost
+        ContractedUnitPrice EffectiveCost InvoiceId InvoiceIssuerName ListCost ListUnitPrice PricingCategory
+        PricingCurrency PricingCurrencyContractedUnitPrice PricingCurrencyEffectiveCost PricingCurrencyListUnitPrice
+        PricingQuantity PricingUnit ProviderName PublisherName RegionId RegionName ResourceId ResourceName
+        ResourceType ServiceCategory ServiceName ServiceSubcategory SkuId SkuMeter SkuPriceDetails SkuPriceId
+        SubAccountId SubAccountName SubAccountType Tags x_CostNanoUsd""",
         {
             "integer": "x_CostNanoUsd",
             "usd": _COSTS,
-            "quotient": "ConsumedQuantity ContractedUnitPrice ListUnitPrice PricingQuantity",
+            "quotient": """CommitmentDiscountQuantity ConsumedQuantity ContractedUnitPrice ListUnitPrice
+            PricingCurrencyContractedUnitPrice PricingCurrencyListUnitPrice PricingQuantity""",
             "day_start": "BillingPeriodEnd BillingPeriodStart ChargePeriodEnd ChargePeriodStart",
         },
     ),
