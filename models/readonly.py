@@ -93,7 +93,7 @@ def _in_sqlite(where: URL, sql: str, timeout_s: float) -> Iterator[Found]:
     until = time.monotonic() + timeout_s
     try:
         with closing(sqlite3.connect(read_only_uri(path), uri=True, timeout=timeout_s)) as connection:
-            connection.executescript("PRAGMA query_only = ON; PRAGMA trusted_schema = OFF")
+            connection.execute("PRAGMA query_only = ON")
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_CELL)
             connection.text_factory = lambda text: text.decode(errors="replace")
             connection.set_authorizer(_authorized)
