@@ -11,13 +11,14 @@ from models.ledger import Ledger
 from models.orders import Orders
 from models.outbox import Outbox
 from models.pricelist import PriceList
+from models.questions import Questions
 from models.reports import Reports
 from models.repricing import Repricing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """All that writes and reads one ledger: jobs, leases, orders, prices, corrections, reports, health."""
+    """All that writes and reads one ledger: jobs, leases, orders, prices, corrections, reports, questions, health."""
 
     ledger: Ledger
     leases: Leases
@@ -27,6 +28,7 @@ class Books:
     health: Health
     prices: PriceList
     repricing: Repricing
+    questions: Questions
 
     @classmethod
     def over(cls, engine: Engine, *, worker: str) -> Self:
@@ -40,4 +42,5 @@ class Books:
             health=Health(engine),
             prices=PriceList(engine),
             repricing=Repricing(engine),
+            questions=Questions(engine),
         )

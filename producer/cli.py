@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models import errors
-from producer import estimate, orders, prices, processes, reconcile, reprice
+from producer import estimate, orders, prices, processes, questions, reconcile, reprice
+from producer.analyst import analyst
 from producer.exits import hear_all
 from producer.options import (
     BatchArgument,
@@ -50,11 +51,12 @@ app = typer.Typer(
 )
 db = typer.Typer(help="The ledger's schema.", no_args_is_help=True)
 app.add_typer(db, name="db")
+db.command()(analyst)
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 ledger = typer.Typer(help="What everything cost.", no_args_is_help=True)
 app.add_typer(ledger, name="ledger")
-ledger.command()(reprice.reprice)
-ledger.command()(reconcile.reconcile)
+for question in (questions.report, questions.sql, questions.export, reprice.reprice, reconcile.reconcile):
+    ledger.command()(question)
 app.add_typer(prices.prices, name="prices")
 for order in (estimate.estimate, orders.cancel, orders.retry, orders.release, orders.drop, orders.purge):
     app.command()(order)
