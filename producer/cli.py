@@ -58,12 +58,6 @@ app.add_typer(ledger, name="ledger")
 for question in (questions.report, questions.sql, questions.export, reprice.reprice, reconcile.reconcile):
     ledger.command()(question)
 app.add_typer(prices.prices, name="prices")
-for order in (estimate.estimate, orders.cancel, orders.retry, orders.release, orders.drop, orders.purge):
-    app.command()(order)
-app.command()(processes.flower)
-app.command()(processes.demo)
-app.command(context_settings=_PASS_ON)(processes.worker)
-app.command(context_settings=_PASS_ON)(processes.simulate)
 
 
 def main() -> None:
@@ -268,3 +262,13 @@ def _receipt(producer: "Producer", batch_id: str) -> None:
 
     for line in receipt(producer.books.reports.models(batch_id), producer.books.reports.depths(batch_id)):
         hint(line)
+
+
+# After the commands above, so that --help lists them in the order of a job's life.
+for order in (orders.cancel, orders.retry, orders.release, orders.drop, orders.purge):
+    app.command()(order)
+app.command()(estimate.estimate)
+app.command()(processes.flower)
+app.command()(processes.demo)
+app.command(context_settings=_PASS_ON)(processes.worker)
+app.command(context_settings=_PASS_ON)(processes.simulate)
