@@ -1,11 +1,12 @@
 """The price list in the ledger: what a person set from a day on, and every price as workers saw it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from models.attempt import Attempt
 from models.database import UNREACHABLE, transaction, unreachable
@@ -13,6 +14,8 @@ from models.ids import new_id
 from models.line import line
 from models.price import PriceRow, midnight, price_from, price_row
 from models.pricing import Price
+
+_TRIES = 20
 
 
 class PriceList:
@@ -48,6 +51,12 @@ class PriceList:
 
         Returns them as they were written: a source says what it took the place of.
         """
+        for _ in range(_TRIES):
+            with suppress(IntegrityError):  # somebody else set the same day at once: theirs is replaced
+                return self._set(prices)
+        return self._set(prices)
+
+    def _set(self, prices: Sequence[Price]) -> list[Price]:
         with transaction(self._engine) as connection:
             return [_set(connection, price) for price in prices]
 

@@ -163,9 +163,18 @@ def _repriced(row: Mapping[str, Any], correction: tuple[int, Decimal] | None, pr
 
 def _write(connection: Connection, step: Sequence[Repriced], known: Mapping[str, tuple[int, Decimal]]) -> None:
     changed = [(one, one.change) for one in step if one.change is not None]
-    for one, change in changed:
-        number = known[one.attempt_id][0] + 1 if one.attempt_id in known else 1
-        row = {"attempt_id": one.attempt_id, "number": number, "was_nano_usd": one.was_usd}
-        cost = {"cost_nano_usd": change.parts.total, "price_source": change.source, **parts_row(change.parts)}
-        connection.execute(insert(Correction).values(id=new_id(), made_at=_NOW, **row, **cost))
+    rows = [
+        {
+            "id": new_id(),
+            "attempt_id": one.attempt_id,
+            "number": known[one.attempt_id][0] + 1 if one.attempt_id in known else 1,
+            "was_nano_usd": one.was_usd,
+            "cost_nano_usd": change.parts.total,
+            "price_source": change.source,
+            **parts_row(change.parts),
+        }
+        for one, change in changed
+    ]
+    if rows:
+        connection.execute(insert(Correction).values(made_at=_NOW), rows)
     mark_stale(connection, {one.day for one, _ in changed})

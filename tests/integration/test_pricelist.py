@@ -13,6 +13,7 @@ from models.price import price_from, price_row
 from models.pricebook import PriceBook
 from models.pricelist import PriceList
 from models.pricing import KINDS, Price, Rates, complete_rates, parse_costs
+from tests.at_once import at_once
 from tests.given import accepted, answered
 
 _DAY = date(2026, 12, 1)
@@ -74,6 +75,12 @@ def test_the_same_model_and_day_again_replaces_the_row_and_says_so(prices: Price
     told = [(one.model, one.rates.input, is_set) for one, is_set in prices.all()]
     assert told == [("mine", Decimal(2), True), ("yours", Decimal(1), True)]
     assert prices.dated()["mine"] == (written,)
+
+
+def test_many_who_set_the_same_day_at_once_leave_one_row(prices: PriceList) -> None:
+    prices.set([_price()])
+    at_once(4, lambda number: prices.set([_price(paid_in=str(number + 2)), _price("yours")]))
+    assert sorted(one.model for one, _ in prices.all()) == ["mine", "yours"]
 
 
 def test_all_prices_are_set_or_none(prices: PriceList) -> None:
