@@ -102,6 +102,8 @@ def _connection(url: str) -> Iterator[Connection]:
 def _of_day(connection: Connection, day: date, prices: Prices) -> list[Bill]:
     start = datetime.combine(day, time(), UTC)
     ours = and_(Attempt.opened_at >= start, Attempt.opened_at < start + _DAY)
+    if connection.scalar(select(Attempt.id).where(ours).limit(1)) is None:
+        return []
     late = and_(ours, Attempt.closed_at >= start + _DAY)
     sums, late_sums = _sums(connection, ours, prices), _sums(connection, late, prices)
     unknown = _unsure(connection, and_(ours, Attempt.closed_at.is_not(None)))

@@ -112,7 +112,7 @@ def _newest() -> Any:
 
 
 def _params(connection: Connection, job_ids: Sequence[str]) -> dict[str, Any]:
-    jobs = select(Job.id, Job.params).where(Job.id.in_(job_ids), Job.purged_at.is_(None))
+    jobs = select(Job.id, Job.params).where(Job.id.in_(job_ids))
     return {job_id: params for job_id, params in connection.execute(jobs)}  # noqa: C416 - rows, made plain
 
 

@@ -66,7 +66,7 @@ def read_billed(settings: Settings, since: date, until: date, *, key_id: str | N
             groups = [("group_by[]", "model"), ("group_by[]", "cost_type"), ("group_by[]", "token_type")]
             for row in _rows(api, "cost", [*asked, *groups], billed):
                 _take_cost(row, billed)
-        except (KeyError, TypeError, ValueError, InvalidOperation) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, InvalidOperation) as error:
             raise ApiError(f"{_PATH} has another shape than anthropic 2.12.0 types: {error!r}") from error
         first = last + timedelta(days=1)
     return billed

@@ -27,9 +27,16 @@ _BUY = """
 import sys
 from worker import call_with_fallback
 
-for number, task in enumerate(sys.argv[1:]):
-    call_with_fallback(f"Summarize: harbour {number} was dredged in spring.", task=task, max_tokens=200)
+for number, line in enumerate(sys.stdin):
+    try:
+        call_with_fallback(f"Summarize: harbour {number} was dredged in spring.", task=line.strip(), max_tokens=200)
+        told = "answered"
+    except Exception as error:
+        told = repr(error)
+    print(told, flush=True)
 """
+_CALLS = {"CALL_TIMEOUT_S": "3", "REDIS_URL": ""}
+_TABLES = ("corrections", "answers", "attempts", "jobs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +45,24 @@ class Office:
 
     plant: Plant
     me: Stranger
+    process: "subprocess.Popen[str]"
 
-    def buys(self, *tasks: str, **variables: str) -> None:
-        """Make a call for each task, without a queue."""
-        environment = {**self.plant.variables, "REDIS_URL": "", **variables}
-        command = [sys.executable, "-c", _BUY, *tasks]
-        subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, timeout=60)
+    def buys(self, *tasks: str) -> list[str]:
+        """Make a call for each task, without a queue; tells how each ended."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        ended = []
+        for task in tasks:
+            self.process.stdin.write(f"{task}\n")
+            self.process.stdin.flush()
+            ended.append(self.process.stdout.readline().strip())
+        return ended
+
+    def buys_at(self, costs: str, *tasks: str) -> None:
+        """Make a call for each task, priced by these MODEL_COSTS."""
+        environment = {**self.plant.variables, **_CALLS, "MODEL_COSTS": costs}
+        calls, command = "".join(f"{task}\n" for task in tasks), [sys.executable, "-c", _BUY]
+        subprocess.run(command, cwd=ROOT, env=environment, input=calls.encode(), check=True, capture_output=True)
 
     def types(self, *arguments: str, expect: int) -> Ended:
         """Compare since yesterday, as a person does."""
@@ -73,11 +92,29 @@ class Office:
             connection.execute(text(sql), values)
 
 
-@pytest.fixture(params=ENGINES)
-def office(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Office]:
-    """Open an office for one test."""
-    with idle_plant(request, tmp_path, ANTHROPIC_ADMIN_KEY=_ADMIN) as plant:
-        yield Office(plant=plant, me=stranger_in(tmp_path / "me", **plant.variables))
+@pytest.fixture(scope="module", params=ENGINES)
+def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    """Open one office for all tests of this file."""
+    folder = tmp_path_factory.mktemp("office")
+    with idle_plant(request, folder, ANTHROPIC_ADMIN_KEY=_ADMIN) as plant:
+        pipe = subprocess.PIPE
+        environment = {**plant.variables, **_CALLS}
+        with subprocess.Popen(
+            [sys.executable, "-c", _BUY], cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, text=True
+        ) as process:
+            yield Office(plant=plant, me=stranger_in(folder / "me", **plant.variables), process=process)
+            assert process.stdin is not None
+            process.stdin.close()
+
+
+@pytest.fixture
+def office(whole: Office) -> Office:
+    """Lend it to one test, with nothing bought and nothing scripted."""
+    whole.plant.simulator.set_script("")
+    whole.plant.simulator.log_path.write_bytes(b"")
+    for table in _TABLES:
+        whole.does(f"DELETE FROM {table}")  # noqa: S608 - of the list above
+    return whole
 
 
 def _yesterday() -> date:
@@ -96,8 +133,7 @@ def test_there_is_no_drift_after_a_clean_run_of_every_kind(office: Office) -> No
         "{type = 'advisor_message', model = 'claude-opus-4-8', input_tokens = 800, output_tokens = 8}]\n"
     )
     office.buys(*("summarize",) * 6)
-    with pytest.raises(subprocess.CalledProcessError):
-        office.buys("synthesize")  # refused
+    assert "refused" in office.buys("synthesize")[0]
     office.buys("synthesize", "summarize")
     told = office.types(expect=0).out
     assert "\nno drift\n" in told
@@ -110,7 +146,7 @@ def test_there_is_no_drift_after_a_clean_run_of_every_kind(office: Office) -> No
 
 def test_a_call_that_hung_and_was_billed_is_named_with_at_most_what_was_reserved(office: Office) -> None:
     office.plant.simulator.set_script("[[rules]]\nmodel = 'haiku'\nanswer = 'hang'\n")
-    office.buys("summarize", CALL_TIMEOUT_S="1")
+    office.buys("summarize")
     lost = office.spent(answer="hang")
     causes = office.causes()
     assert causes == {"unknown": Cause(because=Because.UNKNOWN, usd=lost, attempts=1)}
@@ -121,7 +157,7 @@ def test_a_call_that_hung_and_was_billed_is_named_with_at_most_what_was_reserved
 
 def test_a_lost_call_that_was_not_billed_is_no_drift_and_is_counted(office: Office) -> None:
     office.plant.simulator.set_script("[[rules]]\nmodel = 'haiku'\nanswer = 'hang'\nbilled = false\n")
-    office.buys("summarize", CALL_TIMEOUT_S="1")
+    office.buys("summarize")
     told = office.types(expect=0).out
     assert "1 attempts of unknown cost or still open; the provider billed nothing for them" in told
 
@@ -137,7 +173,7 @@ def test_an_attempt_still_open_explains_what_the_provider_has_more(office: Offic
 
 def test_another_user_of_the_key_is_named_beside_a_lost_call(office: Office) -> None:
     office.plant.simulator.set_script("[[rules]]\nmodel = 'haiku'\nanswer = 'hang'\ntimes = 1\n")
-    office.buys("summarize", CALL_TIMEOUT_S="1")
+    office.buys("summarize")
     lost = office.spent(answer="hang")
     nano = int(lost * 10**9)
     office.does("UPDATE attempts SET reserved_nano_usd = :nano WHERE cost_nano_usd IS NULL", nano=nano)
@@ -163,7 +199,7 @@ def test_a_report_that_is_behind_is_told_from_one_that_lacks_something(office: O
 
 
 def test_a_wrong_price_is_named_with_what_it_makes(office: Office) -> None:
-    office.buys("summarize", "synthesize", MODEL_COSTS=f"{HAIKU}:0.80:4.00")
+    office.buys_at(f"{HAIKU}:0.80:4.00", "summarize", "synthesize")
     haiku = Decimal(office.plant.simulator.purchases()[0]["billed_nano_usd"]) / 10**9
     assert office.causes() == {"prices": Cause(because=Because.PRICES, usd=haiku / 5)}
     drifting = {(line.model, line.kind) for line in office.drift().lines if line.is_drift}
@@ -173,7 +209,7 @@ def test_a_wrong_price_is_named_with_what_it_makes(office: Office) -> None:
 
 
 def test_a_correction_counts_and_ends_the_drift(office: Office) -> None:
-    office.buys("summarize", MODEL_COSTS=f"{HAIKU}:2:10")
+    office.buys_at(f"{HAIKU}:2:10", "summarize")
     assert office.causes().keys() == {"prices"}
     for number, factor in ((1, 3), (2, 2)):
         office.does(
@@ -225,7 +261,7 @@ def test_what_it_needs_is_said_with_its_own_exit_code(office: Office, tmp_path: 
     told = Stranger(folder=office.me.folder, environment=away).types(*since, expect=4)
     assert "127.0.0.1:1 gives no answer" in told.err
     assert _ADMIN not in told.err
-    elsewhere = Stranger(folder=tmp_path / "me", environment={**office.plant.variables, "DATABASE_URL": ""})
+    elsewhere = Stranger(folder=tmp_path, environment={**office.plant.variables, "DATABASE_URL": ""})
     assert "is not there" in elsewhere.types(*since, expect=4).err
 
 
