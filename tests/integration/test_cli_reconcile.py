@@ -144,12 +144,18 @@ def test_there_is_no_drift_after_a_clean_run_of_every_kind(office: Office) -> No
     assert sum(Decimal(line["ledger_usd"]) for line in lines) == office.spent() > 0
 
 
+def _reserved(office: Office) -> Decimal:
+    with office.plant.engine.connect() as connection:
+        nano = "SELECT SUM(reserved_nano_usd) FROM attempts WHERE cost_nano_usd IS NULL"
+        return Decimal(connection.scalar(text(nano)) or 0) / 1_000_000_000
+
+
 def test_a_call_that_hung_and_was_billed_is_named_with_at_most_what_was_reserved(office: Office) -> None:
     office.plant.simulator.set_script("[[rules]]\nmodel = 'haiku'\nanswer = 'hang'\n")
     office.buys("summarize")
     lost = office.spent(answer="hang")
     causes = office.causes()
-    assert causes == {"unknown": Cause(because=Because.UNKNOWN, usd=lost, attempts=1)}
+    assert causes == {"unknown": Cause(because=Because.UNKNOWN, usd=lost, attempts=1, most_usd=_reserved(office))}
     assert office.drift().usd == lost > 0
     office.does("UPDATE attempts SET reserved_nano_usd = 5000000 WHERE cost_nano_usd IS NULL")
     assert "of at most $0.005, 1 calls: calls whose end nobody saw were billed" in office.types(expect=1).out
@@ -168,7 +174,8 @@ def test_an_attempt_still_open_explains_what_the_provider_has_more(office: Offic
         "UPDATE attempts SET closed_at = NULL, outcome = NULL, usage = NULL, cost_nano_usd = NULL,"
         " cost_status = 'unknown', input_tokens = NULL, output_tokens = NULL"
     )
-    assert office.causes() == {"open": Cause(because=Because.OPEN, usd=office.spent(), attempts=1)}
+    found = Cause(because=Because.OPEN, usd=office.spent(), attempts=1, most_usd=_reserved(office))
+    assert office.causes() == {"open": found}
 
 
 def test_another_user_of_the_key_is_named_beside_a_lost_call(office: Office) -> None:

@@ -14,7 +14,8 @@ _MIDNIGHT = datetime(2026, 12, 1, tzinfo=UTC)
 def test_a_call_over_midnight_costs_what_it_cost_when_it_began() -> None:
     rates = complete_rates({"input": Decimal(100), "output": Decimal(500)})
     dearer = Price(model=OPUS, source="from December on", rates=rates, valid_from=date(2026, 12, 1))
-    times = chain([_MIDNIGHT - timedelta(seconds=1)], repeat(_MIDNIGHT + timedelta(seconds=1)))
+    # Twice before it: when the walk begins, and when its call does.
+    times = chain([_MIDNIGHT - timedelta(seconds=1)] * 2, repeat(_MIDNIGHT + timedelta(seconds=1)))
     job = scene("ok", now=lambda: next(times), prices=PriceBook({}, {OPUS: [dearer]}))
     (closing,) = job.walk().attempts
     assert closing.cost_usd == Decimal("0.0075")
