@@ -1,11 +1,114 @@
-"""The views as revision 0003 makes them: what people ask the ledger, the same on SQLite and Postgres."""
+"""The views as revision 0003 makes them: what people ask the ledger, the same on SQLite and Postgres.
+
+Each is one text in views_0003_texts, for both engines: its words in capitals before a bracket are the macros below,
+whatever else is written there means the same to both. A later revision that changes a column of these tables drops the
+views first: neither engine alters what a view reads.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
 
 from sqlalchemy import Connection
+
+_TEXTS = Path(__file__).with_name("views_0003_texts")
+# Each after those it reads from. v_days and v_spending are steps of others.
+VIEWS = (
+    "v_days",
+    "v_attempts",
+    "v_jobs",
+    "v_batches",
+    "v_cost_daily",
+    "v_credits_monthly",
+    "v_fallback_histogram",
+    "v_primary_health",
+    "v_errors",
+    "v_latency",
+    "v_wasted",
+    "v_unpriced",
+    "v_truncated",
+    "v_budgets",
+    "v_spending",
+    "v_focus",
+)
+# Money is whole nano-dollars; a sum of nothing is nothing, and its unknown parts are counted beside it.
+_SHORT = {
+    "WHOLE": "CAST(COALESCE({0}, 0) AS BIGINT)",
+    "SPENT": "(SELECT WHOLE(SUM(a.cost_nano_usd)) FROM v_attempts AS a WHERE {0})",
+    "JOBS": "(SELECT COUNT(*) FROM jobs AS j WHERE j.batch_id = b.id AND {0})",
+    "RATIO": "ROUND(1.0 * {0} / {1}, 4)",
+    "THRESHOLD": "(SELECT value FROM thresholds WHERE name = '{0}')",
+}
+# Days are 'YYYY-MM-DD' on SQLite, whose times are UTC text, and dates on Postgres.
+_SQLITE = {
+    "DAY": "SUBSTR({0}, 1, 10)",
+    "START": "{0}",  # a day sorts before all of its times
+    "NEXT_DAY": "DATE({0}, '+1 day')",
+    "MONTH": "SUBSTR({0}, 1, 7)",
+    "MONTH_OF": "DATE({0}, 'start of month')",
+    "MONTH_AFTER": "DATE({0}, 'start of month', '+1 month')",
+    "MIDNIGHT": "({0} || 'T00:00:00Z')",
+    "USD": "({0} / 1000000000.0)",
+    "CREDITS": "({0} / 10000000.0)",
+    "QUOTIENT": "(1.0 * {0} / {1})",
+    "UNIT_USD": "(1.0 * {0} / {1} / 1000000000.0)",
+    "TAGS": "JSON_PATCH('{{}}', JSON_OBJECT('task', {0}, 'batch', {1}, 'batch_id', {2}))",  # a patch drops what is NULL
+}
+# Products of numerics are exact, quotients are rounded.
+_POSTGRES = {
+    "DAY": "({0} AT TIME ZONE 'UTC')::date",
+    "START": "({0}::timestamp AT TIME ZONE 'UTC')",
+    "NEXT_DAY": "({0} + 1)",
+    "MONTH": "TO_CHAR({0}, 'YYYY-MM')",
+    "MONTH_OF": "DATE_TRUNC('month', {0}::timestamp)::date",
+    "MONTH_AFTER": "(DATE_TRUNC('month', {0}::timestamp) + INTERVAL '1 month')::date",
+    "MIDNIGHT": "TO_CHAR({0}, 'YYYY-MM-DD\"T00:00:00Z\"')",
+    "USD": "({0} * 0.000000001)",
+    "CREDITS": "({0} * 0.0000001)",
+    "QUOTIENT": "TRIM_SCALE({0}::numeric / {1})",
+    "UNIT_USD": "TRIM_SCALE(({0})::numeric / {1} * 0.000000001)",
+    "TAGS": "JSONB_STRIP_NULLS(JSONB_BUILD_OBJECT('task', {0}, 'batch', {1}, 'batch_id', {2}))::text",
+}
+_CALL = re.compile(rf"\b({'|'.join([*_SHORT, *_SQLITE])})\(")
 
 
 def create_views(connection: Connection) -> None:
     """Make them, each after those it reads from."""
+    macros = _SHORT | (_POSTGRES if connection.dialect.name == "postgresql" else _SQLITE)
+    for name in VIEWS:
+        text = (_TEXTS / f"{name}.sql").read_text(encoding="utf-8")
+        connection.exec_driver_sql(f"CREATE VIEW {name} AS\n{expanded(text, macros)}".replace("%", "%%"))
 
 
 def drop_views(connection: Connection) -> None:
     """Drop them, each before those it reads from."""
+    for name in reversed(VIEWS):
+        connection.exec_driver_sql(f"DROP VIEW {name}")
+
+
+def expanded(text: str, macros: Mapping[str, str]) -> str:
+    """Write a text's macros out, those in their arguments and in what they stand for too.
+
+    >>> expanded("SELECT USD(SUM(cost))", {"USD": "({0} / 1e9)"})
+    'SELECT (SUM(cost) / 1e9)'
+    """
+    call = _CALL.search(text)
+    if call is None:
+        return text
+    arguments, end = _arguments(text, call.end())
+    written = macros[call[1]].format(*arguments)
+    return text[: call.start()] + expanded(written + text[end:], macros)
+
+
+def _arguments(text: str, start: int) -> tuple[list[str], int]:
+    """Split what follows an opening bracket at its own commas; returns where its closing one ends."""
+    found, depth, begin = list[str](), 1, start
+    for place in range(start, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[place], 0)
+        if depth == 0 or (depth == 1 and text[place] == ","):
+            found.append(text[begin:place].strip())
+            begin = place + 1
+        if depth == 0:
+            return found, place + 1
+    message = f"a bracket is not closed: {text[start : start + 40]}"
+    raise ValueError(message)

@@ -5,22 +5,30 @@ from typing import Self
 
 from sqlalchemy import Engine
 
+from models.health import Health
 from models.leases import Leases
 from models.ledger import Ledger
 from models.orders import Orders
 from models.outbox import Outbox
+from models.pricelist import PriceList
+from models.questions import Questions
 from models.reports import Reports
+from models.repricing import Repricing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """What workers write, who has which job, what is to be sent, what people order, and what they read."""
+    """All that writes and reads one ledger: jobs, leases, orders, prices, corrections, reports, questions, health."""
 
     ledger: Ledger
     leases: Leases
     outbox: Outbox
     orders: Orders
     reports: Reports
+    health: Health
+    prices: PriceList
+    repricing: Repricing
+    questions: Questions
 
     @classmethod
     def over(cls, engine: Engine, *, worker: str) -> Self:
@@ -31,4 +39,8 @@ class Books:
             outbox=Outbox(engine),
             orders=Orders(engine),
             reports=Reports(engine),
+            health=Health(engine),
+            prices=PriceList(engine),
+            repricing=Repricing(engine),
+            questions=Questions(engine),
         )

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from sqlalchemy import Connection, Engine, Integer, bindparam, select, update
+from sqlalchemy import Connection, Engine, Integer, bindparam, null, select, update
 
 from models.attempt import Attempt
 from models.base import db_now
@@ -12,6 +12,7 @@ from models.database import transaction
 from models.job import Job
 from models.life import Claim, Past, Rescue, Stray
 from models.outcome import FINAL_STATES, OnUnknown, Outcome, State
+from models.reservations import settle
 
 _NOW = db_now(0.0)
 _RENEW = (
@@ -51,7 +52,24 @@ _RESCUE = (
 _NOBODY_SAW_ITS_END = (
     update(Attempt)
     .where(Attempt.job_id == bindparam("of_job"), Attempt.closed_at.is_(None), Attempt.outcome.is_(None))
-    .values(outcome=Outcome.UNKNOWN)
+    .values(outcome=Outcome.UNKNOWN, unknown_at=_NOW)
+    .returning(Attempt.id)
+)
+# What RETURNING gives of `unknown_at` is the new value: its reservation is read as it was before.
+_RESERVED = select(Attempt.reserved_nano_usd, Attempt.budgets, Attempt.opened_at, null().label("unknown_at")).where(
+    Attempt.id.in_(bindparam("ids", expanding=True)), Attempt.budgets.is_not(None)
+)
+_CANCELLED = (
+    update(Job)
+    .where(
+        Job.id.in_(
+            select(Job.id)
+            .where(Job.state != State.RUNNING, Job.lease_until <= _NOW)
+            .limit(bindparam("limit", type_=Integer))
+        )
+    )
+    .values(lease_until=None)
+    .returning(Job.id)
 )
 
 
@@ -113,8 +131,24 @@ class Leases:
                 connection.rollback()
                 return False
             if is_ours:
-                connection.execute(_NOBODY_SAW_ITS_END, {"of_job": stray.job_id})
+                _give_up_seeing(connection, stray.job_id)
         return is_ours
+
+    def give_up_cancelled(self, *, limit: int) -> int:
+        """Note that nobody sees the end of calls whose job was cancelled and whose worker is gone; returns how many.
+
+        A worker that is there after all still closes them.
+        """
+        with transaction(self._engine) as connection:
+            jobs = connection.scalars(_CANCELLED, {"limit": limit}).all()
+            return sum(_give_up_seeing(connection, job_id) for job_id in jobs)
+
+
+def _give_up_seeing(connection: Connection, job_id: str) -> int:
+    ids = connection.scalars(_NOBODY_SAW_ITS_END, {"of_job": job_id}).all()
+    for row in connection.execute(_RESERVED, {"ids": ids}).mappings().all() if ids else ():
+        settle(connection.execute, dict(**row), None)
+    return len(ids)
 
 
 def _past(connection: Connection, job_ids: Sequence[str]) -> dict[str, tuple[Past, ...]]:

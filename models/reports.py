@@ -12,15 +12,17 @@ from sqlalchemy import Connection, Engine, RowMapping, Select, case, func, selec
 from models.answer import Answer
 from models.attempt import Attempt
 from models.batch import Batch
+from models.budget import BudgetRow, batch_scope
 from models.database import UNREACHABLE, unreachable
 from models.errors import NotFoundError
 from models.job import IS_HELD, AnswerRow, Job
-from models.outcome import FINAL_STATES, Outcome, State
+from models.outcome import FINAL_STATES, OVER_BUDGET, Outcome, State
 
 _ZERO = Decimal(0)
 _COST = func.sum(Attempt.cost_nano_usd, type_=Attempt.cost_nano_usd.type)
 _UNKNOWN = func.count().filter(Attempt.cost_nano_usd.is_(None), Attempt.closed_at.is_not(None))
 _UNSUMMED = func.count().filter(Attempt.cost_nano_usd.is_(None))  # those still open among them
+_RESERVED = BudgetRow.reserved_nano_usd + BudgetRow.unknown_nano_usd
 _ROWS_AT_ONCE = 500
 _WHERE_IDS_ARE = "`stepdown ls` lists the batches, `stepdown show` their jobs"
 
@@ -30,7 +32,8 @@ class Progress:
     """Where a batch is: its jobs by state, and what its attempts cost so far.
 
     `cost_usd` sums what is known; `unknown_costs` counts the ended attempts it could not sum. `held` counts the
-    waiting jobs that wait for a person.
+    waiting jobs that wait for a person, `over_budget` those that failed or wait because they fit under no cap.
+    `cap_usd` is the batch's own; `reserved_usd` is what calls in flight, and those of unknown cost, may come to.
     """
 
     batch_id: str
@@ -39,9 +42,12 @@ class Progress:
     job_count: int
     states: dict[str, int]
     held: int
+    over_budget: int
     attempts: int
     cost_usd: Decimal
     unknown_costs: int
+    cap_usd: Decimal | None = None
+    reserved_usd: Decimal = _ZERO
 
     @property
     def finished(self) -> int:
@@ -138,20 +144,26 @@ class Reports:
 
     def _progress(self, connection: Connection, batch: RowMapping) -> Progress:
         ours = Job.batch_id == batch["id"]
-        states = select(Job.state, func.count(), func.count().filter(IS_HELD)).where(ours).group_by(Job.state)
+        over = func.count().filter(Job.outcome == OVER_BUDGET)
+        states = select(Job.state, func.count(), func.count().filter(IS_HELD), over).where(ours).group_by(Job.state)
+        cap = select(BudgetRow.cap_nano_usd, _RESERVED).where(BudgetRow.scope == batch_scope(batch["id"]))
         money = select(func.count(), _COST, _UNKNOWN).select_from(Attempt).where(Attempt.batch_id == batch["id"])
         attempts, cost, unknown = connection.execute(money).one()
         by_state = connection.execute(states).all()
+        capped = connection.execute(cap).one_or_none()
         return Progress(
             batch_id=batch["id"],
             name=batch["name"],
             created_at=batch["created_at"],
             job_count=batch["job_count"],
-            states={state: count for state, count, _ in by_state},
-            held=sum(held for _, _, held in by_state),
+            states={state: count for state, count, _, _ in by_state},
+            held=sum(held for _, _, held, _ in by_state),
+            over_budget=sum(over for _, _, _, over in by_state),
             attempts=attempts,
             cost_usd=cost or _ZERO,
             unknown_costs=unknown,
+            cap_usd=None if capped is None else capped[0],
+            reserved_usd=_ZERO if capped is None else capped[1],
         )
 
     def answers(self, batch_id: str) -> Iterator[Answer]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from models.life import Claim, Closing, Ending, Opening, Rescue
+from models.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +19,14 @@ class AttemptClosed:
     """A request ended, one way or another, and its cost is written down."""
 
     claim: Claim
+    opening: Opening
+    closing: Closing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorstCasePassed:
+    """A call cost more than was reserved for it: its caps may be passed by the difference, and take no more calls."""
+
     opening: Opening
     closing: Closing
 
@@ -123,9 +132,17 @@ class DiskLow:
     needed_mb: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrimaryJudged:
+    """The jobs that start at a model get their answers deeper in the chain than they should, or no longer do."""
+
+    verdict: Verdict
+
+
 Event = (
     Dropped
     | AttemptClosed
+    | WorstCasePassed
     | JobEnded
     | JobLost
     | KeyPaused
@@ -139,5 +156,6 @@ Event = (
     | MessageDiscarded
     | BatchPaused
     | DiskLow
+    | PrimaryJudged
 )
 Tell = Callable[[Event], None]
