@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _COVERED = "the worst case: the dearest model that a prompt may reach answers it, at full length"
 _CLIMBING = "the worst case: each model that a prompt may reach answers it, at full length (CLIMB_ON)"
 _NOT_COVERED = "not in it: a call whose answer was lost, bought again. From: the cheapest model answers every prompt"
-_WIDTH = 16
 
 
 def estimate(  # noqa: PLR0913, PLR0917 - each is an option
@@ -59,15 +58,18 @@ def _expected(
 ) -> tuple["Expectation", "Learned"]:
     from datetime import UTC, datetime
 
-    from models.pricebook import PriceBook
     from producer.expect import Oracle, expect
+    from producer.price_check import book_of
 
-    book = PriceBook(given.price_overrides)
+    now = datetime.now(UTC)
+    book, why_not = book_of(given, now=now)
+    if why_not is not None:
+        hint(f"without prices set in the ledger: {why_not}")
     unpriced = book.unpriced(given.chain.models)
     if unpriced and not allow_unpriced:
         raise UnpricedModelError(unpriced)
     learned = _learned(given)
-    oracle = Oracle(chain=given.chain, book=book, learned=learned, climbs=given.climbs, at=datetime.now(UTC))
+    oracle = Oracle(chain=given.chain, book=book, learned=learned, climbs=given.climbs, at=now)
     counts = _counts(loaded, given, oracle, task) if exact else None
     return expect(loaded.prompts, oracle, task=task, counts=counts), learned
 
@@ -95,13 +97,11 @@ def _counts(loaded: "Loaded", given: "Settings", oracle: "Oracle", task: str | N
 
 
 def _lines(found: "Expectation", learned: "Learned", given: "Settings", *, exact: bool) -> Iterator[str]:
+    from producer.table import table
+
     yield f"{found.chain.prompts:,} prompts, {found.characters:,} characters"
-    width = max(len("if one answers all"), *(len(model) for model in found.models))
-    yield f"{'if one answers all':<{width}}" + "".join(
-        f"{title:>{_WIDTH}}" for title in ("expected", "worst case", "message batches")
-    )
-    for model, total in found.models.items():
-        yield f"{model:<{width}}" + "".join(f"{figure:>{_WIDTH}}" for figure in _figures(total))
+    rows = [[model, *_figures(total)] for model, total in found.models.items()]
+    yield from table(["if one answers all", "expected", "worst case", "message batches"], rows, right={1, 2, 3})
     starts = ", ".join(f"{count:,} with {model}" for model, count in found.starts.items())
     yield f"as the jobs would start: {starts}"
     yield _chain_line(found.chain)

@@ -71,6 +71,12 @@ def known_to(settings: Settings, *, now: datetime) -> Known:
     )
 
 
+def book_of(settings: Settings, *, now: datetime) -> tuple[PriceBook, str | None]:
+    """Open the price book with what a person set in the ledger; tells why not, where the ledger is away."""
+    known = known_to(settings, now=now)
+    return PriceBook(settings.price_overrides, known.dated), known.why_not
+
+
 def wrong_prices(settings: Settings, known: Known, *, now: datetime) -> Iterator[Wrong]:
     """Look at every override, at the chain and at what answered of late, and at how old the price book is."""
     book, listed = PriceBook(settings.price_overrides, known.dated), PriceBook({})

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # ruff: noqa: PLC0415
 
 _DRIFT = 1
+_TITLES = ["day", "model", "kind", "ledger", "provider", "more there", "ledger", "provider", "more there", ""]
 _SAID = {
     "midnight": "calls that ran over midnight UTC: on the next day there; no money is missing",
     "unknown": "calls whose end nobody saw were billed after all",
@@ -41,18 +42,19 @@ def reconcile(
 ) -> None:
     """Compare the ledger with the provider's own usage and cost report; exits 1 where they differ."""
     from models.bills import read_bills
-    from models.pricebook import PriceBook
     from producer.billing import read_billed
+    from producer.days import parse_day
     from producer.drift import compare
+    from producer.price_check import book_of
 
-    given = settings()
-    first = _day(since, "--since")
-    last = datetime.now(UTC).date() if until is None else _day(until, "--until")
+    given, now = settings(), datetime.now(UTC)
+    first = parse_day(since, source="reconcile", field="--since")
+    last = now.date() if until is None else parse_day(until, source="reconcile", field="--until")
     if last < first:
         raise InputError(f"{last} is before {first}", source="reconcile", field="--until")
     # The report first: what the ledger gets to know meanwhile is then not missing there.
     billed = read_billed(given, first, last, key_id=key_id)
-    bills = read_bills(given.database_url.get_secret_value(), first, last, PriceBook(given.price_overrides))
+    bills = read_bills(given.database_url.get_secret_value(), first, last, book_of(given, now=now)[0])
     drift = compare(bills, billed)
     if as_json:
         say(json.dumps(_as_json(drift, first, last)))
@@ -63,23 +65,11 @@ def reconcile(
         raise typer.Exit(_DRIFT)
 
 
-def _day(text: str, field: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise InputError(f"{text!r} should be a day such as 2026-11-01", source="reconcile", field=field) from None
-
-
 def _told(drift: "Drift", first: date, last: date) -> Iterator[str]:
+    from producer.table import table
     from producer.words import money
 
-    width = max([len("model"), *(len(_shown(line.model)) for line in drift.lines)])
-    head = f"{'day':<10}  {'model':<{width}}  {'kind':<14}"
-    yield head + "".join(
-        f"{title:>15}" for title in ("ledger", "provider", "difference", "ledger", "provider", "diff.")
-    )
-    for line in drift.lines:
-        yield _row(line, width)
+    yield from table(_TITLES, [_row(line) for line in drift.lines], right=range(3, len(_TITLES)))
     ledger = sum((line.ledger_usd for line in drift.lines), Decimal(0))
     provider = sum((line.provider_usd for line in drift.lines), Decimal(0))
     refreshed = "" if drift.refreshed_at is None else f", as of {drift.refreshed_at:%Y-%m-%d %H:%M} UTC"
@@ -91,13 +81,12 @@ def _told(drift: "Drift", first: date, last: date) -> Iterator[str]:
         yield f"{drift.unsure.attempts} attempts of unknown cost or still open; the provider billed nothing for them"
 
 
-def _row(line: "Line", width: int) -> str:
+def _row(line: "Line") -> list[str]:
     from producer.words import money
 
     counts = (f"{line.ledger_count:,}", f"{line.provider_count:,}", f"{line.count:+,}" if line.count else "0")
     usd = (money(_nano(line.ledger_usd)), money(_nano(line.provider_usd)), _signed(line.usd))
-    place = f"{line.day}  {_shown(line.model):<{width}}  {_shown(line.kind):<14}"
-    return place + "".join(f"{figure:>15}" for figure in (*counts, *usd)) + ("  <" if line.is_drift else "")
+    return [str(line.day), line.model, line.kind, *counts, *usd, "<" if line.is_drift else ""]
 
 
 def _cause(cause: "Cause") -> str:
@@ -119,12 +108,6 @@ def _nano(usd: Decimal) -> Decimal:
     from models.pricing import NANO_USD
 
     return usd.quantize(NANO_USD)
-
-
-def _shown(text: str) -> str:
-    from producer.terminal import terminal_text
-
-    return terminal_text(text)
 
 
 def _as_json(drift: "Drift", first: date, last: date) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def test_there_is_no_drift_after_a_clean_run_of_every_kind(office: Office) -> No
     told = office.types(expect=0).out
     assert "\nno drift\n" in told
     assert f"ledger ${office.spent():f}".rstrip("0") in told
-    assert all(f" {model} " in told for model in (OPUS, SONNET, HAIKU, "claude-opus-4-8"))
+    assert all(f"  {model}  " in told for model in (OPUS, SONNET, HAIKU, "claude-opus-4-8"))
     lines = json.loads(office.types("--json", expect=0).out)["lines"]
     assert {line["kind"] for line in lines} == {"input", "output", "web_search"}
     assert sum(Decimal(line["ledger_usd"]) for line in lines) == office.spent() > 0
