@@ -10,17 +10,19 @@ from models.ledger import Ledger
 from models.orders import Orders
 from models.outbox import Outbox
 from models.reports import Reports
+from models.rollup import Rollup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """What workers write, who has which job, what is to be sent, what people order, and what they read."""
+    """What workers write, who has which job, what is to be sent, what people order and read, and the rollup."""
 
     ledger: Ledger
     leases: Leases
     outbox: Outbox
     orders: Orders
     reports: Reports
+    rollup: Rollup
 
     @classmethod
     def over(cls, engine: Engine, *, worker: str) -> Self:
@@ -31,4 +33,5 @@ class Books:
             outbox=Outbox(engine),
             orders=Orders(engine),
             reports=Reports(engine),
+            rollup=Rollup(engine),
         )
