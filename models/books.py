@@ -11,11 +11,12 @@ from models.orders import Orders
 from models.outbox import Outbox
 from models.questions import Questions
 from models.reports import Reports
+from models.rollup import Rollup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """What workers write, who has which job, what is to be sent, what people order, what they read, and ask."""
+    """What workers write, who has which job, what is to be sent, what people order, read and ask, and the rollup."""
 
     ledger: Ledger
     leases: Leases
@@ -23,6 +24,7 @@ class Books:
     orders: Orders
     reports: Reports
     questions: Questions
+    rollup: Rollup
 
     @classmethod
     def over(cls, engine: Engine, *, worker: str) -> Self:
@@ -34,4 +36,5 @@ class Books:
             orders=Orders(engine),
             reports=Reports(engine),
             questions=Questions(engine),
+            rollup=Rollup(engine),
         )
