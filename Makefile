@@ -5,7 +5,7 @@ PYTHON ?= python3
 STAMP  := .venv/.installed
 RUN    := .venv/bin/python -m
 
-.PHONY: demo test check chaos bench lock clean
+.PHONY: demo test check chaos bench bench-ledger lock clean
 
 demo: $(STAMP)       ## a batch through real parts, against a simulated API
 	.venv/bin/stepdown demo
@@ -24,6 +24,9 @@ chaos: $(STAMP)      ## real processes under faults: make chaos ARGS="--seconds 
 
 bench: $(STAMP)      ## CPU and memory per job beside a bare Celery task and a bare API call
 	$(RUN) tests.benchmarks
+
+bench-ledger: $(STAMP) ## questions about cost in a year's ledger: make bench-ledger ARGS="--rows 10000000"
+	$(RUN) tests.benchmarks.ledger $(ARGS)
 
 lock: $(STAMP)       ## resolve the pinned versions again
 	$(RUN) uv --version >/dev/null 2>&1 || .venv/bin/pip install uv

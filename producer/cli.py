@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models import errors
-from producer import orders
+from producer import orders, rebuild
 from producer.exits import hear_all
 from producer.options import (
     BatchArgument,
@@ -48,6 +48,9 @@ app = typer.Typer(
 )
 db = typer.Typer(help="The ledger's schema.", no_args_is_help=True)
 app.add_typer(db, name="db")
+ledger = typer.Typer(help="What everything cost.", no_args_is_help=True)
+app.add_typer(ledger, name="ledger")
+ledger.command()(rebuild.rebuild)
 for order in (orders.cancel, orders.retry, orders.release, orders.drop, orders.purge):
     app.command()(order)
 
