@@ -1,7 +1,7 @@
 """The rollup: adds up each finished UTC day's attempts once, so that a year's cost is read from its days.
 
-It changes no answer, only how soon it comes: v_cost_daily reads a day from its attempts wherever the rollup has not been,
-or an attempt has changed since.
+It changes no answer, only how soon it comes: v_cost_daily reads a day from its attempts wherever the rollup has not
+been, or an attempt has changed since.
 """
 
 from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models import errors
-from producer import orders, questions
+from producer import orders, questions, rebuild
 from producer.analyst import analyst
 from producer.exits import hear_all
 from producer.options import (
@@ -52,7 +52,7 @@ app.add_typer(db, name="db")
 db.command()(analyst)
 ledger = typer.Typer(help="What it cost: questions to the ledger.", no_args_is_help=True)
 app.add_typer(ledger, name="ledger")
-for question in (questions.report, questions.sql, questions.export):
+for question in (questions.report, questions.sql, questions.export, rebuild.rebuild):
     ledger.command()(question)
 for order in (orders.cancel, orders.retry, orders.release, orders.drop, orders.purge):
     app.command()(order)

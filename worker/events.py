@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 
 from models.life import Claim, Closing, Ending, Opening, Rescue
 
@@ -123,6 +124,15 @@ class DiskLow:
     needed_mb: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaysRolled:
+    """The attempts of these finished days were added up, for the first time or anew."""
+
+    first: date
+    last: date
+    count: int
+
+
 Event = (
     Dropped
     | AttemptClosed
@@ -139,5 +149,6 @@ Event = (
     | MessageDiscarded
     | BatchPaused
     | DiskLow
+    | DaysRolled
 )
 Tell = Callable[[Event], None]

@@ -10,6 +10,7 @@ from worker.events import (
     AttemptClosed,
     BatchPaused,
     ClockFailed,
+    DaysRolled,
     DiskLow,
     Dropped,
     Event,
@@ -25,7 +26,7 @@ from worker.events import (
     SpoolFailed,
 )
 
-ClockWork = JobsSent | ClockFailed | MessagesLost | MessageDiscarded
+ClockWork = JobsSent | ClockFailed | MessagesLost | MessageDiscarded | DaysRolled
 Fault = ReplyKept | SpoolFailed | RepliesReplayed | Rescued | BatchPaused | DiskLow
 _LOG = logging.getLogger("stepdown")
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
@@ -54,7 +55,7 @@ def log(event: Event) -> None:
             _LOG.error(
                 "the key is paused for %.0f s (%s): jobs wait, none fails; mend the key or its limit", for_s, outcome
             )
-        case JobsSent() | ClockFailed() | MessagesLost() | MessageDiscarded():
+        case JobsSent() | ClockFailed() | MessagesLost() | MessageDiscarded() | DaysRolled():
             _log_clock(event)
         case ReplyKept() | SpoolFailed() | RepliesReplayed() | Rescued() | BatchPaused() | DiskLow():
             _log_fault(event)
@@ -70,6 +71,8 @@ def _log_clock(event: ClockWork) -> None:
             _LOG.warning("%s: %s", name, said)
         case MessagesLost(rung=rung, count=count):
             _LOG.warning("clock: rung-%d lost %d messages; they are sent again", rung, count)
+        case DaysRolled(first=first, last=last, count=count):
+            _LOG.info("rollup: %d days added up, %s to %s", count, first, last)
         case MessageDiscarded(said=said):
             _LOG.warning("a value in a queue that is no message was discarded (%s)", said)
         case _:

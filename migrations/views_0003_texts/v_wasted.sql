@@ -20,7 +20,9 @@ FROM (
         END AS why,
         COUNT(*) AS attempts,
         COUNT(CASE WHEN a.cost_nano_usd IS NULL THEN 1 END) AS unknown_costs,
-        WHOLE(SUM(CASE WHEN a.cost_nano_usd IS NULL THEN a.reserved_nano_usd END)) AS at_most_nano_usd,
+        -- Unknown itself where one of them had no bound.
+        CASE WHEN COUNT(CASE WHEN a.cost_nano_usd IS NULL AND a.reserved_nano_usd IS NULL THEN 1 END) = 0
+            THEN WHOLE(SUM(CASE WHEN a.cost_nano_usd IS NULL THEN a.reserved_nano_usd END)) END AS at_most_nano_usd,
         WHOLE(SUM(a.cost_nano_usd)) AS cost_nano_usd
     FROM EACH_DAY(v_attempts, opened_at, a)
     JOIN jobs AS j ON j.id = a.job_id

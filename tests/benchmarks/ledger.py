@@ -20,6 +20,8 @@ from tests.benchmarks.made_ledger import JOBS_A_BATCH, batch_id, fill, job_id
 from tests.servers.fixtures import opened
 from tests.servers.postgres import running_postgres
 
+# ruff: noqa: S608 - all that is written into these questions is in this file
+
 _TIMES = 9
 _BY_MODEL_BY_DAY = (
     "SELECT day, model, SUM(cost_nano_usd), SUM(unknown_costs) FROM {source} GROUP BY day, model ORDER BY 1, 2"

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 from sqlalchemy import Engine
 
+# ruff: noqa: S608 - all that is written into these statements is in this file
+
 JOBS_A_BATCH = 1000
 DAYS = 365
 _MODELS = (
@@ -71,7 +73,7 @@ def _statements(jobs: int, *, is_postgres: bool) -> Iterator[str]:
             ceiling_rung, state, outcome, rung, given_up, rounds, lease_token, deliveries, deadline_at, created_at,
             sent_at, finished_at, model_used, fallback_depth)
         SELECT {named("a", "i")}, {named("b", batch)}, i % {JOBS_A_BATCH} + 1, 'doc-' || i, {_TASKS},
-            '{{"max_tokens":300,"messages":[{{"role":"user","content":"Summarize: bridges were closed again today."}}]}}',
+            '{{"max_tokens":300,"messages":[{{"role":"user","content":"Summarize: bridges were closed."}}]}}',
             '{{}}', 'claude-opus-4-7', 0, 2, 0, 'succeeded', 'answered', 0, '{{}}', 0, 1, 1, {at("i", 86_400)},
             {at("i")}, {at("i")}, {at("i", 20)}, {_MODELS}, CASE WHEN i % 4 = 0 THEN 1 ELSE 0 END
         FROM {numbers(jobs)}"""
