@@ -36,11 +36,16 @@ _SHORT = {
     "WHOLE": "CAST(COALESCE({0}, 0) AS BIGINT)",
     "SPENT": "(SELECT WHOLE(SUM(a.cost_nano_usd)) FROM v_attempts AS a WHERE {0})",
     "JOBS": "(SELECT COUNT(*) FROM jobs AS j WHERE j.batch_id = b.id AND {0})",
+    "STARTED_AT": "COALESCE({0}.start_model, (SELECT first.requested_model FROM attempts AS first"
+    " WHERE first.job_id = {0}.id ORDER BY first.attempt_no LIMIT 1))",
     "RATIO": "ROUND(1.0 * {0} / {1}, 4)",
     "THRESHOLD": "(SELECT value FROM thresholds WHERE name = '{0}')",
 }
 # Days are 'YYYY-MM-DD' on SQLite, whose times are UTC text, and dates on Postgres.
 _SQLITE = {
+    "EACH_DAY": "v_days AS d CROSS JOIN {0} AS {2}",  # in this order: d is the outer loop
+    "WITHIN_DAY": "{0} >= d.since AND {0} < d.until",
+    "IS_SUCCEEDED": "COALESCE({0}.state, '') = 'succeeded'",  # else it makes an index of all states for the question
     "DAY": "SUBSTR({0}, 1, 10)",
     "START": "{0}",  # a day sorts before all of its times
     "NEXT_DAY": "DATE({0}, '+1 day')",
@@ -56,6 +61,11 @@ _SQLITE = {
 }
 # Products of numerics are exact, quotients are rounded.
 _POSTGRES = {
+    # OFFSET 0 keeps it to a loop over the days, each a range in the index of that time; it takes few days for more.
+    "EACH_DAY": "v_days AS d CROSS JOIN LATERAL (SELECT * FROM {0} AS each"
+    " WHERE each.{1} >= d.since AND each.{1} < d.until OFFSET 0) AS {2}",
+    "WITHIN_DAY": "TRUE",
+    "IS_SUCCEEDED": "{0}.state = 'succeeded'",
     "DAY": "({0} AT TIME ZONE 'UTC')::date",
     "START": "({0}::timestamp AT TIME ZONE 'UTC')",
     "NEXT_DAY": "({0} + 1)",
@@ -77,7 +87,7 @@ def create_views(connection: Connection) -> None:
     macros = _SHORT | (_POSTGRES if connection.dialect.name == "postgresql" else _SQLITE)
     for name in VIEWS:
         text = (_TEXTS / f"{name}.sql").read_text(encoding="utf-8")
-        connection.exec_driver_sql(f"CREATE VIEW {name} AS\n{expanded(text, macros)}".replace("%", "%%"))
+        connection.exec_driver_sql(f"CREATE VIEW {name} AS\n{expanded(text, macros)}")
 
 
 def drop_views(connection: Connection) -> None:

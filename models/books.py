@@ -14,11 +14,12 @@ from models.pricelist import PriceList
 from models.questions import Questions
 from models.reports import Reports
 from models.repricing import Repricing
+from models.rollup import Rollup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """All that writes and reads one ledger: jobs, leases, orders, prices, corrections, reports, questions, health."""
+    """All that writes and reads one ledger: jobs, leases, orders, prices, corrections, reports, rollup, health."""
 
     ledger: Ledger
     leases: Leases
@@ -29,6 +30,7 @@ class Books:
     prices: PriceList
     repricing: Repricing
     questions: Questions
+    rollup: Rollup
 
     @classmethod
     def over(cls, engine: Engine, *, worker: str) -> Self:
@@ -43,4 +45,5 @@ class Books:
             prices=PriceList(engine),
             repricing=Repricing(engine),
             questions=Questions(engine),
+            rollup=Rollup(engine),
         )

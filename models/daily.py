@@ -2,10 +2,11 @@
 
 from datetime import date
 
-from sqlalchemy import BigInteger
+from sqlalchemy import BigInteger, bindparam
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, Line, Money, Time, Word
+from models.base import Base, Line, Money, Time, Word, db_now
 
 
 class DailyRow(Base):
@@ -51,3 +52,13 @@ class Threshold(Base):
 
     name: Mapped[Word] = mapped_column(primary_key=True)
     value: Mapped[int]
+
+
+# What changes a finished day's attempts runs this in the same transaction, with the day as `of_day`; several days in
+# their order, so that two of them never wait for each other. Always a write, of the row itself where there is none yet:
+# a rollup of that day waits for it, or it for the rollup. (Postgres's insert, which SQLite reads as well.)
+MARK_STALE = (
+    insert(RolledDay)
+    .values(day=bindparam("of_day"), rolled_at=db_now(0.0), is_stale=True)
+    .on_conflict_do_update(index_elements=["day"], set_={"is_stale": True})
+)

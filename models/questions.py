@@ -21,6 +21,9 @@ from sqlalchemy import (
     select,
     table,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from models.base import NanoUSD, UTCDateTime
 from models.batch import Batch
@@ -55,7 +58,23 @@ _ATTEMPTS = table(
     *(column(name) for name in _SUMS),
     column("cost_nano_usd", NanoUSD),
 )
-_DAYS = table("v_days", column("day", Date), column("since", UTCDateTime), column("until", UTCDateTime))
+
+
+class utc_day(FunctionElement[date]):  # noqa: N801 - reads as the SQL function it is
+    """The UTC day of a time, as the views count days."""
+
+    type = Date()
+    inherit_cache = True
+
+
+@compiles(utc_day, "postgresql")
+def _postgres_day(element: utc_day, compiler: SQLCompiler, **options: Any) -> str:
+    return f"({compiler.process(element.clauses, **options)} AT TIME ZONE 'UTC')::date"
+
+
+@compiles(utc_day, "sqlite")
+def _sqlite_day(element: utc_day, compiler: SQLCompiler, **options: Any) -> str:
+    return f"SUBSTR({compiler.process(element.clauses, **options)}, 1, 10)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,9 +161,10 @@ def _daily(keys: Sequence[str], since: date | None, until: date | None) -> Selec
 
 def _by_attempt(keys: Sequence[str], since: date | None, until: date | None) -> Select[Any]:
     attempts = _ATTEMPTS.c
+    day = utc_day(attempts.opened_at).label("day")
     columns = {
-        "day": _DAYS.c.day,
-        "month": _DAYS.c.day,
+        "day": day,
+        "month": day,
         "model": attempts.model,
         "task": attempts.task,
         "outcome": attempts.outcome,
@@ -154,9 +174,6 @@ def _by_attempt(keys: Sequence[str], since: date | None, until: date | None) -> 
     figures = [count.label(name) for name, count in _counts().items()]
     figures += [func.sum(attempts[name]).label(name) for name in _SUMS]
     asked = select(*by.values(), *figures, _total(attempts)).group_by(*by.values())
-    if "day" in by:
-        is_within = (attempts.opened_at >= _DAYS.c.since) & (attempts.opened_at < _DAYS.c.until)
-        asked = asked.select_from(_ATTEMPTS.join(_DAYS, is_within))
     return between(asked, attempts.opened_at, since, until)
 
 

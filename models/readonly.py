@@ -21,6 +21,7 @@ _QUERIES = frozenset({"select", "with", "values", "table", "explain"})
 # A comment inside a comment is read differently by the two engines: behind it no word is found, and it is refused.
 _FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*(?:(?!/\*|\*/).)*\*/)*([a-z]+)", re.DOTALL | re.IGNORECASE)
 
+_LONGEST_S = 86_400
 _LONGEST_CELL = 100_000_000  # bytes; the largest request the API takes is a third of it
 _STEPS_BETWEEN_LOOKS = 1_000  # SQLite's own steps: a look at the clock is nothing beside them
 _AWAY = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PERM})
@@ -61,7 +62,7 @@ def asked(url: str, sql: str, *, timeout_s: float) -> Iterator[Found]:
     Raises InputError for what is no query, or for what the engine says against it; TimeoutError; and LedgerError
     where there is no ledger.
     """
-    _check(sql)
+    _check(sql, timeout_s)
     where = database_url(url)
     run = _in_sqlite if where.get_backend_name() == "sqlite" else _in_postgres
     with run(where, sql, timeout_s) as found:
@@ -77,7 +78,9 @@ def read_only_uri(path: Path) -> str:
     return f"file:{quote(str(path.absolute()))}?mode=ro"
 
 
-def _check(sql: str) -> None:
+def _check(sql: str, timeout_s: float) -> None:
+    if not 0 < timeout_s <= _LONGEST_S:
+        raise InputError(f"{timeout_s} should be seconds, up to a day of them", source="sql", field="--timeout-s")
     first = _FIRST_WORD.match(sql)
     if first is None or first[1].lower() not in _QUERIES:
         raise _wrong("only a query is run here: begin it with SELECT, WITH, VALUES, TABLE or EXPLAIN")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models import errors
-from producer import estimate, orders, prices, processes, questions, reconcile, reprice
+from producer import estimate, orders, prices, processes, questions, rebuild, reconcile, reprice
 from producer.analyst import analyst
 from producer.exits import hear_all
 from producer.options import (
@@ -55,8 +55,10 @@ db.command()(analyst)
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 ledger = typer.Typer(help="What everything cost.", no_args_is_help=True)
 app.add_typer(ledger, name="ledger")
-for question in (questions.report, questions.sql, questions.export, reprice.reprice, reconcile.reconcile):
+for question in (questions.report, questions.sql, questions.export):
     ledger.command()(question)
+for review in (reprice.reprice, reconcile.reconcile, rebuild.rebuild):
+    ledger.command()(review)
 app.add_typer(prices.prices, name="prices")
 
 

@@ -61,7 +61,7 @@ def sql(
     as_json: JsonOption = False,
     as_lines: LinesOption = False,
     as_csv: CsvOption = False,
-    timeout_s: Annotated[float, typer.Option(min=0.1, help="seconds after which it is ended, with exit 124")] = 10,
+    timeout_s: Annotated[float, typer.Option(help="seconds after which it is ended, with exit 124")] = 10,
     limit_rows: Annotated[
         int | None,
         typer.Option(min=0, help=f"0 for all; a table ends after {_ROWS_ON_A_SCREEN:,} rows if left out"),

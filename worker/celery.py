@@ -20,12 +20,14 @@ from worker.clock import Clock
 from worker.every import every
 from worker.office import House, opened
 from worker.patrol import Patrol
+from worker.rolling import rolled
 
 # Hundreds of threads that mostly wait need few forced switches; each costs the CPU a round of wake-ups.
 _SWITCH_INTERVAL_S = 0.02
 _FLUSH_EVENTS_S = 0.2
 _RECONNECT_S = 1.0
 _LOOK_FOR_STRAYS_S = 3.0
+_ROLL_UP_S = 60.0
 
 
 def _enter() -> tuple[Settings, Broker]:
@@ -117,6 +119,8 @@ def _start_clocks(house: House) -> None:
     _until_shutdown.callback(every(patrol.every_s, patrol.look, name="patrol", tell=logs.log))
     checkup = Checkup(verdicts=house.books.health, tell=logs.log)
     _until_shutdown.callback(every(_settings.health_every_s, checkup.look, name="checkup", tell=logs.log))
+    roll = partial(rolled, house.books.rollup, logs.log)
+    _until_shutdown.callback(every(_ROLL_UP_S, roll, name="rollup", tell=logs.log))
 
 
 def _drain(house: House) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 
 from models.life import Claim, Closing, Ending, Opening, Rescue
 from models.verdict import Verdict
@@ -139,6 +140,15 @@ class PrimaryJudged:
     verdict: Verdict
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaysRolled:
+    """The attempts of these finished days were added up, for the first time or anew."""
+
+    first: date
+    last: date
+    count: int
+
+
 Event = (
     Dropped
     | AttemptClosed
@@ -157,5 +167,6 @@ Event = (
     | BatchPaused
     | DiskLow
     | PrimaryJudged
+    | DaysRolled
 )
 Tell = Callable[[Event], None]

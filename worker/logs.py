@@ -11,6 +11,7 @@ from worker.events import (
     AttemptClosed,
     BatchPaused,
     ClockFailed,
+    DaysRolled,
     DiskLow,
     Dropped,
     Event,
@@ -28,7 +29,7 @@ from worker.events import (
     WorstCasePassed,
 )
 
-ClockWork = JobsSent | ClockFailed | MessagesLost | MessageDiscarded
+ClockWork = JobsSent | ClockFailed | MessagesLost | MessageDiscarded | DaysRolled
 Fault = ReplyKept | SpoolFailed | RepliesReplayed | Rescued | BatchPaused | DiskLow
 _LOG = logging.getLogger("stepdown")
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
@@ -67,7 +68,7 @@ def log(event: Event) -> None:
             )
         case PrimaryJudged(verdict=verdict):
             _LOG.log(_LEVELS.get(verdict.verdict, logging.INFO), "health: %s", verdict.in_words())
-        case JobsSent() | ClockFailed() | MessagesLost() | MessageDiscarded():
+        case JobsSent() | ClockFailed() | MessagesLost() | MessageDiscarded() | DaysRolled():
             _log_clock(event)
         case ReplyKept() | SpoolFailed() | RepliesReplayed() | Rescued() | BatchPaused() | DiskLow():
             _log_fault(event)
@@ -83,6 +84,8 @@ def _log_clock(event: ClockWork) -> None:
             _LOG.warning("%s: %s", name, said)
         case MessagesLost(rung=rung, count=count):
             _LOG.warning("clock: rung-%d lost %d messages; they are sent again", rung, count)
+        case DaysRolled(first=first, last=last, count=count):
+            _LOG.info("rollup: %d days added up, %s to %s", count, first, last)
         case MessageDiscarded(said=said):
             _LOG.warning("a value in a queue that is no message was discarded (%s)", said)
         case _:

@@ -57,4 +57,5 @@ SELECT
 FROM attempts AS a
 LEFT JOIN corrections AS c
     ON c.attempt_id = a.id
-    AND c.number = (SELECT MAX(later.number) FROM corrections AS later WHERE later.attempt_id = c.attempt_id)
+    -- Its last one: Postgres takes `>=` for more likely than `=`, and then joins well.
+    AND c.number >= (SELECT MAX(later.number) FROM corrections AS later WHERE later.attempt_id = c.attempt_id)

@@ -29,9 +29,8 @@ FROM (
         WHOLE(SUM(a.output_tokens)) AS output_tokens,
         WHOLE(SUM(a.web_searches)) AS web_searches,
         WHOLE(SUM(a.cost_nano_usd)) AS cost_nano_usd
-    FROM v_days AS d
-    CROSS JOIN v_attempts AS a
-    WHERE a.opened_at >= d.since AND a.opened_at < d.until
+    FROM EACH_DAY(v_attempts, opened_at, a)
+    WHERE WITHIN_DAY(a.opened_at)
         AND NOT EXISTS (SELECT 1 FROM rolled_days AS fresh WHERE fresh.day = d.day AND NOT fresh.is_stale)
     GROUP BY d.day, a.model, COALESCE(a.task, '')
 ) AS days

@@ -6,18 +6,8 @@ SELECT
     jobs,
     RATIO(jobs, SUM(jobs) OVER (PARTITION BY day, start_model)) AS share
 FROM (
-    SELECT day, start_model, fallback_depth, COUNT(*) AS jobs
-    FROM (
-        SELECT
-            d.day,
-            COALESCE(
-                j.start_model,
-                (SELECT a.requested_model FROM attempts AS a WHERE a.job_id = j.id ORDER BY a.attempt_no LIMIT 1)
-            ) AS start_model,
-            COALESCE(j.fallback_depth, 0) AS fallback_depth
-        FROM v_days AS d
-        CROSS JOIN jobs AS j
-        WHERE j.finished_at >= d.since AND j.finished_at < d.until AND j.state = 'succeeded'
-    ) AS succeeded
-    GROUP BY day, start_model, fallback_depth
+    SELECT d.day, STARTED_AT(j) AS start_model, COALESCE(j.fallback_depth, 0) AS fallback_depth, COUNT(*) AS jobs
+    FROM EACH_DAY(jobs, finished_at, j)
+    WHERE WITHIN_DAY(j.finished_at) AND IS_SUCCEEDED(j)
+    GROUP BY d.day, STARTED_AT(j), COALESCE(j.fallback_depth, 0)
 ) AS depths

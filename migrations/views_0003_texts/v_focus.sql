@@ -72,7 +72,7 @@ FROM (
             WHEN 'Cache Write 1h Tokens' THEN s.cache_write_1h_tokens
             WHEN 'Output Tokens' THEN s.output_tokens
             WHEN 'Web Searches' THEN s.web_searches
-            ELSE s.unsplit
+            ELSE s.attempts
         END AS quantity,
         CASE k.meter
             WHEN 'Input Tokens' THEN s.input_nano_usd
@@ -81,7 +81,7 @@ FROM (
             WHEN 'Cache Write 1h Tokens' THEN s.cache_write_1h_nano_usd
             WHEN 'Output Tokens' THEN s.output_nano_usd
             WHEN 'Web Searches' THEN s.web_search_nano_usd
-            ELSE s.unsplit_nano_usd
+            ELSE s.cost_nano_usd
         END AS cost
     FROM v_spending AS s
     CROSS JOIN (
@@ -93,5 +93,6 @@ FROM (
         UNION ALL SELECT 'Web Searches', 'Searches', 1000
         UNION ALL SELECT 'Requests', 'Requests', 1
     ) AS k
+    WHERE s.is_split = CASE k.meter WHEN 'Requests' THEN 0 ELSE 1 END
 ) AS charges
 WHERE quantity > 0

@@ -7,10 +7,7 @@ SELECT
     j.task,
     j.state,
     j.outcome,
-    COALESCE(
-        j.start_model,
-        (SELECT a.requested_model FROM attempts AS a WHERE a.job_id = j.id ORDER BY a.attempt_no LIMIT 1)
-    ) AS start_model,
+    STARTED_AT(j) AS start_model,
     j.model_used,
     j.fallback_depth,
     j.crashes,

@@ -14,12 +14,13 @@ SELECT
     END AS verdict
 FROM (
     SELECT
-        day,
-        start_model,
-        WHOLE(SUM(jobs)) AS jobs,
-        WHOLE(SUM(jobs * fallback_depth)) AS depths,
-        WHOLE(SUM(CASE WHEN fallback_depth = 0 THEN jobs ELSE 0 END)) AS at_depth_0,
-        WHOLE(SUM(CASE WHEN fallback_depth >= 2 THEN jobs ELSE 0 END)) AS at_depth_2plus
-    FROM v_fallback_histogram
-    GROUP BY day, start_model
+        d.day,
+        STARTED_AT(j) AS start_model,
+        COUNT(*) AS jobs,
+        WHOLE(SUM(j.fallback_depth)) AS depths,
+        COUNT(CASE WHEN COALESCE(j.fallback_depth, 0) = 0 THEN 1 END) AS at_depth_0,
+        COUNT(CASE WHEN j.fallback_depth >= 2 THEN 1 END) AS at_depth_2plus
+    FROM EACH_DAY(jobs, finished_at, j)
+    WHERE WITHIN_DAY(j.finished_at) AND IS_SUCCEEDED(j)
+    GROUP BY d.day, STARTED_AT(j)
 ) AS days

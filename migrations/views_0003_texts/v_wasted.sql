@@ -20,12 +20,13 @@ FROM (
         END AS why,
         COUNT(*) AS attempts,
         COUNT(CASE WHEN a.cost_nano_usd IS NULL THEN 1 END) AS unknown_costs,
-        WHOLE(SUM(CASE WHEN a.cost_nano_usd IS NULL THEN a.reserved_nano_usd END)) AS at_most_nano_usd,
+        -- Unknown itself where one of them had no bound.
+        CASE WHEN COUNT(CASE WHEN a.cost_nano_usd IS NULL AND a.reserved_nano_usd IS NULL THEN 1 END) = 0
+            THEN WHOLE(SUM(CASE WHEN a.cost_nano_usd IS NULL THEN a.reserved_nano_usd END)) END AS at_most_nano_usd,
         WHOLE(SUM(a.cost_nano_usd)) AS cost_nano_usd
-    FROM v_days AS d
-    CROSS JOIN v_attempts AS a
+    FROM EACH_DAY(v_attempts, opened_at, a)
     JOIN jobs AS j ON j.id = a.job_id
-    WHERE a.opened_at >= d.since AND a.opened_at < d.until
+    WHERE WITHIN_DAY(a.opened_at)
         AND a.outcome IS NOT NULL
         AND (a.cost_nano_usd IS NULL OR a.cost_nano_usd > 0)
         AND NOT EXISTS (SELECT 1 FROM answers AS w WHERE w.job_id = a.job_id AND w.attempt_id = a.attempt_id)

@@ -4,9 +4,11 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
+from models.daily import DailyRow
 from models.questions import Questions, Sum
+from models.rollup import Rollup
 from tests.billed import FIRST_DAY, billed, effective_costs
 
 KEYS = ("day", "month", "model", "task", "batch", "outcome", "depth", "tag.team", "tag.nobody")
@@ -30,6 +32,18 @@ def test_every_key_and_every_pair_adds_up_to_what_the_attempts_cost(engine: Engi
     assert {total.cost_usd for total in totals.values()} == {cost}
     assert {total.unknown_costs for total in totals.values()} == {unknown}
     assert len(set(totals.values())) == 1
+
+
+def test_the_rollup_changes_no_answer_and_is_what_days_models_and_tasks_are_read_from(
+    engine: Engine, questions: Questions
+) -> None:
+    before = {key: questions.sums([key]) for key in KEYS}
+    assert len(Rollup(engine, settle_s=0).roll()) > 10
+    assert {key: questions.sums([key]) for key in KEYS} == before
+    with engine.begin() as connection:
+        connection.execute(update(DailyRow).values(attempts=DailyRow.attempts + 1))
+    changed = {key for key in KEYS if questions.sums([key]) != before[key]}
+    assert changed == {"day", "month", "model", "task"}
 
 
 def test_credits_are_never_rounded(engine: Engine, questions: Questions) -> None:

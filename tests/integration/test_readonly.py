@@ -23,6 +23,8 @@ ATTACKS = [
     "SET transaction_read_only = off; DELETE FROM jobs",
     "SELECT 1; DELETE FROM jobs",
     "SELECT 1; COMMIT; DELETE FROM jobs",
+    "SELECT 1; SET default_transaction_read_only = off; COMMIT; DELETE FROM jobs",
+    "SELECT 1; COPY jobs TO '{file}'",
     "COMMIT; DROP TABLE answers",
     "WITH gone AS (DELETE FROM jobs RETURNING id) SELECT * FROM gone",
     "WITH x AS (SELECT 1) DELETE FROM jobs",

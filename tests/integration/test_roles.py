@@ -30,15 +30,16 @@ class Office:
 
 @pytest.fixture
 def office(postgres_url: str, tmp_path: Path) -> Iterator[Office]:
-    """Run what `stepdown db analyst` prints, twice, and connect as who it made."""
+    """Run what `stepdown db analyst` prints, and again after too much was granted; connect as who it made."""
     me = stranger_in(tmp_path, DATABASE_URL=postgres_url)
     with opened(postgres_url) as engine:
         billed(engine)
         with_canary(engine)
         written = me.types("db", "analyst", "--role", _ROLE).out
         with psycopg.connect(postgres_url, autocommit=True) as owner:
-            for _ in range(2):
-                owner.execute(written.encode())
+            owner.execute(written.encode())
+            owner.execute(f"GRANT ALL ON jobs TO {_ROLE}".encode())
+            owner.execute(written.encode())
             owner.execute(f"ALTER ROLE {_ROLE} PASSWORD '{_KEY}'".encode())
             where = urlsplit(postgres_url)
             url = f"postgresql://{_ROLE}:{_KEY}@{where.hostname}:{where.port}{where.path}"
