@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine, Integer, bindparam, null, select, upd
 from models.attempt import Attempt
 from models.base import db_now
 from models.chain import Span
+from models.daily import MARK_STALE
 from models.database import transaction
 from models.job import Job
 from models.life import Claim, Past, Rescue, Stray
@@ -53,11 +54,8 @@ _NOBODY_SAW_ITS_END = (
     update(Attempt)
     .where(Attempt.job_id == bindparam("of_job"), Attempt.closed_at.is_(None), Attempt.outcome.is_(None))
     .values(outcome=Outcome.UNKNOWN, unknown_at=_NOW)
-    .returning(Attempt.id)
-)
-# What RETURNING gives of `unknown_at` is the new value: its reservation is read as it was before.
-_RESERVED = select(Attempt.reserved_nano_usd, Attempt.budgets, Attempt.opened_at, null().label("unknown_at")).where(
-    Attempt.id.in_(bindparam("ids", expanding=True)), Attempt.budgets.is_not(None)
+    # As they were: nobody had given their end up before.
+    .returning(Attempt.reserved_nano_usd, Attempt.budgets, Attempt.opened_at, null().label("unknown_at"))
 )
 _CANCELLED = (
     update(Job)
@@ -145,10 +143,12 @@ class Leases:
 
 
 def _give_up_seeing(connection: Connection, job_id: str) -> int:
-    ids = connection.scalars(_NOBODY_SAW_ITS_END, {"of_job": job_id}).all()
-    for row in connection.execute(_RESERVED, {"ids": ids}).mappings().all() if ids else ():
-        settle(connection.execute, dict(**row), None)
-    return len(ids)
+    rows = [dict(**row) for row in connection.execute(_NOBODY_SAW_ITS_END, {"of_job": job_id}).mappings()]
+    for row in rows:
+        settle(connection.execute, row, None)
+    for day in sorted({row["opened_at"].date() for row in rows}):
+        connection.execute(MARK_STALE, {"of_day": day})
+    return len(rows)
 
 
 def _past(connection: Connection, job_ids: Sequence[str]) -> dict[str, tuple[Past, ...]]:

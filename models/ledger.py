@@ -14,6 +14,7 @@ from models.base import db_now
 from models.batch import Batch, batch_row
 from models.budget import BudgetRow, batch_scope, budget_row
 from models.chain import Span
+from models.daily import MARK_STALE
 from models.database import UNREACHABLE, transaction, unreachable
 from models.errors import KeyConflictError, LedgerError
 from models.ids import new_id
@@ -95,7 +96,7 @@ _CLOSE = (
     update(Attempt)
     .where(Attempt.id == bindparam("attempt_id"), Attempt.closed_at.is_(None))
     .values(closed_at=_NOW)
-    .returning(Attempt.reserved_nano_usd, Attempt.budgets, Attempt.unknown_at, Attempt.opened_at)
+    .returning(Attempt.reserved_nano_usd, Attempt.budgets, Attempt.unknown_at, Attempt.opened_at, Attempt.closed_at)
 )
 
 _LATEST_PRICE = (
@@ -286,5 +287,8 @@ def _keep(engine: Engine) -> Insert:
 
 def _close(cursor: Cursor, closing: Closing, *, is_late: bool) -> None:
     row = cursor.first(_CLOSE, closing_row(closing, is_late=is_late) | {"attempt_id": closing.attempt_id})
-    if row is not None and row["budgets"]:
-        settle(cursor.count, row, closing.cost_usd)
+    if row is None:
+        return
+    settle(cursor.count, row, closing.cost_usd)
+    if row["opened_at"].date() != row["closed_at"].date():  # its day may have been added up since
+        cursor.count(MARK_STALE, {"of_day": row["opened_at"].date()})

@@ -7,13 +7,13 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, func, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from models.attempt import Attempt, parts_row
 from models.base import db_now
 from models.correction import Correction
-from models.daily import RolledDay
+from models.daily import MARK_STALE
 from models.database import transaction
 from models.ids import new_id
 from models.outcome import CostStatus
@@ -101,12 +101,6 @@ class Repricing:
         return step, (rows[-1]["opened_at"], rows[-1]["id"]) if len(rows) == _AT_ONCE else None
 
 
-def mark_stale(connection: Connection, days: set[date]) -> None:
-    """Have the days' attempts added up again: their costs have changed since."""
-    for day in sorted(days):  # in one order, so that two of them never wait for each other
-        connection.execute(update(RolledDay).where(RolledDay.day == day).values(is_stale=True))
-
-
 def _within(scope: Scope) -> list[ColumnElement[bool]]:
     conditions = [Attempt.opened_at >= scope.since]
     if scope.before is not None:
@@ -177,4 +171,5 @@ def _write(connection: Connection, step: Sequence[Repriced], known: Mapping[str,
     ]
     if rows:
         connection.execute(insert(Correction).values(made_at=_NOW), rows)
-    mark_stale(connection, {one.day for one, _ in changed})
+    for day in sorted({one.day for one, _ in changed}):  # in one order, so that two of them never wait for each other
+        connection.execute(MARK_STALE, {"of_day": day})

@@ -88,6 +88,8 @@ def settle(
 
     The row says which budgets hold it, how much, and in `unknown_at` whether its end was given up before.
     """
+    if not row["budgets"]:
+        return
     reserved = row["reserved_nano_usd"]
     was_unknown = row["unknown_at"] is not None
     is_unknown = cost_usd is None
@@ -96,7 +98,7 @@ def settle(
         "unknown": reserved * (is_unknown - was_unknown),
         "reserved": _ZERO if was_unknown else -reserved,
     }
-    for scope in row["budgets"] or ():
+    for scope in row["budgets"]:
         day = "" if is_for_good(scope) else row["opened_at"].astimezone(UTC).date().isoformat()
         do(_SETTLE, {"of_scope": scope, "of_day": day, **change})
 
