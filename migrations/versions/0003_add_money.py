@@ -32,6 +32,7 @@ def upgrade() -> None:
     op.add_column("jobs", sa.Column("start_model", _LINE, nullable=True))
     op.create_index("ix_jobs_finished_at", "jobs", ["finished_at"])
     _lease_index("lease_until IS NOT NULL")  # a cancelled job keeps its lease while its call is in flight
+    op.create_index("ix_batches_created_at", "batches", ["created_at"])
     op.add_column("prices", sa.Column("is_override", sa.Boolean(), nullable=False, server_default=sa.false()))
     _create_budgets()
     _create_corrections()
@@ -47,6 +48,7 @@ def downgrade() -> None:
         op.drop_table(table)
     op.drop_column("prices", "is_override")
     _lease_index("state = 'running'")
+    op.drop_index("ix_batches_created_at", "batches")
     op.drop_index("ix_jobs_finished_at", "jobs")
     op.drop_column("jobs", "start_model")
     for column in reversed(_attempt_columns()):
