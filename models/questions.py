@@ -25,11 +25,12 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from models.base import NanoUSD, UTCDateTime
+from models.base import NanoUSD
 from models.batch import Batch
 from models.database import UNREACHABLE, unreachable
 from models.exports import CREDITS_PER_USD, Export, between
 from models.outcome import Outcome
+from models.views import ATTEMPTS
 
 TAG = "tag."
 _ROWS_AT_ONCE = 2_000
@@ -44,18 +45,6 @@ _DAILY = table(
     column("model", String),
     column("task", String),
     *(column(name) for name in (*_COUNTS, *_SUMS)),
-    column("cost_nano_usd", NanoUSD),
-)
-_ATTEMPTS = table(
-    "v_attempts",
-    column("batch_id", String),
-    column("task", String),
-    column("model", String),
-    column("outcome", String),
-    column("fallback_depth"),
-    column("opened_at", UTCDateTime),
-    column("closed_at", UTCDateTime),
-    *(column(name) for name in _SUMS),
     column("cost_nano_usd", NanoUSD),
 )
 
@@ -160,7 +149,7 @@ def _daily(keys: Sequence[str], since: date | None, until: date | None) -> Selec
 
 
 def _by_attempt(keys: Sequence[str], since: date | None, until: date | None) -> Select[Any]:
-    attempts = _ATTEMPTS.c
+    attempts = ATTEMPTS.c
     day = utc_day(attempts.opened_at).label("day")
     columns = {
         "day": day,
@@ -178,7 +167,7 @@ def _by_attempt(keys: Sequence[str], since: date | None, until: date | None) -> 
 
 
 def _counts() -> dict[str, ColumnElement[int]]:
-    attempts = _ATTEMPTS.c
+    attempts = ATTEMPTS.c
     is_closed = attempts.closed_at.is_not(None)
     has_answer = attempts.outcome.in_([Outcome.ANSWERED, Outcome.TRUNCATED])
     return {

@@ -11,7 +11,7 @@ from models.answer import Answer
 from models.books import Books
 from models.database import open_database
 from models.outcome import OnUnknown
-from models.reports import Progress
+from models.progress import Progress
 from models.settings import Settings, load_settings
 from producer.load import Loaded
 from producer.prompt import Prompt

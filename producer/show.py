@@ -9,7 +9,7 @@ from typing import Any
 from models.answer import Answer
 from models.chain import short_name
 from models.outcome import State
-from models.reports import ModelLine, Progress
+from models.progress import ModelLine, Progress
 from producer.terminal import terminal_text
 from producer.words import bar, milliseconds, money
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from models.outcome import State
-from models.reports import Progress
+from models.progress import Progress
 from producer.words import bar, money
 
 _LOOK_EVERY_S = 0.25

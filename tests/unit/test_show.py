@@ -9,7 +9,7 @@ import pytest
 
 from models.answer import Answer
 from models.outcome import State
-from models.reports import ModelLine, Progress
+from models.progress import ModelLine, Progress
 from producer.show import job_json, job_line, over_budget_line, progress_json, progress_line, receipt
 
 HAIKU = "claude-haiku-4-5-20251001"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from models.reports import Progress
+from models.progress import Progress
 from producer.watch import line, watch
 
 
