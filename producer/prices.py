@@ -75,7 +75,7 @@ def set_prices(  # noqa: PLR0913, PLR0917 - each is an option
     above: Annotated[
         list[str] | None, typer.Option(metavar=_ABOVE, help="for prompts above so many tokens; repeatable")
     ] = None,
-    day: Annotated[str | None, typer.Option("--from", metavar="DATE", help="a UTC day; left out, today")] = None,
+    day: Annotated[str | None, typer.Option("--from", metavar="DAY", help="a UTC day; left out, today")] = None,
     file: Annotated[Path | None, typer.Option(help="a TOML file of [[price]] entries, instead of all others")] = None,
 ) -> None:
     """Set what a model costs from a day on, in the place of the price book; or many, from a TOML file."""

@@ -13,6 +13,8 @@ from models.errors import InputError
 from producer.options import JsonOption, LinesOption, hint, producer, say, settings
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from models.readonly import Found
 
 # Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
@@ -41,12 +43,9 @@ def report(
 
     _one_of("report", {"--json": as_json, "--csv": as_csv})
     keys = laying_out.keys_of(by)
-    days = {
-        "since": laying_out.day_of(since, option="--since"),
-        "until": laying_out.day_of(until, option="--until"),
-    }
+    first, last = _days("report", since, until)
     with producer() as ours:
-        found = laying_out.report_of(keys, ours.books.questions.sums(keys, **days))
+        found = laying_out.report_of(keys, ours.books.questions.sums(keys, since=first, until=last))
     if as_json:
         say(laying_out.report_json(found))
     elif as_csv:
@@ -92,13 +91,20 @@ def export(
     """Write every attempt, or with --focus every charge, to a file."""
     from models.exports import ATTEMPTS, FOCUS
     from producer.export import write
-    from producer.report import day_of
 
     chosen = FOCUS if focus else ATTEMPTS
-    days = {"since": day_of(since, option="--since"), "until": day_of(until, option="--until")}
+    first, last = _days("export", since, until)
     with producer() as ours:
-        count = write(ours.books.questions.rows(chosen, **days), chosen.fields, path=output, format=as_format)
+        rows = ours.books.questions.rows(chosen, since=first, until=last)
+        count = write(rows, chosen.fields, path=output, format=as_format)
     hint(f"{count:,} rows in {output}")
+
+
+def _days(command: str, since: str | None, until: str | None) -> "tuple[date | None, date | None]":
+    from producer.days import parse_day
+
+    first = None if since is None else parse_day(since, source=command, field="--since")
+    return first, None if until is None else parse_day(until, source=command, field="--until")
 
 
 def _one_of(command: str, chosen: dict[str, bool]) -> int:

@@ -1,10 +1,8 @@
 """What the ledger adds up to, as a table with bars, as JSON or as CSV."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from models.errors import InputError
@@ -18,7 +16,6 @@ _MOST_KEYS = 2
 _IN_TIME = frozenset({"day", "month", "depth"})  # read in their own order; everything else by what it costs
 _FIGURES = ("attempts", "answered", "tokens in", "tokens out", "cost", "credits")
 _BAR = 20
-_AGO = re.compile(r"(\d{1,5})d")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,26 +32,10 @@ def keys_of(text: str) -> tuple[str, ...]:
     keys = tuple(key.strip() for key in text.split(","))
     for key in keys:
         if key not in KEYS and not (key.startswith(_TAG) and key != _TAG):
-            raise _wrong("--by", f"{key!r} should be one of {', '.join(KEYS)} or tag.NAME")
+            raise _wrong(f"{key!r} should be one of {', '.join(KEYS)} or tag.NAME")
     if len(keys) > _MOST_KEYS or len(set(keys)) < len(keys):
-        raise _wrong("--by", "takes one key, or two that differ")
+        raise _wrong("takes one key, or two that differ")
     return keys
-
-
-def day_of(text: str | None, *, option: str, today: date | None = None) -> date | None:
-    """Read a UTC day, or how many days ago it was. Raises InputError.
-
-    >>> day_of("7d", option="--since", today=date(2026, 11, 25)), day_of("2026-11-01", option="--since")
-    (datetime.date(2026, 11, 18), datetime.date(2026, 11, 1))
-    """
-    if text is None:
-        return None
-    try:
-        if ago := _AGO.fullmatch(text):
-            return (today or datetime.now(UTC).date()) - timedelta(days=int(ago[1]))
-        return date.fromisoformat(text)
-    except (ValueError, OverflowError):
-        raise _wrong(option, f"{text!r} should be a day such as 2026-11-01, or 7d for seven days ago") from None
 
 
 def report_of(keys: Sequence[str], sums: Mapping[tuple[Any, ...], Sum]) -> Report:
@@ -115,5 +96,5 @@ def _shown(label: Any) -> str:
     return "-" if label is None else str(label)
 
 
-def _wrong(option: str, problem: str) -> InputError:
-    return InputError(problem, source="ledger", field=option)
+def _wrong(problem: str) -> InputError:
+    return InputError(problem, source="report", field="--by")

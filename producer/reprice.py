@@ -36,8 +36,8 @@ class Tally:
 
 
 def reprice(
-    since: Annotated[str, typer.Option(metavar="DATE", help="attempts opened from this UTC day on")],
-    until: Annotated[str | None, typer.Option(metavar="DATE", help="up to this UTC day, which is included")] = None,
+    since: Annotated[str, typer.Option(metavar="DAY", help="attempts opened from this UTC day on")],
+    until: Annotated[str | None, typer.Option(metavar="DAY", help="up to this UTC day, which is included")] = None,
     model: Annotated[str | None, typer.Option(help="only those this model answered")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="tell what would change, and write nothing")] = False,
     as_json: JsonOption = False,

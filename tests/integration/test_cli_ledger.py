@@ -127,7 +127,7 @@ def test_text_of_others_steers_no_terminal(me: Stranger, engine: Engine) -> None
         (["report", "--by", "tag."], 2, "--by: 'tag.' should be one of"),
         (["report", "--by", "day,model,task"], 2, "--by: takes one key, or two that differ"),
         (["report", "--by", "day,day"], 2, "--by: takes one key, or two that differ"),
-        (["report", "--since", "soon"], 2, "--since: 'soon' should be a day such as 2026-11-01, or 7d"),
+        (["report", "--since", "soon"], 2, "--since: 'soon' should be a day such as 2026-12-01, or 7d"),
         (["report", "--json", "--csv"], 2, "choose one"),
         (["export", "-o", "a.xls", "--format", "xls"], 2, "--format: 'xls' should be csv or parquet"),
         (["export", "-o", "nowhere/a.csv"], 2, "nowhere/a.csv: cannot be written (No such file or directory)"),

@@ -1,13 +1,12 @@
 """A report is put in an order that can be read, and its shares are of what is known."""
 
-from datetime import date
 from decimal import Decimal
 
 import pytest
 
 from models.errors import InputError
 from models.questions import Sum
-from producer.report import day_of, keys_of, report_of, report_table
+from producer.report import keys_of, report_of, report_table
 
 
 def _cost(usd: str) -> Sum:
@@ -38,9 +37,3 @@ def test_keys_are_one_or_two_that_are_known() -> None:
     for wrong in ("", "models", "day,", "day,day", "day,model,task", "tag."):
         with pytest.raises(InputError, match="--by"):
             keys_of(wrong)
-
-
-@pytest.mark.parametrize("text", ["2026-02-30", "d", "-1d", "99999d", "7h", "2026-11", ""])
-def test_a_day_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="--until"):
-        day_of(text, option="--until", today=date(200, 1, 1))
