@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import String
+from sqlalchemy import Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Id, Json, Line, Time
@@ -22,6 +22,8 @@ class Batch(Base):
     tags: Mapped[Json]
     job_count: Mapped[int]
     created_at: Mapped[Time]
+
+    __table_args__ = (Index(None, "created_at"),)
 
 
 def batch_row(batch: NewBatch, *, job_count: int) -> dict[str, Any]:

@@ -31,6 +31,7 @@ def upgrade() -> None:
     op.execute("UPDATE attempts SET task = (SELECT task FROM jobs WHERE jobs.id = attempts.job_id) WHERE task IS NULL")
     op.add_column("jobs", sa.Column("start_model", _LINE, nullable=True))
     op.create_index("ix_jobs_finished_at", "jobs", ["finished_at"])
+    op.create_index("ix_batches_created_at", "batches", ["created_at"])
     op.add_column("prices", sa.Column("is_override", sa.Boolean(), nullable=False, server_default=sa.false()))
     _create_budgets()
     _create_corrections()
@@ -45,6 +46,7 @@ def downgrade() -> None:
     for table in ("thresholds", "rolled_days", "attempts_daily", "corrections", "budgets"):
         op.drop_table(table)
     op.drop_column("prices", "is_override")
+    op.drop_index("ix_batches_created_at", "batches")
     op.drop_index("ix_jobs_finished_at", "jobs")
     op.drop_column("jobs", "start_model")
     for column in reversed(_attempt_columns()):

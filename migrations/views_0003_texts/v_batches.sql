@@ -15,11 +15,11 @@ SELECT
     JOBS(j.state = 'cancelled') AS cancelled,
     JOBS(j.state = 'waiting' AND j.due_at IS NULL) AS held,
     JOBS(j.state = 'failed' AND j.outcome = 'over_budget') AS over_budget,
-    (SELECT COUNT(*) FROM attempts AS a WHERE a.batch_id = b.id) AS attempts,
-    (SELECT COUNT(*) FROM v_attempts AS a WHERE a.batch_id = b.id AND a.cost_nano_usd IS NULL) AS unknown_costs,
+    ATTEMPTS(a.batch_id = b.id) AS attempts,
+    UNKNOWN(a.batch_id = b.id) AS unknown_costs,
     SPENT(a.batch_id = b.id) AS cost_nano_usd,
     USD(SPENT(a.batch_id = b.id)) AS cost_usd,
     CREDITS(SPENT(a.batch_id = b.id)) AS credits,
     (SELECT g.cap_nano_usd FROM budgets AS g WHERE g.scope = 'batch:' || b.id AND g.day = '') AS cap_nano_usd,
     (SELECT USD(g.cap_nano_usd) FROM budgets AS g WHERE g.scope = 'batch:' || b.id AND g.day = '') AS cap_usd
-FROM batches AS b
+FROM batches AS b WITH_SPENT(a.batch_id = b.id)

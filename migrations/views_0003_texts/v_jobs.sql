@@ -12,8 +12,8 @@ SELECT
     j.fallback_depth,
     j.crashes,
     j.rebuys,
-    (SELECT COUNT(*) FROM attempts AS a WHERE a.job_id = j.id) AS attempts,
-    (SELECT COUNT(*) FROM v_attempts AS a WHERE a.job_id = j.id AND a.cost_nano_usd IS NULL) AS unknown_costs,
+    ATTEMPTS(a.job_id = j.id) AS attempts,
+    UNKNOWN(a.job_id = j.id) AS unknown_costs,
     SPENT(a.job_id = j.id) AS cost_nano_usd,
     USD(SPENT(a.job_id = j.id)) AS cost_usd,
     CREDITS(SPENT(a.job_id = j.id)) AS credits,
@@ -22,4 +22,4 @@ SELECT
     j.deadline_at,
     j.finished_at,
     j.purged_at
-FROM jobs AS j
+FROM jobs AS j WITH_SPENT(a.job_id = j.id)

@@ -1,6 +1,7 @@
 """Fills a ledger with a year of attempts, by the database itself: ten million rows are never in Python."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
@@ -26,7 +27,7 @@ def fill(engine: Engine, attempts: int) -> None:
             connection.exec_driver_sql("SET max_parallel_workers_per_gather = 0")
         else:
             connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
-        for statement in _statements(attempts * 4 // 5, is_postgres=is_postgres):
+        for statement in _statements(_Words(is_postgres=is_postgres, jobs=attempts * 4 // 5)):
             connection.exec_driver_sql(statement.replace("%", "%%") if is_postgres else statement)
             connection.commit()
     if is_postgres:
@@ -44,25 +45,37 @@ def job_id(number: int) -> str:
     return f"0199a000-0000-7000-8000-{number:012x}"
 
 
-def _statements(jobs: int, *, is_postgres: bool) -> Iterator[str]:
-    def numbers(count: int) -> str:
-        if is_postgres:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Words:
+    """What the engines say differently."""
+
+    is_postgres: bool
+    jobs: int
+
+    def numbers(self, count: int) -> str:
+        """List i from 0 to below `count`."""
+        if self.is_postgres:
             return f"generate_series(0, {count} - 1) AS i"
         return (
             f"(WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < {count} - 1) SELECT i FROM n)"
         )
 
-    def named(kind: str, i: str) -> str:
-        if is_postgres:
+    def named(self, kind: str, i: str) -> str:
+        """Write an id that sorts by i."""
+        if self.is_postgres:
             return f"'0199{kind}000-0000-7000-8000-' || lpad(to_hex({i}), 12, '0')"
         return f"printf('0199{kind}000-0000-7000-8000-%012x', {i})"
 
-    def at(i: str, more_s: int = 0) -> str:
-        seconds = DAYS * 86_400 / jobs
-        if is_postgres:
+    def at(self, i: str, more_s: int = 0) -> str:
+        """Spread the jobs over the year up to now."""
+        seconds = DAYS * 86_400 / self.jobs
+        if self.is_postgres:
             return f"(now() - interval '{DAYS} days' + ({i} * {seconds} + {more_s}) * interval '1 second')"
         return f"strftime('%Y-%m-%d %H:%M:%f000', julianday('now') - {DAYS} + ({i} * {seconds} + {more_s}) / 86400.0)"
 
+
+def _statements(words: _Words) -> Iterator[str]:
+    named, at, numbers, jobs = words.named, words.at, words.numbers, words.jobs
     batch = f"CAST(i / {JOBS_A_BATCH} AS INTEGER)"
     yield f"""
         INSERT INTO batches (id, tags, job_count, created_at)

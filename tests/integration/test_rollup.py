@@ -7,7 +7,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, event, func, insert, select, text
+from sqlalchemy import Connection, Engine, event, func, insert, select, text, update
 
 from models.attempt import Attempt
 from models.daily import MARK_STALE, DailyRow
@@ -46,7 +46,7 @@ def _spoil(engine: Engine) -> None:
 
 def _close_late(connection: Connection) -> None:
     ended = {"cost_nano_usd": usd(40_000_000), "cost_status": "exact", "outcome": "late"}
-    closing = Attempt.__table__.update().where(Attempt.id == "a8")
+    closing = update(Attempt).where(Attempt.id == "a8")
     connection.execute(closing.values(closed_at=datetime(2026, 4, 3, tzinfo=UTC), **ended))
     connection.execute(MARK_STALE, {"of_day": date(2026, 3, 31)})
 

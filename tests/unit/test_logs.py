@@ -1,12 +1,13 @@
 """The log's words: what happened and what it cost, and never a prompt, an answer or a key."""
 
 import logging
+from datetime import date
 
 import pytest
 
 from tests.walking import OPUS, PARAMS, HandClock, scene
 from worker import logs
-from worker.events import ClockFailed, Dropped, JobLost, JobsSent, KeyPaused
+from worker.events import ClockFailed, DaysRolled, Dropped, JobLost, JobsSent, KeyPaused
 from worker.run import run
 
 _CANARY = "canary-of-the-prompt"
@@ -84,10 +85,15 @@ def test_the_other_events_have_a_line_each(heard: pytest.LogCaptureFixture) -> N
         JobLost(job_id="job-1"),
         JobsSent(rung=2, count=7),
         ClockFailed(name="clock", said="broker: away"),
+        DaysRolled(first=date(2026, 3, 30), last=date(2026, 4, 1), count=3),
     ):
         logs.log(event)
-    assert [record.levelname for record in heard.records] == ["INFO", "WARNING", "INFO", "WARNING"]
-    assert heard.messages[2:] == ["clock: 7 jobs sent to rung-2", "clock: broker: away"]
+    assert [record.levelname for record in heard.records] == ["INFO", "WARNING", "INFO", "WARNING", "INFO"]
+    assert heard.messages[2:] == [
+        "clock: 7 jobs sent to rung-2",
+        "clock: broker: away",
+        "rollup: 3 days added up, 2026-03-30 to 2026-04-01",
+    ]
 
 
 def test_a_model_of_a_resumed_job_is_named_as_people_do(heard: pytest.LogCaptureFixture) -> None:
