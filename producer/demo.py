@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
-from models.progress import ModelLine
+from models.exports import ATTEMPTS
 from producer import stage
 from producer.client import Batch, Producer
 from producer.load import load
@@ -20,7 +20,7 @@ from producer.words import money
 
 _HERE = Path(".stepdown", "demo")
 _EXAMPLES = Path(__file__).parents[1] / "tests" / "examples"
-_QUESTION = '"select outcome, count(*), sum(cost_nano_usd) / 1e9 from attempts group by 1"'
+_QUESTION = '"select * from v_primary_health"'
 _NANO = 1_000_000_000
 
 
@@ -70,23 +70,27 @@ def _settle(producer: Producer, started: datetime) -> bool:
     for line in receipt(lines, depths):
         stage.say(line)
     log = [json.loads(line) for line in (_HERE / "purchases.jsonl").read_text(encoding="utf-8").splitlines()]
-    billed = Decimal(sum(purchase["billed_nano_usd"] for purchase in log)) / _NANO
-    spent = sum((line.cost_usd for line in lines), Decimal(0))
-    agrees = spent == billed and len(log) == _attempts(lines)
+    billed = {purchase["attempt"]: purchase["billed_nano_usd"] for purchase in log}
+    spent = _costs(producer)
+    agrees = spent == billed and len(billed) == len(log)
     verdict = "equals" if agrees else "DIFFERS FROM"
-    stage.say(f"  ledger {money(spent)} {verdict} the simulator's purchase log {money(billed)}, {len(log)} requests")
+    known, bought = (Decimal(sum(cost or 0 for cost in costs.values())) / _NANO for costs in (spent, billed))
+    stage.say(
+        f"  ledger {money(known)} {verdict} the simulator's purchase log {money(bought)}, each of {len(log)} requests"
+    )
     if ends := producer.books.reports.first_and_last_end():
         first_s, last_s = ((end - started).total_seconds() for end in ends)
         stage.say(f"  first answer {first_s:.1f} s after the start, the last {last_s:.1f} s")
-    stage.say(f"  Ask the ledger:   sqlite3 {_HERE}/ledger.db {_QUESTION}")
-    stage.say(
-        "  Your own file:    export ANTHROPIC_API_KEY=...; stepdown worker & stepdown submit articles.jsonl --watch"
-    )
+    stage.say(f"  Ask the ledger:   DATABASE_URL=sqlite:///{_HERE}/ledger.db stepdown ledger sql {_QUESTION}")
+    own = "stepdown worker & stepdown submit articles.jsonl --max-cost 1 --watch"
+    stage.say(f"  Your own file:    export ANTHROPIC_API_KEY=...; {own}")
     return agrees
 
 
-def _attempts(lines: list[ModelLine]) -> int:
-    return sum(line.attempts for line in lines)
+def _costs(producer: Producer) -> dict[str, int | None]:
+    """Read what each attempt cost in nano-dollars; None where that is unknown."""
+    at, cost = (list(ATTEMPTS.fields).index(name) for name in ("attempt_id", "cost_nano_usd"))
+    return {row[at]: row[cost] for row in producer.books.questions.rows(ATTEMPTS)}
 
 
 def _follow(what: str, batch: Batch) -> None:

@@ -4,6 +4,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from models.settings import Settings
+
 _ROOT = Path(__file__).parents[2]
 _FOLDERS = ("models", "worker", "producer", "migrations", "tests")
 _LONGEST_FILE = 300
@@ -28,6 +30,11 @@ def test_the_rules_are_asked_of_every_folder() -> None:
 def test_no_file_is_longer_than_300_lines() -> None:
     lengths = {path.relative_to(_ROOT): len(path.read_text(encoding="utf-8").splitlines()) for path in _files()}
     assert {str(path): length for path, length in lengths.items() if length > _LONGEST_FILE} == {}
+
+
+def test_every_setting_is_told_in_a_readme() -> None:
+    told = "".join((_ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "worker/README.md"))
+    assert [name for name in Settings.model_fields if f"`{name.upper()}`" not in told] == []
 
 
 def test_no_function_is_longer_than_40_lines() -> None:
