@@ -5,7 +5,7 @@ PYTHON ?= python3
 STAMP  := .venv/.installed
 RUN    := .venv/bin/python -m
 
-.PHONY: demo test check chaos bench bench-ledger lock clean
+.PHONY: demo test check chaos bench bench-ledger focus lock clean
 
 demo: $(STAMP)       ## a batch through real parts, against a simulated API
 	.venv/bin/stepdown demo
@@ -27,6 +27,9 @@ bench: $(STAMP)      ## CPU and memory per job beside a bare Celery task and a b
 
 bench-ledger: $(STAMP) ## questions about cost in a year's ledger: make bench-ledger ARGS="--rows 10000000"
 	$(RUN) tests.benchmarks.ledger $(ARGS)
+
+focus: $(STAMP)      ## the FOCUS export against the FinOps validator; needs a Python 3.12 and, once, the network
+	$(RUN) tests.focus
 
 lock: $(STAMP)       ## resolve the pinned versions again
 	$(RUN) uv --version >/dev/null 2>&1 || .venv/bin/pip install uv

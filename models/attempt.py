@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, Id, Json, Line, Money, Time, Word, db_now
+from models.base import Base, EscapedJSON, Id, Json, Line, Money, NanoUSD, Time, Word, db_now
 from models.job import Job
 from models.life import Claim, Closing, Opening
 from models.outcome import CostStatus, Outcome
@@ -100,6 +100,8 @@ _OPENING: Mapping[str, Any] = {
     "reason": bindparam("reason", type_=String),
     "requested_model": bindparam("model", type_=String),
     "cost_status": literal(CostStatus.UNKNOWN, String),
+    "reserved_nano_usd": bindparam("worst_case_usd", type_=NanoUSD()),
+    "budgets": bindparam("scopes", type_=EscapedJSON()),
     "worker": bindparam("worker", type_=String),
     "lease_token": Job.lease_token,
     "opened_at": db_now(0.0),
@@ -123,6 +125,8 @@ def opening_row(claim: Claim, opening: Opening, worker: str) -> dict[str, Any]:
         "depth": opening.fallback_depth,
         "reason": opening.reason,
         "model": opening.model,
+        "worst_case_usd": opening.worst_case_usd,
+        "scopes": [cap.scope for cap in opening.caps] or None,
         "worker": worker,
     }
 

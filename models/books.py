@@ -5,23 +5,31 @@ from typing import Self
 
 from sqlalchemy import Engine
 
+from models.health import Health
 from models.leases import Leases
 from models.ledger import Ledger
 from models.orders import Orders
 from models.outbox import Outbox
+from models.pricelist import PriceList
+from models.questions import Questions
 from models.reports import Reports
+from models.repricing import Repricing
 from models.rollup import Rollup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """What workers write, who has which job, what is to be sent, what people order and read, and the rollup."""
+    """All that writes and reads one ledger: jobs, leases, orders, prices, corrections, reports, rollup, health."""
 
     ledger: Ledger
     leases: Leases
     outbox: Outbox
     orders: Orders
     reports: Reports
+    health: Health
+    prices: PriceList
+    repricing: Repricing
+    questions: Questions
     rollup: Rollup
 
     @classmethod
@@ -33,5 +41,9 @@ class Books:
             outbox=Outbox(engine),
             orders=Orders(engine),
             reports=Reports(engine),
+            health=Health(engine),
+            prices=PriceList(engine),
+            repricing=Repricing(engine),
+            questions=Questions(engine),
             rollup=Rollup(engine),
         )

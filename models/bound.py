@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from models.pricing import WEB_SEARCH_USD_PER_THOUSAND, Prices, Rates
 
@@ -12,6 +12,14 @@ _MILLION = Decimal(1_000_000)
 _IMAGE_TOKENS = 6_000  # no image is more, whatever its size: the API scales it down
 _TOOL_TOKENS = 2_000  # what the API itself says to a model that has tools
 _MORE_PASSES = ("mcp_servers", "fallbacks", "context_management", "container")  # nobody can tell how many
+
+
+class Estimate(Protocol):
+    """Answers what a request may cost at most, in USD; None where nothing bounds it."""
+
+    def __call__(self, model: str, params: Mapping[str, Any]) -> Decimal | None:
+        """Estimate one request to one model."""
+        ...
 
 
 def worst_case_usd(

@@ -1,9 +1,14 @@
 """The budget: what may be spent in one scope, and what of it is gone."""
 
+from decimal import Decimal
+from typing import Any
+
 from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Money
+
+_BATCH = "batch:"
 
 
 class BudgetRow(Base):
@@ -21,3 +26,25 @@ class BudgetRow(Base):
     spent_nano_usd: Mapped[Money]
     unknown_nano_usd: Mapped[Money]
     reserved_nano_usd: Mapped[Money]
+
+
+def batch_scope(batch_id: str) -> str:
+    """Name the budget of a batch."""
+    return f"{_BATCH}{batch_id}"
+
+
+def is_for_good(scope: str) -> bool:
+    """Tell whether a scope has one budget, and not one for each day."""
+    return scope.startswith(_BATCH)
+
+
+def budget_row(scope: str, cap_usd: Decimal) -> dict[str, Any]:
+    """Lay out a budget for good, of which nothing is gone."""
+    return {
+        "scope": scope,
+        "day": "",
+        "cap_nano_usd": cap_usd,
+        "spent_nano_usd": Decimal(0),
+        "unknown_nano_usd": Decimal(0),
+        "reserved_nano_usd": Decimal(0),
+    }

@@ -41,11 +41,11 @@ class InputError(StepdownError):
 class InputMistakes(StepdownError):  # noqa: N818 - several errors
     """Lines of a file that cannot be accepted, one below the other; nothing of the file was."""
 
-    def __init__(self, mistakes: Sequence[InputError]) -> None:
+    def __init__(self, mistakes: Sequence[InputError], *, end: str = "nothing was queued") -> None:
         self.mistakes = tuple(mistakes)
         told = [str(mistake) for mistake in mistakes[:_MOST_TOLD]]
         more = [f"and {len(mistakes) - _MOST_TOLD} more"] if len(mistakes) > _MOST_TOLD else []
-        super().__init__("\n".join([*told, *more, "nothing was queued"]))
+        super().__init__("\n".join([*told, *more, end]))
 
 
 class UnpricedModelError(StepdownError):
@@ -56,7 +56,7 @@ class UnpricedModelError(StepdownError):
         names = ", ".join(self.models)
         super().__init__(
             f"no price for {names}: add it to MODEL_COSTS as model:input:output in USD per million tokens, "
-            "or pass --allow-unpriced to run with unknown cost",
+            "or by `stepdown prices set`, or pass --allow-unpriced to run with unknown cost",
         )
 
 
@@ -76,6 +76,10 @@ class NotFoundError(StepdownError):
 
 class BrokerError(StepdownError):
     """The broker cannot be reached, or is not what the queue needs."""
+
+
+class ApiError(StepdownError):
+    """The provider's API cannot be reached, or does not say what was asked."""
 
 
 class LedgerError(StepdownError):

@@ -75,8 +75,8 @@ class Job(Base):
         Index(
             "ix_jobs_lease",
             "lease_until",
-            sqlite_where=text("state = 'running'"),
-            postgresql_where=text("state = 'running'"),
+            sqlite_where=text("lease_until IS NOT NULL"),
+            postgresql_where=text("lease_until IS NOT NULL"),
         ),
     )
 

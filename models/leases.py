@@ -3,15 +3,17 @@
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from sqlalchemy import Connection, Engine, Integer, bindparam, select, update
+from sqlalchemy import Connection, Engine, Integer, bindparam, null, select, update
 
 from models.attempt import Attempt
 from models.base import db_now
 from models.chain import Span
+from models.daily import MARK_STALE
 from models.database import transaction
 from models.job import Job
 from models.life import Claim, Past, Rescue, Stray
 from models.outcome import FINAL_STATES, OnUnknown, Outcome, State
+from models.reservations import settle
 
 _NOW = db_now(0.0)
 _RENEW = (
@@ -51,7 +53,21 @@ _RESCUE = (
 _NOBODY_SAW_ITS_END = (
     update(Attempt)
     .where(Attempt.job_id == bindparam("of_job"), Attempt.closed_at.is_(None), Attempt.outcome.is_(None))
-    .values(outcome=Outcome.UNKNOWN)
+    .values(outcome=Outcome.UNKNOWN, unknown_at=_NOW)
+    # As they were: nobody had given their end up before.
+    .returning(Attempt.reserved_nano_usd, Attempt.budgets, Attempt.opened_at, null().label("unknown_at"))
+)
+_CANCELLED = (
+    update(Job)
+    .where(
+        Job.id.in_(
+            select(Job.id)
+            .where(Job.state != State.RUNNING, Job.lease_until <= _NOW)
+            .limit(bindparam("limit", type_=Integer))
+        )
+    )
+    .values(lease_until=None)
+    .returning(Job.id)
 )
 
 
@@ -113,8 +129,26 @@ class Leases:
                 connection.rollback()
                 return False
             if is_ours:
-                connection.execute(_NOBODY_SAW_ITS_END, {"of_job": stray.job_id})
+                _give_up_seeing(connection, stray.job_id)
         return is_ours
+
+    def give_up_cancelled(self, *, limit: int) -> int:
+        """Note that nobody sees the end of calls whose job was cancelled and whose worker is gone; returns how many.
+
+        A worker that is there after all still closes them.
+        """
+        with transaction(self._engine) as connection:
+            jobs = connection.scalars(_CANCELLED, {"limit": limit}).all()
+            return sum(_give_up_seeing(connection, job_id) for job_id in jobs)
+
+
+def _give_up_seeing(connection: Connection, job_id: str) -> int:
+    rows = [dict(**row) for row in connection.execute(_NOBODY_SAW_ITS_END, {"of_job": job_id}).mappings()]
+    for row in rows:
+        settle(connection.execute, row, None)
+    for day in sorted({row["opened_at"].date() for row in rows}):
+        connection.execute(MARK_STALE, {"of_day": day})
+    return len(rows)
 
 
 def _past(connection: Connection, job_ids: Sequence[str]) -> dict[str, tuple[Past, ...]]:

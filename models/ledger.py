@@ -12,16 +12,19 @@ from sqlalchemy.exc import IntegrityError
 from models.attempt import OPENING_COLUMNS, Attempt, closing_row, opening_row, opening_values
 from models.base import db_now
 from models.batch import Batch, batch_row
+from models.budget import BudgetRow, batch_scope, budget_row
 from models.chain import Span
+from models.daily import MARK_STALE
 from models.database import UNREACHABLE, transaction, unreachable
 from models.errors import KeyConflictError, LedgerError
 from models.ids import new_id
 from models.job import AnswerRow, Job, answer_row, ending_row, job_row
-from models.life import Claim, Closing, Ending, Kept, NewBatch, NewJob, Opening
+from models.life import Claim, Closing, Ending, Kept, NewBatch, NewJob, Opening, OverCap
 from models.outcome import OPEN_STATES, Outcome, State
 from models.prepared import Cursor, Prepared
 from models.price import PriceRow, price_row
 from models.pricing import Price
+from models.reservations import reserve, settle
 
 _ROWS_AT_ONCE = 1000
 _NOW = db_now(0.0)
@@ -58,6 +61,12 @@ _CLAIM = (
         .where(Attempt.job_id == bindparam("job_id"))  # in here SQLite would take jobs.id for attempts.id
         .scalar_subquery()
         .label("attempt_count"),
+        select(Batch.tags).where(Batch.id == Job.batch_id).correlate(Job).scalar_subquery().label("tags"),
+        select(BudgetRow.scope)
+        .where(BudgetRow.scope == literal("batch:").concat(Job.batch_id), BudgetRow.day == literal(""))
+        .correlate(Job)
+        .scalar_subquery()
+        .label("cap"),
         Job.deadline_at,
         db_now(0.0).label("claimed_at"),
     )
@@ -81,15 +90,18 @@ _GO_ON = (
 _OPEN = (
     insert(Attempt)
     .from_select(OPENING_COLUMNS, select(*opening_values()).select_from(Job).where(_IS_OURS).with_for_update())
-    .returning(Attempt.id)  # an INSERT from SELECT has no count of rows on Postgres
+    .returning(Attempt.opened_at)
 )
 _CLOSE = (
-    update(Attempt).where(Attempt.id == bindparam("attempt_id"), Attempt.closed_at.is_(None)).values(closed_at=_NOW)
+    update(Attempt)
+    .where(Attempt.id == bindparam("attempt_id"), Attempt.closed_at.is_(None))
+    .values(closed_at=_NOW)
+    .returning(Attempt.reserved_nano_usd, Attempt.budgets, Attempt.unknown_at, Attempt.opened_at, Attempt.closed_at)
 )
 
 _LATEST_PRICE = (
     select(PriceRow.__table__)
-    .where(PriceRow.model == bindparam("of_model"))
+    .where(PriceRow.model == bindparam("of_model"), PriceRow.is_override.is_(False))
     .order_by(PriceRow.valid_from.desc())
     .limit(1)
 )
@@ -126,6 +138,8 @@ class Ledger:
         try:
             with transaction(self._engine) as connection:
                 connection.execute(insert(Batch).values(created_at=_NOW, **batch_row(batch, job_count=len(jobs))))
+                if batch.max_cost_usd is not None:
+                    connection.execute(insert(BudgetRow).values(budget_row(batch_scope(batch.id), batch.max_cost_usd)))
                 _insert_jobs(connection, jobs, deadline_s=batch.deadline_s, batch_id=batch.id)
         except IntegrityError:
             earlier = None if batch.key is None else self._batch_with(batch.key)
@@ -169,12 +183,23 @@ class Ledger:
             attempt_count=row["attempt_count"],
             deadline_s=(row["deadline_at"] - row["claimed_at"]).total_seconds(),
             is_rebuy=row["outcome"] == Outcome.UNKNOWN,
+            tags=row["tags"] or {},
+            has_cap=row["cap"] is not None,
         )
 
-    def open_attempt(self, claim: Claim, opening: Opening) -> bool:
-        """Commit an attempt before its request leaves. False: the job is no longer ours; nothing may be sent."""
+    def open_attempt(self, claim: Claim, opening: Opening) -> bool | OverCap:
+        """Commit an attempt and its reservations before its request leaves.
+
+        False: the job is no longer ours; or it does not fit under a cap. Then nothing is written, or may be sent.
+        """
         with self._hot() as cursor:
-            return cursor.first(_OPEN, opening_row(claim, opening, self.worker)) is not None
+            row = cursor.first(_OPEN, opening_row(claim, opening, self.worker))
+            if row is None:
+                return False
+            over = reserve(cursor, opening, opened_at=row["opened_at"])
+            if over is not None:
+                cursor.undo()
+            return over or True
 
     def close_attempt(self, _claim: Claim, closing: Closing) -> None:
         """Write how an attempt ended, while its job goes on."""
@@ -261,4 +286,9 @@ def _keep(engine: Engine) -> Insert:
 
 
 def _close(cursor: Cursor, closing: Closing, *, is_late: bool) -> None:
-    cursor.count(_CLOSE, closing_row(closing, is_late=is_late) | {"attempt_id": closing.attempt_id})
+    row = cursor.first(_CLOSE, closing_row(closing, is_late=is_late) | {"attempt_id": closing.attempt_id})
+    if row is None:
+        return
+    settle(cursor.count, row, closing.cost_usd)
+    if row["opened_at"].date() != row["closed_at"].date():  # its day may have been added up since
+        cursor.count(MARK_STALE, {"of_day": row["opened_at"].date()})

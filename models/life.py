@@ -50,10 +50,46 @@ class Unsent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cap:
+    """A ceiling for what a scope may cost: a batch for good, or a day, a task or a tag by the UTC day.
+
+    `cap_usd` is None where the ledger has it: a batch's was written with the batch.
+    """
+
+    scope: str
+    cap_usd: Decimal | None
+
+    @property
+    def is_daily(self) -> bool:
+        """Tell whether tomorrow has one of its own."""
+        return self.cap_usd is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverCap:
+    """A call that was not opened, since it could pass a cap; all in USD.
+
+    `gone_usd` is what is spent, with the worst case of calls whose end nobody saw; `reserved_usd` that of calls in
+    flight; `needs_usd` the worst case of this one.
+    """
+
+    cap: Cap
+    cap_usd: Decimal
+    gone_usd: Decimal
+    reserved_usd: Decimal
+    needs_usd: Decimal
+
+    @property
+    def may_fit_later(self) -> bool:
+        """Tell whether there may be room once the calls in flight have ended."""
+        return self.gone_usd + self.needs_usd <= self.cap_usd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """A job that is ours until its lease ends. `given_up` tells for each rung left behind why.
 
-    `deadline_s` counts from the moment of the claim.
+    `deadline_s` counts from the moment of the claim. `tags` are its batch's; `has_cap`: so is a cap of its own.
     """
 
     job_id: str
@@ -69,11 +105,17 @@ class Claim:
     attempt_count: int
     deadline_s: float
     is_rebuy: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict)
+    has_cap: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """What is written before a request leaves; `number` counts from 1 within the job."""
+    """What is written before a request leaves; `number` counts from 1 within the job.
+
+    `worst_case_usd` is reserved under each of the caps, which are in the order of their scopes. None: nothing bounds
+    it, and there may be no cap.
+    """
 
     id: str
     number: int
@@ -81,6 +123,8 @@ class Opening:
     fallback_depth: int
     reason: Reason
     model: str
+    worst_case_usd: Decimal | None = None
+    caps: tuple[Cap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

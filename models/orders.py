@@ -7,7 +7,9 @@ from sqlalchemy import ColumnElement, Engine, case, delete, exists, func, select
 
 from models.attempt import Attempt
 from models.base import db_now
+from models.budget import BudgetRow, batch_scope
 from models.database import transaction
+from models.errors import InputError
 from models.job import IS_HELD, AnswerRow, Job
 from models.outcome import FINAL_STATES, OPEN_STATES, Outcome, State
 
@@ -35,7 +37,9 @@ class Orders:
             cancelled = connection.execute(
                 update(Job)
                 .where(ours, Job.state.in_(OPEN_STATES))
-                .values(state=State.CANCELLED, outcome="cancelled", finished_at=_NOW, lease_until=None)
+                .values(
+                    state=State.CANCELLED, outcome="cancelled", finished_at=_NOW
+                )  # a lease says whose call is in flight
             ).rowcount
         return cancelled, min(in_flight or 0, cancelled)
 
@@ -64,6 +68,14 @@ class Orders:
             return connection.execute(
                 update(Job).where(_of(batch_id, job_id), ended, Job.purged_at.is_(None)).values(**_again(deadline_s))
             ).rowcount
+
+    def raise_cap(self, batch_id: str, *, max_cost_usd: Decimal) -> None:
+        """Give a batch with a cap another. Raises InputError where it has none: its calls so far were not counted."""
+        budget = update(BudgetRow).where(BudgetRow.scope == batch_scope(batch_id))
+        with transaction(self._engine) as connection:
+            if not connection.execute(budget.values(cap_nano_usd=max_cost_usd)).rowcount:
+                problem = "has none yet, and its calls so far were not counted: give it with submit"
+                raise InputError(problem, source=f"batch {batch_id}", field="max_cost")
 
     def retry_truncated(
         self, *, deadline_s: float, max_tokens: int | None, batch_id: str | None = None, job_id: str | None = None

@@ -16,6 +16,7 @@ class State(StrEnum):
 
 OPEN_STATES = (State.QUEUED, State.RUNNING, State.WAITING)
 FINAL_STATES = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+OVER_BUDGET = "over_budget"  # the outcome of a job that fits under no cap: no attempt was made
 
 
 class Outcome(StrEnum):

@@ -1,4 +1,4 @@
-"""Statements compiled once and run on the driver's own cursor, for the three transactions that every job makes.
+"""Statements compiled once and run on the driver's own cursor, for the transactions that every job makes.
 
 Connection.execute looks the statement up, builds its parameters and wraps its rows anew each time: on SQLite that is
 two thirds of a short transaction's CPU, and a worker makes hundreds of them a second.
@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Dialect, Engine
+from sqlalchemy import Dialect, Engine, Select
 from sqlalchemy.sql.dml import UpdateBase
 
 _Process = Callable[[Any], Any]
+_Statement = UpdateBase | Select[*tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +36,12 @@ class Prepared:
         """Give a cursor; commit at the end of the block, roll back where it fails."""
         connection = self._engine.raw_connection()
         try:
-            yield Cursor(self, connection.cursor())
+            yield Cursor(self, connection.cursor(), connection.rollback)
             connection.commit()
         finally:
             connection.close()  # the pool rolls back what was not committed
 
-    def compiled(self, statement: UpdateBase, given: Mapping[str, Any]) -> _Compiled:
+    def compiled(self, statement: _Statement, given: Mapping[str, Any]) -> _Compiled:
         """Compile the statement for these parameters and columns, once."""
         known = (id(statement), tuple(given))
         found = self._compiled.get(known)
@@ -52,17 +53,18 @@ class Prepared:
 class Cursor:
     """The driver's cursor, which takes SQLAlchemy's statements."""
 
-    def __init__(self, prepared: Prepared, cursor: Any) -> None:
+    def __init__(self, prepared: Prepared, cursor: Any, undo: Callable[[], object]) -> None:
         self._prepared = prepared
         self._cursor = cursor
+        self.undo = undo  # takes back what this transaction has written so far
 
     def count(self, statement: UpdateBase, given: Mapping[str, Any]) -> int:
         """Execute, and tell how many rows were written."""
         self._execute(statement, given)
         return int(self._cursor.rowcount)
 
-    def first(self, statement: UpdateBase, given: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Execute, and read the first row that RETURNING gives, by column; None where none was written."""
+    def first(self, statement: _Statement, given: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Execute, and read the first row it gives, by column; None where there is none."""
         compiled = self._execute(statement, given)
         row = self._cursor.fetchone()
         if row is None:
@@ -72,7 +74,7 @@ class Cursor:
             for (name, process), value in zip(compiled.columns, row, strict=True)
         }
 
-    def _execute(self, statement: UpdateBase, given: Mapping[str, Any]) -> _Compiled:
+    def _execute(self, statement: _Statement, given: Mapping[str, Any]) -> _Compiled:
         compiled = self._prepared.compiled(statement, given)
         parameters = {**compiled.shared, **given}
         for name, process in compiled.processes.items():
@@ -81,7 +83,7 @@ class Cursor:
         return compiled
 
 
-def _compile(statement: UpdateBase, columns: list[str], dialect: Dialect) -> _Compiled:
+def _compile(statement: _Statement, columns: list[str], dialect: Dialect) -> _Compiled:
     compiled = statement.compile(dialect=dialect, column_keys=columns)
     names = compiled.bind_names.items()
     processes = {name: bind.type.dialect_impl(dialect).bind_processor(dialect) for bind, name in names}

@@ -1,13 +1,16 @@
 """The price list as it was known: a dated row for each model and each change of its rates."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Id, Json, Line, Money, Time
-from models.pricing import Price
+from models.pricing import KINDS, Price, Rates
 
 
 class PriceRow(Base):
@@ -40,3 +43,30 @@ def price_row(price: Price) -> dict[str, Any]:
         {"above": above, **{kind: str(rate) for kind, rate in asdict(higher).items()}} for above, higher in price.tiers
     ]
     return {"model": price.model, "source": price.source, "tiers": tiers, **rates}
+
+
+def price_from(row: Mapping[str, Any]) -> Price:
+    """Read a row back, to the same rates and tiers."""
+    return Price(
+        model=row["model"],
+        source=row["source"],
+        rates=Rates(**{kind: _plain(row[f"{kind}_nano_usd_per_mtok"]) for kind in KINDS}),
+        tiers=tuple((tier["above"], Rates(**{kind: Decimal(tier[kind]) for kind in KINDS})) for tier in row["tiers"]),
+        valid_from=row["valid_from"].date(),
+    )
+
+
+def midnight(price: Price) -> datetime:
+    """Tell when a dated price begins."""
+    if price.valid_from is None:
+        raise ValueError(f"the price of {price.model} has no date")
+    return datetime(price.valid_from.year, price.valid_from.month, price.valid_from.day, tzinfo=UTC)
+
+
+def _plain(rate: Decimal) -> Decimal:
+    """Take off the zeros that nano-dollars bring.
+
+    >>> _plain(Decimal("10.000000000")), _plain(Decimal("0.125000000"))
+    (Decimal('10'), Decimal('0.125'))
+    """
+    return rate.quantize(Decimal(1)) if rate == rate.to_integral_value() else rate.normalize()

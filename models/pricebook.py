@@ -1,26 +1,36 @@
-"""Where a price comes from: MODEL_COSTS, else the dated snapshot in genai-prices, else nowhere."""
+"""Where a price comes from: MODEL_COSTS, what a person set, the dated snapshot in genai-prices, else nowhere."""
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
 from importlib.metadata import version
+from pathlib import Path
 
+import genai_prices
 from genai_prices import data_snapshot
-from genai_prices.types import ModelInfo, ModelPrice, TieredPrices
+from genai_prices.types import ModelInfo, ModelPrice, StartDateConstraint, TieredPrices
 
 from models.pricing import Price, Rates
 
-_GENAI_SOURCE = f"genai-prices {version('genai-prices')}"
+GENAI_SOURCE = f"genai-prices {version('genai-prices')}"
 _US_REGION_FACTOR = Decimal("1.1")  # genai-prices 0.2.3 does not know it: ledger.md, section 3
 _BATCH_FACTOR = Decimal("0.5")  # genai-prices lists it for newer models only, and only from 2026-10-14
 
 
 class PriceBook:
-    """Answers what a model costs on a day, at the tier, speed and region its reply names."""
+    """Answers what a model costs on a UTC day, at the tier, speed and region its reply names.
 
-    def __init__(self, overrides: Mapping[str, Price]) -> None:
+    `overrides` have no date and win; `dated` prices count from their `valid_from` on, in any order.
+    """
+
+    def __init__(self, overrides: Mapping[str, Price], dated: Mapping[str, Sequence[Price]] | None = None) -> None:
         self._overrides = dict(overrides)
+        self.take(dated or {})
+
+    def take(self, dated: Mapping[str, Sequence[Price]]) -> None:
+        """Forget the dated prices and count these from now on; whoever asks meanwhile is told the old or the new."""
+        self._dated = {model: sorted(prices, key=_begins) for model, prices in dated.items()}
 
     def price(
         self,
@@ -37,13 +47,17 @@ class PriceBook:
         """
         if speed not in {None, "standard"}:
             return None
-        day = at.replace(hour=0, minute=0, second=0, microsecond=0)
-        found = self._overrides.get(model) or _from_genai(model, day)
+        day = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        found = self._overrides.get(model) or self._set_for(model, day.date()) or _from_genai(model, day)
         if found is not None and service_tier == "batch":
             found = _scaled(found, _BATCH_FACTOR, "batch")
         if found is not None and inference_geo == "us":
             return _scaled(found, _US_REGION_FACTOR, "us")
         return found
+
+    def _set_for(self, model: str, day: date) -> Price | None:
+        begun = [price for price in self._dated.get(model, ()) if _begins(price) <= day]
+        return begun[-1] if begun else None
 
     def unpriced(self, models: tuple[str, ...]) -> tuple[str, ...]:
         """List the models that have no price today."""
@@ -57,19 +71,54 @@ def context_window(model: str) -> int | None:
     return None if info is None else info.context_window
 
 
+def snapshot_day(today: date) -> date | None:
+    """Tell the day of the newest rate of the snapshot that had begun when it was installed; None where none is dated.
+
+    genai-prices 0.2.3 does not say when it was made: `snapshot.timestamp` is when it was loaded. But it was hardly
+    made before a rate in it began, and rates announced for later say nothing.
+    """
+    installed = datetime.fromtimestamp(Path(genai_prices.__file__).stat().st_mtime, tz=UTC).date()
+    begun = [day for day in _dates() if day <= today]
+    at_most = [day for day in begun if day <= installed]
+    return max(at_most or begun, default=None)  # some images give every file the date of 1970
+
+
+def _dates() -> Iterator[date]:
+    for provider in data_snapshot.get_snapshot().providers:
+        for model in provider.models:
+            conditions = [] if isinstance(model.prices, ModelPrice) else model.prices
+            for found in (*conditions, *(model.price_variants or ())):
+                if isinstance(found.constraint, StartDateConstraint):
+                    yield found.constraint.start_date
+
+
 def _scaled(price: Price, factor: Decimal, why: str) -> Price:
     return Price(
         model=price.model,
         source=f"{price.source}, {why} x{factor}",
         rates=price.rates.times(factor),
         tiers=tuple((threshold, rates.times(factor)) for threshold, rates in price.tiers),
+        valid_from=price.valid_from,
     )
+
+
+def _begins(price: Price) -> date:
+    return price.valid_from or date.min
 
 
 @lru_cache(maxsize=512)
 def _from_genai(model: str, day: datetime) -> Price | None:
     info = _model_info(model)
-    return None if info is None else _as_price(model, info.get_prices(day))
+    if info is None:
+        return None
+    listed = info.get_prices(day)
+    return _as_price(model, listed, valid_from=_since(info, listed))
+
+
+def _since(info: ModelInfo, listed: ModelPrice) -> date | None:
+    conditions = [] if isinstance(info.prices, ModelPrice) else info.prices
+    chosen = [condition.constraint for condition in conditions if condition.prices is listed]
+    return next((found.start_date for found in chosen if isinstance(found, StartDateConstraint)), None)
 
 
 @lru_cache(maxsize=512)
@@ -80,7 +129,7 @@ def _model_info(model: str) -> ModelInfo | None:
         return None
 
 
-def _as_price(model: str, listed: ModelPrice) -> Price | None:
+def _as_price(model: str, listed: ModelPrice, *, valid_from: date | None) -> Price | None:
     columns = [
         listed.input_mtok,
         listed.output_mtok,
@@ -93,9 +142,10 @@ def _as_price(model: str, listed: ModelPrice) -> Price | None:
     thresholds = sorted({tier.start for column in columns if isinstance(column, TieredPrices) for tier in column.tiers})
     return Price(
         model=model,
-        source=_GENAI_SOURCE,
+        source=GENAI_SOURCE,
         rates=_rates_at(columns, None),
         tiers=tuple((threshold, _rates_at(columns, threshold)) for threshold in thresholds),
+        valid_from=valid_from,
     )
 
 

@@ -1,7 +1,8 @@
 """Money, exactly: what a usage costs at a price. Decimal throughout, rounded once per attempt."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import date, datetime
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Protocol
 
@@ -14,6 +15,8 @@ _THOUSAND = Decimal(1_000)
 _ZERO = Decimal(0)
 _LINE = 200
 WEB_SEARCH_USD_PER_THOUSAND = Decimal(10)
+DERIVED = ", cache rates derived from input"  # what a source says where they were not all given
+_DERIVED_FACTORS = {"cache_read": Decimal("0.1"), "cache_write_5m": Decimal("1.25"), "cache_write_1h": Decimal(2)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,17 +34,22 @@ class Rates:
         return Rates(**{rate.name: getattr(self, rate.name) * factor for rate in fields(self)})
 
 
+KINDS = tuple(rate.name for rate in fields(Rates))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
     """What one model costs: base rates, and rates for prompts above a number of tokens.
 
-    A tier applies to every token of a request whose prompt is longer than its threshold.
+    A tier applies to every token of a request whose prompt is longer than its threshold. `valid_from` is the UTC
+    day it begins; None where it has no date.
     """
 
     model: str
     source: str
     rates: Rates
     tiers: tuple[tuple[int, Rates], ...] = ()
+    valid_from: date | None = None
 
     def rates_for(self, prompt_tokens: int) -> Rates:
         """Choose the rates by the length of the prompt, in tokens."""
@@ -177,27 +185,44 @@ def parse_costs(text: str) -> dict[str, Price]:
     return prices
 
 
+def complete_rates(given: Mapping[str, Decimal]) -> Rates:
+    """Make rates of those given, input and output among them; other cache rates are 0.1, 1.25 and 2 times the input's.
+
+    >>> complete_rates({"input": Decimal(1), "output": Decimal(5)}).cache_write_5m
+    Decimal('1.25')
+    """
+    return Rates(**{kind: factor * given["input"] for kind, factor in _DERIVED_FACTORS.items()} | dict(given))
+
+
+def derived_kinds(source: str, rates: Rates) -> tuple[str, ...]:
+    """Name the cache rates of a source that nobody gave: they follow from the input rate."""
+    if DERIVED not in source:
+        return ()
+    return tuple(kind for kind, factor in _DERIVED_FACTORS.items() if getattr(rates, kind) == factor * rates.input)
+
+
+def parse_rate(text: str) -> Decimal:
+    """Read a rate in USD per million tokens. Raises ValueError that says what would be right."""
+    try:
+        rate = Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"{text!r} is not a number of USD per million tokens") from None
+    # Finer or larger ones could not be kept in nano-dollars, in 64 bits.
+    if not rate.is_finite() or not 0 <= rate <= _MILLION or round(rate, 6) != rate:
+        raise ValueError(f"{text!r} should be from 0 to 1000000 USD per million tokens, with at most 6 decimals")
+    return rate
+
+
 def _override(model: str, given: list[Decimal]) -> Price:
-    paid_in = given[0]
-    derived = [paid_in, given[1], paid_in * Decimal("0.1"), paid_in * Decimal("1.25"), paid_in * 2]
-    complete = len(given) == len(derived)
-    read, write_5m, write_1h = [*given, *derived[len(given) :]][2:]
-    return Price(
-        model=model,
-        source="MODEL_COSTS" if complete else "MODEL_COSTS, cache rates derived from input",
-        rates=Rates(input=paid_in, output=given[1], cache_read=read, cache_write_5m=write_5m, cache_write_1h=write_1h),
-    )
+    source = "MODEL_COSTS" if len(given) == len(KINDS) else f"MODEL_COSTS{DERIVED}"
+    return Price(model=model, source=source, rates=complete_rates(dict(zip(KINDS, given, strict=False))))
 
 
 def _rate(entry: str, text: str) -> Decimal:
     try:
-        rate = Decimal(text)
-    except InvalidOperation:
-        raise _wrong(entry, f"{text!r} is not a number of USD per million tokens") from None
-    # Finer or larger ones could not be kept in nano-dollars, in 64 bits.
-    if not rate.is_finite() or not 0 <= rate <= _MILLION or round(rate, 6) != rate:
-        raise _wrong(entry, f"{text!r} should be from 0 to 1000000 USD per million tokens, with at most 6 decimals")
-    return rate
+        return parse_rate(text)
+    except ValueError as error:
+        raise _wrong(entry, str(error)) from None
 
 
 def _wrong(entry: str, fix: str) -> SettingsError:

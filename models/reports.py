@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, cast
@@ -12,78 +11,22 @@ from sqlalchemy import Connection, Engine, RowMapping, Select, case, func, selec
 from models.answer import Answer
 from models.attempt import Attempt
 from models.batch import Batch
+from models.budget import BudgetRow, batch_scope
 from models.database import UNREACHABLE, unreachable
 from models.errors import NotFoundError
 from models.job import IS_HELD, AnswerRow, Job
-from models.outcome import FINAL_STATES, Outcome, State
+from models.outcome import OVER_BUDGET, Outcome, State
+from models.progress import ModelLine, Progress
+from models.views import ATTEMPTS
 
 _ZERO = Decimal(0)
-_COST = func.sum(Attempt.cost_nano_usd, type_=Attempt.cost_nano_usd.type)
-_UNKNOWN = func.count().filter(Attempt.cost_nano_usd.is_(None), Attempt.closed_at.is_not(None))
-_UNSUMMED = func.count().filter(Attempt.cost_nano_usd.is_(None))  # those still open among them
+_ATTEMPT = ATTEMPTS.c  # with what each costs after all, should it have been priced anew
+_COST = func.sum(_ATTEMPT.cost_nano_usd, type_=_ATTEMPT.cost_nano_usd.type)
+_UNKNOWN = func.count().filter(_ATTEMPT.cost_nano_usd.is_(None), _ATTEMPT.closed_at.is_not(None))
+_UNSUMMED = func.count().filter(_ATTEMPT.cost_nano_usd.is_(None))  # those still open among them
+_RESERVED = BudgetRow.reserved_nano_usd + BudgetRow.unknown_nano_usd
 _ROWS_AT_ONCE = 500
 _WHERE_IDS_ARE = "`stepdown ls` lists the batches, `stepdown show` their jobs"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """Where a batch is: its jobs by state, and what its attempts cost so far.
-
-    `cost_usd` sums what is known; `unknown_costs` counts the ended attempts it could not sum. `held` counts the
-    waiting jobs that wait for a person.
-    """
-
-    batch_id: str
-    name: str | None
-    created_at: datetime
-    job_count: int
-    states: dict[str, int]
-    held: int
-    attempts: int
-    cost_usd: Decimal
-    unknown_costs: int
-
-    @property
-    def finished(self) -> int:
-        """How many jobs have ended, well or not."""
-        return sum(self.states.get(state, 0) for state in FINAL_STATES)
-
-    @property
-    def is_finished(self) -> bool:
-        """True once no job of the batch can change any more."""
-        return self.finished == self.job_count
-
-    @property
-    def is_settled(self) -> bool:
-        """True once every job has ended, or waits for a person."""
-        return self.finished + self.held == self.job_count
-
-    @property
-    def succeeded(self) -> int:
-        """How many jobs have their answer."""
-        return self.states.get(State.SUCCEEDED, 0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelLine:
-    """One line of the receipt: what one model did at one fallback depth. Latency in ms, None if none ended.
-
-    `open` attempts have not ended; their cost is among the unknown ones.
-    """
-
-    model: str
-    fallback_depth: int
-    attempts: int
-    answered: int
-    open: int
-    p50_ms: int | None
-    cost_usd: Decimal
-    unknown_costs: int
-
-    @property
-    def failed(self) -> int:
-        """How many attempts ended without an answer."""
-        return self.attempts - self.answered - self.open
 
 
 class Reports:
@@ -138,20 +81,26 @@ class Reports:
 
     def _progress(self, connection: Connection, batch: RowMapping) -> Progress:
         ours = Job.batch_id == batch["id"]
-        states = select(Job.state, func.count(), func.count().filter(IS_HELD)).where(ours).group_by(Job.state)
-        money = select(func.count(), _COST, _UNKNOWN).select_from(Attempt).where(Attempt.batch_id == batch["id"])
+        over = func.count().filter(Job.outcome == OVER_BUDGET)
+        states = select(Job.state, func.count(), func.count().filter(IS_HELD), over).where(ours).group_by(Job.state)
+        cap = select(BudgetRow.cap_nano_usd, _RESERVED).where(BudgetRow.scope == batch_scope(batch["id"]))
+        money = select(func.count(), _COST, _UNKNOWN).where(_ATTEMPT.batch_id == batch["id"])
         attempts, cost, unknown = connection.execute(money).one()
         by_state = connection.execute(states).all()
+        capped = connection.execute(cap).one_or_none()
         return Progress(
             batch_id=batch["id"],
             name=batch["name"],
             created_at=batch["created_at"],
             job_count=batch["job_count"],
-            states={state: count for state, count, _ in by_state},
-            held=sum(held for _, _, held in by_state),
+            states={state: count for state, count, _, _ in by_state},
+            held=sum(held for _, _, held, _ in by_state),
+            over_budget=sum(over for _, _, _, over in by_state),
             attempts=attempts,
             cost_usd=cost or _ZERO,
             unknown_costs=unknown,
+            cap_usd=None if capped is None else capped[0],
+            reserved_usd=_ZERO if capped is None else capped[1],
         )
 
     def answers(self, batch_id: str) -> Iterator[Answer]:
@@ -178,10 +127,14 @@ class Reports:
             return dict(**connection.execute(select(Job.__table__).where(Job.id == job_id)).mappings().one())
 
     def attempts(self, job_id: str) -> list[dict[str, Any]]:
-        """Read one job's attempts, the first one first."""
+        """Read one job's attempts, the first one first; cost, status and price are those that count by now."""
+        after_all = select(_ATTEMPT.cost_nano_usd, _ATTEMPT.cost_status, _ATTEMPT.price_source)
+        ours = select(Attempt.__table__).where(Attempt.job_id == job_id).order_by(Attempt.attempt_no)
         with self._read() as connection:
-            ours = select(Attempt.__table__).where(Attempt.job_id == job_id).order_by(Attempt.attempt_no)
-            return [dict(**row) for row in connection.execute(ours).mappings()]
+            rows = [dict(**row) for row in connection.execute(ours).mappings()]
+            for row in rows:
+                row |= dict(**connection.execute(after_all.where(_ATTEMPT.attempt_id == row["id"])).mappings().one())
+        return rows
 
     def models(self, batch_id: str | None = None) -> list[ModelLine]:
         """Add up attempts by model and depth, of one batch or of the whole ledger."""
@@ -215,7 +168,7 @@ def _answers(batch_id: str, after: int) -> Select[Any]:
 def _jobs() -> Select[Any]:
     cost = (
         select(case((_UNSUMMED > 0, None), else_=func.coalesce(_COST, 0, type_=_COST.type)))
-        .where(Attempt.job_id == Job.id)
+        .where(_ATTEMPT.job_id == Job.id)
         .correlate(Job)
         .scalar_subquery()
         .label("cost_usd")
@@ -239,40 +192,40 @@ def _answer(row: RowMapping) -> Answer:
 
 
 def _by_model(batch_id: str | None) -> Select[Any]:
-    answered = func.count().filter(Attempt.outcome.in_([Outcome.ANSWERED, Outcome.TRUNCATED]))
+    answered = func.count().filter(_ATTEMPT.outcome.in_([Outcome.ANSWERED, Outcome.TRUNCATED]))
     lines = (
         select(
-            Attempt.requested_model,
-            Attempt.fallback_depth,
-            func.min(Attempt.rung).label("rung"),
+            _ATTEMPT.requested_model,
+            _ATTEMPT.fallback_depth,
+            func.min(_ATTEMPT.rung).label("rung"),
             func.count().label("attempts"),
             answered.label("answered"),
-            func.count(Attempt.latency_ms).label("timed"),
+            func.count(_ATTEMPT.latency_ms).label("timed"),
             _COST.label("cost"),
             _UNSUMMED.label("unknown"),
-            func.count().filter(Attempt.closed_at.is_(None)).label("open"),
+            func.count().filter(_ATTEMPT.closed_at.is_(None)).label("open"),
         )
-        .group_by(Attempt.requested_model, Attempt.fallback_depth)
-        .order_by("rung", Attempt.fallback_depth)
+        .group_by(_ATTEMPT.requested_model, _ATTEMPT.fallback_depth)
+        .order_by("rung", _ATTEMPT.fallback_depth)
     )
-    ours = lines if batch_id is None else lines.where(Attempt.batch_id == batch_id)
+    ours = lines if batch_id is None else lines.where(_ATTEMPT.batch_id == batch_id)
     return cast("Select[Any]", ours)
 
 
 def _model_line(connection: Connection, row: RowMapping, batch_id: str | None) -> ModelLine:
     # Half the ended attempts are as quick: SQLite has no percentile function, so we read the middle row.
     middle = (
-        select(Attempt.latency_ms)
+        select(_ATTEMPT.latency_ms)
         .where(
-            Attempt.requested_model == row["requested_model"],
-            Attempt.fallback_depth == row["fallback_depth"],
-            Attempt.latency_ms.is_not(None),
+            _ATTEMPT.requested_model == row["requested_model"],
+            _ATTEMPT.fallback_depth == row["fallback_depth"],
+            _ATTEMPT.latency_ms.is_not(None),
         )
-        .order_by(Attempt.latency_ms)
+        .order_by(_ATTEMPT.latency_ms)
         .offset(max(row["timed"] - 1, 0) // 2)
         .limit(1)
     )
-    middle = middle if batch_id is None else middle.where(Attempt.batch_id == batch_id)
+    middle = middle if batch_id is None else middle.where(_ATTEMPT.batch_id == batch_id)
     return ModelLine(
         model=row["requested_model"],
         fallback_depth=row["fallback_depth"],

@@ -7,20 +7,21 @@ from contextlib import suppress
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from models.caps import parse_caps, usd
 from models.chain import Chain, parse_chain, parse_starts
 from models.errors import Mistake, SettingsError
 from models.outcome import Outcome
 from models.pricing import Price, parse_costs
 
 DEFAULT_CHAIN = "claude-opus-4-7,claude-sonnet-4-6,claude-haiku-4-5-20251001"
-_SECRETS = ("anthropic_api_key", "redis_url", "database_url", "flower_password")
-_PASTED = ("anthropic_api_key", "redis_url", "database_url")  # none of them begins or ends with a space
+_SECRETS = ("anthropic_api_key", "anthropic_admin_key", "redis_url", "database_url", "flower_password")
+_PASTED = ("anthropic_api_key", "anthropic_admin_key", "redis_url", "database_url")  # none begins or ends with a space
 _CAN_CLIMB = (Outcome.TRUNCATED, Outcome.REFUSED)
 _DAY_S = 86_400
 _TEN_YEARS_S = 3650 * _DAY_S
@@ -76,6 +77,10 @@ def _flower_password(password: SecretStr) -> SecretStr:
     return password
 
 
+def _usd(given: object) -> Decimal:
+    return usd(str(given))
+
+
 def _readable(path: Path) -> Path:
     try:
         path.read_text(encoding="utf-8")
@@ -97,6 +102,8 @@ class Settings(BaseSettings):
 
     anthropic_api_key: _Key | None = None
     anthropic_api_key_file: _SecretFile | None = None
+    anthropic_admin_key: _Key | None = None
+    anthropic_admin_key_file: _SecretFile | None = None
     anthropic_base_url: Annotated[str, AfterValidator(_http_url)] = "https://api.anthropic.com"
     model_chain: str = DEFAULT_CHAIN
     model_costs: str = ""
@@ -120,6 +127,14 @@ class Settings(BaseSettings):
     clock_tick_s: float = Field(default=1, ge=0.05, le=60)
     visibility_timeout_s: float = Field(default=120, ge=1, le=_DAY_S)
     queue_window: int = Field(default=2000, ge=1)
+    day_cap_usd: Annotated[Decimal, BeforeValidator(_usd)] | None = None
+    task_caps_usd: str = ""
+    tag_caps_usd: str = ""
+    over_cap: Literal["wait", "fail"] = "wait"
+    health_every_s: float = Field(default=60, ge=0.05, le=_DAY_S)
+    health_min_jobs: int = Field(default=20, ge=1)
+    health_degraded_percent: int = Field(default=25, ge=1, le=100)
+    health_unreliable_percent: int = Field(default=50, ge=1, le=100)
     hold_above_usd: Decimal = Field(default=Decimal("0.05"), ge=0, allow_inf_nan=False)
     pause_batch_after: int = Field(default=25, ge=0)
     min_free_mb: int = Field(default=64, ge=0)
@@ -152,6 +167,16 @@ class Settings(BaseSettings):
         return parse_costs(self.model_costs)
 
     @cached_property
+    def task_caps(self) -> dict[str, Decimal]:
+        """TASK_CAPS_USD: USD for a UTC day, by task."""
+        return parse_caps("TASK_CAPS_USD", self.task_caps_usd)
+
+    @cached_property
+    def tag_caps(self) -> dict[str, Decimal]:
+        """TAG_CAPS_USD: USD for a UTC day, by tag=value."""
+        return parse_caps("TAG_CAPS_USD", self.tag_caps_usd)
+
+    @cached_property
     def climbs(self) -> frozenset[Outcome]:
         """CLIMB_ON: the answers that are tried again on a better model."""
         words = {word.strip() for word in self.climb_on.split(",")} - {""}
@@ -167,7 +192,7 @@ def load_settings(*, env_file: Path | None = Path(".env"), **overrides: Any) -> 
     Raises SettingsError naming every wrong variable, its value and the fix; secrets are never shown.
     """
     settings, mistakes = _read(env_file, overrides)
-    for part in ("chain", "price_overrides", "climbs"):
+    for part in ("chain", "price_overrides", "task_caps", "tag_caps", "climbs"):
         try:
             getattr(settings, part)
         except SettingsError as error:

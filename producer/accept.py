@@ -3,8 +3,11 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 
 from models.broker import Broker
+from models.caps import usd
 from models.chain import Chain, Span
 from models.embedded import required_broker_url
 from models.errors import BrokerError, InputError, InputMistakes, LedgerError, UnpricedModelError
@@ -13,6 +16,7 @@ from models.life import NewBatch, NewJob, Unsent
 from models.outbox import Outbox
 from models.outcome import OnUnknown
 from models.pricebook import PriceBook
+from models.pricing import Price
 from models.settings import Settings
 from producer.check import check, check_labels
 from producer.load import Loaded
@@ -22,38 +26,54 @@ from producer.span import span_of
 _RING_S = 0.3  # who submits does not wait for a Redis that is frozen: a worker's clock sends
 
 
-def prepared(
-    prompts: Sequence[Prompt] | Loaded,
-    settings: Settings,
-    *,
-    task: str | None,
-    name: str | None,
-    key: str | None,
-    tags: Mapping[str, str],
-    on_unknown: OnUnknown | None,
-    allow_unpriced: bool,
-) -> tuple[NewBatch, list[NewJob]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What the caller says of a batch as a whole; Producer.submit tells what each means."""
+
+    task: str | None
+    name: str | None
+    key: str | None
+    tags: Mapping[str, str]
+    on_unknown: OnUnknown | None
+    max_cost_usd: Decimal | None
+
+
+def prepared(prompts: Sequence[Prompt] | Loaded, settings: Settings, terms: Terms) -> tuple[NewBatch, list[NewJob]]:
     """Lay out a batch and its jobs, not written yet.
 
-    Raises InputError or InputMistakes for what cannot be sent or kept, UnpricedModelError.
+    Raises InputError or InputMistakes for what cannot be sent or kept.
     """
-    if mistake := check_labels(name=name, key=key, task=task, tags=tags):
+    if mistake := check_labels(name=terms.name, key=terms.key, task=terms.task, tags=terms.tags):
         raise mistake
     chain = settings.chain
-    unpriced = PriceBook(settings.price_overrides).unpriced(chain.models)
-    if unpriced and not allow_unpriced:
-        raise UnpricedModelError(unpriced)
-    jobs = _jobs(_checked(prompts), chain, task, on_unknown)
+    jobs = _jobs(_checked(prompts), chain, terms.task, terms.on_unknown)
     batch = NewBatch(
         id=new_id(),
-        name=name,
-        key=key,
-        content_sha256=None if key is None else _digest(jobs),
-        task=task,
-        tags=tags,
+        name=terms.name,
+        key=terms.key,
+        content_sha256=None if terms.key is None else _digest(jobs),
+        task=terms.task,
+        tags=terms.tags,
         deadline_s=settings.job_deadline_s,
+        max_cost_usd=terms.max_cost_usd,
     )
     return batch, jobs
+
+
+def max_cost(given: Decimal | str | float | None) -> Decimal | None:
+    """Read what a batch may cost, in USD. Raises InputError."""
+    if given is None:
+        return None
+    try:
+        return usd(str(given))
+    except ValueError as error:
+        raise InputError(str(error), source="submit", field="max_cost") from None
+
+
+def require_prices(settings: Settings, dated: Mapping[str, Sequence[Price]]) -> None:
+    """Raise UnpricedModelError where a model of the chain has no price today; `dated` are those a person set."""
+    if unpriced := PriceBook(settings.price_overrides, dated).unpriced(settings.chain.models):
+        raise UnpricedModelError(unpriced)
 
 
 def ring(jobs: Sequence[NewJob], settings: Settings, outbox: Outbox) -> str | None:

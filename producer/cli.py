@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models import errors
-from producer import orders, rebuild
+from producer import estimate, orders, prices, processes, questions, rebuild, reconcile, reprice
+from producer.analyst import analyst
 from producer.exits import hear_all
 from producer.options import (
     BatchArgument,
     JsonOption,
     LinesOption,
+    MaxCostOption,
     OnUnknownOption,
     SomeBatchArgument,
     TimeoutOption,
@@ -29,8 +31,9 @@ if TYPE_CHECKING:
 # Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
 # ruff: noqa: PLC0415
 
-OK, SOME_FAILED, USAGE, UNREACHABLE, UNPRICED, TIMED_OUT, INTERRUPTED = 0, 1, 2, 4, 5, 124, 130
+OK, SOME_FAILED, USAGE, OVER_CAP, UNREACHABLE, UNPRICED, TIMED_OUT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 124, 130
 _EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
+    (errors.ApiError, UNREACHABLE),
     (errors.BrokerError, UNREACHABLE),
     (errors.LedgerError, UNREACHABLE),
     (errors.UnpricedModelError, UNPRICED),
@@ -48,17 +51,19 @@ app = typer.Typer(
 )
 db = typer.Typer(help="The ledger's schema.", no_args_is_help=True)
 app.add_typer(db, name="db")
+db.command()(analyst)
+_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 ledger = typer.Typer(help="What everything cost.", no_args_is_help=True)
 app.add_typer(ledger, name="ledger")
-ledger.command()(rebuild.rebuild)
-for order in (orders.cancel, orders.retry, orders.release, orders.drop, orders.purge):
-    app.command()(order)
-
-_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+for question in (questions.report, questions.sql, questions.export):
+    ledger.command()(question)
+for review in (reprice.reprice, reconcile.reconcile, rebuild.rebuild):
+    ledger.command()(review)
+app.add_typer(prices.prices, name="prices")
 
 
 def main() -> None:
-    """Run one command. Exit codes: 0 all succeeded, 1 some failed, 2 usage, 4 unreachable, 5 no price, 124, 130."""
+    """Run one command. Exit codes: 0 all succeeded, 1 some failed, 2 usage, 3 money cap, 4 unreachable, 5 no price."""
     prepare_streams()
     hear_all()
     try:
@@ -90,6 +95,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     name: Annotated[str | None, typer.Option(help="what people call the batch")] = None,
     key: Annotated[str | None, typer.Option(help="the same prompts under one key are bought once")] = None,
     tag: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="kept with the batch; repeatable")] = None,
+    max_cost: MaxCostOption = None,
     on_unknown: OnUnknownOption = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave bad lines out, and list them")] = False,
     allow_unpriced: Annotated[bool, typer.Option(help="take models without a price; their cost is unknown")] = False,
@@ -112,9 +118,9 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
             tags=tags,
             on_unknown=submitting.choice(on_unknown),
             allow_unpriced=allow_unpriced,
+            max_cost_usd=max_cost,
         )
-        say(batch.id)
-        sys.stdout.flush()  # whoever reads it through a pipe can act on it while we watch
+        say(batch.id, at_once=True)  # whoever reads it through a pipe can act on it while we watch
         for line in submitting.hints(batch, key, task=task, starts=settings.chain.starts):
             hint(line)
         if watch:
@@ -136,6 +142,9 @@ def status(batch: BatchArgument, as_json: JsonOption = False) -> None:
     with open_producer() as producer:
         progress = producer.batch(batch).progress()
         say(showing.progress_json(progress) if as_json else showing.progress_line(progress))
+        for verdict in producer.books.health.today():
+            if verdict.is_alarming:
+                hint(f"alarm: {verdict.in_words()}")
 
 
 @app.command()
@@ -203,7 +212,7 @@ def job(job_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonOptio
 
 @app.command()
 def doctor(as_lines: LinesOption = False) -> None:
-    """Check key, prices, ledger, disk, broker and API; each finding says what would be right."""
+    """Check key, prices, ledger, health, disk, broker and API; each finding says what would be right."""
     import json
     from dataclasses import asdict
 
@@ -231,47 +240,8 @@ def upgrade() -> None:
     engine.dispose()
 
 
-@app.command(context_settings=_PASS_ON)
-def worker(context: typer.Context) -> None:
-    """Run a worker (and, with no REDIS_URL, its broker); further options are Celery's."""
-    from producer import start
-
-    raise typer.Exit(start.worker(read_settings(), context.args))
-
-
-@app.command()
-def flower(
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 5555,
-    address: Annotated[
-        str, typer.Option(help="where to listen; leave it on loopback outside a container")
-    ] = "127.0.0.1",
-) -> None:
-    """Run Flower on 127.0.0.1, behind a password."""
-    from producer import start
-
-    start.flower(read_settings(), address=address, port=port)
-
-
-@app.command(context_settings=_PASS_ON)
-def simulate(context: typer.Context) -> None:
-    """Run the simulated API; `stepdown simulate --help` lists its options."""
-    from producer import start
-
-    start.simulate(context.args)
-
-
-@app.command()
-def demo(
-    jobs: Annotated[int, typer.Option(min=1, max=200, help="how many of the 200 articles")] = 200,
-    stay: Annotated[bool, typer.Option("--stay/--exit", help="keep Flower up until Ctrl-C")] = False,
-) -> None:
-    """Run a batch through real parts against a simulated API, with an outage in the middle."""
-    from producer import demo as demonstrating
-
-    raise typer.Exit(demonstrating.run(jobs=jobs, stay=stay))
-
-
 def _watch(producer: "Producer", batch: "Batch", timeout_s: float | None) -> None:
+    from producer.show import over_budget_line
     from producer.watch import watch as follow
 
     try:
@@ -282,7 +252,11 @@ def _watch(producer: "Producer", batch: "Batch", timeout_s: float | None) -> Non
     _receipt(producer, batch.id)
     if progress.held:
         hint(f"{progress.held} jobs are held until a person decides: stepdown show {batch.id} --held")
-    raise typer.Exit(OK if progress.succeeded == progress.job_count else SOME_FAILED)
+    if progress.over_budget:
+        hint(over_budget_line(progress))
+    raise typer.Exit(
+        OVER_CAP if progress.over_budget else OK if progress.succeeded == progress.job_count else SOME_FAILED
+    )
 
 
 def _receipt(producer: "Producer", batch_id: str) -> None:
@@ -290,3 +264,13 @@ def _receipt(producer: "Producer", batch_id: str) -> None:
 
     for line in receipt(producer.books.reports.models(batch_id), producer.books.reports.depths(batch_id)):
         hint(line)
+
+
+# After the commands above, so that --help lists them in the order of a job's life.
+for order in (orders.cancel, orders.retry, orders.release, orders.drop, orders.purge):
+    app.command()(order)
+app.command()(estimate.estimate)
+app.command()(processes.flower)
+app.command()(processes.demo)
+app.command(context_settings=_PASS_ON)(processes.worker)
+app.command(context_settings=_PASS_ON)(processes.simulate)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from decimal import Decimal
 from typing import Self
 
 from migrations.run import ensure_schema
@@ -10,7 +11,7 @@ from models.answer import Answer
 from models.books import Books
 from models.database import open_database
 from models.outcome import OnUnknown
-from models.reports import Progress
+from models.progress import Progress
 from models.settings import Settings, load_settings
 from producer.load import Loaded
 from producer.prompt import Prompt
@@ -87,27 +88,31 @@ class Producer:
         tags: Mapping[str, str] | None = None,
         on_unknown: OnUnknown | None = None,
         allow_unpriced: bool = False,
+        max_cost_usd: Decimal | str | float | None = None,
     ) -> Batch:
         """Accept prompts as one batch; it is kept before this returns, whether or not the broker is there.
 
         Takes prompts, or what `load` made of a file. The same prompts under the same `key` are the same batch,
         bought once. `on_unknown` chooses what HOLD_ABOVE_USD chooses by price: whether a job whose worker was lost
-        during a call is held for a person, or bought again once.
+        during a call is held for a person, or bought again once. `max_cost_usd` is what the batch may cost over all
+        fallbacks and retries: a job that could pass it steps down to a model that fits, else fails as over_budget.
         Raises InputError or InputMistakes for what cannot be sent or kept, UnpricedModelError,
         KeyConflictError, LedgerError; then nothing was accepted.
         """
-        from producer.accept import prepared, ring  # noqa: PLC0415 - prices and Celery are not for those who only read
+        # Prices and Celery are not for those who only read.
+        from producer.accept import Terms, max_cost, prepared, require_prices, ring  # noqa: PLC0415
 
-        batch, jobs = prepared(
-            prompts,
-            self._settings,
+        if not allow_unpriced:
+            require_prices(self._settings, self.books.prices.dated())
+        terms = Terms(
             task=task,
             name=name,
             key=key,
             tags=tags or {},
             on_unknown=on_unknown,
-            allow_unpriced=allow_unpriced,
+            max_cost_usd=max_cost(max_cost_usd),
         )
+        batch, jobs = prepared(prompts, self._settings, terms)
         kept_as = self.books.ledger.enqueue(batch, jobs)
         if kept_as != batch.id:
             return Batch(kept_as, self, is_new=False)

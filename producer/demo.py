@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
-from models.reports import ModelLine
+from models.progress import ModelLine
 from producer import stage
 from producer.client import Batch, Producer
 from producer.load import load

@@ -13,8 +13,11 @@ from models.broker import Broker
 from models.database import open_database
 from models.embedded import broker_url
 from models.errors import StepdownError
+from models.health import Health
 from models.pricebook import PriceBook
 from models.settings import Settings
+from producer.price_check import Wrong, known_to, wrong_prices
+from producer.words import rate
 
 _CONNECT_TIMEOUT_S = 3
 _MB = 1024 * 1024
@@ -30,10 +33,13 @@ class Finding:
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Look at the key, prices, ledger, disk, broker and API, in the order a job needs them."""
+    """Look at the key, prices, ledger, health, disk, broker and API, in the order a job needs them."""
     yield _key(settings)
     yield from _prices(settings)
-    yield _told("ledger", lambda: _ledger(settings))
+    ledger = _told("ledger", lambda: _ledger(settings))
+    yield ledger
+    if ledger.verdict == "ok":
+        yield _told("health", lambda: _health(settings))
     yield _disk(settings)
     yield from _broker(settings)
     yield _told("api", lambda: _api(settings))
@@ -46,18 +52,22 @@ def _key(settings: Settings) -> Finding:
 
 
 def _prices(settings: Settings) -> Iterator[Finding]:
-    chosen, listed, now = PriceBook(settings.price_overrides), PriceBook({}), datetime.now(UTC)
+    now = datetime.now(UTC)
+    known = known_to(settings, now=now)  # a ledger that is away has a finding of its own
+    book, wrong = PriceBook(settings.price_overrides, known.dated), list(wrong_prices(settings, known, now=now))
+    named = {one.model for one in wrong}
     for model in settings.chain.models:
-        price, known = chosen.price(model, at=now), listed.price(model, at=now)
-        if price is None:
-            yield Finding(what="price", verdict="fail", said=f"{model} has none: add it to MODEL_COSTS")
-            continue
-        said = f"{model} {price.rates.input:f} in, {price.rates.output:f} out per million tokens ({price.source})"
-        if known is not None and (known.rates.input, known.rates.output) != (price.rates.input, price.rates.output):
-            differs = f"; {known.source} says {known.rates.input:f} in, {known.rates.output:f} out: is MODEL_COSTS old?"
-            yield Finding(what="price", verdict="warn", said=said + differs)
-        else:
+        price = book.price(model, at=now)
+        if price is not None and model not in named:
+            rates = f"{rate(price.rates.input)} in, {rate(price.rates.output)} out"
+            said = f"{model} {rates} per million tokens ({price.source})"
             yield Finding(what="price", verdict="ok", said=said)
+        yield from (_wrong_price(one) for one in wrong if one.model == model)
+    yield from (_wrong_price(one) for one in wrong if one.model not in settings.chain.models)
+
+
+def _wrong_price(one: Wrong) -> Finding:
+    return Finding(what="price", verdict="fail" if one.kind == "unpriced" else "warn", said=one.said)
 
 
 def _ledger(settings: Settings) -> Finding:
@@ -73,6 +83,20 @@ def _ledger(settings: Settings) -> Finding:
         return Finding(what="ledger", verdict="ok", said=f"{where} is new; the first command fills it")
     fix = f"{where} is at revision {current or 'none'}, this version needs {newest}: run `stepdown db upgrade`"
     return Finding(what="ledger", verdict="fail", said=fix)
+
+
+def _health(settings: Settings) -> Finding:
+    engine = open_database(settings.database_url.get_secret_value())
+    try:
+        verdicts = Health(engine).today() if revisions(engine)[0] else []
+    finally:
+        engine.dispose()
+    if alarms := [verdict.in_words() for verdict in verdicts if verdict.is_alarming]:
+        said = f"{'; '.join(alarms)}: `stepdown ledger report --by model,outcome` tells why"
+        return Finding(what="health", verdict="warn", said=said)
+    jobs = sum(verdict.jobs for verdict in verdicts)
+    said = f"{jobs} jobs succeeded today, most of them where they started" if jobs else "no job succeeded today"
+    return Finding(what="health", verdict="ok", said=said)
 
 
 def _disk(settings: Settings) -> Finding:

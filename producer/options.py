@@ -21,6 +21,9 @@ LinesOption = Annotated[bool, typer.Option("--jsonl", help="one JSON object a li
 OnUnknownOption = Annotated[
     str | None, typer.Option(metavar="hold|rebuy", help="if a worker is lost during a call that may be billed")
 ]
+MaxCostOption = Annotated[
+    str | None, typer.Option(metavar="USD", help="what the batch may cost over all retries and fallbacks; then exit 3")
+]
 TimeoutOption = Annotated[float | None, typer.Option(help="seconds to wait; then exit 124, and the batch goes on")]
 
 
@@ -38,9 +41,11 @@ def producer(given: Any = None) -> "Producer":
     return Producer(given or settings())
 
 
-def say(line: str) -> None:
-    """Print what was asked for."""
+def say(line: str, *, at_once: bool = False) -> None:
+    """Print what was asked for; `at_once`, also where a pipe would keep it until there is more."""
     sys.stdout.write(f"{line}\n")
+    if at_once:
+        sys.stdout.flush()
 
 
 def hint(line: str) -> None:

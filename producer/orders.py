@@ -30,6 +30,7 @@ def retry(
     failed: Annotated[bool, typer.Option("--failed", help="the failed jobs, and no cancelled ones")] = False,
     truncated: Annotated[bool, typer.Option("--truncated", help="those whose answer was cut at max_tokens")] = False,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="with --truncated: room for the whole answer")] = None,
+    max_cost: Annotated[str | None, typer.Option(metavar="USD", help="a new cap for all the batch costs")] = None,
 ) -> None:
     """Answer ended jobs again: failed and cancelled ones, or as chosen. What they cost so far stays in the ledger."""
     if failed and truncated:
@@ -39,6 +40,8 @@ def retry(
     given = settings()
     with producer(given) as ours:
         target = _target(ours, batch, job)
+        if max_cost is not None:
+            _raise_cap(ours, target, max_cost)
         orders, deadline_s = ours.books.orders, given.job_deadline_s
         if truncated:
             count = orders.retry_truncated(deadline_s=deadline_s, max_tokens=max_tokens, **target)
@@ -74,6 +77,16 @@ def purge(
         while count := ours.books.orders.purge(older_than_s=older_than_s):
             total += count
     say(f"{total} jobs purged of prompt and answer; their attempts stay")
+
+
+def _raise_cap(ours: "Producer", target: Mapping[str, str], given: str) -> None:
+    from producer.accept import max_cost  # noqa: PLC0415 - prices and Celery are not for the other orders
+
+    if "batch_id" not in target:
+        raise InputError("is a batch's: name a BATCH", source="retry", field="--max-cost")
+    usd = max_cost(given)
+    if usd is not None:
+        ours.books.orders.raise_cap(target["batch_id"], max_cost_usd=usd)
 
 
 def _target(ours: "Producer", batch: str | None, job: str | None) -> Mapping[str, str]:

@@ -1,10 +1,7 @@
 """Writes answers out: as JSON lines, as CSV for a spreadsheet, or exactly as the vendor's message batch."""
 
 import csv
-import io
-import json
 import re
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TextIO, TypeAlias, assert_never
@@ -12,16 +9,14 @@ from typing import Any, Literal, TextIO, TypeAlias, assert_never
 from models.answer import Answer
 from models.errors import InputError
 from models.outcome import OPEN_STATES, Outcome, State
+from producer.cells import csv_cell, json_line
+from producer.terminal import plain_stdout
 
 Format: TypeAlias = Literal["jsonl", "csv", "anthropic"]
 FORMATS: tuple[Format, ...] = ("jsonl", "csv", "anthropic")
 
 OWN_COLUMNS = ("id", "text", "model", "fallback_depth", "stop_reason", "cost_usd", "error")
 _CLASHING = re.compile(rf"(input_)*({'|'.join(OWN_COLUMNS)})")
-_UNWRITABLE_IN_JSON = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_UNWRITABLE_IN_CSV = re.compile("[\0\ud800-\udfff]")
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - as OWASP lists them
-_PLAIN_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _ERROR_TYPES: Mapping[str, str] = {
     Outcome.BAD_REQUEST: "invalid_request_error",
     Outcome.TOO_LONG: "invalid_request_error",
@@ -44,12 +39,12 @@ def write(answers: Iterable[Answer], *, format: Format, out: TextIO) -> None:  #
     """
     match format:
         case "jsonl":
-            out.writelines(_json_line(_row(answer)) for answer in answers)
+            out.writelines(json_line(_row(answer)) for answer in answers)
         case "csv":
             _write_csv([_row(answer) for answer in answers], out)
         case "anthropic":
             ended = (answer for answer in answers if answer.state not in OPEN_STATES)
-            out.writelines(_json_line({"custom_id": answer.id, "result": _result(answer)}) for answer in ended)
+            out.writelines(json_line({"custom_id": answer.id, "result": _result(answer)}) for answer in ended)
         case _:
             assert_never(format)
 
@@ -61,9 +56,8 @@ def write_to(path: Path | None, answers: Iterable[Answer], *, format: str) -> No
             f"{format!r} is not a format; right is {', '.join(FORMATS)}", source="results", field="--format"
         )
     if path is None:
-        stdout = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="", write_through=True)
-        write(answers, format=format, out=stdout)
-        stdout.detach()
+        with plain_stdout() as stdout:
+            write(answers, format=format, out=stdout)
         return
     try:
         with path.open("w", encoding="utf-8", newline="") as out:
@@ -95,30 +89,12 @@ def _input_name(column: str) -> str:
     return f"input_{column}" if _CLASHING.fullmatch(column) else column
 
 
-def _json_line(value: Mapping[str, Any]) -> str:
-    """Write a value as one line that every reader takes as one, and that any terminal survives."""
-    line = json.dumps(value, ensure_ascii=False)
-    return _UNWRITABLE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", line) + "\n"
-
-
 def _write_csv(rows: list[dict[str, str | int | None]], out: TextIO) -> None:
     columns = dict.fromkeys(name for row in rows for name in row if name not in OWN_COLUMNS)
     header = [*columns, *OWN_COLUMNS]
     writer = csv.writer(out)
-    writer.writerow([_cell(name) for name in header])
-    writer.writerows([_cell(row.get(name)) for name in header] for row in rows)
-
-
-def _cell(value: str | int | None) -> str:
-    """Write a cell that no spreadsheet runs as a formula: an apostrophe keeps it text.
-
-    Source: OWASP, "CSV Injection".
-
-    >>> _cell("=1+1"), _cell("-12.5"), _cell(None)
-    ("'=1+1", '-12.5', '')
-    """
-    text = _UNWRITABLE_IN_CSV.sub("\ufffd", "" if value is None else str(value))
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) and not _PLAIN_NUMBER.fullmatch(text) else text
+    writer.writerow([csv_cell(name) for name in header])
+    writer.writerows([csv_cell(row.get(name)) for name in header] for row in rows)
 
 
 def _result(answer: Answer) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from models.answer import Answer
 from models.chain import short_name
 from models.outcome import State
-from models.reports import ModelLine, Progress
+from models.progress import ModelLine, Progress
 from producer.terminal import terminal_text
 from producer.words import bar, milliseconds, money
 
@@ -26,9 +26,11 @@ def progress_json(progress: Progress) -> str:
             "jobs": progress.job_count,
             **{state.value: progress.states.get(state, 0) for state in State},
             "held": progress.held,
+            "over_budget": progress.over_budget,
             "attempts": progress.attempts,
             "cost_usd": f"{progress.cost_usd:f}",
             "unknown_costs": progress.unknown_costs,
+            "max_cost_usd": None if progress.cap_usd is None else f"{progress.cap_usd:f}",
         }
     )
 
@@ -38,9 +40,21 @@ def progress_line(progress: Progress) -> str:
     states = ", ".join(f"{progress.states[state]} {state}" for state in State if progress.states.get(state))
     states += f" ({progress.held} held until a person decides)" if progress.held else ""
     name = f"  {terminal_text(progress.name)}" if progress.name else ""
+    states += f" ({progress.over_budget} over budget)" if progress.over_budget else ""
     cost = money(progress.cost_usd, unknown=progress.unknown_costs)
+    cost += "" if progress.cap_usd is None else f" of at most {money(progress.cap_usd)}"
     made = progress.created_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
     return f"{progress.batch_id}{name}  {made}  {states} of {progress.job_count}  {cost}"
+
+
+def over_budget_line(progress: Progress) -> str:
+    """Say how many jobs the cap stopped, and how to go on."""
+    count = progress.over_budget
+    if progress.cap_usd is None:
+        return f"{count} jobs are over budget: a cap of the day, a task or a tag is used up (stepdown show says which)"
+    spent = f"{money(progress.cost_usd)} of {money(progress.cap_usd)} are spent"
+    spent += f", {money(progress.reserved_usd)} more may be" if progress.reserved_usd else ""
+    return f"{count} jobs are over budget ({spent}): stepdown retry {progress.batch_id} --failed --max-cost USD goes on"
 
 
 def receipt(lines: Sequence[ModelLine], depths: Mapping[int, int]) -> Iterator[str]:

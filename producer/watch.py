@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from models.outcome import State
-from models.reports import Progress
+from models.progress import Progress
 from producer.words import bar, money
 
 _LOOK_EVERY_S = 0.25
@@ -66,6 +66,8 @@ def line(progress: Progress, *, done: int, passed_s: float) -> str:
         parts.append(f"{waiting} waiting")
     if progress.held:
         parts.append(f"{progress.held} held")
+    if progress.over_budget:
+        parts.append(f"{progress.over_budget} over budget")
     if rate > 0:
         parts.append(f"{rate:.1f} jobs/s")
     if rate > 0 and left:

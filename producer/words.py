@@ -18,6 +18,16 @@ def money(cost_usd: Decimal | None, *, unknown: int = 0) -> str:
     return f"{known} + {unknown} unknown" if unknown else known
 
 
+def rate(usd_per_mtok: Decimal) -> str:
+    """Write a rate in USD per million tokens without trailing zeros.
+
+    >>> rate(Decimal("0.080")), rate(Decimal(10)), rate(Decimal("4.00"))
+    ('0.08', '10', '4')
+    """
+    text = f"{usd_per_mtok:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def bar(share: float, *, width: int = 32) -> str:
     """Draw a share from 0 to 1.
 

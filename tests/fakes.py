@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 
-from models.life import Claim, Closing, Ending, NewJob, Opening
+from models.life import Cap, Claim, Closing, Ending, NewJob, Opening, OverCap
 from models.outcome import FINAL_STATES, Outcome, State
 
 
@@ -39,6 +40,7 @@ class MemoryLedger:
         self.jobs: dict[str, MemoryJob] = {}
         self.attempts: dict[str, MemoryAttempt] = {}
         self.unsent: list[str] = []
+        self.caps: dict[str, Decimal] = {}  # of scopes whose caps are the ledger's own
 
     def add(self, job: NewJob, *, deadline_s: float = 86_400) -> None:
         """Accept a job."""
@@ -83,18 +85,35 @@ class MemoryLedger:
             rounds=job.rounds,
             attempt_count=len(self.attempts_of(job_id)),
             deadline_s=job.deadline_at - self._clock(),
+            has_cap="batch:None" in self.caps,
         )
 
     def _is_free(self, job: MemoryJob) -> bool:
         is_due = job.due_at is not None and job.due_at <= self._clock()
         return job.state is State.QUEUED or (job.state is State.WAITING and is_due)
 
-    def open_attempt(self, claim: Claim, opening: Opening) -> bool:
-        """Write an attempt down while the job is still the claim's."""
+    def open_attempt(self, claim: Claim, opening: Opening) -> bool | OverCap:
+        """Write an attempt down while the job is still the claim's, and it fits under every cap."""
         if not self._is_ours(claim):
             return False
+        for cap in opening.caps:
+            if (over := self._over(cap, opening)) is not None:
+                return over
         self.attempts[opening.id] = MemoryAttempt(job_id=claim.job_id, opening=opening)
         return True
+
+    def _over(self, cap: Cap, opening: Opening) -> OverCap | None:
+        gone = reserved = Decimal(0)
+        for attempt in self.attempts.values():
+            if cap.scope in {held.scope for held in attempt.opening.caps}:
+                worst = attempt.opening.worst_case_usd or Decimal(0)
+                if attempt.closing is None:
+                    reserved += worst
+                else:
+                    gone += worst if attempt.closing.cost_usd is None else attempt.closing.cost_usd
+        most, needs = cap.cap_usd or self.caps[cap.scope], opening.worst_case_usd or Decimal(0)
+        over = OverCap(cap=cap, cap_usd=most, gone_usd=gone, reserved_usd=reserved, needs_usd=needs)
+        return over if gone + reserved + needs > most else None
 
     def close_attempt(self, _claim: Claim, closing: Closing) -> None:
         """Write how an attempt ended; what was written once stays."""

@@ -11,6 +11,7 @@ from models.chain import Chain, Span
 from models.life import NewJob
 from models.pricing import Price, Rates
 from tests.fakes import MemoryAttempt, MemoryJob, MemoryLedger
+from worker.budget import Caps
 from worker.cooldown import KeyPause
 from worker.events import Event
 from worker.gate import Gate
@@ -23,6 +24,7 @@ from worker.walk import Desk, Walked, walk
 OPUS, SONNET, HAIKU = "claude-opus-4-7", "claude-sonnet-4-6", "claude-haiku-4-5-20251001"
 CHAIN = (OPUS, SONNET, HAIKU)
 WINDOWS = {OPUS: 1_000_000, SONNET: 1_000_000, HAIKU: 200_000}
+WORST_USD = {OPUS: Decimal("0.5"), SONNET: Decimal("0.3"), HAIKU: Decimal("0.1")}
 PARAMS = {"max_tokens": 100, "messages": [{"role": "user", "content": "Ten harbours were dredged."}]}
 A_DAY_S = 86_400.0
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -205,6 +207,8 @@ def scene(
         provider=provider,
         ledger=ledger,
         prices=OnePrice(),
+        caps=Caps(),
+        worst_case_usd=lambda model, _params: WORST_USD.get(model, Decimal("0.2")),
         key_pause=KeyPause(clock),
         tell=events.append,
         now=lambda: NOW,

@@ -15,6 +15,7 @@ from models.embedded import required_broker_url
 from models.errors import StepdownError
 from models.settings import Settings, load_settings
 from worker import doorbell, logs, tasks
+from worker.checkup import Checkup
 from worker.clock import Clock
 from worker.every import every
 from worker.office import House, opened
@@ -116,6 +117,8 @@ def _start_clocks(house: House) -> None:
     )
     _until_shutdown.callback(every(clock.tick_s, clock.tick, name="clock", tell=logs.log))
     _until_shutdown.callback(every(patrol.every_s, patrol.look, name="patrol", tell=logs.log))
+    checkup = Checkup(verdicts=house.books.health, tell=logs.log)
+    _until_shutdown.callback(every(_settings.health_every_s, checkup.look, name="checkup", tell=logs.log))
     roll = partial(rolled, house.books.rollup, logs.log)
     _until_shutdown.callback(every(_ROLL_UP_S, roll, name="rollup", tell=logs.log))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from models.chain import Chain, Span, limit_group
-from models.outcome import Outcome, Reason
+from models.outcome import OVER_BUDGET, Outcome, Reason
 from worker.backoff import backoff_s
 from worker.reply import Failure, Reply
 
@@ -71,6 +71,7 @@ class Policy:
     time_left_s: float
     draw: Callable[[], float]
     window_of: Callable[[str], int | None]
+    until_tomorrow_s: float | None = None  # None: a job over a day's cap does not wait for the next
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +110,12 @@ NO_TIME = "; the next chance would come after the job's deadline"
 UNFIT = "unfit"  # passed over: the request does not fit this model
 SAME_LIMIT = "same_limit"  # passed over: it draws on the bucket that has just run dry
 WAITED = "waited"  # not given up yet: the job has used its patience with the rung it stands at
+OVER_TODAY = "over_today"  # passed over: a cap of this day is used up; OVER_BUDGET: its batch's is
+RESERVED = "reserved"  # passed over: calls in flight hold what is left under a cap, and may give some of it back
+_ABOUT_MONEY = frozenset({OVER_BUDGET, OVER_TODAY, RESERVED})
+PASSING = frozenset({WAITED, *_ABOUT_MONEY})  # looked at anew whenever the job comes back
 ABOUT_THE_KEY = frozenset(outcome for outcome, rule in _RULES.items() if rule.go == "pause_key")
-_LASTING = {*(outcome for outcome, rule in _RULES.items() if rule.lasting), UNFIT}
+_LASTING = {*(outcome for outcome, rule in _RULES.items() if rule.lasting), UNFIT, OVER_BUDGET, OVER_TODAY}
 
 
 def decide(end: Reply | Failure, place: Place, policy: Policy) -> Decision:
@@ -140,7 +145,7 @@ def depth_at(place: Place, span: Span) -> int:
     """Count the rungs given up on the way to this one; one that could not take the request was never on it."""
     order = span.available(())
     before = order[: order.index(place.rung)] if place.rung in order else ()
-    return sum(place.given_up.get(rung, UNFIT) not in {UNFIT, WAITED} for rung in before)
+    return sum(place.given_up.get(rung, UNFIT) not in {UNFIT, *PASSING} for rung in before)
 
 
 def step_past(place: Place, why: str, policy: Policy) -> Decision:
@@ -196,10 +201,19 @@ def _next_rung(
     lasting = _lasting(given_up)
     again = policy.span.available(lasting)
     if not again:
-        return Stop()
+        return _tomorrow(lasting, place, policy)
     rounds = place.rounds + 1
     after_s = backoff_s(rounds, draw=policy.draw)
     return _park(policy, Place(rung=again[0], given_up=lasting, rounds=rounds), after_s=max(after_s, wait_s or 0))
+
+
+def _tomorrow(lasting: Mapping[int, str], place: Place, policy: Policy) -> Decision:
+    kept = {rung: why for rung, why in lasting.items() if why not in _ABOUT_MONEY}
+    again = policy.span.available(kept)
+    if policy.until_tomorrow_s is None or OVER_TODAY not in lasting.values():
+        return Stop()
+    place = Place(rung=again[0], given_up=kept, rounds=place.rounds)
+    return _park(policy, place, after_s=policy.until_tomorrow_s)
 
 
 def _park(policy: Policy, place: Place, *, after_s: float) -> Decision:

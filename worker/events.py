@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from models.life import Claim, Closing, Ending, Opening, Rescue
+from models.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,14 @@ class AttemptClosed:
     """A request ended, one way or another, and its cost is written down."""
 
     claim: Claim
+    opening: Opening
+    closing: Closing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorstCasePassed:
+    """A call cost more than was reserved for it: its caps may be passed by the difference, and take no more calls."""
+
     opening: Opening
     closing: Closing
 
@@ -125,6 +134,13 @@ class DiskLow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PrimaryJudged:
+    """The jobs that start at a model get their answers deeper in the chain than they should, or no longer do."""
+
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DaysRolled:
     """The attempts of these finished days were added up, for the first time or anew."""
 
@@ -136,6 +152,7 @@ class DaysRolled:
 Event = (
     Dropped
     | AttemptClosed
+    | WorstCasePassed
     | JobEnded
     | JobLost
     | KeyPaused
@@ -149,6 +166,7 @@ Event = (
     | MessageDiscarded
     | BatchPaused
     | DiskLow
+    | PrimaryJudged
     | DaysRolled
 )
 Tell = Callable[[Event], None]

@@ -6,6 +6,7 @@ from typing import assert_never
 from models.chain import short_name
 from models.life import Rescue
 from models.outcome import State
+from models.verdict import DEGRADED, UNRELIABLE
 from worker.events import (
     AttemptClosed,
     BatchPaused,
@@ -20,16 +21,19 @@ from worker.events import (
     KeyPaused,
     MessageDiscarded,
     MessagesLost,
+    PrimaryJudged,
     RepliesReplayed,
     ReplyKept,
     Rescued,
     SpoolFailed,
+    WorstCasePassed,
 )
 
 ClockWork = JobsSent | ClockFailed | MessagesLost | MessageDiscarded | DaysRolled
 Fault = ReplyKept | SpoolFailed | RepliesReplayed | Rescued | BatchPaused | DiskLow
 _LOG = logging.getLogger("stepdown")
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
+_LEVELS = {UNRELIABLE: logging.ERROR, DEGRADED: logging.WARNING}
 _CHATTY = ("celery.app.trace", "celery.worker.strategy", "httpx2", "anthropic")
 
 
@@ -45,6 +49,13 @@ def log(event: Event) -> None:
     match event:
         case AttemptClosed():
             _LOG.info(_attempt_line(event))
+        case WorstCasePassed(opening=opening, closing=closing):
+            _LOG.error(
+                "attempt %s cost $%s, and at most $%s were reserved: caps may be passed by the difference",
+                opening.id,
+                closing.cost_usd,
+                opening.worst_case_usd,
+            )
         case JobEnded():
             _log_ended(event)
         case Dropped(job_id=job_id):
@@ -55,6 +66,8 @@ def log(event: Event) -> None:
             _LOG.error(
                 "the key is paused for %.0f s (%s): jobs wait, none fails; mend the key or its limit", for_s, outcome
             )
+        case PrimaryJudged(verdict=verdict):
+            _LOG.log(_LEVELS.get(verdict.verdict, logging.INFO), "health: %s", verdict.in_words())
         case JobsSent() | ClockFailed() | MessagesLost() | MessageDiscarded() | DaysRolled():
             _log_clock(event)
         case ReplyKept() | SpoolFailed() | RepliesReplayed() | Rescued() | BatchPaused() | DiskLow():

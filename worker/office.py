@@ -23,6 +23,7 @@ from models.ledger import Ledger
 from models.pricebook import PriceBook, context_window
 from models.settings import Settings
 from worker import failpoints
+from worker.budget import Caps
 from worker.cooldown import KeyPause
 from worker.events import RepliesReplayed, Tell
 from worker.every import every
@@ -37,6 +38,7 @@ from worker.streaks import Streaks
 from worker.walk import Desk
 
 _REPLAY_EVERY_S = 2.0
+_PRICES_EVERY_TICKS = 30  # half a minute, at the usual CLOCK_TICK_S
 _MB = 1024 * 1024
 
 
@@ -69,9 +71,16 @@ def opened(settings: Settings, *, tell: Tell) -> Iterator[House]:
 
 
 def _house(settings: Settings, books: Books, tell: Tell, until_end: ExitStack) -> House:
-    prices = PriceBook(settings.price_overrides)
+    prices = PriceBook(settings.price_overrides, books.prices.dated())
     now = datetime.now(UTC)
     books.ledger.record_prices([price for model in settings.chain.models if (price := prices.price(model, at=now))])
+    books.health.judge_by(
+        {
+            "health_min_jobs": settings.health_min_jobs,
+            "health_degraded_percent": settings.health_degraded_percent,
+            "health_unreliable_percent": settings.health_unreliable_percent,
+        }
+    )
     spool = Spool(settings.state_dir / "spool", holder=books.ledger.worker)
     until_end.callback(spool.close)
     replay = _replay(spool, books.ledger, tell)
@@ -86,6 +95,8 @@ def _house(settings: Settings, books: Books, tell: Tell, until_end: ExitStack) -
     in_hand = InHand(books.leases, lease_s=settings.lease_s)
     until_end.callback(every(settings.lease_s / 3, in_hand.beat, name="heartbeat", tell=tell))
     until_end.callback(every(_REPLAY_EVERY_S, replay, name="replay", tell=tell))
+    look_up = partial(_look_up, prices, books)
+    until_end.callback(every(_PRICES_EVERY_TICKS * settings.clock_tick_s, look_up, name="prices", tell=tell))
     gate = Gate(free_mb=lambda: _free_mb(settings), needed_mb=settings.min_free_mb, clock=monotonic, tell=tell)
     office = Office(
         desk=_desk(settings, provider, Spooled(books.ledger, spool, tell), prices, gate, tell),
@@ -96,9 +107,12 @@ def _house(settings: Settings, books: Books, tell: Tell, until_end: ExitStack) -
         gate=gate,
         streaks=Streaks(pause_after=settings.pause_batch_after),
     )
-    worst = partial(_worst_case_usd, prices)
-    policy = RescuePolicy(hold_above_usd=settings.hold_above_usd, worst_case_usd=worst)
+    policy = RescuePolicy(hold_above_usd=settings.hold_above_usd, worst_case_usd=office.desk.worst_case_usd)
     return House(office=office, provider=provider, books=books, rescue_policy=policy)
+
+
+def _look_up(prices: PriceBook, books: Books) -> None:
+    prices.take(books.prices.dated())  # where the ledger is away, those known last go on
 
 
 def _worst_case_usd(prices: PriceBook, model: str, params: Mapping[str, Any]) -> Decimal | None:
@@ -113,6 +127,8 @@ def _desk(
         provider=provider,
         ledger=ledger,
         prices=prices,
+        caps=_caps(settings),
+        worst_case_usd=partial(_worst_case_usd, prices),
         key_pause=KeyPause(monotonic),
         tell=tell,
         now=lambda: datetime.now(UTC),
@@ -122,6 +138,15 @@ def _desk(
         patience_s=settings.patience_s,
         key_pause_s=settings.key_pause_s,
         is_stopping=gate.is_stopping,
+    )
+
+
+def _caps(settings: Settings) -> Caps:
+    return Caps(
+        day_usd=settings.day_cap_usd,
+        by_task=settings.task_caps,
+        by_tag=settings.tag_caps,
+        waits=settings.over_cap == "wait",
     )
 
 

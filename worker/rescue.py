@@ -1,10 +1,9 @@
 """What becomes of a job whose worker was lost: queued again, held for a person, bought again once, or failed."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Protocol
 
+from models.bound import Estimate
 from models.life import Past, Rescue, Stray
 from models.outcome import OnUnknown, Outcome, State
 from worker.decide import is_lasting
@@ -13,14 +12,6 @@ POISON = "poison"  # the outcome of a job that one worker after another was lost
 ABANDONED = "abandoned"  # the outcome of a call without a queue whose caller is gone
 _MOST_CRASHES = 5
 _CLIMBS = {Outcome.TRUNCATED, Outcome.REFUSED}
-
-
-class Estimate(Protocol):
-    """Answers what a request may cost at most, in USD; None where nobody knows."""
-
-    def __call__(self, model: str, params: Mapping[str, Any]) -> Decimal | None:
-        """Estimate one request to one model."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The ledger with a disk before it: what a reply came to is kept there first, and dropped once it is committed."""
 
 from models.errors import LedgerError
-from models.life import Claim, Closing, Ending, Kept, Opening
+from models.life import Claim, Closing, Ending, Kept, Opening, OverCap
 from worker.events import ReplyKept, SpoolFailed, Tell
 from worker.failpoints import failpoint
 from worker.spool import Slip, Spool
@@ -16,12 +16,12 @@ class Spooled:
         self._spool = spool
         self._tell = tell
 
-    def open_attempt(self, claim: Claim, opening: Opening) -> bool:
-        """Commit the attempt; False: the job is no longer ours."""
+    def open_attempt(self, claim: Claim, opening: Opening) -> bool | OverCap:
+        """Commit the attempt; False: the job is no longer ours; or it does not fit under a cap."""
         failpoint("before_open")
-        is_ours = self._ledger.open_attempt(claim, opening)
+        opened = self._ledger.open_attempt(claim, opening)
         failpoint("after_open")
-        return is_ours
+        return opened
 
     def close_attempt(self, claim: Claim, closing: Closing) -> None:
         """Write how it ended, while the job goes on."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 from models.life import Ending
-from models.outcome import State
+from models.outcome import OVER_BUDGET, State
 
 
 @dataclass(slots=True)
@@ -17,7 +17,7 @@ class Streaks:
 
     def note(self, batch_id: str | None, ending: Ending) -> str | None:
         """Count one ending; tells why the batch should pause, once, when its streak is long enough."""
-        if not self.pause_after or batch_id is None or ending.state is State.WAITING:
+        if not self.pause_after or batch_id is None or ending.state is State.WAITING or ending.outcome == OVER_BUDGET:
             return None
         with self._lock:
             if ending.state is not State.FAILED:

@@ -5,16 +5,21 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol, assert_never
 
+from models.bound import Estimate
 from models.chain import Chain
 from models.ids import new_id
-from models.life import Claim, Closing, Ending, Opening
-from models.outcome import Outcome, Reason, State
+from models.life import Claim, Closing, Ending, Opening, OverCap
+from models.outcome import OVER_BUDGET, Outcome, Reason
 from models.pricing import Prices
+from worker.budget import Caps, worded
 from worker.classify import classify
 from worker.cooldown import KeyPause
 from worker.decide import (
     ABOUT_THE_KEY,
     NO_TIME,
+    OVER_TODAY,
+    PASSING,
+    RESERVED,
     UNFIT,
     WAITED,
     Answered,
@@ -29,10 +34,11 @@ from worker.decide import (
     depth_at,
     step_past,
 )
-from worker.events import AttemptClosed, JobEnded, JobLost, KeyPaused, Tell
+from worker.events import AttemptClosed, JobEnded, JobLost, KeyPaused, Tell, WorstCasePassed
 from worker.fit import misfit
 from worker.receipt import receipt
 from worker.reply import Broken, Failure, Received, Reply
+from worker.step import Step, ending_of
 
 _SERVER_ERROR = 500
 PAUSED = "key_paused"  # the outcome of a job that was parked without a call
@@ -50,8 +56,8 @@ class Provider(Protocol):
 class Ledger(Protocol):
     """Writes attempts down before and after their request."""
 
-    def open_attempt(self, claim: Claim, opening: Opening) -> bool:
-        """Commit the attempt; False: the job is no longer ours."""
+    def open_attempt(self, claim: Claim, opening: Opening) -> bool | OverCap:
+        """Commit the attempt and what it may cost; False: the job is no longer ours; or it does not fit under a cap."""
         ...
 
     def close_attempt(self, claim: Claim, closing: Closing) -> None:
@@ -71,6 +77,8 @@ class Desk:
     provider: Provider
     ledger: Ledger
     prices: Prices
+    caps: Caps
+    worst_case_usd: Estimate
     key_pause: KeyPause
     tell: Tell
     now: Callable[[], datetime]
@@ -80,21 +88,6 @@ class Desk:
     patience_s: float
     key_pause_s: float
     is_stopping: Callable[[], bool] = lambda: False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One turn of the loop: where we are, how the last attempt ended, and what was decided.
-
-    Without an attempt there is no closing, and `passed_over` tells why.
-    """
-
-    place: Place
-    decision: Decision
-    end: Reply | Failure
-    closing: Closing | None
-    depth: int = 0
-    passed_over: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,17 +106,15 @@ def walk(claim: Claim, desk: Desk, *, time_left_s: float) -> Walked:
     last: Step | None = None  # the last attempt
     kept: Step | None = None  # the last one with a truncated answer: paid for, and better than none
     while True:
-        step = _pass_over(claim, place, policy, desk, last)
+        opening = _opening(claim, place, reason, number + 1, policy, desk)
+        step = _pass_over(claim, opening, place, policy, desk, last) or _bought(claim, opening, place, policy, desk)
         if step is None:
-            number += 1
-            opening = _opening(place, reason, number, policy)
-            if not desk.ledger.open_attempt(claim, opening):
-                desk.tell(JobLost(job_id=claim.job_id))
-                return Walked(ending=None, attempts=tuple(attempts))
-            step = _attempt(claim, opening, place, policy, desk)
+            desk.tell(JobLost(job_id=claim.job_id))
+            return Walked(ending=None, attempts=tuple(attempts))
         if step.closing is not None:
+            number += 1
             attempts.append(step.closing)
-            last, kept = step, step if step.end.outcome is Outcome.TRUNCATED else kept
+            last, kept = step, step if step.closing.outcome is Outcome.TRUNCATED else kept
         match step.decision:
             case Retry():
                 place, reason = _retried(place), Reason.RETRY
@@ -147,13 +138,16 @@ def _policy(claim: Claim, desk: Desk, time_left_s: float) -> Policy:
         time_left_s=time_left_s,
         draw=desk.draw,
         window_of=desk.window_of,
+        until_tomorrow_s=desk.caps.until_tomorrow_s(desk.now()),
     )
 
 
 def _first_place(claim: Claim, policy: Policy) -> Place:
     # A job that comes back resumes at the rung it had reached.
     rung = min(claim.rung, len(policy.chain.models) - 1)
-    given_up = {left: why for left, why in claim.given_up.items() if left == rung or why != WAITED}
+    given_up = {
+        left: why for left, why in claim.given_up.items() if why not in PASSING or (left == rung and why == WAITED)
+    }
     return Place(rung=rung, given_up=given_up, rounds=claim.rounds)
 
 
@@ -167,49 +161,75 @@ def _retried(place: Place) -> Place:
     return Place(rung=place.rung, given_up=place.given_up, rounds=place.rounds, retries=place.retries + 1)
 
 
-def _pass_over(claim: Claim, place: Place, policy: Policy, desk: Desk, last: Step | None) -> Step | None:
-    """Decide without a request where none can help: the key is paused, or the request does not fit this model."""
-    if desk.is_stopping() and policy.time_left_s:
-        end = Failure(outcome=Outcome.UNREACHABLE, said="its worker was stopped", latency_ms=0)
-        at_once = Park(after_s=0, rung=place.rung, given_up=place.given_up, rounds=place.rounds)
-        return Step(place=place, decision=at_once, end=end, closing=None, passed_over=STOPPED)
-    wait_s = desk.key_pause.remaining_s()
-    if wait_s > 0:
-        end = Failure(outcome=Outcome.UNAUTHORIZED, said="calling is paused for this key", latency_ms=0)
-        parked = Park(after_s=wait_s, rung=place.rung, given_up=place.given_up, rounds=place.rounds)
-        decision: Decision = parked if wait_s < policy.time_left_s else Stop(because=NO_TIME)
-        return Step(place=place, decision=decision, end=end, closing=None, passed_over=PAUSED)
-    model = desk.chain.models[place.rung]
-    why = misfit(claim.params, model, window=desk.window_of(model))
-    if why is None:
-        return None
-    decision = step_past(place, UNFIT, policy)
-    if last is not None:  # should the job end here, what a model said tells more than what we know of this one
-        return Step(place=place, decision=decision, end=last.end, closing=None)
-    end = Failure(outcome=Outcome.BAD_REQUEST, said=f"no request was made: {why}", latency_ms=0)
-    return Step(place=place, decision=decision, end=end, closing=None, passed_over=UNFIT)
-
-
-def _opening(place: Place, reason: Reason, number: int, policy: Policy) -> Opening:
+def _opening(claim: Claim, place: Place, reason: Reason, number: int, policy: Policy, desk: Desk) -> Opening:
+    model = policy.chain.models[place.rung]
     return Opening(
         id=new_id(),
         number=number,
         rung=place.rung,
         fallback_depth=depth_at(place, policy.span),
         reason=reason,
-        model=policy.chain.models[place.rung],
+        model=model,
+        worst_case_usd=desk.worst_case_usd(model, claim.params),
+        caps=desk.caps.over(claim),
     )
 
 
+def _pass_over(
+    claim: Claim, opening: Opening, place: Place, policy: Policy, desk: Desk, last: Step | None
+) -> Step | None:
+    """Decide without a request where none can help: the key is paused, or the request does not fit this model."""
+    if desk.is_stopping() and policy.time_left_s:
+        at_once = Park(after_s=0, rung=place.rung, given_up=place.given_up, rounds=place.rounds)
+        return _passed(place, at_once, STOPPED, "unreachable: its worker was stopped")
+    wait_s = desk.key_pause.remaining_s()
+    if wait_s > 0:
+        parked = Park(after_s=wait_s, rung=place.rung, given_up=place.given_up, rounds=place.rounds)
+        decision: Decision = parked if wait_s < policy.time_left_s else Stop(because=NO_TIME)
+        return _passed(place, decision, PAUSED, "unauthorized: calling is paused for this key")
+    why = misfit(claim.params, opening.model, window=desk.window_of(opening.model))
+    if why is not None and last is not None:  # should the job end here, what a model said tells more than what we know
+        return Step(place=place, decision=step_past(place, UNFIT, policy), end=last.end, closing=None)
+    if why is not None:
+        return _passed(place, step_past(place, UNFIT, policy), UNFIT, f"bad_request: no request was made: {why}")
+    if opening.caps and opening.worst_case_usd is None:
+        said = (
+            f"over budget: nothing bounds what a call to {opening.model} may cost (no price, or tools without max_uses)"
+        )
+        return _passed(place, step_past(place, OVER_BUDGET, policy), OVER_BUDGET, said)
+    return None
+
+
+def _passed(place: Place, decision: Decision, why: str, said: str) -> Step:
+    return Step(place=place, decision=decision, end=None, closing=None, passed_over=why, said=said)
+
+
+def _bought(claim: Claim, opening: Opening, place: Place, policy: Policy, desk: Desk) -> Step | None:
+    """Make the attempt, if its worst case fits under every cap; None: the job is no longer ours."""
+    match desk.ledger.open_attempt(claim, opening):
+        case OverCap() as over:
+            why = RESERVED if over.may_fit_later else OVER_TODAY if over.cap.is_daily else OVER_BUDGET
+            outcome = RESERVED if why == RESERVED else OVER_BUDGET
+            return _passed(place, step_past(place, why, policy), outcome, worded(over))
+        case False:
+            return None
+        case _:
+            return _attempt(claim, opening, place, policy, desk)
+
+
 def _attempt(claim: Claim, opening: Opening, place: Place, policy: Policy, desk: Desk) -> Step:
+    began_at = desk.now()  # over midnight, its day is the one it was opened on, as in every sum over days
     received = desk.provider.call(opening.model, claim.params, attempt_id=opening.id, job_id=claim.job_id)
     end = classify(received)
-    closing = receipt(opening.id, end, desk.prices, at=desk.now())
+    closing = receipt(opening.id, end, desk.prices, at=began_at)
     desk.tell(AttemptClosed(claim=claim, opening=opening, closing=closing))
+    if (closing.cost_usd or 0) > (opening.worst_case_usd or closing.cost_usd or 0):
+        desk.tell(WorstCasePassed(opening=opening, closing=closing))
     decision = decide(end, place, policy)
     if end.outcome in ABOUT_THE_KEY:
         desk.key_pause.pause(desk.key_pause_s)
-        desk.tell(KeyPaused(outcome=end.outcome, said=_said(end), for_s=desk.key_pause_s))
+        said = f"{end.outcome}: {end.said}" if isinstance(end, Failure) else end.outcome
+        desk.tell(KeyPaused(outcome=end.outcome, said=said, for_s=desk.key_pause_s))
     elif isinstance(end, Reply) or (end.http_status or _SERVER_ERROR) < _SERVER_ERROR:
         desk.key_pause.resume()  # whatever it said, it knew the key; a gateway's error says nothing of that
     return Step(place=place, decision=decision, end=end, closing=closing, depth=opening.fallback_depth)
@@ -220,62 +240,9 @@ def _finish(claim: Claim, step: Step, kept: Step | None, desk: Desk) -> Ending |
         if step.closing is not None:
             desk.ledger.close_attempt(claim, step.closing)
         step = replace(kept, decision=Answered())  # its attempt is closed already, and stays as it is
-    ending = _ending(step)
+    ending = ending_of(step)
     if not desk.ledger.finish(claim, ending, step.closing):
         desk.tell(JobLost(job_id=claim.job_id))
         return None
     desk.tell(JobEnded(claim=claim, ending=ending))
     return ending
-
-
-def _ending(step: Step) -> Ending:
-    place, end = step.place, step.end
-    match step.decision:
-        case Answered():
-            return _answered(step)
-        case Park(after_s=after_s, rung=rung, given_up=given_up, rounds=rounds):
-            return Ending(
-                state=State.WAITING,
-                outcome=step.passed_over or end.outcome,
-                error=_said(end),
-                rung=rung,
-                given_up=given_up,
-                rounds=rounds,
-                due_in_s=after_s,
-            )
-        case decision:
-            return Ending(
-                state=State.FAILED,
-                outcome=step.passed_over or end.outcome,
-                error=f"{_said(end)}{decision.because if isinstance(decision, Stop) else ''}",
-                rung=place.rung,
-                given_up=_left_behind(place),
-                rounds=place.rounds,
-            )
-
-
-def _answered(step: Step) -> Ending:
-    reply = step.end
-    if not isinstance(reply, Reply):
-        message = f"only a reply can be kept, not {reply.outcome}"
-        raise TypeError(message)
-    return Ending(
-        state=State.SUCCEEDED,
-        outcome=reply.outcome,
-        error=None,
-        rung=step.place.rung,
-        given_up=_left_behind(step.place),
-        rounds=step.place.rounds,
-        message=reply.message,
-        is_truncated=reply.outcome is Outcome.TRUNCATED,
-        model_used=reply.served_model,
-        fallback_depth=step.depth,
-    )
-
-
-def _left_behind(place: Place) -> dict[int, str]:
-    return {rung: why for rung, why in place.given_up.items() if rung != place.rung}
-
-
-def _said(end: Reply | Failure) -> str:
-    return f"{end.outcome}: {end.said}" if isinstance(end, Failure) else f"{end.outcome}: {end.stop_reason}"

@@ -31,6 +31,7 @@ def upgrade() -> None:
     op.execute("UPDATE attempts SET task = (SELECT task FROM jobs WHERE jobs.id = attempts.job_id) WHERE task IS NULL")
     op.add_column("jobs", sa.Column("start_model", _LINE, nullable=True))
     op.create_index("ix_jobs_finished_at", "jobs", ["finished_at"])
+    _lease_index("lease_until IS NOT NULL")  # a cancelled job keeps its lease while its call is in flight
     op.create_index("ix_batches_created_at", "batches", ["created_at"])
     op.add_column("prices", sa.Column("is_override", sa.Boolean(), nullable=False, server_default=sa.false()))
     _create_budgets()
@@ -46,11 +47,19 @@ def downgrade() -> None:
     for table in ("thresholds", "rolled_days", "attempts_daily", "corrections", "budgets"):
         op.drop_table(table)
     op.drop_column("prices", "is_override")
+    _lease_index("state = 'running'")
     op.drop_index("ix_batches_created_at", "batches")
     op.drop_index("ix_jobs_finished_at", "jobs")
     op.drop_column("jobs", "start_model")
     for column in reversed(_attempt_columns()):
         op.drop_column("attempts", column.name)
+
+
+def _lease_index(where: str) -> None:
+    op.drop_index("ix_jobs_lease", "jobs")
+    op.create_index(
+        "ix_jobs_lease", "jobs", ["lease_until"], sqlite_where=sa.text(where), postgresql_where=sa.text(where)
+    )
 
 
 def _attempt_columns() -> tuple[sa.Column[Any], ...]:

@@ -1,7 +1,9 @@
 -- FinOps FOCUS 1.2: a row for each UTC day, model, price source, batch, task and kind of token, never for an attempt. Its
 -- costs add up to the ledger's priced total. A cost that is not split into parts (corrected by hand, or booked before
 -- there were any) is charged by the request. A unit price is what the row's cost comes to by unit.
+-- All of its columns are here: what Anthropic does not have (regions, commitments, sub accounts) is NULL.
 SELECT
+    CAST(NULL AS VARCHAR(10)) AS "AvailabilityZone",
     USD(cost) AS "BilledCost",
     'anthropic' AS "BillingAccountId",
     'Anthropic' AS "BillingAccountName",
@@ -9,13 +11,21 @@ SELECT
     'USD' AS "BillingCurrency",
     MIDNIGHT(MONTH_AFTER(day)) AS "BillingPeriodEnd",
     MIDNIGHT(MONTH_OF(day)) AS "BillingPeriodStart",
+    CAST(NULL AS VARCHAR(10)) AS "CapacityReservationId",
+    CAST(NULL AS VARCHAR(10)) AS "CapacityReservationStatus",
     'Usage' AS "ChargeCategory",
     CAST(NULL AS VARCHAR(10)) AS "ChargeClass",
     meter || ' of ' || model AS "ChargeDescription",
     'Usage-Based' AS "ChargeFrequency",
     MIDNIGHT(NEXT_DAY(day)) AS "ChargePeriodEnd",
     MIDNIGHT(day) AS "ChargePeriodStart",
+    CAST(NULL AS VARCHAR(10)) AS "CommitmentDiscountCategory",
+    CAST(NULL AS VARCHAR(10)) AS "CommitmentDiscountId",
+    CAST(NULL AS VARCHAR(10)) AS "CommitmentDiscountName",
+    CAST(NULL AS NUMERIC) AS "CommitmentDiscountQuantity",
     CAST(NULL AS VARCHAR(10)) AS "CommitmentDiscountStatus",
+    CAST(NULL AS VARCHAR(10)) AS "CommitmentDiscountType",
+    CAST(NULL AS VARCHAR(10)) AS "CommitmentDiscountUnit",
     quantity AS "ConsumedQuantity",
     unit AS "ConsumedUnit",
     USD(cost) AS "ContractedCost",
@@ -34,6 +44,11 @@ SELECT
     CASE WHEN pack = 1 THEN unit ELSE pack || ' ' || unit END AS "PricingUnit",
     'Anthropic' AS "ProviderName",
     'Anthropic' AS "PublisherName",
+    CAST(NULL AS VARCHAR(10)) AS "RegionId",
+    CAST(NULL AS VARCHAR(10)) AS "RegionName",
+    CAST(NULL AS VARCHAR(10)) AS "ResourceId",
+    CAST(NULL AS VARCHAR(10)) AS "ResourceName",
+    CAST(NULL AS VARCHAR(10)) AS "ResourceType",
     'AI and Machine Learning' AS "ServiceCategory",
     'Claude API' AS "ServiceName",
     'Generative AI' AS "ServiceSubcategory",
@@ -41,6 +56,9 @@ SELECT
     meter AS "SkuMeter",
     CAST(NULL AS VARCHAR(10)) AS "SkuPriceDetails",
     model || ' / ' || meter || ' / ' || price_source AS "SkuPriceId",
+    CAST(NULL AS VARCHAR(10)) AS "SubAccountId",
+    CAST(NULL AS VARCHAR(10)) AS "SubAccountName",
+    CAST(NULL AS VARCHAR(10)) AS "SubAccountType",
     TAGS(task, batch, batch_id) AS "Tags",
     cost AS "x_CostNanoUsd"
 FROM (

@@ -1,4 +1,4 @@
-"""What must hold once a site is at rest: I1 to I3, I5, I9 and I10 of faults.md, by SQL and the purchase log."""
+"""What must hold once a site is at rest: I1 to I5, I9 and I10 of faults.md, by SQL and the purchase log."""
 
 import json
 from collections import Counter
@@ -45,6 +45,7 @@ def examine(site: Site) -> Findings:
     wrong = [
         *_open_jobs(jobs),
         *_purchases_without_row(purchases, attempts),
+        *_budgets(site, attempts),
         *_costs(purchases, attempts),
         *_doubles(purchases, jobs),
         *_walks(attempts),
@@ -79,6 +80,32 @@ def _purchases_without_row(purchases: list[dict[str, Any]], attempts: dict[str, 
     return [f"I2: purchase {attempt} is lost: it has no row" for attempt in rows if attempt not in attempts] + [
         f"I2: attempt {attempt} was sent {count} times" for attempt, count in rows.items() if count > 1
     ]
+
+
+def _budgets(site: Site, attempts: dict[str, Any]) -> list[str]:
+    """I4: what a budget says is what its attempts say, and is within its cap but for costs above their worst case."""
+    wrong = []
+    for row in site.rows("SELECT * FROM budgets"):
+        day = row["day"]
+        own = [one for one in attempts.values() if row["scope"] in json.loads(one["budgets"] or "[]")]
+        own = [one for one in own if not day or str(one["opened_at"]).startswith(day)]
+        known = [one for one in own if one["cost_nano_usd"] is not None]
+        unknown = [one for one in own if one["cost_nano_usd"] is None and (one["closed_at"] or one["unknown_at"])]
+        in_flight = [one for one in own if one["closed_at"] is None and one["unknown_at"] is None]
+        told = {
+            "spent_nano_usd": sum(one["cost_nano_usd"] for one in known),
+            "unknown_nano_usd": sum(one["reserved_nano_usd"] for one in unknown),
+            "reserved_nano_usd": sum(one["reserved_nano_usd"] for one in in_flight),
+        }
+        wrong += [
+            f"I4: {name} of {row['scope']} is {row[name]}, not {sum_}"
+            for name, sum_ in told.items()
+            if row[name] != sum_
+        ]
+        above = sum(max(0, one["cost_nano_usd"] - one["reserved_nano_usd"]) for one in known)
+        if sum(told.values()) > row["cap_nano_usd"] + above:
+            wrong.append(f"I4: {row['scope']} is over its cap of {row['cap_nano_usd']}: {told}")
+    return wrong
 
 
 def _costs(purchases: list[dict[str, Any]], attempts: dict[str, Any]) -> list[str]:

@@ -18,6 +18,7 @@ GOOD = [
     ("price", "claude-sonnet-4-6 3 in, 15 out per million tokens ("),
     ("price", "claude-haiku-4-5-20251001 1 in, 5 out per million tokens ("),
     ("ledger", "sqlite:///.stepdown/ledger.db is new; the first command fills it"),
+    ("health", "no job succeeded today"),
     ("disk", ""),
     ("broker", "valkey 9."),
     ("broker", "maxmemory-policy is noeviction"),
@@ -106,8 +107,23 @@ def test_a_price_that_differs_from_the_price_book_is_a_warning_with_both(
     me.configure(**settings, MODEL_COSTS="claude-haiku-4-5-20251001:0.80:4.00")
     ((verdict, what, said),) = findings(me, code=0)
     assert (verdict, what) == ("warn", "price")
-    assert said.startswith("claude-haiku-4-5-20251001 0.80 in, 4.00 out per million tokens (")
-    assert "says 1 in, 5 out: is MODEL_COSTS old?" in said
+    assert said.startswith("claude-haiku-4-5-20251001: MODEL_COSTS has input 0.8, output 4, ")
+    assert "says input 1, output 5, " in said
+
+
+def test_a_model_that_is_about_to_end_is_a_warning(me: Stranger, settings: dict[str, str]) -> None:
+    me.configure(**settings, MODEL_CHAIN="claude-opus-4-7,claude-sonnet-4-5")
+    ((verdict, what, said),) = findings(me, code=0)
+    assert (verdict, what) == ("warn", "price")
+    assert said.startswith("claude-sonnet-4-5 ")
+    assert "retired on 2026-11-30" in said
+
+
+def test_a_price_that_a_person_set_is_known_to_the_doctor(me: Stranger, settings: dict[str, str]) -> None:
+    me.configure(**settings, MODEL_CHAIN="my-own-model")
+    me.types("prices", "set", "my-own-model", "--input", "1", "--output", "5")
+    assert findings(me, code=0) == []
+    assert "ok    price   my-own-model 1 in, 5 out per million tokens (prices set on " in me.types("doctor").out
 
 
 def test_a_model_without_a_price_and_a_missing_key_are_failures_and_end_with_2(
@@ -116,7 +132,14 @@ def test_a_model_without_a_price_and_a_missing_key_are_failures_and_end_with_2(
     me.configure(**settings | {"ANTHROPIC_API_KEY": "", "MODEL_CHAIN": "my-own-model"})
     assert findings(me, code=2) == [
         ("fail", "key", "ANTHROPIC_API_KEY is not set: put it in .env"),
-        ("fail", "price", "my-own-model has none: add it to MODEL_COSTS"),
+        (
+            "fail",
+            "price",
+            (
+                "my-own-model has no price: add it to MODEL_COSTS, or "
+                "`stepdown prices set my-own-model --input USD --output USD`"
+            ),
+        ),
     ]
 
 

@@ -115,7 +115,7 @@ def _generated(
     needs: str = "",
     takes: str = "",
 ) -> Answer:
-    extra = frozenset(takes.split()) | {"billed", "web_searches"}
+    extra = frozenset(takes.split()) | {"billed", "web_searches", "iterations"}
     return Answer(word=word, delivery=delivery, content=content, needs=frozenset(needs.split()), takes=extra)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from tests.simulator.catalog import Model, find
 
 if TYPE_CHECKING:
-    from tests.simulator.catalog import Model, Rates
+    from collections.abc import Mapping
+
+    from tests.simulator.catalog import Rates
 
 NANO_PER_TOKEN = 1000  # USD per million tokens -> nano-USD per token
 _WEB_SEARCH_NANO = 10_000_000  # $10 per 1,000 searches
@@ -17,7 +21,10 @@ _US = Decimal("1.1")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """The counters of one answer; the four input counters are disjoint."""
+    """The counters of one answer; the four input counters are disjoint.
+
+    `further` are passes that the counters do not count: (type, model or None for the one that answers, input, output).
+    """
 
     input: int
     output: int
@@ -27,6 +34,7 @@ class Usage:
     web_searches: int = 0
     service_tier: str = "standard"
     geo: str = "global"
+    further: tuple[tuple[str, str | None, int, int], ...] = ()
 
     @property
     def prompt(self) -> int:
@@ -36,6 +44,18 @@ class Usage:
     def as_api(self) -> dict[str, object]:
         """Spell the counters as the API does."""
         searches = {"web_search_requests": self.web_searches, "web_fetch_requests": 0}
+        said: dict[str, object] = {
+            **self.tokens(),
+            "server_tool_use": searches if self.web_searches else None,
+            "service_tier": self.service_tier,
+            "inference_geo": self.geo,
+        }
+        if self.further:
+            said["iterations"] = [{"type": "message", **self.tokens()}, *self._iterations()]
+        return said
+
+    def tokens(self) -> dict[str, object]:
+        """Spell the counters of tokens alone."""
         return {
             "input_tokens": self.input,
             "cache_creation_input_tokens": self.write_5m + self.write_1h,
@@ -45,10 +65,40 @@ class Usage:
                 "ephemeral_1h_input_tokens": self.write_1h,
             },
             "output_tokens": self.output,
-            "server_tool_use": searches if self.web_searches else None,
-            "service_tier": self.service_tier,
-            "inference_geo": self.geo,
         }
+
+    def _iterations(self) -> list[dict[str, object]]:
+        return [
+            {"type": kind, **({} if model is None else {"model": model}), **Usage(input=read, output=wrote).tokens()}
+            for kind, model, read, wrote in self.further
+        ]
+
+
+def from_api(raw: Mapping[str, Any]) -> Usage:
+    """Read the counters of the purchase log again."""
+    return Usage(
+        input=raw["input_tokens"],
+        output=raw["output_tokens"],
+        cache_read=raw["cache_read_input_tokens"],
+        write_5m=raw["cache_creation"]["ephemeral_5m_input_tokens"],
+        write_1h=raw["cache_creation"]["ephemeral_1h_input_tokens"],
+        web_searches=(raw["server_tool_use"] or {}).get("web_search_requests", 0),
+        service_tier=raw["service_tier"],
+        geo=raw["inference_geo"],
+        further=tuple(
+            (each["type"], each.get("model"), each["input_tokens"], each["output_tokens"])
+            for each in raw.get("iterations", ())[1:]
+        ),
+    )
+
+
+def passes(model: Model, usage: Usage) -> list[tuple[Model, Usage]]:
+    """Take an answer apart into the passes that are charged one by one, the answering model's own first."""
+    each = [(model, replace(usage, further=()))]
+    for _, name, read, wrote in usage.further:
+        charged = Usage(input=read, output=wrote, service_tier=usage.service_tier, geo=usage.geo)
+        each.append((find(name or "") or model, charged))
+    return each
 
 
 def bill(model: Model, usage: Usage) -> int:
@@ -56,21 +106,22 @@ def bill(model: Model, usage: Usage) -> int:
 
     Web searches cost the same in every tier and region. Rounded once, half to even.
     """
-    rates = _rates_for(model, usage)
-    usd_per_million = (
-        rates.input * usage.input
-        + rates.output * usage.output
-        + rates.cache_read * usage.cache_read
-        + rates.write_5m * usage.write_5m
-        + rates.write_1h * usage.write_1h
-    )
-    nano = usd_per_million * NANO_PER_TOKEN
-    if usage.service_tier == "batch":
-        nano *= _BATCH
-    if usage.geo == "us":
-        nano *= _US
-    nano += usage.web_searches * _WEB_SEARCH_NANO
+    nano = sum((nano for each in passes(model, usage) for nano in charges(*each).values()), Decimal(0))
     return int(nano.to_integral_value(rounding=ROUND_HALF_EVEN))
+
+
+def charges(model: Model, usage: Usage) -> dict[str, Decimal]:
+    """Charge one pass, exactly, in nano-USD by the report's names of what is charged for."""
+    rates = _rates_for(model, usage)
+    factor = NANO_PER_TOKEN * (_BATCH if usage.service_tier == "batch" else 1) * (_US if usage.geo == "us" else 1)
+    return {
+        "uncached_input_tokens": rates.input * usage.input * factor,
+        "cache_read_input_tokens": rates.cache_read * usage.cache_read * factor,
+        "cache_creation.ephemeral_5m_input_tokens": rates.write_5m * usage.write_5m * factor,
+        "cache_creation.ephemeral_1h_input_tokens": rates.write_1h * usage.write_1h * factor,
+        "output_tokens": rates.output * usage.output * factor,
+        "web_search": Decimal(usage.web_searches * _WEB_SEARCH_NANO),
+    }
 
 
 def _rates_for(model: Model, usage: Usage) -> Rates:

@@ -39,6 +39,9 @@ def generate(prompt: Prompt, rule: Rule, split: Split, draw: Draw) -> Generated:
         write_1h=split.write_1h * times,
         web_searches=rule.web_searches,
         service_tier=rule.service_tier or "standard",
+        further=tuple(
+            (each["type"], each.get("model"), each["input_tokens"], each["output_tokens"]) for each in rule.iterations
+        ),
         geo="us" if rule.answer.word == "geo_us" or prompt.body.get("inference_geo") == "us" else "global",
     )
     served = find(rule.served_model) or prompt.model

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tests.simulator.catalog import find
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -45,6 +47,21 @@ _NAME = Field(accepts=lambda value: isinstance(value, str) and bool(value), righ
 _FLAG = Field(accepts=lambda value: isinstance(value, bool), right="true or false")
 _TIER = Field(accepts=lambda value: value in ("priority", "batch"), right="'priority' or 'batch'")
 
+
+def _is_iteration(value: object) -> bool:
+    match value:
+        case {"type": "advisor_message", "model": str(name), "input_tokens": int(), "output_tokens": int(), **more}:
+            return find(name) is not None and not more
+        case {"type": "message" | "compaction", "input_tokens": int(), "output_tokens": int(), **more}:
+            return not more
+    return False
+
+
+_ITERATIONS = Field(
+    accepts=lambda value: isinstance(value, list) and all(map(_is_iteration, value)),
+    right="a list of {type, input_tokens, output_tokens}; type: message, compaction, or advisor_message with a model",
+)
+
 RULE_FIELDS: dict[str, Field] = {
     "model": _NAME,
     "from_job": _whole(1),
@@ -62,6 +79,7 @@ RULE_FIELDS: dict[str, Field] = {
     "output": _FLAG,
     "text": _TEXT,
     "web_searches": _whole(0),
+    "iterations": _ITERATIONS,
     "billed": _FLAG,
 }
 
@@ -73,3 +91,5 @@ LIMIT_FIELDS: dict[str, Field] = {
     "input_tokens_per_minute": _whole(1),
     "output_tokens_per_minute": _whole(1),
 }
+
+SCRIPT_FIELDS: dict[str, Field] = {"report_behind_s": _seconds()}

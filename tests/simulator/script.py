@@ -6,14 +6,14 @@ import re
 import tomllib
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.simulator.answers import ANSWERS, Answer
 from tests.simulator.catalog import GROUPS, MODELS, find
-from tests.simulator.fields import FOR_ALL, LIMIT_FIELDS, RULE_FIELDS, Field
+from tests.simulator.fields import FOR_ALL, LIMIT_FIELDS, RULE_FIELDS, SCRIPT_FIELDS, Field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
@@ -47,6 +47,7 @@ class Rule:
     output: bool = True
     text: str = ""
     web_searches: int = 0
+    iterations: Sequence[Mapping[str, Any]] = ()
     billed: bool | None = None
 
 
@@ -61,10 +62,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """Everything a script says; an empty one answers every request well."""
+    """Everything a script says; an empty one answers every request well.
+
+    `report_behind_s`: so many seconds of purchases the usage and cost report does not know yet.
+    """
 
     rules: tuple[Rule, ...] = ()
     limits: Mapping[str, Limits]
+    report_behind_s: float = 0
 
 
 def parse_script(text: str, source: str = "script") -> Script:
@@ -73,12 +78,16 @@ def parse_script(text: str, source: str = "script") -> Script:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ScriptError(f"{source}: not valid TOML: {error}") from None
-    _refuse_unknown(document, {"rules", "limits"}, source, "")
+    _refuse_unknown(document, {"rules", "limits", *SCRIPT_FIELDS}, source, "")
     rules = _tables(document.get("rules", []), source)
     limits = document.get("limits", {})
     if not isinstance(limits, dict):
         raise ScriptError(f"{source}: field 'limits': right is [limits.<group>]")
+    plain = {name: value for name, value in document.items() if name in SCRIPT_FIELDS}
+    for name, value in plain.items():
+        _check(source, name, value, SCRIPT_FIELDS)
     return Script(
+        **plain,
         rules=tuple(_rule(table, number, source) for number, table in enumerate(rules, start=1)),
         limits={group: _limits(group, table, source) for group, table in limits.items()},
     )

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import count
 
 from aiohttp import web
 
 from tests.simulator.answers import ERRORS, ApiError
+from tests.simulator.asked import BETA, AskedError, asked_for
 from tests.simulator.catalog import MODELS, Model, find
 from tests.simulator.checks import LARGEST_BODY, RefusedError, read_prompt
 from tests.simulator.delivery import deliver
+from tests.simulator.report import cost_page, usage_page
 from tests.simulator.script import ScriptError, parse_script
 from tests.simulator.simulation import Incoming, Simulation, error_json
 
@@ -35,6 +38,8 @@ class Server:
         app.router.add_post("/v1/messages/count_tokens", self._count_tokens)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/v1/models/{id}", self._model)
+        app.router.add_get("/v1/organizations/analytics/usage", self._report)
+        app.router.add_get("/v1/organizations/analytics/cost", self._report)
         app.router.add_get("/_simulator/purchases", self._purchases)
         app.router.add_get("/_simulator/stats", self._stats)
         app.router.add_post("/_simulator/script", self._script)
@@ -82,6 +87,20 @@ class Server:
         if model is None:
             return self._error(ApiError(status=404, type="not_found_error", message=f"model: {name}"))
         return web.json_response(_model_json(model), headers=self._headers())
+
+    async def _report(self, request: web.Request) -> web.Response:
+        if not _has_key(request):
+            return self._error(ERRORS["401"])
+        if BETA not in request.headers.get("anthropic-beta", ""):
+            return self._error(ApiError(status=404, type="not_found_error", message="Not Found"))
+        of_costs = request.path.endswith("/cost")
+        refreshed_at = self.simulation.utc_now() - timedelta(seconds=self.simulation.script.report_behind_s)
+        try:
+            asked = asked_for(list(request.query.items()), of_costs=of_costs, refreshed_at=refreshed_at)
+        except AskedError as error:
+            return self._error(ApiError(status=400, type="invalid_request_error", message=str(error)))
+        page = (cost_page if of_costs else usage_page)(self.simulation.log.read(), asked)
+        return web.json_response(page, headers=self._headers())
 
     async def _purchases(self, _: web.Request) -> web.Response:
         return web.json_response(self.simulation.log.read())

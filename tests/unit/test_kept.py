@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.life import Kept
+from models.pricing import Parts
 from tests.given import closing, failing, message, parked, succeeded, unknown
 from worker.kept import from_line, to_line
 
@@ -23,6 +24,7 @@ def _kept(text: str) -> Kept:
     [
         _kept("Bridges are closed."),
         replace(_kept(""), ending=None),
+        replace(_kept(""), closing=closing("attempt-1", parts=Parts(input=Decimal("0.004"), output=Decimal("0.006")))),
         replace(_kept(""), ending=parked(3)),
         Kept(job_id="job-1", token=1, closing=unknown("attempt-1"), ending=None),
         Kept(job_id="job-1", token=1, closing=failing("attempt-1", retry_after_ms=7), ending=parked(0)),
@@ -48,6 +50,12 @@ def test_any_text_comes_back_in_one_line(text: str) -> None:
 def test_a_line_that_is_none_of_ours_says_so(line: bytes) -> None:
     with pytest.raises((ValueError, KeyError, TypeError)):
         from_line(line)
+
+
+def test_a_line_of_the_version_before_has_no_parts_of_its_cost() -> None:
+    told = json.loads(to_line(_kept("")))
+    del told["closing"]["parts"]
+    assert from_line(json.dumps(told).encode()) == _kept("")
 
 
 def test_a_later_version_is_not_guessed_at() -> None:

@@ -53,6 +53,34 @@ def test_a_model_without_a_price_has_an_unknown_cost_and_keeps_its_usage() -> No
     assert closing.usage.output_tokens == 100
 
 
+def test_each_pass_of_a_reply_is_priced_at_its_own_model() -> None:
+    iterations = [
+        {"type": "message", "input_tokens": 1000, "output_tokens": 100},
+        {"type": "advisor_message", "model": OPUS, "input_tokens": 1000, "output_tokens": 100},
+        {"type": "compaction", "input_tokens": 1000, "output_tokens": 0},
+    ]
+    end = received(message(HAIKU, usage=_TOKENS | {"iterations": iterations}))
+    closing = receipt("attempt-1", classify(end), PriceBook({}), at=NOW)
+    assert (closing.cost_usd, closing.cost_status) == (
+        Decimal("0.0015") + Decimal("0.0075") + Decimal("0.001"),
+        "exact",
+    )
+    assert closing.parts is not None
+    assert closing.parts.total == closing.cost_usd
+
+
+def test_a_pass_without_a_price_makes_the_whole_unknown() -> None:
+    advised = [{"type": "advisor_message", "model": "claude-of-tomorrow", "input_tokens": 1, "output_tokens": 1}]
+    end = received(message(HAIKU, usage=_TOKENS | {"iterations": advised}))
+    closing = receipt("attempt-1", classify(end), PriceBook({}), at=NOW)
+    assert (closing.cost_usd, closing.cost_status, closing.parts) == (None, CostStatus.UNKNOWN, None)
+
+
+def test_passes_that_cannot_be_read_make_the_cost_an_estimate() -> None:
+    closing = _receipt(received(message(usage=_TOKENS | {"iterations": "two"})))
+    assert (closing.cost_usd, closing.cost_status) == (Decimal("0.0075"), CostStatus.ESTIMATED)
+
+
 def test_a_refusal_before_any_output_is_free() -> None:
     closing = _receipt(received(message(stop_reason="refusal", usage={"input_tokens": 1000, "output_tokens": 0})))
     assert (closing.cost_usd, closing.cost_status, closing.price_source) == (Decimal(0), CostStatus.FREE, None)

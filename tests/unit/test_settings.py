@@ -152,7 +152,7 @@ def test_settings_never_show_their_secrets(monkeypatch: pytest.MonkeyPatch) -> N
         assert _SECRET not in shown
 
 
-@pytest.mark.parametrize("name", ["ANTHROPIC_API_KEY", "REDIS_URL", "DATABASE_URL"])
+@pytest.mark.parametrize("name", ["ANTHROPIC_API_KEY", "ANTHROPIC_ADMIN_KEY", "REDIS_URL", "DATABASE_URL"])
 def test_a_secret_may_be_in_a_file_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     secret = f"redis://us:{_SECRET}@host"
     (tmp_path / "secret").write_text(f"{secret}\n", encoding="utf-8")

@@ -32,7 +32,7 @@ def _hidden(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> str:
     return mistake.fix
 
 
-@pytest.mark.parametrize("variable", ["ANTHROPIC_API_KEY", "REDIS_URL", "DATABASE_URL"])
+@pytest.mark.parametrize("variable", ["ANTHROPIC_API_KEY", "ANTHROPIC_ADMIN_KEY", "REDIS_URL", "DATABASE_URL"])
 @pytest.mark.parametrize("around", ["{}\n", " {}", "\t{}\r\n"])
 def test_the_space_around_what_was_pasted_is_dropped(
     monkeypatch: pytest.MonkeyPatch, variable: str, around: str

@@ -9,8 +9,8 @@ import pytest
 
 from models.answer import Answer
 from models.outcome import State
-from models.reports import ModelLine, Progress
-from producer.show import job_json, job_line, progress_json, progress_line, receipt
+from models.progress import ModelLine, Progress
+from producer.show import job_json, job_line, over_budget_line, progress_json, progress_line, receipt
 
 HAIKU = "claude-haiku-4-5-20251001"
 MADE = datetime(2026, 11, 23, 9, 5, tzinfo=UTC)
@@ -24,6 +24,7 @@ def progress(**changes: Any) -> Progress:
         "job_count": 4,
         "states": {"succeeded": 3, "failed": 1},
         "held": 0,
+        "over_budget": 0,
         "attempts": 6,
         "cost_usd": Decimal("0.000113000"),
         "unknown_costs": 0,
@@ -81,10 +82,27 @@ def test_a_batch_as_json_counts_every_state_and_has_its_money_as_text() -> None:
         "failed": 1,
         "cancelled": 0,
         "held": 0,
+        "over_budget": 0,
         "attempts": 6,
         "cost_usd": "0.000113000",
         "unknown_costs": 0,
+        "max_cost_usd": None,
     }
+
+
+def test_a_batch_with_a_cap_tells_it_beside_what_it_cost() -> None:
+    capped = progress(states={"succeeded": 3, "failed": 1}, over_budget=1, cap_usd=Decimal("0.5"))
+    assert progress_line(capped).endswith("3 succeeded, 1 failed (1 over budget) of 4  $0.000113 of at most $0.50")
+    assert json.loads(progress_json(capped))["max_cost_usd"] == "0.5"
+
+
+def test_what_a_cap_stopped_is_told_with_how_to_go_on() -> None:
+    capped = progress(over_budget=7, cap_usd=Decimal("0.5"), reserved_usd=Decimal("0.4"))
+    assert over_budget_line(capped) == (
+        "7 jobs are over budget ($0.000113 of $0.50 are spent, $0.40 more may be): "
+        "stepdown retry 0192 --failed --max-cost USD goes on"
+    )
+    assert "a cap of the day, a task or a tag" in over_budget_line(progress(over_budget=1))
 
 
 def test_the_receipts_columns_align_from_the_head_to_the_sum() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from models.chain import Span
-from models.life import Claim, Opening
+from models.life import Claim, Opening, OverCap
 from models.outcome import Outcome, State
 from tests.fakes import MemoryLedger
 from tests.walking import CHAIN, HAIKU, OPUS, PARAMS, SONNET, HandClock, scene
@@ -219,7 +219,7 @@ class _Overtaken(MemoryLedger):
 
     lost_at = 1
 
-    def open_attempt(self, claim: Claim, opening: Opening) -> bool:
+    def open_attempt(self, claim: Claim, opening: Opening) -> bool | OverCap:
         if opening.number == self.lost_at:
             self.cancel(claim.job_id)
         return super().open_attempt(claim, opening)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from models.reports import Progress
+from models.progress import Progress
 from producer.watch import line, watch
 
 
@@ -20,6 +20,7 @@ def progress(succeeded: int, of: int = 10, **changes: Any) -> Progress:
         "job_count": of,
         "states": {"succeeded": succeeded, "queued": of - succeeded},
         "held": 0,
+        "over_budget": 0,
         "attempts": succeeded,
         "cost_usd": Decimal("0.01") * succeeded,
         "unknown_costs": 0,
@@ -104,6 +105,10 @@ def test_a_batch_of_which_only_held_jobs_are_left_is_not_watched_for_ever() -> N
     watched = Watched([progress(0, states=states, held=1), progress(0, states=states, held=2)], io.StringIO())
     assert watched.follow().held == 2
     assert "  8/10  0 failed  2 held  " in watched.out.getvalue()
+
+
+def test_jobs_over_budget_are_told() -> None:
+    assert "  4 over budget  " in line(progress(3, over_budget=4), done=0, passed_s=0)
 
 
 def test_a_held_job_is_not_counted_as_waiting() -> None:

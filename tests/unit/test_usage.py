@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from models.line import line
-from models.usage import Usage, usage_from
+from models.usage import Usage, is_legible, passes, usage_from
 
 _LEAST = {"input_tokens": 10, "output_tokens": 20}
 
@@ -115,3 +115,51 @@ def test_thinking_that_is_no_count_is_unknown_and_harms_nothing(value: object) -
 )
 def test_a_line_fits_its_column_and_no_terminal_obeys_it(value: object, expected: str | None) -> None:
     assert line(value) == expected
+
+
+_ADVISED = {
+    "input_tokens": 30,
+    "output_tokens": 20,
+    "server_tool_use": {"web_search_requests": 2},
+    "iterations": [
+        {"type": "message", "input_tokens": 10, "output_tokens": 5, "cache_read_input_tokens": 7},
+        {"type": "advisor_message", "model": "claude-opus-4-8", "input_tokens": 100, "output_tokens": 40},
+        {"type": "compaction", "input_tokens": 1000, "output_tokens": 60, "cache_creation_input_tokens": 3},
+        {"type": "message", "input_tokens": 20, "output_tokens": 15},
+    ],
+}
+
+
+def test_a_reply_of_several_passes_counts_them_all_also_those_its_own_totals_leave_out() -> None:
+    usage = usage_from(_ADVISED)
+    assert usage is not None
+    assert (usage.input_tokens, usage.output_tokens) == (1130, 120)
+    assert (usage.cache_read_tokens, usage.cache_write_5m_tokens, usage.web_searches) == (7, 3, 2)
+    assert usage.raw == _ADVISED
+    assert is_legible(usage)
+
+
+def test_each_pass_has_its_own_model_and_the_searches_are_counted_once() -> None:
+    usage = usage_from(_ADVISED)
+    assert usage is not None
+    found = passes(usage)
+    assert [one.model for one in found] == [None, "claude-opus-4-8", None, None]
+    assert [one.usage.input_tokens for one in found] == [10, 100, 1000, 20]
+    assert [one.usage.web_searches for one in found] == [2, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "iterations", [{"a": 1}, ["message"], [{"type": "message"}], [{"input_tokens": 1, "output_tokens": -1}], "two"]
+)
+def test_passes_that_cannot_be_read_leave_the_replys_own_totals_and_are_said_to(iterations: Any) -> None:
+    usage = _usage(iterations=iterations)
+    assert (usage.input_tokens, usage.output_tokens) == (10, 20)
+    assert [one.usage for one in passes(usage)] == [usage]
+    assert not is_legible(usage)
+
+
+@pytest.mark.parametrize("iterations", [None, []])
+def test_a_reply_without_passes_is_one(iterations: Any) -> None:
+    usage = _usage(iterations=iterations)
+    assert passes(usage)[0].usage == usage
+    assert is_legible(usage)

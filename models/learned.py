@@ -1,0 +1,165 @@
+"""What the ledger teaches about prompts not bought yet: characters a token, and how much of max_tokens is written."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, select
+
+from models.attempt import Attempt
+from models.database import UNREACHABLE, database_url, open_database, unreachable
+from models.job import Job
+from models.outcome import Outcome
+from models.size import Size, size_of
+
+LEAST = 20  # attempts below which a figure is taken for chance
+_LOOKED_AT = 20_000  # of the newest answers: a model that was not used lately must not cost a scan of the ledger
+_MOST = 1_000  # answers that one figure is learned from
+_JOBS_AT_ONCE = 100
+_MOST_CHARACTERS = 50_000_000  # of prompts read: some seconds
+_ONE = Decimal(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """A ratio: what to expect, and between which bounds nine answers of ten lay. No attempts: it was not learned."""
+
+    expected: Decimal
+    low: Decimal
+    high: Decimal
+    attempts: int = 0
+
+
+CHARACTERS_A_TOKEN = Spread(expected=Decimal("3.5"), low=Decimal("2.5"), high=Decimal(5))  # English: 3.5 to 4
+OUTPUT_SHARE = Spread(expected=Decimal("0.5"), low=Decimal(0), high=_ONE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """Ratios learned from the newest answers: by model, and by task; `share` is that of all of them."""
+
+    characters_a_token: Mapping[str, Spread] = field(default_factory=dict)
+    task_shares: Mapping[str, Spread] = field(default_factory=dict)
+    share: Spread = OUTPUT_SHARE
+
+    def ratio(self, model: str) -> Spread:
+        """Tell how many characters of a prompt are one token of `model`."""
+        return self.characters_a_token.get(model, CHARACTERS_A_TOKEN)
+
+    def output_share(self, task: str | None) -> Spread:
+        """Tell which share of max_tokens an answer has; from other tasks only what to expect, not the bounds."""
+        return self.task_shares.get(task or "", self.share)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sample:
+    model: str
+    task: str
+    prompt_tokens: int
+    output_tokens: int
+    size: Size
+    max_tokens: int
+
+
+def learn(url: str) -> Learned:
+    """Read the newest answers of the ledger at `url`; nothing is learned where there is no such file.
+
+    Raises LedgerError where it cannot be reached, or is of another version.
+    """
+    where = database_url(url)
+    if where.get_backend_name() == "sqlite" and not Path(where.database or "").exists():
+        return Learned()
+    engine = open_database(url)
+    try:
+        with engine.connect() as connection:
+            return _learned(list(_samples(connection)))
+    except UNREACHABLE as error:
+        raise unreachable(error, engine.url.render_as_string(hide_password=True)) from error
+    finally:
+        engine.dispose()
+
+
+def _samples(connection: Connection) -> Iterator[_Sample]:
+    rows = connection.execute(_newest()).mappings().all()
+    chosen, counts = [], defaultdict[tuple[str, str], int](int)
+    for row in rows:
+        kind = (row["requested_model"], row["task"] or "")
+        counts[kind] += 1
+        if counts[kind] <= _MOST:
+            chosen.append(row)
+    left = _MOST_CHARACTERS
+    for begin in range(0, len(chosen), _JOBS_AT_ONCE):
+        some = chosen[begin : begin + _JOBS_AT_ONCE]
+        params = _params(connection, [row["job_id"] for row in some])
+        for row in some:
+            if (sample := _sample(row, params.get(row["job_id"]))) is not None:
+                left -= sample.size.characters
+                yield sample
+        if left < 0:
+            return
+
+
+def _newest() -> Any:
+    is_answered = Attempt.outcome.in_([Outcome.ANSWERED, Outcome.TRUNCATED]) & Attempt.output_tokens.is_not(None)
+    prompt = (
+        Attempt.input_tokens + Attempt.cache_read_tokens + Attempt.cache_write_5m_tokens + Attempt.cache_write_1h_tokens
+    )
+    columns = (Attempt.job_id, Attempt.requested_model, Attempt.task, Attempt.output_tokens, prompt.label("prompt"))
+    return select(*columns).where(is_answered).order_by(Attempt.id.desc()).limit(_LOOKED_AT)
+
+
+def _params(connection: Connection, job_ids: Sequence[str]) -> dict[str, Any]:
+    jobs = select(Job.id, Job.params).where(Job.id.in_(job_ids))
+    return {job_id: params for job_id, params in connection.execute(jobs)}  # noqa: C416 - rows, made plain
+
+
+def _sample(row: RowMapping, params: Any) -> _Sample | None:
+    most = params.get("max_tokens") if isinstance(params, dict) else None
+    if type(most) is not int or most < 1 or not row["prompt"]:
+        return None
+    return _Sample(
+        model=row["requested_model"],
+        task=row["task"] or "",
+        prompt_tokens=row["prompt"],
+        output_tokens=row["output_tokens"],
+        size=size_of(params),
+        max_tokens=most,
+    )
+
+
+def _learned(samples: Sequence[_Sample]) -> Learned:
+    by_model, by_task = defaultdict[str, list[_Sample]](list), defaultdict[str, list[_Sample]](list)
+    for sample in samples:
+        by_task[sample.task].append(sample)
+        if sample.size.is_text and sample.size.characters:
+            by_model[sample.model].append(sample)
+    everything = _share(samples[:_MOST])
+    return Learned(
+        characters_a_token={model: _ratio(some[:_MOST]) for model, some in by_model.items() if len(some) >= LEAST},
+        task_shares={task: _share(some[:_MOST]) for task, some in by_task.items() if task and len(some) >= LEAST},
+        share=OUTPUT_SHARE if len(samples) < LEAST else _unbounded(everything),
+    )
+
+
+def _ratio(samples: Sequence[_Sample]) -> Spread:
+    return _spread([(sample.size.characters, sample.prompt_tokens) for sample in samples])
+
+
+def _share(samples: Sequence[_Sample]) -> Spread:
+    return _spread([(min(sample.output_tokens, sample.max_tokens), sample.max_tokens) for sample in samples])
+
+
+def _unbounded(spread: Spread) -> Spread:
+    return Spread(expected=spread.expected, low=OUTPUT_SHARE.low, high=OUTPUT_SHARE.high, attempts=spread.attempts)
+
+
+def _spread(pairs: Sequence[tuple[int, int]]) -> Spread:
+    each = sorted(Decimal(over) / under for over, under in pairs)
+    if not each:
+        return OUTPUT_SHARE
+    last = len(each) - 1
+    total = Decimal(sum(over for over, _ in pairs)) / sum(under for _, under in pairs)
+    return Spread(expected=total, low=each[last * 5 // 100], high=each[-(-last * 95 // 100)], attempts=len(each))

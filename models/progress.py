@@ -1,0 +1,74 @@
+"""Where a batch is, and the lines of a receipt, as values."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from models.outcome import FINAL_STATES, State
+
+_ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a batch is: its jobs by state, and what its attempts cost so far.
+
+    `cost_usd` sums what is known; `unknown_costs` counts the ended attempts it could not sum. `held` counts the
+    waiting jobs that wait for a person, `over_budget` those that failed or wait because they fit under no cap.
+    `cap_usd` is the batch's own; `reserved_usd` is what calls in flight, and those of unknown cost, may come to.
+    """
+
+    batch_id: str
+    name: str | None
+    created_at: datetime
+    job_count: int
+    states: dict[str, int]
+    held: int
+    over_budget: int
+    attempts: int
+    cost_usd: Decimal
+    unknown_costs: int
+    cap_usd: Decimal | None = None
+    reserved_usd: Decimal = _ZERO
+
+    @property
+    def finished(self) -> int:
+        """How many jobs have ended, well or not."""
+        return sum(self.states.get(state, 0) for state in FINAL_STATES)
+
+    @property
+    def is_finished(self) -> bool:
+        """True once no job of the batch can change any more."""
+        return self.finished == self.job_count
+
+    @property
+    def is_settled(self) -> bool:
+        """True once every job has ended, or waits for a person."""
+        return self.finished + self.held == self.job_count
+
+    @property
+    def succeeded(self) -> int:
+        """How many jobs have their answer."""
+        return self.states.get(State.SUCCEEDED, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelLine:
+    """One line of the receipt: what one model did at one fallback depth. Latency in ms, None if none ended.
+
+    `open` attempts have not ended; their cost is among the unknown ones.
+    """
+
+    model: str
+    fallback_depth: int
+    attempts: int
+    answered: int
+    open: int
+    p50_ms: int | None
+    cost_usd: Decimal
+    unknown_costs: int
+
+    @property
+    def failed(self) -> int:
+        """How many attempts ended without an answer."""
+        return self.attempts - self.answered - self.open

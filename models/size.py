@@ -1,0 +1,77 @@
+"""How long a prompt is before anybody has counted its tokens: what a ratio of characters to tokens is about."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """Characters of system, messages and tools; images, which have none; documents, whose file is among them.
+
+    `is_marked`: a part of it asks to be read from, or written to, the prompt cache.
+    """
+
+    characters: int
+    images: int = 0
+    documents: int = 0
+    is_marked: bool = False
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its characters tell all of its length."""
+        return not (self.images or self.documents)
+
+
+def size_of(params: Mapping[str, Any]) -> Size:
+    """Measure Messages API parameters.
+
+    >>> size_of({"system": "Be brief.", "messages": [{"role": "user", "content": "Hi"}]}).characters
+    11
+    """
+    parts = [*_parts(params.get("system")), *_tools(params.get("tools"))]
+    messages = params.get("messages")
+    for message in messages if isinstance(messages, list | tuple) else ():
+        parts += _parts(message.get("content"))
+    return Size(
+        characters=sum(part.characters for part in parts),
+        images=sum(part.images for part in parts),
+        documents=sum(part.documents for part in parts),
+        is_marked=bool(params.get("cache_control")) or any(part.is_marked for part in parts),
+    )
+
+
+def _parts(content: object) -> Iterator[Size]:
+    if isinstance(content, str):
+        yield Size(characters=len(content))
+    elif isinstance(content, list | tuple):
+        for block in content:
+            if isinstance(block, Mapping):
+                yield from _block(block)
+
+
+def _block(block: Mapping[str, Any]) -> Iterator[Size]:
+    is_marked, text = bool(block.get("cache_control")), block.get("text")
+    match block.get("type"):
+        case "text" if isinstance(text, str):
+            yield Size(characters=len(text), is_marked=is_marked)
+        case "image":
+            yield Size(characters=0, images=1, is_marked=is_marked)
+        case "document":
+            yield Size(characters=_written(block), documents=1, is_marked=is_marked)
+        case _:
+            around = {name: value for name, value in block.items() if name != "content"}
+            yield Size(characters=_written(around), is_marked=is_marked)
+            yield from _parts(block.get("content"))
+
+
+def _tools(tools: object) -> Iterator[Size]:
+    for tool in tools if isinstance(tools, list | tuple) else ():
+        if isinstance(tool, Mapping):
+            yield Size(characters=_written(tool), is_marked=bool(tool.get("cache_control")))
+
+
+def _written(part: Mapping[str, Any]) -> int:
+    told = {name: value for name, value in part.items() if name != "cache_control"}
+    return len(json.dumps(told, ensure_ascii=False))

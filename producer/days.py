@@ -1,0 +1,33 @@
+"""Days as people type them."""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+
+from models.errors import InputError
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_AGO = re.compile(r"(\d{1,5})d")
+
+
+def parse_day(text: str, *, source: str, field: str, today: date | None = None) -> date:
+    """Read a UTC day, or how many days ago it was. Raises InputError, also for one that no calendar has.
+
+    >>> parse_day("2026-12-01", source="x", field="--from")
+    datetime.date(2026, 12, 1)
+    >>> parse_day("7d", source="x", field="--since", today=date(2026, 11, 25))
+    datetime.date(2026, 11, 18)
+    """
+    try:
+        if ago := _AGO.fullmatch(text):
+            return (today or datetime.now(UTC).date()) - timedelta(days=int(ago[1]))
+        if _DAY.fullmatch(text):
+            return date.fromisoformat(text)
+        problem = "should be a day such as 2026-12-01, or 7d for seven days ago"
+    except (ValueError, OverflowError) as error:
+        problem = f"is no day of the calendar ({error})"
+    raise InputError(f"{text!r} {problem}", source=source, field=field)
+
+
+def midnight_of(day: date) -> datetime:
+    """Tell when a UTC day begins."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)

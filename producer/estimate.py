@@ -1,0 +1,204 @@
+"""`stepdown estimate`: what a file would cost, before anything is spent."""
+
+import json
+from collections.abc import Iterator
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from models.errors import InputMistakes, LedgerError, UnpricedModelError
+from producer.options import JsonOption, hint, say, settings
+
+if TYPE_CHECKING:
+    from models.learned import Learned, Spread
+    from models.settings import Settings
+    from producer.expect import Expectation, Oracle, Sum
+    from producer.load import Loaded
+
+# Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
+# ruff: noqa: PLC0415
+
+_COVERED = "the worst case: the dearest model that a prompt may reach answers it, at full length"
+_CLIMBING = "the worst case: each model that a prompt may reach answers it, at full length (CLIMB_ON)"
+_NOT_COVERED = "not in it: a call whose answer was lost, bought again. From: the cheapest model answers every prompt"
+
+
+def estimate(  # noqa: PLR0913, PLR0917 - each is an option
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="as for submit; - is stdin")],
+    template: Annotated[str | None, typer.Option(help='the prompt made of columns: "Summarize: {text}"')] = None,
+    id_column: Annotated[str | None, typer.Option(help="the column that holds each prompt's id")] = None,
+    file_format: Annotated[str | None, typer.Option("--format", help="jsonl, text, csv or anthropic")] = None,
+    task: Annotated[str | None, typer.Option(help="task kind: where in the chain it starts (TASK_STARTS)")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="output tokens, where a prompt names none")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave bad lines out, and list them")] = False,
+    allow_unpriced: Annotated[bool, typer.Option(help="take models without a price; their cost is unknown")] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="have the API count input tokens: free, a call each")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a file of prompts would cost; nothing is spent."""
+    from producer import submit as submitting
+
+    given = settings()
+    loaded = submitting.read(
+        file, format=file_format, template=template, id_column=id_column, max_tokens=max_tokens, skip_bad=skip_bad
+    )
+    if loaded.mistakes:
+        raise InputMistakes(loaded.mistakes)
+    found, learned = _expected(loaded, given, task, allow_unpriced=allow_unpriced, exact=exact)
+    if as_json:
+        say(json.dumps(_as_json(found, learned, given, exact=exact)))
+        return
+    for line in _lines(found, learned, given, exact=exact):
+        say(line)
+
+
+def _expected(
+    loaded: "Loaded", given: "Settings", task: str | None, *, allow_unpriced: bool, exact: bool
+) -> tuple["Expectation", "Learned"]:
+    from datetime import UTC, datetime
+
+    from producer.expect import Oracle, expect
+    from producer.price_check import book_of
+
+    now = datetime.now(UTC)
+    book, why_not = book_of(given, now=now)
+    if why_not is not None:
+        hint(f"without prices set in the ledger: {why_not}")
+    unpriced = book.unpriced(given.chain.models)
+    if unpriced and not allow_unpriced:
+        raise UnpricedModelError(unpriced)
+    learned = _learned(given)
+    oracle = Oracle(chain=given.chain, book=book, learned=learned, climbs=given.climbs, at=now)
+    counts = _counts(loaded, given, oracle, task) if exact else None
+    return expect(loaded.prompts, oracle, task=task, counts=counts), learned
+
+
+def _learned(given: "Settings") -> "Learned":
+    from models.learned import Learned, learn
+
+    try:
+        return learn(given.database_url.get_secret_value())
+    except LedgerError as error:
+        hint(f"nothing is learned from the ledger: {error}")
+        return Learned()
+
+
+def _counts(loaded: "Loaded", given: "Settings", oracle: "Oracle", task: str | None) -> list[int]:
+    from producer.api import api_of
+    from producer.counted import count_tokens
+    from producer.span import span_of
+
+    requests = []
+    for seq, prompt in enumerate(loaded.prompts, start=1):
+        start = span_of(prompt, oracle.chain, task, source=f"prompt {seq}").start
+        requests.append((oracle.chain.models[start], prompt.request()))
+    return count_tokens(requests, api_of(given))
+
+
+def _lines(found: "Expectation", learned: "Learned", given: "Settings", *, exact: bool) -> Iterator[str]:
+    from producer.table import table
+
+    yield f"{found.chain.prompts:,} prompts, {found.characters:,} characters"
+    rows = [[model, *_figures(total)] for model, total in found.models.items()]
+    yield from table(["if one answers all", "expected", "worst case", "message batches"], rows, right={1, 2, 3})
+    starts = ", ".join(f"{count:,} with {model}" for model, count in found.starts.items())
+    yield f"as the jobs would start: {starts}"
+    yield _chain_line(found.chain)
+    yield from _reasons(found, learned, exact=exact)
+    yield _CLIMBING if given.climbs else _COVERED
+    yield _NOT_COVERED
+    yield from _left_out(found.chain)
+
+
+def _figures(total: "Sum") -> tuple[str, str, str]:
+    if total.unpriced == total.prompts:
+        return ("no price",) * 3
+    worst = "no bound" if total.unbounded else _money(total.worst, ROUND_CEILING)
+    return _money(total.expected), worst, _money(total.batch)
+
+
+def _chain_line(chain: "Sum") -> str:
+    if chain.unpriced == chain.prompts:
+        return "expected: unknown, a model has no price"
+    to = "no bound" if chain.unbounded else _money(chain.worst, ROUND_CEILING)
+    said = f"expected {_money(chain.expected)}, from {_money(chain.low, ROUND_FLOOR)} to {to}"
+    return f"{said}; in message batches, which start and end with one model, {_money(chain.batch)}"
+
+
+def _reasons(found: "Expectation", learned: "Learned", *, exact: bool) -> Iterator[str]:
+    if exact:
+        yield "input tokens: counted by the API, each prompt once, with the model it starts with"
+    else:
+        for model in found.models:
+            ratio = learned.ratio(model)
+            yield f"{ratio.expected:.2f} characters a token, {_source(ratio)}, for {model}"
+    for task in found.tasks:
+        share = learned.output_share(task)
+        bounds = f"{share.low * 100:.0f} to {share.high * 100:.0f}%"
+        yield f"{share.expected * 100:.0f}% of max_tokens written ({bounds}), {_source(share)}{_of_task(task)}"
+    if found.images and not exact:
+        yield f"{found.images:,} images are taken for 1,600 tokens each"
+    if found.documents and not exact:
+        yield f"{found.documents:,} documents are taken for text of their files' length: --exact knows better"
+    if found.marked:
+        yield f"{found.marked:,} prompts are marked for the cache; expected reads nothing from it"
+
+
+def _left_out(chain: "Sum") -> Iterator[str]:
+    if chain.unbounded:
+        yield f"{chain.unbounded:,} prompts cannot be bounded (tools or fields whose passes nobody can count)"
+    if chain.unpriced:
+        yield f"{chain.unpriced:,} prompts may reach a model without a price: in no sum"
+
+
+def _source(spread: "Spread") -> str:
+    return f"learned from {spread.attempts:,} attempts" if spread.attempts else "taken for want of attempts"
+
+
+def _of_task(task: str | None) -> str:
+    return "" if task is None else f", for task {task}"
+
+
+def _money(usd: Decimal, rounding: str = ROUND_HALF_EVEN) -> str:
+    from producer.words import money
+
+    unit = Decimal("0.01") if usd >= 1 else Decimal("0.0001") if usd >= Decimal("0.01") else Decimal("0.000001")
+    return money(usd.quantize(unit, rounding=rounding))
+
+
+def _as_json(found: "Expectation", learned: "Learned", given: "Settings", *, exact: bool) -> dict[str, Any]:
+    ratios = {model: _spread_json(learned.ratio(model)) for model in found.models}
+    shares = [{"task": task, **_spread_json(learned.output_share(task))} for task in found.tasks]
+    return {
+        "prompts": found.chain.prompts,
+        "characters": found.characters,
+        "starts": dict(found.starts),
+        "chain": {**_sum_json(found.chain), "low_usd": _nano(found.chain.low, found.chain, ROUND_FLOOR)},
+        "models": {model: _sum_json(total) for model, total in found.models.items()},
+        "is_exact": exact,
+        "characters_per_token": ratios,
+        "output_share": shares,
+        "climb_on": sorted(given.climbs),
+    }
+
+
+def _sum_json(total: "Sum") -> dict[str, Any]:
+    return {
+        "expected_usd": _nano(total.expected, total),
+        "worst_case_usd": None if total.unbounded else _nano(total.worst, total, ROUND_CEILING),
+        "message_batches_usd": _nano(total.batch, total),
+        "unbounded": total.unbounded,
+        "unpriced": total.unpriced,
+    }
+
+
+def _nano(usd: Decimal, total: "Sum", rounding: str = ROUND_HALF_EVEN) -> str | None:
+    from models.pricing import NANO_USD
+
+    return None if total.unpriced == total.prompts else f"{usd.quantize(NANO_USD, rounding=rounding):f}"
+
+
+def _spread_json(spread: "Spread") -> dict[str, Any]:
+    figures = {name: f"{getattr(spread, name):.4f}" for name in ("expected", "low", "high")}
+    return {**figures, "attempts": spread.attempts}

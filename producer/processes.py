@@ -1,0 +1,46 @@
+"""The commands that run a process until it ends: worker, flower, simulate, demo."""
+
+from typing import Annotated
+
+import typer
+
+from producer.options import settings as read_settings
+
+# Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
+# ruff: noqa: PLC0415
+
+
+def worker(context: typer.Context) -> None:
+    """Run a worker (and, with no REDIS_URL, its broker); further options are Celery's."""
+    from producer import start
+
+    raise typer.Exit(start.worker(read_settings(), context.args))
+
+
+def flower(
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 5555,
+    address: Annotated[
+        str, typer.Option(help="where to listen; leave it on loopback outside a container")
+    ] = "127.0.0.1",
+) -> None:
+    """Run Flower on 127.0.0.1, behind a password."""
+    from producer import start
+
+    start.flower(read_settings(), address=address, port=port)
+
+
+def simulate(context: typer.Context) -> None:
+    """Run the simulated API; `stepdown simulate --help` lists its options."""
+    from producer import start
+
+    start.simulate(context.args)
+
+
+def demo(
+    jobs: Annotated[int, typer.Option(min=1, max=200, help="how many of the 200 articles")] = 200,
+    stay: Annotated[bool, typer.Option("--stay/--exit", help="keep Flower up until Ctrl-C")] = False,
+) -> None:
+    """Run a batch through real parts against a simulated API, with an outage in the middle."""
+    from producer import demo as demonstrating
+
+    raise typer.Exit(demonstrating.run(jobs=jobs, stay=stay))

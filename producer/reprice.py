@@ -1,0 +1,121 @@
+"""`stepdown ledger reprice`: prices past attempts anew, and tells what that changes."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from producer.options import JsonOption, hint, producer, say, settings
+
+if TYPE_CHECKING:
+    from models.repricing import Repriced, Scope
+
+# Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
+# ruff: noqa: PLC0415
+
+_ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What a model's attempts came to: how many were looked at and corrected, and how much more or less they cost.
+
+    `found` are those among them whose cost was unknown, `found_usd` what they cost; `unknown` stay unknown.
+    """
+
+    attempts: int = 0
+    corrected: int = 0
+    difference_usd: Decimal = _ZERO
+    found: int = 0
+    found_usd: Decimal = _ZERO
+    unknown: int = 0
+
+
+def reprice(
+    since: Annotated[str, typer.Option(metavar="DAY", help="attempts opened from this UTC day on")],
+    until: Annotated[str | None, typer.Option(metavar="DAY", help="up to this UTC day, which is included")] = None,
+    model: Annotated[str | None, typer.Option(help="only those this model answered")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="tell what would change, and write nothing")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Price past attempts anew, each by the price book of its own day; a cost that changes is a row beside them."""
+    from models.pricebook import PriceBook
+
+    scope, given = _scope(since, until, model), settings()
+    tallies: dict[str, Tally] = {}
+    with producer(given) as ours:
+        book = PriceBook(given.price_overrides, ours.books.prices.dated())
+        for step in ours.books.repricing.run(scope, book, is_dry=dry_run):
+            add(tallies, step)
+        without_usage = ours.books.repricing.without_usage(scope)
+    if as_json:
+        say(json.dumps(_as_json(tallies, without_usage, is_dry=dry_run)))
+        return
+    for name, tally in sorted(tallies.items()):
+        say(f"{name}: {_said(tally)}")
+    say(f"in all: {_said(_total(tallies))}")
+    if without_usage:
+        hint(f"{without_usage} more stay unknown: open, or nobody knows what they used")
+    if dry_run:
+        hint("nothing was written: this was a dry run")
+
+
+def add(tallies: dict[str, Tally], step: "Sequence[Repriced]") -> None:
+    """Add a step's attempts to their models' tallies."""
+    from producer.terminal import terminal_text
+
+    for one in step:
+        name = terminal_text(one.model)
+        tallies[name] = _with(tallies.get(name, Tally()), one)
+
+
+def _with(tally: Tally, one: "Repriced") -> Tally:
+    cost, was, is_found = one.cost_usd, one.was_usd, one.was_usd is None and one.change is not None
+    return replace(
+        tally,
+        attempts=tally.attempts + 1,
+        corrected=tally.corrected + (one.change is not None),
+        difference_usd=tally.difference_usd + (_ZERO if was is None or cost is None else cost - was),
+        found=tally.found + is_found,
+        found_usd=tally.found_usd + (cost if is_found and cost is not None else _ZERO),
+        unknown=tally.unknown + (cost is None),
+    )
+
+
+def _total(tallies: Mapping[str, Tally]) -> Tally:
+    each = [asdict(tally) for tally in tallies.values()]
+    return Tally(**{name: sum((one[name] for one in each), start) for name, start in asdict(Tally()).items()})
+
+
+def _said(tally: Tally) -> str:
+    parts = [f"{tally.corrected} of {tally.attempts} attempts corrected, {tally.difference_usd:+.9f} USD"]
+    if tally.found:
+        parts.append(f"{tally.found} of them were unknown and cost {tally.found_usd:.9f} USD")
+    if tally.unknown:
+        parts.append(f"{tally.unknown} stay unknown for want of a price")
+    return "; ".join(parts)
+
+
+def _as_json(tallies: Mapping[str, Tally], without_usage: int, *, is_dry: bool) -> dict[str, Any]:
+    models = [{"model": name, **_texts(tally)} for name, tally in sorted(tallies.items())]
+    return {"is_dry_run": is_dry, **_texts(_total(tallies)), "without_usage": without_usage, "models": models}
+
+
+def _texts(tally: Tally) -> dict[str, Any]:
+    return {name: f"{value:.9f}" if isinstance(value, Decimal) else value for name, value in asdict(tally).items()}
+
+
+def _scope(since: str, until: str | None, model: str | None) -> "Scope":
+    from models.repricing import Scope
+    from producer.days import midnight_of, parse_day
+
+    last = None if until is None else parse_day(until, source="reprice", field="--until")
+    return Scope(
+        since=midnight_of(parse_day(since, source="reprice", field="--since")),
+        before=None if last is None else midnight_of(last + timedelta(days=1)),
+        model=model,
+    )

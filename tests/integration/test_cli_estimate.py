@@ -1,0 +1,142 @@
+"""`stepdown estimate`: what it prints, what it refuses, and that the real cost lies in the range it printed."""
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from producer.load import load
+from tests.running import HAIKU, OPUS, Plant, running_plant
+from tests.simulator.process import running_simulator
+from tests.stranger import EXAMPLES, KEY, Stranger, stranger_in
+
+_SUMMARIES = ("tests/examples/articles.csv", "--template", "Summarize: {text}", "--max-tokens", "300")
+
+
+@pytest.fixture
+def me(tmp_path: Path) -> Stranger:
+    """Sit at a terminal without a ledger, a broker or a worker."""
+    return stranger_in(tmp_path, ANTHROPIC_API_KEY=KEY)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def plant(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Plant]:
+    """Run a worker with a ledger that has learned nothing yet."""
+    with running_plant(request, tmp_path, CLIMB_ON="truncated") as running:
+        yield running
+
+
+def _estimated(me: Stranger, *arguments: str) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(me.types("estimate", *arguments, "--json").out)
+    return told
+
+
+def test_an_estimate_needs_no_ledger_and_makes_none(me: Stranger) -> None:
+    told = me.types("estimate", *_SUMMARIES)
+    assert told.out.startswith("200 prompts, 144,502 characters\n")
+    assert "expected $0.9564, from $0.0289 to $3.12; in message batches" in told.out
+    assert "3.50 characters a token, taken for want of attempts, for claude-opus-4-7" in told.out
+    assert "50% of max_tokens written (0 to 100%), taken for want of attempts" in told.out
+    assert (told.err, (me.folder / ".stepdown").exists()) == ("", False)
+
+
+def test_each_prompt_is_priced_from_its_own_start(me: Stranger) -> None:
+    starts = {"ANTHROPIC_API_KEY": KEY, "TASK_STARTS": f"summarize:{HAIKU}"}
+    me.configure(**starts)
+    me.write(
+        "two.jsonl", '{"prompt": "Summarize: bridges.", "task": "summarize"}\n{"prompt": "Synthesize: harbours."}\n'
+    )
+    told = _estimated(me, "two.jsonl")
+    assert told["starts"] == {HAIKU: 1, OPUS: 1}
+    each = {model: Decimal(total["expected_usd"]) for model, total in told["models"].items()}
+    assert each[HAIKU] < Decimal(told["chain"]["expected_usd"]) < each[OPUS]
+    assert Decimal(told["chain"]["message_batches_usd"]) * 2 == pytest.approx(Decimal(told["chain"]["expected_usd"]))
+
+
+def test_climbing_may_buy_every_rung_once(me: Stranger) -> None:
+    plain = _estimated(me, *_SUMMARIES)
+    me.configure(ANTHROPIC_API_KEY=KEY, CLIMB_ON="truncated")
+    climbing = _estimated(me, *_SUMMARIES)
+    all_of_them = sum(Decimal(total["worst_case_usd"]) for total in plain["models"].values())
+    assert Decimal(climbing["chain"]["worst_case_usd"]) == all_of_them
+    assert Decimal(plain["chain"]["worst_case_usd"]) == Decimal(plain["models"][OPUS]["worst_case_usd"])
+    assert "each model that a prompt may reach answers it" in me.types("estimate", *_SUMMARIES).out
+
+
+def test_what_nobody_can_bound_is_counted_and_said(me: Stranger) -> None:
+    search = {"type": "web_search_20260209", "name": "web_search"}
+    params = {"max_tokens": 10, "messages": [{"role": "user", "content": "Hi"}], "tools": [search]}
+    me.write("one.jsonl", json.dumps({"custom_id": "a", "params": params}) + "\n")
+    told = me.types("estimate", "one.jsonl").out
+    assert "to no bound; in message batches" in told
+    assert "1 prompts cannot be bounded" in told
+    assert _estimated(me, "one.jsonl")["chain"]["worst_case_usd"] is None
+
+
+def test_a_model_without_a_price_is_named_and_refused_unless_allowed(me: Stranger) -> None:
+    me.configure(ANTHROPIC_API_KEY=KEY, MODEL_CHAIN="claude-opus-4-7,claude-zeppelin-1")
+    assert "no price for claude-zeppelin-1" in me.types("estimate", *_SUMMARIES, expect=5).err
+    told = me.types("estimate", *_SUMMARIES, "--allow-unpriced").out
+    assert [line.split() for line in told.splitlines() if line.startswith("claude-zeppelin-1")] == [
+        ["claude-zeppelin-1", "no", "price", "no", "price", "no", "price"]
+    ]
+    assert "200 prompts may reach a model without a price: in no sum" in told
+
+
+def test_a_bad_line_stops_it_unless_it_may_be_skipped(me: Stranger) -> None:
+    me.write("bad.jsonl", '{"prompt": "Hi"}\n{"prompt": ""}\n')
+    assert "bad.jsonl:2: prompt:" in me.types("estimate", "bad.jsonl", expect=2).err
+    assert _estimated(me, "bad.jsonl", "--skip-bad")["prompts"] == 1
+
+
+def test_a_ledger_that_cannot_be_reached_is_said_and_the_defaults_are_used(me: Stranger) -> None:
+    me.configure(ANTHROPIC_API_KEY=KEY, DATABASE_URL="postgresql://u:canary@127.0.0.1:1/none")
+    told = me.types("estimate", *_SUMMARIES)
+    assert "nothing is learned from the ledger" in told.err
+    assert "canary" not in told.err
+    assert "taken for want of attempts" in told.out
+
+
+def test_exact_counts_come_from_the_api_one_for_each_prompt(me: Stranger) -> None:
+    with running_simulator() as simulator:
+        me.configure(ANTHROPIC_API_KEY=KEY, ANTHROPIC_BASE_URL=simulator.url)
+        told = me.types("estimate", *_SUMMARIES, "--exact")
+        assert "input tokens: counted by the API, each prompt once, with the model it starts with" in told.out
+        exact = _estimated(me, *_SUMMARIES, "--exact")
+        assert simulator.purchases() == []
+    prompts = load(str(EXAMPLES / "articles.csv"), template="Summarize: {text}", max_tokens=300).prompts
+    tokens = sum(-(-len(prompt.text) // 4) for prompt in prompts)
+    # $5 and $25 a million: every prompt's tokens, and half of its 300
+    assert Decimal(exact["models"][OPUS]["expected_usd"]) == (tokens * 5 + 200 * 150 * 25) / Decimal(1_000_000)
+
+
+def test_exact_says_what_it_lacks(me: Stranger) -> None:
+    me.configure(ANTHROPIC_BASE_URL="http://127.0.0.1:1")
+    nobody = Stranger(folder=me.folder, environment={**me.environment, "ANTHROPIC_API_KEY": ""})
+    assert "ANTHROPIC_API_KEY=(empty): it is not set" in nobody.types("estimate", *_SUMMARIES, "--exact", expect=2).err
+    told = me.types("estimate", *_SUMMARIES, "--exact", expect=4)
+    assert "127.0.0.1:1 gives no answer" in told.err
+    assert (KEY in told.err, told.out) == (False, "")
+
+
+def test_the_real_cost_lies_in_the_printed_range_and_near_what_was_expected_once_learned(
+    plant: Plant, tmp_path: Path
+) -> None:
+    me = stranger_in(tmp_path / "me", **plant.variables)
+    loaded = load(str(EXAMPLES / "articles.csv"), template="Summarize: {text}", max_tokens=300)
+    half = len(loaded.prompts) // 2
+    for prompts, is_learned in ((loaded.prompts[:half], False), (loaded.prompts[half:], True)):
+        lines = [json.dumps({"prompt": prompt.text, "max_tokens": 300}) + "\n" for prompt in prompts]
+        me.write("file.jsonl", "".join(lines))
+        told = _estimated(me, "file.jsonl", "--task", "summarize")
+        batch = plant.submit(*prompts, task="summarize")
+        plant.finished(batch)
+        real = batch.progress().cost_usd
+        chain = told["chain"]
+        assert Decimal(chain["low_usd"]) < real < Decimal(chain["worst_case_usd"])
+        assert (told["characters_per_token"][HAIKU]["attempts"] >= 20) == is_learned
+        if is_learned:
+            assert abs(Decimal(chain["expected_usd"]) / real - 1) < Decimal("0.25")

@@ -1,0 +1,79 @@
+"""A primary that most of a day's jobs step two rungs down from is called unreliable; on both engines."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+
+from models.books import Books
+from models.ledger import Ledger
+from models.verdict import DEGRADED, OK, UNRELIABLE
+from tests.given import accepted, claimed, closing, opening, succeeded
+from tests.simulator.process import running_simulator
+from tests.stranger import settings_for, stranger_in
+
+
+def _answered_at(ledger: Ledger, *depths: int) -> None:
+    _, job_ids = accepted(ledger, len(depths))
+    for job_id, depth in zip(job_ids, depths, strict=True):
+        claim, call = claimed(ledger, job_id), opening(rung=depth, fallback_depth=depth)
+        ledger.open_attempt(claim, call)
+        ledger.finish(claim, succeeded(rung=depth, fallback_depth=depth), closing(call.id))
+
+
+def _books(engine: Engine) -> Books:
+    return Books.over(engine, worker="here")
+
+
+@pytest.mark.parametrize(
+    ("depths", "verdict"),
+    [
+        ([2] * 19, "too few jobs"),
+        ([0] * 10 + [2] * 10, UNRELIABLE),
+        ([0] * 11 + [2] * 9, DEGRADED),
+        ([0] * 15 + [1] * 5, DEGRADED),
+        ([0] * 16 + [1] * 4, OK),
+    ],
+)
+def test_the_verdict_is_by_how_deep_the_jobs_of_this_day_went(engine: Engine, depths: list[int], verdict: str) -> None:
+    books = _books(engine)
+    _answered_at(books.ledger, *depths)
+    (found,) = books.health.today()
+    assert (found.start_model, found.jobs, found.verdict) == ("claude-opus-4-7", len(depths), verdict)
+    assert found.share_depth_0 == pytest.approx(Decimal(depths.count(0)) / len(depths), abs=Decimal("0.0001"))
+
+
+def test_jobs_of_another_day_do_not_count(engine: Engine) -> None:
+    books = _books(engine)
+    _answered_at(books.ledger, *[2] * 20)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE jobs SET finished_at = '2026-01-02 03:04:05'"))
+    assert books.health.today() == []
+
+
+def test_what_the_settings_say_is_what_the_view_judges_by(engine: Engine) -> None:
+    books = _books(engine)
+    _answered_at(books.ledger, *[0] * 2, *[1] * 2)
+    books.health.judge_by({"health_min_jobs": 4, "health_degraded_percent": 51})
+    assert [found.verdict for found in books.health.today()] == [OK]
+    books.health.judge_by({"health_degraded_percent": 50})
+    assert [found.verdict for found in books.health.today()] == [DEGRADED]
+
+
+def test_a_primary_in_trouble_is_told_by_the_worker_by_status_and_by_the_doctor(tmp_path: Path, redis_url: str) -> None:
+    script = '[[rules]]\nmodel = "opus"\nanswer = 529\n[[rules]]\nmodel = "sonnet"\nanswer = 529'
+    with running_simulator(script=script) as simulator:
+        fast = {"HEALTH_EVERY_S": "0.2", "HEALTH_MIN_JOBS": "4"}
+        me = stranger_in(tmp_path, REDIS_URL=redis_url, **settings_for(simulator, **fast))
+        me.write("four.txt", "".join(f"Summarize: harbour {number}.\n" for number in range(4)))
+        with me.starts("worker") as worker:
+            batch = me.types("submit", "four.txt", "--watch").out.strip()
+            said = (
+                "claude-opus-4-7 is unreliable today: of 4 jobs that start there 100% fell back, 100% two rungs or more"
+            )
+            assert me.types("status", batch).err == f"alarm: {said}\n"
+            assert f"warn  health  {said}" in me.types("doctor", expect=None).out
+            heard = f"health: {said}"
+            assert worker.stderr is not None
+            assert any(heard in line for line in worker.stderr), "the worker told it"

@@ -1,0 +1,93 @@
+"""Ratios come from the newest answers whose prompts are still there; on both engines."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from models.errors import LedgerError
+from models.learned import CHARACTERS_A_TOKEN, OUTPUT_SHARE, Learned, learn
+from models.ledger import Ledger
+from models.outcome import Outcome
+from models.usage import Usage
+from tests.given import answered, claimed, closing, new_batch, new_job, opening, succeeded, unknown
+
+OPUS = "claude-opus-4-7"
+
+
+def _answer(ledger: Ledger, count: int, *, characters: int, tokens: int, share: int = 50, **changes: Any) -> None:
+    content = changes.pop("content", "x" * characters)
+    params = {"max_tokens": 100, "messages": [{"role": "user", "content": content}]}
+    jobs = [new_job(seq, params=params, **changes) for seq in range(1, count + 1)]
+    ledger.enqueue(new_batch(), jobs)
+    for job in jobs:
+        answered(ledger, job.id, usage=Usage(input_tokens=tokens - 1, cache_read_tokens=1, output_tokens=share))
+
+
+def test_the_ratio_of_a_model_is_learned_from_its_answers(ledger: Ledger, database_url: str) -> None:
+    _answer(ledger, 19, characters=400, tokens=100)
+    assert learn(database_url).ratio(OPUS) == CHARACTERS_A_TOKEN
+    _answer(ledger, 21, characters=200, tokens=100)
+    ratio = learn(database_url).ratio(OPUS)
+    assert ratio.expected == Decimal(19 * 400 + 21 * 200) / 4000
+    assert (ratio.low, ratio.high, ratio.attempts) == (Decimal(2), Decimal(4), 40)
+    assert learn(database_url).ratio("claude-sonnet-4-6") == CHARACTERS_A_TOKEN
+
+
+def test_one_odd_answer_of_forty_does_not_widen_the_bounds(ledger: Ledger, database_url: str) -> None:
+    _answer(ledger, 39, characters=400, tokens=100)
+    _answer(ledger, 1, characters=4000, tokens=100)
+    assert learn(database_url).ratio(OPUS).high == 4
+
+
+def test_the_share_of_max_tokens_is_learned_by_task_and_its_bounds_from_that_task_only(
+    ledger: Ledger, database_url: str
+) -> None:
+    _answer(ledger, 20, characters=400, tokens=100, share=20, task="summarize")
+    _answer(ledger, 20, characters=400, tokens=100, share=60)
+    learned = learn(database_url)
+    own, other = learned.output_share("summarize"), learned.output_share("translate")
+    assert (own.expected, own.low, own.high, own.attempts) == (Decimal("0.2"), Decimal("0.2"), Decimal("0.2"), 20)
+    assert (other.expected, other.low, other.high, other.attempts) == (Decimal("0.4"), Decimal(0), Decimal(1), 40)
+
+
+def test_nothing_is_learned_from_images_from_purged_prompts_or_from_lost_calls(
+    ledger: Ledger, engine: Engine, database_url: str
+) -> None:
+    _answer(ledger, 30, characters=0, tokens=100, content=[{"type": "image", "source": {}}])
+    assert learn(database_url).characters_a_token == {}
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE jobs SET purged_at = created_at, params = '{}'"))
+    assert learn(database_url) == Learned()
+    jobs = [new_job(seq) for seq in range(1, 31)]
+    ledger.enqueue(new_batch(), jobs)
+    for job in jobs:
+        claim, lost, last = claimed(ledger, job.id), opening(1), opening(2)
+        ledger.open_attempt(claim, lost)
+        ledger.close_attempt(claim, unknown(lost.id))
+        ledger.open_attempt(claim, last)
+        refused = closing(last.id, outcome=Outcome.REFUSED)
+        ledger.finish(claim, succeeded(), refused)
+    assert learn(database_url) == Learned()
+
+
+def test_the_newest_answers_count(ledger: Ledger, database_url: str) -> None:
+    _answer(ledger, 50, characters=800, tokens=100)
+    _answer(ledger, 1_000, characters=400, tokens=100)
+    assert learn(database_url).ratio(OPUS).expected == 4
+
+
+def test_an_empty_ledger_and_one_that_is_not_there_teach_nothing(database_url: str, tmp_path: Path) -> None:
+    assert learn(database_url) == Learned()
+    absent = tmp_path / "nowhere" / "ledger.db"
+    assert learn(f"sqlite:///{absent}") == Learned()
+    assert not absent.parent.exists()
+    assert Learned().output_share("summarize") == OUTPUT_SHARE
+
+
+def test_a_database_without_the_tables_is_told(empty_database_url: str, tmp_path: Path) -> None:
+    (tmp_path / "empty.db").touch()
+    with pytest.raises(LedgerError, match="attempts"):
+        learn(empty_database_url)

@@ -1,0 +1,101 @@
+"""Caps with a real worker: what fits is answered, what does not steps down, waits for tomorrow, or ends with exit 3."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from producer.prompt import Prompt
+from tests.running import ENGINES, HAIKU, Plant, one_test, running_plant
+from tests.stranger import Stranger, stranger_in
+
+_LONG = Prompt("Summarize: ten harbours were dredged in spring.", max_tokens=2000)
+_NOTHING = "0.000001"
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+    """Run one worker for all tests of this file."""
+    folder = tmp_path_factory.mktemp("budget")
+    caps = {"TASK_CAPS_USD": f"tiny:{_NOTHING}", "TAG_CAPS_USD": f"team=media:{_NOTHING}", "JOB_DEADLINE_S": "172800"}
+    with running_plant(request, folder, **caps) as plant:
+        yield plant
+
+
+@pytest.fixture
+def plant(whole: Plant) -> Iterator[Plant]:
+    """Lend it to one test."""
+    with one_test(whole) as plant:
+        yield plant
+
+
+@pytest.fixture
+def me(plant: Plant, tmp_path: Path) -> Stranger:
+    """Type commands into the same ledger."""
+    return stranger_in(tmp_path, **plant.variables)
+
+
+def test_a_job_steps_down_to_the_rung_that_fits_under_its_batchs_cap(plant: Plant) -> None:
+    batch = plant.producer.submit([_LONG], max_cost_usd="0.02")
+    (answer,) = plant.finished(batch)
+    assert (answer.state, answer.model, answer.fallback_depth) == ("succeeded", HAIKU, 0)
+    (job,) = plant.jobs(batch)
+    assert job["given_up"] == {"0": "over_budget", "1": "over_budget"}
+    (attempt,) = plant.attempts(batch)
+    assert attempt["cost_nano_usd"] <= attempt["reserved_nano_usd"] <= batch.progress().cap_usd
+    assert attempt["budgets"] == [f"batch:{batch.id}"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "scope"), [({"task": "tiny"}, "task:tiny"), ({"tags": {"team": "media"}}, "tag:team=media")]
+)
+def test_over_a_days_cap_a_job_waits_for_the_next_utc_day(plant: Plant, wish: dict[str, Any], scope: str) -> None:
+    batch = plant.producer.submit([_LONG], **wish)
+    plant.batches.append(batch)
+    job = plant.parked(batch)
+    tomorrow = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    assert (job["outcome"], job["rung"], job["given_up"]) == ("over_budget", 0, {})
+    assert timedelta(0) <= job["due_at"] - tomorrow < timedelta(minutes=1)
+    assert f"of {scope}'s cap of $0.000001 $0 are spent and $0 reserved" in job["error"]
+    assert plant.attempts(batch) == []
+    assert batch.progress().over_budget == 1
+
+
+def test_a_batch_that_its_cap_stops_ends_with_exit_3_and_goes_on_under_a_new_one(me: Stranger, plant: Plant) -> None:
+    me.write("four.txt", "".join(f"Summarize: harbour {number}.\n" for number in range(4)))
+    stopped = me.types("submit", "four.txt", "--max-cost", "0.0001", "--watch", expect=3)
+    batch = stopped.out.strip()
+    assert f"stepdown retry {batch} --failed --max-cost USD goes on" in stopped.err
+    assert "4 over budget" in stopped.err
+    (line,) = me.types("ls", "--limit", "1").out.splitlines()
+    assert "4 failed (4 over budget) of 4  $0.00 of at most $0.0001" in line
+    assert plant.simulator.purchases() == [
+        purchase for purchase in plant.simulator.purchases() if purchase["job"] not in _jobs_of(plant, batch)
+    ]
+    assert me.types("retry", batch, "--failed", "--max-cost", "1").out == "4 jobs queued again\n"
+    me.types("watch", batch)
+    told = json.loads(me.types("status", batch, "--json").out)
+    assert (told["succeeded"], told["over_budget"], told["max_cost_usd"]) == (4, 0, "1.000000000")
+
+
+def _jobs_of(plant: Plant, batch_id: str) -> set[str]:
+    return {answer.job_id for answer in plant.producer.books.reports.answers(batch_id)}
+
+
+@pytest.mark.parametrize("cap", ["0", "-1", "NaN", "inf", "1e12", "0.0000000001", "a dollar"])
+def test_a_cap_that_is_no_amount_is_refused_before_anything_is_queued(me: Stranger, cap: str) -> None:
+    me.write("one.txt", "Summarize: harbours.\n")
+    before = me.types("ls", "--limit", "1").out
+    refused = me.types("submit", "one.txt", f"--max-cost={cap}", expect=2)
+    assert "max_cost: " in refused.err
+    assert "should be USD, such as 2.50" in refused.err
+    assert me.types("ls", "--limit", "1").out == before
+
+
+def test_a_batch_without_a_cap_cannot_be_given_one_later(me: Stranger, plant: Plant) -> None:
+    batch, _ = plant.answered("Ten harbours were dredged in spring.")
+    refused = me.types("retry", batch.id, "--max-cost", "1", expect=2)
+    assert "has none yet, and its calls so far were not counted" in refused.err

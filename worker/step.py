@@ -1,0 +1,89 @@
+"""One turn of a walk, and what the last one makes of its job."""
+
+from dataclasses import dataclass
+
+from models.life import Closing, Ending
+from models.outcome import Outcome, State
+from worker.decide import Answered, Decision, Park, Place, Stop
+from worker.reply import Failure, Reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One turn of the loop: where we are, how the last attempt ended, and what was decided.
+
+    Without an attempt there is no closing, and `passed_over` tells why; `said` is then told of the job, where it ends
+    or waits.
+    """
+
+    place: Place
+    decision: Decision
+    end: Reply | Failure | None
+    closing: Closing | None
+    depth: int = 0
+    passed_over: str = ""
+    said: str = ""
+
+
+def ending_of(step: Step) -> Ending:
+    """Lay out where a step that is the last one leaves its job."""
+    place = step.place
+    match step.decision:
+        case Answered():
+            return _answered(step)
+        case Park(after_s=after_s, rung=rung, given_up=given_up, rounds=rounds):
+            return Ending(
+                state=State.WAITING,
+                outcome=_why(step),
+                error=_said(step),
+                rung=rung,
+                given_up=given_up,
+                rounds=rounds,
+                due_in_s=after_s,
+            )
+        case decision:
+            return Ending(
+                state=State.FAILED,
+                outcome=_why(step),
+                error=f"{_said(step)}{decision.because if isinstance(decision, Stop) else ''}",
+                rung=place.rung,
+                given_up=_left_behind(place),
+                rounds=place.rounds,
+            )
+
+
+def _answered(step: Step) -> Ending:
+    reply = step.end
+    if not isinstance(reply, Reply):
+        message = f"only a reply can be kept, not {_why(step)}"
+        raise TypeError(message)
+    return Ending(
+        state=State.SUCCEEDED,
+        outcome=reply.outcome,
+        error=None,
+        rung=step.place.rung,
+        given_up=_left_behind(step.place),
+        rounds=step.place.rounds,
+        message=reply.message,
+        is_truncated=reply.outcome is Outcome.TRUNCATED,
+        model_used=reply.served_model,
+        fallback_depth=step.depth,
+    )
+
+
+def _left_behind(place: Place) -> dict[int, str]:
+    return {rung: why for rung, why in place.given_up.items() if rung != place.rung}
+
+
+def _why(step: Step) -> str:
+    return step.passed_over or str(step.end and step.end.outcome)
+
+
+def _said(step: Step) -> str:
+    match step.end:
+        case Failure(outcome=outcome, said=said):
+            return f"{outcome}: {said}"
+        case Reply(outcome=outcome, stop_reason=stop_reason):
+            return f"{outcome}: {stop_reason}"
+        case None:
+            return step.said
