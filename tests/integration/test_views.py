@@ -203,6 +203,17 @@ def test_focus_charges_each_kind_of_token_and_by_the_request_what_is_not_split(b
     ]
 
 
+def test_focus_loses_no_part_that_was_charged_for_tokens_nobody_counted(booked: Engine) -> None:
+    with booked.begin() as connection:
+        connection.execute(text("UPDATE attempts SET output_tokens = 0 WHERE id = 'a1'"))
+    charge = (
+        'SELECT "SkuMeter", "x_CostNanoUsd" FROM v_focus WHERE "SkuId" = :it AND "ChargePeriodStart" < \'2026-03-31\''
+    )
+    with booked.connect() as connection:
+        rows = {tuple(row) for row in connection.execute(text(charge), {"it": OPUS})}
+    assert rows == {("Requests", 10**7), ("Input Tokens", 2 * 10**6), ("Output Tokens", 0)}
+
+
 def test_focus_tags_a_charge_with_its_batch_and_task(booked: Engine) -> None:
     ((tags, month, month_end, day_end),) = asked(
         booked,
