@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,12 +67,24 @@ class Stranger:
         return Ended(code=run.returncode, out=run.stdout.decode(), err=run.stderr.decode())
 
     @contextmanager
-    def starts(self, *arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
-        """Start `stepdown` and leave it running for a block; it is ended with SIGTERM where it has not ended."""
-        pipe = subprocess.PIPE
-        with subprocess.Popen(
-            self.command(*arguments), **self._where(), stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True
-        ) as process:
+    def starts(self, *arguments: str | Path, log: str | None = None) -> Iterator[subprocess.Popen[str]]:
+        """Start `stepdown` and leave it running for a block; it is ended with SIGTERM where it has not ended.
+
+        What it says goes into the file `log`, else into pipes: a process that says much stands still there.
+        """
+        with ExitStack() as until_end:
+            pipe: Any = subprocess.PIPE
+            words = pipe if log is None else until_end.enter_context((self.folder / log).open("w"))
+            process = until_end.enter_context(
+                subprocess.Popen(
+                    self.command(*arguments),
+                    **self._where(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=words,
+                    stderr=words,
+                    text=True,
+                )
+            )
             try:
                 yield process
             finally:

@@ -39,7 +39,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stranger]:
         assert KEY in with_key
         me.write(".env", f"{with_key}\nANTHROPIC_BASE_URL={simulator.url}\nCLOCK_TICK_S=0.1\n")
         assert "stepdown worker" in COMMANDS
-        until_end.enter_context(me.starts("worker"))
+        until_end.enter_context(me.starts("worker", log="worker.log"))
         note = me.folder / ".stepdown" / "broker.json"
         eventually(note.exists, within_s=30, because="the worker brings its broker")
         yield me
