@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from itertools import islice
 from typing import Any
 
@@ -27,6 +28,7 @@ from models.pricing import Price
 from models.reservations import reserve, settle
 
 _ROWS_AT_ONCE = 1000
+_TICK = timedelta(milliseconds=1)  # what SQLite's clock tells apart
 _NOW = db_now(0.0)
 
 _CLAIM = (
@@ -258,7 +260,11 @@ class Ledger:
                 latest = connection.execute(_LATEST_PRICE, {"of_model": price.model}).mappings().first()
                 row = price_row(price)
                 if latest is None or any(latest[name] != value for name, value in row.items()):
-                    connection.execute(insert(PriceRow).values(id=new_id(), valid_from=_NOW, **row))
+                    now = connection.execute(select(_NOW)).scalar_one()
+                    at = now if latest is None else max(now, latest["valid_from"] + _TICK)
+                    # Workers that start together find the same out.
+                    new = postgresql.insert(PriceRow).values(id=new_id(), valid_from=at, **row)
+                    connection.execute(new.on_conflict_do_nothing())
 
 
 def _insert_jobs(connection: Connection, jobs: Sequence[NewJob], *, deadline_s: float, batch_id: str | None) -> None:

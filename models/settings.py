@@ -131,7 +131,7 @@ class Settings(BaseSettings):
     task_caps_usd: str = ""
     tag_caps_usd: str = ""
     over_cap: Literal["wait", "fail"] = "wait"
-    health_every_s: float = Field(default=60, ge=0.05, le=_DAY_S)
+    review_every_s: float = Field(default=60, ge=0.05, le=_DAY_S)
     health_min_jobs: int = Field(default=20, ge=1)
     health_degraded_percent: int = Field(default=25, ge=1, le=100)
     health_unreliable_percent: int = Field(default=50, ge=1, le=100)

@@ -27,7 +27,6 @@ _SWITCH_INTERVAL_S = 0.02
 _FLUSH_EVENTS_S = 0.2
 _RECONNECT_S = 1.0
 _LOOK_FOR_STRAYS_S = 3.0
-_ROLL_UP_S = 60.0
 
 
 def _enter() -> tuple[Settings, Broker]:
@@ -118,9 +117,9 @@ def _start_clocks(house: House) -> None:
     _until_shutdown.callback(every(clock.tick_s, clock.tick, name="clock", tell=logs.log))
     _until_shutdown.callback(every(patrol.every_s, patrol.look, name="patrol", tell=logs.log))
     checkup = Checkup(verdicts=house.books.health, tell=logs.log)
-    _until_shutdown.callback(every(_settings.health_every_s, checkup.look, name="checkup", tell=logs.log))
+    _until_shutdown.callback(every(_settings.review_every_s, checkup.look, name="checkup", tell=logs.log))
     roll = partial(rolled, house.books.rollup, logs.log)
-    _until_shutdown.callback(every(_ROLL_UP_S, roll, name="rollup", tell=logs.log))
+    _until_shutdown.callback(every(_settings.review_every_s, roll, name="rollup", tell=logs.log))
 
 
 def _drain(house: House) -> None:

@@ -64,7 +64,7 @@ def test_what_the_settings_say_is_what_the_view_judges_by(engine: Engine) -> Non
 def test_a_primary_in_trouble_is_told_by_the_worker_by_status_and_by_the_doctor(tmp_path: Path, redis_url: str) -> None:
     script = '[[rules]]\nmodel = "opus"\nanswer = 529\n[[rules]]\nmodel = "sonnet"\nanswer = 529'
     with running_simulator(script=script) as simulator:
-        fast = {"HEALTH_EVERY_S": "0.2", "HEALTH_MIN_JOBS": "4"}
+        fast = {"REVIEW_EVERY_S": "0.2", "HEALTH_MIN_JOBS": "4"}
         me = stranger_in(tmp_path, REDIS_URL=redis_url, **settings_for(simulator, **fast))
         me.write("four.txt", "".join(f"Summarize: harbour {number}.\n" for number in range(4)))
         with me.starts("worker") as worker:

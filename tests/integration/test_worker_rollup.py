@@ -1,0 +1,34 @@
+"""A worker at work adds finished days up by itself, and again when one of their attempts changes."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import text
+
+from tests.eventually import eventually
+from tests.running import ENGINES, Plant, one_test, running_plant
+
+
+@pytest.fixture(params=ENGINES)
+def plant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+    """Run a worker that looks often."""
+    folder = tmp_path_factory.mktemp("rollup")
+    with running_plant(request, folder, REVIEW_EVERY_S="0.2") as whole, one_test(whole) as plant:
+        yield plant
+
+
+def _rolled(plant: Plant) -> list[tuple[str, int]]:
+    """Read the days that are rolled up and fresh, with what they cost."""
+    fresh = "SELECT day FROM rolled_days WHERE NOT is_stale"
+    with plant.engine.connect() as connection:
+        rows = connection.execute(text(f"SELECT day, cost_nano_usd FROM attempts_daily WHERE day IN ({fresh})"))  # noqa: S608
+        return [(str(row.day), row.cost_nano_usd) for row in rows]
+
+
+def test_a_day_that_is_over_is_rolled_up_within_a_look(plant: Plant) -> None:
+    batch, _ = plant.answered("Ten harbours were dredged in spring.")
+    (purchase,) = plant.purchases(batch)
+    with plant.engine.begin() as connection:
+        connection.execute(text("UPDATE attempts SET opened_at = '2026-03-04 05:06:07'"))
+    expected = [("2026-03-04", purchase["billed_nano_usd"])]
+    eventually(lambda: _rolled(plant) == expected, within_s=20, because="the clock looks")
