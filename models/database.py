@@ -71,6 +71,16 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         raise unreachable(error, engine.url.render_as_string(hide_password=True)) from error
 
 
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Lend a connection that nothing is written through. Raises LedgerError where the database is away."""
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except UNREACHABLE as error:
+        raise unreachable(error, engine.url.render_as_string(hide_password=True)) from error
+
+
 def unreachable(error: Exception, where: str) -> LedgerError:
     """Say in one line what the driver said in many, whether or not SQLAlchemy has wrapped it."""
     cause = error.orig if isinstance(error, DBAPIError) else error

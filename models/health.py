@@ -7,7 +7,7 @@ from sqlalchemy import Date, Engine, column, select, table, update
 
 from models.base import db_now
 from models.daily import Threshold
-from models.database import transaction
+from models.database import reading, transaction
 from models.verdict import Verdict
 
 _FIGURES = ("start_model", "jobs", "mean_depth", "share_depth_0", "share_depth_2plus", "verdict")
@@ -22,7 +22,7 @@ class Health:
 
     def today(self) -> list[Verdict]:
         """Judge each start model by the jobs that succeeded this UTC day, by the database's clock."""
-        with transaction(self._engine) as connection:
+        with reading(self._engine) as connection:
             day = connection.execute(select(db_now(0.0))).scalar_one().date()
             rows = connection.execute(select(_VIEW).where(_VIEW.c.day == day).order_by(_VIEW.c.start_model)).mappings()
             return [

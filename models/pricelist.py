@@ -1,7 +1,7 @@
 """The price list in the ledger: what a person set from a day on, and every price as workers saw it."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from models.attempt import Attempt
-from models.database import UNREACHABLE, transaction, unreachable
+from models.database import reading, transaction
 from models.ids import new_id
 from models.line import line
 from models.price import PriceRow, midnight, price_from, price_row
@@ -23,27 +23,18 @@ class PriceList:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._where = engine.url.render_as_string(hide_password=True)
-
-    @contextmanager
-    def _read(self) -> Iterator[Connection]:
-        try:
-            with self._engine.connect() as connection:
-                yield connection
-        except UNREACHABLE as error:
-            raise unreachable(error, self._where) from error
 
     def dated(self) -> dict[str, tuple[Price, ...]]:
         """Read what a person set, by model, the earliest first: what a PriceBook takes."""
         prices: dict[str, list[Price]] = {}
-        with self._read() as connection:
+        with reading(self._engine) as connection:
             for row in connection.execute(_rows().where(PriceRow.is_override)).mappings():
                 prices.setdefault(row["model"], []).append(price_from(dict(**row)))
         return {model: tuple(dated) for model, dated in prices.items()}
 
     def all(self) -> list[tuple[Price, bool]]:
         """Read every dated row by model and day; with each, whether a person set it."""
-        with self._read() as connection:
+        with reading(self._engine) as connection:
             return [(price_from(dict(**row)), row["is_override"]) for row in connection.execute(_rows()).mappings()]
 
     def set(self, prices: Sequence[Price]) -> list[Price]:
@@ -63,7 +54,7 @@ class PriceList:
     def served_since(self, start: datetime) -> list[str]:
         """List the models that answered attempts opened since then."""
         models = select(Attempt.served_model).where(Attempt.opened_at >= start, Attempt.served_model.is_not(None))
-        with self._read() as connection:
+        with reading(self._engine) as connection:
             return sorted(str(model) for model in connection.scalars(models.distinct()))
 
 

@@ -1,7 +1,6 @@
 """What people ask about money: sums by day, model, task, batch, outcome, depth or tag; and rows to be exported."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import date
 from decimal import Decimal
@@ -27,7 +26,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from models.base import NanoUSD
 from models.batch import Batch
-from models.database import UNREACHABLE, unreachable
+from models.database import reading
 from models.exports import CREDITS_PER_USD, Export, between
 from models.outcome import Outcome
 from models.views import ATTEMPTS
@@ -105,15 +104,6 @@ class Questions:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._where = engine.url.render_as_string(hide_password=True)
-
-    @contextmanager
-    def _read(self) -> Iterator[Connection]:
-        try:
-            with self._engine.connect() as connection:
-                yield connection
-        except UNREACHABLE as error:
-            raise unreachable(error, self._where) from error
 
     def sums(
         self, keys: Sequence[str], *, since: date | None = None, until: date | None = None
@@ -124,7 +114,7 @@ class Questions:
         """
         sums: dict[tuple[Any, ...], Sum] = {}
         asked = (_daily if _ROLLED_UP.issuperset(keys) else _by_attempt)(keys, since, until)
-        with self._read() as connection:
+        with reading(self._engine) as connection:
             tags = _tags(connection) if any(key.startswith(TAG) for key in keys) else {}
             names = _names(connection) if "batch" in keys else {}
             for row in connection.execute(asked).mappings():
@@ -134,7 +124,7 @@ class Questions:
 
     def rows(self, export: Export, *, since: date | None = None, until: date | None = None) -> Iterator[Sequence[Any]]:
         """Read an export's rows, a few thousand at a time, in the order of its fields."""
-        with self._read() as connection:
+        with reading(self._engine) as connection:
             asked = connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(export.asked(since, until))
             yield from asked
 

@@ -1,7 +1,6 @@
 """All reads for people: progress, answers, a job's story, the receipt. Nothing here writes."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, cast
@@ -12,7 +11,7 @@ from models.answer import Answer
 from models.attempt import Attempt
 from models.batch import Batch
 from models.budget import BudgetRow, batch_scope
-from models.database import UNREACHABLE, unreachable
+from models.database import reading
 from models.errors import NotFoundError
 from models.job import IS_HELD, AnswerRow, Job
 from models.outcome import OVER_BUDGET, Outcome, State
@@ -34,15 +33,6 @@ class Reports:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._where = engine.url.render_as_string(hide_password=True)
-
-    @contextmanager
-    def _read(self) -> Iterator[Connection]:
-        try:
-            with self._engine.connect() as connection:
-                yield connection
-        except UNREACHABLE as error:
-            raise unreachable(error, self._where) from error
 
     def batch_id(self, text: str) -> str:
         """Find a batch by its whole name, or complete its id; only where one batch is meant."""
@@ -57,7 +47,7 @@ class Reports:
         if not text or not _is_storable(text):
             raise NotFoundError(f"{text!r} is no {kind}'s name or id; {_WHERE_IDS_ARE}")
         ids = select(own_id).limit(2)
-        with self._read() as connection:
+        with reading(self._engine) as connection:
             found = connection.scalars(ids.where(called == text)).all()
             found = found or connection.scalars(ids.where(own_id.startswith(text, autoescape=True))).all()
         if len(found) == 1:
@@ -67,7 +57,7 @@ class Reports:
 
     def progress(self, batch_id: str) -> Progress:
         """Count a batch's jobs by state and add up its attempts."""
-        with self._read() as connection:
+        with reading(self._engine) as connection:
             batch = connection.execute(select(Batch.__table__).where(Batch.id == batch_id)).mappings().one_or_none()
             if batch is None:
                 raise NotFoundError(f"no batch has the id {batch_id}")
@@ -75,7 +65,7 @@ class Reports:
 
     def batches(self, *, limit: int) -> list[Progress]:
         """List batches, the newest first."""
-        with self._read() as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(select(Batch.__table__).order_by(Batch.id.desc()).limit(limit)).mappings().all()
             return [self._progress(connection, row) for row in rows]
 
@@ -107,7 +97,7 @@ class Reports:
         """Read a batch's jobs with their answers and costs, in the order they were submitted."""
         after = 0
         while True:
-            with self._read() as connection:
+            with reading(self._engine) as connection:
                 rows = connection.execute(_answers(batch_id, after)).mappings().all()
             if not rows:
                 return
@@ -117,20 +107,20 @@ class Reports:
     def held(self, batch_id: str | None = None) -> list[Answer]:
         """List the jobs that wait for a person, each with the reason as its error; of one batch, or of all."""
         jobs = _jobs().where(IS_HELD).order_by(Job.id)
-        with self._read() as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(jobs if batch_id is None else jobs.where(Job.batch_id == batch_id)).mappings()
             return [_answer(row) for row in rows]
 
     def job(self, job_id: str) -> dict[str, Any]:
         """Read one job's row, by column."""
-        with self._read() as connection:
+        with reading(self._engine) as connection:
             return dict(**connection.execute(select(Job.__table__).where(Job.id == job_id)).mappings().one())
 
     def attempts(self, job_id: str) -> list[dict[str, Any]]:
         """Read one job's attempts, the first one first; cost, status and price are those that count by now."""
         after_all = select(_ATTEMPT.cost_nano_usd, _ATTEMPT.cost_status, _ATTEMPT.price_source)
         ours = select(Attempt.__table__).where(Attempt.job_id == job_id).order_by(Attempt.attempt_no)
-        with self._read() as connection:
+        with reading(self._engine) as connection:
             rows = [dict(**row) for row in connection.execute(ours).mappings()]
             for row in rows:
                 row |= dict(**connection.execute(after_all.where(_ATTEMPT.attempt_id == row["id"])).mappings().one())
@@ -138,7 +128,7 @@ class Reports:
 
     def models(self, batch_id: str | None = None) -> list[ModelLine]:
         """Add up attempts by model and depth, of one batch or of the whole ledger."""
-        with self._read() as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(_by_model(batch_id)).mappings().all()
             return [_model_line(connection, row, batch_id) for row in rows]
 
@@ -146,13 +136,13 @@ class Reports:
         """Count the succeeded jobs by fallback depth."""
         counts = select(Job.fallback_depth, func.count()).where(Job.state == State.SUCCEEDED)
         counts = counts if batch_id is None else counts.where(Job.batch_id == batch_id)
-        with self._read() as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(counts.group_by(Job.fallback_depth).order_by(Job.fallback_depth))
             return {depth or 0: count for depth, count in rows}
 
     def first_and_last_end(self) -> tuple[datetime, datetime] | None:
         """Tell when the first and the last job of the ledger ended; None before that."""
-        with self._read() as connection:
+        with reading(self._engine) as connection:
             first, last = connection.execute(select(func.min(Job.finished_at), func.max(Job.finished_at))).one()
         return None if first is None or last is None else (first, last)
 
