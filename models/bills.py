@@ -14,7 +14,7 @@ from sqlalchemy.orm import aliased
 
 from models.attempt import Attempt
 from models.correction import Correction
-from models.database import UNREACHABLE, database_url, open_database, unreachable
+from models.database import database_url, open_database, reading
 from models.errors import LedgerError
 from models.outcome import CostStatus
 from models.pricing import NANO_USD, Prices, parts_usd
@@ -91,10 +91,8 @@ def _connection(url: str) -> Iterator[Connection]:
         raise LedgerError(f"ledger {where.database} is not there: is DATABASE_URL right, and this folder?")
     engine = open_database(url)
     try:
-        with engine.connect() as connection:
+        with reading(engine) as connection:
             yield connection
-    except UNREACHABLE as error:
-        raise unreachable(error, engine.url.render_as_string(hide_password=True)) from error
     finally:
         engine.dispose()
 

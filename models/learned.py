@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, select
 
 from models.attempt import Attempt
-from models.database import UNREACHABLE, database_url, open_database, unreachable
+from models.database import database_url, open_database, reading
 from models.job import Job
 from models.outcome import Outcome
 from models.size import Size, size_of
@@ -74,10 +74,8 @@ def learn(url: str) -> Learned:
         return Learned()
     engine = open_database(url)
     try:
-        with engine.connect() as connection:
+        with reading(engine) as connection:
             return _learned(list(_samples(connection)))
-    except UNREACHABLE as error:
-        raise unreachable(error, engine.url.render_as_string(hide_password=True)) from error
     finally:
         engine.dispose()
 

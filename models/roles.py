@@ -2,7 +2,7 @@
 
 from sqlalchemy import Engine, inspect, text
 
-from models.database import UNREACHABLE, unreachable
+from models.database import reading
 
 _STATEMENT_TIMEOUT = "30s"
 
@@ -12,12 +12,9 @@ def analyst_sql(engine: Engine, role: str) -> str:
 
     `role` is a plain name: it is written unquoted. Raises LedgerError.
     """
-    try:
-        with engine.connect() as connection:
-            schema, database = connection.execute(text("SELECT current_schema(), current_database()")).one()
-            views = sorted(name for name in inspect(connection).get_view_names(schema) if name.startswith("v_"))
-    except UNREACHABLE as error:
-        raise unreachable(error, engine.url.render_as_string(hide_password=True)) from error
+    with reading(engine) as connection:
+        schema, database = connection.execute(text("SELECT current_schema(), current_database()")).one()
+        views = sorted(name for name in inspect(connection).get_view_names(schema) if name.startswith("v_"))
     quoted = engine.dialect.identifier_preparer.quote_identifier
     where = quoted(schema)
     granted = ",\n  ".join(f"{where}.{quoted(name)}" for name in views)
