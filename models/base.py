@@ -1,7 +1,7 @@
 """Column kinds, named once: money, times, ids and JSON that read back the same from SQLite and Postgres."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -98,6 +98,15 @@ def _postgres_now(element: db_now, compiler: SQLCompiler, **options: Any) -> str
 def _sqlite_now(element: db_now, compiler: SQLCompiler, **options: Any) -> str:
     seconds = compiler.process(element.clauses, **options)
     return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', ({seconds}) || ' seconds')"
+
+
+def midnight_after(at: datetime) -> datetime:
+    """Tell when the UTC day of a time ends.
+
+    >>> midnight_after(datetime(2026, 12, 31, 23, tzinfo=UTC))
+    datetime.datetime(2027, 1, 1, 0, 0, tzinfo=datetime.timezone.utc)
+    """
+    return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
 
 
 Id = Annotated[str, mapped_column(String(36))]

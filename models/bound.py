@@ -3,15 +3,17 @@
 import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Any, Protocol
 
-from models.pricing import WEB_SEARCH_USD_PER_THOUSAND, Prices, Rates
+from models.pricing import NANO_USD, WEB_SEARCH_USD_PER_THOUSAND, Prices, Rates
 
 _MILLION = Decimal(1_000_000)
+_MOST_USD = Decimal(1_000_000_000)  # what is dearer is no bound, and would not fit into 64 bits of nano-dollars
 _IMAGE_TOKENS = 6_000  # no image is more, whatever its size: the API scales it down
 _TOOL_TOKENS = 2_000  # what the API itself says to a model that has tools
 _MORE_PASSES = ("mcp_servers", "fallbacks", "context_management", "container")  # nobody can tell how many
+_CALLERS_OWN = ("bash_", "text_editor_", "computer_", "memory_")  # tools of the API's that the caller runs
 
 
 class Estimate(Protocol):
@@ -31,24 +33,28 @@ def worst_case_usd(
     longer than the model's `window`, in tokens. A document has as many as fit. With tools that the API runs itself
     (`max_uses` each) the model is passed over once more for each use; without `max_uses` there is no bound.
     """
-    price = prices.price(model, at=at, speed=params.get("speed"), inference_geo=params.get("inference_geo"))
-    uses, most = _server_uses(params), params.get("max_tokens")
-    if price is None or uses is None or type(most) is not int or any(params.get(name) for name in _MORE_PASSES):
+    speed, geo, most = params.get("speed"), params.get("inference_geo"), params.get("max_tokens")
+    uses = _server_uses(params)
+    if uses is None or type(most) is not int or any(params.get(name) for name in _MORE_PASSES):
         return None
+    if not (isinstance(speed, str | None) and isinstance(geo, str | None)):
+        return None
+    price = prices.price(model, at=at, speed=speed, inference_geo=geo)
     tokens = window if uses else _prompt_tokens(params, window)
-    if tokens is None:
+    if price is None or tokens is None:
         return None
     dearest = max(_once(tokens, most, rates) for rates in (price.rates, price.rates_for(tokens)))
-    return (uses + 1) * dearest + uses * WEB_SEARCH_USD_PER_THOUSAND / 1000
+    worst = (uses + 1) * dearest + uses * WEB_SEARCH_USD_PER_THOUSAND / 1000
+    return worst.quantize(NANO_USD, rounding=ROUND_CEILING) if worst <= _MOST_USD else None
 
 
 def _once(tokens: int, most: int, rates: Rates) -> Decimal:
-    dearest_input = max(rates.input, rates.cache_write_5m, rates.cache_write_1h)
+    dearest_input = max(rates.input, rates.cache_read, rates.cache_write_5m, rates.cache_write_1h)
     return (tokens * dearest_input + most * rates.output) / _MILLION
 
 
 def _prompt_tokens(params: Mapping[str, Any], window: int | None) -> int | None:
-    media = list(_media(params.get("messages")))
+    media = list(_media([params.get("messages"), params.get("system")]))
     if any(block["type"] == "document" for block in media):
         return window
     images = sum(len(json.dumps(block)) for block in media)
@@ -58,21 +64,29 @@ def _prompt_tokens(params: Mapping[str, Any], window: int | None) -> int | None:
 
 
 def _media(content: object) -> Iterator[Mapping[str, Any]]:
-    if isinstance(content, list):
-        for block in content:
-            if isinstance(block, dict):
-                if block.get("type") in {"image", "document"}:
-                    yield block
-                else:
-                    yield from _media(block.get("content"))
+    """Find images and documents, also in what a tool found."""
+    if isinstance(content, dict):
+        if content.get("type") in ("image", "document"):
+            yield content
+        else:
+            yield from _media(list(content.values()))
+    elif isinstance(content, list):
+        for part in content:
+            yield from _media(part)
 
 
 def _server_uses(params: Mapping[str, Any]) -> int | None:
     tools = params.get("tools")
     if not isinstance(tools, list):
         return 0
-    # A tool of the caller's own has no type, or is custom: the API ends the reply where it is used.
-    served = [tool for tool in tools if isinstance(tool, dict) and tool.get("type") not in {None, "custom"}]
+    served = [tool for tool in tools if isinstance(tool, dict) and not _is_callers_own(tool)]
+    if any("model" in tool for tool in served):
+        return None  # another model is asked on the way, at its own price
     uses = [tool.get("max_uses") for tool in served]
     known = [count for count in uses if type(count) is int and count >= 0]
     return sum(known) if len(known) == len(uses) else None
+
+
+def _is_callers_own(tool: Mapping[str, Any]) -> bool:
+    kind = tool.get("type")
+    return kind is None or kind == "custom" or (isinstance(kind, str) and kind.startswith(_CALLERS_OWN))

@@ -3,17 +3,16 @@
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from sqlalchemy import Connection, Engine, Integer, bindparam, null, select, update
+from sqlalchemy import Connection, Engine, Integer, bindparam, select, update
 
 from models.attempt import Attempt
 from models.base import db_now
 from models.chain import Span
-from models.daily import MARK_STALE
 from models.database import transaction
 from models.job import Job
 from models.life import Claim, Past, Rescue, Stray
 from models.outcome import FINAL_STATES, OnUnknown, Outcome, State
-from models.reservations import settle
+from models.unseen import give_up
 
 _NOW = db_now(0.0)
 _RENEW = (
@@ -50,24 +49,13 @@ _RESCUE = (
     )
     .values(lease_until=None, due_at=None, sent_at=None)
 )
-_NOBODY_SAW_ITS_END = (
-    update(Attempt)
-    .where(Attempt.job_id == bindparam("of_job"), Attempt.closed_at.is_(None), Attempt.outcome.is_(None))
-    .values(outcome=Outcome.UNKNOWN, unknown_at=_NOW)
-    # As they were: nobody had given their end up before.
-    .returning(Attempt.reserved_nano_usd, Attempt.budgets, Attempt.opened_at, null().label("unknown_at"))
-)
 _CANCELLED = (
+    select(Job.id).where(Job.state != State.RUNNING, Job.lease_until <= _NOW).limit(bindparam("limit", type_=Integer))
+)
+_LET_GO = (
     update(Job)
-    .where(
-        Job.id.in_(
-            select(Job.id)
-            .where(Job.state != State.RUNNING, Job.lease_until <= _NOW)
-            .limit(bindparam("limit", type_=Integer))
-        )
-    )
+    .where(Job.id == bindparam("job_id"), Job.state != State.RUNNING, Job.lease_until <= _NOW)
     .values(lease_until=None)
-    .returning(Job.id)
 )
 
 
@@ -129,7 +117,7 @@ class Leases:
                 connection.rollback()
                 return False
             if is_ours:
-                _give_up_seeing(connection, stray.job_id)
+                give_up(connection, stray.job_id)
         return is_ours
 
     def give_up_cancelled(self, *, limit: int) -> int:
@@ -139,16 +127,12 @@ class Leases:
         """
         with transaction(self._engine) as connection:
             jobs = connection.scalars(_CANCELLED, {"limit": limit}).all()
-            return sum(_give_up_seeing(connection, job_id) for job_id in jobs)
-
-
-def _give_up_seeing(connection: Connection, job_id: str) -> int:
-    rows = [dict(**row) for row in connection.execute(_NOBODY_SAW_ITS_END, {"of_job": job_id}).mappings()]
-    for row in rows:
-        settle(connection.execute, row, None)
-    for day in sorted({row["opened_at"].date() for row in rows}):
-        connection.execute(MARK_STALE, {"of_day": day})
-    return len(rows)
+        count = 0
+        for job_id in jobs:
+            with transaction(self._engine) as connection:
+                if connection.execute(_LET_GO, {"job_id": job_id}).rowcount:
+                    count += give_up(connection, job_id)
+        return count
 
 
 def _past(connection: Connection, job_ids: Sequence[str]) -> dict[str, tuple[Past, ...]]:

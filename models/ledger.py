@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from models.attempt import OPENING_COLUMNS, Attempt, closing_row, opening_row, opening_values
-from models.base import db_now
+from models.base import db_now, midnight_after
 from models.batch import Batch, batch_row
 from models.budget import BudgetRow, batch_scope, budget_row
 from models.chain import Span
@@ -187,6 +187,7 @@ class Ledger:
             is_rebuy=row["outcome"] == Outcome.UNKNOWN,
             tags=row["tags"] or {},
             has_cap=row["cap"] is not None,
+            day_left_s=(midnight_after(row["claimed_at"]) - row["claimed_at"]).total_seconds(),
         )
 
     def open_attempt(self, claim: Claim, opening: Opening) -> bool | OverCap:
@@ -262,9 +263,8 @@ class Ledger:
                 if latest is None or any(latest[name] != value for name, value in row.items()):
                     now = connection.execute(select(_NOW)).scalar_one()
                     at = now if latest is None else max(now, latest["valid_from"] + _TICK)
-                    # Workers that start together find the same out.
                     new = postgresql.insert(PriceRow).values(id=new_id(), valid_from=at, **row)
-                    connection.execute(new.on_conflict_do_nothing())
+                    connection.execute(new.on_conflict_do_nothing())  # workers that start together find the same out
 
 
 def _insert_jobs(connection: Connection, jobs: Sequence[NewJob], *, deadline_s: float, batch_id: str | None) -> None:

@@ -84,12 +84,18 @@ class OverCap:
         """Tell whether there may be room once the calls in flight have ended."""
         return self.gone_usd + self.needs_usd <= self.cap_usd
 
+    @property
+    def may_fit_tomorrow(self) -> bool:
+        """Tell whether the cap is a day's, and wide enough for this call alone."""
+        return self.cap.is_daily and self.needs_usd <= self.cap_usd
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """A job that is ours until its lease ends. `given_up` tells for each rung left behind why.
 
-    `deadline_s` counts from the moment of the claim. `tags` are its batch's; `has_cap`: so is a cap of its own.
+    `deadline_s` counts from the moment of the claim, and so does `day_left_s`, to the end of the ledger's UTC day.
+    `tags` are its batch's; `has_cap`: so is a cap of its own.
     """
 
     job_id: str
@@ -107,6 +113,7 @@ class Claim:
     is_rebuy: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
     has_cap: bool = False
+    day_left_s: float = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, func, select, type_coerce, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.dml import UpdateBase
 
@@ -29,7 +29,10 @@ _RESERVE = (
     .where(_THIS, _GONE + BudgetRow.reserved_nano_usd + _NEEDS <= _CAP)
     .values(cap_nano_usd=_CAP, reserved_nano_usd=BudgetRow.reserved_nano_usd + _NEEDS)
 )
-_LOOK = select(_CAP.label("cap"), _GONE.label("gone"), BudgetRow.reserved_nano_usd.label("reserved")).where(_THIS)
+# A sum of money is a plain integer to SQLAlchemy: it must be told again that it is money.
+_LOOK = select(
+    _CAP.label("cap"), type_coerce(_GONE, _MONEY).label("gone"), BudgetRow.reserved_nano_usd.label("reserved")
+).where(_THIS)
 # Written by all workers at once on a day's first call: the second waits for the first, and adds nothing.
 _ADD = (
     insert(BudgetRow)  # Postgres's, which SQLite reads as well

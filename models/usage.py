@@ -90,10 +90,12 @@ def is_legible(usage: Usage) -> bool:
 
 def _listed(raw: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     listed = raw.get("iterations")
-    is_readable = isinstance(listed, list) and all(
-        isinstance(entry, dict) and _counters(entry) is not None for entry in listed
-    )
-    return listed if is_readable and isinstance(listed, list) else []
+    if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
+        return []
+    counted, whole = [_counters(entry) for entry in listed], _counters(raw) or {}
+    # Passes leave nothing out that the whole counts; where they seem to, they are not all there.
+    is_whole = all(sum((entry or {}).get(name, 0) for entry in counted) >= whole.get(name, 0) for name in COUNTERS[:-1])
+    return listed if is_whole and None not in counted else []
 
 
 def _counting(usage: Usage, counters: Mapping[str, Any]) -> Usage:

@@ -51,7 +51,7 @@ def prepared(prompts: Sequence[Prompt] | Loaded, settings: Settings, terms: Term
         id=new_id(),
         name=terms.name,
         key=terms.key,
-        content_sha256=None if terms.key is None else _digest(jobs),
+        content_sha256=None if terms.key is None else _digest(jobs, terms.max_cost_usd),
         task=terms.task,
         tags=terms.tags,
         deadline_s=settings.job_deadline_s,
@@ -138,8 +138,10 @@ def _job(prompt: Prompt, seq: int, chain: Chain, task: str | None, on_unknown: O
     )
 
 
-def _digest(jobs: Sequence[NewJob]) -> str:
+def _digest(jobs: Sequence[NewJob], max_cost_usd: Decimal | None) -> str:
     content = hashlib.sha256()
+    if max_cost_usd is not None:  # where it was left out, batches of before have no word for it
+        content.update(f"{max_cost_usd.normalize():f}".encode())
     for job in jobs:
         asked = [job.prompt_id, job.task, job.params, _rungs(job.span), job.columns]
         if job.on_unknown is not None:  # where it was left out, batches of before have no word for it

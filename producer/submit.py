@@ -60,7 +60,7 @@ def hints(batch: "Batch", key: str | None, *, task: str | None = None, starts: C
     `starts` are the tasks of TASK_STARTS; where there are none, a task is a label and no mistake.
     """
     if not batch.is_new:
-        yield f"the same prompts were submitted under {key!r} before: nothing is bought again, and its cap stays"
+        yield f"the same prompts were submitted under {key!r} before: nothing is bought again"
     if task is not None and starts and task not in starts:
         yield f"TASK_STARTS has no task {task!r}, so these start on the primary; it has {', '.join(map(repr, starts))}"
     if batch.not_sent is not None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from decimal import Decimal
 
 from models.life import Cap, Claim, OverCap
@@ -30,11 +29,6 @@ class Caps:
         if claim.has_cap:
             caps.append(Cap(scope=f"batch:{claim.batch_id}", cap_usd=None))
         return tuple(sorted(caps, key=lambda cap: cap.scope))
-
-    def until_tomorrow_s(self, now: datetime) -> float | None:
-        """Tell how long a job waits for the caps of the next UTC day, a second past its start; None: it does not."""
-        tomorrow = now.replace(hour=0, minute=0, second=1, microsecond=0) + timedelta(days=1)
-        return (tomorrow - now).total_seconds() if self.waits else None
 
 
 def worded(over: OverCap) -> str:

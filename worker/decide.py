@@ -114,6 +114,7 @@ OVER_TODAY = "over_today"  # passed over: a cap of this day is used up; OVER_BUD
 RESERVED = "reserved"  # passed over: calls in flight hold what is left under a cap, and may give some of it back
 _ABOUT_MONEY = frozenset({OVER_BUDGET, OVER_TODAY, RESERVED})
 PASSING = frozenset({WAITED, *_ABOUT_MONEY})  # looked at anew whenever the job comes back
+CLIMBING = frozenset(outcome for outcome, rule in _RULES.items() if rule.go == "climb")
 ABOUT_THE_KEY = frozenset(outcome for outcome, rule in _RULES.items() if rule.go == "pause_key")
 _LASTING = {*(outcome for outcome, rule in _RULES.items() if rule.lasting), UNFIT, OVER_BUDGET, OVER_TODAY}
 
@@ -151,6 +152,13 @@ def depth_at(place: Place, span: Span) -> int:
 def step_past(place: Place, why: str, policy: Policy) -> Decision:
     """Choose what comes after a rung that was passed over without a request."""
     return _next_rung({**place.given_up, place.rung: why}, place, policy, wait_s=None)
+
+
+def climb_past(place: Place, why: str, policy: Policy) -> Decision:
+    """Choose what comes after a rung that was passed over on the way up for quality: a worse model is no climb."""
+    given_up = {**place.given_up, place.rung: why}
+    above = policy.span.above(place.rung, given_up)
+    return Fallback(rung=above[0], reason=Reason.CLIMB, given_up=given_up) if above else Stop()
 
 
 def _climb(end: Reply | Failure, place: Place, policy: Policy) -> Decision:

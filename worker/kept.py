@@ -16,13 +16,14 @@ _VERSION = 1
 def to_line(kept: Kept) -> bytes:
     """Write it down, with its line end."""
     closing = _fields(kept.closing)
-    for name in ("usage", "parts"):
-        closing[name] = None if closing[name] is None else _fields(closing[name])
+    closing["usage"] = None if kept.closing.usage is None else _fields(kept.closing.usage)
+    parts = closing.pop("parts")
     told = {
         "v": _VERSION,
         "job": kept.job_id,
         "token": kept.token,
         "closing": closing,
+        "parts": None if parts is None else _fields(parts),  # beside it, where the version before does not look
         "ending": None if kept.ending is None else _fields(kept.ending),
     }
     return json.dumps(told, default=_plain, separators=(",", ":")).encode() + b"\n"
@@ -38,7 +39,7 @@ def from_line(line: bytes) -> Kept:
     return Kept(
         job_id=told["job"],
         token=told["token"],
-        closing=_closing(told["closing"]),
+        closing=_closing(told["closing"], told.get("parts")),
         ending=None if ending is None else _ending(ending),
     )
 
@@ -53,8 +54,8 @@ def _plain(value: object) -> Any:
     return dict(value)  # type: ignore[call-overload]  # a Mapping; anything else is a TypeError, as it should be
 
 
-def _closing(told: dict[str, Any]) -> Closing:
-    usage, parts = told["usage"], told.get("parts")  # a line of the version before has no parts
+def _closing(told: dict[str, Any], parts: dict[str, str] | None) -> Closing:
+    usage = told["usage"]
     return Closing(
         **{
             **told,

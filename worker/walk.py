@@ -16,6 +16,7 @@ from worker.classify import classify
 from worker.cooldown import KeyPause
 from worker.decide import (
     ABOUT_THE_KEY,
+    CLIMBING,
     NO_TIME,
     OVER_TODAY,
     PASSING,
@@ -30,6 +31,7 @@ from worker.decide import (
     Policy,
     Retry,
     Stop,
+    climb_past,
     decide,
     depth_at,
     step_past,
@@ -41,6 +43,7 @@ from worker.reply import Broken, Failure, Received, Reply
 from worker.step import Step, ending_of
 
 _SERVER_ERROR = 500
+_INTO_THE_DAY_S = 1.0  # a job that waited for tomorrow comes back when it has surely begun
 PAUSED = "key_paused"  # the outcome of a job that was parked without a call
 STOPPED = "worker_stopped"  # the outcome of a job that was put back without a call, to be taken up at once
 
@@ -107,7 +110,9 @@ def walk(claim: Claim, desk: Desk, *, time_left_s: float) -> Walked:
     kept: Step | None = None  # the last one with a truncated answer: paid for, and better than none
     while True:
         opening = _opening(claim, place, reason, number + 1, policy, desk)
-        step = _pass_over(claim, opening, place, policy, desk, last) or _bought(claim, opening, place, policy, desk)
+        step = _pass_over(claim, opening, place, policy, desk, last) or _bought(
+            claim, opening, place, policy, desk, last
+        )
         if step is None:
             desk.tell(JobLost(job_id=claim.job_id))
             return Walked(ending=None, attempts=tuple(attempts))
@@ -138,7 +143,7 @@ def _policy(claim: Claim, desk: Desk, time_left_s: float) -> Policy:
         time_left_s=time_left_s,
         draw=desk.draw,
         window_of=desk.window_of,
-        until_tomorrow_s=desk.caps.until_tomorrow_s(desk.now()),
+        until_tomorrow_s=claim.day_left_s + _INTO_THE_DAY_S if desk.caps.waits else None,
     )
 
 
@@ -188,29 +193,36 @@ def _pass_over(
         decision: Decision = parked if wait_s < policy.time_left_s else Stop(because=NO_TIME)
         return _passed(place, decision, PAUSED, "unauthorized: calling is paused for this key")
     why = misfit(claim.params, opening.model, window=desk.window_of(opening.model))
-    if why is not None and last is not None:  # should the job end here, what a model said tells more than what we know
-        return Step(place=place, decision=step_past(place, UNFIT, policy), end=last.end, closing=None)
     if why is not None:
-        return _passed(place, step_past(place, UNFIT, policy), UNFIT, f"bad_request: no request was made: {why}")
+        return _step_over(place, UNFIT, UNFIT, f"bad_request: no request was made: {why}", policy, last)
     if opening.caps and opening.worst_case_usd is None:
-        said = (
-            f"over budget: nothing bounds what a call to {opening.model} may cost (no price, or tools without max_uses)"
-        )
-        return _passed(place, step_past(place, OVER_BUDGET, policy), OVER_BUDGET, said)
+        said = f"over budget: nothing bounds what {opening.model} may cost (it has no price, or a tool no max_uses)"
+        return _step_over(place, OVER_BUDGET, OVER_BUDGET, said, policy, last)
     return None
+
+
+def _step_over(place: Place, why: str, outcome: str, said: str, policy: Policy, last: Step | None) -> Step:
+    """Leave a rung without a request: on the way up for a better answer, for a still better model or for nothing."""
+    is_climb = last is not None and last.end is not None and last.end.outcome in CLIMBING
+    decision = climb_past(place, why, policy) if is_climb else step_past(place, why, policy)
+    if last is not None and (why == UNFIT or (is_climb and isinstance(decision, Stop))):
+        # Should the job end here, what a model said tells more than what we know of this one.
+        return Step(place=place, decision=decision, end=last.end, closing=None)
+    is_waiting = isinstance(decision, Park) or outcome != RESERVED
+    return _passed(place, decision, outcome if is_waiting else OVER_BUDGET, said)
 
 
 def _passed(place: Place, decision: Decision, why: str, said: str) -> Step:
     return Step(place=place, decision=decision, end=None, closing=None, passed_over=why, said=said)
 
 
-def _bought(claim: Claim, opening: Opening, place: Place, policy: Policy, desk: Desk) -> Step | None:
+def _bought(claim: Claim, opening: Opening, place: Place, policy: Policy, desk: Desk, last: Step | None) -> Step | None:
     """Make the attempt, if its worst case fits under every cap; None: the job is no longer ours."""
     match desk.ledger.open_attempt(claim, opening):
         case OverCap() as over:
-            why = RESERVED if over.may_fit_later else OVER_TODAY if over.cap.is_daily else OVER_BUDGET
+            why = RESERVED if over.may_fit_later else OVER_TODAY if over.may_fit_tomorrow else OVER_BUDGET
             outcome = RESERVED if why == RESERVED else OVER_BUDGET
-            return _passed(place, step_past(place, why, policy), outcome, worded(over))
+            return _step_over(place, why, outcome, worded(over), policy, last)
         case False:
             return None
         case _:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from threading import Barrier
 from typing import Any
@@ -19,6 +20,7 @@ from tests.given import accepted, claimed, closing, failing, opening, succeeded,
 
 _CENT = Decimal("0.01")
 _DAY = Cap(scope="day", cap_usd=Decimal("0.105"))
+_WIDE = Cap(scope="day", cap_usd=Decimal(1000))
 
 
 @pytest.fixture
@@ -75,6 +77,25 @@ def test_a_call_that_does_not_fit_writes_nothing_and_says_by_how_much(ledger: Le
     assert isinstance(later, OverCap)
     assert not later.may_fit_later
     assert (budget(f"batch:{batch_id}"), budget("day")) == ((_CENT, 0, 0), (_CENT, 0, 0))
+
+
+def test_with_something_spent_what_is_gone_is_told_in_usd_and_calls_in_flight_may_make_room(ledger: Ledger) -> None:
+    batch_id, (first, second, third) = accepted(ledger, 3, max_cost_usd=Decimal("0.025"))
+    claim, call = claimed(ledger, first), _capped(batch_id)
+    ledger.open_attempt(claim, call)
+    ledger.finish(claim, succeeded(), closing(call.id, cost_usd=Decimal("0.004")))
+    ledger.open_attempt(claimed(ledger, second), _capped(batch_id, usd=Decimal("0.015")))
+    over = ledger.open_attempt(claimed(ledger, third), _capped(batch_id))
+    assert isinstance(over, OverCap)
+    assert (over.gone_usd, over.reserved_usd, over.may_fit_later) == (Decimal("0.004"), Decimal("0.015"), True)
+
+
+def test_a_claim_tells_how_long_the_ledgers_day_lasts(ledger: Ledger) -> None:
+    _, (job_id,) = accepted(ledger)
+    before = datetime.now(UTC)
+    left = timedelta(seconds=claimed(ledger, job_id).day_left_s)
+    midnight = (before + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    assert abs(before + left - midnight) < timedelta(minutes=1) or left > timedelta(hours=23, minutes=59)
 
 
 def test_what_the_second_cap_refuses_is_not_held_under_the_first(ledger: Ledger, budget: Any) -> None:
@@ -163,6 +184,59 @@ def test_a_call_of_a_cancelled_job_whose_worker_is_gone_is_unknown_in_the_end(
     assert budget(f"batch:{batch_id}") == (0, _CENT, 0)
     assert not ledger.finish(claim, succeeded(), closing(call.id, cost_usd=Decimal("0.001")))
     assert budget(f"batch:{batch_id}") == (Decimal("0.001"), 0, 0)
+
+
+def test_a_cancelled_job_that_is_retried_leaves_no_reservation_behind(
+    ledger: Ledger, orders: Orders, budget: Any
+) -> None:
+    batch_id, (job_id,) = accepted(ledger, max_cost_usd=2 * _CENT)
+    lost, call = claimed(ledger, job_id), _capped(batch_id)
+    ledger.open_attempt(lost, call)
+    orders.cancel(batch_id)
+    assert orders.retry(batch_id=batch_id, deadline_s=60) == 1
+    assert budget(f"batch:{batch_id}") == (0, _CENT, 0)
+    again, second = claimed(ledger, job_id), _capped(batch_id, number=2)
+    ledger.open_attempt(again, second)
+    ledger.finish(again, succeeded(), closing(second.id, cost_usd=_CENT))
+    assert budget(f"batch:{batch_id}") == (_CENT, _CENT, 0)
+    ledger.close_attempt(lost, closing(call.id, cost_usd=Decimal("0.001")))
+    assert budget(f"batch:{batch_id}") == (_CENT + Decimal("0.001"), 0, 0)
+
+
+def test_a_call_that_a_worker_of_before_gave_up_is_given_up_with_its_reservation(
+    engine: Engine, ledger: Ledger, leases: Leases, orders: Orders, budget: Any
+) -> None:
+    batch_id, (job_id,) = accepted(ledger, max_cost_usd=_CENT)
+    ledger.open_attempt(claimed(ledger, job_id), _capped(batch_id))
+    orders.cancel(batch_id)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE attempts SET outcome = 'unknown'"))
+        connection.execute(text("UPDATE jobs SET lease_until = '2026-01-01'"))
+    assert leases.give_up_cancelled(limit=9) == 1
+    assert budget(f"batch:{batch_id}") == (0, _CENT, 0)
+
+
+def test_calls_that_are_given_up_cross_none_that_are_opened_and_closed(
+    engine: Engine, ledger: Ledger, leases: Leases
+) -> None:
+    for _ in range(4):
+        batches = [accepted(ledger, 10, max_cost_usd=Decimal(50)) for _ in range(4)]
+        for batch_id, job_ids in batches:
+            for job_id in job_ids[:5]:
+                ledger.open_attempt(claimed(ledger, job_id), _capped(batch_id, _WIDE))
+        with engine.begin() as connection:
+            cancelled = "UPDATE jobs SET state = 'cancelled', lease_until = '2026-01-01' WHERE state = 'running'"
+            connection.execute(text(cancelled))
+
+        def work(number: int, batches: list[tuple[str, list[str]]] = batches) -> bool:
+            if not number:
+                return leases.give_up_cancelled(limit=200) == 20
+            batch_id, job_ids = batches[number % 4]
+            claim, call = claimed(ledger, job_ids[5 + number // 4]), _capped(batch_id, _WIDE)
+            return ledger.open_attempt(claim, call) is True and ledger.finish(claim, succeeded(), closing(call.id))
+
+        with ThreadPoolExecutor(20) as pool:
+            assert all(pool.map(work, range(20)))
 
 
 def test_a_days_cap_is_what_the_settings_say_today(ledger: Ledger, engine: Engine) -> None:

@@ -95,6 +95,14 @@ def test_a_cap_that_is_no_amount_is_refused_before_anything_is_queued(me: Strang
     assert me.types("ls", "--limit", "1").out == before
 
 
+def test_one_key_with_another_cap_is_another_submission_and_is_refused(me: Stranger) -> None:
+    me.write("one.txt", "Summarize: harbours.\n")
+    first = me.types("submit", "one.txt", "--key", "capped/1", "--max-cost", "1").out
+    assert me.types("submit", "one.txt", "--key", "capped/1", "--max-cost", "1.00").out == first
+    for other in ([], ["--max-cost", "2"]):
+        assert "capped/1" in me.types("submit", "one.txt", "--key", "capped/1", *other, expect=2).err
+
+
 def test_a_batch_without_a_cap_cannot_be_given_one_later(me: Stranger, plant: Plant) -> None:
     batch, _ = plant.answered("Ten harbours were dredged in spring.")
     refused = me.types("retry", batch.id, "--max-cost", "1", expect=2)

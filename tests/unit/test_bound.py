@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from models.bound import worst_case_usd
 from models.pricebook import PriceBook, context_window
-from models.pricing import cost_usd
+from models.pricing import cost_usd, parse_costs
 from models.usage import Usage
 
 _OPUS, _HAIKU = "claude-opus-4-7", "claude-haiku-5-5"
@@ -57,6 +57,22 @@ def test_whatever_its_tokens_are_counted_as_no_reply_costs_more(
     assert cost_usd(usage, price) <= bound
 
 
+def test_a_bound_is_whole_nano_dollars_rounded_up() -> None:
+    fine = PriceBook(parse_costs("fine:0.12345:0.5"))
+    bound = worst_case_usd("fine", _request(), fine, window=None, at=_NOW)
+    assert bound is not None
+    exact = (len(json.dumps(_request())) * Decimal("0.2469") + 1000 * Decimal("0.5")) / 1_000_000
+    assert 0 <= bound - exact < Decimal("1e-9")
+    assert bound == round(bound, 9)
+
+
+def test_a_cache_that_is_dearer_to_read_than_to_write_is_counted() -> None:
+    odd = PriceBook(parse_costs("odd:1:2:50:1:1"))
+    bound = worst_case_usd("odd", _request("x" * 1000), odd, window=None, at=_NOW)
+    assert bound is not None
+    assert bound > Decimal("0.05")
+
+
 def test_a_prompt_is_never_longer_than_the_models_window() -> None:
     assert _bound(_request("x" * 400_000), window=1000) == (1000 * Decimal(10) + 25_000) / 1_000_000
 
@@ -81,6 +97,8 @@ def test_a_document_may_fill_the_window() -> None:
     document = {"type": "document", "source": {"type": "url", "url": "https://x/y.pdf"}}
     assert _bound(_request([document])) == (1_000_000 * Decimal(10) + 25_000) / 1_000_000
     assert _bound(_request([document]), window=None) is None
+    fetched = {"type": "web_fetch_tool_result", "content": {"type": "web_fetch_result", "content": document}}
+    assert _bound(_request([fetched])) == _bound(_request([document]))
 
 
 def test_tools_that_the_api_runs_are_bounded_by_their_uses() -> None:
@@ -94,6 +112,8 @@ def test_tools_of_the_callers_own_end_the_reply_and_cost_what_the_api_says_of_th
     assert own is not None
     assert plain is not None
     assert Decimal("0.02") < own - plain < Decimal("0.03")
+    assert _bound(_request(tools=[{"type": "bash_20250124", "name": "bash"}])) is not None
+    assert _bound(_request([{"type": ["image"]}])) is not None
 
 
 @pytest.mark.parametrize(
@@ -104,6 +124,11 @@ def test_tools_of_the_callers_own_end_the_reply_and_cost_what_the_api_says_of_th
         _request(fallbacks=[{"model": "claude-opus-4-8"}]),
         _request(context_management={"edits": []}),
         _request(speed="fast"),
+        _request(speed=["fast"]),
+        _request(inference_geo={}),
+        _request(tools=[{"type": ["web_search"]}]),
+        _request(tools=[{"type": "advisor_20260301", "name": "advisor", "model": "claude-opus-4-8", "max_uses": 2}]),
+        _request() | {"max_tokens": 10**15},
         {"messages": []},
     ],
 )

@@ -54,8 +54,13 @@ def test_a_line_that_is_none_of_ours_says_so(line: bytes) -> None:
 
 def test_a_line_of_the_version_before_has_no_parts_of_its_cost() -> None:
     told = json.loads(to_line(_kept("")))
-    del told["closing"]["parts"]
+    del told["parts"]
     assert from_line(json.dumps(told).encode()) == _kept("")
+
+
+def test_the_version_before_finds_nothing_in_a_closing_that_it_does_not_know() -> None:
+    told = json.loads(to_line(_kept("")))
+    assert "parts" not in told["closing"]
 
 
 def test_a_later_version_is_not_guessed_at() -> None:

@@ -70,8 +70,8 @@ def test_each_pass_of_a_reply_is_priced_at_its_own_model() -> None:
 
 
 def test_a_pass_without_a_price_makes_the_whole_unknown() -> None:
-    advised = [{"type": "advisor_message", "model": "claude-of-tomorrow", "input_tokens": 1, "output_tokens": 1}]
-    end = received(message(HAIKU, usage=_TOKENS | {"iterations": advised}))
+    advised = {"type": "advisor_message", "model": "claude-of-tomorrow", "input_tokens": 1, "output_tokens": 1}
+    end = received(message(HAIKU, usage=_TOKENS | {"iterations": [_TOKENS, advised]}))
     closing = receipt("attempt-1", classify(end), PriceBook({}), at=NOW)
     assert (closing.cost_usd, closing.cost_status, closing.parts) == (None, CostStatus.UNKNOWN, None)
 

@@ -47,7 +47,7 @@ def test_a_new_batch_that_was_sent_needs_no_hint() -> None:
 
 def test_a_known_batch_is_told_with_its_key() -> None:
     told = list(hints(batch(is_new=False), "a key"))
-    assert told == ["the same prompts were submitted under 'a key' before: nothing is bought again, and its cap stays"]
+    assert told == ["the same prompts were submitted under 'a key' before: nothing is bought again"]
 
 
 def test_a_batch_that_was_not_sent_is_told_why_and_that_it_is_kept() -> None:

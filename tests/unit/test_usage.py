@@ -158,6 +158,12 @@ def test_passes_that_cannot_be_read_leave_the_replys_own_totals_and_are_said_to(
     assert not is_legible(usage)
 
 
+def test_passes_that_leave_out_what_the_whole_counts_are_not_believed() -> None:
+    bare = [{"type": "message", "input_tokens": 10, "output_tokens": 20}]
+    usage = _usage(cache_read_input_tokens=500_000, iterations=bare)
+    assert (usage.cache_read_tokens, is_legible(usage)) == (500_000, False)
+
+
 @pytest.mark.parametrize("iterations", [None, []])
 def test_a_reply_without_passes_is_one(iterations: Any) -> None:
     usage = _usage(iterations=iterations)

@@ -4,13 +4,15 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+from models.chain import Span
 from models.life import Cap
-from models.outcome import State
+from models.outcome import Outcome, State
 from tests.fakes import MemoryLedger
 from tests.given import closing, new_job, opening
-from tests.walking import A_DAY_S, HAIKU, NOW, OPUS, SONNET, WORST_USD, Scene, scene
+from tests.walking import A_DAY_S, HAIKU, OPUS, SONNET, WORST_USD, Scene, scene
 from worker.budget import Caps
 from worker.events import WorstCasePassed
+from worker.walk import walk
 
 
 def _capped(day_usd: str, *script: str, waits: bool = True, **changes: Any) -> Scene:
@@ -41,7 +43,7 @@ def test_what_does_not_fit_steps_down_to_a_rung_that_does_without_counting_as_a_
     ending = found.walk().ending
     assert found.provider.calls == [SONNET]
     assert ending is not None
-    assert (ending.state, ending.fallback_depth, ending.given_up) == (State.SUCCEEDED, 0, {0: "over_today"})
+    assert (ending.state, ending.fallback_depth, ending.given_up) == (State.SUCCEEDED, 0, {0: "over_budget"})
 
 
 def test_a_fallback_that_does_not_fit_is_passed_over_as_well() -> None:
@@ -55,8 +57,15 @@ def test_a_fallback_that_does_not_fit_is_passed_over_as_well() -> None:
     assert found.provider.calls == [HAIKU]
 
 
+def _used_up() -> Scene:
+    """Have a day's cap of which so much is spent that the cheapest call does not fit, and would tomorrow."""
+    found = _capped("0.35")
+    _spent(found, "0.3")
+    return found
+
+
 def test_over_the_days_cap_a_job_waits_for_the_next_utc_day() -> None:
-    found = _capped("0.05")
+    found = _used_up()
     ending = found.walk(time_left_s=2 * A_DAY_S).ending
     assert found.provider.calls == []
     assert ending is not None
@@ -68,15 +77,30 @@ def test_over_the_days_cap_a_job_waits_for_the_next_utc_day() -> None:
         0,
     )
     assert ending.error == (
-        "over budget: this call may cost $0.1, and of the day's cap of $0.05 $0 are spent and $0 reserved"
+        "over budget: this call may cost $0.1, and of the day's cap of $0.35 $0.3 are spent and $0 reserved"
     )
 
 
 def test_a_job_whose_deadline_comes_before_tomorrow_fails_now() -> None:
-    ending = _capped("0.05").walk(time_left_s=A_DAY_S - 1).ending
+    ending = _used_up().walk(time_left_s=A_DAY_S - 1).ending
     assert ending is not None
     assert (ending.state, ending.outcome) == (State.FAILED, "over_budget")
     assert str(ending.error).endswith("; the next chance would come after the job's deadline")
+
+
+def test_a_job_that_no_day_has_room_for_does_not_wait_for_one() -> None:
+    ending = _capped("0.05").walk(time_left_s=9 * A_DAY_S).ending
+    assert ending is not None
+    assert (ending.state, ending.outcome) == (State.FAILED, "over_budget")
+
+
+def test_a_job_waits_for_the_end_of_the_ledgers_day_not_of_its_workers() -> None:
+    found = _used_up()
+    claim = found.ledger.claim("job-1", lease_s=60)
+    assert claim is not None
+    ending = walk(replace(claim, day_left_s=7), found.desk, time_left_s=A_DAY_S).ending
+    assert ending is not None
+    assert ending.due_in_s == 8
 
 
 def test_over_the_days_cap_a_job_fails_where_the_setting_says_so() -> None:
@@ -105,6 +129,41 @@ def test_what_calls_in_flight_hold_is_waited_for_and_not_given_up() -> None:
     assert ending.due_in_s == 2.0
 
 
+def test_while_something_is_spent_a_job_still_waits_for_calls_in_flight() -> None:
+    found = _capped("0.65")
+    _spent(found, "0.1")
+    _spent(found, "0.5", in_flight=True)
+    ending = found.walk().ending
+    assert ending is not None
+    assert (ending.state, ending.outcome) == (State.WAITING, "reserved")
+
+
+def test_a_job_that_runs_out_of_time_while_calls_in_flight_hold_the_rest_is_over_budget() -> None:
+    found = _capped("0.55")
+    _spent(found, "0.5", in_flight=True)
+    ending = found.walk(time_left_s=0).ending
+    assert ending is not None
+    assert (ending.state, ending.outcome) == (State.FAILED, "over_budget")
+
+
+def test_a_climb_that_does_not_fit_keeps_the_answer_it_has_and_buys_no_worse_one() -> None:
+    climbing: dict[str, Any] = {"climbs": frozenset({Outcome.TRUNCATED}), "span": Span(start=1, floor=2, ceiling=0)}
+    found = _capped("0.35", "max_tokens", **climbing)
+    ending = found.walk().ending
+    assert found.provider.calls == [SONNET]
+    assert ending is not None
+    assert (ending.state, ending.is_truncated, ending.rung) == (State.SUCCEEDED, True, 1)
+
+
+def test_a_refused_job_that_cannot_afford_the_climb_fails_as_refused() -> None:
+    climbing: dict[str, Any] = {"climbs": frozenset({Outcome.REFUSED}), "span": Span(start=1, floor=2, ceiling=0)}
+    found = _capped("0.35", "refusal", **climbing)
+    ending = found.walk().ending
+    assert found.provider.calls == [SONNET]
+    assert ending is not None
+    assert (ending.state, ending.outcome) == (State.FAILED, "refused")
+
+
 def test_a_model_that_nothing_bounds_is_passed_over_under_a_cap_only() -> None:
     bounds = {OPUS: None, SONNET: None, HAIKU: Decimal("0.1")}
     found = _capped("1", worst_case_usd=lambda model, _params: bounds[model])
@@ -124,7 +183,7 @@ def test_a_job_that_nothing_bounds_at_all_is_over_budget() -> None:
 
 
 def test_a_job_that_comes_back_looks_at_every_cap_anew() -> None:
-    found = _capped("0.05")
+    found = _used_up()
     found.walk(time_left_s=2 * A_DAY_S)
     parked = replace(found.job, rung=0, given_up={0: "over_today", 1: "reserved"}, due_at=0)
     found.ledger.jobs["job-1"] = parked
@@ -138,9 +197,3 @@ def test_a_cost_above_the_worst_case_is_told() -> None:
     found = _capped("1", worst_case_usd=lambda _model, _params: Decimal("0.0001"))
     found.walk()
     assert [type(event) for event in found.events if isinstance(event, WorstCasePassed)] == [WorstCasePassed]
-
-
-def test_tomorrow_is_the_utc_day_after_this_one() -> None:
-    caps = Caps()
-    assert caps.until_tomorrow_s(NOW.replace(hour=23, minute=59, second=59)) == 2
-    assert Caps(waits=False).until_tomorrow_s(NOW) is None
