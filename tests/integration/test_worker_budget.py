@@ -3,24 +3,26 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
+from models.budget import BudgetRow
 from producer.prompt import Prompt
 from tests.running import ENGINES, HAIKU, Plant, one_test, running_plant
 from tests.stranger import Stranger, stranger_in
 
 _LONG = Prompt("Summarize: ten harbours were dredged in spring.", max_tokens=2000)
-_NOTHING = "0.000001"
 
 
 @pytest.fixture(scope="module", params=ENGINES)
 def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     """Run one worker for all tests of this file."""
     folder = tmp_path_factory.mktemp("budget")
-    caps = {"TASK_CAPS_USD": f"tiny:{_NOTHING}", "TAG_CAPS_USD": f"team=media:{_NOTHING}", "JOB_DEADLINE_S": "172800"}
+    caps = {"TASK_CAPS_USD": "tiny:1", "TAG_CAPS_USD": "team=media:1", "JOB_DEADLINE_S": "172800"}
     with running_plant(request, folder, **caps) as plant:
         yield plant
 
@@ -49,17 +51,26 @@ def test_a_job_steps_down_to_the_rung_that_fits_under_its_batchs_cap(plant: Plan
     assert attempt["budgets"] == [f"batch:{batch.id}"]
 
 
+def _used_up(plant: Plant, scope: str) -> None:
+    """Have the whole of a day's cap spent."""
+    money = {"cap_nano_usd": Decimal(1), "spent_nano_usd": Decimal(1), "unknown_nano_usd": Decimal(0)}
+    today = datetime.now(UTC).date().isoformat()
+    with plant.engine.begin() as connection:
+        connection.execute(insert(BudgetRow).values(scope=scope, day=today, reserved_nano_usd=Decimal(0), **money))
+
+
 @pytest.mark.parametrize(
     ("wish", "scope"), [({"task": "tiny"}, "task:tiny"), ({"tags": {"team": "media"}}, "tag:team=media")]
 )
 def test_over_a_days_cap_a_job_waits_for_the_next_utc_day(plant: Plant, wish: dict[str, Any], scope: str) -> None:
+    _used_up(plant, scope)
     batch = plant.producer.submit([_LONG], **wish)
     plant.batches.append(batch)
     job = plant.parked(batch)
     tomorrow = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     assert (job["outcome"], job["rung"], job["given_up"]) == ("over_budget", 0, {})
     assert timedelta(0) <= job["due_at"] - tomorrow < timedelta(minutes=1)
-    assert f"of {scope}'s cap of $0.000001 $0 are spent and $0 reserved" in job["error"]
+    assert f"of {scope}'s cap of $1 $1 are spent and $0 reserved" in job["error"]
     assert plant.attempts(batch) == []
     assert batch.progress().over_budget == 1
 
