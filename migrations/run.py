@@ -28,6 +28,9 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
     """Bring the schema up to `revision`; what is there already is left alone."""
     from alembic import command
 
+    current, newest = revisions(engine)
+    if current is not None and current > newest:
+        raise _too_new(engine, current, newest)
     with _told(engine), _ONE_AT_A_TIME:
         command.upgrade(_config(engine), revision)
 
@@ -64,11 +67,21 @@ def ensure_schema(engine: Engine) -> None:
     if current is None and engine.dialect.name == "sqlite":
         upgrade(engine)
         return
+    if current is not None and current > newest:
+        raise _too_new(engine, current, newest)
     where = engine.url.render_as_string(hide_password=True)
     raise LedgerError(
         f"ledger {where}: its schema is at revision {current or 'none'}, this version needs {newest}: "
         "run `stepdown db upgrade`"
     )
+
+
+def _too_new(engine: Engine, current: str, newest: str) -> LedgerError:
+    where = engine.url.render_as_string(hide_password=True)
+    said = (
+        f"its schema is at revision {current}, made by a newer version; this one knows {newest}: install that version"
+    )
+    return LedgerError(f"ledger {where}: {said}")
 
 
 def _config(engine: Engine) -> "Config":

@@ -29,7 +29,8 @@ def parse_caps(variable: str, text: str) -> dict[str, Decimal]:
 def usd(text: str) -> Decimal:
     """Read an amount above nothing, at most a billion, no finer than a nano-dollar. Raises ValueError that says so."""
     try:
-        amount = Decimal(text)
+        # Decimal reads 1_000 and every script's digits, which people mean otherwise.
+        amount = Decimal(text) if text.isascii() and "_" not in text else Decimal("NaN")
     except InvalidOperation:
         amount = Decimal("NaN")
     if not amount.is_finite() or not 0 < amount <= _MOST or round(amount, _DECIMALS) != amount:

@@ -46,7 +46,7 @@ def database_url(url: str) -> URL:
         where = make_url(url)
     except (ArgumentError, ValueError):  # the second for a port that is no number
         raise _wrong("(hidden)", _FIX) from None
-    if "@" in (where.host or "") or "password" in where.query:
+    if "@" in (where.host or "") or any("pass" in name for name in where.query):
         raise _wrong("(hidden)", f"{_FIX}, and percent-encode the password")
     if where.drivername in {"postgresql", "postgres"}:
         where = where.set(drivername="postgresql+psycopg")

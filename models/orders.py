@@ -3,10 +3,10 @@
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, case, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Engine, case, delete, exists, func, select, type_coerce, update
 
 from models.attempt import Attempt
-from models.base import db_now
+from models.base import NanoUSD, db_now
 from models.budget import BudgetRow, batch_scope
 from models.database import transaction
 from models.errors import InputError
@@ -82,12 +82,18 @@ class Orders:
                 give_up(connection, job_id)
 
     def raise_cap(self, batch_id: str, *, max_cost_usd: Decimal) -> None:
-        """Give a batch with a cap another. Raises InputError where it has none: its calls so far were not counted."""
-        budget = update(BudgetRow).where(BudgetRow.scope == batch_scope(batch_id))
+        """Give a batch with a cap another. Raises InputError where it has none, or has cost as much already."""
+        ours = BudgetRow.scope == batch_scope(batch_id)
+        gone = BudgetRow.spent_nano_usd + BudgetRow.unknown_nano_usd + BudgetRow.reserved_nano_usd
         with transaction(self._engine) as connection:
-            if not connection.execute(budget.values(cap_nano_usd=max_cost_usd)).rowcount:
+            known = connection.scalar(select(type_coerce(gone, NanoUSD())).where(ours))
+            if known is None:
                 problem = "has none yet, and its calls so far were not counted: give it with submit"
                 raise InputError(problem, source=f"batch {batch_id}", field="max_cost")
+            if known >= max_cost_usd:
+                problem = f"{max_cost_usd:f} would leave nothing: ${known:f} are spent, or may be; give more than that"
+                raise InputError(problem, source=f"batch {batch_id}", field="max_cost")
+            connection.execute(update(BudgetRow).where(ours).values(cap_nano_usd=max_cost_usd))
 
     def retry_truncated(
         self, *, deadline_s: float, max_tokens: int | None, batch_id: str | None = None, job_id: str | None = None

@@ -5,10 +5,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, RowMapping, Select, case, func, select
+from sqlalchemy import Connection, Engine, RowMapping, Select, case, func, select, type_coerce
 
 from models.answer import Answer
 from models.attempt import Attempt
+from models.base import NanoUSD
 from models.batch import Batch
 from models.budget import BudgetRow, batch_scope
 from models.database import reading
@@ -23,7 +24,7 @@ _ATTEMPT = ATTEMPTS.c  # with what each costs after all, should it have been pri
 _COST = func.sum(_ATTEMPT.cost_nano_usd, type_=_ATTEMPT.cost_nano_usd.type)
 _UNKNOWN = func.count().filter(_ATTEMPT.cost_nano_usd.is_(None), _ATTEMPT.closed_at.is_not(None))
 _UNSUMMED = func.count().filter(_ATTEMPT.cost_nano_usd.is_(None))  # those still open among them
-_RESERVED = BudgetRow.reserved_nano_usd + BudgetRow.unknown_nano_usd
+_RESERVED = type_coerce(BudgetRow.reserved_nano_usd + BudgetRow.unknown_nano_usd, NanoUSD())
 _ROWS_AT_ONCE = 500
 _WHERE_IDS_ARE = "`stepdown ls` lists the batches, `stepdown show` their jobs"
 

@@ -22,6 +22,7 @@ def analyst_sql(engine: Engine, role: str) -> str:
 -- {len(views)} views for reading, and nothing else: no prompt, no answer and no error text is in them.
 -- Run it as the owner of the ledger's tables, and again after each `stepdown db upgrade`. Then give a password:
 --   psql ...   \\password {role}
+-- It asks with `stepdown ledger sql`, or any client; `ledger report` and `export` read more than views.
 DO $$ BEGIN
   IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN
     CREATE ROLE {role} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;

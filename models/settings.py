@@ -212,6 +212,9 @@ def _read(env_file: Path | None, overrides: Mapping[str, Any]) -> tuple[Settings
         return Settings(_env_file=env_file, **overrides), []
     except UnicodeDecodeError:
         raise SettingsError([Mistake(variable=".env", value=str(env_file), fix="save it as UTF-8 text")]) from None
+    except OSError as error:
+        fix = f"it cannot be read ({error.strerror}): let its reader own it"
+        raise SettingsError([Mistake(variable=".env", value=str(env_file), fix=fix)]) from None
     except ValidationError as error:
         details = error.errors()
     # With the wrong ones at their defaults the others are read all the same: one run tells every mistake.

@@ -60,14 +60,14 @@ def prepared(prompts: Sequence[Prompt] | Loaded, settings: Settings, terms: Term
     return batch, jobs
 
 
-def max_cost(given: Decimal | str | float | None) -> Decimal | None:
+def max_cost(given: Decimal | str | float | None, *, source: str = "submit") -> Decimal | None:
     """Read what a batch may cost, in USD. Raises InputError."""
     if given is None:
         return None
     try:
         return usd(str(given))
     except ValueError as error:
-        raise InputError(str(error), source="submit", field="max_cost") from None
+        raise InputError(str(error), source=source, field="max_cost") from None
 
 
 def require_prices(settings: Settings, dated: Mapping[str, Sequence[Price]]) -> None:

@@ -10,6 +10,7 @@ from producer.prompt import Prompt
 
 MAX_REQUEST_BYTES = 32 * 1024 * 1024  # the API answers 413 above it: faults.md, row 33
 MAX_ID_LENGTH = 200  # of names, keys, tasks and tags too: the width of their columns in the ledger
+_MOST_TOKENS = 10_000_000  # a hundred times what any model writes
 _ROLES = ("user", "assistant", "system")
 _NAMES = ("id", "task", "start", "floor", "ceiling")
 _KEPT = {"id": "an id", "task": "a task", "name": "a name", "key": "a key", "tags": "a tag"}
@@ -112,9 +113,9 @@ def _params_problem(params: object) -> _Problem | None:
 
 
 def _max_tokens_problem(value: object) -> _Problem | None:
-    if type(value) is int and value >= 1:
-        return None
-    return "max_tokens", f"{shown(value)} should be a whole number, 1 or more"
+    if type(value) is not int or value < 1:
+        return "max_tokens", f"{shown(value)} should be a whole number, 1 or more"
+    return None if value <= _MOST_TOKENS else ("max_tokens", f"{shown(value)} is more than any model writes")
 
 
 def _messages_problem(messages: object) -> _Problem | None:

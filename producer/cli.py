@@ -82,6 +82,10 @@ def main() -> None:
             raise
         sys.stdout = sys.stderr
         sys.exit(OK)
+    except OSError as error:  # whatever a command writes elsewhere says itself what is wrong with it
+        sys.stdout = sys.stderr
+        sys.stderr.write(f"stepdown: what it has to say cannot be written ({error.strerror})\n")
+        sys.exit(USAGE)
 
 
 @app.command()

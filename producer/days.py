@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime, timedelta
 
 from models.errors import InputError
 
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-_AGO = re.compile(r"(\d{1,5})d")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_AGO = re.compile(r"([0-9]{1,5})d")
 
 
 def parse_day(text: str, *, source: str, field: str, today: date | None = None) -> date:

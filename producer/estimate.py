@@ -44,7 +44,7 @@ def estimate(  # noqa: PLR0913, PLR0917 - each is an option
         file, format=file_format, template=template, id_column=id_column, max_tokens=max_tokens, skip_bad=skip_bad
     )
     if loaded.mistakes:
-        raise InputMistakes(loaded.mistakes)
+        raise InputMistakes(loaded.mistakes, end="nothing was estimated")
     found, learned = _expected(loaded, given, task, allow_unpriced=allow_unpriced, exact=exact)
     if as_json:
         say(json.dumps(_as_json(found, learned, given, exact=exact)))

@@ -1,6 +1,7 @@
 """Writes the ledger's rows to a file, CSV or Parquet, whole or not at all."""
 
 import csv
+import errno
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.errors import InputError
 from producer.cells import csv_cell
+from producer.terminal import terminal_text
 
 if TYPE_CHECKING:
     from models.exports import Kind
@@ -34,12 +36,19 @@ def write(rows: Iterable[Sequence[Any]], fields: "Mapping[str, Kind]", *, path: 
 
 @contextmanager
 def _whole(path: Path) -> Iterator[Path]:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """Lend a file beside `path` that takes its place when all of it is written; a link keeps pointing where it did."""
+    shown = terminal_text(str(path))
+    if path.name in {"", "-"} or (path.exists() and not path.is_file()):
+        raise InputError("is no file: name one, new or old", source="ledger export", field=f"-o {shown!r}")
+    target = path.resolve()
+    part = target.with_name(f".{os.getpid()}.part")
     try:
+        if target.exists() and not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, "it is read-only")
         yield part
-        part.replace(path)
+        part.replace(target)
     except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror})", source=str(path)) from None
+        raise InputError(f"cannot be written ({error.strerror})", source=shown) from None
     finally:
         part.unlink(missing_ok=True)
 

@@ -84,7 +84,7 @@ def _raise_cap(ours: "Producer", target: Mapping[str, str], given: str) -> None:
 
     if "batch_id" not in target:
         raise InputError("is a batch's: name a BATCH", source="retry", field="--max-cost")
-    usd = max_cost(given)
+    usd = max_cost(given, source="retry")
     if usd is not None:
         ours.books.orders.raise_cap(target["batch_id"], max_cost_usd=usd)
 

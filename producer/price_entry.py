@@ -82,8 +82,10 @@ def _entries(path: Path, source: str) -> list[Any]:
         raise InputError(f"cannot be read ({error.strerror})", source=source) from None
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"is no TOML: {error}", source=source) from None
-    except ValueError:
+    except UnicodeDecodeError:
         raise InputError("is no UTF-8 text", source=source) from None
+    except (ValueError, RecursionError):
+        raise InputError("holds a number or a list that nobody writes", source=source) from None
     if unknown := sorted(set(content) - {"price"}):
         raise InputError("is unknown here; each price begins with [[price]]", source=source, field=unknown[0])
     entries = content.get("price")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
 # ruff: noqa: PLC0415
 
-_WRONG = 1
+_WRONG, _LEDGER_AWAY = 1, 4
 _Rate = Annotated[str | None, typer.Option(metavar="USD", help="per million tokens; left out, it follows from --input")]
 _ABOVE = "TOKENS:INPUT:OUTPUT[:CACHE_READ[:WRITE_5M[:WRITE_1H]]]"
 
@@ -48,7 +48,8 @@ def check(as_json: JsonOption = False) -> None:
     from producer.price_check import age_of_prices, wrong_prices
 
     given, now = settings(), datetime.now(UTC)
-    found = list(wrong_prices(given, _known(given, now), now=now))
+    known = _known(given, now)
+    found = list(wrong_prices(given, known, now=now))
     if as_json:
         findings = [
             {"kind": one.kind, "model": one.model, "said": one.said, "figures": _figures(one.figures)} for one in found
@@ -58,10 +59,11 @@ def check(as_json: JsonOption = False) -> None:
         for one in found:
             say(one.said)
         if not found:
-            say("every price is as the price book has it")
+            where = "" if known.why_not is None else " that could be looked at"
+            say(f"every price{where} is as the price book has it")
         hint(age_of_prices(now))
-    if found:
-        raise typer.Exit(_WRONG)
+    if found or known.why_not is not None:
+        raise typer.Exit(_WRONG if found else _LEDGER_AWAY)
 
 
 @prices.command("set")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from models.errors import InputError
+from models.errors import InputError, LedgerError
 from producer.options import JsonOption, say, settings
 
 if TYPE_CHECKING:
@@ -52,9 +52,12 @@ def reconcile(
     last = now.date() if until is None else parse_day(until, source="reconcile", field="--until")
     if last < first:
         raise InputError(f"{last} is before {first}", source="reconcile", field="--until")
+    book, why_not = book_of(given, now=now)
+    if why_not is not None:
+        raise LedgerError(f"ledger: {why_not}")
     # The report first: what the ledger gets to know meanwhile is then not missing there.
     billed = read_billed(given, first, last, key_id=key_id)
-    bills = read_bills(given.database_url.get_secret_value(), first, last, book_of(given, now=now)[0])
+    bills = read_bills(given.database_url.get_secret_value(), first, last, book)
     drift = compare(bills, billed)
     if as_json:
         say(json.dumps(_as_json(drift, first, last)))

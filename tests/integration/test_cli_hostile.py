@@ -21,6 +21,7 @@ def me(tmp_path: Path) -> Stranger:
         ("postgresql://u:hidden@h:abc/d", "(hidden)"),
         ("postgresql://u:hid@den@h/d", "(hidden)"),
         ("postgresql://h/d?password=hidden", "(hidden)"),
+        ("postgresql://h/d?sslpassword=hidden", "(hidden)"),
         ("sqlite://", "sqlite://"),
         ("sqlite:///:memory:", "sqlite:///%3Amemory%3A"),
         ("sqlite://x.db", "sqlite://x.db"),

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+import stat
 from decimal import Decimal
 from pathlib import Path
 
@@ -155,6 +157,28 @@ def test_an_export_says_how_much_it_wrote(me: Stranger, engine: Engine) -> None:
     assert len((me.folder / "a.csv").read_text(encoding="utf-8").splitlines()) == count + 1
     me.types("ledger", "export", "--focus", "--format", "parquet", "-o", "f.parquet", "--since", "2026-10-06")
     assert (me.folder / "f.parquet").read_bytes()[:4] == b"PAR1"
+
+
+def test_an_export_takes_the_place_of_a_file_and_of_nothing_else(me: Stranger) -> None:
+    (me.folder / "kept.csv").write_text("before", encoding="utf-8")
+    (me.folder / "link.csv").symlink_to("kept.csv")
+    os.mkfifo(me.folder / "pipe")
+    me.types("ledger", "export", "-o", "link.csv")
+    assert (me.folder / "link.csv").is_symlink()
+    assert (me.folder / "kept.csv").read_text(encoding="utf-8").startswith("attempt_id,")
+    for wrong in ("pipe", "-", ".", "", "/dev/null"):
+        assert "is no file: name one" in me.types("ledger", "export", "-o", wrong, expect=2).err
+    assert (
+        "cannot be written (File name too long)"
+        in me.types("ledger", "export", "-o", "x" * 250 + "y" * 50, expect=2).err
+    )
+    assert stat.S_ISFIFO((me.folder / "pipe").stat().st_mode)
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+
+
+def test_a_report_that_cannot_be_written_says_so(me: Stranger) -> None:
+    ended = me.types_in_a_shell("stepdown ledger report > /dev/full")
+    assert (ended.code, "cannot be written" in ended.err, "Traceback" in ended.err) == (2, True, False)
 
 
 def test_an_empty_ledger_has_a_report_of_nothing(sqlite_url: str, tmp_path: Path) -> None:

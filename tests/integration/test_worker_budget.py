@@ -106,6 +106,14 @@ def test_a_cap_that_is_no_amount_is_refused_before_anything_is_queued(me: Strang
     assert me.types("ls", "--limit", "1").out == before
 
 
+def test_a_new_cap_below_what_is_spent_is_refused(me: Stranger) -> None:
+    me.write("one.txt", "Summarize: harbours.\n")
+    batch = me.types("submit", "one.txt", "--max-cost", "1", "--watch").out.strip()
+    refused = me.types("retry", batch, "--max-cost", "0.000001", expect=2)
+    assert "would leave nothing: $0.00" in refused.err
+    assert "are spent, or may be; give more than that" in refused.err
+
+
 def test_one_key_with_another_cap_is_another_submission_and_is_refused(me: Stranger) -> None:
     me.write("one.txt", "Summarize: harbours.\n")
     first = me.types("submit", "one.txt", "--key", "capped/1", "--max-cost", "1").out

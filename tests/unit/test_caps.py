@@ -29,6 +29,8 @@ def test_caps_by_task_and_by_tag_are_read_exactly() -> None:
         ("TASK_CAPS_USD", "a:1,a:2", "a is named twice"),
         ("TASK_CAPS_USD", "a:0", "above 0"),
         ("TASK_CAPS_USD", "a:nan", "should be USD"),
+        ("TASK_CAPS_USD", "a:1_000", "should be USD"),
+        ("TASK_CAPS_USD", "a:\N{ARABIC-INDIC DIGIT ONE}", "should be USD"),
         ("TAG_CAPS_USD", "team:5", "should be tag=value"),
         ("TAG_CAPS_USD", "=media:5", "should be tag=value"),
     ],

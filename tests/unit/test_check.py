@@ -47,6 +47,7 @@ def test_a_prompt_in_order_has_no_mistake(prompt: Prompt) -> None:
         (Prompt(5), "prompt: 5 should be text with at least one visible character"),  # type: ignore[arg-type]
         (Prompt("a", system=5), "system: 5 should be text, or be left out"),  # type: ignore[arg-type]
         (Prompt("a", max_tokens=0), "max_tokens: 0 should be a whole number, 1 or more"),
+        (Prompt("a", max_tokens=10**20), "max_tokens: 100000000000000000000 is more than any model writes"),
         (Prompt("a", max_tokens=True), "max_tokens: True should be a whole number, 1 or more"),
         (Prompt("a", max_tokens=9.0), "max_tokens: 9.0 should be a whole number, 1 or more"),  # type: ignore[arg-type]
         (Prompt("a", id=""), "id: '' should be text, or be left out"),
