@@ -145,9 +145,13 @@ def where_is(process: psutil.Process) -> str:
         return ""
 
 
-def test_the_question_it_suggests_can_be_asked(me: Stranger, told: Ended) -> None:
+def test_the_question_it_suggests_can_be_asked(me: Stranger, told: Ended, tmp_path: Path) -> None:
     question = re.search(r"Ask the ledger: +(DATABASE_URL=\S+ stepdown ledger sql .*)", told.out)
     assert question is not None
-    answer = me.types_in_a_shell(question[1]).out.splitlines()
+    demo = (me.folder / ".stepdown").absolute()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / ".stepdown").symlink_to(demo)
+    answer = stranger_in(elsewhere).types_in_a_shell(question[1]).out.splitlines()
     assert answer[0].split()[:3] == ["day", "start_model", "jobs"]
     assert [line for line in answer if "claude-opus-4-7" in line and line.endswith((" ok", " degraded"))]
