@@ -16,11 +16,11 @@ _MORE_PASSES = ("mcp_servers", "fallbacks", "context_management", "container")  
 _CALLERS_OWN = ("bash_", "text_editor_", "computer_", "memory_")  # tools of the API's that the caller runs
 
 
-class Estimate(Protocol):
+class WorstCase(Protocol):
     """Answers what a request may cost at most, in USD; None where nothing bounds it."""
 
     def __call__(self, model: str, params: Mapping[str, Any]) -> Decimal | None:
-        """Estimate one request to one model."""
+        """Bound one request to one model."""
         ...
 
 
@@ -29,9 +29,10 @@ def worst_case_usd(
 ) -> Decimal | None:
     """Bound what one request to `model` costs in USD, at the prices of `at`; None where nothing bounds it.
 
-    No token is shorter than a byte, none is read from a cache, and all of `max_tokens` is written; a prompt is never
-    longer than the model's `window`, in tokens. A document has as many as fit. With tools that the API runs itself
-    (`max_uses` each) the model is passed over once more for each use; without `max_uses` there is no bound.
+    No token is shorter than a byte, each is charged at the dearest rate there is for input, and all of `max_tokens` is
+    written; a prompt is never longer than the model's `window`, in tokens. A document has as many as fit. With tools
+    that the API runs itself (`max_uses` each) the model is passed over once more for each use; without `max_uses` there
+    is no bound.
     """
     speed, geo, most = params.get("speed"), params.get("inference_geo"), params.get("max_tokens")
     uses = _server_uses(params)

@@ -8,8 +8,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Money
 
-_BATCH = "batch:"
-
 
 class BudgetRow(Base):
     """One row a scope, and for a daily cap one a UTC day; `day` is empty where the cap is for good.
@@ -26,16 +24,6 @@ class BudgetRow(Base):
     spent_nano_usd: Mapped[Money]
     unknown_nano_usd: Mapped[Money]
     reserved_nano_usd: Mapped[Money]
-
-
-def batch_scope(batch_id: str) -> str:
-    """Name the budget of a batch."""
-    return f"{_BATCH}{batch_id}"
-
-
-def is_for_good(scope: str) -> bool:
-    """Tell whether a scope has one budget, and not one for each day."""
-    return scope.startswith(_BATCH)
 
 
 def budget_row(scope: str, cap_usd: Decimal) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the settings say about ceilings: amounts of USD, by task or by tag."""
+"""Caps as the settings write them: amounts of USD, by task or by tag."""
 
 from decimal import Decimal, InvalidOperation
 

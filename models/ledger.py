@@ -13,14 +13,14 @@ from sqlalchemy.exc import IntegrityError
 from models.attempt import OPENING_COLUMNS, Attempt, closing_row, opening_row, opening_values
 from models.base import db_now, midnight_after
 from models.batch import Batch, batch_row
-from models.budget import BudgetRow, batch_scope, budget_row
+from models.budget import BudgetRow, budget_row
 from models.chain import Span
 from models.daily import MARK_STALE
 from models.database import UNREACHABLE, transaction, unreachable
 from models.errors import KeyConflictError, LedgerError
 from models.ids import new_id
 from models.job import AnswerRow, Job, answer_row, ending_row, job_row
-from models.life import Claim, Closing, Ending, Kept, NewBatch, NewJob, Opening, OverCap
+from models.life import BATCH, Claim, Closing, Ending, Kept, NewBatch, NewJob, Opening, OverCap, batch_scope
 from models.outcome import OPEN_STATES, Outcome, State
 from models.prepared import Cursor, Prepared
 from models.price import PriceRow, price_row
@@ -65,7 +65,7 @@ _CLAIM = (
         .label("attempt_count"),
         select(Batch.tags).where(Batch.id == Job.batch_id).correlate(Job).scalar_subquery().label("tags"),
         select(BudgetRow.scope)
-        .where(BudgetRow.scope == literal("batch:").concat(Job.batch_id), BudgetRow.day == literal(""))
+        .where(BudgetRow.scope == literal(BATCH).concat(Job.batch_id), BudgetRow.day == literal(""))
         .correlate(Job)
         .scalar_subquery()
         .label("cap"),

@@ -49,9 +49,22 @@ class Unsent:
     deliveries: int = 0
 
 
+BATCH = "batch:"  # what the scope of a batch begins with
+
+
+def batch_scope(batch_id: str) -> str:
+    """Name the budget of a batch."""
+    return f"{BATCH}{batch_id}"
+
+
+def is_for_good(scope: str) -> bool:
+    """Tell whether a scope has one budget, and not one for each day."""
+    return scope.startswith(BATCH)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cap:
-    """A ceiling for what a scope may cost: a batch for good, or a day, a task or a tag by the UTC day.
+    """What a scope may cost at most: a batch for good, or a day, a task or a tag by the UTC day.
 
     `cap_usd` is None where the ledger has it: a batch's was written with the batch.
     """
@@ -62,7 +75,7 @@ class Cap:
     @property
     def is_daily(self) -> bool:
         """Tell whether tomorrow has one of its own."""
-        return self.cap_usd is not None
+        return not is_for_good(self.scope)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

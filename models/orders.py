@@ -7,10 +7,11 @@ from sqlalchemy import ColumnElement, Engine, case, delete, exists, func, select
 
 from models.attempt import Attempt
 from models.base import NanoUSD, db_now
-from models.budget import BudgetRow, batch_scope
+from models.budget import BudgetRow
 from models.database import transaction
 from models.errors import InputError
 from models.job import IS_HELD, AnswerRow, Job
+from models.life import batch_scope
 from models.outcome import FINAL_STATES, OPEN_STATES, Outcome, State
 from models.unseen import give_up
 

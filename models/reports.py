@@ -11,10 +11,11 @@ from models.answer import Answer
 from models.attempt import Attempt
 from models.base import NanoUSD
 from models.batch import Batch
-from models.budget import BudgetRow, batch_scope
+from models.budget import BudgetRow
 from models.database import reading
 from models.errors import NotFoundError
 from models.job import IS_HELD, AnswerRow, Job
+from models.life import batch_scope
 from models.outcome import OVER_BUDGET, Outcome, State
 from models.progress import ModelLine, Progress
 from models.views import ATTEMPTS

@@ -4,7 +4,7 @@ A transaction takes its job first, then the attempt, then budgets in the order o
 """
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,8 +13,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.dml import UpdateBase
 
 from models.base import NanoUSD
-from models.budget import BudgetRow, is_for_good
-from models.life import Cap, Opening, OverCap
+from models.budget import BudgetRow
+from models.life import Opening, OverCap, is_for_good
 from models.prepared import Cursor
 
 _Execute = Callable[[UpdateBase, dict[str, Any]], object]
@@ -65,28 +65,28 @@ def reserve(cursor: Cursor, opening: Opening, *, opened_at: datetime) -> OverCap
     if opening.caps and opening.worst_case_usd is None:
         raise ValueError("a call that nothing bounds cannot be opened under a cap")
     for cap in opening.caps:
-        given = {"of_scope": cap.scope, "of_day": _day(cap, opened_at), "cap": cap.cap_usd}
+        given = {"of_scope": cap.scope, "of_day": _day(cap.scope, opened_at), "cap": cap.cap_usd}
         held = given | {"needs": opening.worst_case_usd}
         if cursor.count(_RESERVE, held):
             continue
-        if cap.is_daily:
+        if cap.is_daily:  # the day's first call makes its row; another's may have come in between
             cursor.count(_ADD, given)
             if cursor.count(_RESERVE, held):
                 continue
-        if (found := cursor.first(_LOOK, given)) is not None:
-            return OverCap(
-                cap=cap,
-                cap_usd=found["cap"],
-                gone_usd=found["gone"],
-                reserved_usd=found["reserved"],
-                needs_usd=opening.worst_case_usd or _ZERO,
-            )
+        found = cursor.first(_LOOK, given)
+        if found is None:
+            raise LookupError(f"{cap.scope} has no budget")
+        return OverCap(
+            cap=cap,
+            cap_usd=found["cap"],
+            gone_usd=found["gone"],
+            reserved_usd=found["reserved"],
+            needs_usd=opening.worst_case_usd or _ZERO,
+        )
     return None
 
 
-def settle(
-    do: Callable[[UpdateBase, dict[str, Any]], object], row: Mapping[str, Any], cost_usd: Decimal | None
-) -> None:
+def settle(do: _Execute, row: Mapping[str, Any], cost_usd: Decimal | None) -> None:
     """Turn the reservation of an attempt's row into its cost; None: its worst case counts until the cost is known.
 
     The row says which budgets hold it, how much, and in `unknown_at` whether its end was given up before.
@@ -102,9 +102,8 @@ def settle(
         "reserved": _ZERO if was_unknown else -reserved,
     }
     for scope in row["budgets"]:
-        day = "" if is_for_good(scope) else row["opened_at"].astimezone(UTC).date().isoformat()
-        do(_SETTLE, {"of_scope": scope, "of_day": day, **change})
+        do(_SETTLE, {"of_scope": scope, "of_day": _day(scope, row["opened_at"]), **change})
 
 
-def _day(cap: Cap, opened_at: datetime) -> str:
-    return opened_at.astimezone(UTC).date().isoformat() if cap.is_daily else ""
+def _day(scope: str, opened_at: datetime) -> str:
+    return "" if is_for_good(scope) else opened_at.date().isoformat()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from models.life import Cap, Claim, OverCap
+from models.life import Cap, Claim, OverCap, batch_scope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Caps:
         if self.day_usd is not None:
             caps.append(Cap(scope="day", cap_usd=self.day_usd))
         if claim.has_cap:
-            caps.append(Cap(scope=f"batch:{claim.batch_id}", cap_usd=None))
+            caps.append(Cap(scope=batch_scope(str(claim.batch_id)), cap_usd=None))
         return tuple(sorted(caps, key=lambda cap: cap.scope))
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from models.bound import Estimate
+from models.bound import WorstCase
 from models.life import Past, Rescue, Stray
 from models.outcome import OnUnknown, Outcome, State
 from worker.decide import is_lasting
@@ -19,7 +19,7 @@ class RescuePolicy:
     """What the operator chose: a job whose call may cost more than `hold_above_usd` is held, any other bought again."""
 
     hold_above_usd: Decimal
-    worst_case_usd: Estimate
+    worst_case_usd: WorstCase
 
 
 def rescued(stray: Stray, policy: RescuePolicy) -> Rescue:

@@ -80,10 +80,9 @@ def _why(step: Step) -> str:
 
 
 def _said(step: Step) -> str:
-    match step.end:
-        case Failure(outcome=outcome, said=said):
-            return f"{outcome}: {said}"
-        case Reply(outcome=outcome, stop_reason=stop_reason):
-            return f"{outcome}: {stop_reason}"
-        case None:
-            return step.said
+    return step.said if step.end is None else said_of(step.end)
+
+
+def said_of(end: Reply | Failure) -> str:
+    """Say how a call ended, in its word and the provider's."""
+    return f"{end.outcome}: {end.said}" if isinstance(end, Failure) else f"{end.outcome}: {end.stop_reason}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol, assert_never
 
-from models.bound import Estimate
+from models.bound import WorstCase
 from models.chain import Chain
 from models.ids import new_id
 from models.life import Claim, Closing, Ending, Opening, OverCap
@@ -39,8 +39,8 @@ from worker.decide import (
 from worker.events import AttemptClosed, JobEnded, JobLost, KeyPaused, Tell, WorstCasePassed
 from worker.fit import misfit
 from worker.receipt import receipt
-from worker.reply import Broken, Failure, Received, Reply
-from worker.step import Step, ending_of
+from worker.reply import Broken, Received, Reply
+from worker.step import Step, ending_of, said_of
 
 _SERVER_ERROR = 500
 _INTO_THE_DAY_S = 1.0  # a job that waited for tomorrow comes back when it has surely begun
@@ -81,7 +81,7 @@ class Desk:
     ledger: Ledger
     prices: Prices
     caps: Caps
-    worst_case_usd: Estimate
+    worst_case_usd: WorstCase
     key_pause: KeyPause
     tell: Tell
     now: Callable[[], datetime]
@@ -109,10 +109,8 @@ def walk(claim: Claim, desk: Desk, *, time_left_s: float) -> Walked:
     last: Step | None = None  # the last attempt
     kept: Step | None = None  # the last one with a truncated answer: paid for, and better than none
     while True:
-        opening = _opening(claim, place, reason, number + 1, policy, desk)
-        step = _pass_over(claim, opening, place, policy, desk, last) or _bought(
-            claim, opening, place, policy, desk, last
-        )
+        step = _pass_over(claim, place, policy, desk, last)
+        step = step or _bought(claim, place, reason, number + 1, policy, desk, last)
         if step is None:
             desk.tell(JobLost(job_id=claim.job_id))
             return Walked(ending=None, attempts=tuple(attempts))
@@ -166,6 +164,54 @@ def _retried(place: Place) -> Place:
     return Place(rung=place.rung, given_up=place.given_up, rounds=place.rounds, retries=place.retries + 1)
 
 
+def _pass_over(claim: Claim, place: Place, policy: Policy, desk: Desk, last: Step | None) -> Step | None:
+    """Decide without a request where none can help: the key is paused, or the request does not fit this model."""
+    if desk.is_stopping() and policy.time_left_s:
+        at_once = Park(after_s=0, rung=place.rung, given_up=place.given_up, rounds=place.rounds)
+        return _passed(place, at_once, STOPPED, "unreachable: its worker was stopped")
+    wait_s = desk.key_pause.remaining_s()
+    if wait_s > 0:
+        parked = Park(after_s=wait_s, rung=place.rung, given_up=place.given_up, rounds=place.rounds)
+        decision: Decision = parked if wait_s < policy.time_left_s else Stop(because=NO_TIME)
+        return _passed(place, decision, PAUSED, "unauthorized: calling is paused for this key")
+    model = policy.chain.models[place.rung]
+    why = misfit(claim.params, model, window=desk.window_of(model))
+    return None if why is None else _skip(place, UNFIT, f"bad_request: no request was made: {why}", policy, last)
+
+
+def _skip(place: Place, why: str, said: str, policy: Policy, last: Step | None) -> Step:
+    """Leave a rung without a request: on the way up for a better answer, for a still better model or for nothing."""
+    is_climb = last is not None and last.end is not None and last.end.outcome in CLIMBING
+    decision = climb_past(place, why, policy) if is_climb else step_past(place, why, policy)
+    if last is not None and (why == UNFIT or (is_climb and isinstance(decision, Stop))):
+        # Should the job end here, what a model said tells more than what we know of this one.
+        return Step(place=place, decision=decision, end=last.end, closing=None)
+    is_as_said = why == UNFIT or (why == RESERVED and isinstance(decision, Park))
+    return _passed(place, decision, why if is_as_said else OVER_BUDGET, said)
+
+
+def _passed(place: Place, decision: Decision, why: str, said: str) -> Step:
+    return Step(place=place, decision=decision, end=None, closing=None, passed_over=why, said=said)
+
+
+def _bought(
+    claim: Claim, place: Place, reason: Reason, number: int, policy: Policy, desk: Desk, last: Step | None
+) -> Step | None:
+    """Make the attempt, if its worst case fits under every cap; None: the job is no longer ours."""
+    opening = _opening(claim, place, reason, number, policy, desk)
+    if opening.caps and opening.worst_case_usd is None:
+        said = f"over budget: nothing bounds what {opening.model} may cost (it has no price, or a tool no max_uses)"
+        return _skip(place, OVER_BUDGET, said, policy, last)
+    match desk.ledger.open_attempt(claim, opening):
+        case OverCap() as over:
+            why = RESERVED if over.may_fit_later else OVER_TODAY if over.may_fit_tomorrow else OVER_BUDGET
+            return _skip(place, why, worded(over), policy, last)
+        case False:
+            return None
+        case _:
+            return _attempt(claim, opening, place, policy, desk)
+
+
 def _opening(claim: Claim, place: Place, reason: Reason, number: int, policy: Policy, desk: Desk) -> Opening:
     model = policy.chain.models[place.rung]
     return Opening(
@@ -180,68 +226,19 @@ def _opening(claim: Claim, place: Place, reason: Reason, number: int, policy: Po
     )
 
 
-def _pass_over(
-    claim: Claim, opening: Opening, place: Place, policy: Policy, desk: Desk, last: Step | None
-) -> Step | None:
-    """Decide without a request where none can help: the key is paused, or the request does not fit this model."""
-    if desk.is_stopping() and policy.time_left_s:
-        at_once = Park(after_s=0, rung=place.rung, given_up=place.given_up, rounds=place.rounds)
-        return _passed(place, at_once, STOPPED, "unreachable: its worker was stopped")
-    wait_s = desk.key_pause.remaining_s()
-    if wait_s > 0:
-        parked = Park(after_s=wait_s, rung=place.rung, given_up=place.given_up, rounds=place.rounds)
-        decision: Decision = parked if wait_s < policy.time_left_s else Stop(because=NO_TIME)
-        return _passed(place, decision, PAUSED, "unauthorized: calling is paused for this key")
-    why = misfit(claim.params, opening.model, window=desk.window_of(opening.model))
-    if why is not None:
-        return _step_over(place, UNFIT, UNFIT, f"bad_request: no request was made: {why}", policy, last)
-    if opening.caps and opening.worst_case_usd is None:
-        said = f"over budget: nothing bounds what {opening.model} may cost (it has no price, or a tool no max_uses)"
-        return _step_over(place, OVER_BUDGET, OVER_BUDGET, said, policy, last)
-    return None
-
-
-def _step_over(place: Place, why: str, outcome: str, said: str, policy: Policy, last: Step | None) -> Step:
-    """Leave a rung without a request: on the way up for a better answer, for a still better model or for nothing."""
-    is_climb = last is not None and last.end is not None and last.end.outcome in CLIMBING
-    decision = climb_past(place, why, policy) if is_climb else step_past(place, why, policy)
-    if last is not None and (why == UNFIT or (is_climb and isinstance(decision, Stop))):
-        # Should the job end here, what a model said tells more than what we know of this one.
-        return Step(place=place, decision=decision, end=last.end, closing=None)
-    is_waiting = isinstance(decision, Park) or outcome != RESERVED
-    return _passed(place, decision, outcome if is_waiting else OVER_BUDGET, said)
-
-
-def _passed(place: Place, decision: Decision, why: str, said: str) -> Step:
-    return Step(place=place, decision=decision, end=None, closing=None, passed_over=why, said=said)
-
-
-def _bought(claim: Claim, opening: Opening, place: Place, policy: Policy, desk: Desk, last: Step | None) -> Step | None:
-    """Make the attempt, if its worst case fits under every cap; None: the job is no longer ours."""
-    match desk.ledger.open_attempt(claim, opening):
-        case OverCap() as over:
-            why = RESERVED if over.may_fit_later else OVER_TODAY if over.may_fit_tomorrow else OVER_BUDGET
-            outcome = RESERVED if why == RESERVED else OVER_BUDGET
-            return _step_over(place, why, outcome, worded(over), policy, last)
-        case False:
-            return None
-        case _:
-            return _attempt(claim, opening, place, policy, desk)
-
-
 def _attempt(claim: Claim, opening: Opening, place: Place, policy: Policy, desk: Desk) -> Step:
     began_at = desk.now()  # over midnight, its day is the one it was opened on, as in every sum over days
     received = desk.provider.call(opening.model, claim.params, attempt_id=opening.id, job_id=claim.job_id)
     end = classify(received)
     closing = receipt(opening.id, end, desk.prices, at=began_at)
     desk.tell(AttemptClosed(claim=claim, opening=opening, closing=closing))
-    if (closing.cost_usd or 0) > (opening.worst_case_usd or closing.cost_usd or 0):
+    worst = opening.worst_case_usd
+    if closing.cost_usd is not None and worst is not None and closing.cost_usd > worst:
         desk.tell(WorstCasePassed(opening=opening, closing=closing))
     decision = decide(end, place, policy)
     if end.outcome in ABOUT_THE_KEY:
         desk.key_pause.pause(desk.key_pause_s)
-        said = f"{end.outcome}: {end.said}" if isinstance(end, Failure) else end.outcome
-        desk.tell(KeyPaused(outcome=end.outcome, said=said, for_s=desk.key_pause_s))
+        desk.tell(KeyPaused(outcome=end.outcome, said=said_of(end), for_s=desk.key_pause_s))
     elif isinstance(end, Reply) or (end.http_status or _SERVER_ERROR) < _SERVER_ERROR:
         desk.key_pause.resume()  # whatever it said, it knew the key; a gateway's error says nothing of that
     return Step(place=place, decision=decision, end=end, closing=closing, depth=opening.fallback_depth)

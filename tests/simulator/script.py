@@ -186,5 +186,5 @@ def _refuse_unknown(table: Mapping[str, object], known: Iterable[str], where: st
 
 
 def _unescape(text: str) -> str:
-    r"""Turn the \uXXXX that TOML left alone (lone surrogates, literal strings) into what they name."""
+    """Turn the backslash-u escapes that TOML left alone (lone surrogates, literal strings) into what they name."""
     return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)

@@ -1,4 +1,4 @@
-"""Ceilings are read exactly, or refused with what would be right."""
+"""Caps are read exactly, or refused with what would be right."""
 
 from decimal import Decimal
 
