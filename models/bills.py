@@ -1,12 +1,10 @@
 """What the ledger says the provider charges: by UTC day, model and kind of token, and all that is not sure of it."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Text, and_, case, func, select, type_coerce
@@ -14,13 +12,13 @@ from sqlalchemy.orm import aliased
 
 from models.attempt import Attempt
 from models.correction import Correction
-from models.database import database_url, open_database, reading
+from models.database import database_url, opened_if_there, reading
 from models.errors import LedgerError
 from models.outcome import CostStatus
-from models.pricing import NANO_USD, Prices, parts_usd
+from models.pricing import NANO_USD, Parts, Prices, parts_usd
 from models.usage import Pass, Usage, passes, usage_from
 
-KINDS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "web_search")
+KINDS = tuple(part.name for part in fields(Parts))
 _COUNTERS = {kind: "web_searches" if kind == "web_search" else f"{kind}_tokens" for kind in KINDS}
 _ZERO = Decimal(0)
 _DAY = timedelta(days=1)
@@ -79,22 +77,13 @@ def read_bills(url: str, since: date, until: date, prices: Prices) -> list[Bill]
 
     `prices` split an answer that other models had a part in. Raises LedgerError.
     """
-    with _connection(url) as connection:
-        days = [since + number * _DAY for number in range((until - since).days + 1)]
-        return [bill for day in days for bill in _of_day(connection, day, prices)]
-
-
-@contextmanager
-def _connection(url: str) -> Iterator[Connection]:
-    where = database_url(url)
-    if where.get_backend_name() == "sqlite" and not Path(where.database or "").exists():
-        raise LedgerError(f"ledger {where.database} is not there: is DATABASE_URL right, and this folder?")
-    engine = open_database(url)
-    try:
+    days = [since + number * _DAY for number in range((until - since).days + 1)]
+    with opened_if_there(url) as engine:
+        if engine is None:
+            there = database_url(url).database
+            raise LedgerError(f"ledger {there} is not there: is DATABASE_URL right, and this folder?")
         with reading(engine) as connection:
-            yield connection
-    finally:
-        engine.dispose()
+            return [bill for day in days for bill in _of_day(connection, day, prices)]
 
 
 def _of_day(connection: Connection, day: date, prices: Prices) -> list[Bill]:

@@ -40,6 +40,20 @@ def open_database(url: str) -> Engine:
     return engine
 
 
+@contextmanager
+def opened_if_there(url: str) -> Iterator[Engine | None]:
+    """Open a ledger for a block; None where it is a SQLite file that nobody has made yet, and none is made."""
+    where = database_url(url)
+    if where.get_backend_name() == "sqlite" and not Path(where.database or "").exists():
+        yield None
+        return
+    engine = open_database(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
 def database_url(url: str) -> URL:
     """Read DATABASE_URL; `postgresql://` means psycopg 3. The password is never shown in an error."""
     try:

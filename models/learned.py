@@ -4,13 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, select
 
 from models.attempt import Attempt
-from models.database import database_url, open_database, reading
+from models.database import opened_if_there, reading
 from models.job import Job
 from models.outcome import Outcome
 from models.size import Size, size_of
@@ -69,15 +68,11 @@ def learn(url: str) -> Learned:
 
     Raises LedgerError where it cannot be reached, or is of another version.
     """
-    where = database_url(url)
-    if where.get_backend_name() == "sqlite" and not Path(where.database or "").exists():
-        return Learned()
-    engine = open_database(url)
-    try:
+    with opened_if_there(url) as engine:
+        if engine is None:
+            return Learned()
         with reading(engine) as connection:
             return _learned(list(_samples(connection)))
-    finally:
-        engine.dispose()
 
 
 def _samples(connection: Connection) -> Iterator[_Sample]:

@@ -12,7 +12,7 @@ from models.database import transaction
 from models.job import Job
 from models.life import Claim, Past, Rescue, Stray
 from models.outcome import FINAL_STATES, OnUnknown, Outcome, State
-from models.unseen import give_up
+from models.unseen import mark_unknown
 
 _NOW = db_now(0.0)
 _RENEW = (
@@ -117,10 +117,10 @@ class Leases:
                 connection.rollback()
                 return False
             if is_ours:
-                give_up(connection, stray.job_id)
+                mark_unknown(connection, stray.job_id)
         return is_ours
 
-    def give_up_cancelled(self, *, limit: int) -> int:
+    def mark_cancelled_unknown(self, *, limit: int) -> int:
         """Note that nobody sees the end of calls whose job was cancelled and whose worker is gone; returns how many.
 
         A worker that is there after all still closes them.
@@ -131,7 +131,7 @@ class Leases:
         for job_id in jobs:
             with transaction(self._engine) as connection:
                 if connection.execute(_LET_GO, {"job_id": job_id}).rowcount:
-                    count += give_up(connection, job_id)
+                    count += mark_unknown(connection, job_id)
         return count
 
 

@@ -13,7 +13,7 @@ from models.errors import InputError
 from models.job import IS_HELD, AnswerRow, Job
 from models.life import batch_scope
 from models.outcome import FINAL_STATES, OPEN_STATES, Outcome, State
-from models.unseen import give_up
+from models.unseen import mark_unknown
 
 _NOW = db_now(0.0)
 DROPPED = "dropped"  # the outcome of a held job that a person gave up
@@ -67,20 +67,20 @@ class Orders:
         """Queue failed jobs (and cancelled ones) again, from their own start; returns how many. Their attempts stay."""
         ended = Job.state.in_([State.FAILED, State.CANCELLED] if with_cancelled else [State.FAILED])
         if with_cancelled:
-            self._give_up_calls(_of(batch_id, job_id))
+            self._mark_calls_unknown(_of(batch_id, job_id))
         with transaction(self._engine) as connection:
             return connection.execute(
                 update(Job).where(_of(batch_id, job_id), ended, Job.purged_at.is_(None)).values(**_again(deadline_s))
             ).rowcount
 
-    def _give_up_calls(self, ours: ColumnElement[bool]) -> None:
+    def _mark_calls_unknown(self, ours: ColumnElement[bool]) -> None:
         """Count calls of cancelled jobs as unknown: once a job is claimed again nobody looks for those of before."""
         in_flight = select(Job.id).where(ours, Job.state == State.CANCELLED, Job.lease_until.is_not(None))
         with transaction(self._engine) as connection:
             job_ids = connection.scalars(in_flight).all()
         for job_id in job_ids:
             with transaction(self._engine) as connection:
-                give_up(connection, job_id)
+                mark_unknown(connection, job_id)
 
     def raise_cap(self, batch_id: str, *, max_cost_usd: Decimal) -> None:
         """Give a batch with a cap another. Raises InputError where it has none, or has cost as much already."""

@@ -28,6 +28,20 @@ def parse_day(text: str, *, source: str, field: str, today: date | None = None) 
     raise InputError(f"{text!r} {problem}", source=source, field=field)
 
 
+def parse_days(since: str | None, until: str | None, *, source: str) -> tuple[date | None, date | None]:
+    """Read --since and --until, either of which may be left out. Raises InputError."""
+    first = None if since is None else parse_day(since, source=source, field="--since")
+    last = None if until is None else parse_day(until, source=source, field="--until")
+    require_order(first, last, source=source)
+    return first, last
+
+
+def require_order(first: date | None, last: date | None, *, source: str) -> None:
+    """Raise InputError where the last day is before the first."""
+    if first is not None and last is not None and last < first:
+        raise InputError(f"{last} is before {first}", source=source, field="--until")
+
+
 def midnight_of(day: date) -> datetime:
     """Tell when a UTC day begins."""
     return datetime(day.year, day.month, day.day, tzinfo=UTC)

@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from importlib.metadata import version
-from pathlib import Path
 
 from migrations.run import revisions
-from models.database import database_url, open_database
+from models.database import opened_if_there
 from models.errors import LedgerError
 from models.pricebook import GENAI_SOURCE, PriceBook, snapshot_day
 from models.pricelist import PriceList
@@ -49,23 +48,19 @@ class Known:
 
 def known_to(settings: Settings, *, now: datetime) -> Known:
     """Ask the ledger, where it is there."""
-    url = settings.database_url.get_secret_value()
-    where = database_url(url)
-    if where.get_backend_name() == "sqlite" and not Path(where.database or "").exists():
-        return Known()
+    current = newest = None
     try:
-        engine = open_database(url)
-        try:
+        with opened_if_there(settings.database_url.get_secret_value()) as engine:
+            if engine is None:
+                return Known()
             current, newest = revisions(engine)
             if current == newest:
                 prices = PriceList(engine)
                 return Known(dated=prices.dated(), served=prices.served_since(now - timedelta(days=SERVED_DAYS)))
-        finally:
-            engine.dispose()
+            if current is None and engine.dialect.name == "sqlite":
+                return Known()
     except LedgerError as error:
         return Known(why_not=str(error))
-    if current is None and where.get_backend_name() == "sqlite":
-        return Known()
     return Known(
         why_not=f"it is at revision {current or 'none'}, this version needs {newest}: run `stepdown db upgrade`"
     )

@@ -13,8 +13,6 @@ from models.errors import InputError
 from producer.options import JsonOption, LinesOption, hint, producer, say, settings
 
 if TYPE_CHECKING:
-    from datetime import date
-
     from models.readonly import Found
 
 # Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
@@ -40,10 +38,11 @@ def report(
 ) -> None:
     """Add up attempts, tokens and cost, to the nano-dollar; unknown costs are counted beside each sum."""
     from producer import report as laying_out
+    from producer.days import parse_days
 
     _one_of("report", {"--json": as_json, "--csv": as_csv})
     keys = laying_out.keys_of(by)
-    first, last = _days("report", since, until)
+    first, last = parse_days(since, until, source="report")
     with producer() as ours:
         found = laying_out.report_of(keys, ours.books.questions.sums(keys, since=first, until=last))
     if as_json:
@@ -90,21 +89,15 @@ def export(
 ) -> None:
     """Write every attempt, or with --focus every charge, to a file."""
     from models.exports import ATTEMPTS, FOCUS
+    from producer.days import parse_days
     from producer.export import write
 
     chosen = FOCUS if focus else ATTEMPTS
-    first, last = _days("export", since, until)
+    first, last = parse_days(since, until, source="export")
     with producer() as ours:
         rows = ours.books.questions.rows(chosen, since=first, until=last)
         count = write(rows, chosen.fields, path=output, format=as_format)
     hint(f"{count:,} rows in {output}")
-
-
-def _days(command: str, since: str | None, until: str | None) -> "tuple[date | None, date | None]":
-    from producer.days import parse_day
-
-    first = None if since is None else parse_day(since, source=command, field="--since")
-    return first, None if until is None else parse_day(until, source=command, field="--until")
 
 
 def _one_of(command: str, chosen: dict[str, bool]) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from models.errors import InputError, LedgerError
+from models.errors import LedgerError
 from producer.options import JsonOption, say, settings
 
 if TYPE_CHECKING:
@@ -43,15 +43,14 @@ def reconcile(
     """Compare the ledger with the provider's own usage and cost report; exits 1 where they differ."""
     from models.bills import read_bills
     from producer.billing import read_billed
-    from producer.days import parse_day
+    from producer.days import parse_day, require_order
     from producer.drift import compare
     from producer.price_check import book_of
 
     given, now = settings(), datetime.now(UTC)
     first = parse_day(since, source="reconcile", field="--since")
     last = now.date() if until is None else parse_day(until, source="reconcile", field="--until")
-    if last < first:
-        raise InputError(f"{last} is before {first}", source="reconcile", field="--until")
+    require_order(first, last, source="reconcile")
     book, why_not = book_of(given, now=now)
     if why_not is not None:
         raise LedgerError(f"ledger: {why_not}")

@@ -111,11 +111,13 @@ def _texts(tally: Tally) -> dict[str, Any]:
 
 def _scope(since: str, until: str | None, model: str | None) -> "Scope":
     from models.repricing import Scope
-    from producer.days import midnight_of, parse_day
+    from producer.days import midnight_of, parse_day, require_order
 
+    first = parse_day(since, source="reprice", field="--since")
     last = None if until is None else parse_day(until, source="reprice", field="--until")
+    require_order(first, last, source="reprice")
     return Scope(
-        since=midnight_of(parse_day(since, source="reprice", field="--since")),
+        since=midnight_of(first),
         before=None if last is None else midnight_of(last + timedelta(days=1)),
         model=model,
     )

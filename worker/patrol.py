@@ -23,7 +23,7 @@ class Strays(Protocol):
         """Take one; False where its worker came back, or another was quicker."""
         ...
 
-    def give_up_cancelled(self, *, limit: int) -> int:
+    def mark_cancelled_unknown(self, *, limit: int) -> int:
         """Note that nobody sees the end of calls whose job was cancelled and whose worker is gone."""
         ...
 
@@ -54,7 +54,7 @@ class Patrol:
             is_trusted = self.clock() - self._there_since >= self.lease_s
             count = sum(self._take(stray) for stray in found) if is_trusted else 0
             if is_trusted:
-                self.strays.give_up_cancelled(limit=_AT_ONCE)
+                self.strays.mark_cancelled_unknown(limit=_AT_ONCE)
         except LedgerError:
             self._there_since = None
             raise

@@ -176,11 +176,11 @@ def test_a_call_of_a_cancelled_job_whose_worker_is_gone_is_unknown_in_the_end(
     claim, call = claimed(ledger, job_id), _capped(batch_id)
     ledger.open_attempt(claim, call)
     orders.cancel(batch_id)
-    assert leases.give_up_cancelled(limit=9) == 0
+    assert leases.mark_cancelled_unknown(limit=9) == 0
     assert budget(f"batch:{batch_id}") == (0, 0, _CENT)
     with engine.begin() as connection:
         connection.execute(text("UPDATE jobs SET lease_until = '2026-01-01' WHERE id = :id"), {"id": job_id})
-    assert (leases.give_up_cancelled(limit=9), leases.give_up_cancelled(limit=9)) == (1, 0)
+    assert (leases.mark_cancelled_unknown(limit=9), leases.mark_cancelled_unknown(limit=9)) == (1, 0)
     assert budget(f"batch:{batch_id}") == (0, _CENT, 0)
     assert not ledger.finish(claim, succeeded(), closing(call.id, cost_usd=Decimal("0.001")))
     assert budget(f"batch:{batch_id}") == (Decimal("0.001"), 0, 0)
@@ -212,7 +212,7 @@ def test_a_call_that_a_worker_of_before_gave_up_is_given_up_with_its_reservation
     with engine.begin() as connection:
         connection.execute(text("UPDATE attempts SET outcome = 'unknown'"))
         connection.execute(text("UPDATE jobs SET lease_until = '2026-01-01'"))
-    assert leases.give_up_cancelled(limit=9) == 1
+    assert leases.mark_cancelled_unknown(limit=9) == 1
     assert budget(f"batch:{batch_id}") == (0, _CENT, 0)
 
 
@@ -230,7 +230,7 @@ def test_calls_that_are_given_up_cross_none_that_are_opened_and_closed(
 
         def work(number: int, batches: list[tuple[str, list[str]]] = batches) -> bool:
             if not number:
-                return leases.give_up_cancelled(limit=200) == 20
+                return leases.mark_cancelled_unknown(limit=200) == 20
             batch_id, job_ids = batches[number % 4]
             claim, call = claimed(ledger, job_ids[5 + number // 4]), _capped(batch_id, _WIDE)
             return ledger.open_attempt(claim, call) is True and ledger.finish(claim, succeeded(), closing(call.id))

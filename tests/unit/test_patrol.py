@@ -33,7 +33,7 @@ class Book:
             raise LedgerError("away")
         return self.found
 
-    def give_up_cancelled(self, *, limit: int) -> int:
+    def mark_cancelled_unknown(self, *, limit: int) -> int:
         assert limit > 0
         return 0
 
