@@ -8,6 +8,7 @@ import models.batch
 import models.budget
 import models.correction
 import models.daily
+import models.decision
 import models.job
 import models.price  # noqa: F401 - each import adds its tables
 from models.base import Base

@@ -6,7 +6,7 @@ views first: neither engine alters what a view reads.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -93,16 +93,26 @@ _CALL = re.compile(rf"\b({'|'.join([*_SHORT, *_SQLITE])})\(")
 
 
 def create_views(connection: Connection) -> None:
-    """Make them, each after those it reads from."""
-    macros = _SHORT | (_POSTGRES if connection.dialect.name == "postgresql" else _SQLITE)
-    for name in VIEWS:
-        text = (_TEXTS / f"{name}.sql").read_text(encoding="utf-8")
-        connection.exec_driver_sql(f"CREATE VIEW {name} AS\n{expanded(text, macros)}")
+    """Make them."""
+    create_from(connection, _TEXTS, VIEWS)
 
 
 def drop_views(connection: Connection) -> None:
-    """Drop them, each before those it reads from."""
-    for name in reversed(VIEWS):
+    """Drop them."""
+    drop_from(connection, VIEWS)
+
+
+def create_from(connection: Connection, texts: Path, names: Sequence[str]) -> None:
+    """Make views from the texts in a folder, each after those it reads from."""
+    macros = _SHORT | (_POSTGRES if connection.dialect.name == "postgresql" else _SQLITE)
+    for name in names:
+        text = (texts / f"{name}.sql").read_text(encoding="utf-8")
+        connection.exec_driver_sql(f"CREATE VIEW {name} AS\n{expanded(text, macros)}")
+
+
+def drop_from(connection: Connection, names: Sequence[str]) -> None:
+    """Drop views, each before those it reads from."""
+    for name in reversed(names):
         connection.exec_driver_sql(f"DROP VIEW {name}")
 
 

@@ -5,13 +5,16 @@ from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     CheckConstraint,
     ForeignKey,
     Index,
     Integer,
     String,
+    Text,
     UniqueConstraint,
     bindparam,
+    false,
     literal,
 )
 from sqlalchemy.orm import Mapped, mapped_column
@@ -40,6 +43,12 @@ class Attempt(Base):
     rung: Mapped[int]
     fallback_depth: Mapped[int]
     reason: Mapped[Word]
+    is_probe: Mapped[bool] = mapped_column(
+        default=False, server_default=false()
+    )  # sent to see whether its model is back
+    waited_ms: Mapped[int | None]  # how long it was held in hand for its turn, before it was opened
+    max_tokens: Mapped[int | None]  # as it was sent, where that is not what the job asked for
+    note: Mapped[str | None] = mapped_column(Text)  # what was dropped or mapped so that the request suits its model
     requested_model: Mapped[Line]
     served_model: Mapped[Line | None]
     outcome: Mapped[Word | None]  # NULL while it is open
@@ -98,6 +107,10 @@ _OPENING: Mapping[str, Any] = {
     "rung": bindparam("at_rung", type_=Integer),
     "fallback_depth": bindparam("depth", type_=Integer),
     "reason": bindparam("reason", type_=String),
+    "is_probe": bindparam("is_probe", type_=Boolean),
+    "waited_ms": bindparam("waited_ms", type_=Integer),
+    "max_tokens": bindparam("max_tokens", type_=Integer),
+    "note": bindparam("note", type_=Text),
     "requested_model": bindparam("model", type_=String),
     "cost_status": literal(CostStatus.UNKNOWN, String),
     "reserved_nano_usd": bindparam("worst_case_usd", type_=NanoUSD()),
@@ -124,6 +137,10 @@ def opening_row(claim: Claim, opening: Opening, worker: str) -> dict[str, Any]:
         "at_rung": opening.rung,
         "depth": opening.fallback_depth,
         "reason": opening.reason,
+        "is_probe": opening.is_probe,
+        "waited_ms": opening.waited_ms,
+        "max_tokens": opening.max_tokens,
+        "note": opening.note,
         "model": opening.model,
         "worst_case_usd": opening.worst_case_usd,
         "scopes": [cap.scope for cap in opening.caps] or None,

@@ -21,6 +21,7 @@ class Batch(Base):
     task: Mapped[Line | None]
     tags: Mapped[Json]
     job_count: Mapped[int]
+    weight: Mapped[int] = mapped_column(default=1, server_default="1")  # its share of the fleet beside other batches
     created_at: Mapped[Time]
 
     __table_args__ = (Index(None, "created_at"),)
@@ -36,4 +37,5 @@ def batch_row(batch: NewBatch, *, job_count: int) -> dict[str, Any]:
         "task": batch.task,
         "tags": dict(batch.tags),
         "job_count": job_count,
+        "weight": batch.weight,
     }

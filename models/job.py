@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint, text
+from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Id, Json, Line, Time, Word, escaped_json
@@ -27,6 +27,14 @@ class Job(Base):
     start_rung: Mapped[int]
     floor_rung: Mapped[int]
     ceiling_rung: Mapped[int]
+
+    is_urgent: Mapped[bool] = mapped_column(default=False, server_default=false())  # never behind bulk
+    patience_ms: Mapped[int | None]  # how long it waits for a rung's limits; NULL: PATIENCE_S
+    climb_on: Mapped[Line | None]  # outcomes by comma that climb; NULL: CLIMB_ON
+    expects: Mapped[Json | None]  # what an answer must pass to be accepted; NULL: any will do
+    prefix: Mapped[Line | None]  # digest of the system prompt that it shares with its batch; NULL: none worth a cache
+    start_reason: Mapped[Word | None]  # why it starts there: asked, learned, explored; NULL: its task's, or the primary
+    raised_max_tokens: Mapped[int | None]  # what a truncated answer raised max_tokens to, once
 
     state: Mapped[Word]
     outcome: Mapped[Word | None]  # how the last attempt ended, or why none was made
@@ -110,6 +118,12 @@ def job_row(batch_id: str | None, job: NewJob) -> dict[str, Any]:
         "start_rung": job.span.start,
         "floor_rung": job.span.floor,
         "ceiling_rung": job.span.ceiling,
+        "is_urgent": job.is_urgent,
+        "patience_ms": None if job.patience_s is None else round(job.patience_s * 1000),
+        "climb_on": None if job.climb_on is None else ",".join(sorted(job.climb_on)),
+        "expects": None if job.expects is None else escaped_json(job.expects),
+        "prefix": job.prefix,
+        "start_reason": job.start_reason,
         "state": State.QUEUED.value,
         "rung": job.span.start,
         "given_up": "{}",
@@ -133,6 +147,7 @@ def ending_row(ending: Ending) -> dict[str, Any]:
         "rounds": ending.rounds,
         "model_used": ending.model_used,
         "fallback_depth": ending.fallback_depth,
+        "raised_max_tokens": ending.raised_max_tokens,
     }
 
 

@@ -6,21 +6,22 @@ from datetime import timedelta
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Insert, bindparam, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, Engine, Insert, bindparam, insert, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from models.attempt import OPENING_COLUMNS, Attempt, closing_row, opening_row, opening_values
-from models.base import db_now, midnight_after
+from models.base import db_now
 from models.batch import Batch, batch_row
 from models.budget import BudgetRow, budget_row
-from models.chain import Span
+from models.claiming import CLAIM, claim_of
 from models.daily import MARK_STALE
 from models.database import UNREACHABLE, transaction, unreachable
+from models.decision import DecisionRow, decision_row
 from models.errors import KeyConflictError, LedgerError
 from models.ids import new_id
 from models.job import AnswerRow, Job, answer_row, ending_row, job_row
-from models.life import BATCH, Claim, Closing, Ending, Kept, NewBatch, NewJob, Opening, OverCap, batch_scope
+from models.life import Claim, Closing, Ending, Kept, NewBatch, NewJob, Opening, OverCap, batch_scope
 from models.outcome import OPEN_STATES, Outcome, State
 from models.prepared import Cursor, Prepared
 from models.price import PriceRow, price_row
@@ -31,48 +32,6 @@ _ROWS_AT_ONCE = 1000
 _TICK = timedelta(milliseconds=1)  # what SQLite's clock tells apart
 _NOW = db_now(0.0)
 
-_CLAIM = (
-    update(Job)
-    .where(
-        Job.id == bindparam("job_id"),
-        or_(Job.state == State.QUEUED, (Job.state == State.WAITING) & (Job.due_at <= _NOW)),
-    )
-    .values(
-        state=State.RUNNING,
-        lease_token=Job.lease_token + 1,
-        lease_until=db_now(bindparam("lease_s")),
-        lease_holder=bindparam("holder"),
-        deliveries=Job.deliveries + 1,
-        due_at=None,
-    )
-    .returning(
-        Job.batch_id,
-        Job.prompt_id,
-        Job.task,
-        Job.lease_token,
-        Job.params,
-        Job.start_rung,
-        Job.floor_rung,
-        Job.ceiling_rung,
-        Job.rung,
-        Job.given_up,
-        Job.rounds,
-        Job.outcome,
-        # Counted, not kept: a worker that died between two attempts must not leave a number behind that is taken.
-        select(func.count())
-        .where(Attempt.job_id == bindparam("job_id"))  # in here SQLite would take jobs.id for attempts.id
-        .scalar_subquery()
-        .label("attempt_count"),
-        select(Batch.tags).where(Batch.id == Job.batch_id).correlate(Job).scalar_subquery().label("tags"),
-        select(BudgetRow.scope)
-        .where(BudgetRow.scope == literal(BATCH).concat(Job.batch_id), BudgetRow.day == literal(""))
-        .correlate(Job)
-        .scalar_subquery()
-        .label("cap"),
-        Job.deadline_at,
-        db_now(0.0).label("claimed_at"),
-    )
-)
 _IS_OURS = (Job.id == bindparam("job_id")) & (Job.lease_token == bindparam("token")) & (Job.state == State.RUNNING)
 # Nobody has claimed it since we did, though a rescue may have taken us for lost: our reply is still its answer.
 _IS_STILL_OURS = (
@@ -94,6 +53,7 @@ _OPEN = (
     .from_select(OPENING_COLUMNS, select(*opening_values()).select_from(Job).where(_IS_OURS).with_for_update())
     .returning(Attempt.opened_at)
 )
+_DECIDED = insert(DecisionRow)
 _CLOSE = (
     update(Attempt)
     .where(Attempt.id == bindparam("attempt_id"), Attempt.closed_at.is_(None))
@@ -168,27 +128,8 @@ class Ledger:
         """Take a job that is queued or due. None: somebody else has it, or it is finished."""
         given = {"job_id": job_id, "lease_s": lease_s, "holder": self.worker}
         with self._hot() as cursor:
-            row = cursor.first(_CLAIM, given)
-        if row is None:
-            return None
-        return Claim(
-            job_id=job_id,
-            batch_id=row["batch_id"],
-            prompt_id=row["prompt_id"],
-            task=row["task"],
-            token=row["lease_token"],
-            params=row["params"],
-            span=Span(start=row["start_rung"], floor=row["floor_rung"], ceiling=row["ceiling_rung"]),
-            rung=row["rung"],
-            given_up={int(rung): why for rung, why in row["given_up"].items()},
-            rounds=row["rounds"],
-            attempt_count=row["attempt_count"],
-            deadline_s=(row["deadline_at"] - row["claimed_at"]).total_seconds(),
-            is_rebuy=row["outcome"] == Outcome.UNKNOWN,
-            tags=row["tags"] or {},
-            has_cap=row["cap"] is not None,
-            day_left_s=(midnight_after(row["claimed_at"]) - row["claimed_at"]).total_seconds(),
-        )
+            row = cursor.first(CLAIM, given)
+        return None if row is None else claim_of(job_id, row)
 
     def open_attempt(self, claim: Claim, opening: Opening) -> bool | OverCap:
         """Commit an attempt and its reservations before its request leaves.
@@ -252,6 +193,9 @@ class Ledger:
             _close(cursor, closing, is_late=not is_ours)
             if is_ours and ending.message is not None:
                 cursor.count(self._keep, answer_row(job_id, closing, ending))
+        if is_ours:
+            for number, decided in enumerate(ending.decisions, start=1):
+                cursor.count(_DECIDED, decision_row(job_id, token, number, decided))
         return is_ours
 
     def record_prices(self, prices: Sequence[Price]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +14,12 @@ from models.usage import Usage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
-    """A job as the producer makes it; `params` are Messages API parameters without the model."""
+    """A job as the producer makes it; `params` are Messages API parameters without the model.
+
+    Its own terms, None where the worker's settings hold: `patience_s` is how long it waits for a rung's limits,
+    `climb_on` which answers are tried again on a better model, `expects` what an answer must pass to be accepted.
+    `prefix` names the system prompt it shares with its batch; `start_reason` tells why it starts where it does.
+    """
 
     id: str
     seq: int
@@ -24,11 +30,20 @@ class NewJob:
     start_model: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     on_unknown: OnUnknown | None = None
+    is_urgent: bool = False
+    patience_s: float | None = None
+    climb_on: frozenset[Outcome] | None = None
+    expects: Mapping[str, Any] | None = None
+    prefix: str | None = None
+    start_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewBatch:
-    """A batch as the producer makes it; all its jobs end by `deadline_s` seconds from now, or fail."""
+    """A batch as the producer makes it; all its jobs end by `deadline_s` seconds from now, or fail.
+
+    `weight` is its share of the fleet beside other batches: twice the weight, twice the jobs.
+    """
 
     id: str
     name: str | None
@@ -38,6 +53,7 @@ class NewBatch:
     tags: Mapping[str, str]
     deadline_s: float
     max_cost_usd: Decimal | None = None
+    weight: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +124,8 @@ class Claim:
     """A job that is ours until its lease ends. `given_up` tells for each rung left behind why.
 
     `deadline_s` counts from the moment of the claim, and so does `day_left_s`, to the end of the ledger's UTC day.
-    `tags` are its batch's; `has_cap`: so is a cap of its own.
+    `tags` are its batch's; `has_cap`: so is a cap of its own. From `is_urgent` on, its terms: as in NewJob.
+    `raised_max_tokens` is what a truncated answer raised it to, once.
     """
 
     job_id: str
@@ -127,6 +144,12 @@ class Claim:
     tags: Mapping[str, str] = field(default_factory=dict)
     has_cap: bool = False
     day_left_s: float = 86_400.0
+    is_urgent: bool = False
+    patience_s: float | None = None
+    climb_on: frozenset[Outcome] | None = None
+    expects: Mapping[str, Any] | None = None
+    prefix: str | None = None
+    raised_max_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +157,8 @@ class Opening:
     """What is written before a request leaves; `number` counts from 1 within the job.
 
     `worst_case_usd` is reserved under each of the caps, which are in the order of their scopes. None: nothing bounds
-    it, and there may be no cap.
+    it, and there may be no cap. `waited_ms` is how long it was held in hand for its turn. `max_tokens` is told where
+    it is not what the job asked for, `note` what was dropped or mapped so that the request suits the model.
     """
 
     id: str
@@ -145,6 +169,10 @@ class Opening:
     model: str
     worst_case_usd: Decimal | None = None
     caps: tuple[Cap, ...] = ()
+    is_probe: bool = False
+    waited_ms: int | None = None
+    max_tokens: int | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,10 +201,28 @@ class Closing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """One decision of a walk that was not "the answer is kept", for whoever asks why.
+
+    `attempt_count` is how many attempts the job had made by then; `decision` is skip, wait, retry, fallback, climb,
+    park or stop; `why` is a word of Outcome or tells what was in the way; `figures` are what it was decided by.
+    """
+
+    attempt_count: int
+    at: datetime
+    rung: int
+    model: str
+    decision: str
+    why: str
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
     """Where a job stands after a walk: finished, or waiting for `due_in_s`.
 
-    `outcome` is a word of Outcome, or tells why no attempt was made. `message` is the API's Message.
+    `outcome` is a word of Outcome, or tells why no attempt was made. `message` is the API's Message. `decisions` are
+    those of the whole walk, in order.
     """
 
     state: State
@@ -190,6 +236,8 @@ class Ending:
     is_truncated: bool = False
     model_used: str | None = None
     fallback_depth: int | None = None
+    raised_max_tokens: int | None = None
+    decisions: tuple[Decided, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

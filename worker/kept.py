@@ -2,15 +2,17 @@
 
 import json
 from dataclasses import fields
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from models.life import Closing, Ending, Kept
+from models.life import Closing, Decided, Ending, Kept
 from models.outcome import CostStatus, Outcome, State
 from models.pricing import Parts
 from models.usage import Usage
 
 _VERSION = 1
+_BESIDE = ("decisions", "raised_max_tokens")  # of an ending, where the version before does not look
 
 
 def to_line(kept: Kept) -> bytes:
@@ -24,7 +26,9 @@ def to_line(kept: Kept) -> bytes:
         "token": kept.token,
         "closing": closing,
         "parts": None if parts is None else _fields(parts),  # beside it, where the version before does not look
-        "ending": None if kept.ending is None else _fields(kept.ending),
+        "ending": None if kept.ending is None else _ending_fields(kept.ending),
+        "decisions": [_fields(decided) for decided in kept.ending.decisions] if kept.ending else [],
+        "raised_max_tokens": kept.ending and kept.ending.raised_max_tokens,
     }
     return json.dumps(told, default=_plain, separators=(",", ":")).encode() + b"\n"
 
@@ -40,7 +44,7 @@ def from_line(line: bytes) -> Kept:
         job_id=told["job"],
         token=told["token"],
         closing=_closing(told["closing"], told.get("parts")),
-        ending=None if ending is None else _ending(ending),
+        ending=None if ending is None else _ending(ending, told),
     )
 
 
@@ -48,9 +52,15 @@ def _fields(value: Any) -> dict[str, Any]:
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
+def _ending_fields(ending: Ending) -> dict[str, Any]:
+    return {name: value for name, value in _fields(ending).items() if name not in _BESIDE}
+
+
 def _plain(value: object) -> Any:
     if isinstance(value, Decimal):
         return str(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
     return dict(value)  # type: ignore[call-overload]  # a Mapping; anything else is a TypeError, as it should be
 
 
@@ -68,6 +78,13 @@ def _closing(told: dict[str, Any], parts: dict[str, str] | None) -> Closing:
     )
 
 
-def _ending(told: dict[str, Any]) -> Ending:
+def _ending(told: dict[str, Any], beside: dict[str, Any]) -> Ending:
     given_up = {int(rung): why for rung, why in told["given_up"].items()}
-    return Ending(**{**told, "state": State(told["state"]), "given_up": given_up})
+    decisions = tuple(
+        Decided(**{**one, "at": datetime.fromisoformat(one["at"])}) for one in beside.get("decisions", ())
+    )
+    return Ending(
+        **{**told, "state": State(told["state"]), "given_up": given_up},
+        decisions=decisions,
+        raised_max_tokens=beside.get("raised_max_tokens"),
+    )

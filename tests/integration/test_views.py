@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from migrations import views_0003
+from migrations import views_0003, views_0004
 from tests.booked import HAIKU, OPUS, SERVED, SONNET, book
 
 # ruff: noqa: S608 - all that is written into these questions is in this file
 
+_VIEWS = (*views_0003.VIEWS, *views_0004.VIEWS)
 _NEWS, _ODD = 39_500_003, 16_400_000  # what the two batches are known to have cost
 
 
@@ -239,15 +240,16 @@ def test_a_cost_that_passes_what_a_float_can_hold_stays_exact(booked: Engine) ->
 
 
 def test_no_view_shows_a_prompt_an_answer_or_a_providers_words(booked: Engine) -> None:
-    for view in views_0003.VIEWS:
+    for view in _VIEWS:
         assert "secret" not in str(asked(booked, f"SELECT * FROM {view}")), view
 
 
 def test_every_text_is_a_view() -> None:
-    texts = Path(views_0003.__file__).with_name("views_0003_texts").glob("*")
-    assert sorted(path.name for path in texts) == sorted(f"{view}.sql" for view in views_0003.VIEWS)
+    for module in (views_0003, views_0004):
+        texts = Path(str(module.__file__)).parent.glob(f"{module.__name__.split('.')[-1]}_texts/*")
+        assert sorted(path.name for path in texts) == sorted(f"{view}.sql" for view in module.VIEWS)
 
 
 def test_an_empty_ledger_answers_everything(engine: Engine) -> None:
-    for view in views_0003.VIEWS:
+    for view in _VIEWS:
         assert asked(engine, f"SELECT * FROM {view}") == [], view
