@@ -18,3 +18,8 @@ def queue_name(rung: int) -> str:
 def queue_key(rung: int) -> str:
     """Name the Redis list behind that queue."""
     return f"{PREFIX}{queue_name(rung)}"
+
+
+def warmth_key(model: str, prefix: str) -> str:
+    """Name what tells whether a model's cache holds the beginning that some prompts share."""
+    return f"{PREFIX}warmth:{model}:{prefix}"

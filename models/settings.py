@@ -136,6 +136,7 @@ class Settings(BaseSettings):
     health_degraded_percent: int = Field(default=25, ge=1, le=100)
     health_unreliable_percent: int = Field(default=50, ge=1, le=100)
     hold_above_usd: Decimal = Field(default=Decimal("0.05"), ge=0, allow_inf_nan=False)
+    prompt_cache: Literal["on", "off"] = "on"
     pause_batch_after: int = Field(default=25, ge=0)
     min_free_mb: int = Field(default=64, ge=0)
     stepdown_failpoint: str = ""

@@ -18,6 +18,7 @@ from models.outcome import OnUnknown
 from models.pricebook import PriceBook
 from models.pricing import Price
 from models.settings import Settings
+from producer.alike import sharing_prefixes
 from producer.check import check, check_labels
 from producer.load import Loaded
 from producer.prompt import Prompt
@@ -47,6 +48,8 @@ def prepared(prompts: Sequence[Prompt] | Loaded, settings: Settings, terms: Term
         raise mistake
     chain = settings.chain
     jobs = _jobs(_checked(prompts), chain, terms.task, terms.on_unknown)
+    if settings.prompt_cache == "on":
+        jobs = sharing_prefixes(jobs, chain.models)
     batch = NewBatch(
         id=new_id(),
         name=terms.name,

@@ -1,43 +1,193 @@
-"""Whether a request fits a model. What a model would answer with 400 for its own limits is passed over instead."""
+"""Makes a request suit a model: what the model would answer with 400 for its own limits is dropped, mapped or capped.
 
-import re
+What cannot be left out without changing the question is a misfit: the model is passed over without a request.
+"""
+
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeGuard
 
-_VERSION = re.compile(r"claude-(opus|sonnet|haiku)-(\d+)(?:-(\d{1,2}))?(?!\d)")
-_NO_SAMPLING_SINCE = (4, 7)
+from models.facts import EFFORTS, Facts
+from models.prefix import marked, prefix_tokens
+from models.size import Size, size_of
+
 _SAMPLING = ("temperature", "top_p", "top_k")
-# Output limits, in tokens. Source: facts.md, "anthropic 2.12.0".
-_MOST_OUTPUT = {"claude-opus-4-7": 128_000, "claude-sonnet-4-6": 128_000, "claude-haiku-4-5": 64_000}
-# No text is fewer tokens than this many characters each; a real count is the API's business.
+_LEAST_BUDGET = 1024  # tokens of thinking; the SDK's ThinkingConfigEnabledParam
+_MOST_EFFORT_WITHOUT_THINKING = "high"
+_NOT_THINKING = ("disabled", "between_tools")
+# No text is fewer tokens than this many characters each: a longer one is surely longer than the window.
 _CHARACTERS_A_TOKEN = 12
 
 
-def misfit(request: Mapping[str, Any], model: str, *, window: int | None) -> str | None:
-    """Tell why the model cannot take the request, or None if it may. `window` is its context, in tokens."""
-    given = [name for name in _SAMPLING if name in request]
-    if given and _version(model) >= _NO_SAMPLING_SINCE:
-        return f"{model} takes no {given[0]}"
-    wanted, most = request.get("max_tokens"), _most_output(model)
-    if isinstance(wanted, int) and most is not None and wanted > most:
-        return f"{model} writes at most {most} tokens, max_tokens is {wanted}"
-    if window is not None and _characters(request) > window * _CHARACTERS_A_TOKEN:
-        return f"the prompt is longer than the {window} tokens of {model}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """The parameters to send, and what was dropped, mapped or capped: None where nothing was.
+
+    `is_marked`: the beginning that its batch shares is marked for this model's cache.
+    """
+
+    params: Mapping[str, Any]
+    note: str | None = None
+    is_marked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misfit:
+    """The model cannot take this request, whatever is left out of it."""
+
+    why: str
+
+
+@dataclass(slots=True, kw_only=True)
+class _Sheet:
+    """A request being made to fit: its parameters, and the notes so far."""
+
+    facts: Facts
+    params: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+
+def fitted(request: Mapping[str, Any], facts: Facts, *, prefix: str | None = None) -> Fitted | Misfit:
+    """Fit Messages API parameters to a model; the request itself is left as it is.
+
+    With a `prefix` its beginning is marked for the cache, where the model keeps one as short as that. What is malformed
+    is nobody's to mend: it goes out as it is, and the API says what is wrong with it.
+    """
+    if why := _why_not(request, facts):
+        return Misfit(why=why)
+    sheet = _Sheet(facts=facts, params=dict(request))
+    _cap_output(sheet)
+    _fit_thinking(sheet)
+    _fit_effort(sheet)
+    _fit_sampling(sheet)
+    is_marked = prefix is not None and prefix_tokens(request) >= facts.smallest_prefix
+    params = marked(sheet.params) if is_marked else sheet.params
+    return Fitted(params=params, note="; ".join(sheet.notes) or None, is_marked=is_marked)
+
+
+def _why_not(request: Mapping[str, Any], facts: Facts) -> str | None:
+    messages = request.get("messages")
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    if not facts.takes_prefill and isinstance(last, dict) and last.get("role") == "assistant":
+        return f"{facts.model} takes no prefill: the last message is the assistant's"
+    if facts.window is not None and _surely_tokens(size_of(request)) > facts.window:
+        return f"the prompt is longer than the {facts.window} tokens of {facts.model}"
     return None
 
 
-def _version(model: str) -> tuple[int, int]:
-    match = _VERSION.match(model)
-    return (0, 0) if match is None else (int(match[2]), int(match[3] or 0))
+def _surely_tokens(size: Size) -> int:
+    # A document's characters are those of its file, which is no measure of its tokens.
+    return 0 if size.documents else -(-size.characters // _CHARACTERS_A_TOKEN)
 
 
-def _most_output(model: str) -> int | None:
-    return next((most for name, most in _MOST_OUTPUT.items() if model.startswith(name)), None)
+def _cap_output(sheet: _Sheet) -> None:
+    # It is the most the caller will take, and the model ends by itself before it nearly always; where it does not, the
+    # answer is truncated at the model's own limit, and that is told and may climb as any other.
+    wanted, most = sheet.params.get("max_tokens"), sheet.facts.most_output
+    if most is not None and _is_count(wanted) and wanted > most:
+        sheet.params["max_tokens"] = most
+        sheet.notes.append(f"max_tokens {wanted} capped: {sheet.facts.model} writes at most {most}")
 
 
-def _characters(request: Mapping[str, Any]) -> int:
-    return sum(len(message.get("content") or "") for message in request.get("messages", ()) if _is_plain(message))
+def _fit_thinking(sheet: _Sheet) -> None:
+    thinking = sheet.params.get("thinking")
+    if not isinstance(thinking, dict):
+        return
+    match thinking.get("type"):
+        case "enabled" if "enabled" in sheet.facts.thinking:
+            _fit_budget(sheet, thinking)
+        case "enabled" if "adaptive" in sheet.facts.thinking:
+            kept = {name: value for name, value in thinking.items() if name != "budget_tokens"}
+            sheet.params["thinking"] = kept | {"type": "adaptive"}
+            told = f"thinking became adaptive, without its budget_tokens: {sheet.facts.model} chooses its own"
+            sheet.notes.append(told)
+        case "adaptive" if "adaptive" not in sheet.facts.thinking and "enabled" in sheet.facts.thinking:
+            _give_budget(sheet, thinking, f"thinking became enabled: {sheet.facts.model} takes no adaptive")
+        case "disabled" | "between_tools" as kind if kind not in sheet.facts.thinking:
+            _stop_thinking(sheet, kind)
+        case "enabled" | "adaptive" as kind if kind not in sheet.facts.thinking:
+            _drop_thinking(sheet, f"{sheet.facts.model} does not think")
 
 
-def _is_plain(message: object) -> bool:
-    return isinstance(message, dict) and isinstance(message.get("content"), str)
+def _fit_budget(sheet: _Sheet, thinking: dict[str, Any]) -> None:
+    budget, most = thinking.get("budget_tokens"), sheet.params.get("max_tokens")
+    if _is_count(budget) and _is_count(most) and not _LEAST_BUDGET <= budget < most:
+        _give_budget(sheet, thinking, f"budget_tokens {budget} is not from {_LEAST_BUDGET} to below max_tokens {most}")
+
+
+def _give_budget(sheet: _Sheet, thinking: dict[str, Any], why: str) -> None:
+    """Let it think for half of max_tokens, so that as much is left for the answer; not at all where that is too few."""
+    most = sheet.params.get("max_tokens")
+    if not _is_count(most):
+        return
+    if most <= _LEAST_BUDGET:
+        _drop_thinking(sheet, f"max_tokens {most} leaves no room for the {_LEAST_BUDGET} it takes")
+        return
+    budget = max(_LEAST_BUDGET, most // 2)
+    sheet.params["thinking"] = thinking | {"type": "enabled", "budget_tokens": budget}
+    sheet.notes.append(f"{why}; budget_tokens set to {budget}")
+
+
+def _stop_thinking(sheet: _Sheet, kind: str) -> None:
+    if "disabled" in sheet.facts.thinking:
+        sheet.params["thinking"] = {"type": "disabled"}
+        sheet.notes.append(f"thinking {kind} became disabled: {sheet.facts.model} takes no other")
+        return
+    unasked = sheet.facts.thinks_unasked
+    why = "cannot be kept from it" if unasked else "does not think unasked, and takes no word for it"
+    _drop_thinking(sheet, f"{sheet.facts.model} {why}")
+
+
+def _drop_thinking(sheet: _Sheet, why: str) -> None:
+    kind = sheet.params.pop("thinking")["type"]
+    sheet.notes.append(f"thinking {kind} dropped: {why}")
+
+
+def _fit_effort(sheet: _Sheet) -> None:
+    config = sheet.params.get("output_config")
+    effort = config.get("effort") if isinstance(config, dict) else None
+    if effort not in EFFORTS or not isinstance(config, dict):
+        return
+    most = _MOST_EFFORT_WITHOUT_THINKING if _must_not_think(sheet) else EFFORTS[-1]
+    wanted = EFFORTS[: EFFORTS.index(effort) + 1]
+    taken = [name for name in wanted if name in sheet.facts.efforts and EFFORTS.index(name) <= EFFORTS.index(most)]
+    if taken and taken[-1] == effort:
+        return
+    if taken:
+        sheet.params["output_config"] = config | {"effort": taken[-1]}
+        why = "without thinking" if effort in sheet.facts.efforts else f"of {sheet.facts.model}"
+        sheet.notes.append(f"effort {effort} became {taken[-1]}, the most there is {why}")
+        return
+    left = {name: value for name, value in config.items() if name != "effort"}
+    sheet.params["output_config"] = left
+    if not left:
+        del sheet.params["output_config"]
+    sheet.notes.append(f"effort dropped: {sheet.facts.model} takes none")
+
+
+def _must_not_think(sheet: _Sheet) -> bool:
+    """Tell whether a model that thinks unasked was told not to: then it takes no more than high effort."""
+    return sheet.facts.thinks_unasked and _thinking_type(sheet) in _NOT_THINKING
+
+
+def _fit_sampling(sheet: _Sheet) -> None:
+    given = [name for name in _SAMPLING if name in sheet.params]
+    if not sheet.facts.takes_sampling:
+        _drop_sampling(sheet, given, f"{sheet.facts.model} takes none")
+    elif _thinking_type(sheet) in ("enabled", "adaptive"):
+        _drop_sampling(sheet, given, f"{sheet.facts.model} takes none while it thinks")
+
+
+def _drop_sampling(sheet: _Sheet, names: list[str], why: str) -> None:
+    for name in names:
+        del sheet.params[name]
+        sheet.notes.append(f"{name} dropped: {why}")
+
+
+def _thinking_type(sheet: _Sheet) -> object:
+    thinking = sheet.params.get("thinking")
+    return thinking.get("type") if isinstance(thinking, dict) else None
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return type(value) is int and value > 0

@@ -7,17 +7,18 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from migrations.run import ensure_schema
 from models.books import Books
 from models.bound import worst_case_usd
 from models.database import open_database
+from models.embedded import broker_url
 from models.errors import Mistake, SettingsError
 from models.ledger import Ledger
 from models.pricebook import PriceBook, context_window
@@ -27,7 +28,9 @@ from worker.budget import Caps
 from worker.cooldown import KeyPause
 from worker.events import RepliesReplayed, Tell
 from worker.every import every
+from worker.fleet_warmth import FleetWarmth
 from worker.gate import Gate
+from worker.known import KnownFacts
 from worker.lease import InHand
 from worker.provider import AnthropicProvider
 from worker.rescue import RescuePolicy
@@ -36,9 +39,11 @@ from worker.spool import Spool
 from worker.spooled import Spooled
 from worker.streaks import Streaks
 from worker.walk import Desk
+from worker.warmth import OwnWarmth, Warming
 
 _REPLAY_EVERY_S = 2.0
 _PRICES_EVERY_TICKS = 30  # half a minute, at the usual CLOCK_TICK_S
+_FACTS_EVERY_S = 5.0
 _MB = 1024 * 1024
 
 
@@ -97,9 +102,16 @@ def _house(settings: Settings, books: Books, tell: Tell, until_end: ExitStack) -
     until_end.callback(every(_REPLAY_EVERY_S, replay, name="replay", tell=tell))
     look_up = partial(_look_up, prices, books)
     until_end.callback(every(_PRICES_EVERY_TICKS * settings.clock_tick_s, look_up, name="prices", tell=tell))
+    known = KnownFacts(settings.chain.models, ask=provider.facts, window_of=context_window)
+    until_end.callback(every(_FACTS_EVERY_S, known.ask_one, name="facts", tell=tell))
     gate = Gate(free_mb=lambda: _free_mb(settings), needed_mb=settings.min_free_mb, clock=monotonic, tell=tell)
     office = Office(
-        desk=_desk(settings, provider, Spooled(books.ledger, spool, tell), prices, gate, tell),
+        desk=replace(
+            _desk(settings, provider, Spooled(books.ledger, spool, tell), prices, gate, tell),
+            facts_of=known,
+            window_of=known.window_of,
+            warming=_warming(settings, until_end),
+        ),
         claims=books.ledger,
         outbox=books.outbox,
         orders=books.orders,
@@ -139,6 +151,15 @@ def _desk(
         key_pause_s=settings.key_pause_s,
         is_stopping=gate.is_stopping,
     )
+
+
+def _warming(settings: Settings, until_end: ExitStack) -> Warming:
+    url = broker_url(settings)
+    if url is None:
+        return Warming(warmth=OwnWarmth(monotonic), clock=monotonic, sleep=sleep)
+    fleet = FleetWarmth(url, monotonic)
+    until_end.callback(fleet.close)
+    return Warming(warmth=fleet, clock=monotonic, sleep=sleep)
 
 
 def _caps(settings: Settings) -> Caps:

@@ -17,6 +17,8 @@ from worker.reply import Broken, Received
 # Where these are below the SDK's error, no byte of the request has left; in everything else some may have.
 # httpx2's own ConnectError does not tell: its aiohttp transport raises it for a connection reset after sending, too.
 _NOTHING_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+_OK, _NOT_FOUND = 200, 404
+_FACTS_S = 2.0
 _HEADERS = ("request-id", "retry-after", "content-type")
 
 
@@ -82,6 +84,22 @@ class AnthropicProvider:
                 return await self._client.post(
                     "/v1/messages", body=body, cast_to=httpx2.Response, options={"headers": headers}
                 )
+            except APIStatusError as error:
+                return error.response
+
+    def facts(self, model: str) -> Mapping[str, Any] | None:
+        """Ask what the API says of a model, for nothing; empty where it knows none, None where it did not answer."""
+        try:
+            response = asyncio.run_coroutine_threadsafe(self._get(f"/v1/models/{model}"), self._loop).result()
+            told = {} if response.status_code == _NOT_FOUND else response.json()
+        except (CancelledError, TimeoutError, APIError, ValueError):
+            return None
+        return told if response.status_code in (_OK, _NOT_FOUND) and isinstance(told, dict) else None
+
+    async def _get(self, path: str) -> httpx2.Response:
+        async with asyncio.timeout(_FACTS_S):
+            try:
+                return await self._client.get(path, cast_to=httpx2.Response)
             except APIStatusError as error:
                 return error.response
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol, assert_never
 
 from models.bound import WorstCase
 from models.chain import Chain
+from models.facts import Facts, facts_of
 from models.ids import new_id
 from models.life import Claim, Closing, Ending, Opening, OverCap
 from models.outcome import OVER_BUDGET, Outcome, Reason
@@ -37,10 +38,11 @@ from worker.decide import (
     step_past,
 )
 from worker.events import AttemptClosed, JobEnded, JobLost, KeyPaused, Tell, WorstCasePassed
-from worker.fit import misfit
+from worker.fit import Fitted, Misfit, fitted
 from worker.receipt import receipt
 from worker.reply import Broken, Received, Reply
 from worker.step import Step, ending_of, said_of
+from worker.warmth import Spot, Warming
 
 _SERVER_ERROR = 500
 _INTO_THE_DAY_S = 1.0  # a job that waited for tomorrow comes back when it has surely begun
@@ -91,6 +93,8 @@ class Desk:
     patience_s: float
     key_pause_s: float
     is_stopping: Callable[[], bool] = lambda: False
+    facts_of: Callable[[str], Facts] = facts_of
+    warming: Warming | None = None  # None: nobody waits for a cache to be warm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +113,7 @@ def walk(claim: Claim, desk: Desk, *, time_left_s: float) -> Walked:
     last: Step | None = None  # the last attempt
     kept: Step | None = None  # the last one with a truncated answer: paid for, and better than none
     while True:
-        step = _pass_over(claim, place, policy, desk, last)
+        step = _pass_over(place, policy, desk)
         step = step or _bought(claim, place, reason, number + 1, policy, desk, last)
         if step is None:
             desk.tell(JobLost(job_id=claim.job_id))
@@ -164,8 +168,8 @@ def _retried(place: Place) -> Place:
     return Place(rung=place.rung, given_up=place.given_up, rounds=place.rounds, retries=place.retries + 1)
 
 
-def _pass_over(claim: Claim, place: Place, policy: Policy, desk: Desk, last: Step | None) -> Step | None:
-    """Decide without a request where none can help: the key is paused, or the request does not fit this model."""
+def _pass_over(place: Place, policy: Policy, desk: Desk) -> Step | None:
+    """Decide without a request where none can help: the worker stops, or the key is paused."""
     if desk.is_stopping() and policy.time_left_s:
         at_once = Park(after_s=0, rung=place.rung, given_up=place.given_up, rounds=place.rounds)
         return _passed(place, at_once, STOPPED, "unreachable: its worker was stopped")
@@ -174,9 +178,7 @@ def _pass_over(claim: Claim, place: Place, policy: Policy, desk: Desk, last: Ste
         parked = Park(after_s=wait_s, rung=place.rung, given_up=place.given_up, rounds=place.rounds)
         decision: Decision = parked if wait_s < policy.time_left_s else Stop(because=NO_TIME)
         return _passed(place, decision, PAUSED, "unauthorized: calling is paused for this key")
-    model = policy.chain.models[place.rung]
-    why = misfit(claim.params, model, window=desk.window_of(model))
-    return None if why is None else _skip(place, UNFIT, f"bad_request: no request was made: {why}", policy, last)
+    return None
 
 
 def _skip(place: Place, why: str, said: str, policy: Policy, last: Step | None) -> Step:
@@ -197,8 +199,28 @@ def _passed(place: Place, decision: Decision, why: str, said: str) -> Step:
 def _bought(
     claim: Claim, place: Place, reason: Reason, number: int, policy: Policy, desk: Desk, last: Step | None
 ) -> Step | None:
+    """Fit the request to the model and make the attempt; None: the job is no longer ours."""
+    model = policy.chain.models[place.rung]
+    fit = fitted(claim.params, desk.facts_of(model), prefix=claim.prefix)
+    if isinstance(fit, Misfit):
+        return _skip(place, UNFIT, f"bad_request: no request was made: {fit.why}", policy, last)
+    spot = Spot(model=model, prefix=claim.prefix) if fit.is_marked and claim.prefix else None
+    waited_s = desk.warming.hold(spot, is_stopping=desk.is_stopping) if desk.warming and spot else 0.0
+    opening = _opening(replace(claim, params=fit.params), place, reason, number, policy, desk)
+    opening = replace(opening, note=fit.note, max_tokens=_capped(claim, fit), waited_ms=round(waited_s * 1000) or None)
+    step = _opened(replace(claim, params=fit.params), opening, place, policy, desk, last)
+    if desk.warming and spot:
+        desk.warming.note(spot, usage=step.closing.usage if step is not None and step.closing is not None else None)
+    return step
+
+
+def _capped(claim: Claim, fit: Fitted) -> int | None:
+    sent = fit.params.get("max_tokens")
+    return None if sent == claim.params.get("max_tokens") else sent
+
+
+def _opened(claim: Claim, opening: Opening, place: Place, policy: Policy, desk: Desk, last: Step | None) -> Step | None:
     """Make the attempt, if its worst case fits under every cap; None: the job is no longer ours."""
-    opening = _opening(claim, place, reason, number, policy, desk)
     if opening.caps and opening.worst_case_usd is None:
         said = f"over budget: nothing bounds what {opening.model} may cost (it has no price, or a tool no max_uses)"
         return _skip(place, OVER_BUDGET, said, policy, last)

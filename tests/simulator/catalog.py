@@ -2,7 +2,8 @@
 
 Prices are USD per million tokens, typed in by hand from the published list of November 2026 and not
 taken from a price library: the project's own figures are checked against these. The smallest cacheable
-prefix is known for opus-4-7, sonnet-4-6 and haiku-4-5 and assumed for the others.
+prefix is known for opus-4-7, sonnet-4-6 and haiku-4-5 and assumed for the others. Thinking and effort are as
+Anthropic's and Amazon's pages of July to November 2026 tell; what those after Opus 5 take is assumed to be the same.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ class Rates:
 class Model:
     """One model: `group` names the rate limit bucket it shares, `smallest_prefix` is in tokens.
 
+    `thinking` are the types it takes, `efforts` the levels.
+
     `long_rates` replace `rates` for every token once the whole prompt is above `long_from` tokens.
     """
 
@@ -38,6 +41,8 @@ class Model:
     smallest_prefix: int
     sampling: bool
     prefill: bool
+    thinking: frozenset[str]
+    efforts: frozenset[str]
     rates: Rates
     long_rates: Rates | None = None
     long_from: int = 0
@@ -47,6 +52,11 @@ class Model:
     def line(self) -> str:
         """The family: opus, sonnet or haiku."""
         return self.id.split("-")[1]
+
+    @property
+    def thinks_unasked(self) -> bool:
+        """Whether it thinks unless it is told not to: those that can be told, and take no budget."""
+        return "disabled" in self.thinking and "enabled" not in self.thinking
 
 
 def _rates(figures: str) -> Rates:
@@ -59,6 +69,8 @@ _OPUS_4 = _rates("5 25 0.50 6.25 10")
 _SONNET_4 = _rates("3 15 0.30 3.75 6")
 _MILLION = 1_000_000
 _SMALL_WINDOW = 200_000
+_BUDGETED = frozenset({"enabled", "disabled"})
+_EFFORTS = frozenset({"low", "medium", "high", "xhigh", "max"})
 
 
 def _model(model_id: str, rates: Rates, **changes: object) -> Model:
@@ -73,6 +85,8 @@ def _model(model_id: str, rates: Rates, **changes: object) -> Model:
         "smallest_prefix": 1024,
         "sampling": False,
         "prefill": False,
+        "thinking": frozenset({"adaptive", "disabled"}),
+        "efforts": _EFFORTS,
     }
     return Model(id=model_id, rates=rates, **(fields | changes))  # type: ignore[arg-type]
 
@@ -88,10 +102,25 @@ MODELS: tuple[Model, ...] = (
     ),
     _model("claude-opus-5", _OPUS_4),
     _model("claude-sonnet-5", _rates("2 10 0.20 2.50 4")),
-    _model("claude-opus-4-8", _OPUS_4, group="opus-4", smallest_prefix=2048),
-    _model("claude-opus-4-7", _OPUS_4, group="opus-4", smallest_prefix=2048),
-    _model("claude-opus-4-6", _OPUS_4, group="opus-4", smallest_prefix=4096, sampling=True),
-    _model("claude-sonnet-4-6", _SONNET_4, group="sonnet-4", sampling=True),
+    _model("claude-opus-4-8", _OPUS_4, group="opus-4", smallest_prefix=2048, thinking=frozenset({"adaptive"})),
+    _model("claude-opus-4-7", _OPUS_4, group="opus-4", smallest_prefix=2048, thinking=frozenset({"adaptive"})),
+    _model(
+        "claude-opus-4-6",
+        _OPUS_4,
+        group="opus-4",
+        smallest_prefix=4096,
+        sampling=True,
+        thinking=_BUDGETED | {"adaptive"},
+        efforts=_EFFORTS - {"xhigh"},
+    ),
+    _model(
+        "claude-sonnet-4-6",
+        _SONNET_4,
+        group="sonnet-4",
+        sampling=True,
+        thinking=_BUDGETED | {"adaptive"},
+        efforts=_EFFORTS - {"xhigh"},
+    ),
     _model(
         "claude-opus-4-5-20251101",
         _OPUS_4,
@@ -102,6 +131,8 @@ MODELS: tuple[Model, ...] = (
         smallest_prefix=4096,
         sampling=True,
         prefill=True,
+        thinking=_BUDGETED,
+        efforts=_EFFORTS - {"xhigh", "max"},
     ),
     _model(
         "claude-haiku-4-5-20251001",
@@ -113,6 +144,8 @@ MODELS: tuple[Model, ...] = (
         smallest_prefix=4096,
         sampling=True,
         prefill=True,
+        thinking=_BUDGETED,
+        efforts=frozenset(),
     ),
     _model(
         "claude-sonnet-4-5-20250929",
@@ -123,6 +156,8 @@ MODELS: tuple[Model, ...] = (
         max_output=64_000,
         sampling=True,
         prefill=True,
+        thinking=_BUDGETED,
+        efforts=frozenset(),
         retires_at="2026-11-30T00:00:00Z",
     ),
 )

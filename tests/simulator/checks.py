@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tests.simulator.answers import ERRORS, ApiError
 from tests.simulator.catalog import Model, find
 from tests.simulator.prompt import Body, Prompt
+from tests.simulator.reasoning import wrong_reasoning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,6 +101,11 @@ def _check_sampling(body: Body, model: Model) -> None:
             raise _invalid(f"`{name}` is deprecated for this model.")
 
 
+def _check_reasoning(body: Body, model: Model) -> None:
+    if wrong := wrong_reasoning(body, model):
+        raise _invalid(wrong)
+
+
 def _check_messages(body: Body, model: Model) -> None:
     messages = body.get("messages")
     if messages is None:
@@ -161,6 +167,7 @@ def _check_blocks(prompt: Prompt) -> None:
 _CHECKS: tuple[Callable[[Body, Model], None], ...] = (
     _check_stream,
     _check_sampling,
+    _check_reasoning,
     _check_messages,
     _check_system,
 )

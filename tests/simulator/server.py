@@ -14,6 +14,7 @@ from tests.simulator.asked import BETA, AskedError, asked_for
 from tests.simulator.catalog import MODELS, Model, find
 from tests.simulator.checks import LARGEST_BODY, RefusedError, read_prompt
 from tests.simulator.delivery import deliver
+from tests.simulator.reasoning import EFFORTS, KINDS
 from tests.simulator.report import cost_page, usage_page
 from tests.simulator.script import ScriptError, parse_script
 from tests.simulator.simulation import Incoming, Simulation, error_json
@@ -163,4 +164,14 @@ def _model_json(model: Model) -> dict[str, object]:
         "retires_at": model.retires_at,
         "max_input_tokens": model.context,
         "max_tokens": model.max_output,
+        "capabilities": {
+            "thinking": {
+                "supported": True,
+                "types": {kind: {"supported": kind in model.thinking} for kind in KINDS},
+            },
+            "effort": {
+                "supported": bool(model.efforts),
+                **{effort: {"supported": effort in model.efforts} for effort in EFFORTS},
+            },
+        },
     }

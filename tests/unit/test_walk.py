@@ -12,6 +12,8 @@ from worker.walk import PAUSED
 
 _CLIMBS = frozenset({Outcome.TRUNCATED, Outcome.REFUSED})
 
+_PREFILLED = {**PARAMS, "messages": [*PARAMS["messages"], {"role": "assistant", "content": "{"}]}  # type: ignore[misc]
+
 
 def test_two_overloaded_models_make_an_answer_of_depth_two() -> None:
     job = scene("529", "529", "ok")
@@ -112,21 +114,33 @@ def test_an_answer_ends_the_pause_for_everybody() -> None:
 
 
 def test_a_rung_the_request_does_not_fit_is_passed_over_without_a_request() -> None:
-    job = scene(params={**PARAMS, "temperature": 0.5})
+    job = scene(chain=(OPUS, HAIKU), params=_PREFILLED)
     walked = job.walk()
-    assert job.provider.calls == [SONNET]
+    assert job.provider.calls == [HAIKU]
     assert job.story() == [(1, "fallback", 0, "answered")]  # nothing was given up: opus was never on the way
     assert walked.ending is not None
     assert dict(walked.ending.given_up) == {0: "unfit"}
 
 
+def test_a_request_is_sent_as_its_model_takes_it_and_the_row_says_what_was_done() -> None:
+    job = scene(
+        "529", params={**PARAMS, "temperature": 0.5, "max_tokens": 130_000}, span=Span(start=0, floor=2, ceiling=0)
+    )
+    job.walk()
+    opus, sonnet = (attempt.opening for attempt in job.attempts)
+    assert (opus.max_tokens, sonnet.max_tokens) == (128_000, 128_000)
+    assert str(opus.note).endswith(f"temperature dropped: {OPUS} takes none")
+    assert sonnet.note == f"max_tokens 130000 capped: {SONNET} writes at most 128000"
+    assert job.job.new.params["temperature"] == 0.5
+
+
 def test_a_request_that_fits_no_rung_fails_without_a_request() -> None:
-    job = scene(chain=(OPUS,), params={**PARAMS, "temperature": 0.5})
+    job = scene(chain=(OPUS,), params=_PREFILLED)
     job.walk()
     assert (job.provider.calls, job.attempts) == ([], [])
     assert job.job.ending is not None
     assert job.job.ending.error is not None
-    assert "takes no temperature" in job.job.ending.error
+    assert "takes no prefill" in job.job.ending.error
 
 
 def test_a_parked_job_resumes_where_it_was_and_goes_on_counting() -> None:
@@ -184,14 +198,14 @@ def test_a_truncated_answer_is_kept_where_nothing_better_comes_of_the_climb(abov
 
 
 def test_an_outcome_is_what_a_model_said_where_the_rest_was_passed_over() -> None:
-    job = scene("529", chain=(SONNET, OPUS), params={**PARAMS, "temperature": 0.5})
+    job = scene("529", chain=(HAIKU, OPUS), params=_PREFILLED)
     job.walk()
     assert job.job.ending is not None
     assert (job.job.state, job.job.ending.outcome) == (State.WAITING, "overloaded")
 
 
 def test_a_request_that_fits_no_rung_fails_as_unfit() -> None:
-    job = scene(chain=(OPUS,), params={**PARAMS, "temperature": 0.5})
+    job = scene(chain=(OPUS,), params=_PREFILLED)
     job.walk()
     assert job.job.ending is not None
     assert (job.job.state, job.job.ending.outcome) == (State.FAILED, "unfit")

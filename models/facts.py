@@ -1,0 +1,116 @@
+"""What each model takes: its window, its most output, sampling, thinking, effort, and its smallest cacheable prefix.
+
+Sources: facts.md, "anthropic 2.12.0"; the SDK's ModelCapabilities and parameter docstrings; Anthropic's pages on
+adaptive thinking and on effort, with Amazon's for thinking that cannot be named off. What the API itself says of a
+model goes before all of it.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+EFFORTS = ("low", "medium", "high", "xhigh", "max")
+_MILLION = 1_000_000
+_VERSION = re.compile(r"claude-(opus|sonnet|haiku|fable|mythos)-(\d+)(?:-(\d{1,2}))?(?!\d)")
+_OLD = re.compile(r"claude-(?:[1-3]|instant)")  # neither thinking nor effort
+_CANNOT_STOP_THINKING = ("fable", "mythos")
+_SMALLEST_PREFIX = {"opus-4-5": 4096, "opus-4-6": 4096, "opus-4-7": 2048, "opus-4-8": 2048, "haiku-4-5": 4096}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What one model takes. Tokens throughout; None where nobody told.
+
+    `thinking` are the types it accepts; `thinks_unasked`: it thinks unless it is told not to. `smallest_prefix` is the
+    shortest beginning of a prompt that its cache keeps.
+    """
+
+    model: str
+    window: int | None = None
+    most_output: int | None = None
+    smallest_prefix: int = 1024
+    takes_sampling: bool = True
+    takes_prefill: bool = True
+    thinking: frozenset[str] = frozenset({"enabled", "adaptive", "disabled", "between_tools"})
+    thinks_unasked: bool = False
+    efforts: tuple[str, ...] = EFFORTS
+
+    def told(self, info: Mapping[str, Any]) -> "Facts":
+        """Put what GET /v1/models/ID says in their place; what it leaves out, or says in another shape, stays.
+
+        >>> facts_of("claude-haiku-4-5").told({"max_tokens": 32000, "max_input_tokens": None}).most_output
+        32000
+        """
+        abilities = _object(info.get("capabilities"))
+        kinds = _supported(_object(_object(abilities.get("thinking")).get("types")))
+        efforts = _supported(_object(abilities.get("effort")))
+        return replace(
+            self,
+            window=_count(info.get("max_input_tokens")) or self.window,
+            most_output=_count(info.get("max_tokens")) or self.most_output,
+            thinking=self.thinking if kinds is None else frozenset(kinds),
+            efforts=self.efforts if efforts is None else tuple(name for name in EFFORTS if name in efforts),
+        )
+
+
+def facts_of(model: str) -> Facts:
+    """Tell what is known of a model by its name; of one that nobody knows, that it takes what it is given.
+
+    >>> facts_of("claude-opus-4-7").takes_sampling
+    False
+    """
+    match = _VERSION.match(model)
+    if match is None:
+        is_old = _OLD.match(model) is not None
+        return Facts(model=model, thinking=frozenset(), efforts=()) if is_old else Facts(model=model)
+    family, version = match[1], (int(match[2]), int(match[3] or 0))
+    is_large = version >= (4, 6)
+    return Facts(
+        model=model,
+        window=_MILLION if is_large else 200_000,
+        most_output=_most_output(family, version),
+        smallest_prefix=_SMALLEST_PREFIX.get(f"{family}-{version[0]}-{version[1]}", 1024),
+        takes_sampling=version < (4, 7),
+        takes_prefill=version < (4, 6),
+        thinking=_thinking(family, version),
+        thinks_unasked=version >= (5, 0),
+        efforts=_efforts(family, version),
+    )
+
+
+def _most_output(family: str, version: tuple[int, int]) -> int:
+    if version >= (4, 6):
+        return 128_000
+    return 32_000 if family == "opus" and version < (4, 5) else 64_000
+
+
+def _thinking(family: str, version: tuple[int, int]) -> frozenset[str]:
+    if version >= (5, 0) and family not in _CANNOT_STOP_THINKING:
+        return frozenset({"adaptive", "disabled"})
+    if version >= (4, 7):
+        return frozenset({"adaptive"})
+    return frozenset({"enabled", "disabled"} | ({"adaptive"} if version >= (4, 6) else set()))
+
+
+def _efforts(family: str, version: tuple[int, int]) -> tuple[str, ...]:
+    if version >= (4, 7):
+        return EFFORTS
+    if version >= (4, 6):
+        return ("low", "medium", "high", "max")
+    return EFFORTS[:3] if family == "opus" and version >= (4, 5) else ()
+
+
+def _supported(abilities: Mapping[str, Any]) -> set[str] | None:
+    """Name those that are supported; None where nothing is told of any."""
+    told = {name: _object(ability).get("supported") for name, ability in abilities.items()}
+    known = {name: is_so for name, is_so in told.items() if isinstance(is_so, bool)}
+    return {name for name, is_so in known.items() if is_so} if known else None
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _count(value: object) -> int | None:
+    return value if type(value) is int and value > 0 else None

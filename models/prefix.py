@@ -1,0 +1,45 @@
+"""The beginning that prompts of a batch share, system and tools: which it is, how long, and its mark for the cache."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from models.size import size_of, usual_tokens
+
+_MARK = {"type": "ephemeral"}  # five minutes from each use
+_DIGEST_BYTES = 12
+
+
+def prefix_of(params: Mapping[str, Any]) -> str | None:
+    """Name the beginning of a prompt by a digest; None where there is no system text, or the caller set marks himself.
+
+    >>> prefix_of({"system": "Be brief.", "messages": []}) == prefix_of({"system": "Be brief.", "max_tokens": 9})
+    True
+    """
+    system = params.get("system")
+    is_text = isinstance(system, str) or (isinstance(system, list) and _is_block(system[-1:]))
+    if not system or not is_text or size_of(params).is_marked:
+        return None
+    told = [params.get(name) for name in ("tools", "system")]
+    return hashlib.blake2b(json.dumps(told).encode(), digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def prefix_tokens(params: Mapping[str, Any]) -> int:
+    """Guess how many tokens system and tools have."""
+    return usual_tokens(size_of({name: params[name] for name in ("system", "tools") if name in params}))
+
+
+def marked(params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Mark the end of the system text for the cache; tools stand before it, and are kept with it.
+
+    >>> marked({"system": "Be brief."})["system"]
+    [{'type': 'text', 'text': 'Be brief.', 'cache_control': {'type': 'ephemeral'}}]
+    """
+    system = params["system"]
+    blocks = [{"type": "text", "text": system}] if isinstance(system, str) else system
+    return {**params, "system": [*blocks[:-1], {**blocks[-1], "cache_control": _MARK}]}
+
+
+def _is_block(last: list[Any]) -> bool:
+    return bool(last) and isinstance(last[0], dict) and last[0].get("type") == "text"

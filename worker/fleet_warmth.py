@@ -1,0 +1,73 @@
+"""Which caches are warm, shared by the fleet in Redis; each worker's own memory where Redis is away."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import redis
+
+from models.keys import warmth_key
+from worker.warmth import KEPT_S, WARMING_S, OwnWarmth, Spot, Warm
+
+_TIMEOUT_S = 0.25
+_LEFT_ALONE_S = 5.0  # a Redis that did not answer is not asked at once again: each call would wait for it
+_WORDS = ("warming", "warm", "never")
+
+
+class FleetWarmth:
+    """Asks Redis, and remembers for itself what it was told: losing Redis costs a few calls their turn, no more."""
+
+    def __init__(self, url: str, clock: Callable[[], float], *, timeout_s: float = _TIMEOUT_S) -> None:
+        self._redis = redis.Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
+        self._clock = clock
+        self._own = OwnWarmth(clock)
+        self._away_until = 0.0
+
+    def look(self, spot: Spot) -> Warm:
+        """Take the turn to warm it, where nobody in the fleet has."""
+        return self._asked(lambda: self._look(spot)) or self._own.look(spot)
+
+    def is_warm(self, spot: Spot) -> bool:
+        """Look only."""
+        found = self._asked(lambda: self._read(spot))
+        return self._own.is_warm(spot) if found is None else found == "warm"
+
+    def note(self, spot: Spot, *, cached_tokens: int | None) -> None:
+        """Tell the fleet."""
+        self._own.note(spot, cached_tokens=cached_tokens)
+        self._asked(lambda: self._note(spot, cached_tokens))
+
+    def close(self) -> None:
+        """End the connections."""
+        self._redis.close()
+
+    def _look(self, spot: Spot) -> Warm:
+        if self._redis.set(warmth_key(spot.model, spot.prefix), "warming", nx=True, px=_ms(WARMING_S)):
+            return "warmer"
+        return cast("Warm", self._read(spot) or "warming")
+
+    def _read(self, spot: Spot) -> str:
+        found = cast("bytes | None", self._redis.get(warmth_key(spot.model, spot.prefix)))
+        word = (found or b"").decode(errors="replace")
+        return word if word in _WORDS else ""
+
+    def _note(self, spot: Spot, cached_tokens: int | None) -> str:
+        key = warmth_key(spot.model, spot.prefix)
+        if cached_tokens is not None:
+            self._redis.set(key, "warm" if cached_tokens else "never", px=_ms(KEPT_S))
+        elif self._read(spot) == "warming":
+            self._redis.delete(key)
+        return ""
+
+    def _asked(self, ask: Callable[[], Any]) -> Any:
+        """Ask Redis; None where it does not answer, and for a while after."""
+        if self._clock() < self._away_until:
+            return None
+        try:
+            return ask()
+        except (redis.RedisError, OSError):
+            self._away_until = self._clock() + _LEFT_ALONE_S
+            return None
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
