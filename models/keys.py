@@ -4,6 +4,12 @@ PREFIX = "stepdown:"
 TASK_NAME = "stepdown.run"  # changing it would have workers of another version discard messages
 CLOCK_TURN = f"{PREFIX}clock"
 FILLED = f"{PREFIX}filled"  # there while Redis has lost nothing since a clock last looked
+WORKERS = f"{PREFIX}workers"  # who was there lately: sorted by when they were heard last
+
+
+def turnstile_prefix(namespace: str) -> str:
+    """Name what the keys of one turnstile begin with: those who use another key or API have their own."""
+    return f"{PREFIX}turnstile:{namespace}:"
 
 
 def queue_name(rung: int) -> str:

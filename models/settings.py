@@ -123,6 +123,7 @@ class Settings(BaseSettings):
     drain_s: float = Field(default=25, ge=0, le=_DAY_S)
     job_deadline_s: float = Field(default=_DAY_S, gt=0, le=_TEN_YEARS_S)
     patience_s: float = Field(default=5, ge=0, le=_DAY_S)
+    probe_every_s: float = Field(default=5, gt=0, le=_DAY_S)
     key_pause_s: float = Field(default=60, gt=0, le=_DAY_S)
     clock_tick_s: float = Field(default=1, ge=0.05, le=60)
     visibility_timeout_s: float = Field(default=120, ge=1, le=_DAY_S)

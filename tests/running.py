@@ -17,7 +17,7 @@ from migrations.run import upgrade
 from models.answer import Answer
 from models.attempt import Attempt
 from models.job import Job
-from models.keys import queue_key
+from models.keys import queue_key, turnstile_prefix
 from models.settings import Settings, load_settings
 from producer.client import Batch, Producer
 from producer.prompt import Prompt
@@ -155,6 +155,10 @@ def _database_url(request: pytest.FixtureRequest, folder: Path, until_end: ExitS
 def one_test(plant: Plant) -> Iterator[Plant]:
     """Lend a plant to one test: without faults before it, without open jobs after it, its log shown if it fails."""
     plant.simulator.set_script("")
+    for key in plant.redis.scan_iter(
+        f"{turnstile_prefix('').rstrip(':')}*"
+    ):  # what earlier faults have taught the fleet
+        plant.redis.delete(key)
     before = plant.worker_log.stat().st_size
     yield plant
     for batch in plant.batches:

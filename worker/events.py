@@ -149,6 +149,36 @@ class DaysRolled:
     count: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCooling:
+    """A model is out of rotation for the whole fleet, but for one probe at a time."""
+
+    model: str
+    how: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelBack:
+    """A probe was answered: the model is in rotation again."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetAlone:
+    """Redis is away: this worker keeps to its part of the limits, by what it knew last."""
+
+    said: str
+    workers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetTogether:
+    """Redis is back: limits are shared again, and knows of the calls that ended meanwhile."""
+
+    untold: int
+
+
 Event = (
     Dropped
     | AttemptClosed
@@ -168,5 +198,9 @@ Event = (
     | DiskLow
     | PrimaryJudged
     | DaysRolled
+    | ModelCooling
+    | ModelBack
+    | FleetAlone
+    | FleetTogether
 )
 Tell = Callable[[Event], None]

@@ -15,12 +15,16 @@ from worker.events import (
     DiskLow,
     Dropped,
     Event,
+    FleetAlone,
+    FleetTogether,
     JobEnded,
     JobLost,
     JobsSent,
     KeyPaused,
     MessageDiscarded,
     MessagesLost,
+    ModelBack,
+    ModelCooling,
     PrimaryJudged,
     RepliesReplayed,
     ReplyKept,
@@ -30,6 +34,7 @@ from worker.events import (
 )
 
 ClockWork = JobsSent | ClockFailed | MessagesLost | MessageDiscarded | DaysRolled
+Turn = ModelCooling | ModelBack | FleetAlone | FleetTogether
 Fault = ReplyKept | SpoolFailed | RepliesReplayed | Rescued | BatchPaused | DiskLow
 _LOG = logging.getLogger("stepdown")
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
@@ -58,10 +63,8 @@ def log(event: Event) -> None:
             )
         case JobEnded():
             _log_ended(event)
-        case Dropped(job_id=job_id):
-            _LOG.info("job %s: delivery dropped, it is finished or somebody else's", job_id)
-        case JobLost(job_id=job_id):
-            _LOG.warning("job %s: finished, cancelled or taken over while it ran; its cost is kept", job_id)
+        case Dropped() | JobLost():
+            _log_not_ours(event)
         case KeyPaused(outcome=outcome, for_s=for_s):
             _LOG.error(
                 "the key is paused for %.0f s (%s): jobs wait, none fails; mend the key or its limit", for_s, outcome
@@ -72,6 +75,18 @@ def log(event: Event) -> None:
             _log_clock(event)
         case ReplyKept() | SpoolFailed() | RepliesReplayed() | Rescued() | BatchPaused() | DiskLow():
             _log_fault(event)
+        case ModelCooling() | ModelBack() | FleetAlone() | FleetTogether():
+            _log_turn(event)
+        case _:
+            assert_never(event)
+
+
+def _log_not_ours(event: Dropped | JobLost) -> None:
+    match event:
+        case Dropped(job_id=job_id):
+            _LOG.info("job %s: delivery dropped, it is finished or somebody else's", job_id)
+        case JobLost(job_id=job_id):
+            _LOG.warning("job %s: finished, cancelled or taken over while it ran; its cost is kept", job_id)
         case _:
             assert_never(event)
 
@@ -106,6 +121,20 @@ def _log_fault(event: Fault) -> None:
             _LOG.error("batch %s: paused, %d jobs wait for a person: %s", batch_id, count, because)
         case DiskLow(free_mb=free_mb, needed_mb=needed_mb):
             _LOG.error("%d MB are free, %d are needed (MIN_FREE_MB): no job is claimed until then", free_mb, needed_mb)
+        case _:
+            assert_never(event)
+
+
+def _log_turn(event: Turn) -> None:
+    match event:
+        case ModelCooling(model=model, how=how):
+            _LOG.warning("%s is out of rotation for all workers (%s): one probe at a time", short_name(model), how)
+        case ModelBack(model=model):
+            _LOG.info("%s is back in rotation", short_name(model))
+        case FleetAlone(said=said, workers=workers):
+            _LOG.warning("Redis is away (%s): this worker keeps to its part of the limits, 1 of %d", said, workers)
+        case FleetTogether(untold=untold):
+            _LOG.info("Redis is back: limits are shared again; it was told of %d calls that ended meanwhile", untold)
         case _:
             assert_never(event)
 

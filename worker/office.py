@@ -1,5 +1,6 @@
 """Builds what a worker works with, once, at the entry point; everything below takes it as a parameter."""
 
+import hashlib
 import os
 import random
 import secrets
@@ -11,34 +12,39 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from migrations.run import ensure_schema
 from models.books import Books
 from models.bound import worst_case_usd
 from models.database import open_database
+from models.embedded import broker_url
 from models.errors import Mistake, SettingsError
 from models.ledger import Ledger
 from models.pricebook import PriceBook, context_window
 from models.settings import Settings
 from worker import failpoints
 from worker.budget import Caps
-from worker.cooldown import KeyPause
+from worker.desk import Desk
 from worker.events import RepliesReplayed, Tell
 from worker.every import every
+from worker.fleet import Fleet, alone
 from worker.gate import Gate
 from worker.lease import InHand
+from worker.needs import Expected
 from worker.provider import AnthropicProvider
 from worker.rescue import RescuePolicy
 from worker.run import Office
 from worker.spool import Spool
 from worker.spooled import Spooled
 from worker.streaks import Streaks
-from worker.walk import Desk
+from worker.turnstile import Turnstile
 
 _REPLAY_EVERY_S = 2.0
 _PRICES_EVERY_TICKS = 30  # half a minute, at the usual CLOCK_TICK_S
+_REFRESH_EVERY_S = 1.0
+_AROUND_A_CALL_S = 30.0  # transactions before and after it
 _MB = 1024 * 1024
 
 
@@ -98,8 +104,9 @@ def _house(settings: Settings, books: Books, tell: Tell, until_end: ExitStack) -
     look_up = partial(_look_up, prices, books)
     until_end.callback(every(_PRICES_EVERY_TICKS * settings.clock_tick_s, look_up, name="prices", tell=tell))
     gate = Gate(free_mb=lambda: _free_mb(settings), needed_mb=settings.min_free_mb, clock=monotonic, tell=tell)
+    turnstile = _turnstile(settings, books.ledger.worker, tell, until_end)
     office = Office(
-        desk=_desk(settings, provider, Spooled(books.ledger, spool, tell), prices, gate, tell),
+        desk=_desk(settings, provider, Spooled(books.ledger, spool, tell), turnstile, prices, gate, tell),
         claims=books.ledger,
         outbox=books.outbox,
         orders=books.orders,
@@ -120,7 +127,13 @@ def _worst_case_usd(prices: PriceBook, model: str, params: Mapping[str, Any]) ->
 
 
 def _desk(
-    settings: Settings, provider: AnthropicProvider, ledger: Spooled, prices: PriceBook, gate: Gate, tell: Tell
+    settings: Settings,
+    provider: AnthropicProvider,
+    ledger: Spooled,
+    turnstile: Turnstile,
+    prices: PriceBook,
+    gate: Gate,
+    tell: Tell,
 ) -> Desk:
     return Desk(
         chain=settings.chain,
@@ -129,16 +142,32 @@ def _desk(
         prices=prices,
         caps=_caps(settings),
         worst_case_usd=partial(_worst_case_usd, prices),
-        key_pause=KeyPause(monotonic),
+        turnstile=turnstile,
+        expected=Expected(),
         tell=tell,
         now=lambda: datetime.now(UTC),
+        sleep=sleep,
         draw=random.random,
         window_of=context_window,
         climbs=settings.climbs,
         patience_s=settings.patience_s,
         key_pause_s=settings.key_pause_s,
+        hold_s=settings.call_timeout_s + _AROUND_A_CALL_S,
         is_stopping=gate.is_stopping,
     )
+
+
+def _turnstile(settings: Settings, worker: str, tell: Tell, until_end: ExitStack) -> Turnstile:
+    key = settings.anthropic_api_key.get_secret_value() if settings.anthropic_api_key else ""
+    namespace = hashlib.sha256(f"{settings.anthropic_base_url} {key}".encode()).hexdigest()[:16]
+    tuning = {"probe_every_s": settings.probe_every_s, "key_pause_s": settings.key_pause_s}
+    url = broker_url(settings)
+    if url is None:
+        return alone(namespace, **tuning)
+    fleet = Fleet(url, namespace=namespace, worker=worker, tell=tell, **tuning)
+    until_end.callback(fleet.close)
+    until_end.callback(every(_REFRESH_EVERY_S, fleet.refresh, name="turnstile", tell=tell))
+    return fleet
 
 
 def _caps(settings: Settings) -> Caps:

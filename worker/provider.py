@@ -17,7 +17,12 @@ from worker.reply import Broken, Received
 # Where these are below the SDK's error, no byte of the request has left; in everything else some may have.
 # httpx2's own ConnectError does not tell: its aiohttp transport raises it for a connection reset after sending, too.
 _NOTHING_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-_HEADERS = ("request-id", "retry-after", "content-type")
+_LIMITS = (
+    f"anthropic-ratelimit-{kind}-{figure}"
+    for kind in ("requests", "input-tokens", "output-tokens")
+    for figure in ("limit", "remaining")
+)
+_HEADERS = ("request-id", "retry-after", "content-type", *_LIMITS)
 
 
 class AnthropicProvider:

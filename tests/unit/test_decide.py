@@ -147,13 +147,17 @@ def test_a_wait_within_patience_is_waited_on_the_same_rung(outcome: Outcome, sec
 @pytest.mark.parametrize("outcome", _LIMITED)
 @pytest.mark.parametrize(("seconds", "time_left_s"), [(5.1, A_DAY_S), (3600, A_DAY_S), (1.0, 1.0), (0.0, 0.0)])
 def test_a_longer_wait_than_patience_or_time_is_a_step(outcome: Outcome, seconds: float, time_left_s: float) -> None:
-    assert decide(_end(outcome, seconds), _AT_FIRST, _policy(time_left_s=time_left_s)) == _next(outcome)
+    assert decide(_end(outcome, seconds), _AT_FIRST, _policy(time_left_s=time_left_s)) == replace(
+        _next(outcome), waits={0: seconds}
+    )
 
 
-def test_on_the_last_rung_the_advice_is_waited_for_where_it_is_longer_than_the_backoff() -> None:
-    place = Place(rung=2, given_up={0: "overloaded", 1: "overloaded"}, rounds=0)
-    decision = decide(_end(Outcome.RATE_LIMITED, 3600), place, _policy())
-    assert decision == Park(after_s=3600, rung=0, given_up={}, rounds=1)
+def test_on_the_last_rung_the_job_waits_for_the_first_rung_that_may_be_free() -> None:
+    tried = {0: "overloaded", 1: "overloaded"}
+    decision = decide(_end(Outcome.RATE_LIMITED, 3600), Place(rung=2, given_up=tried, rounds=0), _policy())
+    assert decision == Park(after_s=2, rung=0, given_up={}, rounds=1)  # the others said nothing: their back-off
+    told = Place(rung=2, given_up=tried, rounds=0, waits={0: 900, 1: 30})
+    assert decide(_end(Outcome.RATE_LIMITED, 3600), told, _policy()) == Park(after_s=30, rung=0, given_up={}, rounds=0)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.RATE_LIMITED, Outcome.RAMP_LIMITED])

@@ -8,7 +8,7 @@ from models.outcome import Outcome, State
 from tests.fakes import MemoryLedger
 from tests.walking import CHAIN, HAIKU, OPUS, PARAMS, SONNET, HandClock, scene
 from worker.events import AttemptClosed, JobEnded, JobLost, KeyPaused
-from worker.walk import PAUSED
+from worker.held import KEY_PAUSED
 
 _CLIMBS = frozenset({Outcome.TRUNCATED, Outcome.REFUSED})
 
@@ -72,22 +72,20 @@ def test_a_job_without_time_pauses_the_key_for_everybody_else() -> None:
     job = scene("401")
     job.walk(time_left_s=0)
     assert job.job.state == State.FAILED
-    assert job.desk.key_pause.remaining_s() == 60
+    assert [ended.how for ended in job.turnstile.ends] == ["key_refused"]
 
 
 def test_while_the_key_is_paused_no_attempt_is_made() -> None:
-    job = scene()
-    job.desk.key_pause.pause(42)
+    job = scene(held=["paused:42"])
     job.walk()
     assert (job.provider.calls, job.attempts) == ([], [])
     assert job.job.ending is not None
-    assert (job.job.state, job.job.ending.outcome, job.job.due_at) == (State.WAITING, PAUSED, 42)
+    assert (job.job.state, job.job.ending.outcome, job.job.due_at) == (State.WAITING, KEY_PAUSED, 42)
 
 
 def test_a_job_that_was_parked_before_any_call_starts_when_it_comes_back() -> None:
     clock = HandClock()
-    job = scene(clock=clock)
-    job.desk.key_pause.pause(42)
+    job = scene(clock=clock, held=["paused:42"])
     job.walk()
     clock.now_s = 42
     job.walk()
@@ -95,19 +93,18 @@ def test_a_job_that_was_parked_before_any_call_starts_when_it_comes_back() -> No
 
 
 def test_a_paused_key_fails_a_job_that_has_no_time_to_wait() -> None:
-    job = scene()
-    job.desk.key_pause.pause(42)
+    job = scene(held=["paused:42"])
     job.walk(time_left_s=42)
     assert (job.provider.calls, job.job.state) == ([], State.FAILED)
 
 
-def test_an_answer_ends_the_pause_for_everybody() -> None:
+def test_an_answer_after_a_pause_is_told_to_everybody() -> None:
     clock = HandClock()
     job = scene("401", "ok", clock=clock)
     job.walk()
     clock.now_s = 60
     job.walk()
-    assert job.desk.key_pause.remaining_s() == 0
+    assert [ended.how for ended in job.turnstile.ends] == ["key_refused", "well"]
     assert job.story() == [(1, "start", 0, "unauthorized"), (2, "resume", 0, "answered")]
 
 

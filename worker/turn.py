@@ -1,0 +1,196 @@
+"""One turn of a walk: whatever stands before a request, and the request. Each says what it came to as a Step."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from models.chain import limit_group
+from models.ids import new_id
+from models.life import Claim, Opening, OverCap
+from models.outcome import OVER_BUDGET, Reason
+from worker.budget import worded
+from worker.classify import classify
+from worker.decide import (
+    ABOUT_THE_KEY,
+    CLIMBING,
+    OVER_TODAY,
+    RESERVED,
+    UNFIT,
+    WAITED,
+    Decision,
+    Park,
+    Place,
+    Policy,
+    Stop,
+    climb_past,
+    decide,
+    depth_at,
+    step_past,
+)
+from worker.desk import Desk
+from worker.events import AttemptClosed, KeyPaused, ModelBack, ModelCooling, WorstCasePassed
+from worker.fit import misfit
+from worker.held import KEY_PAUSED, held_back, pass_through
+from worker.held import worded as held_as
+from worker.needs import how, limits_in, uncached
+from worker.receipt import receipt
+from worker.reply import Broken, Failure, Received, Reply
+from worker.step import Step, said_of
+from worker.turnstile import PAUSED, Ended, Go, How, Later, Need
+
+STOPPED = "worker_stopped"  # the outcome of a job that was put back without a call, to be taken up at once
+
+
+def turn(
+    claim: Claim, place: Place, reason: Reason, number: int, policy: Policy, desk: Desk, last: Step | None
+) -> Step | None:
+    """Pass the rung over, or make the attempt `number`; None: the job is no longer ours.
+
+    `last` is the last attempt of this walk.
+    """
+    if desk.is_stopping() and policy.time_left_s:
+        at_once = Park(after_s=0, rung=place.rung, given_up=place.given_up, rounds=place.rounds)
+        return _passed(place, at_once, STOPPED, "unreachable: its worker was stopped")
+    model = policy.chain.models[place.rung]
+    if why := misfit(claim.params, model, window=desk.window_of(model)):
+        return _skip(place, UNFIT, f"bad_request: no request was made: {why}", policy, last)
+    opening = _opening(claim, place, reason, number, policy, desk)
+    if opening.caps and opening.worst_case_usd is None:
+        said = f"over budget: nothing bounds what {opening.model} may cost (it has no price, or a tool no max_uses)"
+        return _skip(place, OVER_BUDGET, said, policy, last)
+    need = _need(claim, opening, place, policy, desk)
+    answer, held_s = pass_through(need, desk.turnstile, desk.sleep)
+    match answer:
+        case Later() as later:
+            return _held(later, model, place, policy, last)
+        case Go(is_probe=is_probe):
+            waited_ms = round(held_s * 1000) or None
+            return _bought(
+                claim, replace(opening, waited_ms=waited_ms, is_probe=is_probe), need, place, policy, desk, last
+            )
+
+
+def _opening(claim: Claim, place: Place, reason: Reason, number: int, policy: Policy, desk: Desk) -> Opening:
+    model = policy.chain.models[place.rung]
+    return Opening(
+        id=new_id(),
+        number=number,
+        rung=place.rung,
+        fallback_depth=depth_at(place, policy.span),
+        reason=reason,
+        model=model,
+        worst_case_usd=desk.worst_case_usd(model, claim.params),
+        caps=desk.caps.over(claim),
+    )
+
+
+def _need(claim: Claim, opening: Opening, place: Place, policy: Policy, desk: Desk) -> Need:
+    tokens = desk.expected.tokens(opening.model, claim.params)
+    return Need(
+        ticket=opening.id,
+        model=opening.model,
+        group=limit_group(opening.model),
+        input_tokens=tokens.input,
+        output_tokens=tokens.output,
+        hold_s=desk.hold_s,
+        patience_s=min(policy.patience_s, policy.time_left_s),
+        is_urgent=claim.is_urgent,
+        is_retry=opening.reason is Reason.RETRY,
+        has_waited=place.given_up.get(place.rung) == WAITED,
+    )
+
+
+def _held(later: Later, model: str, place: Place, policy: Policy, last: Step | None) -> Step:
+    why = KEY_PAUSED if later.why == PAUSED else later.why
+    failed_as = str(last.end.outcome) if last is not None and last.end is not None else later.why
+    decision = (
+        climb_past(place, later.why, policy, wait_s=later.wait_s)
+        if _is_climb(last) and later.why != PAUSED
+        else held_back(later, place, policy, failed_as=failed_as)
+    )
+    figures = {"wait_s": round(later.wait_s, 3), **later.figures}
+    if isinstance(decision, Stop) and last is not None:
+        return Step(place=place, decision=decision, end=last.end, closing=None, why=later.why, figures=figures)
+    return _passed(place, decision, why, held_as(later, model), figures)
+
+
+def _is_climb(last: Step | None) -> bool:
+    return last is not None and last.end is not None and last.end.outcome in CLIMBING
+
+
+def _skip(place: Place, why: str, said: str, policy: Policy, last: Step | None) -> Step:
+    """Leave a rung without a request: on the way up for a better answer, for a still better model or for nothing."""
+    decision = climb_past(place, why, policy) if _is_climb(last) else step_past(place, why, policy)
+    if last is not None and (why == UNFIT or (_is_climb(last) and isinstance(decision, Stop))):
+        # Should the job end here, what a model said tells more than what we know of this one.
+        return Step(place=place, decision=decision, end=last.end, closing=None, why=why)
+    is_as_said = why == UNFIT or (why == RESERVED and isinstance(decision, Park))
+    return _passed(place, decision, why if is_as_said else OVER_BUDGET, said)
+
+
+def _passed(place: Place, decision: Decision, why: str, said: str, figures: Mapping[str, Any] | None = None) -> Step:
+    return Step(
+        place=place, decision=decision, end=None, closing=None, passed_over=why, said=said, figures=figures or {}
+    )
+
+
+def _bought(
+    claim: Claim, opening: Opening, need: Need, place: Place, policy: Policy, desk: Desk, last: Step | None
+) -> Step | None:
+    """Make the attempt, if its worst case fits under every cap; None: the job is no longer ours."""
+    opened: bool | OverCap = False
+    try:
+        opened = desk.ledger.open_attempt(claim, opening)
+    finally:
+        if opened is not True:
+            desk.turnstile.tell(_ended(need, "not_sent"))
+    match opened:
+        case OverCap() as over:
+            why = RESERVED if over.may_fit_later else OVER_TODAY if over.may_fit_tomorrow else OVER_BUDGET
+            return _skip(place, why, worded(over), policy, last)
+        case False:
+            return None
+        case _:
+            return _attempt(claim, opening, need, place, policy, desk)
+
+
+def _attempt(claim: Claim, opening: Opening, need: Need, place: Place, policy: Policy, desk: Desk) -> Step:
+    began_at = desk.now()  # over midnight, its day is the one it was opened on, as in every sum over days
+    received = desk.provider.call(opening.model, claim.params, attempt_id=opening.id, job_id=claim.job_id)
+    end = classify(received)
+    _tell(claim, need, received, end, desk)
+    closing = receipt(opening.id, end, desk.prices, at=began_at)
+    desk.tell(AttemptClosed(claim=claim, opening=opening, closing=closing))
+    worst = opening.worst_case_usd
+    if closing.cost_usd is not None and worst is not None and closing.cost_usd > worst:
+        desk.tell(WorstCasePassed(opening=opening, closing=closing))
+    if end.outcome in ABOUT_THE_KEY:
+        desk.tell(KeyPaused(outcome=end.outcome, said=said_of(end), for_s=desk.key_pause_s))
+    decision = decide(end, place, policy)
+    return Step(place=place, decision=decision, end=end, closing=closing, depth=opening.fallback_depth)
+
+
+def _tell(claim: Claim, need: Need, received: Received | Broken, end: Reply | Failure, desk: Desk) -> None:
+    usage = end.usage if isinstance(end, Reply) else None
+    if usage is not None:
+        desk.expected.learn(need.model, claim.params, usage)
+    # A call that was cut since its own worker stops tells nothing of its model.
+    is_ours = isinstance(received, Broken) and received.how == "cut" and desk.is_stopping()
+    changed = desk.turnstile.tell(
+        replace(
+            _ended(need, "not_sent" if is_ours else how(end)),
+            latency_ms=end.latency_ms,
+            input_tokens=None if usage is None else uncached(usage),
+            output_tokens=None if usage is None else usage.output_tokens,
+            retry_after_s=end.retry_after_s if isinstance(end, Failure) else None,
+            limits=limits_in(received),
+        )
+    )
+    if changed == "opened":
+        desk.tell(ModelCooling(model=need.model, how=how(end)))
+    if changed == "closed":
+        desk.tell(ModelBack(model=need.model))
+
+
+def _ended(need: Need, how_it_ended: How) -> Ended:
+    return Ended(ticket=need.ticket, model=need.model, group=need.group, how=how_it_ended)
