@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.caps import parse_caps, usd
-from models.chain import Chain, parse_chain, parse_starts
+from models.chain import Chain, parse_chain, parse_groups, parse_starts
 from models.errors import Mistake, SettingsError
 from models.outcome import Outcome
 from models.pricing import Price, parse_costs
@@ -108,6 +108,7 @@ class Settings(BaseSettings):
     model_chain: str = DEFAULT_CHAIN
     model_costs: str = ""
     task_starts: str = ""
+    limit_groups: str = ""
     climb_on: str = ""
 
     redis_url: _RedisURL | None = None
@@ -158,9 +159,10 @@ class Settings(BaseSettings):
 
     @cached_property
     def chain(self) -> Chain:
-        """MODEL_CHAIN with TASK_STARTS."""
+        """MODEL_CHAIN with TASK_STARTS and LIMIT_GROUPS."""
         models = parse_chain(self.model_chain)
-        return Chain(models=models, starts=parse_starts(self.task_starts, models))
+        starts, groups = parse_starts(self.task_starts, models), parse_groups(self.limit_groups, models)
+        return Chain(models=models, starts=starts, groups=groups)
 
     @cached_property
     def price_overrides(self) -> dict[str, Price]:

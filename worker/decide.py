@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from models.chain import Chain, Span, limit_group
+from models.chain import Chain, Span
 from models.outcome import OVER_BUDGET, Outcome, Reason
 from worker.backoff import backoff_s
 from worker.reply import Failure, Reply
@@ -174,11 +174,12 @@ def climb_past(place: Place, why: str, policy: Policy, *, wait_s: float | None =
 
 def step_past_limit(place: Place, why: str, policy: Policy, *, wait_s: float | None) -> Decision:
     """Choose what comes after a rung whose limits are used up: a model that draws on the same ones is no cure."""
-    group = limit_group(policy.chain.models[place.rung])
+    chain = policy.chain
+    group = chain.group_of(chain.models[place.rung])
     alike = [
         rung
         for rung in policy.span.available({*place.given_up, place.rung})
-        if limit_group(policy.chain.models[rung]) == group
+        if chain.group_of(chain.models[rung]) == group
     ]
     given_up = {**place.given_up, place.rung: why, **dict.fromkeys(alike, SAME_LIMIT)}
     return _next_rung(given_up, _awaiting(place, [place.rung, *alike], wait_s), policy)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from models.chain import limit_group
 from models.ids import new_id
 from models.life import Claim, Opening, OverCap
 from models.outcome import OVER_BUDGET, Reason
@@ -89,7 +88,7 @@ def _need(claim: Claim, opening: Opening, place: Place, policy: Policy, desk: De
     return Need(
         ticket=opening.id,
         model=opening.model,
-        group=limit_group(opening.model),
+        group=policy.chain.group_of(opening.model),
         input_tokens=tokens.input,
         output_tokens=tokens.output,
         hold_s=desk.hold_s,
