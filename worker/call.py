@@ -53,6 +53,7 @@ def call_with_fallback(prompt: str, max_tokens: int = 1000, *, task: str | None 
         span=span,
         start_model=chain.models[span.start],
     )
+    (job,) = house.books.starts.started([job], house.settings)
     house.books.ledger.open_single(job, deadline_s=_DAY_S)
     claim = office.claims.claim(job_id, lease_s=office.in_hand.lease_s)
     if claim is None:

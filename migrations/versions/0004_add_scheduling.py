@@ -17,6 +17,7 @@ _ID = sa.String(36)
 _WORD = sa.String(32)
 _LINE = sa.String(200)
 _INT = sa.Integer()
+_EXPLORED = sa.text("start_reason = 'explored'")
 
 
 def upgrade() -> None:
@@ -39,12 +40,16 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_decisions_job_id"),
         sa.PrimaryKeyConstraint("job_id", "lease_token", "number", name="pk_decisions"),
     )
+    op.create_index(
+        "ix_jobs_explored", "jobs", ["task", "created_at"], sqlite_where=_EXPLORED, postgresql_where=_EXPLORED
+    )
     create_views(op.get_bind())
 
 
 def downgrade() -> None:
     """Take them away again."""
     drop_views(op.get_bind())
+    op.drop_index("ix_jobs_explored", "jobs")
     op.drop_table("decisions")
     for table, columns in reversed(_columns().items()):
         for column in reversed(columns):
