@@ -1,6 +1,7 @@
 """Starts learned from the ledger: reads v_starts, and gives each new job of a kind that is `auto` its start."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC
 from time import monotonic
@@ -10,7 +11,7 @@ from sqlalchemy import Engine, func, select
 
 from models.base import db_now
 from models.chain import Span
-from models.database import reading
+from models.database import opened_if_there, reading
 from models.expected import Record, Weighed, explored, picked, weigh
 from models.job import Job
 from models.life import NewJob
@@ -62,6 +63,13 @@ class Starts:
         if kept is None or now - kept[0] >= _KEPT_S:
             kept = self._read = (now, dict(_read(self._engine)))
         return kept[1]
+
+
+@contextmanager
+def starts_there(settings: Settings) -> Iterator[Starts | None]:
+    """Open the ledger for a block, to look at what it teaches; None where it is a file that nobody has made yet."""
+    with opened_if_there(settings.database_url.get_secret_value()) as engine:
+        yield None if engine is None else Starts(engine)
 
 
 def is_auto(job: NewJob, settings: Settings) -> bool:

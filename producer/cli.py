@@ -9,6 +9,7 @@ import typer
 from models import errors
 from producer import estimate, orders, prices, processes, questions, rebuild, reconcile, reprice
 from producer.analyst import analyst
+from producer.chain import chain
 from producer.exits import hear_all
 from producer.options import (
     BatchArgument,
@@ -60,6 +61,7 @@ for question in (questions.report, questions.sql, questions.export):
 for review in (reprice.reprice, reconcile.reconcile, rebuild.rebuild):
     ledger.command()(review)
 app.add_typer(prices.prices, name="prices")
+app.add_typer(chain, name="chain")
 
 
 def main() -> None:
