@@ -113,8 +113,7 @@ class Producer:
             max_cost_usd=max_cost(max_cost_usd),
         )
         batch, jobs = prepared(prompts, self._settings, terms)
-        # After the batch's digest was taken: the same prompts are the same batch, whatever was learned in between.
-        jobs = self.books.starts.started(jobs, self._settings)
+        jobs = self.books.starts.started(jobs, self._settings)  # its digest knows nothing of what is learned
         kept_as = self.books.ledger.enqueue(batch, jobs)
         if kept_as != batch.id:
             return Batch(kept_as, self, is_new=False)

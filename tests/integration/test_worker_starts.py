@@ -35,7 +35,7 @@ def test_a_batch_starts_on_the_cheapest_model_that_has_shown_it_will_do(plant: P
     _learn(plant)
     with Producer(settings_of(plant.variables)) as producer:
         batch = producer.submit([Prompt(f"{_TEXT} Again, {n}.") for n in range(100)], task="summarize")
-    answers = plant.finished(batch, within_s=60)
+        answers = plant.finished(batch, within_s=60)
     assert {answer.state for answer in answers} == {"succeeded"}
     jobs = plant.jobs(batch)
     assert {job["start_model"] for job in jobs if job["start_reason"] == "learned"} == {start}
