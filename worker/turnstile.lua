@@ -36,6 +36,7 @@ local function save(fields, key)
     flat[#flat + 1] = name
     flat[#flat + 1] = type(value) == 'number' and string.format('%.6f', value) or value
   end
+  if #flat == 0 then return end
   redis.call('HSET', key, unpack(flat))
   redis.call('PEXPIRE', key, FORGET_MS)
 end
