@@ -4,7 +4,6 @@ PREFIX = "stepdown:"
 TASK_NAME = "stepdown.run"  # changing it would have workers of another version discard messages
 CLOCK_TURN = f"{PREFIX}clock"
 FILLED = f"{PREFIX}filled"  # there while Redis has lost nothing since a clock last looked
-WORKERS = f"{PREFIX}workers"  # who was there lately: sorted by when they were heard last
 
 
 def turnstile_prefix(namespace: str) -> str:

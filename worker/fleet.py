@@ -9,8 +9,10 @@ from threading import Lock
 from typing import TypeVar
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from models.keys import WORKERS, turnstile_prefix
+from models.keys import turnstile_prefix
 from worker.events import FleetAlone, FleetTogether, Tell
 from worker.ownmemory import OwnMemory
 from worker.script import TEXT, Script
@@ -38,8 +40,10 @@ class Fleet:
         self, url: str, *, namespace: str, worker: str, probe_every_s: float, key_pause_s: float, tell: Tell
     ) -> None:
         self._prefix = turnstile_prefix(namespace)
-        self._worker = worker
-        self._redis = redis.Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)
+        self._worker, self._workers_key = worker, f"{self._prefix}workers"
+        self._redis = redis.Redis.from_url(
+            url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, retry=Retry(NoBackoff(), 0)
+        )
         script = self._redis.register_script(TEXT)
         self._shared = Script(
             lambda words: script(keys=[self._prefix], args=list(words)),
@@ -50,25 +54,47 @@ class Fleet:
         self._memory = OwnMemory(self._prefix, clock=lambda: time.monotonic() + self._ahead_s)
         self._own = Script(self._memory.run, probe_every_s=probe_every_s, key_pause_s=key_pause_s)
         self._tell_event = tell
-        self._looking = Lock()
+        self._looking, self._turning = Lock(), Lock()
         self._away_until = 0.0  # 0: it is there
         self._untold: deque[Ended] = deque(maxlen=_MOST_UNTOLD)
+        self._let_through_alone: set[str] = set()  # tickets that Redis does not know
+        self._heard: dict[str, Ended] = {}  # group -> the limits its headers told last, while Redis was away
         self._known: set[str] = set()
         self._workers = 1
 
     def ask(self, need: Need) -> Go | Later:
         """Let a request through, or say when to come back."""
         self._known |= {f"group:{need.group}", f"model:{need.model}"}
-        return self._answered(lambda: self._shared.ask(need), lambda: self._own.ask(need))
+        was_sent = False
+
+        def shared() -> Go | Later:
+            nonlocal was_sent
+            was_sent = True  # a Redis that was frozen does what it was asked, long after nobody listens
+            return self._shared.ask(need)
+
+        def own() -> Go | Later:
+            answer = self._own.ask(need)
+            if was_sent and isinstance(answer, Later):
+                self._untold.append(Ended(ticket=need.ticket, model=need.model, group=need.group, how="not_sent"))
+            elif isinstance(answer, Go) and not was_sent:
+                self._let_through_alone.add(need.ticket)
+            return answer
+
+        return self._answered(shared, own)
 
     def tell(self, ended: Ended) -> Change:
         """Note how a request that was let through ended; returns what that made of its model's cooldown."""
 
-        def to_own() -> Change:
-            self._untold.append(ended)
+        def own() -> Change:
+            if ended.ticket not in self._let_through_alone:
+                self._untold.append(replace(ended, limits={}, retry_after_s=None))  # by then they are old
+            if ended.limits:
+                self._heard[ended.group] = replace(ended, ticket="", how="not_sent")
             return self._own.tell(replace(ended, limits=self._part_of(ended.limits)))
 
-        return self._answered(lambda: self._shared.tell(ended), to_own)
+        changed = self._answered(lambda: self._shared.tell(ended), own)
+        self._let_through_alone.discard(ended.ticket)
+        return changed
 
     def rooms(self, models: Mapping[str, str], *, horizon_s: float) -> Mapping[str, Room]:
         """Tell for each model, given with its group, how many requests could leave within `horizon_s`."""
@@ -88,7 +114,7 @@ class Fleet:
     def close(self) -> None:
         """Share limits no more."""
         with suppress(redis.RedisError):
-            self._redis.zrem(WORKERS, self._worker)
+            self._redis.zrem(self._workers_key, self._worker)
         self._redis.close()
 
     def _answered(self, shared: Callable[[], _Answer], own: Callable[[], _Answer]) -> _Answer:
@@ -98,9 +124,7 @@ class Fleet:
         try:
             answer = shared()
         except (redis.RedisError, OSError) as error:
-            if not self._away_until:
-                self._tell_event(FleetAlone(said=f"{type(error).__name__}: {error}", workers=self._workers))
-            self._away_until = time.monotonic() + _AGAIN_S
+            self._go_alone(error)
             return own()
         finally:
             if is_away:
@@ -109,11 +133,24 @@ class Fleet:
             self._come_back()
         return answer
 
+    def _go_alone(self, error: Exception) -> None:
+        with self._turning:
+            was_there, self._away_until = self._away_until == 0, time.monotonic() + _AGAIN_S
+        if was_there:
+            self._tell_event(FleetAlone(said=f"{type(error).__name__}: {error}", workers=self._workers))
+
     def _come_back(self) -> None:
-        self._away_until = 0.0
+        with self._turning:
+            was_away, self._away_until = self._away_until > 0, 0.0
+        if not was_away:
+            return
         count = len(self._untold)
-        while self._untold and not self._away_until:
-            self.tell(self._untold.popleft())
+        with suppress(IndexError):
+            while not self._away_until:
+                self.tell(self._untold.popleft())
+        with suppress(KeyError):
+            while not self._away_until:
+                self.tell(self._heard.popitem()[1])
         self._tell_event(FleetTogether(untold=count))
 
     def _copy(self) -> None:
@@ -122,9 +159,9 @@ class Fleet:
         self._ahead_s = now - time.monotonic()
         names = ["fleet", *sorted(self._known)]
         with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.zadd(WORKERS, {self._worker: now})
-            pipeline.zremrangebyscore(WORKERS, "-inf", now - _HEARD_S)
-            pipeline.zcard(WORKERS)
+            pipeline.zadd(self._workers_key, {self._worker: now})
+            pipeline.zremrangebyscore(self._workers_key, "-inf", now - _HEARD_S)
+            pipeline.zcard(self._workers_key)
             for name in names:
                 pipeline.hgetall(self._prefix + name)
             _, _, workers, *hashes = pipeline.execute()

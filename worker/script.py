@@ -50,7 +50,10 @@ class Script:
         """Tell for each model, given with its group, how many requests could leave within `horizon_s`."""
         pairs = (word for pair in models.items() for word in pair)
         free = self._run("rooms", str(horizon_s), *pairs)
-        return {model: Room(free=int(count), is_closed=count == "0") for model, count in zip(models, free, strict=True)}
+        return {
+            model: Room(free=max(0, int(count)), is_closed=int(count) < 0)
+            for model, count in zip(models, free, strict=True)
+        }
 
     def recovered(self) -> tuple[str, ...]:
         """List the models that came back since somebody of the fleet asked last."""
