@@ -35,9 +35,12 @@ def in_memory(clock: Callable[[], float]) -> Script:
     return _script(OwnMemory(PREFIX).run, clock)
 
 
-def in_redis(url: str, clock: Callable[[], float]) -> Script:
-    """Make a turnstile in Redis."""
-    script = redis.Redis.from_url(url).register_script(TEXT)
+def in_redis(url: str, clock: Callable[[], float], *, empty: bool = False) -> Script:
+    """Make a turnstile in Redis, which forgets what it knew where it is to be `empty`."""
+    client = redis.Redis.from_url(url)
+    if empty:
+        client.flushdb()
+    script = client.register_script(TEXT)
     return _script(lambda words: script(keys=[PREFIX], args=list(words)), clock)
 
 

@@ -164,7 +164,7 @@ def test_after_a_429_the_group_rests_as_long_as_it_was_told(door: Door, clock: C
 
 
 def test_without_a_retry_after_the_rest_doubles_while_it_goes_on(door: Door, clock: Clock) -> None:
-    waits = []
+    waits: list[float] = []
     for _ in range(8):
         door.through("limited")
         waits.append(_limited(door.ask(patience_s=0, has_waited=True)).wait_s if waits else 1.0)
