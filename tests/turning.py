@@ -7,6 +7,7 @@ from typing import Any
 
 import redis
 
+from worker.fleet import part_of_state
 from worker.ownmemory import OwnMemory
 from worker.script import TEXT, Run, Script
 from worker.turnstile import Change, Ended, Go, How, Later, Need
@@ -30,9 +31,21 @@ class Clock:
         self.at += seconds
 
 
-def in_memory(clock: Callable[[], float]) -> Script:
+def in_memory(clock: Callable[[], float], memory: OwnMemory | None = None) -> Script:
     """Make a turnstile in this process."""
-    return _script(OwnMemory(PREFIX).run, clock)
+    return _script((memory or OwnMemory(PREFIX)).run, clock)
+
+
+def parted(memory: OwnMemory, clock: Callable[[], float], workers: int) -> list[Script]:
+    """Make the turnstiles of workers that go on alone with what one memory knew."""
+    known = {
+        key: {name.encode(): value.encode() for name, value in fields.items()}
+        for key, fields in memory.copied().items()
+    }
+    parts = [OwnMemory(PREFIX) for _ in range(workers)]
+    for part in parts:
+        part.fill({key: part_of_state(fields, workers) for key, fields in known.items()})
+    return [_script(part.run, clock) for part in parts]
 
 
 def in_redis(url: str, clock: Callable[[], float], *, empty: bool = False) -> Script:

@@ -90,7 +90,7 @@ class Fleet:
                 self._untold.append(replace(ended, limits={}, retry_after_s=None))  # by then they are old
             if ended.limits:
                 self._heard[ended.group] = replace(ended, ticket="", how="not_sent")
-            return self._own.tell(replace(ended, limits=self._part_of(ended.limits)))
+            return self._own.tell(replace(ended, limits=part_of_limits(ended.limits, self._workers)))
 
         changed = self._answered(lambda: self._shared.tell(ended), own)
         self._let_through_alone.discard(ended.ticket)
@@ -167,16 +167,20 @@ class Fleet:
             _, _, workers, *hashes = pipeline.execute()
         self._workers = max(1, int(workers))
         self._memory.fill(
-            {self._prefix + name: self._part(fields) for name, fields in zip(names, hashes, strict=True) if fields}
+            {
+                self._prefix + name: part_of_state(fields, self._workers)
+                for name, fields in zip(names, hashes, strict=True)
+                if fields
+            }
         )
 
-    def _part(self, fields: Mapping[bytes, bytes]) -> dict[str, str]:
-        told = {name.decode(): value.decode() for name, value in fields.items()}
-        return {
-            name: f"{float(value) / self._workers:.6f}" if name.endswith(_SHARED) else value
-            for name, value in told.items()
-        }
 
-    def _part_of(self, limits: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
-        parts = {kind: (limit // self._workers, left // self._workers) for kind, (limit, left) in limits.items()}
-        return {kind: (max(1, limit), left) for kind, (limit, left) in parts.items()}
+def part_of_state(fields: Mapping[bytes, bytes], workers: int) -> dict[str, str]:
+    """Give the part of one hash that is one worker's: its share of the limits, and all else as it is."""
+    told = {name.decode(): value.decode() for name, value in fields.items()}
+    return {name: f"{float(value) / workers:.6f}" if name.endswith(_SHARED) else value for name, value in told.items()}
+
+
+def part_of_limits(limits: Mapping[str, tuple[int, int]], workers: int) -> dict[str, tuple[int, int]]:
+    """Give one worker's share of limits and of what remains of them."""
+    return {kind: (max(1, limit // workers), left // workers) for kind, (limit, left) in limits.items()}

@@ -42,10 +42,15 @@ class OwnMemory:
             return list(self._chunk(self._commands, keys, arguments).values())
 
     def fill(self, hashes: Mapping[str, Mapping[str, str]]) -> None:
-        """Know what Redis knew, of what is not known yet."""
+        """Know what Redis knew, and nothing else."""
         with self._lock:
             self._hashes = {key: dict(fields) for key, fields in hashes.items()}
             self._scores.clear()
+
+    def copied(self) -> dict[str, dict[str, str]]:
+        """Copy what is known, by key."""
+        with self._lock:
+            return {key: dict(fields) for key, fields in self._hashes.items()}
 
     def _call(self, command: str, *words: Any) -> Any:
         return self._spelled[command](*words)

@@ -12,7 +12,7 @@ local KINDS = { 'requests', 'input', 'output' }
 local PROBE_EVERY, KEY_PAUSE = tonumber(ARGV[3]), tonumber(ARGV[4])
 local PROBE_SHARE, MOST_PROBE = 0.1, 60 -- an outage is looked at again after a tenth of its length, at most a minute
 local EVIDENCE, EVIDENCE_HALF_LIFE = 3, 10 -- so many failures open a cooldown
-local HEADROOM = 0.02 -- of each limit, kept for urgent requests
+local HEADROOM, MOST_HEADROOM, HEADROOM_HALF_LIFE = 0.02, 0.1, 600 -- of each limit, kept for urgent requests
 local IN_HAND = 1.0 -- the longest wait that is granted with what it waits for
 local FIRST_CAP, MOST_CAP = 8, 1000 -- calls in flight for one model
 local RETRY_SHARE, RETRY_BURST, RETRY_WINDOW = 0.1, 10, 60
@@ -72,6 +72,11 @@ local function load_group(name)
   return group, key
 end
 
+-- More is kept for a while where a 429 came all the same: somebody else uses this key.
+local function headroom(group)
+  return math.max(HEADROOM, group.headroom * 0.5 ^ ((NOW - group.closed_at) / HEADROOM_HALF_LIFE))
+end
+
 local function move(group, kind, amount)
   group[kind .. '_level'] = group[kind .. '_level'] + amount
   group[kind .. '_promised'] = math.min(group[kind .. '_level'], group[kind .. '_promised'] + amount)
@@ -124,7 +129,7 @@ local function wait_for_limits(group, needs, is_urgent, has_waited)
   for _, kind in ipairs(KINDS) do
     local limit = group[kind .. '_limit']
     if limit > 0 then
-      local kept = is_urgent and 0 or HEADROOM * limit
+      local kept = is_urgent and 0 or headroom(group) * limit
       local there = group[kind .. ((has_waited or is_urgent) and '_level' or '_promised')]
       local wait = (math.min(needs[kind], limit - kept) + kept - there) * 60 / (limit * ramp())
       if wait > longest then longest, slowest = wait, kind end
@@ -326,6 +331,7 @@ local function close_group(group, limits, retry_after, taken_at)
   end
   if scarcest then move(group, scarcest, math.min(0, -group[scarcest .. '_level'])) end
   if taken_at >= group.closed_at then
+    group.headroom = math.min(MOST_HEADROOM, headroom(group) * 1.5)
     group.closed_times, group.closed_at = group.closed_times + 1, NOW
   end
   local wait = retry_after or math.min(60, 2 ^ (group.closed_times - 1))
@@ -395,7 +401,7 @@ local function room(model_name, group_name, horizon)
   for _, kind in ipairs(KINDS) do
     local limit, mean = group[kind .. '_limit'], math.max(1, group[kind .. '_mean'])
     if limit > 0 then
-      local there = group[kind .. '_level'] + limit / 60 * horizon * ramp() - HEADROOM * limit
+      local there = group[kind .. '_level'] + limit / 60 * horizon * ramp() - headroom(group) * limit
       free = math.min(free, there / mean)
     end
   end
