@@ -1,4 +1,4 @@
-"""A fleet before a provider with the API's buckets, as a play of events on a clock of its own: minutes take a second."""
+"""A fleet before a provider with the API's buckets, as a play of events on its own clock: minutes take a second."""
 
 import heapq
 import random
