@@ -6,7 +6,7 @@ simulator of its own: what is read of them is counts, and they are not waited fo
 
 `onset`: calls that came within a second of the beginning of the outage. Those are the ones in the air, and the
 evidence; nobody can know before. `wasted/5 s` is what came after it, per probe interval. Rates are those of calls let
-in and answered, by the second, as the median of five.
+in and answered, by the second; `90 % after` is the first second at that rate that begins five whose median is.
 """
 
 from collections.abc import Callable, Mapping

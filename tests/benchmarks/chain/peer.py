@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -150,9 +151,9 @@ def _told(process: subprocess.Popen[str], limit_s: float) -> tuple[list[End], bo
     process.stdin.write("go\n")
     process.stdin.flush()
     lines = [json.loads(line) for line in process.stdout if line.startswith('{"id"') and line.endswith("\n")]
-    is_cut = watch.finished.is_set()
     watch.cancel()
-    if process.wait() != 0 and not is_cut:
+    is_cut = process.wait() == -signal.SIGKILL
+    if process.returncode and not is_cut:
         message = f"the peer ended with {process.returncode} after {len(lines)} prompts"
         raise RuntimeError(message)
     return [End(**line) for line in lines], is_cut

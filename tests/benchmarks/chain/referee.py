@@ -125,13 +125,13 @@ def full_rate(answered_at_s: Sequence[float], *, from_s: int, to_s: int) -> floa
 
 
 def recovery_s(answered_at_s: Sequence[float], *, at_s: int, to_s: int, rate: float) -> int | None:
-    """Tell after how many whole seconds the median of the next five first reaches `rate` calls a second.
+    """Tell which whole second is the first that reaches `rate` calls and begins five whose median does.
 
-    None: it did not, up to the whole second `to_s`, when the watch (or the work) ended.
+    None: there was none up to the whole second `to_s`, when the watch (or the work) ended.
     """
     counts = per_second(answered_at_s, from_s=at_s, to_s=to_s)
     for second in range(len(counts) - _WINDOW_S + 1):
-        if median(counts[second : second + _WINDOW_S]) >= rate:
+        if min(counts[second], median(counts[second : second + _WINDOW_S])) >= rate:
             return second
     return None
 
