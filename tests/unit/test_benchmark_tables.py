@@ -6,6 +6,7 @@ from tests.benchmarks.chain import mixed, outage, overload
 from tests.benchmarks.chain.prompts import mixed_prompts, overload_prompts
 from tests.benchmarks.chain.ran import Asked, End, Load, Ran
 from tests.benchmarks.chain.referee import Call
+from tests.benchmarks.chain.table import Column, failed_of, lines
 from tests.simulator.script import parse_script
 
 _LINE = outage.Timeline(primary_from=10, primary_to=31, all_from=40, all_to=50, end=70)
@@ -94,3 +95,13 @@ def test_prompts_are_all_different_and_mixed_as_announced() -> None:
     assert len({asked.text for asked in overload_prompts(2000)}) == 2000
     tasks = [asked.task for asked in mixed_prompts(400)]
     assert [tasks.count(task) for task in ("summarize", "extract", "synthesize")] == [320, 60, 20]
+
+
+def test_a_table_has_a_row_a_side_and_the_targets_below() -> None:
+    columns = [Column("calls", lambda row: str(row["calls"]), "<= 1.02")]
+    assert lines([{"side": "ours", "calls": 1}], columns) == ["side      calls", "ours          1", "target  <= 1.02"]
+
+
+def test_a_side_that_was_stopped_says_how_far_it_came() -> None:
+    row = {"is_cut": True, "failed": 3, "succeeded": 1812, "prompts": 2000, "makespan_s": 300.2}
+    assert failed_of(row) == "3, stopped at 300 s with 1812 of 2000"
