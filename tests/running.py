@@ -185,9 +185,9 @@ def settings_of(environment: Mapping[str, str]) -> Settings:
 
 
 @contextmanager
-def running_worker(environment: Mapping[str, str], log: Path) -> Iterator[int]:
-    """Run a worker until the end of the block; yields its process id once it takes jobs."""
-    with _process(worker_command(settings_of(environment)), environment, log) as process:
+def running_worker(environment: Mapping[str, str], log: Path, *, more: Sequence[str] = ()) -> Iterator[int]:
+    """Run a worker until the end of the block, with `more` options of Celery's; yields its process id when ready."""
+    with _process(worker_command(settings_of(environment), more), environment, log) as process:
         _until_ready(process, log, lambda: b" ready." in log.read_bytes())
         yield process.pid
 
