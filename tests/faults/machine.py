@@ -15,6 +15,7 @@ from sqlalchemy import Engine, text
 from models.books import Books
 from models.life import Opening
 from models.outcome import FINAL_STATES, OnUnknown, Outcome, Reason
+from tests.fakes import MemoryRooms
 from tests.faults.steps import Hand, Queue
 from tests.given import closing, failed, failing, message, new_batch, new_job, parked, succeeded, unknown
 from worker.clock import Clock
@@ -51,6 +52,7 @@ class Life(RuleBasedStateMachine):
         self.clock = Clock(
             queues=self.queue,
             outbox=self.books.outbox,
+            rooms=MemoryRooms((1000,)),
             holder="here",
             rungs=1,
             window=4,
