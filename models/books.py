@@ -15,11 +15,12 @@ from models.questions import Questions
 from models.reports import Reports
 from models.repricing import Repricing
 from models.rollup import Rollup
+from models.starts import Starts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """All that writes and reads one ledger: jobs, leases, orders, prices, corrections, reports, rollup, health."""
+    """All that writes and reads one ledger: jobs, leases, orders, prices, reports, rollup, health, starts."""
 
     ledger: Ledger
     leases: Leases
@@ -31,6 +32,7 @@ class Books:
     repricing: Repricing
     questions: Questions
     rollup: Rollup
+    starts: Starts
 
     @classmethod
     def over(cls, engine: Engine, *, worker: str) -> Self:
@@ -46,4 +48,5 @@ class Books:
             repricing=Repricing(engine),
             questions=Questions(engine),
             rollup=Rollup(engine),
+            starts=Starts(engine),
         )

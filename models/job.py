@@ -92,6 +92,13 @@ class Job(Base):
             postgresql_where=text("sent_at IS NOT NULL AND state IN ('queued', 'waiting')"),
         ),
         Index(
+            "ix_jobs_explored",  # few, and counted before there is one more
+            "task",
+            "created_at",
+            sqlite_where=text("start_reason = 'explored'"),
+            postgresql_where=text("start_reason = 'explored'"),
+        ),
+        Index(
             "ix_jobs_lease",
             "lease_until",
             sqlite_where=text("lease_until IS NOT NULL"),

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.caps import parse_caps, usd
-from models.chain import Chain, parse_chain, parse_groups, parse_starts
+from models.chain import Chain, parse_autos, parse_chain, parse_groups, parse_starts
 from models.errors import Mistake, SettingsError
 from models.outcome import Outcome
 from models.pricing import Price, parse_costs
@@ -110,6 +110,8 @@ class Settings(BaseSettings):
     task_starts: str = ""
     limit_groups: str = ""
     climb_on: str = ""
+    explore_share: Decimal = Field(default=Decimal("0.02"), ge=0, le=Decimal("0.1"), allow_inf_nan=False)
+    explore_per_day: int = Field(default=200, ge=0)
 
     redis_url: _RedisURL | None = None
     redis_url_file: _SecretFile | None = None
@@ -163,7 +165,7 @@ class Settings(BaseSettings):
         """MODEL_CHAIN with TASK_STARTS and LIMIT_GROUPS."""
         models = parse_chain(self.model_chain)
         starts, groups = parse_starts(self.task_starts, models), parse_groups(self.limit_groups, models)
-        return Chain(models=models, starts=starts, groups=groups)
+        return Chain(models=models, starts=starts, autos=parse_autos(self.task_starts), groups=groups)
 
     @cached_property
     def price_overrides(self) -> dict[str, Price]:

@@ -1,4 +1,4 @@
-"""The views of migrations/ that code reads, as tables: what an attempt costs after all, corrections counted."""
+"""The views of migrations/ that code reads, as tables."""
 
 from sqlalchemy import Integer, String, column, table
 
@@ -27,4 +27,14 @@ ATTEMPTS = table(
     column("cost_nano_usd", NanoUSD),
     column("cost_status", String),
     column("price_source", String),
+)
+
+STARTS = table(
+    "v_starts",
+    column("task", String),
+    column("model", String),
+    *(column(name, Integer) for name in ("judged", "accepted")),
+    *(column(name, Integer) for name in ("truncated", "refused", "empty", "invalid", "too_long")),
+    *(column(name, Integer) for name in ("climbed", "climbed_accepted", "unknown_costs")),
+    column("mean_cost_nano_usd", NanoUSD),
 )

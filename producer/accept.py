@@ -18,10 +18,11 @@ from models.outcome import OnUnknown
 from models.pricebook import PriceBook
 from models.pricing import Price
 from models.settings import Settings
+from models.starts import ASKED
 from producer.check import check, check_labels
 from producer.load import Loaded
 from producer.prompt import Prompt
-from producer.span import span_of
+from producer.span import is_asked, span_of
 
 MOST_WEIGHT = 100
 _RING_S = 0.3  # who submits does not wait for a Redis that is frozen: a worker's clock sends
@@ -150,6 +151,7 @@ def _job(prompt: Prompt, seq: int, chain: Chain, terms: Terms) -> NewJob:
         columns=prompt.columns,
         on_unknown=terms.on_unknown,
         is_urgent=terms.is_urgent,
+        start_reason=ASKED if is_asked(prompt, chain, prompt.task or terms.task) else None,
     )
 
 

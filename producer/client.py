@@ -126,6 +126,8 @@ class Producer:
         if not allow_unpriced:
             require_prices(self._settings, self.books.prices.dated())
         batch, jobs = prepared(prompts, self._settings, terms)
+        # After the batch's digest was taken: the same prompts are the same batch, whatever was learned in between.
+        jobs = self.books.starts.started(jobs, self._settings)
         kept_as = self.books.ledger.enqueue(batch, jobs)
         if kept_as != batch.id:
             return Batch(kept_as, self, is_new=False)

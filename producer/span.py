@@ -8,13 +8,17 @@ from producer.prompt import Prompt
 def span_of(prompt: Prompt, chain: Chain, task: str | None, *, source: str) -> Span:
     """Choose the rungs: the prompt's own start, else its task's, else the model in its params, else the primary.
 
-    Raises InputError for a model that is not in the chain, or a floor and ceiling the start is not between.
+    One that is learned goes by floor and ceiling. Raises InputError for a model that is not in the chain, or a floor
+    and ceiling the start is not between.
     """
+    task = prompt.task or task
     if (prompt.start, prompt.floor, prompt.ceiling, prompt.params) == (None, None, None, None):
-        return chain.span(task=prompt.task or task)
-    span = chain.span(task=prompt.task or task, start=_start(prompt, chain, prompt.task or task, source))
+        return chain.span(task=task)
+    span = chain.span(task=task, start=_start(prompt, chain, task, source))
     floor = span.floor if prompt.floor is None else _rung(prompt.floor, "floor", chain, source)
     ceiling = span.ceiling if prompt.ceiling is None else _rung(prompt.ceiling, "ceiling", chain, source)
+    if task in chain.autos and not is_asked(prompt, chain, task) and ceiling <= floor:
+        return Span(start=min(max(span.start, ceiling), floor), floor=floor, ceiling=ceiling)
     if not ceiling <= span.start <= floor:
         start = chain.models[span.start]
         fix = f"it must lie between the ceiling {chain.models[ceiling]} and the floor {chain.models[floor]}"
@@ -22,10 +26,16 @@ def span_of(prompt: Prompt, chain: Chain, task: str | None, *, source: str) -> S
     return Span(start=span.start, floor=floor, ceiling=ceiling)
 
 
+def is_asked(prompt: Prompt, chain: Chain, task: str | None) -> bool:
+    """Tell whether a prompt of this task kind names its own start."""
+    names_model = prompt.params is not None and "model" in prompt.params
+    return prompt.start is not None or (names_model and task not in chain.starts)
+
+
 def _start(prompt: Prompt, chain: Chain, task: str | None, source: str) -> int | None:
     if prompt.start is not None:
         return _rung(prompt.start, "start", chain, source)
-    if task in chain.starts or prompt.params is None or "model" not in prompt.params:
+    if prompt.params is None or not is_asked(prompt, chain, task):
         return None
     return _rung(prompt.params["model"], "params.model", chain, source)
 

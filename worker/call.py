@@ -54,6 +54,7 @@ def call_with_fallback(prompt: str, max_tokens: int = 1000, *, task: str | None 
         start_model=chain.models[span.start],
         is_urgent=True,
     )
+    (job,) = house.books.starts.started([job], house.settings)
     house.books.ledger.open_single(job, deadline_s=_DAY_S)
     claim = office.claims.claim(job_id, lease_s=office.in_hand.lease_s)
     if claim is None:

@@ -55,6 +55,7 @@ class House:
     office: Office
     provider: AnthropicProvider
     books: Books
+    settings: Settings
     rescue_policy: RescuePolicy
 
 
@@ -115,7 +116,7 @@ def _house(settings: Settings, books: Books, tell: Tell, until_end: ExitStack) -
         streaks=Streaks(pause_after=settings.pause_batch_after),
     )
     policy = RescuePolicy(hold_above_usd=settings.hold_above_usd, worst_case_usd=office.desk.worst_case_usd)
-    return House(office=office, provider=provider, books=books, rescue_policy=policy)
+    return House(office=office, provider=provider, books=books, settings=settings, rescue_policy=policy)
 
 
 def _look_up(prices: PriceBook, books: Books) -> None:

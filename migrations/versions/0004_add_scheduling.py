@@ -20,6 +20,7 @@ _INT = sa.Integer()
 _QUEUED = "state = 'queued'"
 _WAITING = "state = 'waiting'"
 _SENT = "sent_at IS NOT NULL AND state IN ('queued', 'waiting')"
+_EXPLORED = sa.text("start_reason = 'explored'")
 
 
 def upgrade() -> None:
@@ -48,6 +49,9 @@ def upgrade() -> None:
     due = f"{_WAITING} AND sent_at IS NULL AND due_at IS NOT NULL"
     _index("ix_jobs_due", ["is_urgent", "rung", "batch_id", "due_at"], due)
     _index("ix_jobs_sent", ["sent_at"], _SENT)
+    op.create_index(
+        "ix_jobs_explored", "jobs", ["task", "created_at"], sqlite_where=_EXPLORED, postgresql_where=_EXPLORED
+    )
     create_views(op.get_bind())
 
 
@@ -58,6 +62,7 @@ def downgrade() -> None:
         op.drop_index(name, "jobs")
     _index("ix_jobs_queued", ["rung", "sent_at", "seq"], _QUEUED)
     _index("ix_jobs_due", ["due_at"], _WAITING)
+    op.drop_index("ix_jobs_explored", "jobs")
     op.drop_table("decisions")
     for table, columns in reversed(_columns().items()):
         for column in reversed(columns):
