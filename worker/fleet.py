@@ -15,12 +15,12 @@ from redis.retry import Retry
 from models.keys import turnstile_prefix
 from worker.events import FleetAlone, FleetTogether, Tell
 from worker.ownmemory import OwnMemory
-from worker.script import TEXT, Script
+from worker.script import TEXT, Script, left_behind
 from worker.turnstile import Change, Ended, Go, Later, Need, Room, Turnstile
 
 _TIMEOUT_S = 0.25
 _AGAIN_S = 2.0  # while Redis is away one thread looks whether it is back, so often
-_HEARD_S = 10.0  # a worker that was not heard for so long shares no limits
+_HEARD_S = 5.0  # a worker that was not heard for so long shares no limits, and is at no call
 _SHARED = ("_limit", "_level", "_promised", "cap", "threshold", "good_cap")  # what each worker alone has its part of
 _MOST_UNTOLD = 10_000
 
@@ -49,6 +49,7 @@ class Fleet:
             lambda words: script(keys=[self._prefix], args=list(words)),
             probe_every_s=probe_every_s,
             key_pause_s=key_pause_s,
+            worker=worker,
         )
         self._ahead_s = 0.0  # of our monotonic clock, Redis' time
         self._memory = OwnMemory(self._prefix, clock=lambda: time.monotonic() + self._ahead_s)
@@ -160,11 +161,14 @@ class Fleet:
         names = ["fleet", *sorted(self._known)]
         with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.zadd(self._workers_key, {self._worker: now})
+            pipeline.zrangebyscore(self._workers_key, "-inf", now - _HEARD_S)
             pipeline.zremrangebyscore(self._workers_key, "-inf", now - _HEARD_S)
             pipeline.zcard(self._workers_key)
             for name in names:
                 pipeline.hgetall(self._prefix + name)
-            _, _, workers, *hashes = pipeline.execute()
+            _, lost, _, workers, *hashes = pipeline.execute()
+        for worker in lost:
+            self._give_back(worker.decode())
         self._workers = max(1, int(workers))
         self._memory.fill(
             {
@@ -173,6 +177,10 @@ class Fleet:
                 if fields
             }
         )
+
+    def _give_back(self, worker: str) -> None:
+        for ended in left_behind(self._redis.hgetall(f"{self._prefix}tickets"), worker):
+            self._shared.tell(ended)
 
 
 def part_of_state(fields: Mapping[bytes, bytes], workers: int) -> dict[str, str]:

@@ -95,7 +95,7 @@ local function take_back(ticket)
   if not text then return nil end
   redis.call('HDEL', PREFIX .. 'tickets', ticket)
   local values = {}
-  for value in string.gmatch(text, '%S+') do values[#values + 1] = tonumber(value) end
+  for value in string.gmatch(text, '%S+') do values[#values + 1] = tonumber(value) or value end
   return {
     at = values[1], requests = 1, input = values[2], output = values[3], held_before = values[4],
     seen = { requests = values[5], input = values[6], output = values[7] },
@@ -204,6 +204,8 @@ local function ask(ticket, model_name, group_name, input, output, hold, patience
   end
   promise(group, needs, has_waited and 0 or -1) -- one that waited takes what it was promised
   for _, each in ipairs(KINDS) do words[#words + 1] = group[each .. '_moved'] end
+  local signed = { model_name, group_name, ARGV[15] } -- for whoever finds its worker lost
+  for _, each in ipairs(signed) do words[#words + 1] = each end
   group.output_held = group.output_held + output
   redis.call('HSET', PREFIX .. 'tickets', ticket, table.concat(words, ' '))
   redis.call('PEXPIRE', PREFIX .. 'tickets', FORGET_MS)

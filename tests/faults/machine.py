@@ -24,7 +24,7 @@ from worker.rescue import RescuePolicy
 from worker.spool import Spool
 
 _MODEL = "claude-opus-4-7"
-_TABLES = ("answers", "attempts", "jobs", "batches")
+_TABLES = ("decisions", "answers", "attempts", "jobs", "batches")
 _AWAY_S = 1_000_000.0
 End = Literal["answered", "overloaded", "cut"]
 
@@ -38,7 +38,7 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         with self.engine.begin() as connection:
             for table in _TABLES:
-                connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608 - four names from above
+                connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608 - five names from above
         self.folder = Path(tempfile.mkdtemp(prefix="stepdown-machine-"))
         self.books = Books.over(self.engine, worker="here")
         self.queue = Queue()

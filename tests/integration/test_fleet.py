@@ -110,6 +110,18 @@ def test_what_one_worker_learns_every_worker_knows(joins: Callable[..., Fleet]) 
     assert two.rooms({_MODEL: _GROUP}, horizon_s=1) == {_MODEL: Room(free=0, is_closed=True)}
 
 
+def test_what_a_lost_worker_had_in_flight_is_in_nobodys_way(broker: Broker, joins: Callable[..., Fleet]) -> None:
+    lost, other = joins("lost"), joins("other")
+    while isinstance(_ask(lost), Go):
+        lost.refresh()
+    assert _why(_ask(other)) == FULL
+    with redis.Redis.from_url(broker.url) as client:
+        (heard,) = client.keys("*workers")
+        client.zadd(heard, {"lost": 0})  # it was not heard since 1970
+    other.refresh()
+    assert isinstance(_ask(other), Go)
+
+
 def test_another_key_is_another_matter(joins: Callable[..., Fleet]) -> None:
     one, other = joins(), joins(namespace="another key")
     _through(one, "key_refused")
