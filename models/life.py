@@ -63,6 +63,7 @@ class Unsent:
     id: str
     rung: int
     deliveries: int = 0
+    is_urgent: bool = False
 
 
 BATCH = "batch:"  # what the scope of a batch begins with

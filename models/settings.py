@@ -131,6 +131,7 @@ class Settings(BaseSettings):
     clock_tick_s: float = Field(default=1, ge=0.05, le=60)
     visibility_timeout_s: float = Field(default=120, ge=1, le=_DAY_S)
     queue_window: int = Field(default=2000, ge=1)
+    urgent_threads: int = Field(default=8, ge=1, le=2000)
     day_cap_usd: Annotated[Decimal, BeforeValidator(_usd)] | None = None
     task_caps_usd: str = ""
     tag_caps_usd: str = ""

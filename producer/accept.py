@@ -24,6 +24,7 @@ from producer.load import Loaded
 from producer.prompt import Prompt
 from producer.span import is_asked, span_of
 
+MOST_WEIGHT = 100
 _RING_S = 0.3  # who submits does not wait for a Redis that is frozen: a worker's clock sends
 
 
@@ -37,6 +38,8 @@ class Terms:
     tags: Mapping[str, str]
     on_unknown: OnUnknown | None
     max_cost_usd: Decimal | None
+    is_urgent: bool = False
+    weight: int = 1
 
 
 def prepared(prompts: Sequence[Prompt] | Loaded, settings: Settings, terms: Terms) -> tuple[NewBatch, list[NewJob]]:
@@ -46,8 +49,11 @@ def prepared(prompts: Sequence[Prompt] | Loaded, settings: Settings, terms: Term
     """
     if mistake := check_labels(name=terms.name, key=terms.key, task=terms.task, tags=terms.tags):
         raise mistake
+    if type(terms.weight) is not int or not 1 <= terms.weight <= MOST_WEIGHT:
+        problem = f"{terms.weight!r} should be a whole number from 1 to {MOST_WEIGHT}"
+        raise InputError(problem, source="submit", field="weight")
     chain = settings.chain
-    jobs = _jobs(_checked(prompts), chain, terms.task, terms.on_unknown)
+    jobs = _jobs(_checked(prompts), chain, terms)
     batch = NewBatch(
         id=new_id(),
         name=terms.name,
@@ -57,6 +63,7 @@ def prepared(prompts: Sequence[Prompt] | Loaded, settings: Settings, terms: Term
         tags=terms.tags,
         deadline_s=settings.job_deadline_s,
         max_cost_usd=terms.max_cost_usd,
+        weight=terms.weight,
     )
     return batch, jobs
 
@@ -78,8 +85,9 @@ def require_prices(settings: Settings, dated: Mapping[str, Sequence[Price]]) -> 
 
 
 def ring(jobs: Sequence[NewJob], settings: Settings, outbox: Outbox) -> str | None:
-    """Send a message for the first jobs of each rung, as many as its queue has room for; the clock sends the rest.
+    """Send a message for urgent jobs, and for the first of each rung, as many as its queue has room for.
 
+    The clock sends the rest.
     Returns why none could be sent; the jobs are kept all the same.
     """
     try:
@@ -87,16 +95,22 @@ def ring(jobs: Sequence[NewJob], settings: Settings, outbox: Outbox) -> str | No
     except BrokerError as error:
         return str(error)
     try:
-        for rung in sorted({job.span.start for job in jobs}):
-            room = max(0, settings.queue_window - broker.depth(rung))
-            first = [Unsent(id=job.id, rung=rung) for job in jobs if job.span.start == rung][:room]
-            broker.send(first)
-            outbox.mark_sent(first)
+        _send([job for job in jobs if job.is_urgent], broker, outbox)
+        for rung in sorted({job.span.start for job in jobs if not job.is_urgent}):
+            room = max(0, min(settings.queue_window, broker.pace(rung).window) - broker.depth(rung))
+            bulk = [job for job in jobs if job.span.start == rung and not job.is_urgent]
+            _send(bulk[:room], broker, outbox)
     except (BrokerError, LedgerError) as error:  # accepted all the same, and whoever hears otherwise submits again
         return str(error)
     finally:
         broker.close()
     return None
+
+
+def _send(jobs: Sequence[NewJob], broker: Broker, outbox: Outbox) -> None:
+    messages = [Unsent(id=job.id, rung=job.span.start, is_urgent=job.is_urgent) for job in jobs]
+    broker.send(messages)
+    outbox.mark_sent(messages)
 
 
 def _checked(prompts: Sequence[Prompt] | Loaded) -> Sequence[Prompt]:
@@ -110,13 +124,13 @@ def _checked(prompts: Sequence[Prompt] | Loaded) -> Sequence[Prompt]:
     return prompts
 
 
-def _jobs(prompts: Sequence[Prompt], chain: Chain, task: str | None, on_unknown: OnUnknown | None) -> list[NewJob]:
+def _jobs(prompts: Sequence[Prompt], chain: Chain, terms: Terms) -> list[NewJob]:
     if not prompts:
         raise InputError("no prompts: give at least one", source="submit")
     jobs: list[NewJob] = []
     known: dict[str, int] = {}
     for seq, prompt in enumerate(prompts, start=1):
-        job = _job(prompt, seq, chain, task, on_unknown)
+        job = _job(prompt, seq, chain, terms)
         if (first := known.setdefault(job.prompt_id, seq)) != seq:
             problem = f"{job.prompt_id!r} was prompt {first}'s; ids are unique in a batch"
             raise InputError(problem, source=f"prompt {seq}", field="id")
@@ -124,19 +138,20 @@ def _jobs(prompts: Sequence[Prompt], chain: Chain, task: str | None, on_unknown:
     return jobs
 
 
-def _job(prompt: Prompt, seq: int, chain: Chain, task: str | None, on_unknown: OnUnknown | None) -> NewJob:
-    span = span_of(prompt, chain, task, source=f"prompt {seq}")
+def _job(prompt: Prompt, seq: int, chain: Chain, terms: Terms) -> NewJob:
+    span = span_of(prompt, chain, terms.task, source=f"prompt {seq}")
     return NewJob(
         id=new_id(),
         seq=seq,
         prompt_id=prompt.id if prompt.id is not None else str(seq),
-        task=prompt.task or task,
+        task=prompt.task or terms.task,
         params=prompt.request(),
         span=span,
         start_model=chain.models[span.start],
         columns=prompt.columns,
-        on_unknown=on_unknown,
-        start_reason=ASKED if is_asked(prompt, chain, prompt.task or task) else None,
+        on_unknown=terms.on_unknown,
+        is_urgent=terms.is_urgent,
+        start_reason=ASKED if is_asked(prompt, chain, prompt.task or terms.task) else None,
     )
 
 

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,8 @@ from producer.options import (
     OnUnknownOption,
     SomeBatchArgument,
     TimeoutOption,
+    UrgentOption,
+    WeightOption,
     hint,
     say,
 )
@@ -103,6 +105,8 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     tag: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="kept with the batch; repeatable")] = None,
     max_cost: MaxCostOption = None,
     on_unknown: OnUnknownOption = None,
+    urgent: UrgentOption = False,
+    weight: WeightOption = 1,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave bad lines out, and list them")] = False,
     allow_unpriced: Annotated[bool, typer.Option(help="take models without a price; their cost is unknown")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="wait for the answers, then exit 0 or 1")] = False,
@@ -114,17 +118,12 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     prompts = submitting.read(
         file, format=file_format, template=template, id_column=id_column, max_tokens=max_tokens, skip_bad=skip_bad
     )
-    tags, settings = submitting.tags(tag or []), read_settings()
+    labels: dict[str, Any] = {"task": task, "name": name, "key": key, "tags": submitting.tags(tag or [])}
+    money: dict[str, Any] = {"allow_unpriced": allow_unpriced, "max_cost_usd": max_cost}
+    settings = read_settings()
     with open_producer(settings) as producer:
         batch = producer.submit(
-            prompts,
-            task=task,
-            name=name,
-            key=key,
-            tags=tags,
-            on_unknown=submitting.choice(on_unknown),
-            allow_unpriced=allow_unpriced,
-            max_cost_usd=max_cost,
+            prompts, on_unknown=submitting.choice(on_unknown), urgent=urgent, weight=weight, **labels, **money
         )
         say(batch.id, at_once=True)  # whoever reads it through a pipe can act on it while we watch
         for line in submitting.hints(batch, key, task=task, starts=settings.chain.starts):

@@ -1,6 +1,6 @@
 """Objects in memory with the Protocols of the real ones; tests/contracts holds them to the same promises."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -154,3 +154,20 @@ class MemoryLedger:
     def _is_still_ours(self, claim: Claim) -> bool:
         job = self.jobs.get(claim.job_id)
         return job is not None and job.state not in FINAL_STATES and job.token == claim.token
+
+
+@dataclass(slots=True)
+class MemoryRooms:
+    """As many requests could leave to each rung as we say; `back` are the rungs whose model came back."""
+
+    frees: Sequence[int] = (1000, 1000, 1000)
+    back: list[int] = field(default_factory=list)
+
+    def free(self) -> Sequence[int]:
+        """Count what could leave."""
+        return self.frees
+
+    def recovered(self) -> Sequence[int]:
+        """Tell it once."""
+        told, self.back = self.back, []
+        return told

@@ -52,6 +52,7 @@ def call_with_fallback(prompt: str, max_tokens: int = 1000, *, task: str | None 
         params={"max_tokens": max_tokens, "messages": [{"role": "user", "content": prompt}]},
         span=span,
         start_model=chain.models[span.start],
+        is_urgent=True,
     )
     (job,) = house.books.starts.started([job], house.settings)
     house.books.ledger.open_single(job, deadline_s=_DAY_S)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
+from models.keys import Lane
 from models.life import Claim, Closing, Ending, Opening, Rescue
 from models.verdict import Verdict
 
@@ -58,9 +59,9 @@ class KeyPaused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobsSent:
-    """The clock put messages into a rung's queue."""
+    """The clock put messages into a queue."""
 
-    rung: int
+    lane: Lane
     count: int
 
 
@@ -105,7 +106,7 @@ class Rescued:
 class MessagesLost:
     """A queue is empty though these jobs were sent to it: they are sent again."""
 
-    rung: int
+    lane: Lane
     count: int
 
 

@@ -4,6 +4,7 @@ import logging
 from typing import assert_never
 
 from models.chain import short_name
+from models.keys import queue_name
 from models.life import Rescue
 from models.outcome import State
 from models.verdict import DEGRADED, UNRELIABLE
@@ -93,12 +94,12 @@ def _log_not_ours(event: Dropped | JobLost) -> None:
 
 def _log_clock(event: ClockWork) -> None:
     match event:
-        case JobsSent(rung=rung, count=count):
-            _LOG.info("clock: %d jobs sent to rung-%d", count, rung)
+        case JobsSent(lane=lane, count=count):
+            _LOG.info("clock: %d jobs sent to %s", count, queue_name(lane))
         case ClockFailed(name=name, said=said):
             _LOG.warning("%s: %s", name, said)
-        case MessagesLost(rung=rung, count=count):
-            _LOG.warning("clock: rung-%d lost %d messages; they are sent again", rung, count)
+        case MessagesLost(lane=lane, count=count):
+            _LOG.warning("clock: %s lost %d messages; they are sent again", queue_name(lane), count)
         case DaysRolled(first=first, last=last, count=count):
             _LOG.info("rollup: %d days added up, %s to %s", count, first, last)
         case MessageDiscarded(said=said):

@@ -30,7 +30,7 @@ class OwnMemory:
             "HDEL": self._hdel,
             "ZADD": self._zadd,
             "ZREM": self._zrem,
-            "ZCARD": self._zcard,
+            "ZCOUNT": self._zcount,
             "ZRANGEBYSCORE": self._zrangebyscore,
             "PEXPIRE": lambda _key, _ms: 1,  # a process forgets by ending
         }
@@ -42,10 +42,15 @@ class OwnMemory:
             return list(self._chunk(self._commands, keys, arguments).values())
 
     def fill(self, hashes: Mapping[str, Mapping[str, str]]) -> None:
-        """Know what Redis knew, of what is not known yet."""
+        """Know what Redis knew, and nothing else."""
         with self._lock:
             self._hashes = {key: dict(fields) for key, fields in hashes.items()}
             self._scores.clear()
+
+    def copied(self) -> dict[str, dict[str, str]]:
+        """Copy what is known, by key."""
+        with self._lock:
+            return {key: dict(fields) for key, fields in self._hashes.items()}
 
     def _call(self, command: str, *words: Any) -> Any:
         return self._spelled[command](*words)
@@ -75,8 +80,11 @@ class OwnMemory:
     def _zrem(self, key: str, name: str) -> int:
         return int(self._scores.get(key, {}).pop(name, None) is not None)
 
-    def _zcard(self, key: str) -> int:
-        return len(self._scores.get(key, {}))
+    def _zcount(self, key: str, least: str, _most: str) -> int:
+        above = float(least.removeprefix("("))
+        return sum(at > above for at in self._scores.get(key, {}).values())
 
-    def _zrangebyscore(self, key: str, _least: str, most: float) -> Any:
-        return self._lua.table_from([name for name, at in self._scores.get(key, {}).items() if at <= most])
+    def _zrangebyscore(self, key: str, _least: str, most: str) -> Any:
+        # As Redis has them: by score, then by name.
+        due = sorted((at, name) for name, at in self._scores.get(key, {}).items() if at <= float(most))
+        return self._lua.table_from([name for _, name in due])

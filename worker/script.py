@@ -14,13 +14,21 @@ Run = Callable[[Sequence[str]], Sequence[Any]]  # arguments of the script -> wha
 class Script:
     """A turnstile over something that runs the script. `now` is for tests; else the time is the host's own.
 
+    `worker` signs what it lets through.
     `probe_every_s` is how often a model that is out of rotation is asked, `key_pause_s` how long a refused key rests.
     """
 
     def __init__(
-        self, run: Run, *, probe_every_s: float, key_pause_s: float, now: Callable[[], float] | None = None
+        self,
+        run: Run,
+        *,
+        probe_every_s: float,
+        key_pause_s: float,
+        worker: str = "-",
+        now: Callable[[], float] | None = None,
     ) -> None:
         self._run_script = run
+        self._worker = worker
         self._tuning = (f"{probe_every_s}", f"{key_pause_s}")
         self._now = now
 
@@ -28,7 +36,7 @@ class Script:
         """Let a request through, or say when to come back."""
         flags = (_flag(each) for each in (need.is_urgent, need.is_retry, need.has_waited))
         sizes = (need.input_tokens, need.output_tokens, need.hold_s, need.patience_s)
-        word, *told = self._run("ask", need.ticket, need.model, need.group, *map(str, sizes), *flags)
+        word, *told = self._run("ask", need.ticket, need.model, need.group, *map(str, sizes), *flags, self._worker)
         if word == "go":
             return Go(after_s=float(told[0]), is_probe=told[1] == "1")
         why, wait_s, *figures = told
@@ -50,7 +58,10 @@ class Script:
         """Tell for each model, given with its group, how many requests could leave within `horizon_s`."""
         pairs = (word for pair in models.items() for word in pair)
         free = self._run("rooms", str(horizon_s), *pairs)
-        return {model: Room(free=int(count), is_closed=count == "0") for model, count in zip(models, free, strict=True)}
+        return {
+            model: Room(free=max(0, int(count)), is_closed=int(count) < 0)
+            for model, count in zip(models, free, strict=True)
+        }
 
     def recovered(self) -> tuple[str, ...]:
         """List the models that came back since somebody of the fleet asked last."""
@@ -59,6 +70,19 @@ class Script:
     def _run(self, command: str, *words: str) -> list[str]:
         now = "" if self._now is None else f"{self._now():.6f}"
         return [_text(word) for word in self._run_script([command, now, *self._tuning, *words])]
+
+
+def left_behind(tickets: Mapping[Any, Any], worker: str) -> list[Ended]:
+    """Find in the script's hash of tickets those of a worker that is lost, as requests that did not leave.
+
+    Whether they did nobody knows; the next reply's headers tell what the provider has counted.
+    """
+    words = {_text(ticket): _text(text).split() for ticket, text in tickets.items()}
+    return [
+        Ended(ticket=ticket, model=model, group=group, how="not_sent")
+        for ticket, (*_, model, group, by) in words.items()
+        if by == worker
+    ]
 
 
 def _flag(is_so: bool) -> str:

@@ -1,6 +1,6 @@
 -- The turnstile: whether a request may leave, decided in one step for the whole fleet (Turnstile in turnstile.py).
 -- Redis runs it, and while Redis is away each worker does, on its own memory. All times are seconds.
--- KEYS[1]: what every key begins with. ARGV[1]: ask, tell, rooms or recovered. ARGV[2]: the time, or '' for the server's.
+-- KEYS[1]: what every key begins with. ARGV[1]: ask, tell, rooms or recovered. ARGV[2]: the time, '' for the host's.
 
 local PREFIX, COMMAND, NOW = KEYS[1], ARGV[1], tonumber(ARGV[2])
 if not NOW then
@@ -12,14 +12,18 @@ local KINDS = { 'requests', 'input', 'output' }
 local PROBE_EVERY, KEY_PAUSE = tonumber(ARGV[3]), tonumber(ARGV[4])
 local PROBE_SHARE, MOST_PROBE = 0.1, 60 -- an outage is looked at again after a tenth of its length, at most a minute
 local EVIDENCE, EVIDENCE_HALF_LIFE = 3, 10 -- so many failures open a cooldown
-local HEADROOM = 0.02 -- of each limit, kept for urgent requests
+local HEADROOM, MOST_HEADROOM, HEADROOM_HALF_LIFE = 0.02, 0.1, 600 -- of each limit, kept for urgent requests
 local IN_HAND = 1.0 -- the longest wait that is granted with what it waits for
 local FIRST_CAP, MOST_CAP = 8, 1000 -- calls in flight for one model
 local RETRY_SHARE, RETRY_BURST, RETRY_WINDOW = 0.1, 10, 60
 local FORGET_MS = 86400000
+local UNKEPT_S = 600 -- a promise that nobody comes for is forgotten about so fast
 local SLOW_TIMES, SLOW_MS, SLOW_SAMPLES = 3, 5000, 20 -- a p95 so many times its normal, and so much above it
+local PROBE_TIMES = 2 -- a probe that is so many times slower than normal finds the model still slow
+local AROUND, READ_SHARE = 50, 0.01 -- what a call takes beside writing, and reading a token, in tokens written
 
 local FAILING = { overloaded = true, server_error = true, timed_out = true, unreachable = true, missing = true }
+local KEY_KNOWN = { well = true, limited = true, ramped = true, missing = true }
 local CUTS = { limited = 0.5, overloaded = 0.5, server_error = 0.7 }
 
 -- State is in hashes of numbers and words; what is not there is 0.
@@ -36,6 +40,7 @@ local function save(fields, key)
     flat[#flat + 1] = name
     flat[#flat + 1] = type(value) == 'number' and string.format('%.6f', value) or value
   end
+  if #flat == 0 then return end
   redis.call('HSET', key, unpack(flat))
   redis.call('PEXPIRE', key, FORGET_MS)
 end
@@ -49,7 +54,7 @@ local function ramp()
 end
 
 -- A group's buckets, filled up to now. `level` is what the provider should have left; `promised` is that without what
--- is promised to those who wait: newcomers are judged by it. It drifts back to the level if nobody comes for it.
+-- is promised to those who wait: newcomers are judged by it.
 local function load_group(name)
   local group, key = read('group:' .. name)
   local passed = group.at == 0 and 0 or math.max(0, NOW - group.at)
@@ -60,16 +65,22 @@ local function load_group(name)
       local level = math.min(limit, group[kind .. '_level'] + gained)
       local promised = math.min(level, group[kind .. '_promised'] + gained)
       group[kind .. '_level'] = level
-      group[kind .. '_promised'] = promised + (level - promised) * math.min(1, passed / 60)
+      group[kind .. '_promised'] = promised + (level - promised) * math.min(1, passed / UNKEPT_S)
     end
   end
   group.at = NOW
   return group, key
 end
 
+-- More is kept for a while where a 429 came all the same: somebody else uses this key.
+local function headroom(group)
+  return math.max(HEADROOM, group.headroom * 0.5 ^ ((NOW - group.closed_at) / HEADROOM_HALF_LIFE))
+end
+
 local function move(group, kind, amount)
   group[kind .. '_level'] = group[kind .. '_level'] + amount
   group[kind .. '_promised'] = math.min(group[kind .. '_level'], group[kind .. '_promised'] + amount)
+  group[kind .. '_moved'] = group[kind .. '_moved'] + amount
 end
 
 local function load_model(name)
@@ -84,7 +95,7 @@ local function take_back(ticket)
   if not text then return nil end
   redis.call('HDEL', PREFIX .. 'tickets', ticket)
   local values = {}
-  for value in string.gmatch(text, '%S+') do values[#values + 1] = tonumber(value) end
+  for value in string.gmatch(text, '%S+') do values[#values + 1] = tonumber(value) or value end
   return {
     at = values[1], requests = 1, input = values[2], output = values[3], held_before = values[4],
     seen = { requests = values[5], input = values[6], output = values[7] },
@@ -92,14 +103,17 @@ local function take_back(ticket)
   }
 end
 
-local function in_flight(model_name, group)
+local function in_flight(model_name)
+  return redis.call('ZCOUNT', PREFIX .. 'flight:' .. model_name, '(' .. string.format('%.6f', NOW), '+inf')
+end
+
+local function drop_lost(model_name, group) -- tickets whose workers died, or never told
   local key = PREFIX .. 'flight:' .. model_name
-  for _, ticket in ipairs(redis.call('ZRANGEBYSCORE', key, '-inf', NOW)) do -- their workers are lost
+  for _, ticket in ipairs(redis.call('ZRANGEBYSCORE', key, '-inf', string.format('%.6f', NOW))) do
     redis.call('ZREM', key, ticket)
     local lost = take_back(ticket)
-    if lost and group then group.output_held = math.max(0, group.output_held - lost.output) end
+    if lost then group.output_held = math.max(0, group.output_held - lost.output) end
   end
-  return redis.call('ZCARD', key)
 end
 
 local function later(why, wait, ...)
@@ -108,19 +122,26 @@ end
 
 local function figure(number) return string.format('%.6g', number) end
 
--- The shortest time until every kind has what is needed, and the kind that takes longest.
+-- The shortest time until every kind has what is needed, and what takes longest. Those who waited, and the urgent,
+-- are judged by what is there; newcomers by what is not promised to others.
 local function wait_for_limits(group, needs, is_urgent, has_waited)
-  local longest, slowest = 0, nil
+  local longest, slowest = math.max(0, group.closed_until - NOW), 'retry-after'
   for _, kind in ipairs(KINDS) do
     local limit = group[kind .. '_limit']
     if limit > 0 then
-      local kept = is_urgent and 0 or HEADROOM * limit
-      local there = has_waited and group[kind .. '_level'] or group[kind .. '_promised']
+      local kept = is_urgent and 0 or headroom(group) * limit
+      local there = group[kind .. ((has_waited or is_urgent) and '_level' or '_promised')]
       local wait = (math.min(needs[kind], limit - kept) + kept - there) * 60 / (limit * ramp())
       if wait > longest then longest, slowest = wait, kind end
     end
   end
   return longest, slowest
+end
+
+local function promise(group, needs, sign)
+  for _, kind in ipairs(KINDS) do
+    group[kind .. '_promised'] = math.min(group[kind .. '_level'], group[kind .. '_promised'] + sign * needs[kind])
+  end
 end
 
 local function count_requests()
@@ -131,7 +152,7 @@ end
 local function key_answer() -- nil: the key may be used, 'probe': by this one alone
   if fleet.key_until == 0 then return nil end
   if NOW < fleet.key_until then return later('paused', fleet.key_until - NOW) end
-  if NOW < fleet.key_probe_until then return later('paused', fleet.key_probe_until - NOW) end
+  if NOW < fleet.key_probe_until then return later('paused', math.min(PROBE_EVERY, fleet.key_probe_until - NOW)) end
   return 'probe'
 end
 
@@ -139,8 +160,11 @@ local function model_answer(model)
   if model.opened_at == 0 then return nil end
   local wait = math.max(model.next_probe_at - NOW, model.probe_until - NOW > 0 and math.min(PROBE_EVERY, 1) or 0)
   if wait <= 0 then return 'probe' end
-  return later('cooling', wait, 'kind', model.kind, 'for_s', figure(NOW - model.opened_at), 'failures', figure(model.run))
+  local for_s = figure(NOW - model.opened_at)
+  return later('cooling', wait, 'kind', model.kind, 'for_s', for_s, 'failures', figure(model.run))
 end
+
+local function cap_now(model) return math.max(1, math.floor(model.cap * ramp() ^ 2)) end
 
 local function ask(ticket, model_name, group_name, input, output, hold, patience, is_urgent, is_retry, has_waited)
   local key = key_answer()
@@ -149,14 +173,11 @@ local function ask(ticket, model_name, group_name, input, output, hold, patience
   local probe = model_answer(model)
   if type(probe) == 'table' then return probe end
   local group, group_key = load_group(group_name)
-  if group.closed_until > NOW then
-    return later('limited', group.closed_until - NOW, 'limit', 'retry-after')
-  end
   count_requests()
   if is_retry and fleet.retries + 1 > RETRY_SHARE * fleet.requests + RETRY_BURST then
     return later('retries_spent', 0, 'retries', figure(fleet.retries), 'requests', figure(fleet.requests))
   end
-  local flying, cap = in_flight(model_name, group), math.max(1, math.floor(model.cap * ramp()))
+  local flying, cap = in_flight(model_name), cap_now(model)
   local allowed = is_urgent and cap + math.max(1, math.floor(cap / 10)) or cap
   if flying >= allowed and not probe then
     local wait = math.min(0.5, math.max(0.02, (model.latency > 0 and model.latency / 1000 or 0.5) / cap))
@@ -165,23 +186,26 @@ local function ask(ticket, model_name, group_name, input, output, hold, patience
   local needs = { requests = 1, input = input, output = output }
   local wait, kind = wait_for_limits(group, needs, is_urgent or probe, has_waited)
   if wait > IN_HAND then
-    if wait <= patience and not has_waited then
-      for _, each in ipairs(KINDS) do group[each .. '_promised'] = group[each .. '_promised'] - needs[each] end
+    if has_waited or wait <= patience then
+      promise(group, needs, has_waited and 1 or -1) -- it waits for these limits once
       save(group, group_key)
     end
+    if kind == 'retry-after' then return later('limited', wait, 'limit', kind) end
     return later('limited', wait, 'limit', kind, 'left', figure(group[kind .. '_level']), 'needs', figure(needs[kind]),
       'per_minute', figure(group[kind .. '_limit']))
   end
+  drop_lost(model_name, group)
   local words = { string.format('%.6f', NOW), input, output, group.output_held }
   for _, each in ipairs(KINDS) do
     group[each .. '_level'] = group[each .. '_level'] - needs[each]
-    if not has_waited then group[each .. '_promised'] = group[each .. '_promised'] - needs[each] end
-    group[each .. '_promised'] = math.min(group[each .. '_promised'], group[each .. '_level'])
     local mean = group[each .. '_mean']
     group[each .. '_mean'] = mean == 0 and needs[each] or mean + (needs[each] - mean) * 0.05
     words[#words + 1] = group[each .. '_level'] + wait * group[each .. '_limit'] / 60
   end
+  promise(group, needs, has_waited and 0 or -1) -- one that waited takes what it was promised
   for _, each in ipairs(KINDS) do words[#words + 1] = group[each .. '_moved'] end
+  local signed = { model_name, group_name, ARGV[15] } -- for whoever finds its worker lost
+  for _, each in ipairs(signed) do words[#words + 1] = each end
   group.output_held = group.output_held + output
   redis.call('HSET', PREFIX .. 'tickets', ticket, table.concat(words, ' '))
   redis.call('PEXPIRE', PREFIX .. 'tickets', FORGET_MS)
@@ -189,12 +213,12 @@ local function ask(ticket, model_name, group_name, input, output, hold, patience
   redis.call('PEXPIRE', PREFIX .. 'flight:' .. model_name, FORGET_MS)
   fleet.requests = fleet.requests + 1
   if is_retry then fleet.retries = fleet.retries + 1 end
-  if key then fleet.key_probe_until = NOW + math.min(hold, KEY_PAUSE) end
-  if probe then model.probe, model.probe_until = ticket, NOW + hold end
+  if key then fleet.key_probe, fleet.key_probe_until = '=' .. ticket, NOW + math.min(hold, KEY_PAUSE) end
+  if probe then model.probe, model.probe_until = '=' .. ticket, NOW + hold end
   save(group, group_key)
   save(model, model_key)
   save(fleet, fleet_key)
-  return { 'go', string.format('%.3f', math.max(0, wait)), probe and '1' or '0' }
+  return { 'go', string.format('%.3f', math.max(0, wait)), (probe or key) and '1' or '0' }
 end
 
 local function open(model, kind)
@@ -215,20 +239,31 @@ local function p95(known, latency, step)
   return math.max(1, known + known * step * (latency > known and 0.95 or -0.05))
 end
 
-local function is_slow(model)
-  return model.samples >= SLOW_SAMPLES and model.short > SLOW_TIMES * model.long and model.short > model.long + SLOW_MS
+-- A pace is the time a call took for each token written, all else it did counted as such: long answers are not slow.
+local function work(input, output) return AROUND + output + READ_SHARE * (input or 0) end
+
+local function is_slow(model, done)
+  local above = model.short - model.long
+  return model.samples >= SLOW_SAMPLES and model.short > SLOW_TIMES * model.long and above * done > SLOW_MS
+end
+
+-- From 1 to 1.1, by the ticket: fleets that share nothing do not ask in step.
+local function spread(ticket)
+  local sum = 0
+  for i = 1, #ticket do sum = (sum * 31 + string.byte(ticket, i)) % 1009 end
+  return 1 + sum / 10090
 end
 
 -- Whether the model is still in rotation; '' where that has not changed.
-local function judge(model, model_name, ticket, how, latency, taken_at)
-  local is_probe = model.opened_at > 0 and model.probe == ticket
-  local is_failure = FAILING[how] or (is_probe and model.kind == 'slow' and latency > 2 * model.long)
+local function judge(model, model_name, ticket, how, pace, done, taken_at)
+  local is_probe = model.opened_at > 0 and model.probe == '=' .. ticket
+  local is_failure = FAILING[how] or (is_probe and model.kind == 'slow' and pace > PROBE_TIMES * model.long)
   if model.opened_at > 0 then
     if not is_probe then return '' end -- it left before this began, or it says nothing of what is now
     model.probe, model.probe_until = '', 0
     if is_failure then
       local backoff = math.min(MOST_PROBE, math.max(PROBE_EVERY, PROBE_SHARE * (NOW - model.opened_at)))
-      model.next_probe_at = NOW + backoff
+      model.next_probe_at = NOW + backoff * spread(ticket)
     elseif how ~= 'not_sent' and how ~= 'key_refused' then
       close(model, model_name)
       return 'closed'
@@ -247,7 +282,7 @@ local function judge(model, model_name, ticket, how, latency, taken_at)
     return ''
   end
   model.run, model.goods, model.good_cap = 0, model.goods + 1, model.cap
-  if not is_slow(model) then return '' end
+  if how ~= 'well' or not is_slow(model, done) then return '' end
   open(model, 'slow')
   return 'opened'
 end
@@ -258,7 +293,7 @@ local function grow_or_cut(model, how, flying, taken_at)
     model.cap, model.cut_at = math.max(1, model.cap * share), NOW
     model.threshold = model.cap
   elseif how == 'well' and flying + 1 >= model.cap / 2 then
-    model.cap = math.min(MOST_CAP, model.cap + (model.cap < model.threshold and 1 or 1 / model.cap))
+    model.cap = math.min(MOST_CAP, model.cap + (model.cap < model.threshold and ramp() == 1 and 1 or 1 / model.cap))
   end
 end
 
@@ -269,11 +304,11 @@ local function settle(group, taken, how, used)
     local back = gives_all and taken[kind] or used[kind] and taken[kind] - used[kind] or 0
     if not gives_all and not used[kind] and kind == 'output' and how ~= 'timed_out' then back = taken.output end
     move(group, kind, back)
-    group[kind .. '_moved'] = group[kind .. '_moved'] + back
   end
 end
 
--- The provider's own count. Of the calls in flight each would report the same difference: `moved` since then is taken off.
+-- The provider's own count. Each call in flight would tell the same difference: what moved since is no news.
+-- Output is taken when it has been written: anything between all and nothing of what was being written is right, too.
 local function correct(group, taken, kind, limit, remaining)
   local known = group[kind .. '_limit'] > 0
   if not known or not taken then
@@ -284,10 +319,36 @@ local function correct(group, taken, kind, limit, remaining)
   group[kind .. '_limit'] = limit
   local low = taken.seen[kind] + group[kind .. '_moved'] - taken.moved[kind]
   local high = kind == 'output' and low + taken.held_before + taken.output or low
-  local off = remaining < low and remaining - low or remaining > high and (remaining - high) * 0.3 or 0
+  local off = remaining < low and remaining - low or remaining > high and ramp() == 1 and (remaining - high) * 0.3 or 0
   move(group, kind, off)
   group[kind .. '_level'] = math.min(limit, group[kind .. '_level'])
-  group[kind .. '_moved'] = group[kind .. '_moved'] + off
+end
+
+-- A 429. Those that left before the last one told are part of it.
+local function close_group(group, limits, retry_after, taken_at)
+  local scarcest, least = nil, 1
+  for _, kind in ipairs(KINDS) do
+    local left = limits[kind] and limits[kind][2] / limits[kind][1] or 1
+    if left < least then scarcest, least = kind, left end
+  end
+  if scarcest then move(group, scarcest, math.min(0, -group[scarcest .. '_level'])) end
+  if taken_at >= group.closed_at then
+    group.headroom = math.min(MOST_HEADROOM, headroom(group) * 1.5)
+    group.closed_times, group.closed_at = group.closed_times + 1, NOW
+  end
+  local wait = retry_after or math.min(60, 2 ^ (group.closed_times - 1))
+  group.closed_until = math.max(group.closed_until, NOW + wait)
+end
+
+-- Only calls that left after the key was refused, or was known again, tell how it is now.
+local function judge_key(ticket, how, taken_at)
+  if fleet.key_probe == '=' .. ticket then fleet.key_probe, fleet.key_probe_until = '', 0 end
+  if taken_at < fleet.key_since then return end
+  if how == 'key_refused' then
+    fleet.key_until, fleet.key_since = NOW + KEY_PAUSE, NOW
+  elseif fleet.key_until > 0 and KEY_KNOWN[how] then
+    fleet.key_until, fleet.key_since = 0, NOW
+  end
 end
 
 local function tell(ticket, model_name, group_name, how, latency, input, output, retry_after, limits)
@@ -295,53 +356,54 @@ local function tell(ticket, model_name, group_name, how, latency, input, output,
   local group, group_key = load_group(group_name)
   local taken = take_back(ticket)
   redis.call('ZREM', PREFIX .. 'flight:' .. model_name, ticket)
-  local flying = in_flight(model_name, group)
   if taken then
     group.output_held = math.max(0, group.output_held - taken.output)
     settle(group, taken, how, { input = input, output = output })
   end
-  for kind, limit in pairs(limits) do correct(group, taken, kind, limit[1], limit[2]) end
-  if how == 'limited' or how == 'ramped' then
-    group.closed_times = group.closed_times + 1
-    local wait = retry_after or math.min(60, 2 ^ (group.closed_times - 1))
-    group.closed_until = math.max(group.closed_until, NOW + wait)
-  elseif how == 'well' then
-    group.closed_times = 0
+  for _, kind in ipairs(KINDS) do
+    if limits[kind] then correct(group, taken, kind, limits[kind][1], limits[kind][2]) end
   end
-  if how == 'ramped' then fleet.ramp, fleet.ramped_at = math.max(0.05, ramp() / 2), NOW end
-  if how == 'key_refused' then
-    fleet.key_until, fleet.key_probe_until = NOW + KEY_PAUSE, 0
-  elseif fleet.key_until > 0 and (how == 'well' or how == 'limited' or how == 'ramped' or how == 'overloaded') then
-    fleet.key_until, fleet.key_probe_until = 0, 0
+  if not taken then -- told before, or let through by another's memory: it says nothing more
+    save(group, group_key)
+    return { '' }
   end
+  local taken_at = taken.at
+  if how == 'limited' or how == 'ramped' then close_group(group, limits, retry_after, taken_at) end
+  if how == 'well' and taken_at > group.closed_at then group.closed_times = 0 end
+  if how == 'ramped' and taken_at >= fleet.ramped_at then
+    fleet.ramp, fleet.ramped_at = math.max(0.05, ramp() / 2), NOW
+  end
+  judge_key(ticket, how, taken_at)
+  local done, pace = work(input, output or 0), 0
   if how == 'well' and output and latency > 0 then
+    pace = latency / done
     model.latency = model.latency == 0 and latency or model.latency + (latency - model.latency) * 0.1
-    model.short, model.long = p95(model.short, latency, 0.2), p95(model.long, latency, 0.02)
-    model.samples = math.min(SLOW_SAMPLES, model.samples + 1)
+    model.samples = math.min(50, model.samples + 1)
+    model.short, model.long = p95(model.short, pace, 0.2), p95(model.long, pace, 1 / model.samples)
   end
-  local taken_at = taken and taken.at or NOW
-  grow_or_cut(model, how, flying, taken_at)
-  local changed = judge(model, model_name, ticket, how, latency, taken_at)
+  grow_or_cut(model, how, in_flight(model_name), taken_at)
+  local changed = judge(model, model_name, ticket, how, pace, done, taken_at)
   save(group, group_key)
   save(model, model_key)
   save(fleet, fleet_key)
   return { changed }
 end
 
+-- How many requests could leave; -1: none, until it is back.
 local function room(model_name, group_name, horizon)
   local key = key_answer()
   local model = load_model(model_name)
   local group = load_group(group_name)
   local probe = model_answer(model)
-  if type(key) == 'table' or type(probe) == 'table' or group.closed_until > NOW then return 0 end
+  if type(key) == 'table' or type(probe) == 'table' or group.closed_until > NOW then return -1 end
   if key or probe then return 1 end
-  local cap = math.max(1, math.floor(model.cap * ramp()))
-  local free = cap - in_flight(model_name, nil)
+  local cap = cap_now(model)
+  local free = cap - in_flight(model_name)
   if model.latency > 0 then free = free + cap * horizon * 1000 / model.latency end
   for _, kind in ipairs(KINDS) do
     local limit, mean = group[kind .. '_limit'], math.max(1, group[kind .. '_mean'])
     if limit > 0 then
-      local there = group[kind .. '_level'] + limit / 60 * horizon * ramp() - HEADROOM * limit
+      local there = group[kind .. '_level'] + limit / 60 * horizon * ramp() - headroom(group) * limit
       free = math.min(free, there / mean)
     end
   end
@@ -361,7 +423,7 @@ elseif COMMAND == 'rooms' then
   for i = 6, #ARGV, 2 do found[#found + 1] = tostring(room(ARGV[i], ARGV[i + 1], tonumber(ARGV[5]))) end
   return found
 end
-local names = fleet.recovered ~= 0 and fleet.recovered or ''
+local names = fleet.recovered == 0 and '' or fleet.recovered
 if names ~= '' then
   fleet.recovered = ''
   save(fleet, fleet_key)

@@ -94,7 +94,7 @@ def test_the_other_events_have_a_line_each(heard: pytest.LogCaptureFixture) -> N
     for event in (
         Dropped(job_id="job-1"),
         JobLost(job_id="job-1"),
-        JobsSent(rung=2, count=7),
+        JobsSent(lane=2, count=7),
         ClockFailed(name="clock", said="broker: away"),
         DaysRolled(first=date(2026, 3, 30), last=date(2026, 4, 1), count=3),
     ):
