@@ -12,6 +12,7 @@ from models.orders import Orders
 from models.outbox import Outbox
 from models.pricelist import PriceList
 from models.questions import Questions
+from models.recorded import Records
 from models.reports import Reports
 from models.repricing import Repricing
 from models.rollup import Rollup
@@ -19,7 +20,7 @@ from models.rollup import Rollup
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """All that writes and reads one ledger: jobs, leases, orders, prices, corrections, reports, rollup, health."""
+    """All that writes and reads one ledger: jobs, leases, orders, prices, corrections, reports, rollup, records."""
 
     ledger: Ledger
     leases: Leases
@@ -31,6 +32,7 @@ class Books:
     repricing: Repricing
     questions: Questions
     rollup: Rollup
+    records: Records
 
     @classmethod
     def over(cls, engine: Engine, *, worker: str) -> Self:
@@ -46,4 +48,5 @@ class Books:
             repricing=Repricing(engine),
             questions=Questions(engine),
             rollup=Rollup(engine),
+            records=Records(engine),
         )
