@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
 from models.outcome import Outcome
@@ -122,6 +123,9 @@ class Oracle:
         self._whole = defaultdict[str, Tally](Tally)
         for (model, _), tally in tallies.kinds.items():
             self._whole[model].add(tally)
+        # Asked for every job, answered once for each model and task.
+        self.quality, self.ratio = lru_cache(None)(self._quality), lru_cache(None)(self._ratio)
+        self._poor, self._p50_ms = lru_cache(None)(self._find_poor), lru_cache(None)(self._find_p50_ms)
 
     def odds(self, model: str, task: str | None, slot: int, bound: Bound = "expected") -> Odds:
         """Tell how a call may end: available as it was in those ten minutes, as good as it is at that task.
@@ -138,7 +142,7 @@ class Oracle:
         """Tell whether anything is known of a model in these ten minutes."""
         return (model, slot) in self._tallies.slots
 
-    def quality(self, model: str, task: str | None) -> Quality:
+    def _quality(self, model: str, task: str | None) -> Quality:
         """Take a model's own replies at that task; too few, at all tasks; none, those of the nearest rung."""
         own, whole = self._tallies.kinds.get((model, task), Tally()), self._whole.get(model, Tally())
         best = own if own.replies >= LEAST or own.replies == whole.replies else whole
@@ -157,7 +161,7 @@ class Oracle:
             return min(asked)[2]
         return max(sorted(self._whole), key=lambda name: self._whole[name].replies, default=None)
 
-    def ratio(self, own: str, other: str, task: str | None) -> Ratio:
+    def _ratio(self, own: str, other: str, task: str | None) -> Ratio:
         """Compare what two models write at that task, where both have written enough."""
         if own == other:
             return Ratio()
@@ -173,13 +177,16 @@ class Oracle:
         if not is_reply:
             count = self._tallies.failing[model]
             return self._tallies.failing_ms[model] // count if count else 0
+        return self._p50_ms(model, task)
+
+    def _find_p50_ms(self, model: str, task: str | None) -> int | None:
         tallies = (self._tallies.kinds.get((model, task)), self._whole.get(model))
         return next((p50 for tally in tallies if tally and (p50 := tally.p50_ms()) is not None), None)
 
     def _is_known(self, model: str) -> bool:
         return model in self._whole and self._whole[model].replies > 0
 
-    def _poor(self, model: str, task: str | None, bound: Bound) -> tuple[tuple[str, Decimal], ...]:
+    def _find_poor(self, model: str, task: str | None, bound: Bound) -> tuple[tuple[str, Decimal], ...]:
         found = self.quality(model, task)
         if bound == "expected":
             return found.shares
