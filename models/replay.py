@@ -183,7 +183,7 @@ def _after(case: Case, at: _At, end: str) -> _At | _End:
         return at  # about the key: its jobs wait
     if end == Outcome.TOO_LONG:
         return _to_larger(case, at)
-    why = LOST if end in GONE or end == LOST else UNAVAILABLE
+    why = LOST if end in GONE or end in {LOST, Outcome.MODEL_MISSING} else UNAVAILABLE
     at = at._replace(is_climbing=False)
     return _left(case, _without_group(case, at) if end in _LIMITED else at, why)
 

@@ -61,9 +61,12 @@ class Scale:
         return (Odds(),) * len(models) if number < 0 else self._numbered[number]
 
     def _passed(self, job: Recorded) -> dict[str, str]:
+        asked = {one.rung for one in job.made}
+        # A job forgets why it left a rung when it comes back; that it did is seen by where it went.
+        left = {rung: UNAVAILABLE for rung in range(job.span.start, max(asked, default=0)) if rung not in asked}
         return {
             self._was[rung]: UNFIT if why in _NO_FIT else UNAVAILABLE
-            for rung, why in job.passed.items()
+            for rung, why in {**left, **job.passed}.items()
             if why not in _ABOUT_THE_MOMENT and rung < len(self._was)
         }
 
