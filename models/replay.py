@@ -167,7 +167,8 @@ def _after_own(case: Case, at: _At, number: int) -> _At | _End:
     is_whole = is_last and len(used) == len(case.seen)
     above = case.span.above(at.rung, _given(at))
     if is_whole and not (outcome in case.climbs and above):
-        return _End(is_accepted=case.is_succeeded, depth=_depth(case, at) if at.kept is None else at.kept)
+        is_its_own = at.kept is None or outcome in {Outcome.ANSWERED, Outcome.TRUNCATED}
+        return _End(is_accepted=case.is_succeeded, depth=_depth(case, at) if is_its_own else at.kept or 0)
     return _after(case, at, outcome or str(Outcome.UNKNOWN))
 
 
@@ -204,7 +205,7 @@ def _left(case: Case, at: _At, why: str) -> _At | _End:
     left = case.span.above(at.rung, _given(at)) if at.is_climbing else case.span.available(_given(at))
     if left:
         return at._replace(rung=left[0])
-    if at.is_climbing:
+    if at.is_climbing or at.kept is not None:  # who holds a cut answer does not wait for a better one
         return _end_of(at, is_accepted=False)
     lasting = tuple(None if why == UNAVAILABLE else why for why in at.given_up)
     again = case.span.available({rung for rung, why in enumerate(lasting) if why is not None})

@@ -135,6 +135,30 @@ def test_the_bounds_of_a_job_are_taken_over_by_the_names_of_their_models(engine:
     assert (gone.span.floor, gone.gone) == (1, (("floor_gone", SONNET),))
 
 
+def test_a_start_that_the_caller_chose_is_kept_where_the_chain_has_it(engine: Engine, records: Records) -> None:
+    _only(engine, "plain")
+    with engine.begin() as connection:
+        connection.execute(update(Job).values(start_reason="asked", start_model=SONNET))
+    chosen = next(records.jobs(Scope()))
+    plan = Plan(models=_CHAIN, starts={"summarize": 2}, climbs=frozenset(), was=_CHAIN)
+    assert plan.would(chosen).span.start == 1
+    gone = Plan(models=(OPUS, HAIKU), starts={"summarize": 1}, climbs=frozenset(), was=_CHAIN).would(chosen)
+    assert (gone.span.start, gone.gone) == (1, (("start_gone", SONNET),))
+
+
+def test_no_answer_is_taken_for_longer_than_it_was_allowed_to_be(engine: Engine, records: Records) -> None:
+    _only(engine, "plain")
+    with engine.begin() as connection:
+        for n in range(60):
+            model, tokens = ((HAIKU, 400), (OPUS, 100))[n % 2]
+            row = attempt_row(f"h{n}", "alone", None, "03-30 22:00:00", attempt_no=10 + n, requested_model=model)
+            row |= {"task": "summarize", "output_tokens": tokens, "cost_nano_usd": usd(1)}
+            connection.execute(insert(Attempt).values(**row))
+        connection.execute(update(Job).values(params={"max_tokens": 500}))
+    found = _replayed(records, starts={"summarize": 2})
+    assert found.would.cost_usd == (1000 + 500 * Decimal(5)) / 1_000_000
+
+
 def test_a_chain_in_force_is_read_from_the_attempts(records: Records) -> None:
     with_new = Tallies()
     with_new.rungs.update({(0, "old"): 5, (0, "new"): 9, (1, "b"): 1})

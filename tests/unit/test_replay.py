@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.chain import Chain, Span
@@ -60,6 +60,7 @@ def test_whatever_a_job_did_the_chances_of_its_ends_sum_to_one(case: Case) -> No
     assert all(0 <= depth < len(case.models) for depth in weights.depths)
 
 
+@settings(max_examples=500)
 @given(_spans(), _CLIMBS, st.lists(st.sampled_from(_ENDS), min_size=5, max_size=5))
 def test_a_replay_asks_whom_the_worker_asked_and_ends_as_it_did(
     where: tuple[tuple[str, ...], Span], climbs: frozenset[Outcome], ends: list[Outcome]
