@@ -12,6 +12,7 @@ from models.orders import Orders
 from models.outbox import Outbox
 from models.pricelist import PriceList
 from models.questions import Questions
+from models.recorded import Records
 from models.reports import Reports
 from models.repricing import Repricing
 from models.rollup import Rollup
@@ -20,7 +21,7 @@ from models.starts import Starts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """All that writes and reads one ledger: jobs, leases, orders, prices, reports, rollup, health, starts."""
+    """All that writes and reads one ledger: jobs, leases, orders, prices, reports, rollup, health, starts, records."""
 
     ledger: Ledger
     leases: Leases
@@ -33,6 +34,7 @@ class Books:
     questions: Questions
     rollup: Rollup
     starts: Starts
+    records: Records
 
     @classmethod
     def over(cls, engine: Engine, *, worker: str) -> Self:
@@ -49,4 +51,5 @@ class Books:
             questions=Questions(engine),
             rollup=Rollup(engine),
             starts=Starts(engine),
+            records=Records(engine),
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from models import errors
-from producer import estimate, orders, prices, processes, questions, rebuild, reconcile, reprice
+from producer import estimate, orders, prices, processes, questions, rebuild, reconcile, reprice, whatif
 from producer.analyst import analyst
 from producer.chain import chain
 from producer.exits import hear_all
@@ -275,6 +275,7 @@ def _receipt(producer: "Producer", batch_id: str) -> None:
 for order in (orders.cancel, orders.retry, orders.release, orders.drop, orders.purge):
     app.command()(order)
 app.command()(estimate.estimate)
+app.command()(whatif.whatif)
 app.command()(processes.flower)
 app.command()(processes.demo)
 app.command(context_settings=_PASS_ON)(processes.worker)

@@ -18,6 +18,18 @@ def money(cost_usd: Decimal | None, *, unknown: int = 0) -> str:
     return f"{known} + {unknown} unknown" if unknown else known
 
 
+def usd_rounded(usd: Decimal, *, is_signed: bool = False) -> str:
+    """Write an amount that is not exact, to a cent, or finer where it is small.
+
+    >>> usd_rounded(Decimal("12.3456")), usd_rounded(Decimal("-0.01234"), is_signed=True), usd_rounded(Decimal("0.001"))
+    ('$12.35', '-$0.0123', '$0.001')
+    """
+    size = abs(usd)
+    unit = Decimal("0.01") if size >= 1 else Decimal("0.0001") if size >= Decimal("0.01") else Decimal("0.000001")
+    sign = "-" if usd < 0 else "+" if is_signed and usd > 0 else ""
+    return f"{sign}{money(size.quantize(unit))}"
+
+
 def rate(usd_per_mtok: Decimal) -> str:
     """Write a rate in USD per million tokens without trailing zeros.
 
