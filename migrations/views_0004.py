@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from migrations.views_0003 import create_from, drop_from
 
 _TEXTS = Path(__file__).with_name("views_0004_texts")
-VIEWS = ("v_decisions", "v_starts")  # each after those it reads from
+VIEWS = ("v_decisions", "v_starts", "v_story")  # each after those it reads from
 
 
 def create_views(connection: Connection) -> None:

@@ -202,16 +202,14 @@ def show(
 
 @app.command()
 def job(job_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonOption = False) -> None:
-    """Tell a job's whole story: every attempt and wait, each with its reason and cost."""
-    from producer import show as showing
+    """Tell a job's whole story: every attempt, skip and wait, each with its reason and cost."""
+    from producer.story import story, story_json
+    from producer.told import told_of
 
     with open_producer() as producer:
-        found = producer.books.reports.job_id(job_id)
-        row, attempts = producer.books.reports.job(found), producer.books.reports.attempts(found)
-        if as_json:
-            say(showing.story_json(row, attempts))
-            return
-        for line in showing.story(row, attempts, producer.models):
+        reports = producer.books.reports
+        told = told_of(reports.job_id(job_id), reports)
+        for line in [story_json(told)] if as_json else story(told, producer.models):
             say(line)
 
 

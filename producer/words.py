@@ -59,3 +59,29 @@ def milliseconds(latency_ms: int | None) -> str:
     if latency_ms is None:
         return "-"
     return f"{latency_ms} ms" if latency_ms < 1000 else f"{latency_ms / 1000:.1f} s"  # noqa: PLR2004 - ms in a second
+
+
+def duration(seconds: float) -> str:
+    """Write how long something takes as people say it.
+
+    >>> duration(0.04), duration(3.24), duration(12), duration(250), duration(7500), duration(300_000)
+    ('0.0 s', '3.2 s', '12 s', '4 min 10 s', '2 h 5 min', '3 d 11 h')
+    """
+    whole = round(seconds)
+    if whole < _TEN:
+        return f"{seconds:.1f} s"
+    for unit, below, name, smaller in _UNITS:
+        if whole < below:
+            rest = whole % unit * smaller[0] // unit
+            return f"{whole // unit} {name}{f' {rest} {smaller[1]}' if rest else ''}"
+    return f"{whole // 86_400} d"
+
+
+_TEN = 10  # below it, tenths of a second tell something
+# seconds in the unit, below how many it is used, its name; how many of the next smaller one it has, and its name
+_UNITS = (
+    (1, 60, "s", (0, "")),
+    (60, 3_600, "min", (60, "s")),
+    (3_600, 86_400, "h", (60, "min")),
+    (86_400, 8_640_000, "d", (24, "h")),
+)

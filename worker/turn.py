@@ -7,7 +7,7 @@ from typing import Any
 from models.ids import new_id
 from models.life import Claim, Opening, OverCap
 from models.outcome import OVER_BUDGET, Reason
-from worker.budget import worded
+from worker.budget import figures_of, worded
 from worker.classify import classify
 from worker.decide import (
     ABOUT_THE_KEY,
@@ -52,7 +52,8 @@ def turn(
         return _passed(place, at_once, STOPPED, "unreachable: its worker was stopped")
     model = policy.chain.models[place.rung]
     if why := misfit(claim.params, model, window=desk.window_of(model)):
-        return _skip(place, UNFIT, f"bad_request: no request was made: {why}", policy, last)
+        said = f"bad_request: no request was made: {why}"
+        return _skip(place, UNFIT, said, policy, last, {"because": why})
     opening = _opening(claim, place, reason, number, policy, desk)
     if opening.caps and opening.worst_case_usd is None:
         said = f"over budget: nothing bounds what {opening.model} may cost (it has no price, or a tool no max_uses)"
@@ -117,14 +118,17 @@ def _is_climb(last: Step | None) -> bool:
     return last is not None and last.end is not None and last.end.outcome in CLIMBING
 
 
-def _skip(place: Place, why: str, said: str, policy: Policy, last: Step | None) -> Step:
+def _skip(
+    place: Place, why: str, said: str, policy: Policy, last: Step | None, figures: Mapping[str, Any] | None = None
+) -> Step:
     """Leave a rung without a request: on the way up for a better answer, for a still better model or for nothing."""
     decision = climb_past(place, why, policy) if _is_climb(last) else step_past(place, why, policy)
     if last is not None and (why == UNFIT or (_is_climb(last) and isinstance(decision, Stop))):
         # Should the job end here, what a model said tells more than what we know of this one.
-        return Step(place=place, decision=decision, end=last.end, closing=None, why=why)
+        return Step(place=place, decision=decision, end=last.end, closing=None, why=why, figures=figures or {})
     is_as_said = why == UNFIT or (why == RESERVED and isinstance(decision, Park))
-    return _passed(place, decision, why if is_as_said else OVER_BUDGET, said)
+    step = _passed(place, decision, why if is_as_said else OVER_BUDGET, said, figures)
+    return replace(step, why=why)
 
 
 def _passed(place: Place, decision: Decision, why: str, said: str, figures: Mapping[str, Any] | None = None) -> Step:
@@ -146,7 +150,7 @@ def _bought(
     match opened:
         case OverCap() as over:
             why = RESERVED if over.may_fit_later else OVER_TODAY if over.may_fit_tomorrow else OVER_BUDGET
-            return _skip(place, why, worded(over), policy, last)
+            return _skip(place, why, worded(over), policy, last, figures_of(over))
         case False:
             return None
         case _:
