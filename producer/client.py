@@ -4,12 +4,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from decimal import Decimal
-from typing import Self
+from typing import Any, Self
 
 from migrations.run import ensure_schema
 from models.answer import Answer
 from models.books import Books
 from models.database import open_database
+from models.kinds import JobTerms
 from models.outcome import OnUnknown
 from models.progress import Progress
 from models.settings import Settings, load_settings
@@ -78,7 +79,7 @@ class Producer:
         """Read the settings from the environment and .env. Raises SettingsError, LedgerError."""
         return cls(load_settings())
 
-    def submit(
+    def submit(  # noqa: PLR0913 - each is a choice of the caller's
         self,
         prompts: Sequence[Prompt] | Loaded,
         *,
@@ -89,6 +90,7 @@ class Producer:
         on_unknown: OnUnknown | None = None,
         allow_unpriced: bool = False,
         max_cost_usd: Decimal | str | float | None = None,
+        terms: JobTerms | None = None,
     ) -> Batch:
         """Accept prompts as one batch; it is kept before this returns, whether or not the broker is there.
 
@@ -96,6 +98,7 @@ class Producer:
         bought once. `on_unknown` chooses what HOLD_ABOVE_USD chooses by price: whether a job whose worker was lost
         during a call is held for a person, or bought again once. `max_cost_usd` is what the batch may cost over all
         fallbacks and retries: a job that could pass it steps down to a model that fits, else fails as over_budget.
+        `terms` hold for all its jobs, before those of their task kinds; a prompt's own floor and ceiling before them.
         Raises InputError or InputMistakes for what cannot be sent or kept, UnpricedModelError,
         KeyConflictError, LedgerError; then nothing was accepted.
         """
@@ -104,15 +107,10 @@ class Producer:
 
         if not allow_unpriced:
             require_prices(self._settings, self.books.prices.dated())
-        terms = Terms(
-            task=task,
-            name=name,
-            key=key,
-            tags=tags or {},
-            on_unknown=on_unknown,
-            max_cost_usd=max_cost(max_cost_usd),
-        )
-        batch, jobs = prepared(prompts, self._settings, terms)
+        labels: dict[str, Any] = {"task": task, "name": name, "key": key, "tags": tags or {}}
+        most, own = max_cost(max_cost_usd), terms or JobTerms()
+        said = Terms(**labels, on_unknown=on_unknown, max_cost_usd=most, own=own)
+        batch, jobs = prepared(prompts, self._settings, said)
         kept_as = self.books.ledger.enqueue(batch, jobs)
         if kept_as != batch.id:
             return Batch(kept_as, self, is_new=False)

@@ -86,6 +86,10 @@ class MemoryLedger:
             attempt_count=len(self.attempts_of(job_id)),
             deadline_s=job.deadline_at - self._clock(),
             has_cap="batch:None" in self.caps,
+            patience_s=job.new.patience_s,
+            climb_on=job.new.climb_on,
+            expects=job.new.expects,
+            raised_max_tokens=None if job.ending is None else job.ending.raised_max_tokens,
         )
 
     def _is_free(self, job: MemoryJob) -> bool:

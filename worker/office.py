@@ -19,6 +19,7 @@ from models.books import Books
 from models.bound import worst_case_usd
 from models.database import open_database
 from models.errors import Mistake, SettingsError
+from models.kinds import JobTerms
 from models.ledger import Ledger
 from models.pricebook import PriceBook, context_window
 from models.settings import Settings
@@ -50,6 +51,7 @@ class House:
     provider: AnthropicProvider
     books: Books
     rescue_policy: RescuePolicy
+    kinds: Mapping[str, JobTerms]
 
 
 @contextmanager
@@ -108,7 +110,7 @@ def _house(settings: Settings, books: Books, tell: Tell, until_end: ExitStack) -
         streaks=Streaks(pause_after=settings.pause_batch_after),
     )
     policy = RescuePolicy(hold_above_usd=settings.hold_above_usd, worst_case_usd=office.desk.worst_case_usd)
-    return House(office=office, provider=provider, books=books, rescue_policy=policy)
+    return House(office=office, provider=provider, books=books, rescue_policy=policy, kinds=settings.kinds)
 
 
 def _look_up(prices: PriceBook, books: Books) -> None:

@@ -84,5 +84,5 @@ def _said(step: Step) -> str:
 
 
 def said_of(end: Reply | Failure) -> str:
-    """Say how a call ended, in its word and the provider's."""
-    return f"{end.outcome}: {end.said}" if isinstance(end, Failure) else f"{end.outcome}: {end.stop_reason}"
+    """Say how a call ended, in its word and the provider's; or why its answer will not do."""
+    return f"{end.outcome}: {end.said if isinstance(end, Failure) else end.flaw or end.stop_reason}"

@@ -29,15 +29,19 @@ from worker.decide import (
     Park,
     Place,
     Policy,
+    Raise,
     Retry,
     Stop,
     climb_past,
     decide,
     depth_at,
+    is_better_than_none,
     step_past,
 )
 from worker.events import AttemptClosed, JobEnded, JobLost, KeyPaused, Tell, WorstCasePassed
 from worker.fit import misfit
+from worker.judge import judged
+from worker.raising import raised_for, raising, request_of
 from worker.receipt import receipt
 from worker.reply import Broken, Received, Reply
 from worker.step import Step, ending_of, said_of
@@ -117,10 +121,12 @@ def walk(claim: Claim, desk: Desk, *, time_left_s: float) -> Walked:
         if step.closing is not None:
             number += 1
             attempts.append(step.closing)
-            last, kept = step, step if step.closing.outcome is Outcome.TRUNCATED else kept
+            last, kept = step, step if is_better_than_none(step.end) else kept
         match step.decision:
             case Retry():
                 place, reason = _retried(place), Reason.RETRY
+            case Raise(max_tokens=max_tokens):
+                claim, reason = replace(claim, raised_max_tokens=max_tokens), Reason.RAISE
             case Fallback(rung=rung, reason=why, given_up=given_up):
                 place, reason = Place(rung=rung, given_up=given_up, rounds=place.rounds), why
             case Answered() | Park() | Stop():
@@ -135,8 +141,8 @@ def _policy(claim: Claim, desk: Desk, time_left_s: float) -> Policy:
     return Policy(
         chain=desk.chain,
         span=claim.span.clamped(len(desk.chain.models)),
-        climbs=desk.climbs,
-        patience_s=desk.patience_s,
+        climbs=desk.climbs if claim.climb_on is None else claim.climb_on,
+        patience_s=desk.patience_s if claim.patience_s is None else claim.patience_s,
         key_pause_s=desk.key_pause_s,
         time_left_s=time_left_s,
         draw=desk.draw,
@@ -175,7 +181,7 @@ def _pass_over(claim: Claim, place: Place, policy: Policy, desk: Desk, last: Ste
         decision: Decision = parked if wait_s < policy.time_left_s else Stop(because=NO_TIME)
         return _passed(place, decision, PAUSED, "unauthorized: calling is paused for this key")
     model = policy.chain.models[place.rung]
-    why = misfit(claim.params, model, window=desk.window_of(model))
+    why = misfit(request_of(claim, model), model, window=desk.window_of(model))
     return None if why is None else _skip(place, UNFIT, f"bad_request: no request was made: {why}", policy, last)
 
 
@@ -221,21 +227,23 @@ def _opening(claim: Claim, place: Place, reason: Reason, number: int, policy: Po
         fallback_depth=depth_at(place, policy.span),
         reason=reason,
         model=model,
-        worst_case_usd=desk.worst_case_usd(model, claim.params),
+        worst_case_usd=desk.worst_case_usd(model, request_of(claim, model)),
         caps=desk.caps.over(claim),
+        max_tokens=raised_for(claim, model),
     )
 
 
 def _attempt(claim: Claim, opening: Opening, place: Place, policy: Policy, desk: Desk) -> Step:
     began_at = desk.now()  # over midnight, its day is the one it was opened on, as in every sum over days
-    received = desk.provider.call(opening.model, claim.params, attempt_id=opening.id, job_id=claim.job_id)
-    end = classify(received)
+    request = request_of(claim, opening.model)
+    received = desk.provider.call(opening.model, request, attempt_id=opening.id, job_id=claim.job_id)
+    end = judged(classify(received), claim.expects)
     closing = receipt(opening.id, end, desk.prices, at=began_at)
     desk.tell(AttemptClosed(claim=claim, opening=opening, closing=closing))
     worst = opening.worst_case_usd
     if closing.cost_usd is not None and worst is not None and closing.cost_usd > worst:
         desk.tell(WorstCasePassed(opening=opening, closing=closing))
-    decision = decide(end, place, policy)
+    decision = raising(end, claim, opening.model, policy.climbs) or decide(end, place, policy)
     if end.outcome in ABOUT_THE_KEY:
         desk.key_pause.pause(desk.key_pause_s)
         desk.tell(KeyPaused(outcome=end.outcome, said=said_of(end), for_s=desk.key_pause_s))
@@ -249,7 +257,7 @@ def _finish(claim: Claim, step: Step, kept: Step | None, desk: Desk) -> Ending |
         if step.closing is not None:
             desk.ledger.close_attempt(claim, step.closing)
         step = replace(kept, decision=Answered())  # its attempt is closed already, and stays as it is
-    ending = ending_of(step)
+    ending = replace(ending_of(step), raised_max_tokens=claim.raised_max_tokens)
     if not desk.ledger.finish(claim, ending, step.closing):
         desk.tell(JobLost(job_id=claim.job_id))
         return None
