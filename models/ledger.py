@@ -1,5 +1,6 @@
 """All writes to the ledger's database. Each method is one transaction; a job is locked before its attempt."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -102,7 +103,11 @@ class Ledger:
                 connection.execute(insert(Batch).values(created_at=_NOW, **batch_row(batch, job_count=len(jobs))))
                 if batch.max_cost_usd is not None:
                     connection.execute(insert(BudgetRow).values(budget_row(batch_scope(batch.id), batch.max_cost_usd)))
-                _insert_jobs(connection, jobs, deadline_s=batch.deadline_s, batch_id=batch.id)
+                by_deadline = defaultdict[float, list[NewJob]](list)
+                for job in jobs:
+                    by_deadline[batch.deadline_s if job.deadline_s is None else job.deadline_s].append(job)
+                for deadline_s, some in by_deadline.items():
+                    _insert_jobs(connection, some, deadline_s=deadline_s, batch_id=batch.id)
         except IntegrityError:
             earlier = None if batch.key is None else self._batch_with(batch.key)
             if earlier is None:

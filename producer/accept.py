@@ -3,8 +3,9 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import cache
 
 from models.broker import Broker
 from models.caps import usd
@@ -12,9 +13,10 @@ from models.chain import Chain, Span
 from models.embedded import required_broker_url
 from models.errors import BrokerError, InputError, InputMistakes, LedgerError, UnpricedModelError
 from models.ids import new_id
+from models.kinds import JobTerms, as_entry, parse_terms, terms_for, usual_climbs
 from models.life import NewBatch, NewJob, Unsent
 from models.outbox import Outbox
-from models.outcome import OnUnknown
+from models.outcome import OnUnknown, Outcome
 from models.pricebook import PriceBook
 from models.pricing import Price
 from models.settings import Settings
@@ -40,6 +42,7 @@ class Terms:
     max_cost_usd: Decimal | None
     is_urgent: bool = False
     weight: int = 1
+    own: JobTerms = JobTerms()  # noqa: RUF009 - frozen
 
 
 def prepared(prompts: Sequence[Prompt] | Loaded, settings: Settings, terms: Terms) -> tuple[NewBatch, list[NewJob]]:
@@ -52,16 +55,16 @@ def prepared(prompts: Sequence[Prompt] | Loaded, settings: Settings, terms: Term
     if type(terms.weight) is not int or not 1 <= terms.weight <= MOST_WEIGHT:
         problem = f"{terms.weight!r} should be a whole number from 1 to {MOST_WEIGHT}"
         raise InputError(problem, source="submit", field="weight")
-    chain = settings.chain
-    jobs = _jobs(_checked(prompts), chain, terms)
+    terms = _with_own(terms, settings.chain)
+    jobs = _jobs(_checked(prompts), settings, terms)
     batch = NewBatch(
         id=new_id(),
         name=terms.name,
         key=terms.key,
-        content_sha256=None if terms.key is None else _digest(jobs, terms.max_cost_usd),
+        content_sha256=None if terms.key is None else _digest(jobs, terms.max_cost_usd, settings.climbs),
         task=terms.task,
         tags=terms.tags,
-        deadline_s=settings.job_deadline_s,
+        deadline_s=terms.own.deadline_s or settings.job_deadline_s,
         max_cost_usd=terms.max_cost_usd,
         weight=terms.weight,
     )
@@ -113,6 +116,14 @@ def _send(jobs: Sequence[NewJob], broker: Broker, outbox: Outbox) -> None:
     outbox.mark_sent(messages)
 
 
+def _with_own(terms: Terms, chain: Chain) -> Terms:
+    own, problems = parse_terms(as_entry(terms.own), chain.models)
+    if problems:
+        field, problem = problems[0]
+        raise InputError(problem, source="submit", field=field)
+    return replace(terms, own=own)
+
+
 def _checked(prompts: Sequence[Prompt] | Loaded) -> Sequence[Prompt]:
     if isinstance(prompts, Loaded):
         if prompts.mistakes:
@@ -124,13 +135,14 @@ def _checked(prompts: Sequence[Prompt] | Loaded) -> Sequence[Prompt]:
     return prompts
 
 
-def _jobs(prompts: Sequence[Prompt], chain: Chain, terms: Terms) -> list[NewJob]:
+def _jobs(prompts: Sequence[Prompt], settings: Settings, terms: Terms) -> list[NewJob]:
     if not prompts:
         raise InputError("no prompts: give at least one", source="submit")
     jobs: list[NewJob] = []
     known: dict[str, int] = {}
+    asked = cache(lambda task: terms_for(task, terms.own, settings.kinds, settings.climbs))
     for seq, prompt in enumerate(prompts, start=1):
-        job = _job(prompt, seq, chain, terms)
+        job = _job(prompt, seq, settings.chain, terms, asked(prompt.task or terms.task))
         if (first := known.setdefault(job.prompt_id, seq)) != seq:
             problem = f"{job.prompt_id!r} was prompt {first}'s; ids are unique in a batch"
             raise InputError(problem, source=f"prompt {seq}", field="id")
@@ -138,8 +150,8 @@ def _jobs(prompts: Sequence[Prompt], chain: Chain, terms: Terms) -> list[NewJob]
     return jobs
 
 
-def _job(prompt: Prompt, seq: int, chain: Chain, terms: Terms) -> NewJob:
-    span = span_of(prompt, chain, terms.task, source=f"prompt {seq}")
+def _job(prompt: Prompt, seq: int, chain: Chain, terms: Terms, asked: JobTerms) -> NewJob:
+    span = span_of(prompt, chain, terms.task, source=f"prompt {seq}", terms=asked)
     return NewJob(
         id=new_id(),
         seq=seq,
@@ -152,10 +164,14 @@ def _job(prompt: Prompt, seq: int, chain: Chain, terms: Terms) -> NewJob:
         on_unknown=terms.on_unknown,
         is_urgent=terms.is_urgent,
         start_reason=ASKED if is_asked(prompt, chain, prompt.task or terms.task) else None,
+        patience_s=asked.patience_s,
+        climb_on=asked.climb_on,
+        expects=asked.expects,
+        deadline_s=asked.deadline_s,
     )
 
 
-def _digest(jobs: Sequence[NewJob], max_cost_usd: Decimal | None) -> str:
+def _digest(jobs: Sequence[NewJob], max_cost_usd: Decimal | None, climbs: frozenset[Outcome]) -> str:
     content = hashlib.sha256()
     if max_cost_usd is not None:  # where it was left out, batches of before have no word for it
         content.update(f"{max_cost_usd.normalize():f}".encode())
@@ -163,6 +179,10 @@ def _digest(jobs: Sequence[NewJob], max_cost_usd: Decimal | None) -> str:
         asked = [job.prompt_id, job.task, job.params, _rungs(job.span), job.columns]
         if job.on_unknown is not None:  # where it was left out, batches of before have no word for it
             asked.append(job.on_unknown)
+        if job.expects is not None:
+            asked.append({"expects": job.expects})
+        if job.climb_on is not None and job.climb_on != usual_climbs(job.task, job.expects, climbs):
+            asked.append({"climb_on": sorted(job.climb_on)})
         content.update(json.dumps(asked, sort_keys=True).encode())
     return content.hexdigest()
 

@@ -1,6 +1,7 @@
 """`stepdown`: reads the command line, calls the one function for it, and turns its end into an exit code."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,8 +28,10 @@ from producer.options import (
 from producer.options import producer as open_producer
 from producer.options import settings as read_settings
 from producer.terminal import prepare_streams
+from producer.terms import takes_terms
 
 if TYPE_CHECKING:
+    from models.kinds import JobTerms
     from producer.client import Batch, Producer
 
 # Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
@@ -93,6 +96,7 @@ def main() -> None:
 
 
 @app.command()
+@takes_terms
 def submit(  # noqa: PLR0913, PLR0917 - each is an option
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="JSONL, text, CSV or message-batch JSONL; - is stdin")],
     template: Annotated[str | None, typer.Option(help='the prompt made of columns: "Summarize: {text}"')] = None,
@@ -111,6 +115,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     allow_unpriced: Annotated[bool, typer.Option(help="take models without a price; their cost is unknown")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="wait for the answers, then exit 0 or 1")] = False,
     timeout_s: TimeoutOption = None,
+    terms: "JobTerms | None" = None,
 ) -> None:
     """Enqueue a file of prompts as one batch; prints its id."""
     from producer import submit as submitting
@@ -120,14 +125,11 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     )
     labels: dict[str, Any] = {"task": task, "name": name, "key": key, "tags": submitting.tags(tag or [])}
     money: dict[str, Any] = {"allow_unpriced": allow_unpriced, "max_cost_usd": max_cost}
+    lane: dict[str, Any] = {"urgent": urgent, "weight": weight, "on_unknown": submitting.choice(on_unknown)}
     settings = read_settings()
     with open_producer(settings) as producer:
-        batch = producer.submit(
-            prompts, on_unknown=submitting.choice(on_unknown), urgent=urgent, weight=weight, **labels, **money
-        )
-        say(batch.id, at_once=True)  # whoever reads it through a pipe can act on it while we watch
-        for line in submitting.hints(batch, key, task=task, starts=settings.chain.starts):
-            hint(line)
+        batch = producer.submit(prompts, terms=terms, **labels, **money, **lane)
+        _accepted(batch, submitting.hints(batch, key, task=task, starts=settings.chain.starts))
         if watch:
             _watch(producer, batch, timeout_s)
 
@@ -241,6 +243,12 @@ def upgrade() -> None:
     run.upgrade(engine)
     say(f"{engine.url.render_as_string(hide_password=True)} is at revision {run.revisions(engine)[0]}")
     engine.dispose()
+
+
+def _accepted(batch: "Batch", hints: Iterable[str]) -> None:
+    say(batch.id, at_once=True)  # whoever reads it through a pipe can act on it while we watch
+    for line in hints:
+        hint(line)
 
 
 def _watch(producer: "Producer", batch: "Batch", timeout_s: float | None) -> None:

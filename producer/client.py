@@ -10,6 +10,7 @@ from migrations.run import ensure_schema
 from models.answer import Answer
 from models.books import Books
 from models.database import open_database
+from models.kinds import JobTerms
 from models.outcome import OnUnknown
 from models.progress import Progress
 from models.settings import Settings, load_settings
@@ -94,6 +95,7 @@ class Producer:
         max_cost_usd: Decimal | str | float | None = None,
         urgent: bool = False,
         weight: int = 1,
+        terms: JobTerms | None = None,
     ) -> Batch:
         """Accept prompts as one batch; it is kept before this returns, whether or not the broker is there.
 
@@ -103,12 +105,12 @@ class Producer:
         fallbacks and retries: a job that could pass it steps down to a model that fits, else fails as over_budget.
         `urgent` jobs never wait behind those that are not; among the others each batch gets jobs done by its `weight`
         (1 to 100) beside that of the others. Neither makes it another batch: under a known key they change nothing.
-        Raises InputError or InputMistakes for what cannot be sent or kept, UnpricedModelError,
-        KeyConflictError, LedgerError; then nothing was accepted.
+        `terms` hold for all its jobs, before those of their task kinds; a prompt's own floor and ceiling before them.
+        Raises InputError, InputMistakes, UnpricedModelError, KeyConflictError, LedgerError: then nothing was accepted.
         """
         from producer.accept import Terms, max_cost  # noqa: PLC0415 - not for those who only read
 
-        terms = Terms(
+        said = Terms(
             task=task,
             name=name,
             key=key,
@@ -117,8 +119,9 @@ class Producer:
             max_cost_usd=max_cost(max_cost_usd),
             is_urgent=urgent,
             weight=weight,
+            own=terms or JobTerms(),
         )
-        return self._accept(prompts, terms, allow_unpriced=allow_unpriced)
+        return self._accept(prompts, said, allow_unpriced=allow_unpriced)
 
     def _accept(self, prompts: Sequence[Prompt] | Loaded, terms: "Terms", *, allow_unpriced: bool) -> Batch:
         from producer.accept import prepared, require_prices, ring  # noqa: PLC0415 - nor are prices and Celery

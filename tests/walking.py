@@ -49,7 +49,12 @@ _ERRORS = {
     504: "timeout_error",
     529: "overloaded_error",
 }
-_STOP_REASONS = {"ok": "end_turn", "max_tokens": "max_tokens", "refusal": "refusal"}
+_STOP_REASONS = {
+    "ok": "end_turn",
+    "max_tokens": "max_tokens",
+    "window": "model_context_window_exceeded",
+    "refusal": "refusal",
+}
 
 
 def message(model: str = OPUS, stop_reason: str = "end_turn", **changes: Any) -> dict[str, Any]:
@@ -97,6 +102,7 @@ def end_of(word: str, model: str) -> Received | Broken:
 
 
 _NAMED = {
+    "empty": received(message(content=[])),
     "html": Received(status=200, headers={}, body=b"<html>", latency_ms=7),
     "too_long": error(400, "prompt is too long: 2 tokens > 1 maximum"),
     "spend": error(429, code="enforced_spend_limit_reached"),
@@ -105,15 +111,20 @@ _NAMED = {
 
 @dataclass(slots=True)
 class ScriptedProvider:
-    """Answers each call with the next word of its script, `ok` after the last. `calls` are the models asked."""
+    """Answers each call with the next word of its script, `ok` after the last. `calls` are the models asked.
+
+    `sent` are their max_tokens.
+    """
 
     script: list[str]
     calls: list[str] = field(default_factory=list)
+    sent: list[int] = field(default_factory=list)
     meanwhile: Callable[[], object] = lambda: None
 
     def call(self, model: str, params: Mapping[str, Any], *, attempt_id: str, job_id: str) -> Received | Broken:  # noqa: ARG002 - the Protocol's
         """Answer as the script says."""
         self.calls.append(model)
+        self.sent.append(params["max_tokens"])
         self.meanwhile()
         return end_of(self.script.pop(0) if self.script else "ok", model)
 

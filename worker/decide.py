@@ -21,6 +21,13 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Raise:
+    """The same rung once more, with this max_tokens: its answer was cut at fewer."""
+
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fallback:
     """Another rung; `given_up` holds those left behind by now, with the reason of each; `waits`: as in Place."""
 
@@ -47,7 +54,7 @@ class Stop:
     because: str = ""
 
 
-Decision = Answered | Retry | Fallback | Park | Stop
+Decision = Answered | Retry | Raise | Fallback | Park | Stop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +101,8 @@ _RULES: Mapping[Outcome, _Rule] = {
     Outcome.ANSWERED: _Rule(go="keep"),
     Outcome.TRUNCATED: _Rule(go="climb", lasting=True),
     Outcome.REFUSED: _Rule(go="climb", lasting=True),
+    Outcome.EMPTY: _Rule(go="climb", lasting=True),
+    Outcome.INVALID: _Rule(go="climb", lasting=True),
     Outcome.MALFORMED: _Rule(go="next", lasting=True),
     Outcome.CUT: _Rule(go="next", lasting=True),
     Outcome.TIMED_OUT: _Rule(go="next", lasting=True),
@@ -112,6 +121,7 @@ _RULES: Mapping[Outcome, _Rule] = {
     Outcome.LATE: _Rule(go="stop"),  # by the ledger: no call ends so
 }
 _LEAST_S = 0.5  # a job that is parked comes back no sooner: the clock looks every second
+WINDOW_FULL = "model_context_window_exceeded"  # the stop reason of an answer that only a larger window ends
 NO_TIME = "; the next chance would come after the job's deadline"
 UNFIT = "unfit"  # passed over: the request does not fit this model
 SAME_LIMIT = "same_limit"  # passed over: it draws on the bucket that has just run dry
@@ -141,6 +151,16 @@ def decide(end: Reply | Failure, place: Place, policy: Policy) -> Decision:
             return _to_larger_window(place, policy)
         case "next" | "other_group":
             return Retry() if place.retries < rule.retries else _step(end, place, policy)
+
+
+def climbs_for(end: Reply | Failure, climbs: Collection[Outcome]) -> bool:
+    """Tell whether an answer that ended so is asked for again; whatever will not do for its job is invalid, too."""
+    return end.outcome in climbs or (isinstance(end, Reply) and end.flaw != "" and Outcome.INVALID in climbs)
+
+
+def is_better_than_none(end: Reply | Failure | None) -> bool:
+    """Tell whether it is an answer that was cut, and all the same passes what its job expects."""
+    return isinstance(end, Reply) and end.outcome is Outcome.TRUNCATED and not end.flaw
 
 
 def is_lasting(outcome: Outcome) -> bool:
@@ -203,18 +223,22 @@ def park(policy: Policy, place: Place, *, after_s: float) -> Decision:
 
 
 def _climb(end: Reply | Failure, place: Place, policy: Policy) -> Decision:
-    above = policy.span.above(place.rung, place.given_up)
-    if end.outcome in policy.climbs and above:
-        given_up = {**place.given_up, place.rung: str(end.outcome)}
+    is_full = isinstance(end, Reply) and end.stop_reason == WINDOW_FULL
+    given_up = {**(_too_small(place, policy) if is_full else {}), **place.given_up, place.rung: str(end.outcome)}
+    above = policy.span.above(place.rung, given_up)
+    if climbs_for(end, policy.climbs) and above:
         return Fallback(rung=above[0], reason=Reason.CLIMB, given_up=given_up)
-    return Answered() if end.outcome is Outcome.TRUNCATED else Stop()
+    return Answered() if is_better_than_none(end) else Stop()
+
+
+def _too_small(place: Place, policy: Policy) -> dict[int, str]:
+    window = _window(place.rung, policy)
+    too_small = [rung for rung in policy.span.available(()) if _window(rung, policy) <= window]
+    return dict.fromkeys(too_small, str(Outcome.TOO_LONG))
 
 
 def _to_larger_window(place: Place, policy: Policy) -> Decision:
-    window = _window(place.rung, policy)
-    too_small = [rung for rung in policy.span.available(()) if _window(rung, policy) <= window]
-    lasting = _lasting(place.given_up)
-    given_up = {**place.given_up, **dict.fromkeys(too_small, str(Outcome.TOO_LONG)), **lasting}
+    given_up = {**place.given_up, **_too_small(place, policy), **_lasting(place.given_up)}
     # A larger one that was given up for free is waited for: it alone can answer.
     return _next_rung(given_up, place, policy, reason=Reason.CLIMB)
 

@@ -18,7 +18,7 @@ def misfit(request: Mapping[str, Any], model: str, *, window: int | None) -> str
     given = [name for name in _SAMPLING if name in request]
     if given and _version(model) >= _NO_SAMPLING_SINCE:
         return f"{model} takes no {given[0]}"
-    wanted, most = request.get("max_tokens"), _most_output(model)
+    wanted, most = request.get("max_tokens"), most_output(model)
     if isinstance(wanted, int) and most is not None and wanted > most:
         return f"{model} writes at most {most} tokens, max_tokens is {wanted}"
     if window is not None and _characters(request) > window * _CHARACTERS_A_TOKEN:
@@ -31,7 +31,8 @@ def _version(model: str) -> tuple[int, int]:
     return (0, 0) if match is None else (int(match[2]), int(match[3] or 0))
 
 
-def _most_output(model: str) -> int | None:
+def most_output(model: str) -> int | None:
+    """Tell how many tokens a model writes at most, None where that is not known."""
     return next((most for name, most in _MOST_OUTPUT.items() if model.startswith(name)), None)
 
 

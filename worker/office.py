@@ -45,6 +45,7 @@ _REPLAY_EVERY_S = 2.0
 _PRICES_EVERY_TICKS = 30  # half a minute, at the usual CLOCK_TICK_S
 _REFRESH_EVERY_S = 1.0
 _AROUND_A_CALL_S = 30.0  # transactions before and after it
+_BAD = ("degraded", "unreliable")
 _MB = 1024 * 1024
 
 
@@ -82,11 +83,7 @@ def _house(settings: Settings, books: Books, tell: Tell, until_end: ExitStack) -
     now = datetime.now(UTC)
     books.ledger.record_prices([price for model in settings.chain.models if (price := prices.price(model, at=now))])
     books.health.judge_by(
-        {
-            "health_min_jobs": settings.health_min_jobs,
-            "health_degraded_percent": settings.health_degraded_percent,
-            "health_unreliable_percent": settings.health_unreliable_percent,
-        }
+        {name: getattr(settings, name) for name in ("health_min_jobs", *(f"health_{bad}_percent" for bad in _BAD))}
     )
     spool = Spool(settings.state_dir / "spool", holder=books.ledger.worker)
     until_end.callback(spool.close)

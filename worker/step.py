@@ -7,7 +7,7 @@ from typing import Any
 
 from models.life import Closing, Decided, Ending
 from models.outcome import Outcome, Reason, State
-from worker.decide import WAITED, Answered, Decision, Fallback, Park, Place, Retry, Stop
+from worker.decide import WAITED, Answered, Decision, Fallback, Park, Place, Raise, Retry, Stop
 from worker.reply import Failure, Reply
 
 
@@ -64,6 +64,9 @@ def decided(step: Step, models: Sequence[str], *, attempt_count: int, at: dateti
     match step.decision:
         case Retry():
             word = "retry"
+        case Raise(max_tokens=max_tokens):
+            word = "raise"
+            figures["max_tokens"] = max_tokens
         case Fallback(rung=rung, reason=reason):
             word = "skip" if step.closing is None else "climb" if reason is Reason.CLIMB else "fallback"
             figures["to"] = models[rung]
@@ -115,5 +118,5 @@ def _said(step: Step) -> str:
 
 
 def said_of(end: Reply | Failure) -> str:
-    """Say how a call ended, in its word and the provider's."""
-    return f"{end.outcome}: {end.said}" if isinstance(end, Failure) else f"{end.outcome}: {end.stop_reason}"
+    """Say how a call ended, in its word and the provider's; or why its answer will not do."""
+    return f"{end.outcome}: {end.said if isinstance(end, Failure) else end.flaw or end.stop_reason}"

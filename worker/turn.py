@@ -31,7 +31,9 @@ from worker.events import AttemptClosed, KeyPaused, ModelBack, ModelCooling, Wor
 from worker.fit import misfit
 from worker.held import KEY_PAUSED, held_back, pass_through
 from worker.held import worded as held_as
+from worker.judge import judged
 from worker.needs import how, limits_in, uncached
+from worker.raising import raised_for, raising, request_of
 from worker.receipt import receipt
 from worker.reply import Broken, Failure, Received, Reply
 from worker.step import Step, said_of
@@ -51,7 +53,7 @@ def turn(
         at_once = Park(after_s=0, rung=place.rung, given_up=place.given_up, rounds=place.rounds)
         return _passed(place, at_once, STOPPED, "unreachable: its worker was stopped")
     model = policy.chain.models[place.rung]
-    if why := misfit(claim.params, model, window=desk.window_of(model)):
+    if why := misfit(request_of(claim, model), model, window=desk.window_of(model)):
         said = f"bad_request: no request was made: {why}"
         return _skip(place, UNFIT, said, policy, last, {"because": why})
     opening = _opening(claim, place, reason, number, policy, desk)
@@ -79,13 +81,14 @@ def _opening(claim: Claim, place: Place, reason: Reason, number: int, policy: Po
         fallback_depth=depth_at(place, policy.span),
         reason=reason,
         model=model,
-        worst_case_usd=desk.worst_case_usd(model, claim.params),
+        worst_case_usd=desk.worst_case_usd(model, request_of(claim, model)),
         caps=desk.caps.over(claim),
+        max_tokens=raised_for(claim, model),
     )
 
 
 def _need(claim: Claim, opening: Opening, place: Place, policy: Policy, desk: Desk) -> Need:
-    tokens = desk.expected.tokens(opening.model, claim.params)
+    tokens = desk.expected.tokens(opening.model, request_of(claim, opening.model))
     return Need(
         ticket=opening.id,
         model=opening.model,
@@ -159,8 +162,9 @@ def _bought(
 
 def _attempt(claim: Claim, opening: Opening, need: Need, place: Place, policy: Policy, desk: Desk) -> Step:
     began_at = desk.now()  # over midnight, its day is the one it was opened on, as in every sum over days
-    received = desk.provider.call(opening.model, claim.params, attempt_id=opening.id, job_id=claim.job_id)
-    end = classify(received)
+    request = request_of(claim, opening.model)
+    received = desk.provider.call(opening.model, request, attempt_id=opening.id, job_id=claim.job_id)
+    end = judged(classify(received), claim.expects)
     _tell(claim, need, received, end, desk)
     closing = receipt(opening.id, end, desk.prices, at=began_at)
     desk.tell(AttemptClosed(claim=claim, opening=opening, closing=closing))
@@ -169,14 +173,14 @@ def _attempt(claim: Claim, opening: Opening, need: Need, place: Place, policy: P
         desk.tell(WorstCasePassed(opening=opening, closing=closing))
     if end.outcome in ABOUT_THE_KEY:
         desk.tell(KeyPaused(outcome=end.outcome, said=said_of(end), for_s=desk.key_pause_s))
-    decision = decide(end, place, policy)
+    decision = raising(end, claim, opening.model, policy.climbs) or decide(end, place, policy)
     return Step(place=place, decision=decision, end=end, closing=closing, depth=opening.fallback_depth)
 
 
 def _tell(claim: Claim, need: Need, received: Received | Broken, end: Reply | Failure, desk: Desk) -> None:
     usage = end.usage if isinstance(end, Reply) else None
     if usage is not None:
-        desk.expected.learn(need.model, claim.params, usage)
+        desk.expected.learn(need.model, request_of(claim, need.model), usage)
     # A call that was cut since its own worker stops tells nothing of its model.
     is_ours = isinstance(received, Broken) and received.how == "cut" and desk.is_stopping()
     changed = desk.turnstile.tell(

@@ -5,8 +5,20 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from models.life import Claim, Closing, Decided, Ending
-from models.outcome import Outcome, Reason
-from worker.decide import PASSING, WAITED, Answered, Fallback, Park, Place, Policy, Retry, Stop
+from models.outcome import Reason
+from worker.decide import (
+    PASSING,
+    WAITED,
+    Answered,
+    Fallback,
+    Park,
+    Place,
+    Policy,
+    Raise,
+    Retry,
+    Stop,
+    is_better_than_none,
+)
 from worker.desk import Desk
 from worker.events import JobEnded, JobLost
 from worker.step import Step, decided, ending_of
@@ -39,12 +51,14 @@ def walk(claim: Claim, desk: Desk, *, time_left_s: float) -> Walked:
         if step.closing is not None:
             number += 1
             attempts.append(step.closing)
-            last, kept = step, step if step.closing.outcome is Outcome.TRUNCATED else kept
+            last, kept = step, step if is_better_than_none(step.end) else kept
         if not isinstance(step.decision, Answered):
             decisions.append(decided(step, policy.chain.models, attempt_count=number, at=desk.now()))
         match step.decision:
             case Retry():
                 place, reason = replace(place, retries=place.retries + 1), Reason.RETRY
+            case Raise(max_tokens=max_tokens):
+                claim, reason = replace(claim, raised_max_tokens=max_tokens), Reason.RAISE
             case Fallback(rung=rung, reason=why, given_up=given_up, waits=waits):
                 place, reason = Place(rung=rung, given_up=given_up, rounds=place.rounds, waits=waits), why
             case Answered() | Park() | Stop():

@@ -136,10 +136,15 @@ def test_a_climb_waits_for_a_better_model_and_never_takes_a_worse_one() -> None:
 
 def test_a_truncated_answer_is_kept_where_the_climb_may_not_be_made_now() -> None:
     climbs = frozenset({Outcome.TRUNCATED})
-    job = scene("max_tokens", span=Span(start=1, floor=2, ceiling=0), held=["go", "cooling:7"], climbs=climbs)
+    held = ["go", "go", "cooling:7"]
+    job = scene("max_tokens", "max_tokens", span=Span(start=1, floor=2, ceiling=0), held=held, climbs=climbs)
     job.walk()
-    assert (job.provider.calls, job.job.state) == ([SONNET], State.SUCCEEDED)
-    assert _decisions(job) == [("climb", SONNET, "truncated"), ("stop", OPUS, "cooling")]
+    assert (job.provider.calls, job.job.state) == ([SONNET, SONNET], State.SUCCEEDED)
+    assert _decisions(job) == [
+        ("raise", SONNET, "truncated"),
+        ("climb", SONNET, "truncated"),
+        ("stop", OPUS, "cooling"),
+    ]
 
 
 class _Refusing(MemoryLedger):
