@@ -44,11 +44,15 @@ class Tally:
 
 @dataclass(slots=True, kw_only=True)
 class Slot:
-    """How a model's calls ended within ten minutes, but for those that were wrong or about the key."""
+    """How a model's calls ended within ten minutes, but for those that were wrong or about the key.
+
+    `passed` counts the jobs that went on without asking it, since it cooled or its limits were used up.
+    """
 
     replies: int = 0
     free: int = 0
     gone: int = 0
+    passed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +86,10 @@ class Tallies:
         last = max([*by_rung, -1]) + 1
         found = [by_rung.get(rung) or (usual[rung] if rung < len(usual) else usual[-1]) for rung in range(last)]
         return (*found, *(model for model in usual[last:] if model not in found))
+
+
+def _share(count: int, of: int) -> Decimal:
+    return (Decimal(count) / of).quantize(_SCALE) if of else ZERO
 
 
 def _count(tally: Tally, end: str, latency: int | None, out: int | None) -> None:
@@ -132,11 +140,15 @@ class Oracle:
 
         `low` and `high` bound the share of poor replies, 95 times of 100.
         """
-        asked = self._tallies.slots.get((model, slot))
-        calls = 0 if asked is None else asked.replies + asked.free + asked.gone
-        unavailable = ZERO if asked is None or not calls else (Decimal(asked.free) / calls).quantize(_SCALE)
-        lost = ZERO if asked is None or not calls else (Decimal(asked.gone) / calls).quantize(_SCALE)
-        return Odds(unavailable=unavailable, lost=min(lost, ONE - unavailable), poor=self._poor(model, task, bound))
+        seen = self._tallies.slots.get((model, slot), Slot())
+        calls = seen.replies + seen.free + seen.gone
+        unavailable, lost = _share(seen.free, calls), _share(seen.gone, calls)
+        return Odds(
+            unavailable=unavailable,
+            lost=min(lost, ONE - unavailable),
+            poor=self._poor(model, task, bound),
+            passed=_share(seen.passed, calls + seen.passed),
+        )
 
     def is_asked_in(self, model: str, slot: int) -> bool:
         """Tell whether anything is known of a model in these ten minutes."""

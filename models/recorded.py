@@ -16,6 +16,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from models.attempt import Attempt
 from models.chain import Span
 from models.database import reading
+from models.decision import DecisionRow
 from models.exports import between
 from models.job import Job
 from models.odds import Tallies
@@ -26,6 +27,7 @@ from models.views import ATTEMPTS
 ASKED = "asked"  # why a job starts where it does: its caller chose
 SLOT_S = 600
 _AT_ONCE = 1_000
+_NOT_NOW = ("cooling", "limited", "full", "same_limit", "waited")  # why a job went on without asking a model
 _COUNTERS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
 _OF_AN_ATTEMPT = (
     *("job_id", "requested_model", "rung", "outcome", "opened_at", "latency_ms", "cost_nano_usd"),
@@ -118,6 +120,8 @@ class Records:
             for model, task, at, outcome, latency, out, rung in connection.execute(_streamed(asked)):
                 tallies.add(model, task, slot_of(at), outcome, latency, out)
                 tallies.rungs[rung, model] += 1
+            for model, at in connection.execute(_streamed(_passed(scope))):
+                tallies.slots[model, slot_of(at)].passed += 1
         return tallies
 
     def left_out(self, scope: Scope) -> Counter[str]:
@@ -152,6 +156,13 @@ def _select(*columns: Any) -> Select[Any]:
 
 def _streamed(asked: Select[Any]) -> Select[Any]:
     return asked.execution_options(yield_per=_AT_ONCE)
+
+
+def _passed(scope: Scope) -> Select[Any]:
+    gone_on = _select(DecisionRow.model, DecisionRow.at).where(
+        DecisionRow.decision == "skip", DecisionRow.why.in_(_NOT_NOW)
+    )
+    return between(gone_on, DecisionRow.at, scope.since, scope.until)
 
 
 def _jobs() -> Select[Any]:

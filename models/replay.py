@@ -42,12 +42,14 @@ class Seen(NamedTuple):
 class Odds(NamedTuple):
     """How a call to a model may end that the job never made; what is left of one is the share of answers.
 
-    `unavailable` and `lost` are shares of all calls, `poor` those of each word for a poor reply among replies.
+    `unavailable` and `lost` are shares of all calls, `poor` those of each word for a poor reply among replies;
+    `passed` is the share of jobs that went on without a call.
     """
 
     unavailable: Decimal = ZERO
     lost: Decimal = ZERO
     poor: tuple[tuple[str, Decimal], ...] = ()
+    passed: Decimal = ZERO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,9 +144,13 @@ def _steps(case: Case, at: _At, chance: Decimal, sums: _Sums) -> Iterator[tuple[
     elif model in case.passed and not at.is_back and not any(seen.model == model for seen in case.seen):
         yield _left(case, at, case.passed[model]), chance
     else:
-        for end, share in _chances(case.odds[at.rung], is_back=at.is_back):
-            sums.calls[model, end] += chance * share
-            yield _after(case, at, end), chance * share
+        odds = case.odds[at.rung]
+        passed = ZERO if at.is_back or at.is_climbing else chance * odds.passed
+        if passed > 0:
+            yield _left(case, at, UNAVAILABLE), passed
+        for end, share in _chances(odds, is_back=at.is_back):
+            sums.calls[model, end] += (chance - passed) * share
+            yield _after(case, at, end), (chance - passed) * share
 
 
 def _chances(odds: Odds, *, is_back: bool) -> Iterator[tuple[str, Decimal]]:

@@ -263,7 +263,7 @@ def test_what_a_worker_did_is_replayed_closely_and_a_cheap_start_is_cheaper(plan
     recorded = Decimal(same["happened"]["cost_usd"])
     assert abs(Decimal(same["would"]["cost_usd"]) / recorded - 1) < Decimal("0.001")
     assert abs(Decimal(same["replayed_by_averages_usd"]) / recorded - 1) < Decimal("0.1")
-    assert 10 < Decimal(same["happened"]["depths"]["1"]) < 80
+    assert Decimal(same["happened"]["depths"]["1"]) > 10
     assert [same["would"][name] for name in ("depths", "attempts")] == [
         same["happened"][name] for name in ("depths", "attempts")
     ]

@@ -145,6 +145,16 @@ def test_a_model_is_as_available_as_it_was_in_the_same_ten_minutes() -> None:
     assert oracle.odds("a", None, 8)[:2] == _plain(0, 0)
 
 
+def test_jobs_that_went_on_without_a_call_are_expected_to_go_on_again() -> None:
+    tallies = Tallies()
+    tallies.add("a", None, 7, "answered", 100, None)
+    tallies.slots["a", 7].passed += 3
+    odds = Oracle(tallies, ("a",)).odds("a", None, 7)
+    weights = _weighed(odds=(odds, Odds(), Odds()))
+    assert weights.calls == {("a", "answered"): Decimal("0.25"), ("b", "answered"): Decimal("0.75")}
+    assert weights.depths == {0: Decimal("0.25"), 1: Decimal("0.75")}
+
+
 def test_lengths_are_compared_only_where_both_have_written_enough() -> None:
     tallies = Tallies()
     for count, tokens, model in ((30, 200, "a"), (30, 100, "b"), (29, 50, "c")):
