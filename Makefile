@@ -5,7 +5,7 @@ PYTHON ?= python3
 STAMP  := .venv/.installed
 RUN    := .venv/bin/python -m
 
-.PHONY: demo test check chaos bench bench-ledger focus lock clean
+.PHONY: demo test check chaos bench bench-chain bench-ledger focus lock clean
 
 demo: $(STAMP)       ## a batch through real parts, against a simulated API
 	.venv/bin/stepdown demo
@@ -24,6 +24,9 @@ chaos: $(STAMP)      ## real processes under faults: make chaos ARGS="--seconds 
 
 bench: $(STAMP)      ## CPU and memory per job beside a bare Celery task and a bare API call
 	$(RUN) tests.benchmarks
+
+bench-chain: $(STAMP) ## overload, outage, mixed load beside four peers: make bench-chain ARGS="--table overload --quick"
+	$(RUN) tests.benchmarks.chain $(ARGS)
 
 bench-ledger: $(STAMP) ## questions about cost in a year's ledger: make bench-ledger ARGS="--rows 10000000"
 	$(RUN) tests.benchmarks.ledger $(ARGS)

@@ -38,6 +38,10 @@ _SHORT = {
     "STARTED_AT": "COALESCE({0}.start_model, (SELECT first.requested_model FROM attempts AS first"
     " WHERE first.job_id = {0}.id ORDER BY first.attempt_no LIMIT 1))",
     "RATIO": "ROUND(1.0 * {0} / {1}, 4)",
+    # Heron's rule from above: SQLite need not have SQRT. What it is wrong by is too much, never too little.
+    "ROOT": "(WITH RECURSIVE heron(root, step) AS (SELECT CAST(1 + {0} AS DOUBLE PRECISION), 0"
+    " UNION ALL SELECT (root + {0} / root) / 2, step + 1 FROM heron WHERE step < 40)"
+    " SELECT root FROM heron WHERE step = 40)",
     "THRESHOLD": "(SELECT value FROM thresholds WHERE name = '{0}')",
 }
 # Days are 'YYYY-MM-DD' on SQLite, whose times are UTC text, and dates on Postgres.
@@ -53,6 +57,7 @@ _SQLITE = {
     "DAY": "SUBSTR({0}, 1, 10)",
     "START": "{0}",  # a day sorts before all of its times
     "NEXT_DAY": "DATE({0}, '+1 day')",
+    "DAYS_AGO": "STRFTIME('%Y-%m-%d %H:%M:%f000', 'now', '-{0} days')",
     "MONTH": "SUBSTR({0}, 1, 7)",
     "MONTH_OF": "DATE({0}, 'start of month')",
     "MONTH_AFTER": "DATE({0}, 'start of month', '+1 month')",
@@ -79,6 +84,7 @@ _POSTGRES = {
     "DAY": "({0} AT TIME ZONE 'UTC')::date",
     "START": "({0}::timestamp AT TIME ZONE 'UTC')",
     "NEXT_DAY": "({0} + 1)",
+    "DAYS_AGO": "(NOW() - INTERVAL '{0} days')",
     "MONTH": "TO_CHAR({0}, 'YYYY-MM')",
     "MONTH_OF": "DATE_TRUNC('month', {0}::timestamp)::date",
     "MONTH_AFTER": "(DATE_TRUNC('month', {0}::timestamp) + INTERVAL '1 month')::date",

@@ -12,14 +12,16 @@ from models.orders import Orders
 from models.outbox import Outbox
 from models.pricelist import PriceList
 from models.questions import Questions
+from models.recorded import Records
 from models.reports import Reports
 from models.repricing import Repricing
 from models.rollup import Rollup
+from models.starts import Starts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """All that writes and reads one ledger: jobs, leases, orders, prices, corrections, reports, rollup, health."""
+    """All that writes and reads one ledger: jobs, leases, orders, prices, reports, rollup, health, starts, records."""
 
     ledger: Ledger
     leases: Leases
@@ -31,6 +33,8 @@ class Books:
     repricing: Repricing
     questions: Questions
     rollup: Rollup
+    starts: Starts
+    records: Records
 
     @classmethod
     def over(cls, engine: Engine, *, worker: str) -> Self:
@@ -46,4 +50,6 @@ class Books:
             repricing=Repricing(engine),
             questions=Questions(engine),
             rollup=Rollup(engine),
+            starts=Starts(engine),
+            records=Records(engine),
         )

@@ -1,6 +1,9 @@
 """The queue: one for each rung, in Redis through Celery. Messages carry a job's id, never its prompt."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,12 +13,17 @@ from kombu import Queue
 from kombu.exceptions import KombuError, OperationalError
 
 from models.errors import BrokerError
-from models.keys import CLOCK_TURN, FILLED, PREFIX, TASK_NAME, queue_key, queue_name
+from models.keys import CLOCK_TURN, FILLED, PREFIX, TASK_NAME, Lane, pace_key, queue_key, queue_name
 from models.life import Unsent
+from models.pace import Pace
 
 _MESSAGES_AT_ONCE = 1000
 _TIMEOUT_S = 2.0
 _HEARD_AGAIN_S = 120.0
+_BEGUN_WITHIN_S = 10.0  # a message fetched before that is with a worker that is lost, or hangs
+_PACE_KEPT_S = 60  # what was learned of a fleet holds so long after its last job
+_FETCHED, _FETCHED_AT = f"{PREFIX}unacked", f"{PREFIX}unacked_index"  # Kombu's
+_OF_PACE = (("window", b"window"), ("level", b"level"), ("passes", b"passes"))
 _TRANSPORT = {
     "global_keyprefix": PREFIX,
     "unacked_restore_interval": 5,
@@ -72,8 +80,10 @@ class Broker:
         self.app = celery_app(url, rungs=rungs, timeout_s=timeout_s, visibility_timeout_s=visibility_timeout_s)
         self._redis = redis.Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
 
-    def send(self, jobs: Iterable[Unsent]) -> None:
+    def send(self, jobs: Sequence[Unsent]) -> None:
         """Publish a message for each job, many in one round trip."""
+        if not jobs:
+            return
         with (
             _told(),
             self.app.producer_pool.acquire(block=True) as producer,
@@ -81,10 +91,15 @@ class Broker:
         ):
             for job in jobs:
                 self._publish(producer, job)
+        with _told(), self._redis.pipeline(transaction=False) as pipeline:
+            for rung, count in Counter(job.rung for job in jobs if not job.is_urgent).items():
+                pipeline.hincrby(pace_key(rung), "level", count)
+                pipeline.expire(pace_key(rung), _PACE_KEPT_S)
+            pipeline.execute()
 
     def _publish(self, producer: Any, job: Unsent) -> None:
         kwargs = {"v": 1, "id": job.id, "rung": job.rung}
-        queue = queue_name(job.rung)
+        queue = queue_name(None if job.is_urgent else job.rung)
         message = self.app.amqp.as_task_v2(job.id, TASK_NAME, kwargs=kwargs, kwargsrepr=job.id, argsrepr="()")
         producer.publish(
             message.body,
@@ -95,10 +110,37 @@ class Broker:
             **message.properties,
         )
 
-    def depth(self, rung: int) -> int:
-        """Count the messages waiting in a rung's queue."""
+    def depth(self, lane: Lane) -> int:
+        """Count the messages waiting in a rung's queue, or in that of urgent jobs."""
         with _told():
-            return int(self._redis.llen(queue_key(rung)))
+            return int(self._redis.llen(queue_key(lane)))
+
+    def fetched(self) -> Mapping[str, int]:
+        """Count, by the name of their queue, the messages that workers have and no thread has begun."""
+        now = time.time()
+        with _told():
+            # Of another machine's clock only those within reach are believed.
+            since, until = now - _BEGUN_WITHIN_S, now + _BEGUN_WITHIN_S
+            tags: Any = self._redis.zrangebyscore(_FETCHED_AT, since, until)
+            messages = self._redis.hmget(_FETCHED, tags) if tags else []
+        return Counter(str(json.loads(message)[2]) for message in messages if message is not None)
+
+    def pace(self, rung: int) -> Pace:
+        """Read what the last clock left of a rung's queue."""
+        with _told():
+            kept = self._redis.hgetall(pace_key(rung))
+        told = {name: json.loads(kept[key]) for name, key in _OF_PACE if key in kept}
+        return Pace(**told)
+
+    def keep_pace(self, rung: int, pace: Pace) -> None:
+        """Leave it to the next clock."""
+        with _told(), self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.hset(
+                pace_key(rung),
+                mapping={"window": pace.window, "level": pace.level, "passes": json.dumps(dict(pace.passes))},
+            )
+            pipeline.expire(pace_key(rung), _PACE_KEPT_S)
+            pipeline.execute()
 
     def take_turn(self, holder: str, *, for_s: float) -> bool:
         """Become the one worker whose clock acts, for a short while. False: it is somebody else's turn."""

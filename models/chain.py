@@ -1,27 +1,38 @@
 """The chain: ordered models, where each task kind starts, and which rung comes next."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from models.errors import Mistake, SettingsError
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*")
+_AUTO = "auto"  # in the place of a model: the start is learned
 _DATE = re.compile(r"-\d{8}$")
 _VERSION = re.compile(r"claude-(opus|sonnet)-4-([5-8])(?!\d)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chain:
-    """Ordered models: rung 0 is the primary, the last rung the cheapest."""
+    """Ordered models: rung 0 is the primary, the last rung the cheapest.
+
+    `starts` are the rungs of task kinds; of those in `autos` it is learned, and this one holds where nothing is yet.
+    `groups` names the limit group of models whose own is not the usual one.
+    """
 
     models: tuple[str, ...]
     starts: Mapping[str, int] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
+    autos: frozenset[str] = frozenset()
 
     def span(self, *, task: str | None = None, start: int | None = None) -> "Span":
         """Tell where a job begins and how far it may go: its own start, else its task's, else the primary."""
         rung = self.starts.get(task or "", 0) if start is None else start
         return Span(start=rung, floor=len(self.models) - 1, ceiling=0)
+
+    def group_of(self, model: str) -> str:
+        """Name the bucket of provider rate limits that a model draws on."""
+        return self.groups.get(model) or limit_group(model)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +67,7 @@ class Span:
 
 
 def limit_group(model: str) -> str:
-    """Name the bucket of provider rate limits that a model draws on.
+    """Name the bucket that a model usually draws on.
 
     Opus 4.5 to 4.8 share one, Sonnet 4.5 and 4.6 another; every other model has its own.
     Source: faults.md, section 2.
@@ -89,19 +100,61 @@ def parse_chain(text: str) -> tuple[str, ...]:
     return models
 
 
-def parse_starts(text: str, models: tuple[str, ...]) -> dict[str, int]:
-    """Read TASK_STARTS: task:model by comma; returns the rung (from 0) for each task kind."""
-    starts: dict[str, int] = {}
-    for entry in filter(None, (part.strip() for part in text.split(","))):
-        task, _, model = (part.strip() for part in entry.partition(":"))
-        if not task or not model:
-            raise _wrong("TASK_STARTS", text, f"{entry!r} should be task:model")
+def parse_groups(text: str, models: tuple[str, ...]) -> dict[str, str]:
+    """Read LIMIT_GROUPS: model:group by comma; returns the group of each model named."""
+    groups: dict[str, str] = {}
+    for model, group in _pairs(text):
+        if not model or not _MODEL_NAME.fullmatch(group):
+            raise _wrong(
+                "LIMIT_GROUPS", text, f"{model}:{group} should be model:group, a word for those that share limits"
+            )
         if model not in models:
-            raise _wrong("TASK_STARTS", text, f"{model} is not in MODEL_CHAIN ({', '.join(models)})")
+            raise _wrong("LIMIT_GROUPS", text, f"{model} is not in MODEL_CHAIN ({', '.join(models)})")
+        if model in groups:
+            raise _wrong("LIMIT_GROUPS", text, f"{model} is named twice")
+        groups[model] = group
+    return groups
+
+
+def parse_starts(text: str, models: tuple[str, ...]) -> dict[str, int]:
+    """Read TASK_STARTS: task:model by comma; returns the rung (from 0) for each task kind.
+
+    `task:auto` has its start learned: until then it is the primary, or that of `task:auto:model`.
+
+    >>> parse_starts("map:haiku, rank:auto, label:auto:haiku", ("opus", "haiku"))
+    {'map': 1, 'rank': 0, 'label': 1}
+    """
+    starts: dict[str, int] = {}
+    for task, model in _pairs(text):
+        named = _learned_from(model) or (models[0] if model == _AUTO else model)
+        if not task or not model:
+            raise _wrong("TASK_STARTS", text, f"'{task}{model}' should be task:model or task:auto")
+        if named not in models:
+            raise _wrong("TASK_STARTS", text, f"{named} is not in MODEL_CHAIN ({', '.join(models)})")
         if task in starts:
             raise _wrong("TASK_STARTS", text, f"task {task!r} is named twice")
-        starts[task] = models.index(model)
+        starts[task] = models.index(named)
     return starts
+
+
+def parse_autos(text: str) -> frozenset[str]:
+    """List the task kinds of TASK_STARTS whose start is learned from the ledger.
+
+    >>> sorted(parse_autos("map:haiku, rank:auto, label:auto:haiku"))
+    ['label', 'rank']
+    """
+    return frozenset(task for task, model in _pairs(text) if model == _AUTO or _learned_from(model))
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str]]:
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        first, _, second = (part.strip() for part in entry.partition(":"))
+        yield first, second
+
+
+def _learned_from(model: str) -> str:
+    auto, _, named = (part.strip() for part in model.partition(":"))
+    return named if auto == _AUTO else ""
 
 
 def _wrong(variable: str, value: str, fix: str) -> SettingsError:

@@ -68,17 +68,35 @@ class Job(Base):
         # What the clock looks for every second must not cost a scan of the finished.
         Index(
             "ix_jobs_queued",
+            "is_urgent",
             "rung",
-            "sent_at",
+            "batch_id",
+            "deadline_at",
             "seq",
-            sqlite_where=text("state = 'queued'"),
-            postgresql_where=text("state = 'queued'"),
+            sqlite_where=text("state = 'queued' AND sent_at IS NULL"),
+            postgresql_where=text("state = 'queued' AND sent_at IS NULL"),
         ),
         Index(
             "ix_jobs_due",
+            "is_urgent",
+            "rung",
+            "batch_id",
             "due_at",
-            sqlite_where=text("state = 'waiting'"),
-            postgresql_where=text("state = 'waiting'"),
+            sqlite_where=text("state = 'waiting' AND sent_at IS NULL AND due_at IS NOT NULL"),
+            postgresql_where=text("state = 'waiting' AND sent_at IS NULL AND due_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_jobs_sent",
+            "sent_at",
+            sqlite_where=text("sent_at IS NOT NULL AND state IN ('queued', 'waiting')"),
+            postgresql_where=text("sent_at IS NOT NULL AND state IN ('queued', 'waiting')"),
+        ),
+        Index(
+            "ix_jobs_explored",  # few, and counted before there is one more
+            "task",
+            "created_at",
+            sqlite_where=text("start_reason = 'explored'"),
+            postgresql_where=text("start_reason = 'explored'"),
         ),
         Index(
             "ix_jobs_lease",

@@ -1,5 +1,6 @@
 """All writes to the ledger's database. Each method is one transaction; a job is locked before its attempt."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -102,7 +103,11 @@ class Ledger:
                 connection.execute(insert(Batch).values(created_at=_NOW, **batch_row(batch, job_count=len(jobs))))
                 if batch.max_cost_usd is not None:
                     connection.execute(insert(BudgetRow).values(budget_row(batch_scope(batch.id), batch.max_cost_usd)))
-                _insert_jobs(connection, jobs, deadline_s=batch.deadline_s, batch_id=batch.id)
+                by_deadline = defaultdict[float, list[NewJob]](list)
+                for job in jobs:
+                    by_deadline[batch.deadline_s if job.deadline_s is None else job.deadline_s].append(job)
+                for deadline_s, some in by_deadline.items():
+                    _insert_jobs(connection, some, deadline_s=deadline_s, batch_id=batch.id)
         except IntegrityError:
             earlier = None if batch.key is None else self._batch_with(batch.key)
             if earlier is None:
@@ -214,14 +219,18 @@ class Ledger:
 def _insert_jobs(connection: Connection, jobs: Sequence[NewJob], *, deadline_s: float, batch_id: str | None) -> None:
     # The statement is compiled once and the rows go to the driver as they are: half the time of 50,000 prompts.
     columns = job_row(batch_id, jobs[0]).keys()
-    times = {
+    # One deadline for all: were each a little later than the last, it would stand for the order of submission.
+    deadline = select(db_now(deadline_s)).compile(dialect=connection.dialect)
+    deadline_at = connection.exec_driver_sql(deadline.string, deadline.params).scalar_one()
+    times: dict[str, Any] = {
         "created_at": _NOW,
-        "deadline_at": db_now(deadline_s),
+        "deadline_at": bindparam("deadline_at"),
         "sent_at": _NOW if batch_id is None else None,  # a job of no batch is its caller's: no clock may send it
     }
     statement = insert(Job).values(**times, **{name: bindparam(name) for name in columns})
     compiled = statement.compile(dialect=connection.dialect)
     shared = {name: value for name, value in compiled.params.items() if name not in columns}
+    shared["deadline_at"] = deadline_at
     rows = iter(jobs)
     while part := [shared | job_row(batch_id, job) for job in islice(rows, _ROWS_AT_ONCE)]:
         connection.exec_driver_sql(compiled.string, part)

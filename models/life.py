@@ -17,7 +17,8 @@ class NewJob:
     """A job as the producer makes it; `params` are Messages API parameters without the model.
 
     Its own terms, None where the worker's settings hold: `patience_s` is how long it waits for a rung's limits,
-    `climb_on` which answers are tried again on a better model, `expects` what an answer must pass to be accepted.
+    `climb_on` which answers are tried again on a better model, `expects` what an answer must pass to be accepted;
+    `deadline_s` is its own, where it is not its batch's.
     `prefix` names the system prompt it shares with its batch; `start_reason` tells why it starts where it does.
     """
 
@@ -36,6 +37,7 @@ class NewJob:
     expects: Mapping[str, Any] | None = None
     prefix: str | None = None
     start_reason: str | None = None
+    deadline_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,7 @@ class Unsent:
     id: str
     rung: int
     deliveries: int = 0
+    is_urgent: bool = False
 
 
 BATCH = "batch:"  # what the scope of a batch begins with

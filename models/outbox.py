@@ -1,28 +1,21 @@
-"""Which jobs should have a message in their rung's queue, and which of them have none."""
+"""Which jobs should have a message in their queue, and which of them have none."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from sqlalchemy import Engine, Integer, bindparam, or_, select, update
+from sqlalchemy import Connection, Engine, bindparam, or_, select, text, update
 
-from models.base import db_now
-from models.database import transaction
+from models.base import UTCDateTime, db_now
+from models.candidates import QUEUED, WAITING, Candidate, Candidates, urgent
+from models.database import reading, transaction
 from models.job import Job
+from models.keys import Lane
 from models.life import Unsent
 from models.outcome import State
+from models.shares import Shares
 
 _NOW = db_now(0.0)
-_DUE = (
-    select(Job.id, Job.deliveries)
-    .where(Job.state == State.WAITING, Job.due_at <= _NOW, Job.sent_at.is_(None), Job.rung == bindparam("at_rung"))
-    .order_by(Job.due_at)
-    .limit(bindparam("limit", type_=Integer))
-)
-_QUEUED = (
-    select(Job.id, Job.deliveries)
-    .where(Job.state == State.QUEUED, Job.sent_at.is_(None), Job.rung == bindparam("at_rung"))
-    .order_by(Job.seq)
-    .limit(bindparam("limit", type_=Integer))
-)
+SENT = "sent_at IS NOT NULL AND state IN ('queued', 'waiting')"
 _SENT = (
     update(Job)
     .where(
@@ -37,15 +30,28 @@ _UNSEND = (
     .where(Job.id == bindparam("job_id"), or_(Job.state == State.QUEUED, Job.state == State.WAITING))
     .values(sent_at=None)
 )
+_OF_LANE = "is_urgent = :for_urgent AND (is_urgent = :yes OR rung = :at_rung)"
 _FORGET_LOST = (
     update(Job)
-    .where(
-        Job.rung == bindparam("at_rung"),
-        or_(Job.state == State.QUEUED, (Job.state == State.WAITING) & (Job.due_at <= _NOW)),
-        Job.sent_at < db_now(bindparam("ago_s")),
-    )
+    .where(text(SENT), text(_OF_LANE), or_(Job.state == State.QUEUED, Job.due_at <= _NOW))
+    .where(Job.sent_at < db_now(bindparam("ago_s")))
     .values(sent_at=None)
 )
+# Each in the words of an index: looked for in every tick, it must not cost a scan of the finished.
+_BEYOND = text(f"""
+    SELECT id FROM jobs WHERE {QUEUED} AND is_urgent IN (:yes, :no) AND rung > :last
+    UNION ALL SELECT id FROM jobs WHERE {WAITING} AND is_urgent IN (:yes, :no) AND rung > :last
+    UNION ALL SELECT id FROM jobs WHERE {SENT} AND rung > :last
+""")  # noqa: S608 - of our own words
+_BRING = update(Job).where(Job.id == bindparam("job_id"), Job.state.in_([State.QUEUED, State.WAITING]))
+_WAKE = text(f"""
+    UPDATE jobs SET due_at = :now WHERE state = 'waiting' AND id IN (
+        SELECT id FROM jobs
+        WHERE {WAITING} AND due_at > :now AND outcome IN ('cooling', 'limited')
+            AND ceiling_rung <= :rung AND floor_rung >= :rung
+        ORDER BY due_at LIMIT :count
+    )
+""").bindparams(bindparam("now", type_=UTCDateTime()))  # noqa: S608
 
 
 class Outbox:
@@ -54,12 +60,21 @@ class Outbox:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def unsent(self, rung: int, *, limit: int) -> list[Unsent]:
-        """List jobs of one rung that have no message: due ones first, then queued ones in turn over batches."""
-        with transaction(self._engine) as connection:
-            due = connection.execute(_DUE, {"at_rung": rung, "limit": limit}).all()
-            queued = connection.execute(_QUEUED, {"at_rung": rung, "limit": limit - len(due)}).all()
-        return [Unsent(id=row.id, rung=rung, deliveries=row.deliveries) for row in (*due, *queued)]
+    def unsent(self, rung: int, *, limit: int, shares: Shares | None = None) -> list[Unsent]:
+        """List jobs of one rung that have no message and are not urgent, in the order they should be sent in.
+
+        Batches take turns by weight, from where `shares` has them, and are charged there. Within a batch the earlier
+        deadline goes first, then what was begun and is due, then the order of submission.
+        """
+        with reading(self._engine) as connection:
+            candidates = Candidates(connection, rung, _now(connection))
+            chosen = _chosen(candidates, limit, shares or Shares())
+        return [Unsent(id=one.id, rung=rung, deliveries=one.deliveries) for one in chosen]
+
+    def urgent(self, *, limit: int) -> list[Unsent]:
+        """List urgent jobs of every rung that have no message, the earliest deadline first."""
+        with reading(self._engine) as connection:
+            return urgent(connection, _now(connection), limit=limit)
 
     def mark_sent(self, jobs: Sequence[Unsent]) -> None:
         """Note that messages for these jobs are in the broker; those heard meanwhile are left as they are now.
@@ -76,14 +91,52 @@ class Outbox:
         with transaction(self._engine) as connection:
             connection.execute(_UNSEND, {"job_id": job_id})
 
-    def forget_lost(self, rung: int, *, older_than_s: float) -> int:
+    def forget_lost(self, lane: Lane, *, older_than_s: float) -> int:
         """Note that the messages sent so long ago are lost; returns how many. For a queue that is empty."""
+        of_lane = {"for_urgent": lane is None, "yes": True, "at_rung": lane or 0}
         with transaction(self._engine) as connection:
-            return connection.execute(_FORGET_LOST, {"at_rung": rung, "ago_s": -older_than_s}).rowcount
+            return connection.execute(_FORGET_LOST, of_lane | {"ago_s": -older_than_s}).rowcount
 
     def fit_to_chain(self, *, rungs: int) -> int:
         """Bring waiting and queued jobs of a longer chain to this one's last rung; returns how many."""
         last = rungs - 1
-        beyond = (Job.rung > last) & Job.state.in_([State.QUEUED, State.WAITING])
+        with reading(self._engine) as connection:
+            beyond = connection.scalars(_BEYOND, {"yes": True, "no": False, "last": last}).all()
+        if beyond:
+            with transaction(self._engine) as connection:
+                connection.execute(_BRING.values(rung=last, sent_at=None), [{"job_id": found} for found in beyond])
+        return len(beyond)
+
+    def wake(self, rung: int, *, limit: int) -> int:
+        """Have jobs that wait for models go on now that the one of this rung is back; returns how many."""
         with transaction(self._engine) as connection:
-            return connection.execute(update(Job).where(beyond).values(rung=last, sent_at=None)).rowcount
+            return connection.execute(_WAKE, {"now": _now(connection), "rung": rung, "count": limit}).rowcount
+
+
+def _now(connection: Connection) -> datetime:
+    now: datetime = connection.execute(select(_NOW)).scalar_one()
+    return now
+
+
+def _chosen(candidates: Candidates, limit: int, shares: Shares) -> list[Candidate]:
+    """Take `limit` over all batches; what one has too few of for its share goes to the others."""
+    weights = candidates.weights
+    shares.admit(weights)
+    began = dict(shares.passes)
+    taken: dict[str, Sequence[Candidate]] = dict.fromkeys(weights, ())
+    left, having_more = limit, dict(weights)
+    while left and having_more:
+        for batch_id, quota in shares.split(having_more, left).items():
+            before = len(taken[batch_id])
+            taken[batch_id] = candidates.of(batch_id, before + quota)
+            got = len(taken[batch_id]) - before
+            shares.charge(batch_id, got, weight=weights[batch_id])
+            left -= got
+            if got < quota:
+                del having_more[batch_id]
+    turns = [
+        (began[batch_id] + number / weights[batch_id], batch_id, one)
+        for batch_id, line in taken.items()
+        for number, one in enumerate(line)
+    ]
+    return [one for _, _, one in sorted(turns)]

@@ -25,6 +25,8 @@ class Outcome(StrEnum):
     ANSWERED = "answered"
     TRUNCATED = "truncated"  # 200, stopped at max_tokens or at the end of the context window
     REFUSED = "refused"  # 200 with stop_reason refusal
+    EMPTY = "empty"  # 200 without a word
+    INVALID = "invalid"  # 200 that does not pass what its job expects of an answer
     MALFORMED = "malformed"  # 200 that is not a Message: error body, HTML, no usage, bad JSON
     UNREACHABLE = "unreachable"  # no byte of the request left this machine
     CUT = "cut"  # the connection broke after bytes had left
@@ -50,6 +52,7 @@ class Reason(StrEnum):
     RETRY = "retry"
     FALLBACK = "fallback"  # down (or, with nothing left below, up) for availability
     CLIMB = "climb"  # up for quality
+    RAISE = "raise"  # the same rung with more max_tokens, since the answer was cut there
     RESUME = "resume"  # back from waiting
     REBUY = "rebuy"  # bought again, though the call before it may have been billed
 

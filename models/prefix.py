@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from models.size import size_of, usual_tokens
+from models.size import CHARACTERS_A_TOKEN, size_of, usual_tokens
 
 _MARK = {"type": "ephemeral"}  # five minutes from each use
 _DIGEST_BYTES = 12
@@ -25,9 +25,10 @@ def prefix_of(params: Mapping[str, Any]) -> str | None:
     return hashlib.blake2b(json.dumps(told).encode(), digest_size=_DIGEST_BYTES).hexdigest()
 
 
-def prefix_tokens(params: Mapping[str, Any]) -> int:
-    """Guess how many tokens system and tools have."""
-    return usual_tokens(size_of({name: params[name] for name in ("system", "tools") if name in params}))
+def prefix_tokens(params: Mapping[str, Any], *, a_token: float = CHARACTERS_A_TOKEN) -> int:
+    """Guess how many tokens system and tools have, at so many characters each."""
+    shared = {name: params[name] for name in ("system", "tools") if name in params}
+    return usual_tokens(size_of(shared), a_token=a_token)
 
 
 def marked(params: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ from models.base import NanoUSD
 from models.batch import Batch
 from models.budget import BudgetRow
 from models.database import reading
+from models.decision import DecisionRow
 from models.errors import NotFoundError
 from models.job import IS_HELD, AnswerRow, Job
 from models.life import batch_scope
@@ -127,6 +128,18 @@ class Reports:
             for row in rows:
                 row |= dict(**connection.execute(after_all.where(_ATTEMPT.attempt_id == row["id"])).mappings().one())
         return rows
+
+    def decisions(self, job_id: str) -> list[dict[str, Any]]:
+        """Read what was decided about one job, walk by walk."""
+        ours = select(DecisionRow.__table__).where(DecisionRow.job_id == job_id)
+        with reading(self._engine) as connection:
+            rows = connection.execute(ours.order_by(DecisionRow.lease_token, DecisionRow.number)).mappings()
+            return [dict(**row) for row in rows]
+
+    def batch(self, batch_id: str) -> dict[str, Any]:
+        """Read one batch's row, by column."""
+        with reading(self._engine) as connection:
+            return dict(**connection.execute(select(Batch.__table__).where(Batch.id == batch_id)).mappings().one())
 
     def models(self, batch_id: str | None = None) -> list[ModelLine]:
         """Add up attempts by model and depth, of one batch or of the whole ledger."""

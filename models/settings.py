@@ -14,15 +14,15 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.caps import parse_caps, usd
-from models.chain import Chain, parse_chain, parse_starts
+from models.chain import Chain, parse_autos, parse_chain, parse_groups, parse_starts
 from models.errors import Mistake, SettingsError
+from models.kinds import JobTerms, parse_climbs, read_kinds
 from models.outcome import Outcome
 from models.pricing import Price, parse_costs
 
 DEFAULT_CHAIN = "claude-opus-4-7,claude-sonnet-4-6,claude-haiku-4-5-20251001"
 _SECRETS = ("anthropic_api_key", "anthropic_admin_key", "redis_url", "database_url", "flower_password")
 _PASTED = ("anthropic_api_key", "anthropic_admin_key", "redis_url", "database_url")  # none begins or ends with a space
-_CAN_CLIMB = (Outcome.TRUNCATED, Outcome.REFUSED)
 _DAY_S = 86_400
 _TEN_YEARS_S = 3650 * _DAY_S
 _BROKER_NUMBER = re.compile(r"/?[0-9]*")
@@ -108,7 +108,11 @@ class Settings(BaseSettings):
     model_chain: str = DEFAULT_CHAIN
     model_costs: str = ""
     task_starts: str = ""
+    limit_groups: str = ""
     climb_on: str = ""
+    explore_share: Decimal = Field(default=Decimal("0.02"), ge=0, le=Decimal("0.1"), allow_inf_nan=False)
+    explore_per_day: int = Field(default=200, ge=0)
+    tasks_file: Path | None = None
 
     redis_url: _RedisURL | None = None
     redis_url_file: _SecretFile | None = None
@@ -123,10 +127,12 @@ class Settings(BaseSettings):
     drain_s: float = Field(default=25, ge=0, le=_DAY_S)
     job_deadline_s: float = Field(default=_DAY_S, gt=0, le=_TEN_YEARS_S)
     patience_s: float = Field(default=5, ge=0, le=_DAY_S)
+    probe_every_s: float = Field(default=5, gt=0, le=_DAY_S)
     key_pause_s: float = Field(default=60, gt=0, le=_DAY_S)
     clock_tick_s: float = Field(default=1, ge=0.05, le=60)
     visibility_timeout_s: float = Field(default=120, ge=1, le=_DAY_S)
     queue_window: int = Field(default=2000, ge=1)
+    urgent_threads: int = Field(default=8, ge=1, le=2000)
     day_cap_usd: Annotated[Decimal, BeforeValidator(_usd)] | None = None
     task_caps_usd: str = ""
     tag_caps_usd: str = ""
@@ -158,9 +164,10 @@ class Settings(BaseSettings):
 
     @cached_property
     def chain(self) -> Chain:
-        """MODEL_CHAIN with TASK_STARTS."""
+        """MODEL_CHAIN with TASK_STARTS and LIMIT_GROUPS."""
         models = parse_chain(self.model_chain)
-        return Chain(models=models, starts=parse_starts(self.task_starts, models))
+        starts, groups = parse_starts(self.task_starts, models), parse_groups(self.limit_groups, models)
+        return Chain(models=models, starts=starts, autos=parse_autos(self.task_starts), groups=groups)
 
     @cached_property
     def price_overrides(self) -> dict[str, Price]:
@@ -180,11 +187,15 @@ class Settings(BaseSettings):
     @cached_property
     def climbs(self) -> frozenset[Outcome]:
         """CLIMB_ON: the answers that are tried again on a better model."""
-        words = {word.strip() for word in self.climb_on.split(",")} - {""}
-        if wrong := words - set(_CAN_CLIMB):
-            fix = f"{', '.join(sorted(wrong))} cannot climb; choose from {', '.join(_CAN_CLIMB)}"
-            raise SettingsError([Mistake(variable="CLIMB_ON", value=self.climb_on, fix=fix)])
-        return frozenset(Outcome(word) for word in words)
+        try:
+            return parse_climbs({word.strip() for word in self.climb_on.split(",")} - {""})
+        except ValueError as error:
+            raise SettingsError([Mistake(variable="CLIMB_ON", value=self.climb_on, fix=str(error))]) from None
+
+    @cached_property
+    def kinds(self) -> dict[str, JobTerms]:
+        """TASKS_FILE: what each task kind asks of its jobs."""
+        return {} if self.tasks_file is None else read_kinds(self.tasks_file, self.chain.models)
 
 
 def load_settings(*, env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:
@@ -193,7 +204,7 @@ def load_settings(*, env_file: Path | None = Path(".env"), **overrides: Any) -> 
     Raises SettingsError naming every wrong variable, its value and the fix; secrets are never shown.
     """
     settings, mistakes = _read(env_file, overrides)
-    for part in ("chain", "price_overrides", "task_caps", "tag_caps", "climbs"):
+    for part in ("chain", "price_overrides", "task_caps", "tag_caps", "climbs", "kinds"):
         try:
             getattr(settings, part)
         except SettingsError as error:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+CHARACTERS_A_TOKEN = 3.5  # English has 3.5 to 4
 _FILE_CHARACTERS_A_TOKEN = 20
 _IMAGE_TOKENS = 1_600
 
@@ -45,16 +46,16 @@ def size_of(params: Mapping[str, Any]) -> Size:
     )
 
 
-def usual_tokens(size: Size) -> int:
-    """Guess how many tokens that is: 3.5 characters each, as in English; a photo is 1,600 of them.
+def usual_tokens(size: Size, *, a_token: float = CHARACTERS_A_TOKEN) -> int:
+    """Guess how many tokens that is, at so many characters each; a photo is 1,600 of them.
 
     A document's file is counted at 20 characters each, roughly what pages of text come to.
 
     >>> usual_tokens(Size(characters=7000))
     2000
     """
-    text = size.characters // _FILE_CHARACTERS_A_TOKEN if size.documents else size.characters * 2 // 7
-    return text + size.images * _IMAGE_TOKENS
+    text = size.characters / (_FILE_CHARACTERS_A_TOKEN if size.documents else a_token)
+    return round(text) + size.images * _IMAGE_TOKENS
 
 
 def _parts(content: object) -> Iterator[Size]:

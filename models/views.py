@@ -1,4 +1,4 @@
-"""The views of migrations/ that code reads, as tables: what an attempt costs after all, corrections counted."""
+"""The views of migrations/ that code reads, as tables."""
 
 from sqlalchemy import Integer, String, column, table
 
@@ -10,6 +10,7 @@ ATTEMPTS = table(
     column("job_id", String),
     column("batch_id", String),
     column("task", String),
+    column("attempt_no", Integer),
     column("model", String),
     column("requested_model", String),
     column("rung", Integer),
@@ -24,7 +25,20 @@ ATTEMPTS = table(
     column("cache_write_1h_tokens", Integer),
     column("output_tokens", Integer),
     column("web_searches", Integer),
+    column("service_tier", String),
+    column("speed", String),
+    column("inference_geo", String),
     column("cost_nano_usd", NanoUSD),
     column("cost_status", String),
     column("price_source", String),
+)
+
+STARTS = table(
+    "v_starts",
+    column("task", String),
+    column("model", String),
+    *(column(name, Integer) for name in ("judged", "accepted")),
+    *(column(name, Integer) for name in ("truncated", "refused", "empty", "invalid", "too_long")),
+    *(column(name, Integer) for name in ("climbed", "climbed_accepted", "unknown_costs")),
+    column("mean_cost_nano_usd", NanoUSD),
 )

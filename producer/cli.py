@@ -1,14 +1,16 @@
 """`stepdown`: reads the command line, calls the one function for it, and turns its end into an exit code."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from models import errors
-from producer import estimate, orders, prices, processes, questions, rebuild, reconcile, reprice
+from producer import estimate, orders, prices, processes, questions, rebuild, reconcile, reprice, whatif
 from producer.analyst import analyst
+from producer.chain import chain
 from producer.exits import hear_all
 from producer.options import (
     BatchArgument,
@@ -18,14 +20,18 @@ from producer.options import (
     OnUnknownOption,
     SomeBatchArgument,
     TimeoutOption,
+    UrgentOption,
+    WeightOption,
     hint,
     say,
 )
 from producer.options import producer as open_producer
 from producer.options import settings as read_settings
 from producer.terminal import prepare_streams
+from producer.terms import takes_terms
 
 if TYPE_CHECKING:
+    from models.kinds import JobTerms
     from producer.client import Batch, Producer
 
 # Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
@@ -60,6 +66,7 @@ for question in (questions.report, questions.sql, questions.export):
 for review in (reprice.reprice, reconcile.reconcile, rebuild.rebuild):
     ledger.command()(review)
 app.add_typer(prices.prices, name="prices")
+app.add_typer(chain, name="chain")
 
 
 def main() -> None:
@@ -89,6 +96,7 @@ def main() -> None:
 
 
 @app.command()
+@takes_terms
 def submit(  # noqa: PLR0913, PLR0917 - each is an option
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="JSONL, text, CSV or message-batch JSONL; - is stdin")],
     template: Annotated[str | None, typer.Option(help='the prompt made of columns: "Summarize: {text}"')] = None,
@@ -101,10 +109,13 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     tag: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="kept with the batch; repeatable")] = None,
     max_cost: MaxCostOption = None,
     on_unknown: OnUnknownOption = None,
+    urgent: UrgentOption = False,
+    weight: WeightOption = 1,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave bad lines out, and list them")] = False,
     allow_unpriced: Annotated[bool, typer.Option(help="take models without a price; their cost is unknown")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="wait for the answers, then exit 0 or 1")] = False,
     timeout_s: TimeoutOption = None,
+    terms: "JobTerms | None" = None,
 ) -> None:
     """Enqueue a file of prompts as one batch; prints its id."""
     from producer import submit as submitting
@@ -112,21 +123,13 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     prompts = submitting.read(
         file, format=file_format, template=template, id_column=id_column, max_tokens=max_tokens, skip_bad=skip_bad
     )
-    tags, settings = submitting.tags(tag or []), read_settings()
+    labels: dict[str, Any] = {"task": task, "name": name, "key": key, "tags": submitting.tags(tag or [])}
+    money: dict[str, Any] = {"allow_unpriced": allow_unpriced, "max_cost_usd": max_cost}
+    lane: dict[str, Any] = {"urgent": urgent, "weight": weight, "on_unknown": submitting.choice(on_unknown)}
+    settings = read_settings()
     with open_producer(settings) as producer:
-        batch = producer.submit(
-            prompts,
-            task=task,
-            name=name,
-            key=key,
-            tags=tags,
-            on_unknown=submitting.choice(on_unknown),
-            allow_unpriced=allow_unpriced,
-            max_cost_usd=max_cost,
-        )
-        say(batch.id, at_once=True)  # whoever reads it through a pipe can act on it while we watch
-        for line in submitting.hints(batch, key, task=task, starts=settings.chain.starts):
-            hint(line)
+        batch = producer.submit(prompts, terms=terms, **labels, **money, **lane)
+        _accepted(batch, submitting.hints(batch, key, task=task, starts=settings.chain.starts))
         if watch:
             _watch(producer, batch, timeout_s)
 
@@ -201,16 +204,14 @@ def show(
 
 @app.command()
 def job(job_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonOption = False) -> None:
-    """Tell a job's whole story: every attempt and wait, each with its reason and cost."""
-    from producer import show as showing
+    """Tell a job's whole story: every attempt, skip and wait, each with its reason and cost."""
+    from producer.story import story, story_json
+    from producer.told import told_of
 
     with open_producer() as producer:
-        found = producer.books.reports.job_id(job_id)
-        row, attempts = producer.books.reports.job(found), producer.books.reports.attempts(found)
-        if as_json:
-            say(showing.story_json(row, attempts))
-            return
-        for line in showing.story(row, attempts, producer.models):
+        reports = producer.books.reports
+        told = told_of(reports.job_id(job_id), reports)
+        for line in [story_json(told)] if as_json else story(told, producer.models):
             say(line)
 
 
@@ -244,6 +245,12 @@ def upgrade() -> None:
     engine.dispose()
 
 
+def _accepted(batch: "Batch", hints: Iterable[str]) -> None:
+    say(batch.id, at_once=True)  # whoever reads it through a pipe can act on it while we watch
+    for line in hints:
+        hint(line)
+
+
 def _watch(producer: "Producer", batch: "Batch", timeout_s: float | None) -> None:
     from producer.show import over_budget_line
     from producer.watch import watch as follow
@@ -274,6 +281,7 @@ def _receipt(producer: "Producer", batch_id: str) -> None:
 for order in (orders.cancel, orders.retry, orders.release, orders.drop, orders.purge):
     app.command()(order)
 app.command()(estimate.estimate)
+app.command()(whatif.whatif)
 app.command()(processes.flower)
 app.command()(processes.demo)
 app.command(context_settings=_PASS_ON)(processes.worker)

@@ -4,17 +4,21 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from decimal import Decimal
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from migrations.run import ensure_schema
 from models.answer import Answer
 from models.books import Books
 from models.database import open_database
+from models.kinds import JobTerms
 from models.outcome import OnUnknown
 from models.progress import Progress
 from models.settings import Settings, load_settings
 from producer.load import Loaded
 from producer.prompt import Prompt
+
+if TYPE_CHECKING:
+    from producer.accept import Terms
 
 _LOOK_EVERY_S = 0.5
 
@@ -78,7 +82,7 @@ class Producer:
         """Read the settings from the environment and .env. Raises SettingsError, LedgerError."""
         return cls(load_settings())
 
-    def submit(
+    def submit(  # noqa: PLR0913 - each is a word of the caller's
         self,
         prompts: Sequence[Prompt] | Loaded,
         *,
@@ -89,6 +93,9 @@ class Producer:
         on_unknown: OnUnknown | None = None,
         allow_unpriced: bool = False,
         max_cost_usd: Decimal | str | float | None = None,
+        urgent: bool = False,
+        weight: int = 1,
+        terms: JobTerms | None = None,
     ) -> Batch:
         """Accept prompts as one batch; it is kept before this returns, whether or not the broker is there.
 
@@ -96,23 +103,33 @@ class Producer:
         bought once. `on_unknown` chooses what HOLD_ABOVE_USD chooses by price: whether a job whose worker was lost
         during a call is held for a person, or bought again once. `max_cost_usd` is what the batch may cost over all
         fallbacks and retries: a job that could pass it steps down to a model that fits, else fails as over_budget.
-        Raises InputError or InputMistakes for what cannot be sent or kept, UnpricedModelError,
-        KeyConflictError, LedgerError; then nothing was accepted.
+        `urgent` jobs never wait behind those that are not; among the others each batch gets jobs done by its `weight`
+        (1 to 100) beside that of the others. Neither makes it another batch: under a known key they change nothing.
+        `terms` hold for all its jobs, before those of their task kinds; a prompt's own floor and ceiling before them.
+        Raises InputError, InputMistakes, UnpricedModelError, KeyConflictError, LedgerError: then nothing was accepted.
         """
-        # Prices and Celery are not for those who only read.
-        from producer.accept import Terms, max_cost, prepared, require_prices, ring  # noqa: PLC0415
+        from producer.accept import Terms, max_cost  # noqa: PLC0415 - not for those who only read
 
-        if not allow_unpriced:
-            require_prices(self._settings, self.books.prices.dated())
-        terms = Terms(
+        said = Terms(
             task=task,
             name=name,
             key=key,
             tags=tags or {},
             on_unknown=on_unknown,
             max_cost_usd=max_cost(max_cost_usd),
+            is_urgent=urgent,
+            weight=weight,
+            own=terms or JobTerms(),
         )
+        return self._accept(prompts, said, allow_unpriced=allow_unpriced)
+
+    def _accept(self, prompts: Sequence[Prompt] | Loaded, terms: "Terms", *, allow_unpriced: bool) -> Batch:
+        from producer.accept import prepared, require_prices, ring  # noqa: PLC0415 - nor are prices and Celery
+
+        if not allow_unpriced:
+            require_prices(self._settings, self.books.prices.dated())
         batch, jobs = prepared(prompts, self._settings, terms)
+        jobs = self.books.starts.started(jobs, self._settings)  # its digest knows nothing of what is learned
         kept_as = self.books.ledger.enqueue(batch, jobs)
         if kept_as != batch.id:
             return Batch(kept_as, self, is_new=False)

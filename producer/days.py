@@ -1,4 +1,4 @@
-"""Days as people type them."""
+"""Days and lengths of time as people type them."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -7,6 +7,8 @@ from models.errors import InputError
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _AGO = re.compile(r"([0-9]{1,5})d")
+_LENGTH = re.compile(r"([0-9]{1,6})([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def parse_day(text: str, *, source: str, field: str, today: date | None = None) -> date:
@@ -40,6 +42,18 @@ def require_order(first: date | None, last: date | None, *, source: str) -> None
     """Raise InputError where the last day is before the first."""
     if first is not None and last is not None and last < first:
         raise InputError(f"{last} is before {first}", source=source, field="--until")
+
+
+def parse_seconds(text: str, *, source: str, field: str) -> int:
+    """Read a length of time, in seconds. Raises InputError.
+
+    >>> parse_seconds("90m", source="x", field="--deadline")
+    5400
+    """
+    length = _LENGTH.fullmatch(text)
+    if length is None:
+        raise InputError(f"{text!r} should be such as 30d, 12h, 90m or 45s", source=source, field=field)
+    return int(length[1]) * _SECONDS[length[2]]
 
 
 def midnight_of(day: date) -> datetime:

@@ -26,6 +26,9 @@ MaxCostOption = Annotated[
 ]
 TimeoutOption = Annotated[float | None, typer.Option(help="seconds to wait; then exit 124, and the batch goes on")]
 
+UrgentOption = Annotated[bool, typer.Option("--urgent", help="never behind jobs that are not")]
+WeightOption = Annotated[int, typer.Option(min=1, max=100, help="its share beside other batches: 2 is twice the jobs")]
+
 
 def settings() -> Any:
     """Read the settings."""

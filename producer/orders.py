@@ -1,19 +1,16 @@
 """The commands that change what was accepted: cancel, retry, release, drop, purge."""
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from models.errors import InputError
+from producer.days import parse_seconds
 from producer.options import BatchArgument, JobOption, SomeBatchArgument, producer, say, settings
 
 if TYPE_CHECKING:
     from producer.client import Producer
-
-_AGE = re.compile(r"(\d{1,6})([smhd])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def cancel(batch: BatchArgument) -> None:
@@ -69,10 +66,7 @@ def purge(
     older_than: Annotated[str, typer.Option(metavar="AGE", help="such as 30d, 12h, 90m: since the job ended")],
 ) -> None:
     """Remove prompts and answers of jobs that ended so long ago; the ledger keeps every attempt and its cost."""
-    age = _AGE.fullmatch(older_than)
-    if age is None:
-        raise InputError(f"{older_than!r} should be such as 30d, 12h, 90m or 45s", source="purge", field="--older-than")
-    older_than_s, total = int(age[1]) * _SECONDS[age[2]], 0
+    older_than_s, total = parse_seconds(older_than, source="purge", field="--older-than"), 0
     with producer() as ours:
         while count := ours.books.orders.purge(older_than_s=older_than_s):
             total += count

@@ -1,10 +1,9 @@
-"""What the commands print: a batch, its jobs, a job's whole story, the receipt. Text in, text out."""
+"""What the commands print: a batch, its jobs, the receipt. Text in, text out."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC
 from decimal import Decimal
-from typing import Any
 
 from models.answer import Answer
 from models.chain import short_name
@@ -99,75 +98,4 @@ def job_json(answer: Answer) -> str:
             "cost_usd": None if answer.cost_usd is None else f"{answer.cost_usd:f}",
             "error": answer.error,
         }
-    )
-
-
-def story(job: Mapping[str, Any], attempts: Iterable[Mapping[str, Any]], models: Sequence[str]) -> Iterator[str]:
-    """Tell all that happened to a job: every attempt with its reason, what was given up, what it waits for.
-
-    `models` is the chain; a rung beyond it, of a job accepted under a longer one, is told by its number.
-    """
-    yield f"job {job['id']}  prompt {terminal_text(job['prompt_id'])}  batch {job['batch_id'] or '-'}"
-    yield f"  {_clock(job['created_at'])}  accepted, to start at {_rung(job['start_rung'], models)}"
-    for attempt in attempts:
-        yield f"  {terminal_text(_attempt(attempt))}"  # models and error types are the API's words
-    for rung, why in job["given_up"].items():
-        yield f"            {_rung(int(rung), models)} {'was waited for' if why == 'waited' else f'given up: {why}'}"
-    yield f"  {_standing(job, models)}"
-    if job["error"]:
-        yield f"            {terminal_text(job['error'])}"
-
-
-def story_json(job: Mapping[str, Any], attempts: Iterable[Mapping[str, Any]]) -> str:
-    """Write the same as one JSON object, without the prompt."""
-    kept = {name: value for name, value in job.items() if name not in {"params", "columns"}}
-    return json.dumps({**kept, "attempts": [dict(attempt) for attempt in attempts]}, default=_plain)
-
-
-def _attempt(attempt: Mapping[str, Any]) -> str:
-    model, served = attempt["requested_model"], attempt["served_model"]
-    by = f" by {short_name(served)}" if served and served != model else ""
-    status = "" if attempt["http_status"] is None else f" {attempt['http_status']}"
-    kind = " ".join(word for word in (attempt["error_type"], attempt["error_code"]) if word)
-    tokens = "" if attempt["output_tokens"] is None else f"  {_tokens(attempt)}"
-    return (
-        f"{_clock(attempt['opened_at'])}  {attempt['attempt_no']}. {attempt['reason']} on {short_name(model)} "
-        f"d{attempt['fallback_depth']}: {attempt['outcome'] or 'open'}{by}{status}{f' {kind}' if kind else ''} "
-        f"in {milliseconds(attempt['latency_ms'])}{tokens}  {money(attempt['cost_nano_usd'])} "
-        f"({attempt['cost_status']})"
-    )
-
-
-def _tokens(attempt: Mapping[str, Any]) -> str:
-    cached = (attempt["cache_read_tokens"] or 0) + (attempt["cache_write_5m_tokens"] or 0)
-    cached += attempt["cache_write_1h_tokens"] or 0
-    beside = f" + {cached} cached" if cached else ""
-    return f"{attempt['input_tokens']}{beside} in, {attempt['output_tokens']} out"
-
-
-def _standing(job: Mapping[str, Any], models: Sequence[str]) -> str:
-    match job["state"]:
-        case State.SUCCEEDED:
-            return f"{_clock(job['finished_at'])}  succeeded: {job['model_used']} at depth {job['fallback_depth']}"
-        case State.WAITING if job["due_at"] is None:
-            return f"held until a person decides ({job['outcome']}): stepdown release or drop, with --job {job['id']}"
-        case State.WAITING:
-            return f"waits until {_clock(job['due_at'])} ({job['outcome']}), then {_rung(job['rung'], models)}"
-        case State.FAILED | State.CANCELLED:
-            return f"{_clock(job['finished_at'])}  {job['state']} ({job['outcome']})"
-        case state:
-            return f"{state}, at {_rung(job['rung'], models)}"
-
-
-def _rung(rung: int, models: Sequence[str]) -> str:
-    return short_name(models[rung]) if rung < len(models) else f"rung {rung}"
-
-
-def _clock(at: datetime | None) -> str:
-    return "--:--:--" if at is None else at.astimezone(UTC).strftime("%H:%M:%S")
-
-
-def _plain(value: object) -> str:
-    return (
-        value.isoformat() if isinstance(value, datetime) else f"{value:f}" if isinstance(value, Decimal) else str(value)
     )

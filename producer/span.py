@@ -2,30 +2,43 @@
 
 from models.chain import Chain, Span
 from models.errors import InputError
+from models.kinds import JobTerms, within
 from producer.prompt import Prompt
 
+_NONE = JobTerms()
 
-def span_of(prompt: Prompt, chain: Chain, task: str | None, *, source: str) -> Span:
+
+def span_of(prompt: Prompt, chain: Chain, task: str | None, *, source: str, terms: JobTerms | None = None) -> Span:
     """Choose the rungs: the prompt's own start, else its task's, else the model in its params, else the primary.
 
-    Raises InputError for a model that is not in the chain, or a floor and ceiling the start is not between.
+    Floor and ceiling are the prompt's own, else those of its `terms`: a start it did not ask for moves between these,
+    one that is learned also between the prompt's own. Raises InputError for a model that is not in the chain, or a
+    floor and ceiling the start is not between.
     """
-    if (prompt.start, prompt.floor, prompt.ceiling, prompt.params) == (None, None, None, None):
-        return chain.span(task=prompt.task or task)
-    span = chain.span(task=prompt.task or task, start=_start(prompt, chain, prompt.task or task, source))
+    task = prompt.task or task
+    start = None if prompt.start is None and prompt.params is None else _start(prompt, chain, task, source)
+    span = within(chain.span(task=task, start=start), terms or _NONE, chain, is_start_asked=start is not None)
     floor = span.floor if prompt.floor is None else _rung(prompt.floor, "floor", chain, source)
     ceiling = span.ceiling if prompt.ceiling is None else _rung(prompt.ceiling, "ceiling", chain, source)
+    if task in chain.autos and not is_asked(prompt, chain, task) and ceiling <= floor:
+        return Span(start=min(max(span.start, ceiling), floor), floor=floor, ceiling=ceiling)
     if not ceiling <= span.start <= floor:
-        start = chain.models[span.start]
+        named = chain.models[span.start]
         fix = f"it must lie between the ceiling {chain.models[ceiling]} and the floor {chain.models[floor]}"
-        raise InputError(f"{start} is the start; {fix} in MODEL_CHAIN", source=source, field="start")
+        raise InputError(f"{named} is the start; {fix} in MODEL_CHAIN", source=source, field="start")
     return Span(start=span.start, floor=floor, ceiling=ceiling)
+
+
+def is_asked(prompt: Prompt, chain: Chain, task: str | None) -> bool:
+    """Tell whether a prompt of this task kind names its own start."""
+    names_model = prompt.params is not None and "model" in prompt.params
+    return prompt.start is not None or (names_model and task not in chain.starts)
 
 
 def _start(prompt: Prompt, chain: Chain, task: str | None, source: str) -> int | None:
     if prompt.start is not None:
         return _rung(prompt.start, "start", chain, source)
-    if task in chain.starts or prompt.params is None or "model" not in prompt.params:
+    if prompt.params is None or not is_asked(prompt, chain, task):
         return None
     return _rung(prompt.params["model"], "params.model", chain, source)
 

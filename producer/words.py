@@ -18,6 +18,18 @@ def money(cost_usd: Decimal | None, *, unknown: int = 0) -> str:
     return f"{known} + {unknown} unknown" if unknown else known
 
 
+def usd_rounded(usd: Decimal, *, is_signed: bool = False) -> str:
+    """Write an amount that is not exact, to a cent, or finer where it is small.
+
+    >>> usd_rounded(Decimal("12.3456")), usd_rounded(Decimal("-0.01234"), is_signed=True), usd_rounded(Decimal("0.001"))
+    ('$12.35', '-$0.0123', '$0.001')
+    """
+    size = abs(usd)
+    unit = Decimal("0.01") if size >= 1 else Decimal("0.0001") if size >= Decimal("0.01") else Decimal("0.000001")
+    sign = "-" if usd < 0 else "+" if is_signed and usd > 0 else ""
+    return f"{sign}{money(size.quantize(unit))}"
+
+
 def rate(usd_per_mtok: Decimal) -> str:
     """Write a rate in USD per million tokens without trailing zeros.
 
@@ -47,3 +59,29 @@ def milliseconds(latency_ms: int | None) -> str:
     if latency_ms is None:
         return "-"
     return f"{latency_ms} ms" if latency_ms < 1000 else f"{latency_ms / 1000:.1f} s"  # noqa: PLR2004 - ms in a second
+
+
+def duration(seconds: float) -> str:
+    """Write how long something takes as people say it.
+
+    >>> duration(0.04), duration(3.24), duration(12), duration(250), duration(7500), duration(300_000)
+    ('0.0 s', '3.2 s', '12 s', '4 min 10 s', '2 h 5 min', '3 d 11 h')
+    """
+    whole = round(seconds)
+    if whole < _TEN:
+        return f"{seconds:.1f} s"
+    for unit, below, name, smaller in _UNITS:
+        if whole < below:
+            rest = whole % unit * smaller[0] // unit
+            return f"{whole // unit} {name}{f' {rest} {smaller[1]}' if rest else ''}"
+    return f"{whole // 86_400} d"
+
+
+_TEN = 10  # below it, tenths of a second tell something
+# seconds in the unit, below how many it is used, its name; how many of the next smaller one it has, and its name
+_UNITS = (
+    (1, 60, "s", (0, "")),
+    (60, 3_600, "min", (60, "s")),
+    (3_600, 86_400, "h", (60, "min")),
+    (86_400, 8_640_000, "d", (24, "h")),
+)

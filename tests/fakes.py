@@ -1,6 +1,6 @@
 """Objects in memory with the Protocols of the real ones; tests/contracts holds them to the same promises."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -86,6 +86,12 @@ class MemoryLedger:
             attempt_count=len(self.attempts_of(job_id)),
             deadline_s=job.deadline_at - self._clock(),
             has_cap="batch:None" in self.caps,
+            is_urgent=job.new.is_urgent,
+            patience_s=job.new.patience_s,
+            climb_on=job.new.climb_on,
+            expects=job.new.expects,
+            prefix=job.new.prefix,
+            raised_max_tokens=None if job.ending is None else job.ending.raised_max_tokens,
         )
 
     def _is_free(self, job: MemoryJob) -> bool:
@@ -148,3 +154,20 @@ class MemoryLedger:
     def _is_still_ours(self, claim: Claim) -> bool:
         job = self.jobs.get(claim.job_id)
         return job is not None and job.state not in FINAL_STATES and job.token == claim.token
+
+
+@dataclass(slots=True)
+class MemoryRooms:
+    """As many requests could leave to each rung as we say; `back` are the rungs whose model came back."""
+
+    frees: Sequence[int] = (1000, 1000, 1000)
+    back: list[int] = field(default_factory=list)
+
+    def free(self) -> Sequence[int]:
+        """Count what could leave."""
+        return self.frees
+
+    def recovered(self) -> Sequence[int]:
+        """Tell it once."""
+        told, self.back = self.back, []
+        return told

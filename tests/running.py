@@ -17,7 +17,7 @@ from migrations.run import upgrade
 from models.answer import Answer
 from models.attempt import Attempt
 from models.job import Job
-from models.keys import queue_key
+from models.keys import queue_key, turnstile_prefix
 from models.settings import Settings, load_settings
 from producer.client import Batch, Producer
 from producer.prompt import Prompt
@@ -155,12 +155,20 @@ def _database_url(request: pytest.FixtureRequest, folder: Path, until_end: ExitS
 def one_test(plant: Plant) -> Iterator[Plant]:
     """Lend a plant to one test: without faults before it, without open jobs after it, its log shown if it fails."""
     plant.simulator.set_script("")
+    forget_faults(plant.variables["REDIS_URL"])
     before = plant.worker_log.stat().st_size
     yield plant
     for batch in plant.batches:
         batch.cancel()
     plant.batches.clear()
     sys.stdout.write(plant.worker_log.read_bytes()[before:].decode(errors="replace"))
+
+
+def forget_faults(redis_url: str) -> None:
+    """Take from the fleet what earlier faults and limits have taught it."""
+    with redis.Redis.from_url(redis_url) as client:
+        for key in client.scan_iter(f"{turnstile_prefix('*')}*"):
+            client.delete(key)
 
 
 def environment_of(changes: Mapping[str, str]) -> dict[str, str]:
@@ -177,9 +185,9 @@ def settings_of(environment: Mapping[str, str]) -> Settings:
 
 
 @contextmanager
-def running_worker(environment: Mapping[str, str], log: Path) -> Iterator[int]:
-    """Run a worker until the end of the block; yields its process id once it takes jobs."""
-    with _process(worker_command(settings_of(environment)), environment, log) as process:
+def running_worker(environment: Mapping[str, str], log: Path, *, more: Sequence[str] = ()) -> Iterator[int]:
+    """Run a worker until the end of the block, with `more` options of Celery's; yields its process id when ready."""
+    with _process(worker_command(settings_of(environment), more), environment, log) as process:
         _until_ready(process, log, lambda: b" ready." in log.read_bytes())
         yield process.pid
 

@@ -12,14 +12,16 @@ from models.life import NewJob
 from models.pricing import Price, Rates
 from tests.fakes import MemoryAttempt, MemoryJob, MemoryLedger
 from worker.budget import Caps
-from worker.cooldown import KeyPause
+from worker.desk import Desk
 from worker.events import Event
 from worker.gate import Gate
 from worker.lease import InHand
+from worker.needs import Expected
 from worker.reply import Broken, Received
 from worker.run import Office
 from worker.streaks import Streaks
-from worker.walk import Desk, Walked, walk
+from worker.turnstile import Change, Ended, Go, Later, Need, Room
+from worker.walk import Walked, walk
 
 OPUS, SONNET, HAIKU = "claude-opus-4-7", "claude-sonnet-4-6", "claude-haiku-4-5-20251001"
 CHAIN = (OPUS, SONNET, HAIKU)
@@ -47,7 +49,12 @@ _ERRORS = {
     504: "timeout_error",
     529: "overloaded_error",
 }
-_STOP_REASONS = {"ok": "end_turn", "max_tokens": "max_tokens", "refusal": "refusal"}
+_STOP_REASONS = {
+    "ok": "end_turn",
+    "max_tokens": "max_tokens",
+    "window": "model_context_window_exceeded",
+    "refusal": "refusal",
+}
 
 
 def message(model: str = OPUS, stop_reason: str = "end_turn", **changes: Any) -> dict[str, Any]:
@@ -95,6 +102,7 @@ def end_of(word: str, model: str) -> Received | Broken:
 
 
 _NAMED = {
+    "empty": received(message(content=[])),
     "html": Received(status=200, headers={}, body=b"<html>", latency_ms=7),
     "too_long": error(400, "prompt is too long: 2 tokens > 1 maximum"),
     "spend": error(429, code="enforced_spend_limit_reached"),
@@ -103,17 +111,53 @@ _NAMED = {
 
 @dataclass(slots=True)
 class ScriptedProvider:
-    """Answers each call with the next word of its script, `ok` after the last. `calls` are the models asked."""
+    """Answers each call with the next word of its script, `ok` after the last. `calls` are the models asked.
+
+    `sent` are their max_tokens.
+    """
 
     script: list[str]
     calls: list[str] = field(default_factory=list)
+    sent: list[int] = field(default_factory=list)
     meanwhile: Callable[[], object] = lambda: None
 
     def call(self, model: str, params: Mapping[str, Any], *, attempt_id: str, job_id: str) -> Received | Broken:  # noqa: ARG002 - the Protocol's
         """Answer as the script says."""
         self.calls.append(model)
+        self.sent.append(params["max_tokens"])
         self.meanwhile()
         return end_of(self.script.pop(0) if self.script else "ok", model)
+
+
+@dataclass(slots=True)
+class ScriptedTurnstile:
+    """Answers each question with the next word of its script: go, or a reason and seconds, as in cooling:5.
+
+    After the last it lets everything through.
+    """
+
+    script: list[str] = field(default_factory=list)
+    needs: list[Need] = field(default_factory=list)
+    ends: list[Ended] = field(default_factory=list)
+
+    def ask(self, need: Need) -> Go | Later:
+        """Answer as the script says."""
+        self.needs.append(need)
+        why, _, seconds = (self.script.pop(0) if self.script else "go").partition(":")
+        return Go(after_s=float(seconds or 0)) if why == "go" else Later(why=why, wait_s=float(seconds))
+
+    def tell(self, ended: Ended) -> Change:
+        """Keep it."""
+        self.ends.append(ended)
+        return ""
+
+    def rooms(self, models: Mapping[str, str], *, horizon_s: float) -> Mapping[str, Room]:  # noqa: ARG002 - the Protocol's
+        """Have room for everything."""
+        return {model: Room(free=1_000, is_closed=False) for model in models}
+
+    def recovered(self) -> tuple[str, ...]:
+        """Have lost nothing."""
+        return ()
 
 
 class OnePrice:
@@ -137,6 +181,8 @@ class Scene:
     desk: Desk
     events: list[Event]
     gate: Gate
+    turnstile: ScriptedTurnstile
+    slept: list[float]
     job_id: str = "job-1"
 
     @property
@@ -195,30 +241,55 @@ def scene(
     clock: HandClock | None = None,
     ledger: MemoryLedger | None = None,
     params: Mapping[str, Any] = PARAMS,
+    held: Iterable[str] = (),
+    terms: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> Scene:
-    """Set up one job of a chain; `changes` are the desk's."""
+    """Set up one job of a chain; `held` is the turnstile's script, `terms` are the job's, `changes` the desk's."""
     clock = clock or HandClock()
     ledger, events = ledger or MemoryLedger(clock), list[Event]()
-    provider = ScriptedProvider([*script])
+    provider, turnstile, slept = ScriptedProvider([*script]), ScriptedTurnstile([*held]), list[float]()
     gate = Gate(free_mb=lambda: 1000, needed_mb=0, clock=clock, tell=events.append)
-    desk = Desk(
+    desk = _desk(chain, provider, ledger, turnstile, gate, events, slept)
+    span = span or Span(start=0, floor=len(chain) - 1, ceiling=0)
+    ledger.add(NewJob(id="job-1", seq=1, prompt_id="1", task=None, params=params, span=span, **(terms or {})))
+    return Scene(
+        provider=provider,
+        ledger=ledger,
+        desk=replace(desk, **changes),
+        events=events,
+        gate=gate,
+        turnstile=turnstile,
+        slept=slept,
+    )
+
+
+def _desk(
+    chain: tuple[str, ...],
+    provider: ScriptedProvider,
+    ledger: MemoryLedger,
+    turnstile: ScriptedTurnstile,
+    gate: Gate,
+    events: list[Event],
+    slept: list[float],
+) -> Desk:
+    return Desk(
         chain=Chain(models=chain),
         provider=provider,
         ledger=ledger,
         prices=OnePrice(),
         caps=Caps(),
         worst_case_usd=lambda model, _params: WORST_USD.get(model, Decimal("0.2")),
-        key_pause=KeyPause(clock),
+        turnstile=turnstile,
+        expected=Expected(),
         tell=events.append,
         now=lambda: NOW,
+        sleep=slept.append,
         draw=lambda: 1.0,
         window_of=WINDOWS.get,
         climbs=frozenset(),
         patience_s=5,
         key_pause_s=60,
+        hold_s=150,
         is_stopping=gate.is_stopping,
     )
-    span = span or Span(start=0, floor=len(chain) - 1, ceiling=0)
-    ledger.add(NewJob(id="job-1", seq=1, prompt_id="1", task=None, params=params, span=span))
-    return Scene(provider=provider, ledger=ledger, desk=replace(desk, **changes), events=events, gate=gate)

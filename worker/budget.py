@@ -45,6 +45,12 @@ def worded(over: OverCap) -> str:
     )
 
 
+def figures_of(over: OverCap) -> dict[str, str]:
+    """Give what a call was refused by, for whoever asks why: the cap's scope, and USD as text."""
+    amounts = {"cap": over.cap_usd, "gone": over.gone_usd, "reserved": over.reserved_usd, "needs": over.needs_usd}
+    return {"scope": over.cap.scope, **{f"{name}_usd": f"{usd:f}" for name, usd in amounts.items()}}
+
+
 def _usd(amount: Decimal) -> str:
     whole = f"{amount:f}"
     return whole.rstrip("0").rstrip(".") if "." in whole else whole

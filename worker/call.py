@@ -2,15 +2,17 @@
 
 import atexit
 import os
+from collections.abc import Mapping
 from contextlib import ExitStack
 from decimal import Decimal
 from functools import cache
 from threading import Lock
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from models.answer import text_of
 from models.errors import ChainExhaustedError, InputError
 from models.ids import new_id
+from models.kinds import JobTerms, terms_for, within
 from models.life import NewJob
 from models.outcome import State
 from models.settings import load_settings
@@ -35,24 +37,17 @@ class Result(TypedDict):
 def call_with_fallback(prompt: str, max_tokens: int = 1000, *, task: str | None = None) -> Result:
     """Ask the chain in order and return the first answer; every attempt is a row in the ledger.
 
-    The chain begins where TASK_STARTS puts `task`. `max_tokens` counts output tokens. The caller stands by, so
-    nothing is parked: where only waiting would help, ChainExhaustedError tells the last failure.
+    The chain begins where TASK_STARTS puts `task`, and TASKS_FILE says what else it asks. `max_tokens` counts output
+    tokens. The caller stands by, so nothing is parked: where only waiting would help, ChainExhaustedError tells the
+    last failure.
     Raises InputError for an empty prompt or a max_tokens below 1, SettingsError, LedgerError.
     """
     _check(prompt, max_tokens)
     house = _house()
     office = house.office
-    job_id, chain = new_id(), office.desk.chain
-    span = chain.span(task=task)
-    job = NewJob(
-        id=job_id,
-        seq=1,
-        prompt_id=job_id,
-        task=task,
-        params={"max_tokens": max_tokens, "messages": [{"role": "user", "content": prompt}]},
-        span=span,
-        start_model=chain.models[span.start],
-    )
+    asked = _job({"max_tokens": max_tokens, "messages": [{"role": "user", "content": prompt}]}, task, house)
+    (job,) = house.books.starts.started([asked], house.settings)
+    job_id = job.id
     house.books.ledger.open_single(job, deadline_s=_DAY_S)
     claim = office.claims.claim(job_id, lease_s=office.in_hand.lease_s)
     if claim is None:
@@ -68,6 +63,25 @@ def call_with_fallback(prompt: str, max_tokens: int = 1000, *, task: str | None 
         fallback_depth=ending.fallback_depth or 0,
         estimated_cost_usd=total_usd(walked.attempts),
         content=text_of(ending.message),
+    )
+
+
+def _job(params: Mapping[str, Any], task: str | None, house: House) -> NewJob:
+    job_id, chain = new_id(), house.office.desk.chain
+    terms = terms_for(task, JobTerms(), house.settings.kinds, house.office.desk.climbs)
+    span = within(chain.span(task=task), terms, chain)
+    return NewJob(
+        id=job_id,
+        seq=1,
+        prompt_id=job_id,
+        task=task,
+        params=params,
+        span=span,
+        start_model=chain.models[span.start],
+        patience_s=terms.patience_s,
+        climb_on=terms.climb_on,
+        expects=terms.expects,
+        is_urgent=True,
     )
 
 

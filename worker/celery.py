@@ -14,13 +14,14 @@ from models.broker import Broker
 from models.embedded import required_broker_url
 from models.errors import StepdownError
 from models.settings import Settings, load_settings
-from worker import doorbell, logs, tasks
+from worker import doorbell, logs, tasks, threads
 from worker.checkup import Checkup
 from worker.clock import Clock
 from worker.every import every
 from worker.office import House, opened
 from worker.patrol import Patrol
 from worker.rolling import rolled
+from worker.rooms import ChainRooms
 
 # Hundreds of threads that mostly wait need few forced switches; each costs the CPU a round of wake-ups.
 _SWITCH_INTERVAL_S = 0.02
@@ -67,7 +68,7 @@ _settings, _broker = _enter()
 _until_shutdown = ExitStack()
 app: Celery = _broker.app
 app.conf.worker_consumer = Consumer
-app.conf.worker_pool = "threads"
+threads.install(app, urgent_threads=_settings.urgent_threads)
 
 
 @signals.setup_logging.connect
@@ -99,6 +100,7 @@ def _start_clocks(house: House) -> None:
     clock = Clock(
         queues=_broker,
         outbox=house.books.outbox,
+        rooms=ChainRooms(_settings.chain, house.office.desk.turnstile),
         holder=house.books.ledger.worker,
         rungs=len(_settings.chain.models),
         window=_settings.queue_window,

@@ -1,18 +1,22 @@
 """The clock: sends jobs that are due, and tops the queues up from SQL. One worker's clock acts in each tick."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from models.keys import Lane, queue_name
 from models.life import Unsent
+from models.pace import Pace
+from models.shares import Shares
 from worker.events import JobsSent, MessagesLost, Tell
 from worker.failpoints import failpoint
 
 _LOST_AFTER_S = 10.0  # a message may wait so long in the hands of a worker whose threads are all busy
+_AT_ONCE = 1000
 
 
 class Queues(Protocol):
-    """Holds one queue of messages for each rung."""
+    """Holds one queue of messages for each rung, and one for urgent jobs."""
 
     def take_turn(self, holder: str, *, for_s: float) -> bool:
         """Become the one whose clock acts."""
@@ -22,8 +26,20 @@ class Queues(Protocol):
         """Tell, once, that every queue was emptied."""
         ...
 
-    def depth(self, rung: int) -> int:
-        """Count the messages of a rung."""
+    def depth(self, lane: Lane) -> int:
+        """Count the messages of a queue."""
+        ...
+
+    def fetched(self) -> Mapping[str, int]:
+        """Count, by queue, those that workers have and no thread has begun."""
+        ...
+
+    def pace(self, rung: int) -> Pace:
+        """Read what the last clock left."""
+        ...
+
+    def keep_pace(self, rung: int, pace: Pace) -> None:
+        """Leave it to the next one; whoever sends adds to its level."""
         ...
 
     def send(self, jobs: Sequence[Unsent]) -> None:
@@ -34,8 +50,12 @@ class Queues(Protocol):
 class Outbox(Protocol):
     """Knows which jobs should have a message and have none."""
 
-    def unsent(self, rung: int, *, limit: int) -> list[Unsent]:
-        """List them, due ones first."""
+    def unsent(self, rung: int, *, limit: int, shares: Shares) -> list[Unsent]:
+        """List those of a rung; batches take turns."""
+        ...
+
+    def urgent(self, *, limit: int) -> list[Unsent]:
+        """List those that are urgent."""
         ...
 
     def mark_sent(self, jobs: Sequence[Unsent]) -> None:
@@ -46,27 +66,44 @@ class Outbox(Protocol):
         """Bring jobs of a longer chain to this one's last rung."""
         ...
 
-    def forget_lost(self, rung: int, *, older_than_s: float) -> int:
+    def forget_lost(self, lane: Lane, *, older_than_s: float) -> int:
         """Note that those sent so long ago have none any more."""
+        ...
+
+    def wake(self, rung: int, *, limit: int) -> int:
+        """Have jobs that wait for a model go on, now that this rung's is back."""
+        ...
+
+
+class Rooms(Protocol):
+    """Knows how many requests could leave soon."""
+
+    def free(self) -> Sequence[int]:
+        """Count them for each rung's queue, whose jobs may go to the rungs below, too."""
+        ...
+
+    def recovered(self) -> Sequence[int]:
+        """List the rungs whose model is back since somebody asked last."""
         ...
 
 
 @dataclass(slots=True, kw_only=True)
 class Clock:
-    """What one tick needs. A queue holds at most `window` messages: the rest of a large batch waits in SQL.
+    """What one tick needs. A queue holds what the fleet begins in about 3 s, at most `window`; the rest waits in SQL.
 
     `clock` is monotonic.
     """
 
     queues: Queues
     outbox: Outbox
+    rooms: Rooms
     holder: str
     rungs: int
     window: int
     tick_s: float
     clock: Callable[[], float]
     tell: Tell
-    _looked_at: dict[int, float] = field(default_factory=dict, init=False)
+    _looked_at: dict[Lane, float] = field(default_factory=dict, init=False)
 
     def tick(self) -> int:
         """Send what can be sent; returns how many jobs. Nothing where it is another worker's turn."""
@@ -75,30 +112,47 @@ class Clock:
             return 0
         self.outbox.fit_to_chain(rungs=self.rungs)  # a longer chain's worker, or a retry, may have left some beyond
         if self.queues.has_lost_all():
-            for rung in range(self.rungs):
-                self._forget(rung, older_than_s=0)
-        return sum(self._top_up(rung) for rung in range(self.rungs))
+            for lane in (None, *range(self.rungs)):
+                self._forget(lane, older_than_s=0)
+        for rung in self.rooms.recovered():
+            self.outbox.wake(rung, limit=_AT_ONCE)
+        sent = self._send_urgent()
+        fetched = self.queues.fetched()
+        return sent + sum(self._top_up(rung, free, fetched) for rung, free in enumerate(self.rooms.free()))
 
-    def _top_up(self, rung: int) -> int:
+    def _send_urgent(self) -> int:
+        if not self.queues.depth(None):
+            self._look_for_lost(None)
+        return self._send(None, self.outbox.urgent(limit=_AT_ONCE))
+
+    def _top_up(self, rung: int, free: int, fetched: Mapping[str, int]) -> int:
         depth = self.queues.depth(rung)
         if not depth:
             self._look_for_lost(rung)
-        room = self.window - depth
-        jobs = self.outbox.unsent(rung, limit=room) if room > 0 else []
+        pending = depth + fetched.get(queue_name(rung), 0)
+        last = self.queues.pace(rung)
+        window, shares = last.next_window(pending, tick_s=self.tick_s, most=self.window), Shares(last.passes)
+        room = min(window, free) - pending
+        jobs = self.outbox.unsent(rung, limit=room, shares=shares) if room > 0 else []
+        if jobs or last.level:
+            self.queues.keep_pace(rung, Pace(window=window, level=pending, passes=shares.passes))
+        return self._send(rung, jobs)
+
+    def _send(self, lane: Lane, jobs: Sequence[Unsent]) -> int:
         if jobs:
             self.queues.send(jobs)
             failpoint("after_send")
             self.outbox.mark_sent(jobs)
-            self.tell(JobsSent(rung=rung, count=len(jobs)))
+            self.tell(JobsSent(lane=lane, count=len(jobs)))
         return len(jobs)
 
-    def _look_for_lost(self, rung: int) -> None:
+    def _look_for_lost(self, lane: Lane) -> None:
         # Redis may have lost some, by eviction or a failover. What is rung twice is harmless: the claim decides.
         now = self.clock()
-        if now - self._looked_at.get(rung, now - _LOST_AFTER_S) >= _LOST_AFTER_S / 2:
-            self._looked_at[rung] = now
-            self._forget(rung, older_than_s=_LOST_AFTER_S)
+        if now - self._looked_at.get(lane, now - _LOST_AFTER_S) >= _LOST_AFTER_S / 2:
+            self._looked_at[lane] = now
+            self._forget(lane, older_than_s=_LOST_AFTER_S)
 
-    def _forget(self, rung: int, *, older_than_s: float) -> None:
-        if count := self.outbox.forget_lost(rung, older_than_s=older_than_s):
-            self.tell(MessagesLost(rung=rung, count=count))
+    def _forget(self, lane: Lane, *, older_than_s: float) -> None:
+        if count := self.outbox.forget_lost(lane, older_than_s=older_than_s):
+            self.tell(MessagesLost(lane=lane, count=count))

@@ -1,10 +1,10 @@
 """What to do after an attempt: done, retry here, next rung, park or stop. A decision about money and time."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from models.chain import Chain, Span, limit_group
+from models.chain import Chain, Span
 from models.outcome import OVER_BUDGET, Outcome, Reason
 from worker.backoff import backoff_s
 from worker.reply import Failure, Reply
@@ -21,12 +21,20 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Raise:
+    """The same rung once more, with this max_tokens: its answer was cut at fewer."""
+
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fallback:
-    """Another rung; `given_up` holds those left behind by now, with the reason of each."""
+    """Another rung; `given_up` holds those left behind by now, with the reason of each; `waits`: as in Place."""
 
     rung: int
     reason: Reason
     given_up: Mapping[int, str]
+    waits: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,17 +54,21 @@ class Stop:
     because: str = ""
 
 
-Decision = Answered | Retry | Fallback | Park | Stop
+Decision = Answered | Retry | Raise | Fallback | Park | Stop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a job stands in its chain. `retries` counts those on this rung; `rounds` those of the whole chain."""
+    """Where a job stands in its chain. `retries` counts those on this rung; `rounds` those of the whole chain.
+
+    `waits` tells of rungs left in this walk in how many seconds they may be free again, where that is known.
+    """
 
     rung: int
     given_up: Mapping[int, str]
     rounds: int
     retries: int = 0
+    waits: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +101,8 @@ _RULES: Mapping[Outcome, _Rule] = {
     Outcome.ANSWERED: _Rule(go="keep"),
     Outcome.TRUNCATED: _Rule(go="climb", lasting=True),
     Outcome.REFUSED: _Rule(go="climb", lasting=True),
+    Outcome.EMPTY: _Rule(go="climb", lasting=True),
+    Outcome.INVALID: _Rule(go="climb", lasting=True),
     Outcome.MALFORMED: _Rule(go="next", lasting=True),
     Outcome.CUT: _Rule(go="next", lasting=True),
     Outcome.TIMED_OUT: _Rule(go="next", lasting=True),
@@ -106,6 +120,8 @@ _RULES: Mapping[Outcome, _Rule] = {
     Outcome.UNKNOWN: _Rule(go="stop", lasting=True),  # written by the rescue, and
     Outcome.LATE: _Rule(go="stop"),  # by the ledger: no call ends so
 }
+_LEAST_S = 0.5  # a job that is parked comes back no sooner: the clock looks every second
+WINDOW_FULL = "model_context_window_exceeded"  # the stop reason of an answer that only a larger window ends
 NO_TIME = "; the next chance would come after the job's deadline"
 UNFIT = "unfit"  # passed over: the request does not fit this model
 SAME_LIMIT = "same_limit"  # passed over: it draws on the bucket that has just run dry
@@ -130,11 +146,21 @@ def decide(end: Reply | Failure, place: Place, policy: Policy) -> Decision:
         case "stop":
             return Stop()
         case "pause_key":
-            return _park(policy, place, after_s=policy.key_pause_s)
+            return park(policy, place, after_s=policy.key_pause_s)
         case "larger":
             return _to_larger_window(place, policy)
         case "next" | "other_group":
             return Retry() if place.retries < rule.retries else _step(end, place, policy)
+
+
+def climbs_for(end: Reply | Failure, climbs: Collection[Outcome]) -> bool:
+    """Tell whether an answer that ended so is asked for again; whatever will not do for its job is invalid, too."""
+    return end.outcome in climbs or (isinstance(end, Reply) and end.flaw != "" and Outcome.INVALID in climbs)
+
+
+def is_better_than_none(end: Reply | Failure | None) -> bool:
+    """Tell whether it is an answer that was cut, and all the same passes what its job expects."""
+    return isinstance(end, Reply) and end.outcome is Outcome.TRUNCATED and not end.flaw
 
 
 def is_lasting(outcome: Outcome) -> bool:
@@ -149,70 +175,103 @@ def depth_at(place: Place, span: Span) -> int:
     return sum(place.given_up.get(rung, UNFIT) not in {UNFIT, *PASSING} for rung in before)
 
 
-def step_past(place: Place, why: str, policy: Policy) -> Decision:
-    """Choose what comes after a rung that was passed over without a request."""
-    return _next_rung({**place.given_up, place.rung: why}, place, policy, wait_s=None)
+def step_past(place: Place, why: str, policy: Policy, *, wait_s: float | None = None) -> Decision:
+    """Choose what comes after a rung that was passed over without a request, and may be free after `wait_s`."""
+    return _next_rung({**place.given_up, place.rung: why}, _awaiting(place, [place.rung], wait_s), policy)
 
 
-def climb_past(place: Place, why: str, policy: Policy) -> Decision:
+def climb_past(place: Place, why: str, policy: Policy, *, wait_s: float | None = None) -> Decision:
     """Choose what comes after a rung that was passed over on the way up for quality: a worse model is no climb."""
-    given_up = {**place.given_up, place.rung: why}
-    above = policy.span.above(place.rung, given_up)
-    return Fallback(rung=above[0], reason=Reason.CLIMB, given_up=given_up) if above else Stop()
+    given_up, waits = {**place.given_up, place.rung: why}, _awaiting(place, [place.rung], wait_s).waits
+    if above := policy.span.above(place.rung, given_up):
+        return Fallback(rung=above[0], reason=Reason.CLIMB, given_up=given_up, waits=waits)
+    if not waits:
+        return Stop()
+    rung = min(waits, key=waits.__getitem__)
+    kept = {left: reason for left, reason in given_up.items() if left not in waits}
+    return park(policy, Place(rung=rung, given_up=kept, rounds=place.rounds), after_s=max(_LEAST_S, waits[rung]))
+
+
+def step_past_limit(place: Place, why: str, policy: Policy, *, wait_s: float | None) -> Decision:
+    """Choose what comes after a rung whose limits are used up: a model that draws on the same ones is no cure."""
+    chain = policy.chain
+    group = chain.group_of(chain.models[place.rung])
+    alike = [
+        rung
+        for rung in policy.span.available({*place.given_up, place.rung})
+        if chain.group_of(chain.models[rung]) == group
+    ]
+    given_up = {**place.given_up, place.rung: why, **dict.fromkeys(alike, SAME_LIMIT)}
+    return _next_rung(given_up, _awaiting(place, [place.rung, *alike], wait_s), policy)
+
+
+def wait_for(place: Place, policy: Policy, *, wait_s: float) -> Park | None:
+    """Wait for this rung where that is within the job's patience, once a round; None where it is not.
+
+    A rung that says "one second" for ever must not keep the job from the others.
+    """
+    if wait_s > policy.patience_s or wait_s >= policy.time_left_s or place.given_up.get(place.rung) == WAITED:
+        return None
+    return Park(after_s=wait_s, rung=place.rung, given_up={**place.given_up, place.rung: WAITED}, rounds=place.rounds)
+
+
+def park(policy: Policy, place: Place, *, after_s: float) -> Decision:
+    """Park a job at this place, or stop it where the next chance would come too late."""
+    if after_s >= policy.time_left_s:
+        return Stop(because=NO_TIME)
+    return Park(after_s=after_s, rung=place.rung, given_up=place.given_up, rounds=place.rounds)
 
 
 def _climb(end: Reply | Failure, place: Place, policy: Policy) -> Decision:
-    above = policy.span.above(place.rung, place.given_up)
-    if end.outcome in policy.climbs and above:
-        given_up = {**place.given_up, place.rung: str(end.outcome)}
+    is_full = isinstance(end, Reply) and end.stop_reason == WINDOW_FULL
+    given_up = {**(_too_small(place, policy) if is_full else {}), **place.given_up, place.rung: str(end.outcome)}
+    above = policy.span.above(place.rung, given_up)
+    if climbs_for(end, policy.climbs) and above:
         return Fallback(rung=above[0], reason=Reason.CLIMB, given_up=given_up)
-    return Answered() if end.outcome is Outcome.TRUNCATED else Stop()
+    return Answered() if is_better_than_none(end) else Stop()
+
+
+def _too_small(place: Place, policy: Policy) -> dict[int, str]:
+    window = _window(place.rung, policy)
+    too_small = [rung for rung in policy.span.available(()) if _window(rung, policy) <= window]
+    return dict.fromkeys(too_small, str(Outcome.TOO_LONG))
 
 
 def _to_larger_window(place: Place, policy: Policy) -> Decision:
-    window = _window(place.rung, policy)
-    too_small = [rung for rung in policy.span.available(()) if _window(rung, policy) <= window]
-    lasting = _lasting(place.given_up)
-    given_up = {**place.given_up, **dict.fromkeys(too_small, str(Outcome.TOO_LONG)), **lasting}
+    given_up = {**place.given_up, **_too_small(place, policy), **_lasting(place.given_up)}
     # A larger one that was given up for free is waited for: it alone can answer.
-    return _next_rung(given_up, place, policy, wait_s=None, reason=Reason.CLIMB)
+    return _next_rung(given_up, place, policy, reason=Reason.CLIMB)
 
 
 def _step(end: Reply | Failure, place: Place, policy: Policy) -> Decision:
     wait_s = end.retry_after_s if isinstance(end, Failure) else None
-    is_patient = wait_s is not None and wait_s <= policy.patience_s and wait_s < policy.time_left_s
-    # Once a round: a rung that says "one second" for ever must not keep the job from the others.
-    if is_patient and place.given_up.get(place.rung) != WAITED:
-        given_up = {**place.given_up, place.rung: WAITED}
-        return Park(after_s=wait_s or 0, rung=place.rung, given_up=given_up, rounds=place.rounds)
-    given_up = {**place.given_up, place.rung: str(end.outcome)}
+    if wait_s is not None and (waiting := wait_for(place, policy, wait_s=wait_s)):
+        return waiting
     if end.outcome in {Outcome.RATE_LIMITED, Outcome.RAMP_LIMITED}:
-        group = limit_group(policy.chain.models[place.rung])
-        for rung in policy.span.available(given_up):
-            if limit_group(policy.chain.models[rung]) == group:
-                given_up[rung] = SAME_LIMIT
-    return _next_rung(given_up, place, policy, wait_s=wait_s)
+        return step_past_limit(place, str(end.outcome), policy, wait_s=wait_s)
+    return step_past(place, str(end.outcome), policy, wait_s=wait_s)
 
 
 def _next_rung(
-    given_up: Mapping[int, str],
-    place: Place,
-    policy: Policy,
-    *,
-    wait_s: float | None,
-    reason: Reason = Reason.FALLBACK,
+    given_up: Mapping[int, str], place: Place, policy: Policy, *, reason: Reason = Reason.FALLBACK
 ) -> Decision:
     left = policy.span.available(given_up)
     if left:
-        return Fallback(rung=left[0], reason=reason, given_up=given_up)
+        return Fallback(rung=left[0], reason=reason, given_up=given_up, waits=place.waits)
     # Everything was tried. What failed for free gets another round; what may have been billed does not.
     lasting = _lasting(given_up)
     again = policy.span.available(lasting)
     if not again:
         return _tomorrow(lasting, place, policy)
-    rounds = place.rounds + 1
-    after_s = backoff_s(rounds, draw=policy.draw)
-    return _park(policy, Place(rung=again[0], given_up=lasting, rounds=rounds), after_s=max(after_s, wait_s or 0))
+    # Where each rung says when it may be free, no round was made in vain: the first of them is waited for.
+    rounds = place.rounds + any(rung not in place.waits for rung in again)
+    in_vain_s = backoff_s(place.rounds + 1, draw=policy.draw)
+    after_s = max(_LEAST_S, min(place.waits.get(rung, in_vain_s) for rung in again))
+    return park(policy, Place(rung=again[0], given_up=lasting, rounds=rounds), after_s=after_s)
+
+
+def _awaiting(place: Place, rungs: Collection[int], wait_s: float | None) -> Place:
+    return place if wait_s is None else replace(place, waits={**place.waits, **dict.fromkeys(rungs, wait_s)})
 
 
 def _tomorrow(lasting: Mapping[int, str], place: Place, policy: Policy) -> Decision:
@@ -221,13 +280,7 @@ def _tomorrow(lasting: Mapping[int, str], place: Place, policy: Policy) -> Decis
     if policy.until_tomorrow_s is None or OVER_TODAY not in lasting.values():
         return Stop()
     place = Place(rung=again[0], given_up=kept, rounds=place.rounds)
-    return _park(policy, place, after_s=policy.until_tomorrow_s)
-
-
-def _park(policy: Policy, place: Place, *, after_s: float) -> Decision:
-    if after_s >= policy.time_left_s:
-        return Stop(because=NO_TIME)
-    return Park(after_s=after_s, rung=place.rung, given_up=place.given_up, rounds=place.rounds)
+    return park(policy, place, after_s=policy.until_tomorrow_s)
 
 
 def _lasting(given_up: Mapping[int, str]) -> dict[int, str]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
+from models.keys import Lane
 from models.life import Claim, Closing, Ending, Opening, Rescue
 from models.verdict import Verdict
 
@@ -58,9 +59,9 @@ class KeyPaused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobsSent:
-    """The clock put messages into a rung's queue."""
+    """The clock put messages into a queue."""
 
-    rung: int
+    lane: Lane
     count: int
 
 
@@ -105,7 +106,7 @@ class Rescued:
 class MessagesLost:
     """A queue is empty though these jobs were sent to it: they are sent again."""
 
-    rung: int
+    lane: Lane
     count: int
 
 
@@ -149,6 +150,36 @@ class DaysRolled:
     count: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCooling:
+    """A model is out of rotation for the whole fleet, but for one probe at a time."""
+
+    model: str
+    how: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelBack:
+    """A probe was answered: the model is in rotation again."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetAlone:
+    """Redis is away: this worker keeps to its part of the limits, by what it knew last."""
+
+    said: str
+    workers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetTogether:
+    """Redis is back: limits are shared again, and knows of the calls that ended meanwhile."""
+
+    untold: int
+
+
 Event = (
     Dropped
     | AttemptClosed
@@ -168,5 +199,9 @@ Event = (
     | DiskLow
     | PrimaryJudged
     | DaysRolled
+    | ModelCooling
+    | ModelBack
+    | FleetAlone
+    | FleetTogether
 )
 Tell = Callable[[Event], None]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 from models.facts import EFFORTS, Facts
-from models.prefix import marked, prefix_tokens
+from models.prefix import prefix_tokens
 from models.size import Size, size_of
 
 _SAMPLING = ("temperature", "top_p", "top_k")
@@ -23,12 +23,12 @@ _CHARACTERS_A_TOKEN = 12
 class Fitted:
     """The parameters to send, and what was dropped, mapped or capped: None where nothing was.
 
-    `is_marked`: the beginning that its batch shares is marked for this model's cache.
+    `is_cached`: the beginning that its batch shares is to be marked for this model's cache, when it is sent.
     """
 
     params: Mapping[str, Any]
     note: str | None = None
-    is_marked: bool = False
+    is_cached: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +50,8 @@ class _Sheet:
 def fitted(request: Mapping[str, Any], facts: Facts, *, prefix: str | None = None) -> Fitted | Misfit:
     """Fit Messages API parameters to a model; the request itself is left as it is.
 
-    With a `prefix` its beginning is marked for the cache, where the model keeps one as short as that. What is malformed
-    is nobody's to mend: it goes out as it is, and the API says what is wrong with it.
+    With a `prefix` its beginning is for the cache, where the model keeps one as short as that. What is malformed is
+    nobody's to mend: it goes out as it is, and the API says what is wrong with it.
     """
     if why := _why_not(request, facts):
         return Misfit(why=why)
@@ -60,9 +60,8 @@ def fitted(request: Mapping[str, Any], facts: Facts, *, prefix: str | None = Non
     _fit_thinking(sheet)
     _fit_effort(sheet)
     _fit_sampling(sheet)
-    is_marked = prefix is not None and prefix_tokens(request) >= facts.smallest_prefix
-    params = marked(sheet.params) if is_marked else sheet.params
-    return Fitted(params=params, note="; ".join(sheet.notes) or None, is_marked=is_marked)
+    is_cached = prefix is not None and prefix_tokens(request) >= facts.smallest_prefix
+    return Fitted(params=sheet.params, note="; ".join(sheet.notes) or None, is_cached=is_cached)
 
 
 def _why_not(request: Mapping[str, Any], facts: Facts) -> str | None:

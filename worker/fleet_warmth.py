@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from models.keys import warmth_key
 from worker.warmth import KEPT_S, WARMING_S, OwnWarmth, Spot, Warm
@@ -16,8 +18,13 @@ _WORDS = ("warming", "warm", "never")
 class FleetWarmth:
     """Asks Redis, and remembers for itself what it was told: losing Redis costs a few calls their turn, no more."""
 
-    def __init__(self, url: str, clock: Callable[[], float], *, timeout_s: float = _TIMEOUT_S) -> None:
-        self._redis = redis.Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
+    def __init__(
+        self, url: str, clock: Callable[[], float], *, namespace: str = "", timeout_s: float = _TIMEOUT_S
+    ) -> None:
+        self._redis = redis.Redis.from_url(
+            url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
+        )
+        self._namespace = namespace
         self._clock = clock
         self._own = OwnWarmth(clock)
         self._away_until = 0.0
@@ -26,10 +33,10 @@ class FleetWarmth:
         """Take the turn to warm it, where nobody in the fleet has."""
         return self._asked(lambda: self._look(spot)) or self._own.look(spot)
 
-    def is_warm(self, spot: Spot) -> bool:
+    def is_warm(self, spot: Spot, *, in_s: float = 0.0) -> bool:
         """Look only."""
-        found = self._asked(lambda: self._read(spot))
-        return self._own.is_warm(spot) if found is None else found == "warm"
+        found = self._asked(lambda: self._is_warm(spot, in_s))
+        return self._own.is_warm(spot, in_s=in_s) if found is None else bool(found)
 
     def note(self, spot: Spot, *, cached_tokens: int | None) -> None:
         """Tell the fleet."""
@@ -41,17 +48,23 @@ class FleetWarmth:
         self._redis.close()
 
     def _look(self, spot: Spot) -> Warm:
-        if self._redis.set(warmth_key(spot.model, spot.prefix), "warming", nx=True, px=_ms(WARMING_S)):
+        if self._redis.set(self._key(spot), "warming", nx=True, px=_ms(WARMING_S)):
             return "warmer"
         return cast("Warm", self._read(spot) or "warming")
 
+    def _is_warm(self, spot: Spot, in_s: float) -> bool:
+        return self._read(spot) == "warm" and cast("int", self._redis.pttl(self._key(spot))) > _ms(in_s)
+
+    def _key(self, spot: Spot) -> str:
+        return warmth_key(self._namespace, spot.model, spot.prefix)
+
     def _read(self, spot: Spot) -> str:
-        found = cast("bytes | None", self._redis.get(warmth_key(spot.model, spot.prefix)))
+        found = cast("bytes | None", self._redis.get(self._key(spot)))
         word = (found or b"").decode(errors="replace")
         return word if word in _WORDS else ""
 
     def _note(self, spot: Spot, cached_tokens: int | None) -> str:
-        key = warmth_key(spot.model, spot.prefix)
+        key = self._key(spot)
         if cached_tokens is not None:
             self._redis.set(key, "warm" if cached_tokens else "never", px=_ms(KEPT_S))
         elif self._read(spot) == "warming":

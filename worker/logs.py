@@ -4,6 +4,7 @@ import logging
 from typing import assert_never
 
 from models.chain import short_name
+from models.keys import queue_name
 from models.life import Rescue
 from models.outcome import State
 from models.verdict import DEGRADED, UNRELIABLE
@@ -15,12 +16,16 @@ from worker.events import (
     DiskLow,
     Dropped,
     Event,
+    FleetAlone,
+    FleetTogether,
     JobEnded,
     JobLost,
     JobsSent,
     KeyPaused,
     MessageDiscarded,
     MessagesLost,
+    ModelBack,
+    ModelCooling,
     PrimaryJudged,
     RepliesReplayed,
     ReplyKept,
@@ -30,6 +35,7 @@ from worker.events import (
 )
 
 ClockWork = JobsSent | ClockFailed | MessagesLost | MessageDiscarded | DaysRolled
+Turn = ModelCooling | ModelBack | FleetAlone | FleetTogether
 Fault = ReplyKept | SpoolFailed | RepliesReplayed | Rescued | BatchPaused | DiskLow
 _LOG = logging.getLogger("stepdown")
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
@@ -58,10 +64,8 @@ def log(event: Event) -> None:
             )
         case JobEnded():
             _log_ended(event)
-        case Dropped(job_id=job_id):
-            _LOG.info("job %s: delivery dropped, it is finished or somebody else's", job_id)
-        case JobLost(job_id=job_id):
-            _LOG.warning("job %s: finished, cancelled or taken over while it ran; its cost is kept", job_id)
+        case Dropped() | JobLost():
+            _log_not_ours(event)
         case KeyPaused(outcome=outcome, for_s=for_s):
             _LOG.error(
                 "the key is paused for %.0f s (%s): jobs wait, none fails; mend the key or its limit", for_s, outcome
@@ -72,18 +76,30 @@ def log(event: Event) -> None:
             _log_clock(event)
         case ReplyKept() | SpoolFailed() | RepliesReplayed() | Rescued() | BatchPaused() | DiskLow():
             _log_fault(event)
+        case ModelCooling() | ModelBack() | FleetAlone() | FleetTogether():
+            _log_turn(event)
+        case _:
+            assert_never(event)
+
+
+def _log_not_ours(event: Dropped | JobLost) -> None:
+    match event:
+        case Dropped(job_id=job_id):
+            _LOG.info("job %s: delivery dropped, it is finished or somebody else's", job_id)
+        case JobLost(job_id=job_id):
+            _LOG.warning("job %s: finished, cancelled or taken over while it ran; its cost is kept", job_id)
         case _:
             assert_never(event)
 
 
 def _log_clock(event: ClockWork) -> None:
     match event:
-        case JobsSent(rung=rung, count=count):
-            _LOG.info("clock: %d jobs sent to rung-%d", count, rung)
+        case JobsSent(lane=lane, count=count):
+            _LOG.info("clock: %d jobs sent to %s", count, queue_name(lane))
         case ClockFailed(name=name, said=said):
             _LOG.warning("%s: %s", name, said)
-        case MessagesLost(rung=rung, count=count):
-            _LOG.warning("clock: rung-%d lost %d messages; they are sent again", rung, count)
+        case MessagesLost(lane=lane, count=count):
+            _LOG.warning("clock: %s lost %d messages; they are sent again", queue_name(lane), count)
         case DaysRolled(first=first, last=last, count=count):
             _LOG.info("rollup: %d days added up, %s to %s", count, first, last)
         case MessageDiscarded(said=said):
@@ -106,6 +122,20 @@ def _log_fault(event: Fault) -> None:
             _LOG.error("batch %s: paused, %d jobs wait for a person: %s", batch_id, count, because)
         case DiskLow(free_mb=free_mb, needed_mb=needed_mb):
             _LOG.error("%d MB are free, %d are needed (MIN_FREE_MB): no job is claimed until then", free_mb, needed_mb)
+        case _:
+            assert_never(event)
+
+
+def _log_turn(event: Turn) -> None:
+    match event:
+        case ModelCooling(model=model, how=how):
+            _LOG.warning("%s is out of rotation for all workers (%s): one probe at a time", short_name(model), how)
+        case ModelBack(model=model):
+            _LOG.info("%s is back in rotation", short_name(model))
+        case FleetAlone(said=said, workers=workers):
+            _LOG.warning("Redis is away (%s): this worker keeps to its part of the limits, 1 of %d", said, workers)
+        case FleetTogether(untold=untold):
+            _LOG.info("Redis is back: limits are shared again; it was told of %d calls that ended meanwhile", untold)
         case _:
             assert_never(event)
 

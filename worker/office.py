@@ -1,5 +1,6 @@
 """Builds what a worker works with, once, at the entry point; everything below takes it as a parameter."""
 
+import hashlib
 import os
 import random
 import secrets
@@ -25,25 +26,27 @@ from models.pricebook import PriceBook, context_window
 from models.settings import Settings
 from worker import failpoints
 from worker.budget import Caps
-from worker.cooldown import KeyPause
+from worker.desk import Desk
 from worker.events import RepliesReplayed, Tell
 from worker.every import every
-from worker.fleet_warmth import FleetWarmth
+from worker.fleet import Fleet, alone
 from worker.gate import Gate
 from worker.known import KnownFacts
 from worker.lease import InHand
+from worker.needs import Expected
 from worker.provider import AnthropicProvider
 from worker.rescue import RescuePolicy
 from worker.run import Office
 from worker.spool import Spool
 from worker.spooled import Spooled
 from worker.streaks import Streaks
-from worker.walk import Desk
-from worker.warmth import OwnWarmth, Warming
+from worker.turnstile import Turnstile
 
 _REPLAY_EVERY_S = 2.0
 _PRICES_EVERY_TICKS = 30  # half a minute, at the usual CLOCK_TICK_S
-_FACTS_EVERY_S = 5.0
+_REFRESH_EVERY_S = 1.0
+_AROUND_A_CALL_S = 30.0  # transactions before and after it
+_BAD = ("degraded", "unreliable")
 _MB = 1024 * 1024
 
 
@@ -54,6 +57,7 @@ class House:
     office: Office
     provider: AnthropicProvider
     books: Books
+    settings: Settings
     rescue_policy: RescuePolicy
 
 
@@ -80,11 +84,7 @@ def _house(settings: Settings, books: Books, tell: Tell, until_end: ExitStack) -
     now = datetime.now(UTC)
     books.ledger.record_prices([price for model in settings.chain.models if (price := prices.price(model, at=now))])
     books.health.judge_by(
-        {
-            "health_min_jobs": settings.health_min_jobs,
-            "health_degraded_percent": settings.health_degraded_percent,
-            "health_unreliable_percent": settings.health_unreliable_percent,
-        }
+        {name: getattr(settings, name) for name in ("health_min_jobs", *(f"health_{bad}_percent" for bad in _BAD))}
     )
     spool = Spool(settings.state_dir / "spool", holder=books.ledger.worker)
     until_end.callback(spool.close)
@@ -105,13 +105,9 @@ def _house(settings: Settings, books: Books, tell: Tell, until_end: ExitStack) -
     known = KnownFacts(settings.chain.models, ask=provider.facts, window_of=context_window)
     until_end.callback(every(_FACTS_EVERY_S, known.ask_one, name="facts", tell=tell))
     gate = Gate(free_mb=lambda: _free_mb(settings), needed_mb=settings.min_free_mb, clock=monotonic, tell=tell)
+    turnstile = _turnstile(settings, books.ledger.worker, tell, until_end)
     office = Office(
-        desk=replace(
-            _desk(settings, provider, Spooled(books.ledger, spool, tell), prices, gate, tell),
-            facts_of=known,
-            window_of=known.window_of,
-            warming=_warming(settings, until_end),
-        ),
+        desk=_desk(settings, provider, Spooled(books.ledger, spool, tell), turnstile, prices, gate, tell),
         claims=books.ledger,
         outbox=books.outbox,
         orders=books.orders,
@@ -120,7 +116,7 @@ def _house(settings: Settings, books: Books, tell: Tell, until_end: ExitStack) -
         streaks=Streaks(pause_after=settings.pause_batch_after),
     )
     policy = RescuePolicy(hold_above_usd=settings.hold_above_usd, worst_case_usd=office.desk.worst_case_usd)
-    return House(office=office, provider=provider, books=books, rescue_policy=policy)
+    return House(office=office, provider=provider, books=books, settings=settings, rescue_policy=policy)
 
 
 def _look_up(prices: PriceBook, books: Books) -> None:
@@ -132,7 +128,13 @@ def _worst_case_usd(prices: PriceBook, model: str, params: Mapping[str, Any]) ->
 
 
 def _desk(
-    settings: Settings, provider: AnthropicProvider, ledger: Spooled, prices: PriceBook, gate: Gate, tell: Tell
+    settings: Settings,
+    provider: AnthropicProvider,
+    ledger: Spooled,
+    turnstile: Turnstile,
+    prices: PriceBook,
+    gate: Gate,
+    tell: Tell,
 ) -> Desk:
     return Desk(
         chain=settings.chain,
@@ -141,25 +143,32 @@ def _desk(
         prices=prices,
         caps=_caps(settings),
         worst_case_usd=partial(_worst_case_usd, prices),
-        key_pause=KeyPause(monotonic),
+        turnstile=turnstile,
+        expected=Expected(),
         tell=tell,
         now=lambda: datetime.now(UTC),
+        sleep=sleep,
         draw=random.random,
         window_of=context_window,
         climbs=settings.climbs,
         patience_s=settings.patience_s,
         key_pause_s=settings.key_pause_s,
+        hold_s=settings.call_timeout_s + _AROUND_A_CALL_S,
         is_stopping=gate.is_stopping,
     )
 
 
-def _warming(settings: Settings, until_end: ExitStack) -> Warming:
+def _turnstile(settings: Settings, worker: str, tell: Tell, until_end: ExitStack) -> Turnstile:
+    key = settings.anthropic_api_key.get_secret_value() if settings.anthropic_api_key else ""
+    namespace = hashlib.sha256(f"{settings.anthropic_base_url} {key}".encode()).hexdigest()[:16]
+    tuning = {"probe_every_s": settings.probe_every_s, "key_pause_s": settings.key_pause_s}
     url = broker_url(settings)
     if url is None:
-        return Warming(warmth=OwnWarmth(monotonic), clock=monotonic, sleep=sleep)
-    fleet = FleetWarmth(url, monotonic)
+        return alone(namespace, **tuning)
+    fleet = Fleet(url, namespace=namespace, worker=worker, tell=tell, **tuning)
     until_end.callback(fleet.close)
-    return Warming(warmth=fleet, clock=monotonic, sleep=sleep)
+    until_end.callback(every(_REFRESH_EVERY_S, fleet.refresh, name="turnstile", tell=tell))
+    return fleet
 
 
 def _caps(settings: Settings) -> Caps:

@@ -20,6 +20,12 @@ _NOTHING_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 _OK, _NOT_FOUND = 200, 404
 _FACTS_S = 2.0
 _HEADERS = ("request-id", "retry-after", "content-type")
+_LIMITS = (
+    f"anthropic-ratelimit-{kind}-{figure}"
+    for kind in ("requests", "input-tokens", "output-tokens")
+    for figure in ("limit", "remaining")
+)
+_HEADERS = ("request-id", "retry-after", "content-type", *_LIMITS)
 
 
 class AnthropicProvider:

@@ -29,7 +29,10 @@ class Broken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """A Message with its usage: answered, truncated or refused."""
+    """A Message with its usage: answered, truncated, refused, empty or invalid.
+
+    `flaw` tells why it will not do for its job, in our words and never in the answer's.
+    """
 
     outcome: Outcome
     message: Mapping[str, Any]
@@ -39,6 +42,7 @@ class Reply:
     message_id: str | None
     request_id: str | None
     latency_ms: int
+    flaw: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

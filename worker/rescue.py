@@ -6,12 +6,11 @@ from decimal import Decimal
 from models.bound import WorstCase
 from models.life import Past, Rescue, Stray
 from models.outcome import OnUnknown, Outcome, State
-from worker.decide import is_lasting
+from worker.decide import CLIMBING, is_lasting
 
 POISON = "poison"  # the outcome of a job that one worker after another was lost with
 ABANDONED = "abandoned"  # the outcome of a call without a queue whose caller is gone
 _MOST_CRASHES = 5
-_CLIMBS = {Outcome.TRUNCATED, Outcome.REFUSED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +58,7 @@ def _going_on(stray: Stray, crashes: int) -> Rescue:
     if last is None or last.outcome is None or not is_lasting(last.outcome):
         return _left(stray, State.QUEUED, None, None, crashes)
     given_up = _given_up(stray)
-    above = stray.span.above(last.rung, given_up) if last.outcome in _CLIMBS else ()
+    above = stray.span.above(last.rung, given_up) if last.outcome in CLIMBING else ()
     rungs = (*above, *stray.span.available(given_up))
     if not rungs:
         return _left(stray, State.FAILED, last.outcome, f"{last.outcome}: no other model is left", crashes)

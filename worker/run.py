@@ -7,13 +7,14 @@ from models.chain import short_name
 from models.errors import LedgerError
 from models.life import Claim, Ending
 from models.outcome import State
+from worker.desk import Desk
 from worker.events import BatchPaused, Dropped, JobEnded
 from worker.failpoints import failpoint
 from worker.gate import Gate
 from worker.lease import InHand
 from worker.receipt import total_usd
 from worker.streaks import Streaks
-from worker.walk import Desk, Walked, walk
+from worker.walk import Walked, walk
 
 DROPPED = "dropped: finished, or somebody else has it"
 EXPIRED = "expired"  # the outcome of a job whose deadline passed before any call

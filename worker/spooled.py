@@ -2,10 +2,10 @@
 
 from models.errors import LedgerError
 from models.life import Claim, Closing, Ending, Kept, Opening, OverCap
+from worker.desk import Ledger
 from worker.events import ReplyKept, SpoolFailed, Tell
 from worker.failpoints import failpoint
 from worker.spool import Slip, Spool
-from worker.walk import Ledger
 
 
 class Spooled:

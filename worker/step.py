@@ -1,10 +1,13 @@
 """One turn of a walk, and what the last one makes of its job."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 
-from models.life import Closing, Ending
-from models.outcome import Outcome, State
-from worker.decide import Answered, Decision, Park, Place, Stop
+from models.life import Closing, Decided, Ending
+from models.outcome import Outcome, Reason, State
+from worker.decide import WAITED, Answered, Decision, Fallback, Park, Place, Raise, Retry, Stop
 from worker.reply import Failure, Reply
 
 
@@ -13,7 +16,8 @@ class Step:
     """One turn of the loop: where we are, how the last attempt ended, and what was decided.
 
     Without an attempt there is no closing, and `passed_over` tells why; `said` is then told of the job, where it ends
-    or waits.
+    or waits. `why` and
+    `figures` are what that was decided by, where the end of the job is told otherwise.
     """
 
     place: Place
@@ -23,6 +27,8 @@ class Step:
     depth: int = 0
     passed_over: str = ""
     said: str = ""
+    why: str = ""
+    figures: Mapping[str, Any] = field(default_factory=dict)
 
 
 def ending_of(step: Step) -> Ending:
@@ -50,6 +56,34 @@ def ending_of(step: Step) -> Ending:
                 given_up=_left_behind(place),
                 rounds=place.rounds,
             )
+
+
+def decided(step: Step, models: Sequence[str], *, attempt_count: int, at: datetime) -> Decided:
+    """Note a decision for whoever asks why: which, about which model, and by what figures."""
+    figures = dict(step.figures)
+    match step.decision:
+        case Retry():
+            word = "retry"
+        case Raise(max_tokens=max_tokens):
+            word = "raise"
+            figures["max_tokens"] = max_tokens
+        case Fallback(rung=rung, reason=reason):
+            word = "skip" if step.closing is None else "climb" if reason is Reason.CLIMB else "fallback"
+            figures["to"] = models[rung]
+        case Park(after_s=after_s, rung=rung, given_up=given_up):
+            word = "wait" if given_up.get(rung) == WAITED else "park"
+            figures |= {"after_s": round(after_s, 3), "to": models[rung]}
+        case Answered() | Stop():
+            word = "stop"
+    return Decided(
+        attempt_count=attempt_count,
+        at=at,
+        rung=step.place.rung,
+        model=models[step.place.rung],
+        decision=word,
+        why=step.why or _why(step),
+        figures=figures,
+    )
 
 
 def _answered(step: Step) -> Ending:
@@ -84,5 +118,5 @@ def _said(step: Step) -> str:
 
 
 def said_of(end: Reply | Failure) -> str:
-    """Say how a call ended, in its word and the provider's."""
-    return f"{end.outcome}: {end.said}" if isinstance(end, Failure) else f"{end.outcome}: {end.stop_reason}"
+    """Say how a call ended, in its word and the provider's; or why its answer will not do."""
+    return f"{end.outcome}: {end.said if isinstance(end, Failure) else end.flaw or end.stop_reason}"

@@ -1,100 +1,30 @@
 """One job down (or up) its chain: one loop over rungs. What it needs comes in as Protocols; nothing here does I/O."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any, Protocol, assert_never
+from typing import assert_never
 
-from models.bound import WorstCase
-from models.chain import Chain
-from models.facts import Facts, facts_of
-from models.ids import new_id
-from models.life import Claim, Closing, Ending, Opening, OverCap
-from models.outcome import OVER_BUDGET, Outcome, Reason
-from models.pricing import Prices
-from worker.budget import Caps, worded
-from worker.classify import classify
-from worker.cooldown import KeyPause
+from models.life import Claim, Closing, Decided, Ending
+from models.outcome import Reason
 from worker.decide import (
-    ABOUT_THE_KEY,
-    CLIMBING,
-    NO_TIME,
-    OVER_TODAY,
     PASSING,
-    RESERVED,
-    UNFIT,
     WAITED,
     Answered,
-    Decision,
     Fallback,
     Park,
     Place,
     Policy,
+    Raise,
     Retry,
     Stop,
-    climb_past,
-    decide,
-    depth_at,
-    step_past,
+    is_better_than_none,
 )
-from worker.events import AttemptClosed, JobEnded, JobLost, KeyPaused, Tell, WorstCasePassed
-from worker.fit import Fitted, Misfit, fitted
-from worker.receipt import receipt
-from worker.reply import Broken, Received, Reply
-from worker.step import Step, ending_of, said_of
-from worker.warmth import Spot, Warming
+from worker.desk import Desk
+from worker.events import JobEnded, JobLost
+from worker.step import Step, decided, ending_of
+from worker.turn import turn
 
-_SERVER_ERROR = 500
 _INTO_THE_DAY_S = 1.0  # a job that waited for tomorrow comes back when it has surely begun
-PAUSED = "key_paused"  # the outcome of a job that was parked without a call
-STOPPED = "worker_stopped"  # the outcome of a job that was put back without a call, to be taken up at once
-
-
-class Provider(Protocol):
-    """Sends one request, once, and says what came back by the deadline."""
-
-    def call(self, model: str, params: Mapping[str, Any], *, attempt_id: str, job_id: str) -> Received | Broken:
-        """Ask the model; never raises for anything the network or the provider does."""
-        ...
-
-
-class Ledger(Protocol):
-    """Writes attempts down before and after their request."""
-
-    def open_attempt(self, claim: Claim, opening: Opening) -> bool | OverCap:
-        """Commit the attempt and what it may cost; False: the job is no longer ours; or it does not fit under a cap."""
-        ...
-
-    def close_attempt(self, claim: Claim, closing: Closing) -> None:
-        """Write how it ended, while the job goes on."""
-        ...
-
-    def finish(self, claim: Claim, ending: Ending, closing: Closing | None) -> bool:
-        """Write how it ended and where that leaves the job, in one commit; False: the job was no longer ours."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
-    """All a walk works with, built once at the entry point. `now` is UTC; `draw` gives numbers from 0 to 1."""
-
-    chain: Chain
-    provider: Provider
-    ledger: Ledger
-    prices: Prices
-    caps: Caps
-    worst_case_usd: WorstCase
-    key_pause: KeyPause
-    tell: Tell
-    now: Callable[[], datetime]
-    draw: Callable[[], float]
-    window_of: Callable[[str], int | None]
-    climbs: frozenset[Outcome]
-    patience_s: float
-    key_pause_s: float
-    is_stopping: Callable[[], bool] = lambda: False
-    facts_of: Callable[[str], Facts] = facts_of
-    warming: Warming | None = None  # None: nobody waits for a cache to be warm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,27 +38,31 @@ class Walked:
 def walk(claim: Claim, desk: Desk, *, time_left_s: float) -> Walked:
     """Take a claimed job to its end or to a parking place."""
     attempts: list[Closing] = []
+    decisions: list[Decided] = []
     policy = _policy(claim, desk, time_left_s)
     place, reason, number = _first_place(claim, policy), _first_reason(claim), claim.attempt_count
     last: Step | None = None  # the last attempt
     kept: Step | None = None  # the last one with a truncated answer: paid for, and better than none
     while True:
-        step = _pass_over(place, policy, desk)
-        step = step or _bought(claim, place, reason, number + 1, policy, desk, last)
+        step = turn(claim, place, reason, number + 1, policy, desk, last)
         if step is None:
             desk.tell(JobLost(job_id=claim.job_id))
             return Walked(ending=None, attempts=tuple(attempts))
         if step.closing is not None:
             number += 1
             attempts.append(step.closing)
-            last, kept = step, step if step.closing.outcome is Outcome.TRUNCATED else kept
+            last, kept = step, step if is_better_than_none(step.end) else kept
+        if not isinstance(step.decision, Answered):
+            decisions.append(decided(step, policy.chain.models, attempt_count=number, at=desk.now()))
         match step.decision:
             case Retry():
-                place, reason = _retried(place), Reason.RETRY
-            case Fallback(rung=rung, reason=why, given_up=given_up):
-                place, reason = Place(rung=rung, given_up=given_up, rounds=place.rounds), why
+                place, reason = replace(place, retries=place.retries + 1), Reason.RETRY
+            case Raise(max_tokens=max_tokens):
+                claim, reason = replace(claim, raised_max_tokens=max_tokens), Reason.RAISE
+            case Fallback(rung=rung, reason=why, given_up=given_up, waits=waits):
+                place, reason = Place(rung=rung, given_up=given_up, rounds=place.rounds, waits=waits), why
             case Answered() | Park() | Stop():
-                return Walked(ending=_finish(claim, step, kept, desk), attempts=tuple(attempts))
+                return Walked(ending=_finish(claim, step, kept, decisions, desk), attempts=tuple(attempts))
             case _:
                 assert_never(step.decision)
         if step.closing is not None:
@@ -139,8 +73,8 @@ def _policy(claim: Claim, desk: Desk, time_left_s: float) -> Policy:
     return Policy(
         chain=desk.chain,
         span=claim.span.clamped(len(desk.chain.models)),
-        climbs=desk.climbs,
-        patience_s=desk.patience_s,
+        climbs=desk.climbs if claim.climb_on is None else claim.climb_on,
+        patience_s=desk.patience_s if claim.patience_s is None else claim.patience_s,
         key_pause_s=desk.key_pause_s,
         time_left_s=time_left_s,
         draw=desk.draw,
@@ -164,114 +98,13 @@ def _first_reason(claim: Claim) -> Reason:
     return Reason.RESUME if claim.attempt_count or claim.rounds else Reason.START
 
 
-def _retried(place: Place) -> Place:
-    return Place(rung=place.rung, given_up=place.given_up, rounds=place.rounds, retries=place.retries + 1)
-
-
-def _pass_over(place: Place, policy: Policy, desk: Desk) -> Step | None:
-    """Decide without a request where none can help: the worker stops, or the key is paused."""
-    if desk.is_stopping() and policy.time_left_s:
-        at_once = Park(after_s=0, rung=place.rung, given_up=place.given_up, rounds=place.rounds)
-        return _passed(place, at_once, STOPPED, "unreachable: its worker was stopped")
-    wait_s = desk.key_pause.remaining_s()
-    if wait_s > 0:
-        parked = Park(after_s=wait_s, rung=place.rung, given_up=place.given_up, rounds=place.rounds)
-        decision: Decision = parked if wait_s < policy.time_left_s else Stop(because=NO_TIME)
-        return _passed(place, decision, PAUSED, "unauthorized: calling is paused for this key")
-    return None
-
-
-def _skip(place: Place, why: str, said: str, policy: Policy, last: Step | None) -> Step:
-    """Leave a rung without a request: on the way up for a better answer, for a still better model or for nothing."""
-    is_climb = last is not None and last.end is not None and last.end.outcome in CLIMBING
-    decision = climb_past(place, why, policy) if is_climb else step_past(place, why, policy)
-    if last is not None and (why == UNFIT or (is_climb and isinstance(decision, Stop))):
-        # Should the job end here, what a model said tells more than what we know of this one.
-        return Step(place=place, decision=decision, end=last.end, closing=None)
-    is_as_said = why == UNFIT or (why == RESERVED and isinstance(decision, Park))
-    return _passed(place, decision, why if is_as_said else OVER_BUDGET, said)
-
-
-def _passed(place: Place, decision: Decision, why: str, said: str) -> Step:
-    return Step(place=place, decision=decision, end=None, closing=None, passed_over=why, said=said)
-
-
-def _bought(
-    claim: Claim, place: Place, reason: Reason, number: int, policy: Policy, desk: Desk, last: Step | None
-) -> Step | None:
-    """Fit the request to the model and make the attempt; None: the job is no longer ours."""
-    model = policy.chain.models[place.rung]
-    fit = fitted(claim.params, desk.facts_of(model), prefix=claim.prefix)
-    if isinstance(fit, Misfit):
-        return _skip(place, UNFIT, f"bad_request: no request was made: {fit.why}", policy, last)
-    spot = Spot(model=model, prefix=claim.prefix) if fit.is_marked and claim.prefix else None
-    waited_s = desk.warming.hold(spot, is_stopping=desk.is_stopping) if desk.warming and spot else 0.0
-    opening = _opening(replace(claim, params=fit.params), place, reason, number, policy, desk)
-    opening = replace(opening, note=fit.note, max_tokens=_capped(claim, fit), waited_ms=round(waited_s * 1000) or None)
-    step = _opened(replace(claim, params=fit.params), opening, place, policy, desk, last)
-    if desk.warming and spot:
-        desk.warming.note(spot, usage=step.closing.usage if step is not None and step.closing is not None else None)
-    return step
-
-
-def _capped(claim: Claim, fit: Fitted) -> int | None:
-    sent = fit.params.get("max_tokens")
-    return None if sent == claim.params.get("max_tokens") else sent
-
-
-def _opened(claim: Claim, opening: Opening, place: Place, policy: Policy, desk: Desk, last: Step | None) -> Step | None:
-    """Make the attempt, if its worst case fits under every cap; None: the job is no longer ours."""
-    if opening.caps and opening.worst_case_usd is None:
-        said = f"over budget: nothing bounds what {opening.model} may cost (it has no price, or a tool no max_uses)"
-        return _skip(place, OVER_BUDGET, said, policy, last)
-    match desk.ledger.open_attempt(claim, opening):
-        case OverCap() as over:
-            why = RESERVED if over.may_fit_later else OVER_TODAY if over.may_fit_tomorrow else OVER_BUDGET
-            return _skip(place, why, worded(over), policy, last)
-        case False:
-            return None
-        case _:
-            return _attempt(claim, opening, place, policy, desk)
-
-
-def _opening(claim: Claim, place: Place, reason: Reason, number: int, policy: Policy, desk: Desk) -> Opening:
-    model = policy.chain.models[place.rung]
-    return Opening(
-        id=new_id(),
-        number=number,
-        rung=place.rung,
-        fallback_depth=depth_at(place, policy.span),
-        reason=reason,
-        model=model,
-        worst_case_usd=desk.worst_case_usd(model, claim.params),
-        caps=desk.caps.over(claim),
-    )
-
-
-def _attempt(claim: Claim, opening: Opening, place: Place, policy: Policy, desk: Desk) -> Step:
-    began_at = desk.now()  # over midnight, its day is the one it was opened on, as in every sum over days
-    received = desk.provider.call(opening.model, claim.params, attempt_id=opening.id, job_id=claim.job_id)
-    end = classify(received)
-    closing = receipt(opening.id, end, desk.prices, at=began_at)
-    desk.tell(AttemptClosed(claim=claim, opening=opening, closing=closing))
-    worst = opening.worst_case_usd
-    if closing.cost_usd is not None and worst is not None and closing.cost_usd > worst:
-        desk.tell(WorstCasePassed(opening=opening, closing=closing))
-    decision = decide(end, place, policy)
-    if end.outcome in ABOUT_THE_KEY:
-        desk.key_pause.pause(desk.key_pause_s)
-        desk.tell(KeyPaused(outcome=end.outcome, said=said_of(end), for_s=desk.key_pause_s))
-    elif isinstance(end, Reply) or (end.http_status or _SERVER_ERROR) < _SERVER_ERROR:
-        desk.key_pause.resume()  # whatever it said, it knew the key; a gateway's error says nothing of that
-    return Step(place=place, decision=decision, end=end, closing=closing, depth=opening.fallback_depth)
-
-
-def _finish(claim: Claim, step: Step, kept: Step | None, desk: Desk) -> Ending | None:
+def _finish(claim: Claim, step: Step, kept: Step | None, decisions: Sequence[Decided], desk: Desk) -> Ending | None:
     if kept is not None and not isinstance(step.decision, Answered):
         if step.closing is not None:
             desk.ledger.close_attempt(claim, step.closing)
+        decisions = (*decisions[:-1], replace(decisions[-1], decision="stop"))
         step = replace(kept, decision=Answered())  # its attempt is closed already, and stays as it is
-    ending = ending_of(step)
+    ending = replace(ending_of(step), decisions=tuple(decisions), raised_max_tokens=claim.raised_max_tokens)
     if not desk.ledger.finish(claim, ending, step.closing):
         desk.tell(JobLost(job_id=claim.job_id))
         return None

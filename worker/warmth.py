@@ -34,8 +34,8 @@ class Warmth(Protocol):
         """
         ...
 
-    def is_warm(self, spot: Spot) -> bool:
-        """Tell whether it can be read, without taking a turn."""
+    def is_warm(self, spot: Spot, *, in_s: float = 0.0) -> bool:
+        """Tell whether it can be read in so many seconds, without taking a turn."""
         ...
 
     def note(self, spot: Spot, *, cached_tokens: int | None) -> None:
@@ -61,10 +61,10 @@ class OwnWarmth:
             self._known[spot] = ("warming", self._clock() + WARMING_S)
             return "warmer"
 
-    def is_warm(self, spot: Spot) -> bool:
+    def is_warm(self, spot: Spot, *, in_s: float = 0.0) -> bool:
         """Look only."""
         known, until = self._known.get(spot, ("warming", 0.0))
-        return known == "warm" and until > self._clock()
+        return known == "warm" and until > self._clock() + in_s
 
     def note(self, spot: Spot, *, cached_tokens: int | None) -> None:
         """Keep it warm from now on, or let another try."""
@@ -83,20 +83,28 @@ class Warming:
     clock: Callable[[], float]
     sleep: Callable[[float], object]
 
-    def hold(self, spot: Spot, *, is_stopping: Callable[[], bool]) -> float:
-        """Wait in hand while another call warms the cache, at most ten seconds; returns how many seconds that was."""
+    def hold(self, spot: Spot, *, is_urgent: bool = False, is_stopping: Callable[[], bool]) -> tuple[Warm, float]:
+        """Wait in hand while another call warms the cache, at most ten seconds; returns how warm it is, and how long.
+
+        What is urgent does not wait.
+        """
+        if is_urgent:
+            return ("warm" if self.warmth.is_warm(spot) else "warming"), 0.0
         since, wait_s = self.clock(), _FIRST_WAIT_S
-        while self.warmth.look(spot) == "warming" and not is_stopping():
+        while (found := self.warmth.look(spot)) == "warming" and not is_stopping():
             left_s = WARMING_S - (self.clock() - since)
             if left_s <= 0:
                 break
             self.sleep(min(wait_s, left_s))
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
-        return self.clock() - since
+        return found, self.clock() - since
 
-    def note(self, spot: Spot, *, usage: Usage | None) -> None:
-        """Say what a marked call used; None: it failed, or was not made."""
-        self.warmth.note(spot, cached_tokens=_cached(usage) if usage is not None and usage.prompt_tokens else None)
+    def note(self, spot: Spot, found: Warm, *, usage: Usage | None) -> None:
+        """Say what a marked call used; None: it failed, or was not made. Who was to warm it then leaves that to others."""
+        if usage is not None and usage.prompt_tokens:
+            self.warmth.note(spot, cached_tokens=_cached(usage))
+        elif found == "warmer":
+            self.warmth.note(spot, cached_tokens=None)
 
 
 def _cached(usage: Usage) -> int:

@@ -17,6 +17,10 @@ _ID = sa.String(36)
 _WORD = sa.String(32)
 _LINE = sa.String(200)
 _INT = sa.Integer()
+_QUEUED = "state = 'queued'"
+_WAITING = "state = 'waiting'"
+_SENT = "sent_at IS NOT NULL AND state IN ('queued', 'waiting')"
+_EXPLORED = sa.text("start_reason = 'explored'")
 
 
 def upgrade() -> None:
@@ -39,12 +43,26 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_decisions_job_id"),
         sa.PrimaryKeyConstraint("job_id", "lease_token", "number", name="pk_decisions"),
     )
+    for name in ("ix_jobs_queued", "ix_jobs_due"):
+        op.drop_index(name, "jobs")
+    _index("ix_jobs_queued", ["is_urgent", "rung", "batch_id", "deadline_at", "seq"], f"{_QUEUED} AND sent_at IS NULL")
+    due = f"{_WAITING} AND sent_at IS NULL AND due_at IS NOT NULL"
+    _index("ix_jobs_due", ["is_urgent", "rung", "batch_id", "due_at"], due)
+    _index("ix_jobs_sent", ["sent_at"], _SENT)
+    op.create_index(
+        "ix_jobs_explored", "jobs", ["task", "created_at"], sqlite_where=_EXPLORED, postgresql_where=_EXPLORED
+    )
     create_views(op.get_bind())
 
 
 def downgrade() -> None:
     """Take them away again."""
     drop_views(op.get_bind())
+    for name in ("ix_jobs_sent", "ix_jobs_due", "ix_jobs_queued"):
+        op.drop_index(name, "jobs")
+    _index("ix_jobs_queued", ["rung", "sent_at", "seq"], _QUEUED)
+    _index("ix_jobs_due", ["due_at"], _WAITING)
+    op.drop_index("ix_jobs_explored", "jobs")
     op.drop_table("decisions")
     for table, columns in reversed(_columns().items()):
         for column in reversed(columns):
@@ -74,3 +92,7 @@ def _columns() -> dict[str, tuple[sa.Column[Any], ...]]:
 
 def _column(name: str, kind: sa.types.TypeEngine[Any], *, nullable: bool = False, **more: Any) -> sa.Column[Any]:
     return sa.Column(name, kind, nullable=nullable, **more)
+
+
+def _index(name: str, columns: list[str], where: str) -> None:
+    op.create_index(name, "jobs", columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))

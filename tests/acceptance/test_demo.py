@@ -83,10 +83,10 @@ def test_the_receipt_shows_failures_fallbacks_and_that_it_equals_the_purchase_lo
     assert total is not None
     attempts, answered, failed = (int(number) for number in total.groups()[:3])
     assert attempts == answered + failed
-    assert failed > 50
+    assert failed >= 3
     deeper = re.search(r"fallback depth +1 .* (\d+) +\d+\.\d%", told.out)
     assert deeper is not None
-    assert int(deeper[1]) >= 50
+    assert int(deeper[1]) >= 40
     assert (
         f"ledger ${total[4]} equals the simulator's purchase log ${total[4]}, each of {attempts} requests" in told.out
     )
@@ -111,7 +111,9 @@ def test_every_job_ended_and_the_outage_is_in_the_rows(ledger: sqlite3.Connectio
     assert states.keys() <= {"succeeded", "failed"}
     assert (sum(states.values()), states["succeeded"] >= 211) == (213, True)
     overloaded = "SELECT count(*) FROM attempts WHERE outcome = 'overloaded' AND requested_model LIKE '%opus%'"
-    assert ledger.execute(overloaded).fetchone()[0] >= 40
+    assert (
+        3 <= ledger.execute(overloaded).fetchone()[0] < 40
+    )  # it took itself out of rotation, with probes now and then
     answered_below = "SELECT count(*) FROM jobs WHERE state = 'succeeded' AND fallback_depth > 0"
     assert ledger.execute(answered_below).fetchone()[0] >= 40
 

@@ -28,12 +28,12 @@ from tests.given import (
     unknown,
 )
 from tests.servers.fixtures import opened
-from worker import run, walk
+from worker import desk, run
 
 _Closed = tuple[int, str | None, Decimal | None]
 
 
-class _Worked(walk.Ledger, run.Claims, Protocol):
+class _Worked(desk.Ledger, run.Claims, Protocol):
     """All the worker asks of a ledger."""
 
 

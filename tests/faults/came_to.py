@@ -11,7 +11,7 @@ class Outcome:
     """What a run came to.
 
     `refused` submissions met a ledger that was away: nothing was accepted. `by_older` attempts were made by the worker
-    of the version before.
+    of the version before. `untold` jobs have a story that does not add up; `stories` are those most worth reading.
     """
 
     seed: int
@@ -23,6 +23,8 @@ class Outcome:
     by_older: int
     leaks: tuple[str, ...]
     story: str
+    untold: tuple[str, ...]
+    stories: str
 
     def table(self) -> str:
         """Lay it out for a person."""
@@ -45,5 +47,5 @@ class Outcome:
             ("after release: succeeded", again.succeeded),
             ("  bought again, recorded", again.rebuys),
         ]
-        wrong = "".join(f"  WRONG {said}\n" for said in (*found.wrong, *again.wrong, *self.leaks))
+        wrong = "".join(f"  WRONG {said}\n" for said in (*found.wrong, *again.wrong, *self.leaks, *self.untold))
         return "".join(f"  {what:<28}{figure:>10}\n" for what, figure in rows) + wrong

@@ -25,10 +25,12 @@ from tests.faults.came_to import Outcome
 from tests.faults.invariants import examine
 from tests.faults.older import older_version
 from tests.faults.site import LEASE_S, Site, Worker, open_site
+from tests.faults.stories import stories, untold
 from tests.running import API_KEY
 
 HEALED_WITHIN_S = 45.0  # faults.md, I8
 _WORKERS = 3
+_STORIES = 5
 _SKEWED: Mapping[str, str] = {
     "LD_PRELOAD": str(Path(libfaketime.__file__).parent / "vendor/libfaketime/src/libfaketime.so.1"),
     "FAKETIME": "+2h",
@@ -247,6 +249,8 @@ def _outcome(chaos: Chaos, seed: int, batches: list[Batch], refused: int, healed
         by_older=older["n"],
         leaks=tuple(leaks),
         story=said,
+        untold=untold(site),
+        stories=stories(site, _STORIES),
     )
 
 
@@ -257,12 +261,14 @@ def main(say: Callable[[str], object] = sys.stdout.write) -> int:
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
     parser.add_argument("--only", choices=FAULTS)
     parser.add_argument("--every-s", type=float)
+    parser.add_argument("--stories", action="store_true", help=f"tell those of {_STORIES} jobs at the end")
     given = parser.parse_args()
     say(f"seed {given.seed}: {given.seconds:g} s of faults\n")
     with TemporaryDirectory(prefix="chaos-") as folder:
         outcome = run(Path(folder), seconds=given.seconds, seed=given.seed, only=given.only, every_s=given.every_s)
     say(outcome.table())
-    return 1 if outcome.found.wrong or outcome.after_release.wrong or outcome.leaks else 0
+    say(f"\n{outcome.stories}\n" if given.stories else "")
+    return 1 if outcome.found.wrong or outcome.after_release.wrong or outcome.leaks or outcome.untold else 0
 
 
 if __name__ == "__main__":

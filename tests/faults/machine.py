@@ -15,6 +15,7 @@ from sqlalchemy import Engine, text
 from models.books import Books
 from models.life import Opening
 from models.outcome import FINAL_STATES, OnUnknown, Outcome, Reason
+from tests.fakes import MemoryRooms
 from tests.faults.steps import Hand, Queue
 from tests.given import closing, failed, failing, message, new_batch, new_job, parked, succeeded, unknown
 from worker.clock import Clock
@@ -23,7 +24,7 @@ from worker.rescue import RescuePolicy
 from worker.spool import Spool
 
 _MODEL = "claude-opus-4-7"
-_TABLES = ("answers", "attempts", "jobs", "batches")
+_TABLES = ("decisions", "answers", "attempts", "jobs", "batches")
 _AWAY_S = 1_000_000.0
 End = Literal["answered", "overloaded", "cut"]
 
@@ -37,7 +38,7 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         with self.engine.begin() as connection:
             for table in _TABLES:
-                connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608 - four names from above
+                connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608 - five names from above
         self.folder = Path(tempfile.mkdtemp(prefix="stepdown-machine-"))
         self.books = Books.over(self.engine, worker="here")
         self.queue = Queue()
@@ -51,6 +52,7 @@ class Life(RuleBasedStateMachine):
         self.clock = Clock(
             queues=self.queue,
             outbox=self.books.outbox,
+            rooms=MemoryRooms((1000,)),
             holder="here",
             rungs=1,
             window=4,

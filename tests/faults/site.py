@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -62,12 +62,14 @@ class Server:
     def freeze(self) -> None:
         """Stop its processes where they are: connections stay open, and nothing answers."""
         for process in _family(self.pid):
-            process.suspend()
+            with suppress(psutil.NoSuchProcess):  # Postgres ends a process of its own when a connection closes
+                process.suspend()
 
     def thaw(self) -> None:
         """Let them go on."""
         for process in _family(self.pid):
-            process.resume()
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
 
 
 @dataclass(slots=True)

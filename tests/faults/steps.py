@@ -1,9 +1,11 @@
 """What the state machine moves about: a queue, and a delivery that a worker is at."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from models.keys import Lane
 from models.life import Claim, Closing, Ending, Kept, Opening, Unsent
+from models.pace import Pace
 from worker.spool import Slip
 
 
@@ -23,9 +25,20 @@ class Queue:
         was, self.was_emptied = self.was_emptied, False
         return was
 
-    def depth(self, rung: int) -> int:
-        """Count; all jobs here are of one rung."""
-        return 0 if rung else len(self.messages)
+    def depth(self, lane: Lane) -> int:
+        """Count; all jobs here are of one rung, and none is urgent."""
+        return len(self.messages) if lane == 0 else 0
+
+    def fetched(self) -> Mapping[str, int]:
+        """Count none: what is heard is begun."""
+        return {}
+
+    def pace(self, _rung: int) -> Pace:
+        """Begin anew in each tick."""
+        return Pace()
+
+    def keep_pace(self, rung: int, pace: Pace) -> None:
+        """Forget it."""
 
     def send(self, jobs: Sequence[Unsent]) -> None:
         """Put messages at the end."""

@@ -30,14 +30,22 @@ def test_wherever_a_worker_is_killed_every_job_ends_once_or_is_held(engine_name:
         eventually(lambda: _is_at_rest(site, batch.id), within_s=60, because="every job has ended or is held")
         found = examine(site)
         assert found.wrong == ()
-        # One had opened its attempt, one had its answer in hand: nobody can know of either.
-        assert (found.jobs, found.succeeded, found.held, found.unknown_costs) == (_JOBS, _JOBS - 2, 2, 2)
-        # The first of the two had not sent its request yet.
-        assert (found.attempts, found.purchases) == (_JOBS, _JOBS - 1)
-        assert site.producer.books.orders.release(batch_id=batch.id, deadline_s=3600) == 2
+        # One had opened its attempt, one had its answer in hand: nobody can know of either. Nor of a call that was on
+        # its way when the worker of that call died in its clock: there may have been one.
+        held = found.held
+        assert held in {2, 3}
+        assert (found.jobs, found.succeeded, found.unknown_costs, found.attempts) == (_JOBS, _JOBS - held, held, _JOBS)
+        # The first of them had not sent its request yet.
+        assert _JOBS - held + 1 <= found.purchases <= _JOBS - 1
+        assert site.producer.books.orders.release(batch_id=batch.id, deadline_s=3600) == held
         site.finished(batch)
         after = examine(site)
-        assert (after.wrong, after.succeeded, after.purchases, after.rebuys) == ((), _JOBS, _JOBS + 1, 2)
+        assert (after.wrong, after.succeeded, after.purchases, after.rebuys) == (
+            (),
+            _JOBS,
+            found.purchases + held,
+            held,
+        )
 
 
 def _dies_of(name: str, worker: Worker) -> None:

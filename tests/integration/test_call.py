@@ -58,11 +58,10 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """Run one script for all tests of this file; in the end it must close without a complaint."""
     folder = tmp_path_factory.mktemp("call")
     with idle_plant(request, folder, KEY_PAUSE_S="1") as plant, plant.worker_log.open("wb") as words:
-        environment = {**plant.variables, "REDIS_URL": ""}
         with subprocess.Popen(
             [sys.executable, "-c", _SCRIPT],
             cwd=ROOT,
-            env=environment,
+            env=plant.variables,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=words,
@@ -166,3 +165,22 @@ def test_a_truncated_answer_is_still_an_answer(caller: Caller) -> None:
     got, purchases = caller.call(max_tokens=5)
     assert len(got["content"]) == 20
     assert caller.job(purchases)["outcome"] == "truncated"
+
+
+def test_without_redis_a_process_remembers_by_itself_what_is_down(caller: Caller) -> None:
+    caller.plant.simulator.set_script("[[rules]]\nmodel = 'opus'\nanswer = 529")
+    asked = "".join(json.dumps({"prompt": _PROMPT}) + "\n" for _ in range(5))
+    before = len(caller.plant.simulator.purchases())
+    told = subprocess.run(
+        [sys.executable, "-c", _SCRIPT],
+        cwd=ROOT,
+        env={**caller.plant.variables, "REDIS_URL": ""},
+        input=asked,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    got = [json.loads(line) for line in told.stdout.splitlines()]
+    assert [(one["model_used"], one["fallback_depth"]) for one in got] == [(SONNET, 1)] * 5
+    asked_of = [purchase["requested_model"] for purchase in caller.plant.simulator.purchases()[before:]]
+    assert (asked_of.count(OPUS), asked_of.count(SONNET)) == (3, 5)  # three in a row open its cooldown

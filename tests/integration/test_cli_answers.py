@@ -115,12 +115,14 @@ def test_what_happened_is_shown_by_batch_and_by_job(me: Stranger, done: str) -> 
     assert "bad_request" in failed[0]
     job = shown.out.split()[0]
     story = me.types("job", job).out
-    assert "1. start on opus-4-7 d0: overloaded 529 overloaded_error" in story
-    assert "fallback on sonnet-4-6 d1: answered 200" in story
-    assert story.rstrip().endswith("succeeded: claude-sonnet-4-6 at depth 1")
+    assert "1. asked opus-4-7: it was overloaded (529 overloaded_error)" in story
+    assert "stepped down to sonnet-4-6: opus-4-7 was overloaded" in story
+    assert "2. asked sonnet-4-6 instead (fallback depth 1): it answered" in story
+    assert "answered by claude-sonnet-4-6 after 1 model had been given up" in " ".join(story.split())
     told = json.loads(me.types("job", job, "--json").out)
     assert {attempt["requested_model"] for attempt in told["attempts"]} == {OPUS, SONNET}
     assert all(isinstance(attempt["cost_nano_usd"], str) for attempt in told["attempts"])
+    assert [decision["why"] for decision in told["decisions"]] == ["overloaded"]
     assert "bridges" not in json.dumps(told)
 
 

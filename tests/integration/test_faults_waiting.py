@@ -72,8 +72,7 @@ def test_a_model_that_says_one_second_for_ever_is_left_after_one_wait(plant: Pla
 def test_a_truncated_answer_outlives_a_climb_in_vain(plant: Plant) -> None:
     plant.simulator.set_script("[[rules]]\nmodel = 'opus'\nanswer = 529\n[[rules]]\nanswer = 'max_tokens'")
     batch, answer = plant.answered(Prompt(_PROMPT, start=SONNET, floor=SONNET))
-    truncated, overloaded = plant.attempts(batch)
-    assert (truncated["outcome"], overloaded["outcome"]) == ("truncated", "overloaded")
+    assert [row["outcome"] for row in plant.attempts(batch)] == ["truncated", "truncated", "overloaded"]
     assert (answer.state, answer.outcome, answer.model) == ("succeeded", "truncated", SONNET)
     assert answer.text
 

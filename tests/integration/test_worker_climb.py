@@ -26,7 +26,8 @@ def test_an_answer_that_will_not_do_is_asked_for_one_rung_up(plant: Plant, word:
     plant.simulator.set_script(f"[[rules]]\nmodel = 'haiku'\nanswer = '{word}'")
     batch, answer = plant.answered("Ten harbours were dredged in spring.", task="summarize")
     told = [(row["requested_model"], row["reason"], row["outcome"]) for row in plant.attempts(batch)]
-    assert told == [(HAIKU, "start", outcome), (SONNET, "climb", "answered")]
+    again = [(HAIKU, "raise", outcome)] if outcome == "truncated" else []
+    assert told == [(HAIKU, "start", outcome), *again, (SONNET, "climb", "answered")]
     assert (answer.state, answer.model, answer.fallback_depth) == ("succeeded", SONNET, 1)
     billed = sum(purchase["billed_nano_usd"] for purchase in plant.purchases(batch))
     assert answer.cost_usd is not None
@@ -37,4 +38,5 @@ def test_at_the_top_a_truncated_answer_is_kept(plant: Plant) -> None:
     plant.simulator.set_script("[[rules]]\nanswer = 'max_tokens'")
     batch, answer = plant.answered("Ten harbours were dredged in spring.", task="synthesize")
     assert (answer.state, answer.outcome) == ("succeeded", "truncated")
-    assert len(plant.purchases(batch)) == 1
+    assert [row["reason"] for row in plant.attempts(batch)] == ["start", "raise"]
+    assert len(plant.purchases(batch)) == 2

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tests.simulator.prompt import Prompt
     from tests.simulator.script import Rule, Script
 
+_ERROR_S = 0.05  # median; nothing is generated before an error is sent
 _HTML = b"<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>Checking.</body></html>"
 
 
@@ -154,7 +155,8 @@ class Simulation:
             content_type="text/html" if answer.content == "html" else "application/json",
             headers=headers,
             body=_body(visit, rule, generated, message_id),
-            delay_s=visit.draw.latency_s(self.latency_s) + rule.delay_s,
+            delay_s=(self._error_s(visit) if generated is None else visit.draw.latency_s(self.latency_s))
+            + rule.delay_s,
             every_s=rule.every_s,
         )
 
@@ -173,7 +175,7 @@ class Simulation:
         model: str | None,
         headers: dict[str, str] | None = None,
     ) -> Reply:
-        """Refuse at once what no rule decides about: a wrong request or a full bucket."""
+        """Refuse what no rule decides about: a wrong request or a full bucket."""
         self._write(
             visit,
             message_id=None,
@@ -190,7 +192,12 @@ class Simulation:
             status=error.status,
             headers=headers or {"request-id": visit.request_id},
             body=error_json(error, visit.request_id),
+            delay_s=self._error_s(visit),
         )
+
+    def _error_s(self, visit: _Visit) -> float:
+        """Draw how long an error takes: it comes back long before an answer would, where answers take time at all."""
+        return visit.draw.latency_s(min(self.latency_s, _ERROR_S))
 
     def _write(self, visit: _Visit, **fields: object) -> None:
         purchase = Purchase(

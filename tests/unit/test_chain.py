@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.chain import Chain, Span, limit_group, parse_chain, parse_starts, short_name
+from models.chain import Chain, Span, limit_group, parse_chain, parse_groups, parse_starts, short_name
 from models.errors import SettingsError
+from tests.walking import HAIKU, OPUS, SONNET
 
 _MODELS = ("opus", "sonnet", "haiku")
 _CHAIN = Chain(models=_MODELS, starts={"summarize": 2, "synthesize": 1})
@@ -149,3 +150,26 @@ def test_people_name_a_model_without_its_maker_and_date() -> None:
         "haiku-4-5",
         "gpt-9",
     ]
+
+
+def test_models_may_be_told_to_share_their_limits() -> None:
+    models = (OPUS, SONNET, HAIKU)
+    chain = Chain(models=models, groups=parse_groups(f"{SONNET}:ours, {HAIKU}:ours", models))
+    assert [chain.group_of(model) for model in models] == ["claude-opus-4", "ours", "ours"]
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        (OPUS, "should be model:group"),
+        (f"{OPUS}:", "should be model:group"),
+        (":ours", "should be model:group"),
+        (f"{OPUS}:a b", "should be model:group"),
+        ("claude-2:ours", "claude-2 is not in MODEL_CHAIN"),
+        (f"{OPUS}:a,{OPUS}:b", "is named twice"),
+    ],
+)
+def test_a_wrong_group_is_named_with_what_is_right(text: str, fix: str) -> None:
+    with pytest.raises(SettingsError, match="LIMIT_GROUPS") as raised:
+        parse_groups(text, (OPUS, SONNET, HAIKU))
+    assert fix in str(raised.value)

@@ -1,15 +1,19 @@
 """The clock's tick: whose turn it is, how much room there is, and what goes first."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from threading import Event as Flag
 from typing import Any
 
 import pytest
 
 from models.errors import BrokerError, LedgerError
+from models.keys import Lane, queue_name
 from models.life import Unsent
+from models.pace import Pace
+from models.shares import Shares
+from tests.fakes import MemoryRooms
 from worker.clock import Clock
 from worker.events import ClockFailed, Event, JobsSent, MessagesLost
 from worker.every import every
@@ -19,7 +23,9 @@ from worker.every import every
 class MemoryQueues:
     """Queues in memory. Whoever's name is in `turn` has the turn; `told` are the turns asked for."""
 
-    depths: dict[int, int] = field(default_factory=dict)
+    depths: dict[Lane, int] = field(default_factory=dict)
+    hands: dict[str, int] = field(default_factory=dict)
+    paces: dict[int, Pace] = field(default_factory=dict)
     turn: str = "us"
     told: list[tuple[str, float]] = field(default_factory=list)
     sent: list[Unsent] = field(default_factory=list)
@@ -36,11 +42,24 @@ class MemoryQueues:
         was, self.is_emptied = self.is_emptied, False
         return was
 
-    def depth(self, rung: int) -> int:
-        return self.depths.get(rung, 0)
+    def depth(self, lane: Lane) -> int:
+        return self.depths.get(lane, 0)
+
+    def fetched(self) -> Mapping[str, int]:
+        return self.hands
+
+    def pace(self, rung: int) -> Pace:
+        return self.paces.get(rung, Pace())
+
+    def keep_pace(self, rung: int, pace: Pace) -> None:
+        self.paces[rung] = pace
 
     def send(self, jobs: Sequence[Unsent]) -> None:
         self.sent.extend(jobs)
+        for job in jobs:
+            if not job.is_urgent:
+                pace = self.paces[job.rung]
+                self.paces[job.rung] = replace(pace, level=pace.level + 1)
 
 
 @dataclass(slots=True)
@@ -50,20 +69,30 @@ class MemoryOutbox:
     jobs: dict[int, list[Unsent]] = field(default_factory=dict)
     queues: MemoryQueues | None = None
     marked: list[Unsent] = field(default_factory=list)
-    lost: dict[int, int] = field(default_factory=dict)
+    in_haste: list[Unsent] = field(default_factory=list)
+    woken: list[int] = field(default_factory=list)
+    lost: dict[Lane, int] = field(default_factory=dict)
     fitted: list[int] = field(default_factory=list)
-    asked_for_lost: list[tuple[int, float]] = field(default_factory=list)
+    asked_for_lost: list[tuple[Lane, float]] = field(default_factory=list)
 
     def fit_to_chain(self, *, rungs: int) -> int:
         self.fitted.append(rungs)
         return 0
 
-    def forget_lost(self, rung: int, *, older_than_s: float) -> int:
-        self.asked_for_lost.append((rung, older_than_s))
-        return self.lost.pop(rung, 0)
+    def forget_lost(self, lane: Lane, *, older_than_s: float) -> int:
+        self.asked_for_lost.append((lane, older_than_s))
+        return self.lost.pop(lane, 0)
 
-    def unsent(self, rung: int, *, limit: int) -> list[Unsent]:
+    def wake(self, rung: int, *, limit: int) -> int:
+        self.woken.append(rung)
+        return limit
+
+    def urgent(self, *, limit: int) -> list[Unsent]:
+        return self.in_haste[:limit]
+
+    def unsent(self, rung: int, *, limit: int, shares: Shares) -> list[Unsent]:
         assert limit > 0
+        shares.passes["a batch"] = shares.passes.get("a batch", 0.0) + 1
         return self.jobs.get(rung, [])[:limit]
 
     def mark_sent(self, jobs: Sequence[Unsent]) -> None:
@@ -76,8 +105,10 @@ def _jobs(rung: int, count: int) -> list[Unsent]:
 
 
 def _clock(queues: MemoryQueues, outbox: MemoryOutbox, events: list[Event], **changes: Any) -> Clock:
-    given: dict[str, Any] = {"holder": "us", "rungs": 3, "window": 5, "tick_s": 1.0, "clock": lambda: 0.0} | changes
-    return Clock(queues=queues, outbox=outbox, tell=events.append, **given)
+    rungs = changes.get("rungs", 3)
+    usual = {"holder": "us", "rungs": rungs, "window": 5, "tick_s": 1.0, "clock": lambda: 0.0}
+    given: dict[str, Any] = {"rooms": MemoryRooms((1000,) * rungs)} | usual | changes
+    return Clock(queues=queues, outbox=outbox, **({"tell": events.append} | given))
 
 
 def test_a_tick_sends_what_has_no_message_and_notes_it() -> None:
@@ -85,7 +116,7 @@ def test_a_tick_sends_what_has_no_message_and_notes_it() -> None:
     outbox = MemoryOutbox({0: _jobs(0, 2), 2: _jobs(2, 1)}, queues)
     assert _clock(queues, outbox, events).tick() == 3
     assert queues.sent == outbox.marked == [*_jobs(0, 2), *_jobs(2, 1)]
-    assert events == [JobsSent(rung=0, count=2), JobsSent(rung=2, count=1)]
+    assert events == [JobsSent(lane=0, count=2), JobsSent(lane=2, count=1)]
 
 
 def test_each_tick_brings_jobs_of_a_longer_chain_to_a_queue_that_is_heard() -> None:
@@ -132,9 +163,7 @@ def test_a_broker_or_a_ledger_that_is_away_is_asked_again(away: Exception) -> No
             queues.away = None
             enough.set()
 
-    clock = Clock(
-        queues=queues, outbox=outbox, holder="us", rungs=1, window=5, tick_s=0.001, clock=lambda: 0.0, tell=tell
-    )
+    clock = _clock(queues, outbox, [], rungs=1, tick_s=0.001, tell=tell)
     stop = every(clock.tick_s, clock.tick, name="clock", tell=tell)
     assert enough.wait(10)
     assert sent.wait(10)
@@ -159,26 +188,77 @@ def test_a_mistake_of_ours_stops_no_clock() -> None:
 def test_what_an_empty_queue_should_hold_is_sent_again() -> None:
     queues, outbox, events = MemoryQueues({1: 2}), MemoryOutbox(lost={0: 7, 1: 3}), list[Event]()
     _clock(queues, outbox, events).tick()
-    assert events == [MessagesLost(rung=0, count=7)]
-    assert [rung for rung, _ in outbox.asked_for_lost] == [0, 2], (
+    assert events == [MessagesLost(lane=0, count=7)]
+    assert [lane for lane, _ in outbox.asked_for_lost] == [None, 0, 2], (
         "a queue that holds messages has lost none, or is not through yet"
     )
 
 
 def test_lost_messages_are_looked_for_every_few_seconds_only() -> None:
-    times = iter((0.0, 1.0, 4.9, 5.0, 6.0))
+    times = iter((0.0, 0.0, 1.0, 1.0, 4.9, 4.9, 5.0, 5.0, 6.0, 6.0))
     outbox = MemoryOutbox()
     clock = _clock(MemoryQueues(), outbox, [], rungs=1, clock=lambda: next(times))
     for _ in range(5):
         clock.tick()
-    assert len(outbox.asked_for_lost) == 2
+    assert [lane for lane, _ in outbox.asked_for_lost] == [None, 0, None, 0]
 
 
 def test_a_redis_that_was_emptied_is_filled_again_at_once() -> None:
     queues, outbox, events = MemoryQueues({0: 1}, is_emptied=True), MemoryOutbox(lost={0: 7, 2: 1}), list[Event]()
     clock = _clock(queues, outbox, events)
     clock.tick()
-    assert events == [MessagesLost(rung=0, count=7), MessagesLost(rung=2, count=1)]
-    assert outbox.asked_for_lost[:3] == [(0, 0), (1, 0), (2, 0)]
+    assert events == [MessagesLost(lane=0, count=7), MessagesLost(lane=2, count=1)]
+    assert outbox.asked_for_lost[:4] == [(None, 0), (0, 0), (1, 0), (2, 0)]
     clock.tick()
-    assert (0, 0) not in outbox.asked_for_lost[3:]
+    assert (0, 0) not in outbox.asked_for_lost[4:]
+
+
+def test_urgent_jobs_go_first_and_in_full_whatever_room_there_is() -> None:
+    hasty = [Unsent(id=f"hasty-{number}", rung=2, is_urgent=True) for number in range(9)]
+    queues, events = MemoryQueues({0: 5, None: 700}), list[Event]()
+    outbox = MemoryOutbox({0: _jobs(0, 8), 1: _jobs(1, 1)}, queues, in_haste=hasty)
+    assert _clock(queues, outbox, events, rooms=MemoryRooms((0, 1, 0))).tick() == 10
+    assert queues.sent == outbox.marked == [*hasty, *_jobs(1, 1)]
+    assert events[0] == JobsSent(lane=None, count=9)
+
+
+@pytest.mark.parametrize(("depth", "fetched", "free", "sent"), [(0, 0, 3, 3), (1, 1, 3, 1), (0, 3, 3, 0), (0, 0, 0, 0)])
+def test_a_queue_holds_no_more_than_could_leave_with_what_workers_have_fetched(
+    depth: int, fetched: int, free: int, sent: int
+) -> None:
+    queues = MemoryQueues({1: depth}, {queue_name(1): fetched, queue_name(0): 99})
+    rooms = MemoryRooms((0, free, 0))
+    assert _clock(queues, MemoryOutbox({1: _jobs(1, 8)}), [], rooms=rooms).tick() == sent
+
+
+def test_a_queue_that_is_found_empty_after_it_was_filled_is_filled_deeper_up_to_the_most() -> None:
+    queues, outbox = MemoryQueues(), MemoryOutbox({0: _jobs(0, 5000)})
+    clock = _clock(queues, outbox, [], window=1000, rooms=MemoryRooms((5000, 0, 0)))
+    assert [clock.tick() for _ in range(4)] == [100, 400, 1000, 1000]
+
+
+def test_a_queue_that_is_slow_to_empty_is_filled_less_and_less_deep() -> None:
+    queues, outbox = MemoryQueues(), MemoryOutbox({0: _jobs(0, 5000)})
+    clock = _clock(queues, outbox, [], window=1000)
+    clock.tick()
+    for _ in range(30):  # it begins four in each tick
+        queues.depths[0] = max(0, queues.paces[0].level - 4)
+        clock.tick()
+    assert queues.paces[0].window == pytest.approx(12, abs=3)
+    assert queues.paces[0].level <= 16
+
+
+def test_the_turns_of_batches_go_on_from_one_clock_to_the_next() -> None:
+    queues, outbox = MemoryQueues(), MemoryOutbox({0: _jobs(0, 1)})
+    for holder in ("us", "them"):
+        queues.turn = holder
+        _clock(queues, outbox, [], holder=holder).tick()
+    assert queues.paces[0].passes == {"a batch": 2.0}
+
+
+def test_when_a_model_is_back_the_jobs_that_wait_for_it_are_woken() -> None:
+    outbox = MemoryOutbox()
+    clock = _clock(MemoryQueues(), outbox, [], rooms=MemoryRooms(back=[1]))
+    clock.tick()
+    clock.tick()
+    assert outbox.woken == [1]

@@ -12,8 +12,9 @@ from tests.walking import A_DAY_S, CHAIN, HAIKU, OPUS, SONNET, WINDOWS
 from worker.decide import NO_TIME, SAME_LIMIT, Answered, Fallback, Park, Place, Policy, Retry, Stop, decide, step_past
 from worker.reply import Failure, Reply
 
-_REPLIES = {Outcome.ANSWERED, Outcome.TRUNCATED, Outcome.REFUSED}
-_CLIMBS = frozenset({Outcome.TRUNCATED, Outcome.REFUSED})
+_REPLIES = {Outcome.ANSWERED, Outcome.TRUNCATED, Outcome.REFUSED, Outcome.EMPTY, Outcome.INVALID}
+_CLIMBING = [Outcome.TRUNCATED, Outcome.REFUSED, Outcome.EMPTY, Outcome.INVALID]
+_CLIMBS = frozenset(_CLIMBING)
 _AT_FIRST = Place(rung=0, given_up={}, rounds=0)
 
 
@@ -55,6 +56,8 @@ _TABLE = {
     Outcome.ANSWERED: Answered(),
     Outcome.TRUNCATED: Answered(),
     Outcome.REFUSED: Stop(),
+    Outcome.EMPTY: Stop(),
+    Outcome.INVALID: Stop(),
     Outcome.MALFORMED: _next(Outcome.MALFORMED),
     Outcome.CUT: _next(Outcome.CUT),
     Outcome.TIMED_OUT: _next(Outcome.TIMED_OUT),
@@ -75,7 +78,7 @@ _TABLE = {
 _TRIED_TWICE = {Outcome.UNREACHABLE, Outcome.SERVER_ERROR}
 _LASTING = {
     *(Outcome.TRUNCATED, Outcome.REFUSED, Outcome.MALFORMED, Outcome.CUT),
-    *(Outcome.TIMED_OUT, Outcome.TOO_LONG, Outcome.MODEL_MISSING),
+    *(Outcome.TIMED_OUT, Outcome.TOO_LONG, Outcome.MODEL_MISSING, Outcome.EMPTY, Outcome.INVALID),
 }
 
 
@@ -147,13 +150,17 @@ def test_a_wait_within_patience_is_waited_on_the_same_rung(outcome: Outcome, sec
 @pytest.mark.parametrize("outcome", _LIMITED)
 @pytest.mark.parametrize(("seconds", "time_left_s"), [(5.1, A_DAY_S), (3600, A_DAY_S), (1.0, 1.0), (0.0, 0.0)])
 def test_a_longer_wait_than_patience_or_time_is_a_step(outcome: Outcome, seconds: float, time_left_s: float) -> None:
-    assert decide(_end(outcome, seconds), _AT_FIRST, _policy(time_left_s=time_left_s)) == _next(outcome)
+    assert decide(_end(outcome, seconds), _AT_FIRST, _policy(time_left_s=time_left_s)) == replace(
+        _next(outcome), waits={0: seconds}
+    )
 
 
-def test_on_the_last_rung_the_advice_is_waited_for_where_it_is_longer_than_the_backoff() -> None:
-    place = Place(rung=2, given_up={0: "overloaded", 1: "overloaded"}, rounds=0)
-    decision = decide(_end(Outcome.RATE_LIMITED, 3600), place, _policy())
-    assert decision == Park(after_s=3600, rung=0, given_up={}, rounds=1)
+def test_on_the_last_rung_the_job_waits_for_the_first_rung_that_may_be_free() -> None:
+    tried = {0: "overloaded", 1: "overloaded"}
+    decision = decide(_end(Outcome.RATE_LIMITED, 3600), Place(rung=2, given_up=tried, rounds=0), _policy())
+    assert decision == Park(after_s=2, rung=0, given_up={}, rounds=1)  # the others said nothing: their back-off
+    told = Place(rung=2, given_up=tried, rounds=0, waits={0: 900, 1: 30})
+    assert decide(_end(Outcome.RATE_LIMITED, 3600), told, _policy()) == Park(after_s=30, rung=0, given_up={}, rounds=0)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.RATE_LIMITED, Outcome.RAMP_LIMITED])
@@ -175,7 +182,7 @@ def test_skipped_for_the_same_limit_is_asked_again_in_the_next_round() -> None:
     assert decision == Park(after_s=2, rung=0, given_up={}, rounds=1)
 
 
-@pytest.mark.parametrize("outcome", [Outcome.TRUNCATED, Outcome.REFUSED])
+@pytest.mark.parametrize("outcome", _CLIMBING)
 def test_it_climbs_to_the_next_better_rung_only_where_climb_on_says_so(outcome: Outcome) -> None:
     place = Place(rung=2, given_up={}, rounds=0)
     climbing = decide(_end(outcome), place, _policy(climbs=frozenset({outcome})))
@@ -183,7 +190,7 @@ def test_it_climbs_to_the_next_better_rung_only_where_climb_on_says_so(outcome: 
     assert decide(_end(outcome), place, _policy(climbs=_CLIMBS - {outcome})) == _TABLE[outcome]
 
 
-@pytest.mark.parametrize("outcome", [Outcome.TRUNCATED, Outcome.REFUSED])
+@pytest.mark.parametrize("outcome", _CLIMBING)
 def test_it_does_not_climb_past_its_ceiling_nor_where_all_above_is_given_up(outcome: Outcome) -> None:
     at_ceiling = _policy(climbs=_CLIMBS, span=Span(start=1, floor=2, ceiling=1))
     assert decide(_end(outcome), Place(rung=1, given_up={}, rounds=0), at_ceiling) == _TABLE[outcome]

@@ -7,7 +7,18 @@ import pytest
 
 from tests.walking import OPUS, PARAMS, HandClock, scene
 from worker import logs
-from worker.events import ClockFailed, DaysRolled, Dropped, JobLost, JobsSent, KeyPaused
+from worker.events import (
+    ClockFailed,
+    DaysRolled,
+    Dropped,
+    FleetAlone,
+    FleetTogether,
+    JobLost,
+    JobsSent,
+    KeyPaused,
+    ModelBack,
+    ModelCooling,
+)
 from worker.run import run
 
 _CANARY = "canary-of-the-prompt"
@@ -83,7 +94,7 @@ def test_the_other_events_have_a_line_each(heard: pytest.LogCaptureFixture) -> N
     for event in (
         Dropped(job_id="job-1"),
         JobLost(job_id="job-1"),
-        JobsSent(rung=2, count=7),
+        JobsSent(lane=2, count=7),
         ClockFailed(name="clock", said="broker: away"),
         DaysRolled(first=date(2026, 3, 30), last=date(2026, 4, 1), count=3),
     ):
@@ -103,3 +114,19 @@ def test_a_model_of_a_resumed_job_is_named_as_people_do(heard: pytest.LogCapture
     clock.now_s = 3
     run(job.job_id, job.office)
     assert "attempt 2 (resume) on opus-4-7 d0: answered" in heard.messages[-1]
+
+
+def test_what_becomes_of_a_model_and_of_the_fleet_is_told(heard: pytest.LogCaptureFixture) -> None:
+    for event in (
+        ModelCooling(model=OPUS, how="overloaded"),
+        ModelBack(model=OPUS),
+        FleetAlone(said="TimeoutError", workers=2),
+        FleetTogether(untold=7),
+    ):
+        logs.log(event)
+    assert heard.messages == [
+        "opus-4-7 is out of rotation for all workers (overloaded): one probe at a time",
+        "opus-4-7 is back in rotation",
+        "Redis is away (TimeoutError): this worker keeps to its part of the limits, 1 of 2",
+        "Redis is back: limits are shared again; it was told of 7 calls that ended meanwhile",
+    ]

@@ -100,7 +100,7 @@ def test_an_env_file_that_is_not_utf8_is_a_mistake_not_a_crash(tmp_path: Path) -
         ("MODEL_CHAIN", ",", "at least one model"),
         ("MODEL_COSTS", "opus:free:25", "not a number"),
         ("TASK_STARTS", "summarize:gpt", "not in MODEL_CHAIN"),
-        ("CLIMB_ON", "timed_out", "choose from truncated, refused"),
+        ("CLIMB_ON", "timed_out", "choose from truncated, empty, refused, invalid"),
     ],
 )
 def test_a_mistake_names_the_variable_its_value_and_the_fix(

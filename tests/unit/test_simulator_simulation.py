@@ -95,6 +95,22 @@ def test_a_retry_draws_its_share_anew() -> None:
     assert {_ask(simulation).status for _ in range(20)} == {200, 500}
 
 
+def test_an_error_comes_back_long_before_an_answer_would() -> None:
+    rules = "[[rules]]\nmodel = 'opus'\nanswer = 529\n[[rules]]\nmodel = 'haiku'\nanswer = 529\ndelay_s = 2\n"
+    simulation = _simulation(f"{rules}[limits.sonnet-5]\nrequests_per_minute = 1\n", latency_s=10)
+    answered = _ask(simulation, model="claude-sonnet-5")
+    overloaded, late = _ask(simulation), _ask(simulation, model="claude-haiku-4-5")
+    limited, wrong = _ask(simulation, model="claude-sonnet-5"), _ask(simulation, max_tokens=0)
+    assert (overloaded.status, limited.status, wrong.status) == (529, 429, 400)
+    assert answered.delay_s > 1
+    assert all(0 < reply.delay_s < 0.5 for reply in (overloaded, limited, wrong))
+    assert 2 < late.delay_s < 2.5
+
+
+def test_without_latency_an_error_takes_no_time() -> None:
+    assert _ask(_simulation("[[rules]]\nanswer = 529\n")).delay_s == 0
+
+
 def test_the_first_rule_that_fits_answers() -> None:
     simulation = _simulation("[[rules]]\nmodel = 'opus'\nanswer = 529\n[[rules]]\nanswer = 500\n")
     assert _ask(simulation).status == 529

@@ -8,7 +8,7 @@ from models.outcome import Outcome, State
 from tests.fakes import MemoryLedger
 from tests.walking import CHAIN, HAIKU, OPUS, PARAMS, SONNET, HandClock, scene
 from worker.events import AttemptClosed, JobEnded, JobLost, KeyPaused
-from worker.walk import PAUSED
+from worker.held import KEY_PAUSED
 
 _CLIMBS = frozenset({Outcome.TRUNCATED, Outcome.REFUSED})
 
@@ -74,22 +74,20 @@ def test_a_job_without_time_pauses_the_key_for_everybody_else() -> None:
     job = scene("401")
     job.walk(time_left_s=0)
     assert job.job.state == State.FAILED
-    assert job.desk.key_pause.remaining_s() == 60
+    assert [ended.how for ended in job.turnstile.ends] == ["key_refused"]
 
 
 def test_while_the_key_is_paused_no_attempt_is_made() -> None:
-    job = scene()
-    job.desk.key_pause.pause(42)
+    job = scene(held=["paused:42"])
     job.walk()
     assert (job.provider.calls, job.attempts) == ([], [])
     assert job.job.ending is not None
-    assert (job.job.state, job.job.ending.outcome, job.job.due_at) == (State.WAITING, PAUSED, 42)
+    assert (job.job.state, job.job.ending.outcome, job.job.due_at) == (State.WAITING, KEY_PAUSED, 42)
 
 
 def test_a_job_that_was_parked_before_any_call_starts_when_it_comes_back() -> None:
     clock = HandClock()
-    job = scene(clock=clock)
-    job.desk.key_pause.pause(42)
+    job = scene(clock=clock, held=["paused:42"])
     job.walk()
     clock.now_s = 42
     job.walk()
@@ -97,19 +95,18 @@ def test_a_job_that_was_parked_before_any_call_starts_when_it_comes_back() -> No
 
 
 def test_a_paused_key_fails_a_job_that_has_no_time_to_wait() -> None:
-    job = scene()
-    job.desk.key_pause.pause(42)
+    job = scene(held=["paused:42"])
     job.walk(time_left_s=42)
     assert (job.provider.calls, job.job.state) == ([], State.FAILED)
 
 
-def test_an_answer_ends_the_pause_for_everybody() -> None:
+def test_an_answer_after_a_pause_is_told_to_everybody() -> None:
     clock = HandClock()
     job = scene("401", "ok", clock=clock)
     job.walk()
     clock.now_s = 60
     job.walk()
-    assert job.desk.key_pause.remaining_s() == 0
+    assert [ended.how for ended in job.turnstile.ends] == ["key_refused", "well"]
     assert job.story() == [(1, "start", 0, "unauthorized"), (2, "resume", 0, "answered")]
 
 
@@ -172,9 +169,8 @@ def test_from_the_cheapest_it_goes_up_once_nothing_is_left_below() -> None:
     assert [(reason, depth) for _, reason, depth, _ in job.story()] == [("start", 0), ("fallback", 1), ("fallback", 2)]
 
 
-@pytest.mark.parametrize("word", ["max_tokens", "refusal"])
-def test_for_quality_it_climbs_where_it_may(word: str) -> None:
-    job = scene(word, "ok", span=Span(start=1, floor=2, ceiling=0), climbs=_CLIMBS)
+def test_for_quality_it_climbs_where_it_may() -> None:
+    job = scene("refusal", "ok", span=Span(start=1, floor=2, ceiling=0), climbs=_CLIMBS)
     job.walk()
     assert job.provider.calls == [SONNET, OPUS]
     assert job.story()[1] == (2, "climb", 1, "answered")
@@ -188,13 +184,14 @@ def test_a_truncated_answer_is_kept_and_flagged() -> None:
 
 @pytest.mark.parametrize("above", ["529", "429:3", "cut", "400", "refusal", "401"])
 def test_a_truncated_answer_is_kept_where_nothing_better_comes_of_the_climb(above: str) -> None:
-    job = scene("max_tokens", above, span=Span(start=1, floor=1, ceiling=0), climbs=_CLIMBS - {Outcome.REFUSED})
+    climbs = _CLIMBS - {Outcome.REFUSED}
+    job = scene("max_tokens", "max_tokens", above, span=Span(start=1, floor=1, ceiling=0), climbs=climbs)
     walked = job.walk()
-    assert job.provider.calls == [SONNET, OPUS]
+    assert job.provider.calls == [SONNET, SONNET, OPUS]
     assert walked.ending is not None
     assert (walked.ending.state, walked.ending.is_truncated) == (State.SUCCEEDED, True)
     assert (walked.ending.model_used, walked.ending.fallback_depth) == (SONNET, 0)
-    assert [attempt.closing is None for attempt in job.attempts] == [False, False]
+    assert [attempt.closing is None for attempt in job.attempts] == [False, False, False]
 
 
 def test_an_outcome_is_what_a_model_said_where_the_rest_was_passed_over() -> None:

@@ -148,9 +148,9 @@ def test_a_job_that_runs_out_of_time_while_calls_in_flight_hold_the_rest_is_over
 
 def test_a_climb_that_does_not_fit_keeps_the_answer_it_has_and_buys_no_worse_one() -> None:
     climbing: dict[str, Any] = {"climbs": frozenset({Outcome.TRUNCATED}), "span": Span(start=1, floor=2, ceiling=0)}
-    found = _capped("0.35", "max_tokens", **climbing)
+    found = _capped("0.35", "max_tokens", "max_tokens", **climbing)
     ending = found.walk().ending
-    assert found.provider.calls == [SONNET]
+    assert found.provider.calls == [SONNET, SONNET]
     assert ending is not None
     assert (ending.state, ending.is_truncated, ending.rung) == (State.SUCCEEDED, True, 1)
 

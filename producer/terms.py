@@ -1,0 +1,90 @@
+"""The options of a job's own terms, given to a command by one word above it: `@takes_terms`."""
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from inspect import signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from models.errors import InputError
+from producer.days import parse_seconds
+
+if TYPE_CHECKING:
+    from models.kinds import JobTerms
+
+# Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
+# ruff: noqa: PLC0415
+
+_SOURCE = "submit"
+_OPTIONS = {
+    "patience_s": "--patience",
+    "deadline_s": "--deadline",
+    "expects.min_chars": "--min-chars",
+    "expects.pattern": "--pattern",
+    "expects.json_schema": "--json-schema",
+}
+
+
+def takes_terms(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `_terms`; it gets what they come to as `terms`, None where none is given."""
+    own, more = signature(command), signature(_terms)
+
+    @wraps(command)
+    def called(**given: Any) -> None:
+        command(terms=_terms(**{name: given.pop(name) for name in more.parameters}), **given)
+
+    kept = [parameter for name, parameter in own.parameters.items() if name != "terms"]
+    both = own.replace(parameters=[*kept, *more.parameters.values()])
+    annotations = {name: parameter.annotation for name, parameter in both.parameters.items()}
+    vars(called).update(__signature__=both)
+    called.__annotations__ = annotations
+    return called
+
+
+def _terms(
+    floor: Annotated[str | None, typer.Option(metavar="MODEL", help="the lowest model of the chain it accepts")] = None,
+    ceiling: Annotated[str | None, typer.Option(metavar="MODEL", help="the highest it may climb to")] = None,
+    patience: Annotated[
+        str | None, typer.Option(metavar="30s", help="how long it waits for a model's limits before it steps down")
+    ] = None,
+    deadline: Annotated[str | None, typer.Option(metavar="2h", help="when it has ended, answered or not")] = None,
+    climb_on: Annotated[
+        str | None, typer.Option(metavar="ENDS", help="truncated,empty,refused,invalid: asked again, one model up")
+    ] = None,
+    min_chars: Annotated[int | None, typer.Option(help="an answer with fewer characters is invalid")] = None,
+    pattern: Annotated[str | None, typer.Option(metavar="RE", help="one in which it is not found is invalid")] = None,
+    json_schema: Annotated[Path | None, typer.Option(metavar="FILE", help="one whose JSON fails it is invalid")] = None,
+) -> "JobTerms | None":
+    checks = {"min_chars": min_chars, "pattern": pattern, "json_schema": json_schema and _schema(json_schema)}
+    expects = {name: value for name, value in checks.items() if value is not None}
+    given = {
+        "floor": floor,
+        "ceiling": ceiling,
+        "patience_s": None if patience is None else parse_seconds(patience, source=_SOURCE, field="--patience"),
+        "deadline_s": None if deadline is None else parse_seconds(deadline, source=_SOURCE, field="--deadline"),
+        "climb_on": None if climb_on is None else [word.strip() for word in climb_on.split(",") if word.strip()],
+        "expects": expects or None,
+    }
+    return None if all(value is None for value in given.values()) else _checked(given)
+
+
+def _checked(given: Mapping[str, Any]) -> "JobTerms":
+    from models.kinds import parse_terms
+    from producer.options import settings
+
+    terms, problems = parse_terms(given, settings().chain.models)
+    for field, problem in problems:
+        option = _OPTIONS.get(field, f"--{field.replace('_', '-')}")
+        raise InputError(problem, source=_SOURCE, field=option)
+    return terms
+
+
+def _schema(path: Path) -> Any:
+    from models.expects import schema_from
+
+    try:
+        return schema_from(path)
+    except ValueError as error:
+        raise InputError(str(error), source=_SOURCE, field="--json-schema") from None

@@ -1,0 +1,85 @@
+"""What the ledger knows of one job, read in one go: its row, its batch, its attempts and its decisions."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+_CLOCKS_APART = timedelta(seconds=2)
+STOP = "stop"  # the decision that ends a job
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """Rows by column. `batch` is None for a call without the queue; attempts and decisions are in order."""
+
+    job: Row
+    batch: Row | None
+    attempts: Sequence[Row]
+    decisions: Sequence[Row] = ()
+
+
+class Reads(Protocol):
+    """Reads rows of the ledger for people."""
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """Read a job's row."""
+        ...
+
+    def batch(self, batch_id: str) -> dict[str, Any]:
+        """Read a batch's row."""
+        ...
+
+    def attempts(self, job_id: str) -> list[dict[str, Any]]:
+        """Read a job's attempts."""
+        ...
+
+    def decisions(self, job_id: str) -> list[dict[str, Any]]:
+        """Read what was decided about a job."""
+        ...
+
+
+def told_of(job_id: str, reports: Reads) -> Told:
+    """Read all that is known of a job."""
+    job = reports.job(job_id)
+    return Told(
+        job=job,
+        batch=None if job["batch_id"] is None else reports.batch(job["batch_id"]),
+        attempts=reports.attempts(job_id),
+        decisions=reports.decisions(job_id),
+    )
+
+
+def in_turn(told: Told) -> Iterator[Row | list[Row]]:
+    """Give each attempt, and between them what was decided until the next, or until the job ended, as one list.
+
+    With an attempt goes at how many tokens its answer would be cut, as `cut_at`. A decision's time is its worker's:
+    where that cannot be, beside the ledger's own, it is None.
+    """
+    most = told.job["params"].get("max_tokens")
+    attempts = {row["attempt_no"]: {**row, "cut_at": row["max_tokens"] or most} for row in told.attempts}
+    decided: dict[int, list[Row]] = {}
+    for row in sorted(told.decisions, key=lambda row: (row["lease_token"], row["attempt_count"], row["number"])):
+        count = row["attempt_count"]
+        after = attempts[count]["opened_at"] if count in attempts else told.job["created_at"]
+        before = attempts[count + 1]["opened_at"] if count + 1 in attempts else told.job["finished_at"]
+        decided.setdefault(count, []).append({**row, "at": _possible(row["at"], after, before)})
+    for number in sorted({*attempts, *decided}):
+        if number in attempts:
+            yield attempts[number]
+        yield from _until_ends(decided.get(number, []))
+
+
+def _until_ends(run: list[Row]) -> Iterator[list[Row]]:
+    begin = 0
+    for end, row in enumerate(run, start=1):
+        if row["decision"] == STOP or end == len(run):
+            yield run[begin:end]
+            begin = end
+
+
+def _possible(at: datetime, after: datetime, before: datetime | None) -> datetime | None:
+    if at < after - _CLOCKS_APART or (before is not None and at > before + _CLOCKS_APART):
+        return None
+    return at

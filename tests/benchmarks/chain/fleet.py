@@ -1,0 +1,81 @@
+"""Our side: two worker processes on one key, one Valkey and one SQLite ledger, as a person would start them."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from models.answer import Answer
+from producer.client import Batch, Producer
+from producer.prompt import Prompt
+from tests.benchmarks.chain.ran import CHAIN, Asked, End, Load, Ran, ran
+from tests.running import environment_of, running_worker, settings_of
+from tests.servers.valkey import running_valkey
+from tests.simulator.process import RunningSimulator, running_simulator
+
+_WORKERS = 2
+_LOOK_EVERY_S = 0.1
+# Whatever tests.running sets for the sake of quick tests goes back to its default here.
+_DEFAULTS = dict.fromkeys(("CALL_TIMEOUT_S", "KEY_PAUSE_S", "PATIENCE_S", "CLOCK_TICK_S", "TASK_STARTS"), "")
+
+
+def run_fleet(load: Load, **variables: str) -> Ran:
+    """Submit everything as one batch and wait for its end; `variables` are settings, as a person would set them."""
+    with TemporaryDirectory(prefix="bench-chain-") as name, running_simulator(latency_s=load.latency_s) as simulator:
+        folder = Path(name)
+        with _fleet(folder, simulator, load, variables) as producer:
+            simulator.set_script(load.script)  # its buckets are full again, and its seconds begin
+            started, began_s = datetime.now(UTC), time.monotonic()
+            batch = producer.submit([_prompt(asked) for asked in load.asked])
+            is_whole = _wait(batch, began_s + load.limit_s)
+            wall_s = time.monotonic() - began_s
+            ends = [_end(answer) for answer in batch.answers() if answer.state in ("succeeded", "failed")]
+            return ran("stepdown", simulator, started, ends, wall_s=wall_s, is_cut=not is_whole)
+
+
+@contextmanager
+def _fleet(folder: Path, simulator: RunningSimulator, load: Load, variables: Mapping[str, str]) -> Iterator[Producer]:
+    with ExitStack() as until_end:
+        environment = environment_of(
+            {
+                **_DEFAULTS,
+                "REDIS_URL": until_end.enter_context(running_valkey(folder)),
+                "DATABASE_URL": f"sqlite:///{folder}/ledger.db",
+                "ANTHROPIC_BASE_URL": simulator.url,
+                "MODEL_CHAIN": ",".join(CHAIN),
+                "STATE_DIR": str(folder),
+                "WORKER_CONCURRENCY": str(load.threads // _WORKERS),
+                **variables,
+            }
+        )
+        producer = until_end.enter_context(Producer(settings_of(environment)))
+        for number in range(_WORKERS):
+            log, name = folder / f"worker-{number}.log", f"bench-{number}@%h"
+            until_end.enter_context(running_worker(environment, log, more=("-n", name)))
+        yield producer
+
+
+def _prompt(asked: Asked) -> Prompt:
+    return Prompt(asked.text, id=str(asked.id), task=asked.task or None, max_tokens=asked.max_tokens)
+
+
+def _wait(batch: Batch, until_s: float) -> bool:
+    """Wait for its end, or for the limit; tells which of them came."""
+    while not batch.progress().is_finished:
+        if time.monotonic() > until_s:
+            return False
+        time.sleep(_LOOK_EVERY_S)
+    return True
+
+
+def _end(answer: Answer) -> End:
+    return End(
+        id=int(answer.id),
+        is_ok=answer.state == "succeeded",
+        model=answer.model,
+        text=answer.text,
+        stop_reason=answer.stop_reason,
+        error=answer.outcome,
+    )

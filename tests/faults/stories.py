@@ -1,0 +1,60 @@
+"""What a site's jobs tell of themselves: whether each story adds up, and those most worth reading."""
+
+import re
+from collections.abc import Iterator
+
+from models.pricing import NANO_USD
+from producer.story import story
+from producer.told import told_of
+from producer.why import because
+from producer.words import money
+from tests.faults.site import Site
+
+_CALL = re.compile(r"^  (?:\d\d:\d\d:\d\d|\s{8})  \d+\. ", re.MULTILINE)
+_TOLD = "(SELECT count(*) FROM decisions AS d WHERE d.job_id = v_jobs.job_id)"
+_LOST = "(SELECT count(*) FROM v_attempts AS a WHERE a.job_id = v_jobs.job_id AND a.unknown_at IS NOT NULL)"
+_WALKS = "(SELECT count(DISTINCT d.lease_token) FROM decisions AS d WHERE d.job_id = v_jobs.job_id)"
+# What makes a job worth reading: the first by each of these.
+_MOST = (
+    _TOLD,
+    f"fallback_depth * 100 + {_TOLD}",
+    f"{_LOST} * (1 + {_TOLD})",
+    "rebuys * 100 + attempts",
+    f"attempts * 100 + {_WALKS}",
+)
+
+
+def stories(site: Site, count: int) -> str:
+    """Tell the stories of up to so many jobs: most decisions, deepest, rescued, bought again, most attempts."""
+    return "\n".join(_story(site, job_id) for job_id in _interesting(site)[:count])
+
+
+def untold(site: Site) -> tuple[str, ...]:
+    """List jobs whose story does not add up to what the ledger says, and words that no sentence tells."""
+    jobs = site.rows("SELECT job_id, attempts, unknown_costs, cost_nano_usd FROM v_jobs")
+    whys = {row["why"] for row in site.rows("SELECT DISTINCT why FROM v_story WHERE kind = 'decision'")}
+    words = [f"no sentence tells {why!r}" for why in whys if because(why, {}) == why]
+    return (*words, *(said for job in jobs for said in _mismatches(site, job)))
+
+
+def _mismatches(site: Site, job: dict[str, int | str]) -> Iterator[str]:
+    told = _story(site, str(job["job_id"]))
+    count, unknown = int(job["attempts"]), int(job["unknown_costs"])
+    if len(_CALL.findall(told)) != count:
+        yield f"job {job['job_id']} made {count} calls, which its story does not tell:\n{told}"
+    known = money(int(job["cost_nano_usd"]) * NANO_USD, unknown=unknown)
+    total = f"{count} call{'s' if count > 1 else ''}, {known} in all" if count else "no call was made"
+    if total not in " ".join(told.split()):
+        yield f"job {job['job_id']} should end in {total!r}:\n{told}"
+
+
+def _story(site: Site, job_id: str) -> str:
+    return "\n".join(story(told_of(job_id, site.producer.books.reports), site.producer.models))
+
+
+def _interesting(site: Site) -> list[str]:
+    found: list[str] = []
+    for most in _MOST:
+        rows = site.rows(f"SELECT job_id FROM v_jobs WHERE {most} > 0 ORDER BY {most} DESC, job_id LIMIT 6")  # noqa: S608
+        found += [row["job_id"] for row in rows if row["job_id"] not in found][:1]
+    return found

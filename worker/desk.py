@@ -1,0 +1,72 @@
+"""What a walk works with: its collaborators as Protocols, and the operator's choices."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from models.bound import WorstCase
+from models.chain import Chain
+from models.facts import Facts, facts_of
+from models.life import Claim, Closing, Ending, Opening, OverCap
+from models.outcome import Outcome
+from models.pricing import Prices
+from worker.budget import Caps
+from worker.events import Tell
+from worker.needs import Expected
+from worker.reply import Broken, Received
+from worker.turnstile import Turnstile
+from worker.warmth import Warming
+
+
+class Provider(Protocol):
+    """Sends one request, once, and says what came back by the deadline."""
+
+    def call(self, model: str, params: Mapping[str, Any], *, attempt_id: str, job_id: str) -> Received | Broken:
+        """Ask the model; never raises for anything the network or the provider does."""
+        ...
+
+
+class Ledger(Protocol):
+    """Writes attempts down before and after their request."""
+
+    def open_attempt(self, claim: Claim, opening: Opening) -> bool | OverCap:
+        """Commit the attempt and what it may cost; False: the job is no longer ours; or it does not fit under a cap."""
+        ...
+
+    def close_attempt(self, claim: Claim, closing: Closing) -> None:
+        """Write how it ended, while the job goes on."""
+        ...
+
+    def finish(self, claim: Claim, ending: Ending, closing: Closing | None) -> bool:
+        """Write how it ended and where that leaves the job, in one commit; False: the job was no longer ours."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """All a walk works with, built once at the entry point. `now` is UTC; `draw` gives numbers from 0 to 1.
+
+    `hold_s` is the longest a call may last, with all around it: after so long its ticket lapses.
+    """
+
+    chain: Chain
+    provider: Provider
+    ledger: Ledger
+    turnstile: Turnstile
+    expected: Expected
+    prices: Prices
+    caps: Caps
+    worst_case_usd: WorstCase
+    tell: Tell
+    now: Callable[[], datetime]
+    sleep: Callable[[float], None]
+    draw: Callable[[], float]
+    window_of: Callable[[str], int | None]
+    climbs: frozenset[Outcome]
+    patience_s: float
+    key_pause_s: float
+    hold_s: float
+    is_stopping: Callable[[], bool] = lambda: False
+    facts_of: Callable[[str], Facts] = facts_of
+    warming: Warming | None = None  # None: nothing is marked for the cache

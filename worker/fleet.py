@@ -1,0 +1,194 @@
+"""The turnstile of the whole fleet: in Redis, and in each worker's own memory while Redis is away."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from threading import Lock
+from typing import TypeVar
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from models.keys import turnstile_prefix
+from worker.events import FleetAlone, FleetTogether, Tell
+from worker.ownmemory import OwnMemory
+from worker.script import TEXT, Script, left_behind
+from worker.turnstile import Change, Ended, Go, Later, Need, Room, Turnstile
+
+_TIMEOUT_S = 0.25
+_AGAIN_S = 2.0  # while Redis is away one thread looks whether it is back, so often
+_HEARD_S = 5.0  # a worker that was not heard for so long shares no limits, and is at no call
+_SHARED = ("_limit", "_level", "_promised", "cap", "threshold", "good_cap")  # what each worker alone has its part of
+_MOST_UNTOLD = 10_000
+
+_Answer = TypeVar("_Answer")
+
+
+def alone(namespace: str, *, probe_every_s: float, key_pause_s: float) -> Turnstile:
+    """Make the turnstile of a process that shares its limits with nobody it knows of."""
+    memory = OwnMemory(turnstile_prefix(namespace))
+    return Script(memory.run, probe_every_s=probe_every_s, key_pause_s=key_pause_s)
+
+
+class Fleet:
+    """Shared by the threads of a worker, and by all workers of one key. No question waits for a Redis that is away."""
+
+    def __init__(
+        self, url: str, *, namespace: str, worker: str, probe_every_s: float, key_pause_s: float, tell: Tell
+    ) -> None:
+        self._prefix = turnstile_prefix(namespace)
+        self._worker, self._workers_key = worker, f"{self._prefix}workers"
+        self._redis = redis.Redis.from_url(
+            url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, retry=Retry(NoBackoff(), 0)
+        )
+        script = self._redis.register_script(TEXT)
+        self._shared = Script(
+            lambda words: script(keys=[self._prefix], args=list(words)),
+            probe_every_s=probe_every_s,
+            key_pause_s=key_pause_s,
+            worker=worker,
+        )
+        self._ahead_s = 0.0  # of our monotonic clock, Redis' time
+        self._memory = OwnMemory(self._prefix, clock=lambda: time.monotonic() + self._ahead_s)
+        self._own = Script(self._memory.run, probe_every_s=probe_every_s, key_pause_s=key_pause_s)
+        self._tell_event = tell
+        self._looking, self._turning = Lock(), Lock()
+        self._away_until = 0.0  # 0: it is there
+        self._untold: deque[Ended] = deque(maxlen=_MOST_UNTOLD)
+        self._let_through_alone: set[str] = set()  # tickets that Redis does not know
+        self._heard: dict[str, Ended] = {}  # group -> the limits its headers told last, while Redis was away
+        self._known: set[str] = set()
+        self._workers = 1
+
+    def ask(self, need: Need) -> Go | Later:
+        """Let a request through, or say when to come back."""
+        self._known |= {f"group:{need.group}", f"model:{need.model}"}
+        was_sent = False
+
+        def shared() -> Go | Later:
+            nonlocal was_sent
+            was_sent = True  # a Redis that was frozen does what it was asked, long after nobody listens
+            return self._shared.ask(need)
+
+        def own() -> Go | Later:
+            answer = self._own.ask(need)
+            if was_sent and isinstance(answer, Later):
+                self._untold.append(Ended(ticket=need.ticket, model=need.model, group=need.group, how="not_sent"))
+            elif isinstance(answer, Go) and not was_sent:
+                self._let_through_alone.add(need.ticket)
+            return answer
+
+        return self._answered(shared, own)
+
+    def tell(self, ended: Ended) -> Change:
+        """Note how a request that was let through ended; returns what that made of its model's cooldown."""
+
+        def own() -> Change:
+            if ended.ticket not in self._let_through_alone:
+                self._untold.append(replace(ended, limits={}, retry_after_s=None))  # by then they are old
+            if ended.limits:
+                self._heard[ended.group] = replace(ended, ticket="", how="not_sent")
+            return self._own.tell(replace(ended, limits=part_of_limits(ended.limits, self._workers)))
+
+        changed = self._answered(lambda: self._shared.tell(ended), own)
+        self._let_through_alone.discard(ended.ticket)
+        return changed
+
+    def rooms(self, models: Mapping[str, str], *, horizon_s: float) -> Mapping[str, Room]:
+        """Tell for each model, given with its group, how many requests could leave within `horizon_s`."""
+        return self._answered(
+            lambda: self._shared.rooms(models, horizon_s=horizon_s),
+            lambda: self._own.rooms(models, horizon_s=horizon_s),
+        )
+
+    def recovered(self) -> tuple[str, ...]:
+        """List the models that came back since somebody of the fleet asked last."""
+        return self._answered(self._shared.recovered, self._own.recovered)
+
+    def refresh(self) -> None:
+        """Be heard, and keep a copy of what Redis knows, to go on with where it goes away. For a clock, each second."""
+        self._answered(self._copy, lambda: None)
+
+    def close(self) -> None:
+        """Share limits no more."""
+        with suppress(redis.RedisError):
+            self._redis.zrem(self._workers_key, self._worker)
+        self._redis.close()
+
+    def _answered(self, shared: Callable[[], _Answer], own: Callable[[], _Answer]) -> _Answer:
+        is_away = self._away_until > 0
+        if is_away and (time.monotonic() < self._away_until or not self._looking.acquire(blocking=False)):
+            return own()
+        try:
+            answer = shared()
+        except (redis.RedisError, OSError) as error:
+            self._go_alone(error)
+            return own()
+        finally:
+            if is_away:
+                self._looking.release()
+        if is_away:
+            self._come_back()
+        return answer
+
+    def _go_alone(self, error: Exception) -> None:
+        with self._turning:
+            was_there, self._away_until = self._away_until == 0, time.monotonic() + _AGAIN_S
+        if was_there:
+            self._tell_event(FleetAlone(said=f"{type(error).__name__}: {error}", workers=self._workers))
+
+    def _come_back(self) -> None:
+        with self._turning:
+            was_away, self._away_until = self._away_until > 0, 0.0
+        if not was_away:
+            return
+        count = len(self._untold)
+        with suppress(IndexError):
+            while not self._away_until:
+                self.tell(self._untold.popleft())
+        with suppress(KeyError):
+            while not self._away_until:
+                self.tell(self._heard.popitem()[1])
+        self._tell_event(FleetTogether(untold=count))
+
+    def _copy(self) -> None:
+        seconds, microseconds = self._redis.time()
+        now = seconds + microseconds / 1_000_000
+        self._ahead_s = now - time.monotonic()
+        names = ["fleet", *sorted(self._known)]
+        with self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.zadd(self._workers_key, {self._worker: now})
+            pipeline.zrangebyscore(self._workers_key, "-inf", now - _HEARD_S)
+            pipeline.zremrangebyscore(self._workers_key, "-inf", now - _HEARD_S)
+            pipeline.zcard(self._workers_key)
+            for name in names:
+                pipeline.hgetall(self._prefix + name)
+            _, lost, _, workers, *hashes = pipeline.execute()
+        for worker in lost:
+            self._give_back(worker.decode())
+        self._workers = max(1, int(workers))
+        self._memory.fill(
+            {
+                self._prefix + name: part_of_state(fields, self._workers)
+                for name, fields in zip(names, hashes, strict=True)
+                if fields
+            }
+        )
+
+    def _give_back(self, worker: str) -> None:
+        for ended in left_behind(self._redis.hgetall(f"{self._prefix}tickets"), worker):
+            self._shared.tell(ended)
+
+
+def part_of_state(fields: Mapping[bytes, bytes], workers: int) -> dict[str, str]:
+    """Give the part of one hash that is one worker's: its share of the limits, and all else as it is."""
+    told = {name.decode(): value.decode() for name, value in fields.items()}
+    return {name: f"{float(value) / workers:.6f}" if name.endswith(_SHARED) else value for name, value in told.items()}
+
+
+def part_of_limits(limits: Mapping[str, tuple[int, int]], workers: int) -> dict[str, tuple[int, int]]:
+    """Give one worker's share of limits and of what remains of them."""
+    return {kind: (max(1, limit // workers), left // workers) for kind, (limit, left) in limits.items()}

@@ -1,0 +1,53 @@
+"""A request before its turnstile: held in hand for a moment, or back with what comes instead."""
+
+from collections.abc import Callable
+
+from worker.decide import Decision, Place, Policy, park, step_past, step_past_limit, wait_for
+from worker.turnstile import COOLING, FULL, PAUSED, RETRIES_SPENT, Go, Later, Need, Turnstile
+
+_IN_HAND_S = 1.0  # so short a wait is not worth two transactions
+KEY_PAUSED = "key_paused"  # the outcome of a job that was parked since nobody may call
+
+
+def pass_through(need: Need, turnstile: Turnstile, sleep: Callable[[float], None]) -> tuple[Go | Later, float]:
+    """Ask until the request may leave, for a second at most; returns the answer, and how long it was held in hand."""
+    held_s = 0.0
+    while True:
+        answer = turnstile.ask(need)
+        match answer:
+            case Go(after_s=after_s):
+                if after_s:
+                    sleep(after_s)
+                return answer, held_s + after_s
+            case Later(why=why, wait_s=wait_s) if why == FULL and held_s + wait_s <= _IN_HAND_S:
+                sleep(wait_s)
+                held_s += wait_s
+            case _:
+                return answer, held_s
+
+
+def held_back(later: Later, place: Place, policy: Policy, *, failed_as: str) -> Decision:
+    """Choose what comes instead of a call that may not be made now: wait, step down or park, by time and patience.
+
+    `failed_as` is how the attempt before it ended, for a retry that the fleet has no room for.
+    """
+    match later.why:
+        case why if why == PAUSED:
+            return park(policy, place, after_s=later.wait_s)
+        case why if why == RETRIES_SPENT:
+            return step_past(place, failed_as, policy)
+        case why if why == COOLING:
+            return step_past(place, COOLING, policy, wait_s=later.wait_s)
+        case why:
+            waiting = wait_for(place, policy, wait_s=later.wait_s)
+            return waiting or step_past_limit(place, why, policy, wait_s=later.wait_s)
+
+
+def worded(later: Later, model: str) -> str:
+    """Say why a model was not asked."""
+    if later.why == PAUSED:
+        return "unauthorized: calling is paused for this key"
+    told = ", ".join(f"{name} {figure}" for name, figure in later.figures.items())
+    return (
+        f"{later.why}: no request was made: {model} may be asked in {later.wait_s:.1f} s{f' ({told})' if told else ''}"
+    )

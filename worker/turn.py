@@ -1,0 +1,266 @@
+"""One turn of a walk: whatever stands before a request, and the request. Each says what it came to as a Step."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from models.ids import new_id
+from models.life import Claim, Opening, OverCap
+from models.outcome import OVER_BUDGET, Reason
+from models.prefix import marked
+from worker.budget import figures_of, worded
+from worker.classify import classify
+from worker.decide import (
+    ABOUT_THE_KEY,
+    CLIMBING,
+    OVER_TODAY,
+    RESERVED,
+    UNFIT,
+    WAITED,
+    Decision,
+    Fallback,
+    Park,
+    Place,
+    Policy,
+    Stop,
+    climb_past,
+    decide,
+    depth_at,
+    step_past,
+)
+from worker.desk import Desk
+from worker.events import AttemptClosed, KeyPaused, ModelBack, ModelCooling, WorstCasePassed
+from worker.fit import Fitted, Misfit, fitted
+from worker.held import KEY_PAUSED, held_back, pass_through
+from worker.held import worded as held_as
+from worker.judge import judged
+from worker.needs import how, limits_in, uncached
+from worker.raising import raising, request_of
+from worker.receipt import receipt
+from worker.reply import Broken, Failure, Received, Reply
+from worker.staying import DEARER, staying
+from worker.step import Step, said_of
+from worker.turnstile import COOLING, FULL, LIMITED, PAUSED, Ended, Go, How, Later, Need
+from worker.warmth import Spot
+
+_PASSING_SOON = frozenset({COOLING, FULL, LIMITED})
+STOPPED = "worker_stopped"  # the outcome of a job that was put back without a call, to be taken up at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Call:
+    """One request on its way. The claim's parameters are those that are sent, but for the mark for the cache.
+
+    `spot` is the cache it is marked for; None: it is not marked.
+    """
+
+    claim: Claim
+    opening: Opening
+    need: Need
+    spot: Spot | None = None
+
+
+def turn(
+    claim: Claim, place: Place, reason: Reason, number: int, policy: Policy, desk: Desk, last: Step | None
+) -> Step | None:
+    """Pass the rung over, or make the attempt `number`; None: the job is no longer ours.
+
+    `last` is the last attempt of this walk.
+    """
+    if desk.is_stopping() and policy.time_left_s:
+        at_once = Park(after_s=0, rung=place.rung, given_up=place.given_up, rounds=place.rounds)
+        return _passed(place, at_once, STOPPED, "unreachable: its worker was stopped")
+    facts = desk.facts_of(policy.chain.models[place.rung])
+    request = request_of(claim, facts.most_output)
+    fit = fitted(request, facts, prefix=claim.prefix if desk.warming else None)
+    if isinstance(fit, Misfit):
+        said = f"bad_request: no request was made: {fit.why}"
+        return _skip(place, UNFIT, said, policy, last, {"because": fit.why})
+    opening = _opening(claim, fit, place, reason, number, policy, desk)
+    if opening.caps and opening.worst_case_usd is None:
+        said = f"over budget: nothing bounds what {opening.model} may cost (it has no price, or a tool no max_uses)"
+        return _skip(place, OVER_BUDGET, said, policy, last)
+    return _warmed(replace(claim, params=fit.params), fit, opening, place, policy, desk, last)
+
+
+def _opening(
+    claim: Claim, fit: Fitted, place: Place, reason: Reason, number: int, policy: Policy, desk: Desk
+) -> Opening:
+    model, sent = policy.chain.models[place.rung], fit.params.get("max_tokens")
+    return Opening(
+        id=new_id(),
+        number=number,
+        rung=place.rung,
+        fallback_depth=depth_at(place, policy.span),
+        reason=reason,
+        model=model,
+        worst_case_usd=desk.worst_case_usd(model, fit.params),
+        caps=desk.caps.over(claim),
+        max_tokens=sent if sent != claim.params.get("max_tokens") else None,
+        note=fit.note,
+    )
+
+
+def _warmed(
+    claim: Claim, fit: Fitted, opening: Opening, place: Place, policy: Policy, desk: Desk, last: Step | None
+) -> Step | None:
+    """Go on once nobody else warms the cache this request is for, and say what the request made of it."""
+    spot = Spot(model=opening.model, prefix=claim.prefix) if fit.is_cached and claim.prefix else None
+    if spot is None or desk.warming is None:
+        call = _Call(claim=claim, opening=opening, need=_need(claim, opening, place, policy, desk))
+        return _through(call, place, policy, desk, last, held_s=0.0)
+    found, held_s = desk.warming.hold(spot, is_urgent=claim.is_urgent, is_stopping=desk.is_stopping)
+    step: Step | None = None
+    try:
+        need = _need(claim, opening, place, policy, desk, is_warm=found == "warm")
+        call = _Call(claim=claim, opening=opening, need=need, spot=spot)
+        step = _through(call, place, policy, desk, last, held_s=held_s)
+        return step
+    finally:
+        closing = step.closing if step is not None else None
+        desk.warming.note(spot, found, usage=closing.usage if closing is not None else None)
+
+
+def _through(
+    call: _Call, place: Place, policy: Policy, desk: Desk, last: Step | None, *, held_s: float
+) -> Step | None:
+    """Ask the turnstile, and make the attempt where it may leave."""
+    answer, queued_s = pass_through(call.need, desk.turnstile, desk.sleep)
+    match answer:
+        case Later() as later:
+            return _held(later, call, place, policy, desk, last)
+        case Go(is_probe=is_probe):
+            waited_ms = round((held_s + queued_s) * 1000) or None
+            opening = replace(call.opening, waited_ms=waited_ms, is_probe=is_probe)
+            return _bought(replace(call, opening=opening), place, policy, desk, last)
+
+
+def _need(
+    claim: Claim, opening: Opening, place: Place, policy: Policy, desk: Desk, *, is_warm: bool = False
+) -> Need:
+    tokens = desk.expected.tokens(opening.model, claim.params, is_warm=is_warm)
+    return Need(
+        ticket=opening.id,
+        model=opening.model,
+        group=policy.chain.group_of(opening.model),
+        input_tokens=tokens.input,
+        output_tokens=tokens.output,
+        hold_s=desk.hold_s,
+        patience_s=min(policy.patience_s, policy.time_left_s),
+        is_urgent=claim.is_urgent,
+        is_retry=opening.reason is Reason.RETRY,
+        has_waited=place.given_up.get(place.rung) == WAITED,
+    )
+
+
+def _held(later: Later, call: _Call, place: Place, policy: Policy, desk: Desk, last: Step | None) -> Step:
+    why = KEY_PAUSED if later.why == PAUSED else later.why
+    failed_as = str(last.end.outcome) if last is not None and last.end is not None else later.why
+    decision = (
+        climb_past(place, later.why, policy, wait_s=later.wait_s)
+        if _is_climb(last) and later.why != PAUSED
+        else held_back(later, place, policy, failed_as=failed_as)
+    )
+    figures = {"wait_s": round(later.wait_s, 3), **later.figures}
+    if isinstance(decision, Stop) and last is not None:
+        return Step(place=place, decision=decision, end=last.end, closing=None, why=later.why, figures=figures)
+    step = _passed(place, decision, why, held_as(later, call.need.model), figures)
+    return _or_staying(step, later.wait_s, call, policy, desk) if later.why in _PASSING_SOON else step
+
+
+def _or_staying(step: Step, wait_s: float | None, call: _Call, policy: Policy, desk: Desk) -> Step:
+    """Have the job wait here instead, where the rung it would step down to is dearer."""
+    stays = staying(step.decision, wait_s, call.claim, call.spot, step.place, policy, desk)
+    if stays is None or not isinstance(step.decision, Fallback):
+        return step
+    instead_of = policy.chain.models[step.decision.rung]
+    why = step.why or step.passed_over or str(step.end and step.end.outcome)
+    figures = {**step.figures, "held_by": why, "instead_of": instead_of}
+    return replace(step, decision=stays, why=DEARER, figures=figures)
+
+
+def _is_climb(last: Step | None) -> bool:
+    return last is not None and last.end is not None and last.end.outcome in CLIMBING
+
+
+def _skip(
+    place: Place, why: str, said: str, policy: Policy, last: Step | None, figures: Mapping[str, Any] | None = None
+) -> Step:
+    """Leave a rung without a request: on the way up for a better answer, for a still better model or for nothing."""
+    decision = climb_past(place, why, policy) if _is_climb(last) else step_past(place, why, policy)
+    if last is not None and (why == UNFIT or (_is_climb(last) and isinstance(decision, Stop))):
+        # Should the job end here, what a model said tells more than what we know of this one.
+        return Step(place=place, decision=decision, end=last.end, closing=None, why=why, figures=figures or {})
+    is_as_said = why == UNFIT or (why == RESERVED and isinstance(decision, Park))
+    step = _passed(place, decision, why if is_as_said else OVER_BUDGET, said, figures)
+    return replace(step, why=why)
+
+
+def _passed(place: Place, decision: Decision, why: str, said: str, figures: Mapping[str, Any] | None = None) -> Step:
+    return Step(
+        place=place, decision=decision, end=None, closing=None, passed_over=why, said=said, figures=figures or {}
+    )
+
+
+def _bought(call: _Call, place: Place, policy: Policy, desk: Desk, last: Step | None) -> Step | None:
+    """Make the attempt, if its worst case fits under every cap; None: the job is no longer ours."""
+    opened: bool | OverCap = False
+    try:
+        opened = desk.ledger.open_attempt(call.claim, call.opening)
+    finally:
+        if opened is not True:
+            desk.turnstile.tell(_ended(call.need, "not_sent"))
+    match opened:
+        case OverCap() as over:
+            why = RESERVED if over.may_fit_later else OVER_TODAY if over.may_fit_tomorrow else OVER_BUDGET
+            return _skip(place, why, worded(over), policy, last, figures_of(over))
+        case False:
+            return None
+        case _:
+            return _attempt(call, place, policy, desk)
+
+
+def _attempt(call: _Call, place: Place, policy: Policy, desk: Desk) -> Step:
+    began_at = desk.now()  # over midnight, its day is the one it was opened on, as in every sum over days
+    claim, opening = call.claim, call.opening
+    request = claim.params if call.spot is None else marked(claim.params)
+    received = desk.provider.call(opening.model, request, attempt_id=opening.id, job_id=claim.job_id)
+    end = judged(classify(received), claim.expects)
+    _tell(call, received, end, desk)
+    closing = receipt(opening.id, end, desk.prices, at=began_at)
+    desk.tell(AttemptClosed(claim=claim, opening=opening, closing=closing))
+    worst = opening.worst_case_usd
+    if closing.cost_usd is not None and worst is not None and closing.cost_usd > worst:
+        desk.tell(WorstCasePassed(opening=opening, closing=closing))
+    if end.outcome in ABOUT_THE_KEY:
+        desk.tell(KeyPaused(outcome=end.outcome, said=said_of(end), for_s=desk.key_pause_s))
+    most = desk.facts_of(opening.model).most_output
+    decision = raising(end, claim, most, policy.climbs) or decide(end, place, policy)
+    step = Step(place=place, decision=decision, end=end, closing=closing, depth=opening.fallback_depth)
+    return _or_staying(step, end.retry_after_s if isinstance(end, Failure) else None, call, policy, desk)
+
+
+def _tell(call: _Call, received: Received | Broken, end: Reply | Failure, desk: Desk) -> None:
+    need, usage = call.need, end.usage if isinstance(end, Reply) else None
+    if usage is not None:
+        desk.expected.learn(need.model, call.claim.params, usage)
+    # A call that was cut since its own worker stops tells nothing of its model.
+    is_ours = isinstance(received, Broken) and received.how == "cut" and desk.is_stopping()
+    changed = desk.turnstile.tell(
+        replace(
+            _ended(need, "not_sent" if is_ours else how(end)),
+            latency_ms=end.latency_ms,
+            input_tokens=None if usage is None else uncached(usage),
+            output_tokens=None if usage is None else usage.output_tokens,
+            retry_after_s=end.retry_after_s if isinstance(end, Failure) else None,
+            limits=limits_in(received),
+        )
+    )
+    if changed == "opened":
+        desk.tell(ModelCooling(model=need.model, how=how(end)))
+    if changed == "closed":
+        desk.tell(ModelBack(model=need.model))
+
+
+def _ended(need: Need, how_it_ended: How) -> Ended:
+    return Ended(ticket=need.ticket, model=need.model, group=need.group, how=how_it_ended)

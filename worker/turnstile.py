@@ -1,0 +1,113 @@
+"""What stands between a job and a model: whether a request may leave now, asked before it and told after it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+PAUSED = "paused"  # the key is refused, or its money is spent: nobody calls
+COOLING = "cooling"  # the model is out of rotation
+LIMITED = "limited"  # its group's rate limits are used up
+FULL = "full"  # as many calls are in flight as it takes
+RETRIES_SPENT = "retries_spent"  # the fleet has repeated as much as it may
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """One request that wants to leave.
+
+    Tokens are estimates: the input that no cache holds, and what will be written. After `hold_s` without an end its
+    worker is lost. `patience_s` is how long it would wait for the limits; `has_waited`: it was told to come back for
+    them and is back, ahead of newcomers.
+    """
+
+    ticket: str
+    model: str
+    group: str
+    input_tokens: int
+    output_tokens: int
+    hold_s: float
+    patience_s: float
+    is_urgent: bool = False
+    is_retry: bool = False
+    has_waited: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Go:
+    """It may leave, after `after_s` (at most 1 s): what it needs is taken. A probe is alone on its model."""
+
+    after_s: float = 0.0
+    is_probe: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Later:
+    """It may not leave now; after `wait_s` it may. `figures` are what a person wants to know of it."""
+
+    wait_s: float
+    why: str
+    figures: Mapping[str, float | str] = field(default_factory=dict)
+
+
+How = Literal[
+    "well",
+    "limited",
+    "ramped",
+    "overloaded",
+    "server_error",
+    "timed_out",
+    "unreachable",
+    "missing",
+    "key_refused",
+    "not_sent",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a request that was let through ended, told once; `not_sent`: it did not leave after all.
+
+    Tokens are those billed, None where that is not known: input no cache held, and output. `limits` holds for each kind
+    ("requests", "input", "output") the limit per minute and what remains of it, as the reply's headers tell.
+    """
+
+    ticket: str
+    model: str
+    group: str
+    how: How
+    latency_ms: int = 0
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    retry_after_s: float | None = None
+    limits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """How many requests could leave a model soon; closed: none, until it is back."""
+
+    free: int
+    is_closed: bool
+
+
+Change = Literal["", "opened", "closed"]  # of a model's cooldown
+
+
+class Turnstile(Protocol):
+    """Decides for the whole fleet which request leaves when."""
+
+    def ask(self, need: Need) -> Go | Later:
+        """Let a request through, or say when to come back."""
+        ...
+
+    def tell(self, ended: Ended) -> Change:
+        """Note how a request that was let through ended; returns what that made of its model's cooldown."""
+        ...
+
+    def rooms(self, models: Mapping[str, str], *, horizon_s: float) -> Mapping[str, Room]:
+        """Tell for each model, given with its group, how many requests could leave within `horizon_s`."""
+        ...
+
+    def recovered(self) -> tuple[str, ...]:
+        """List the models that came back since somebody of the fleet asked last."""
+        ...
