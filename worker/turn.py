@@ -29,7 +29,7 @@ from worker.decide import (
 from worker.desk import Desk
 from worker.events import AttemptClosed, KeyPaused, ModelBack, ModelCooling, WorstCasePassed
 from worker.fit import misfit
-from worker.held import KEY_PAUSED, held_back, pass_through
+from worker.held import IN_HAND_S, KEY_PAUSED, held_back, pass_through
 from worker.held import worded as held_as
 from worker.judge import judged
 from worker.needs import how, limits_in, uncached
@@ -89,6 +89,7 @@ def _opening(claim: Claim, place: Place, reason: Reason, number: int, policy: Po
 
 def _need(claim: Claim, opening: Opening, place: Place, policy: Policy, desk: Desk) -> Need:
     tokens = desk.expected.tokens(opening.model, request_of(claim, opening.model))
+    has_waited = place.given_up.get(place.rung) == WAITED
     return Need(
         ticket=opening.id,
         model=opening.model,
@@ -96,10 +97,10 @@ def _need(claim: Claim, opening: Opening, place: Place, policy: Policy, desk: De
         input_tokens=tokens.input,
         output_tokens=tokens.output,
         hold_s=desk.hold_s,
-        patience_s=min(policy.patience_s, policy.time_left_s),
+        patience_s=min(IN_HAND_S if has_waited else policy.patience_s, policy.time_left_s),
         is_urgent=claim.is_urgent,
         is_retry=opening.reason is Reason.RETRY,
-        has_waited=place.given_up.get(place.rung) == WAITED,
+        has_waited=has_waited,
     )
 
 
