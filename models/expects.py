@@ -27,7 +27,7 @@ def problem_of(expects: object) -> tuple[str, str] | None:
         return "expects", f"{shown(expects)} should hold {', '.join(CHECKS)}"
     for name in expects:
         if name not in CHECKS:
-            return str(name), f"is unknown; choose from {', '.join(CHECKS)}"
+            return str(name) or "''", f"is unknown; choose from {', '.join(CHECKS)}"
     problems = {
         MIN_CHARS: _min_chars_problem(expects.get(MIN_CHARS)),
         PATTERN: _pattern_problem(expects.get(PATTERN)),

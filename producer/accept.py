@@ -20,8 +20,8 @@ from models.outcome import OnUnknown, Outcome
 from models.pricebook import PriceBook
 from models.pricing import Price
 from models.settings import Settings
-from producer.alike import sharing_prefixes
 from models.starts import ASKED
+from producer.alike import sharing_prefixes
 from producer.check import check, check_labels
 from producer.load import Loaded
 from producer.prompt import Prompt

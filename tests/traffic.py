@@ -135,8 +135,8 @@ class Fleet:
             input_tokens=guessed[0],
             output_tokens=guessed[1],
             hold_s=150,
-            patience_s=self.patience_s,
-            has_waited=has_waited,
+            patience_s=1 - held_s if has_waited else self.patience_s,
+            has_waited=has_waited or held_s > 0,
         )
         again = self._asks_again(turnstile, read, written)
         match turnstile.ask(need):

@@ -21,7 +21,7 @@ from worker.turnstile import Change, Ended, Go, Later, Need, Room, Turnstile
 _TIMEOUT_S = 0.25
 _AGAIN_S = 2.0  # while Redis is away one thread looks whether it is back, so often
 _HEARD_S = 5.0  # a worker that was not heard for so long shares no limits, and is at no call
-_SHARED = ("_limit", "_level", "_promised", "cap", "threshold", "good_cap")  # what each worker alone has its part of
+_SHARED = ("_limit", "_level", "promises", "cap", "threshold", "good_cap")  # what each worker alone has its part of
 _MOST_UNTOLD = 10_000
 
 _Answer = TypeVar("_Answer")

@@ -53,7 +53,7 @@ class FleetWarmth:
         return cast("Warm", self._read(spot) or "warming")
 
     def _is_warm(self, spot: Spot, in_s: float) -> bool:
-        return self._read(spot) == "warm" and cast("int", self._redis.pttl(self._key(spot))) > _ms(in_s)
+        return self._read(spot) == "warm" and self._redis.pttl(self._key(spot)) > _ms(in_s)
 
     def _key(self, spot: Spot) -> str:
         return warmth_key(self._namespace, spot.model, spot.prefix)

@@ -1,27 +1,30 @@
 """A request before its turnstile: held in hand for a moment, or back with what comes instead."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from worker.decide import Decision, Place, Policy, park, step_past, step_past_limit, wait_for
 from worker.turnstile import COOLING, FULL, PAUSED, RETRIES_SPENT, Go, Later, Need, Turnstile
 
-_IN_HAND_S = 1.0  # so short a wait is not worth two transactions
+IN_HAND_S = 1.0  # so short a wait is not worth two transactions
 KEY_PAUSED = "key_paused"  # the outcome of a job that was parked since nobody may call
 
 
 def pass_through(need: Need, turnstile: Turnstile, sleep: Callable[[float], None]) -> tuple[Go | Later, float]:
     """Ask until the request may leave, for a second at most; returns the answer, and how long it was held in hand."""
-    held_s = 0.0
+    held_s, asked = 0.0, need
     while True:
-        answer = turnstile.ask(need)
+        answer = turnstile.ask(asked)
         match answer:
             case Go(after_s=after_s):
                 if after_s:
                     sleep(after_s)
                 return answer, held_s + after_s
-            case Later(why=why, wait_s=wait_s) if why == FULL and held_s + wait_s <= _IN_HAND_S:
+            case Later(why=why, wait_s=wait_s) if why == FULL and held_s + wait_s <= IN_HAND_S:
                 sleep(wait_s)
                 held_s += wait_s
+                left_s = need.patience_s - held_s if need.has_waited else need.patience_s
+                asked = replace(need, has_waited=True, patience_s=left_s)
             case _:
                 return answer, held_s
 

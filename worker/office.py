@@ -30,6 +30,7 @@ from worker.desk import Desk
 from worker.events import RepliesReplayed, Tell
 from worker.every import every
 from worker.fleet import Fleet, alone
+from worker.fleet_warmth import FleetWarmth
 from worker.gate import Gate
 from worker.known import KnownFacts
 from worker.lease import InHand
@@ -41,10 +42,12 @@ from worker.spool import Spool
 from worker.spooled import Spooled
 from worker.streaks import Streaks
 from worker.turnstile import Turnstile
+from worker.warmth import OwnWarmth, Warming
 
 _REPLAY_EVERY_S = 2.0
 _PRICES_EVERY_TICKS = 30  # half a minute, at the usual CLOCK_TICK_S
 _REFRESH_EVERY_S = 1.0
+_FACTS_EVERY_S = 5.0
 _AROUND_A_CALL_S = 30.0  # transactions before and after it
 _BAD = ("degraded", "unreliable")
 _MB = 1024 * 1024
@@ -100,14 +103,16 @@ def _house(settings: Settings, books: Books, tell: Tell, until_end: ExitStack) -
     in_hand = InHand(books.leases, lease_s=settings.lease_s)
     until_end.callback(every(settings.lease_s / 3, in_hand.beat, name="heartbeat", tell=tell))
     until_end.callback(every(_REPLAY_EVERY_S, replay, name="replay", tell=tell))
-    look_up = partial(_look_up, prices, books)
-    until_end.callback(every(_PRICES_EVERY_TICKS * settings.clock_tick_s, look_up, name="prices", tell=tell))
-    known = KnownFacts(settings.chain.models, ask=provider.facts, window_of=context_window)
-    until_end.callback(every(_FACTS_EVERY_S, known.ask_one, name="facts", tell=tell))
+    known = _looked_up(settings, prices, books, provider, tell, until_end)
     gate = Gate(free_mb=lambda: _free_mb(settings), needed_mb=settings.min_free_mb, clock=monotonic, tell=tell)
     turnstile = _turnstile(settings, books.ledger.worker, tell, until_end)
     office = Office(
-        desk=_desk(settings, provider, Spooled(books.ledger, spool, tell), turnstile, prices, gate, tell),
+        desk=replace(
+            _desk(settings, provider, Spooled(books.ledger, spool, tell), turnstile, prices, gate, tell),
+            facts_of=known,
+            window_of=known.window_of,
+            warming=_warming(settings, until_end),
+        ),
         claims=books.ledger,
         outbox=books.outbox,
         orders=books.orders,
@@ -117,6 +122,17 @@ def _house(settings: Settings, books: Books, tell: Tell, until_end: ExitStack) -
     )
     policy = RescuePolicy(hold_above_usd=settings.hold_above_usd, worst_case_usd=office.desk.worst_case_usd)
     return House(office=office, provider=provider, books=books, settings=settings, rescue_policy=policy)
+
+
+def _looked_up(
+    settings: Settings, prices: PriceBook, books: Books, provider: AnthropicProvider, tell: Tell, until_end: ExitStack
+) -> KnownFacts:
+    """Have prices and what models take looked up from time to time."""
+    look_up = partial(_look_up, prices, books)
+    until_end.callback(every(_PRICES_EVERY_TICKS * settings.clock_tick_s, look_up, name="prices", tell=tell))
+    known = KnownFacts(settings.chain.models, ask=provider.facts, window_of=context_window)
+    until_end.callback(every(_FACTS_EVERY_S, known.ask_one, name="facts", tell=tell))
+    return known
 
 
 def _look_up(prices: PriceBook, books: Books) -> None:
@@ -158,9 +174,25 @@ def _desk(
     )
 
 
-def _turnstile(settings: Settings, worker: str, tell: Tell, until_end: ExitStack) -> Turnstile:
+def _namespace(settings: Settings) -> str:
+    """Tell one key's limits and caches from another's, without the key."""
     key = settings.anthropic_api_key.get_secret_value() if settings.anthropic_api_key else ""
-    namespace = hashlib.sha256(f"{settings.anthropic_base_url} {key}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{settings.anthropic_base_url} {key}".encode()).hexdigest()[:16]
+
+
+def _warming(settings: Settings, until_end: ExitStack) -> Warming | None:
+    if settings.prompt_cache == "off":
+        return None
+    url = broker_url(settings)
+    if url is None:
+        return Warming(warmth=OwnWarmth(monotonic), clock=monotonic, sleep=sleep)
+    fleet = FleetWarmth(url, monotonic, namespace=_namespace(settings))
+    until_end.callback(fleet.close)
+    return Warming(warmth=fleet, clock=monotonic, sleep=sleep)
+
+
+def _turnstile(settings: Settings, worker: str, tell: Tell, until_end: ExitStack) -> Turnstile:
+    namespace = _namespace(settings)
     tuning = {"probe_every_s": settings.probe_every_s, "key_pause_s": settings.key_pause_s}
     url = broker_url(settings)
     if url is None:

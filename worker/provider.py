@@ -19,7 +19,6 @@ from worker.reply import Broken, Received
 _NOTHING_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 _OK, _NOT_FOUND = 200, 404
 _FACTS_S = 2.0
-_HEADERS = ("request-id", "retry-after", "content-type")
 _LIMITS = (
     f"anthropic-ratelimit-{kind}-{figure}"
     for kind in ("requests", "input-tokens", "output-tokens")

@@ -31,7 +31,7 @@ from worker.decide import (
 from worker.desk import Desk
 from worker.events import AttemptClosed, KeyPaused, ModelBack, ModelCooling, WorstCasePassed
 from worker.fit import Fitted, Misfit, fitted
-from worker.held import KEY_PAUSED, held_back, pass_through
+from worker.held import IN_HAND_S, KEY_PAUSED, held_back, pass_through
 from worker.held import worded as held_as
 from worker.judge import judged
 from worker.needs import how, limits_in, uncached
@@ -121,9 +121,7 @@ def _warmed(
         desk.warming.note(spot, found, usage=closing.usage if closing is not None else None)
 
 
-def _through(
-    call: _Call, place: Place, policy: Policy, desk: Desk, last: Step | None, *, held_s: float
-) -> Step | None:
+def _through(call: _Call, place: Place, policy: Policy, desk: Desk, last: Step | None, *, held_s: float) -> Step | None:
     """Ask the turnstile, and make the attempt where it may leave."""
     answer, queued_s = pass_through(call.need, desk.turnstile, desk.sleep)
     match answer:
@@ -135,10 +133,9 @@ def _through(
             return _bought(replace(call, opening=opening), place, policy, desk, last)
 
 
-def _need(
-    claim: Claim, opening: Opening, place: Place, policy: Policy, desk: Desk, *, is_warm: bool = False
-) -> Need:
+def _need(claim: Claim, opening: Opening, place: Place, policy: Policy, desk: Desk, *, is_warm: bool = False) -> Need:
     tokens = desk.expected.tokens(opening.model, claim.params, is_warm=is_warm)
+    has_waited = place.given_up.get(place.rung) == WAITED
     return Need(
         ticket=opening.id,
         model=opening.model,
@@ -146,10 +143,10 @@ def _need(
         input_tokens=tokens.input,
         output_tokens=tokens.output,
         hold_s=desk.hold_s,
-        patience_s=min(policy.patience_s, policy.time_left_s),
+        patience_s=min(IN_HAND_S if has_waited else policy.patience_s, policy.time_left_s),
         is_urgent=claim.is_urgent,
         is_retry=opening.reason is Reason.RETRY,
-        has_waited=place.given_up.get(place.rung) == WAITED,
+        has_waited=has_waited,
     )
 
 

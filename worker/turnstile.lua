@@ -12,9 +12,9 @@ local KINDS = { 'requests', 'input', 'output' }
 local PROBE_EVERY, KEY_PAUSE = tonumber(ARGV[3]), tonumber(ARGV[4])
 local PROBE_SHARE, MOST_PROBE = 0.1, 60 -- an outage is looked at again after a tenth of its length, at most a minute
 local EVIDENCE, EVIDENCE_HALF_LIFE = 3, 10 -- so many failures open a cooldown
-local HEADROOM, MOST_HEADROOM, HEADROOM_HALF_LIFE = 0.02, 0.1, 600 -- of each limit, kept for urgent requests
+local HEADROOM, MOST_HEADROOM, HEADROOM_HALF_LIFE = 0.01, 0.1, 600 -- of each limit, kept for urgent requests
 local IN_HAND = 1.0 -- the longest wait that is granted with what it waits for
-local FIRST_CAP, MOST_CAP = 8, 1000 -- calls in flight for one model
+local FIRST_CAP, MOST_CAP, STEP = 8, 1000, 2 -- calls in flight for one model; in slow start each good end adds a step
 local RETRY_SHARE, RETRY_BURST, RETRY_WINDOW = 0.1, 10, 60
 local FORGET_MS = 86400000
 local UNKEPT_S = 600 -- a promise that nobody comes for is forgotten about so fast
@@ -53,8 +53,8 @@ local function ramp()
   return math.min(1, fleet.ramp * 1.1 ^ ((NOW - fleet.ramped_at) / 10))
 end
 
--- A group's buckets, filled up to now. `level` is what the provider should have left; `promised` is that without what
--- is promised to those who wait: newcomers are judged by it.
+-- A group's buckets, filled up to now. `level` is what the provider should have left; `promises` counts those who wait
+-- and were told when to come back: newcomers are judged by what is left when each of them has taken a mean request.
 local function load_group(name)
   local group, key = read('group:' .. name)
   local passed = group.at == 0 and 0 or math.max(0, NOW - group.at)
@@ -62,12 +62,10 @@ local function load_group(name)
     local limit = group[kind .. '_limit']
     if limit > 0 then
       local gained = passed * limit / 60 * ramp()
-      local level = math.min(limit, group[kind .. '_level'] + gained)
-      local promised = math.min(level, group[kind .. '_promised'] + gained)
-      group[kind .. '_level'] = level
-      group[kind .. '_promised'] = promised + (level - promised) * math.min(1, passed / UNKEPT_S)
+      group[kind .. '_level'] = math.min(limit, group[kind .. '_level'] + gained)
     end
   end
+  group.promises = group.promises * (1 - math.min(1, passed / UNKEPT_S))
   group.at = NOW
   return group, key
 end
@@ -79,7 +77,6 @@ end
 
 local function move(group, kind, amount)
   group[kind .. '_level'] = group[kind .. '_level'] + amount
-  group[kind .. '_promised'] = math.min(group[kind .. '_level'], group[kind .. '_promised'] + amount)
   group[kind .. '_moved'] = group[kind .. '_moved'] + amount
 end
 
@@ -130,18 +127,13 @@ local function wait_for_limits(group, needs, is_urgent, has_waited)
     local limit = group[kind .. '_limit']
     if limit > 0 then
       local kept = is_urgent and 0 or headroom(group) * limit
-      local there = group[kind .. ((has_waited or is_urgent) and '_level' or '_promised')]
+      local promised = (has_waited or is_urgent) and 0 or group.promises * group[kind .. '_mean']
+      local there = group[kind .. '_level'] - promised
       local wait = (math.min(needs[kind], limit - kept) + kept - there) * 60 / (limit * ramp())
       if wait > longest then longest, slowest = wait, kind end
     end
   end
   return longest, slowest
-end
-
-local function promise(group, needs, sign)
-  for _, kind in ipairs(KINDS) do
-    group[kind .. '_promised'] = math.min(group[kind .. '_level'], group[kind .. '_promised'] + sign * needs[kind])
-  end
 end
 
 local function count_requests()
@@ -177,19 +169,29 @@ local function ask(ticket, model_name, group_name, input, output, hold, patience
   if is_retry and fleet.retries + 1 > RETRY_SHARE * fleet.requests + RETRY_BURST then
     return later('retries_spent', 0, 'retries', figure(fleet.retries), 'requests', figure(fleet.requests))
   end
+  local needs = { requests = 1, input = input, output = output }
+  local function turn_away(wait) -- who will be back is promised what it needs; who was, and will not, gives it up
+    if (wait <= patience) ~= has_waited then
+      group.promises = math.max(0, group.promises + (has_waited and -1 or 1))
+      save(group, group_key)
+    end
+  end
   local flying, cap = in_flight(model_name), cap_now(model)
   local allowed = is_urgent and cap + math.max(1, math.floor(cap / 10)) or cap
   if flying >= allowed and not probe then
-    local wait = math.min(0.5, math.max(0.02, (model.latency > 0 and model.latency / 1000 or 0.5) / cap))
+    local lasts = model.latency > 0 and model.latency / 1000 or 1
+    if not has_waited then -- those turned away before it, less those that got in since: each call that ends lets one in
+      model.turned = math.max(0, model.turned - math.max(0, NOW - model.turned_at) * cap / lasts) + 1
+      model.turned_at = NOW
+      save(model, model_key)
+    end
+    local wait = math.max(0.02, has_waited and lasts / cap or lasts * model.turned / cap)
+    turn_away(wait)
     return later('full', wait, 'in_flight', figure(flying), 'cap', figure(cap))
   end
-  local needs = { requests = 1, input = input, output = output }
   local wait, kind = wait_for_limits(group, needs, is_urgent or probe, has_waited)
   if wait > IN_HAND then
-    if has_waited or wait <= patience then
-      promise(group, needs, has_waited and 1 or -1) -- it waits for these limits once
-      save(group, group_key)
-    end
+    turn_away(wait)
     if kind == 'retry-after' then return later('limited', wait, 'limit', kind) end
     return later('limited', wait, 'limit', kind, 'left', figure(group[kind .. '_level']), 'needs', figure(needs[kind]),
       'per_minute', figure(group[kind .. '_limit']))
@@ -202,7 +204,7 @@ local function ask(ticket, model_name, group_name, input, output, hold, patience
     group[each .. '_mean'] = mean == 0 and needs[each] or mean + (needs[each] - mean) * 0.05
     words[#words + 1] = group[each .. '_level'] + wait * group[each .. '_limit'] / 60
   end
-  promise(group, needs, has_waited and 0 or -1) -- one that waited takes what it was promised
+  if has_waited then group.promises = math.max(0, group.promises - 1) end
   for _, each in ipairs(KINDS) do words[#words + 1] = group[each .. '_moved'] end
   local signed = { model_name, group_name, ARGV[15] } -- for whoever finds its worker lost
   for _, each in ipairs(signed) do words[#words + 1] = each end
@@ -293,7 +295,7 @@ local function grow_or_cut(model, how, flying, taken_at)
     model.cap, model.cut_at = math.max(1, model.cap * share), NOW
     model.threshold = model.cap
   elseif how == 'well' and flying + 1 >= model.cap / 2 then
-    model.cap = math.min(MOST_CAP, model.cap + (model.cap < model.threshold and ramp() == 1 and 1 or 1 / model.cap))
+    model.cap = math.min(MOST_CAP, model.cap + (model.cap < model.threshold and ramp() == 1 and STEP or 1 / model.cap))
   end
 end
 
@@ -313,7 +315,7 @@ local function correct(group, taken, kind, limit, remaining)
   local known = group[kind .. '_limit'] > 0
   if not known or not taken then
     local level = known and math.min(group[kind .. '_level'], remaining) or remaining
-    group[kind .. '_limit'], group[kind .. '_level'], group[kind .. '_promised'] = limit, level, level
+    group[kind .. '_limit'], group[kind .. '_level'] = limit, level
     return
   end
   group[kind .. '_limit'] = limit

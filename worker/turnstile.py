@@ -16,8 +16,8 @@ class Need:
     """One request that wants to leave.
 
     Tokens are estimates: the input that no cache holds, and what will be written. After `hold_s` without an end its
-    worker is lost. `patience_s` is how long it would wait for the limits; `has_waited`: it was told to come back for
-    them and is back, ahead of newcomers.
+    worker is lost. `patience_s` is how long it would still wait for this model: told to come back sooner, it will, and
+    is promised what it needs. `has_waited`: it was, and is back, ahead of newcomers.
     """
 
     ticket: str

@@ -100,7 +100,7 @@ class Warming:
         return found, self.clock() - since
 
     def note(self, spot: Spot, found: Warm, *, usage: Usage | None) -> None:
-        """Say what a marked call used; None: it failed, or was not made. Who was to warm it then leaves that to others."""
+        """Say what a marked call used; None: it failed, or was not made, and another is to warm the cache."""
         if usage is not None and usage.prompt_tokens:
             self.warmth.note(spot, cached_tokens=_cached(usage))
         elif found == "warmer":

@@ -174,8 +174,7 @@ def test_a_model_that_is_back_starts_slowly(door: Door, clock: Clock) -> None:
     clock.pass_s(5)
     door.ask(ticket="the probe")
     door.tell("the probe")
-    door.leave(8)
-    assert _why(door.ask()) == FULL
+    assert 8 <= [_why(door.ask()) for _ in range(15)].count("go") < 15
 
 
 def test_a_model_far_slower_than_it_was_is_out_until_a_probe_is_as_fast_as_ever(door: Door, clock: Clock) -> None:
@@ -214,13 +213,13 @@ def test_an_urgent_one_passes_where_the_others_wait(door: Door) -> None:
     assert _why(door.ask(is_urgent=True)) == FULL
 
 
-def test_each_round_that_goes_well_lets_twice_as_many_out(door: Door) -> None:
+def test_each_round_that_goes_well_lets_thrice_as_many_out(door: Door) -> None:
     flying = door.leave(8)
-    for allowed in (16, 32, 64):
+    for allowed in (24, 72, 216):
         for ticket in flying[:]:
             door.tell(ticket)
             flying.remove(ticket)
-            flying += door.leave(2)
+            flying += door.leave(3)
         assert len(flying) == allowed
         assert _why(door.ask()) == FULL
 

@@ -1,12 +1,12 @@
 """What every turnstile promises of a group's limits, wherever its script runs: buckets, headers, 429s and promises."""
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from tests.turning import Clock, Door, in_memory, in_redis
-from worker.turnstile import LIMITED, Go, Later, Room
+from worker.turnstile import FULL, LIMITED, Go, Later, Room
 
 _FULL = {"requests": (600, 599), "input": (60_000, 60_000), "output": (12_000, 12_000)}  # 10, 1,000 and 200 a second
 
@@ -45,14 +45,14 @@ def test_limits_are_unknown_until_a_reply_tells_them(door: Door) -> None:
 
 def test_as_many_leave_as_the_limit_has_but_for_what_is_kept_for_the_urgent(door: Door) -> None:
     door.through(limits={"requests": (600, 600)})
-    assert _passed(door) == 588
-    assert [door.ask(is_urgent=True) for _ in range(8)] == [Go()] * 8
+    assert _passed(door) == 594
+    assert [door.ask(is_urgent=True) for _ in range(5)] == [Go()] * 5
 
 
 @pytest.mark.parametrize(("kind", "words"), [("input", {"input_tokens": 600}), ("output", {"output_tokens": 600})])
 def test_tokens_are_limits_too(door: Door, kind: str, words: dict[str, int]) -> None:
     door.through(limits={kind: (60_000, 60_000)})
-    assert _passed(door, **words) == 98
+    assert _passed(door, **words) == 99
     while isinstance(later := door.ask(**words), Go):
         pass  # a few are granted in hand
     assert later.figures["limit"] == kind
@@ -64,7 +64,7 @@ def test_buckets_fill_all_the_time_and_never_over(door: Door, clock: Clock) -> N
     clock.pass_s(6)
     assert 59 <= _passed(door) <= 60  # the last one before was granted on credit
     clock.pass_s(600)
-    assert _passed(door) <= 589
+    assert _passed(door) <= 595
 
 
 def test_a_short_wait_is_granted_with_what_it_waits_for(door: Door) -> None:
@@ -78,7 +78,7 @@ def test_a_short_wait_is_granted_with_what_it_waits_for(door: Door) -> None:
 def test_a_longer_wait_is_told_with_its_figures(door: Door) -> None:
     door.through(limits={"output": (600, 100)})
     later = _limited(door.ask(output_tokens=200))
-    assert later.wait_s == pytest.approx((200 + 12 - 100) / 10)
+    assert later.wait_s == pytest.approx((200 + 6 - 100) / 10)
     assert later.figures == {"limit": "output", "left": 100.0, "needs": 200.0, "per_minute": 600.0}
 
 
@@ -125,7 +125,7 @@ def test_what_others_use_is_taken_once_however_many_replies_tell_it(door: Door) 
         # Somebody took 10,000 before all of them.
         door.tell(ticket, input_tokens=1_000, limits={"input": (60_000, 50_000 - 1_000 * number)})
     left = door.turnstile.rooms({door.model: door.group}, horizon_s=0)
-    assert _passed(door, input_tokens=1_000) == 60 - 10 - 8 - 2
+    assert _passed(door, input_tokens=1_000) == 60 - 10 - 8 - 1
     assert left[door.model].free > 0
 
 
@@ -167,7 +167,7 @@ def test_without_a_retry_after_the_rest_doubles_while_it_goes_on(door: Door, clo
     waits: list[float] = []
     for _ in range(8):
         door.through("limited")
-        waits.append(_limited(door.ask(patience_s=0, has_waited=True)).wait_s if waits else 1.0)
+        waits.append(_limited(door.ask(patience_s=0)).wait_s if waits else 1.0)
         clock.pass_s(waits[-1])
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
 
@@ -206,7 +206,7 @@ def test_who_comes_when_all_is_promised_sees_a_wait_beyond_patience(door: Door) 
 
 
 def test_who_waited_goes_before_newcomers(door: Door, clock: Clock) -> None:
-    door.through(limits={"requests": (60, 1)})
+    door.through(limits={"requests": (60, 0)})
     promised = [_limited(door.ask(patience_s=60)).wait_s for _ in range(20)]
     for wait in promised[:10]:
         clock.pass_s(max(0.0, 1_800_000_000 + wait - clock.at))
@@ -214,6 +214,27 @@ def test_who_waited_goes_before_newcomers(door: Door, clock: Clock) -> None:
         ticket = f"{wait}"
         assert isinstance(door.ask(ticket=ticket, has_waited=True), Go)
         door.tell(ticket)
+
+
+def test_who_waits_for_a_place_is_promised_what_it_needs(door: Door) -> None:
+    door.through(limits={"requests": (60, 10)})
+    tickets = door.leave(8)
+    assert [cast("Later", door.ask(patience_s=60)).why for _ in range(4)] == [FULL] * 4
+    for ticket in tickets:
+        door.tell(ticket)
+    _limited(door.ask(patience_s=0))
+    assert isinstance(door.ask(has_waited=True), Go)
+
+
+def test_who_waited_and_will_not_wait_again_gives_up_what_it_was_promised(door: Door) -> None:
+    door.through(limits={"requests": (20, 0)})  # one in 3 s
+    before = _limited(door.ask(patience_s=0)).wait_s
+    for _ in range(30):
+        door.ask(patience_s=600, input_tokens=400)
+    assert _limited(door.ask(patience_s=0)).wait_s == pytest.approx(before + 30 * 3)
+    for _ in range(30):
+        _limited(door.ask(patience_s=0, has_waited=True, input_tokens=100))
+    assert _limited(door.ask(patience_s=0)).wait_s == pytest.approx(before)
 
 
 def test_a_promise_that_nobody_comes_for_is_not_kept_for_ever(door: Door, clock: Clock) -> None:

@@ -85,7 +85,7 @@ def test_own_memory_ends_with_the_providers_and_so_does_a_turn(clock: HandClock)
 
 
 def test_what_is_in_redis_ends_with_the_providers_and_so_does_a_turn(redis_url: str, clock: HandClock) -> None:
-    key = warmth_key(OPUS, "shared")
+    key = warmth_key("", OPUS, "shared")
     with closing(FleetWarmth(redis_url, clock)) as fleet, redis.Redis.from_url(redis_url) as client:
         fleet.look(_SPOT)
         assert 0 < client.pttl(key) <= WARMING_S * 1000
@@ -111,10 +111,10 @@ def test_a_worker_without_redis_goes_by_its_own_memory_and_asks_again_later(redi
 
 def test_what_somebody_else_wrote_there_is_no_warmth(redis_url: str, clock: HandClock) -> None:
     with closing(FleetWarmth(redis_url, clock)) as fleet, redis.Redis.from_url(redis_url) as client:
-        client.set(warmth_key(OPUS, "shared"), b"\xff!")
+        client.set(warmth_key("", OPUS, "shared"), b"\xff!")
         assert (fleet.look(_SPOT), fleet.is_warm(_SPOT)) == ("warming", False)
-        client.delete(warmth_key(OPUS, "shared"))
-        client.lpush(warmth_key(OPUS, "shared"), "a list")
+        client.delete(warmth_key("", OPUS, "shared"))
+        client.lpush(warmth_key("", OPUS, "shared"), "a list")
         assert not fleet.is_warm(_SPOT)
 
 
@@ -137,20 +137,21 @@ def _nothing(_: object = None) -> None:
 
 def test_nobody_waits_longer_than_ten_seconds_or_a_second_at_a_time(clock: HandClock) -> None:
     with _waiting(clock, at_each_wait=_nothing) as (warming, waits):
-        assert warming.hold(_SPOT, is_stopping=lambda: False) == pytest.approx(WARMING_S)
+        found, held_s = warming.hold(_SPOT, is_stopping=lambda: False)
+    assert (found, held_s) == ("warmer", WARMING_S)  # by then the turn is its own
     assert waits[:4] == [0.1, 0.2, 0.4, 0.8]
     assert max(waits) == 1
 
 
 def test_whoever_waits_goes_as_soon_as_it_is_warm(clock: HandClock) -> None:
     with _waiting(clock, at_each_wait=lambda own: own.note(_SPOT, cached_tokens=1)) as (warming, waits):
-        assert warming.hold(_SPOT, is_stopping=lambda: False) == pytest.approx(0.1)
+        assert warming.hold(_SPOT, is_stopping=lambda: False) == ("warm", 0.1)
     assert waits == [0.1]
 
 
 def test_a_worker_that_stops_waits_for_no_cache(clock: HandClock) -> None:
     with _waiting(clock, at_each_wait=_nothing) as (warming, waits):
-        assert warming.hold(_SPOT, is_stopping=lambda: True) == 0
+        assert warming.hold(_SPOT, is_stopping=lambda: True) == ("warming", 0)
     assert waits == []
 
 
@@ -160,5 +161,15 @@ def test_a_worker_that_stops_waits_for_no_cache(clock: HandClock) -> None:
 )
 def test_a_call_warms_by_what_it_used(clock: HandClock, usage: Usage | None, then: str) -> None:
     with _waiting(clock, at_each_wait=_nothing) as (warming, _):
-        warming.note(_SPOT, usage=usage)
+        warming.note(_SPOT, "warmer", usage=usage)
         assert warming.warmth.look(_SPOT) == then
+
+
+def test_what_is_urgent_waits_for_no_cache_and_a_call_that_had_to_wait_leaves_the_turn_to_its_holder(
+    clock: HandClock,
+) -> None:
+    with _waiting(clock, at_each_wait=_nothing) as (warming, waits):
+        assert warming.hold(_SPOT, is_urgent=True, is_stopping=lambda: False) == ("warming", 0)
+        warming.note(_SPOT, "warming", usage=None)
+        assert warming.warmth.look(_SPOT) == "warming"
+    assert waits == []

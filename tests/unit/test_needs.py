@@ -9,7 +9,7 @@ from models.facts import facts_of
 from models.pricebook import PriceBook
 from models.pricing import parse_costs
 from tests.walking import HAIKU, OPUS, SONNET
-from worker.needs import expected_output, is_dearer, uncached_tokens
+from worker.needs import Expected, is_dearer
 
 _NOW = datetime(2026, 11, 25, tzinfo=UTC)
 _BOOK = PriceBook(parse_costs(f"{OPUS}:5:25,{SONNET}:3:15,{HAIKU}:1:5"))
@@ -24,8 +24,10 @@ def _params(prefix: int, rest: int) -> dict[str, Any]:
     }
 
 
-def _is_dearer(prefix: int, cold: str, *, warm: str = OPUS, rest: int = 1000) -> bool:
-    return is_dearer(_params(prefix, rest), warm=warm, cold=facts_of(cold), prices=_BOOK, at=_NOW)
+def _is_dearer(prefix: int, cold: str, *, warm: str = OPUS, rest: int = 1000, book: PriceBook = _BOOK) -> bool:
+    params, expected = _params(prefix, rest), Expected()
+    stays, moves = (expected.tokens(model, params, is_warm=True) for model in (warm, cold))
+    return is_dearer(stays, moves, warm=warm, cold=facts_of(cold), prices=book, at=_NOW)
 
 
 def test_a_cold_cheaper_model_is_dearer_than_a_warm_beginning_of_fifty_thousand_tokens() -> None:
@@ -45,8 +47,7 @@ def test_a_beginning_too_short_for_the_other_models_cache_is_plain_input_there()
     dear_haiku = PriceBook(parse_costs(f"{OPUS}:5:25,{HAIKU}:5:25"))
     cheap_haiku = PriceBook(parse_costs(f"{OPUS}:5:25,{HAIKU}:1:5"))
     for book, expected in ((dear_haiku, True), (cheap_haiku, False)):
-        found = is_dearer(_params(4_000, 1000), warm=OPUS, cold=facts_of(HAIKU), prices=book, at=_NOW)
-        assert found is expected
+        assert _is_dearer(4_000, HAIKU, book=book) is expected
 
 
 def test_where_a_price_is_unknown_nobody_can_tell() -> None:
@@ -54,16 +55,13 @@ def test_where_a_price_is_unknown_nobody_can_tell() -> None:
     assert not _is_dearer(50_000, SONNET, warm="a-model-nobody-knows")
 
 
-@pytest.mark.parametrize(("is_warm", "tokens"), [(False, 6000), (True, 1000)])
-def test_what_a_warm_cache_holds_does_not_count_against_the_limit(is_warm: bool, tokens: int) -> None:
-    assert uncached_tokens(_params(5000, 1000), is_warm=is_warm) == tokens
+@pytest.mark.parametrize(("is_warm", "uncached", "cached"), [(False, 6000, 0), (True, 1000, 5000)])
+def test_what_a_warm_cache_holds_does_not_count_against_the_limit(is_warm: bool, uncached: int, cached: int) -> None:
+    tokens = Expected().tokens(OPUS, _params(5000, 1000), is_warm=is_warm)
+    assert (tokens.input, tokens.cached) == (uncached + 1, cached)
 
 
 def test_a_prompt_needs_one_token_at_least_and_a_picture_many() -> None:
-    assert uncached_tokens({"messages": []}, is_warm=True) == 1
+    assert Expected().tokens(OPUS, {"messages": []}, is_warm=True).input == 1
     picture = {"messages": [{"role": "user", "content": [{"type": "image", "source": {"data": "x" * 9_000_000}}]}]}
-    assert uncached_tokens(picture, is_warm=False) == 1600
-
-
-def test_a_quarter_of_what_is_allowed_is_expected_to_be_written() -> None:
-    assert [expected_output({"max_tokens": most}) for most in (1024, 1, 0, "many", None)] == [256, 1, 1, 1, 1]
+    assert Expected().tokens(OPUS, picture).input == 1601
