@@ -41,7 +41,7 @@ def plant(whole: Plant) -> Iterator[Plant]:
 
 def _submitted(plant: Plant, *, task: str | None = None, producer: Producer | None = None, **terms: Any) -> Batch:
     batch = (producer or plant.producer).submit([Prompt(_PROMPT)], task=task, terms=JobTerms(**terms))
-    plant.batches.append(batch)
+    plant.batches.append(plant.producer.batch(batch.id))  # its own producer may be closed by then
     return batch
 
 
@@ -149,7 +149,7 @@ def test_each_prompts_own_task_has_its_own_deadline_and_the_callers_comes_first(
     with Producer(settings_of(_with_tasks(plant, tmp_path))) as producer:
         mixed = producer.submit(two)
         alike = producer.submit(two, terms=JobTerms(deadline_s=60))
-    plant.batches.extend([mixed, alike])
+    plant.batches.extend(plant.producer.batch(batch.id) for batch in (mixed, alike))
     left = [
         round((job["deadline_at"] - job["created_at"]).total_seconds(), -1)
         for batch in (mixed, alike)
