@@ -9,7 +9,7 @@ from migrations.views_0003 import create_from, drop_from
 _TEXTS = Path(__file__).with_name("views_0004_texts")
 _BEFORE = Path(__file__).with_name("views_0003_texts")
 ANEW = ("v_wasted",)  # they know words that revision 0003 does not; no view reads from them
-VIEWS = ("v_decisions", "v_starts", "v_story")  # each after those it reads from
+VIEWS = ("v_cache", "v_decisions", "v_starts", "v_story")  # each after those it reads from
 
 
 def create_views(connection: Connection) -> None:

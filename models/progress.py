@@ -72,3 +72,16 @@ class ModelLine:
     def failed(self) -> int:
         """How many attempts ended without an answer."""
         return self.attempts - self.answered - self.open
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheUse:
+    """What the provider's prompt cache held of a batch's prompts, in tokens, and what that saved.
+
+    `saved_usd` is below zero where more was written than read. Attempts of unknown cost are counted, and not in it.
+    """
+
+    input_tokens: int
+    read_tokens: int
+    saved_usd: Decimal
+    unknown_costs: int

@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, RowMapping, Select, case, func, select, type_coerce
+from sqlalchemy import Connection, Engine, RowMapping, Select, case, func, select, text, type_coerce
 
 from models.answer import Answer
 from models.attempt import Attempt
@@ -18,7 +18,8 @@ from models.errors import NotFoundError
 from models.job import IS_HELD, AnswerRow, Job
 from models.life import batch_scope
 from models.outcome import OVER_BUDGET, Outcome, State
-from models.progress import ModelLine, Progress
+from models.pricing import NANO_USD
+from models.progress import CacheUse, ModelLine, Progress
 from models.views import ATTEMPTS
 
 _ZERO = Decimal(0)
@@ -27,6 +28,10 @@ _COST = func.sum(_ATTEMPT.cost_nano_usd, type_=_ATTEMPT.cost_nano_usd.type)
 _UNKNOWN = func.count().filter(_ATTEMPT.cost_nano_usd.is_(None), _ATTEMPT.closed_at.is_not(None))
 _UNSUMMED = func.count().filter(_ATTEMPT.cost_nano_usd.is_(None))  # those still open among them
 _RESERVED = type_coerce(BudgetRow.reserved_nano_usd + BudgetRow.unknown_nano_usd, NanoUSD())
+_CACHE = text(
+    "SELECT SUM(input_tokens) AS given, SUM(read_tokens) AS found, SUM(saved_nano_usd) AS saved,"
+    " SUM(unknown_costs) AS unknown FROM v_cache WHERE batch_id = :batch_id"
+)
 _ROWS_AT_ONCE = 500
 _WHERE_IDS_ARE = "`stepdown ls` lists the batches, `stepdown show` their jobs"
 
@@ -146,6 +151,19 @@ class Reports:
         with reading(self._engine) as connection:
             rows = connection.execute(_by_model(batch_id)).mappings().all()
             return [_model_line(connection, row, batch_id) for row in rows]
+
+    def cache(self, batch_id: str) -> CacheUse | None:
+        """Tell what a batch read from the provider's cache; None where nothing was written to it or read."""
+        with reading(self._engine) as connection:
+            row = connection.execute(_CACHE, {"batch_id": batch_id}).mappings().one()
+        if row["given"] is None:
+            return None
+        return CacheUse(
+            input_tokens=int(row["given"]),
+            read_tokens=int(row["found"]),
+            saved_usd=int(row["saved"]) * NANO_USD,
+            unknown_costs=int(row["unknown"]),
+        )
 
     def depths(self, batch_id: str | None = None) -> dict[int, int]:
         """Count the succeeded jobs by fallback depth."""

@@ -271,10 +271,13 @@ def _watch(producer: "Producer", batch: "Batch", timeout_s: float | None) -> Non
 
 
 def _receipt(producer: "Producer", batch_id: str) -> None:
-    from producer.show import receipt
+    from producer.show import cache_line, receipt
 
-    for line in receipt(producer.books.reports.models(batch_id), producer.books.reports.depths(batch_id)):
+    reports = producer.books.reports
+    for line in receipt(reports.models(batch_id), reports.depths(batch_id)):
         hint(line)
+    if use := reports.cache(batch_id):
+        hint(cache_line(use))
 
 
 # After the commands above, so that --help lists them in the order of a job's life.

@@ -8,7 +8,7 @@ from decimal import Decimal
 from models.answer import Answer
 from models.chain import short_name
 from models.outcome import State
-from models.progress import ModelLine, Progress
+from models.progress import CacheUse, ModelLine, Progress
 from producer.terminal import terminal_text
 from producer.words import bar, milliseconds, money
 
@@ -76,6 +76,14 @@ def receipt(lines: Sequence[ModelLine], depths: Mapping[int, int]) -> Iterator[s
     for depth, count in depths.items():
         share = count / finished
         yield f"  fallback depth {depth:>3}  {bar(share, width=30)}{count:>7}{share:>8.1%}"
+
+
+def cache_line(use: CacheUse) -> str:
+    """Say how much of a batch's input was read from the provider's cache, and what that saved."""
+    share = use.read_tokens / use.input_tokens
+    saved = money(abs(use.saved_usd), unknown=use.unknown_costs)
+    came_to = "saved" if use.saved_usd >= 0 else "nothing saved yet: to write it cost"
+    return f"  cache: {share:.1%} of {use.input_tokens:,} input tokens were read from it, {came_to} {saved}"
 
 
 def job_line(answer: Answer) -> str:

@@ -32,6 +32,7 @@ _SENTENCES: Mapping[str, str] = {
     "worker_stopped": "its worker was being stopped",
     "same_limit": "{it} draws on limits that were used up",
     "waited": "the job had waited for {it} as long as it may",
+    "dearer": "{it} held what the job's batch shares in its cache, so that to ask the next model would have cost more",
     "no_time": "the next chance would have come after the job's deadline",
 }
 _LIMITS = {"requests": "requests", "input": "input tokens", "output": "output tokens"}
