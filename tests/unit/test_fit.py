@@ -224,7 +224,7 @@ _KINDS: list[dict[str, Any] | None] = [
         },
     ),
 )
-@pytest.mark.parametrize("model", [name for model in MODELS for name in {model.id, model.alias}])
+@pytest.mark.parametrize("model", [name for model in MODELS for name in dict.fromkeys((model.id, model.alias))])
 def test_whatever_is_asked_of_whichever_model_the_api_takes_it(model: str, asked: dict[str, Any]) -> None:
     for thinking, effort in product(_KINDS, (None, *EFFORTS)):
         request = asked | ({"thinking": thinking} if thinking else {})
