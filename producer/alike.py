@@ -13,15 +13,23 @@ _ENOUGH = 2  # written at 1.25 times the rate and read once at 0.1 is less than 
 
 
 def sharing_prefixes(jobs: Sequence[NewJob], models: Sequence[str]) -> list[NewJob]:
-    """Name for each job the beginning it shares with another, where one of the models keeps one as short as that."""
+    """Name for each job the beginning it shares with another of its batch."""
+    shared = shared_prefixes([job.params for job in jobs], models)
+    return [replace(job, prefix=prefix) for job, prefix in zip(jobs, shared, strict=True)]
+
+
+def shared_prefixes(requests: Sequence[Mapping[str, Any]], models: Sequence[str]) -> list[str | None]:
+    """Name the beginning that each shares with another, where one of the models keeps one as short as that; else None.
+
+    >>> long, short = {"system": "Be brief. " * 900}, {"system": "Be brief."}
+    >>> [name is not None for name in shared_prefixes([long, long, short, short], ["claude-sonnet-4-6"])]
+    [True, True, False, False]
+    """
     smallest = min(facts_of(model).smallest_prefix for model in models)
     known: dict[str, str | None] = {}
-    named = [_named(job.params, smallest, known) for job in jobs]
+    named = [_named(request, smallest, known) for request in requests]
     counts = Counter(named)
-    return [
-        replace(job, prefix=prefix) if prefix is not None and counts[prefix] >= _ENOUGH else job
-        for job, prefix in zip(jobs, named, strict=True)
-    ]
+    return [prefix if prefix is not None and counts[prefix] >= _ENOUGH else None for prefix in named]
 
 
 def _named(params: Mapping[str, Any], smallest: int, known: dict[str, str | None]) -> str | None:

@@ -69,7 +69,14 @@ def _expected(
     if unpriced and not allow_unpriced:
         raise UnpricedModelError(unpriced)
     learned = _learned(given)
-    oracle = Oracle(chain=given.chain, book=book, learned=learned, climbs=given.climbs, at=now)
+    oracle = Oracle(
+        chain=given.chain,
+        book=book,
+        learned=learned,
+        climbs=given.climbs,
+        at=now,
+        is_caching=given.prompt_cache == "on",
+    )
     counts = _counts(loaded, given, oracle, task) if exact else None
     return expect(loaded.prompts, oracle, task=task, counts=counts), learned
 
@@ -142,7 +149,8 @@ def _reasons(found: "Expectation", learned: "Learned", *, exact: bool) -> Iterat
     if found.documents and not exact:
         yield f"{found.documents:,} documents are taken for text of their files' length: --exact knows better"
     if found.marked:
-        yield f"{found.marked:,} prompts are marked for the cache; expected reads nothing from it"
+        said = "are marked for the cache, by you or for what they share; expected reads nothing from it"
+        yield f"{found.marked:,} prompts {said}"
 
 
 def _left_out(chain: "Sum") -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -13,6 +13,7 @@ from models.learned import Learned
 from models.pricebook import PriceBook, context_window
 from models.pricing import Price
 from models.size import Size, size_of
+from producer.alike import shared_prefixes
 from producer.prompt import Prompt
 from producer.span import span_of
 
@@ -83,6 +84,7 @@ class Oracle:
     learned: Learned
     climbs: Collection[str]
     at: datetime
+    is_caching: bool = False  # whether what prompts share will be marked for the cache
     _prices: dict[tuple[Any, ...], Price | None] = field(default_factory=dict)
 
     def cost(self, model: str, task: str | None, params: Mapping[str, Any], size: Size, tokens: int | None) -> Any:
@@ -138,10 +140,13 @@ def expect(
     sums, chain = {model: Sum() for model in models}, Sum()
     starts, tasks = Counter[str](), Counter[str | None]()
     sizes = []
+    shared = shared_prefixes([prompt.request() for prompt in prompts], models) if oracle.is_caching else []
     for seq, prompt in enumerate(prompts, start=1):
         span = span_of(prompt, oracle.chain, task, source=f"prompt {seq}")
         params, its_task = prompt.request(), prompt.task or task
         size, tokens = size_of(params), None if counts is None else counts[seq - 1]
+        if shared and shared[seq - 1]:
+            size = replace(size, is_marked=True)
         costs = [oracle.cost(model, its_task, params, size, tokens) for model in models]
         for model, cost in zip(models, costs, strict=True):
             sums[model].add(cost)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from math import isfinite
 
+from models.chain import short_name
 from producer.words import duration, money
 
 Figures = Mapping[str, object]
@@ -32,7 +33,6 @@ _SENTENCES: Mapping[str, str] = {
     "worker_stopped": "its worker was being stopped",
     "same_limit": "{it} draws on limits that were used up",
     "waited": "the job had waited for {it} as long as it may",
-    "dearer": "{it} held what the job's batch shares in its cache, so that to ask the next model would have cost more",
     "no_time": "the next chance would have come after the job's deadline",
 }
 _LIMITS = {"requests": "requests", "input": "input tokens", "output": "output tokens"}
@@ -120,6 +120,13 @@ def _retries_spent(figures: Figures, _it: str) -> str:
     return f"all workers together had repeated as many calls as they may{_bracketed(told)}"
 
 
+def _dearer(figures: Figures, it: str) -> str:
+    held_by, other = str(figures.get("held_by", "")), figures.get("instead_of")
+    instead = "to ask the next model" if other is None else f"to ask {short_name(str(other))}"
+    cause = f"; {because(held_by, figures, it)}" if held_by and held_by != "dearer" else ""
+    return f"{it} held in its cache what the job's batch shares, so that {instead} would have cost more{cause}"
+
+
 def _unfit(figures: Figures, it: str) -> str:
     cause = figures.get("because")
     return f"the request does not suit {it}{f' ({cause})' if cause else ''}"
@@ -151,6 +158,7 @@ _BY_FIGURES: Mapping[str, Callable[[Figures, str], str]] = {
     "cooling": _cooling,
     "limited": _limited,
     "full": _full,
+    "dearer": _dearer,
     "retries_spent": _retries_spent,
     "paused": lambda figures, it: because("key_paused", figures, it),
     "unfit": _unfit,

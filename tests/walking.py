@@ -119,12 +119,14 @@ class ScriptedProvider:
     script: list[str]
     calls: list[str] = field(default_factory=list)
     sent: list[int] = field(default_factory=list)
+    requests: list[Mapping[str, Any]] = field(default_factory=list)
     meanwhile: Callable[[], object] = lambda: None
 
     def call(self, model: str, params: Mapping[str, Any], *, attempt_id: str, job_id: str) -> Received | Broken:  # noqa: ARG002 - the Protocol's
         """Answer as the script says."""
         self.calls.append(model)
         self.sent.append(params["max_tokens"])
+        self.requests.append(params)
         self.meanwhile()
         return end_of(self.script.pop(0) if self.script else "ok", model)
 

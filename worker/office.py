@@ -108,9 +108,7 @@ def _house(settings: Settings, books: Books, tell: Tell, until_end: ExitStack) -
     turnstile = _turnstile(settings, books.ledger.worker, tell, until_end)
     office = Office(
         desk=replace(
-            _desk(settings, provider, Spooled(books.ledger, spool, tell), turnstile, prices, gate, tell),
-            facts_of=known,
-            window_of=known.window_of,
+            _desk(settings, provider, Spooled(books.ledger, spool, tell), turnstile, prices, known, gate, tell),
             warming=_warming(settings, until_end),
         ),
         claims=books.ledger,
@@ -139,8 +137,11 @@ def _look_up(prices: PriceBook, books: Books) -> None:
     prices.take(books.prices.dated())  # where the ledger is away, those known last go on
 
 
-def _worst_case_usd(prices: PriceBook, model: str, params: Mapping[str, Any]) -> Decimal | None:
-    return worst_case_usd(model, params, prices, window=context_window(model), at=datetime.now(UTC))
+def _worst_case_usd(prices: PriceBook, known: KnownFacts, model: str, params: Mapping[str, Any]) -> Decimal | None:
+    # A price book may be older than a model's window: the larger of both bounds what a prompt may cost.
+    window = context_window(model)
+    larger = None if window is None else max(window, known.window_of(model) or 0)
+    return worst_case_usd(model, params, prices, window=larger, at=datetime.now(UTC))
 
 
 def _desk(
@@ -149,6 +150,7 @@ def _desk(
     ledger: Spooled,
     turnstile: Turnstile,
     prices: PriceBook,
+    known: KnownFacts,
     gate: Gate,
     tell: Tell,
 ) -> Desk:
@@ -158,14 +160,15 @@ def _desk(
         ledger=ledger,
         prices=prices,
         caps=_caps(settings),
-        worst_case_usd=partial(_worst_case_usd, prices),
+        worst_case_usd=partial(_worst_case_usd, prices, known),
         turnstile=turnstile,
         expected=Expected(),
         tell=tell,
         now=lambda: datetime.now(UTC),
         sleep=sleep,
         draw=random.random,
-        window_of=context_window,
+        window_of=known.window_of,
+        facts_of=known,
         climbs=settings.climbs,
         patience_s=settings.patience_s,
         key_pause_s=settings.key_pause_s,

@@ -140,3 +140,13 @@ def test_the_real_cost_lies_in_the_printed_range_and_near_what_was_expected_once
         assert (told["characters_per_token"][HAIKU]["attempts"] >= 20) == is_learned
         if is_learned:
             assert abs(Decimal(chain["expected_usd"]) / real - 1) < Decimal("0.25")
+
+
+def test_what_prompts_share_may_be_read_from_the_cache(me: Stranger) -> None:
+    system = "Each harbour has its own tariff. " * 400
+    me.write("two.jsonl", "".join(json.dumps({"prompt": f"Harbour {n}?", "system": system}) + "\n" for n in (1, 2)))
+    low = Decimal(_estimated(me, "two.jsonl")["chain"]["low_usd"])
+    assert "2 prompts are marked for the cache" in me.types("estimate", "two.jsonl").out
+    me.configure(ANTHROPIC_API_KEY=KEY, PROMPT_CACHE="off")
+    without = Decimal(_estimated(me, "two.jsonl")["chain"]["low_usd"])
+    assert low < without / 5

@@ -161,3 +161,16 @@ def test_closing_leaves_no_thread_and_no_open_call(simulator: RunningSimulator) 
             assert isinstance(_call(until_end.enter_context(_open(by_name))), Received)
         assert set(threading.enumerate()) > before
     assert set(threading.enumerate()) == before
+
+
+def test_what_a_model_takes_is_asked_for_nothing(simulator: RunningSimulator, provider: AnthropicProvider) -> None:
+    simulator.set_script("")
+    told = provider.facts(OPUS)
+    assert told is not None
+    assert (told["id"], type(told["max_tokens"])) == (OPUS, int)
+    assert provider.facts("claude-nobody-1") == {}
+
+
+def test_an_api_that_does_not_answer_has_said_nothing_of_a_model() -> None:
+    with _open(f"http://127.0.0.1:{free_port()}") as provider:
+        assert provider.facts(OPUS) is None

@@ -49,3 +49,29 @@ def test_a_batch_that_shares_nothing_is_not_marked(plant: Plant) -> None:
     plant.finished(batch)
     assert [row["cache_write_5m_tokens"] for row in plant.attempts(batch)] == [0, 0, 0]
     assert plant.producer.books.reports.cache(batch.id) is None
+
+
+def test_where_the_cache_is_off_nothing_is_marked(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    request.param = "sqlite"
+    with running_plant(request, tmp_path, PROMPT_CACHE="off") as plant:
+        batch = plant.submit(*_prompts()[:2])
+        plant.finished(batch)
+        assert [row["cache_write_5m_tokens"] for row in plant.attempts(batch)] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("costs", "written_usd", "read_usd"),
+    [(f"{SONNET}:3:15:1:3:6", 0, 2), (f"{SONNET}:3:15:3:9:9", -6, 0)],
+)
+def test_what_was_saved_goes_by_the_rates_that_were_paid(
+    request: pytest.FixtureRequest, tmp_path: Path, costs: str, written_usd: int, read_usd: int
+) -> None:
+    request.param = "sqlite"
+    with running_plant(request, tmp_path, MODEL_COSTS=costs) as plant:
+        batch = plant.submit(*_prompts()[:3])
+        plant.finished(batch)
+        written = sum(row["cache_write_5m_tokens"] for row in plant.attempts(batch))
+        read = sum(row["cache_read_tokens"] for row in plant.attempts(batch))
+        use = plant.producer.books.reports.cache(batch.id)
+    assert use is not None
+    assert (use.saved_usd, use.unknown_costs) == (Decimal(written * written_usd + read * read_usd) / 1_000_000, 0)

@@ -12,9 +12,10 @@ from tests.told import MODELS, Row, attempt, decision, good, job, lines, lost
 
 _WORDS = st.sampled_from(["skip", "wait", "retry", "raise", "fallback", "climb", "park", "stop", "\x1b[2J"])
 _OTHERS = "cooling limited full paused key_paused retries_spent unfit over_budget over_today reserved same_limit waited"
-_WHYS = [*Outcome, *f"{_OTHERS} no_time worker_stopped".split()]
+_WHYS = [*Outcome, *f"{_OTHERS} dearer no_time worker_stopped".split()]
 _OF_TURNSTILE = "to after_s wait_s kind for_s failures limit left needs per_minute in_flight cap retries requests"
-_NAMES = f"{_OF_TURNSTILE} because scope cap_usd gone_usd reserved_usd needs_usd max_tokens cut_at".split()
+_OF_CACHE = "held_by instead_of"
+_NAMES = f"{_OF_TURNSTILE} {_OF_CACHE} because scope cap_usd gone_usd reserved_usd needs_usd max_tokens cut_at".split()
 _VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.lists(st.integers())
 _FIGURES: st.SearchStrategy[Any] = st.dictionaries(st.sampled_from(_NAMES), _VALUES, max_size=8) | st.sampled_from(
     ["", [], None]

@@ -1,63 +1,155 @@
-"""A job whose beginning its batch shares: where it waits for a warm cache, and where it steps down all the same."""
+"""A job whose batch shares a long system prompt: marked, and its warm model waited for where the next is dearer."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from models.chain import Span
 from models.outcome import State
-from tests.walking import OPUS, PARAMS, SONNET, HandClock, Scene, scene
-from worker.warmth import OwnWarmth, Spot, Warming
+from models.pricebook import PriceBook
+from models.pricing import parse_costs
+from tests.walking import HAIKU, OPUS, PARAMS, SONNET, HandClock, Scene, scene
+from worker.warmth import KEPT_S, OwnWarmth, Spot, Warming
 
-_LONG = {**PARAMS, "system": "x" * 175_000}  # 50,000 tokens
+_SYSTEM = "x" * 175_000  # 50,000 tokens: as in ledger.md, section 3
+_LONG = {**PARAMS, "max_tokens": 1600, "system": _SYSTEM}
+_BOOK = PriceBook(parse_costs(f"{OPUS}:5:25,{SONNET}:3:15,{HAIKU}:1:5"))
+_SPOT = Spot(model=OPUS, prefix="shared")
 
 
-def _held(*held: str, warm: tuple[str, ...] = (), clock: HandClock | None = None, **terms: Any) -> Scene:
-    clock = clock or HandClock()
-    warmth = OwnWarmth(clock)
+def _job(*script: str, held: tuple[str, ...] = (), warm: tuple[str, ...] = (OPUS,), **changes: Any) -> Scene:
+    """Set up a job whose prompt's beginning is in the caches of the models that are `warm`."""
+    clock: HandClock = changes.pop("clock", None) or HandClock()
+    own = OwnWarmth(clock)
     for model in warm:
-        warmth.note(Spot(model=model, prefix="shared"), cached_tokens=50_000)
-    warming = Warming(warmth=warmth, clock=clock, sleep=lambda _: None)
-    terms = {"prefix": "shared", **terms}
-    return scene("ok", held=held, params=_LONG, terms=terms, clock=clock, warming=warming)
+        own.note(Spot(model=model, prefix="shared"), cached_tokens=50_000)
+    warming = Warming(warmth=own, clock=clock, sleep=lambda _: None)
+    terms = {"prefix": "shared", **changes.pop("terms", {})}
+    settled = {"params": _LONG, "prices": _BOOK, "clock": clock, **changes}
+    return scene(*script, held=held, terms=terms, warming=warming, **settled)
 
 
-def _told(job: Scene) -> list[tuple[str, str, str]]:
-    ending = job.job.ending
-    assert ending is not None
-    return [(each.decision, each.model, each.why) for each in ending.decisions]
+def _decisions(job: Scene) -> list[tuple[str, str, str]]:
+    assert job.job.ending is not None
+    return [(told.decision, told.model, told.why) for told in job.job.ending.decisions]
 
 
-@pytest.mark.parametrize("held", ["limited:30", "cooling:30"])
-def test_a_warm_model_is_waited_for_where_the_next_ones_cold_cache_would_cost_more(held: str) -> None:
-    clock = HandClock()
-    job = _held(held, warm=(OPUS,), clock=clock)
+def _look(job: Scene) -> str:
+    assert job.desk.warming is not None
+    return job.desk.warming.warmth.look(_SPOT)
+
+
+def test_what_is_sent_is_marked_and_neither_the_job_nor_its_estimates_are() -> None:
+    job = _job(warm=())
     job.walk()
-    assert (job.provider.calls, job.job.state, job.job.due_at) == ([], State.WAITING, 30)
-    assert _told(job) == [("wait", OPUS, "dearer")]
-    clock.now_s = 30
+    assert job.provider.requests[0]["system"] == [
+        {"type": "text", "text": _SYSTEM, "cache_control": {"type": "ephemeral"}}
+    ]
+    assert job.job.new.params == _LONG
+    assert job.attempts[0].opening.note is None
+
+
+def test_a_model_that_keeps_no_beginning_as_short_is_sent_none() -> None:
+    job = _job(chain=(HAIKU,), params={**_LONG, "system": "x" * 7_000}, span=Span(start=0, floor=0, ceiling=0))
+    job.walk()
+    assert job.provider.requests[0]["system"] == "x" * 7_000
+
+
+def test_where_the_cache_is_off_nothing_is_marked() -> None:
+    job = _job()
+    job.desk = replace(job.desk, warming=None)
+    job.walk()
+    assert job.provider.requests[0]["system"] == _SYSTEM
+
+
+def test_what_is_read_from_a_warm_cache_does_not_count_against_the_limit() -> None:
+    needs = [_job(warm=warm) for warm in ((), (OPUS,))]
+    for job in needs:
+        job.walk()
+    cold, warm = (job.turnstile.needs[0].input_tokens for job in needs)
+    assert cold - warm == 50_000
+    assert warm < 100
+
+
+@pytest.mark.parametrize(("why", "wait_s"), [("limited", 20), ("cooling", 60)])
+def test_a_warm_model_is_waited_for_where_the_next_one_is_dearer(why: str, wait_s: int) -> None:
+    clock = HandClock()
+    job = _job(held=(f"{why}:{wait_s}",), clock=clock)
+    job.walk()
+    assert (job.provider.calls, job.job.state, job.job.rung, job.job.due_at) == ([], State.WAITING, 0, wait_s)
+    assert _decisions(job) == [("wait", OPUS, "dearer")]
+    assert job.job.ending is not None
+    figures = job.job.ending.decisions[0].figures
+    assert (figures["held_by"], figures["instead_of"], figures["wait_s"]) == (why, SONNET, wait_s)
+    clock.now_s = wait_s
     job.walk()
     assert job.provider.calls == [OPUS]
 
 
-@pytest.mark.parametrize(
-    ("held", "warm", "terms"),
-    [
-        ("limited:90", (OPUS,), {}),  # more than a minute
-        ("limited:30", (), {}),  # cold here, too
-        ("limited:30", (OPUS, SONNET), {}),  # warm there, too
-        ("limited:30", (OPUS,), {"is_urgent": True}),
-        ("limited:30", (OPUS,), {"patience_s": 5.0}),  # its own word
-        ("limited:30", (OPUS,), {"prefix": None}),
-    ],
-)
-def test_otherwise_it_steps_down(held: str, warm: tuple[str, ...], terms: dict[str, Any]) -> None:
-    job = _held(held, warm=warm, **terms)
+def test_a_model_that_says_when_to_come_back_is_waited_for_alike() -> None:
+    job = _job("429:30")
+    job.walk()
+    assert (job.provider.calls, job.job.due_at) == ([OPUS], 30)
+    assert _decisions(job) == [("wait", OPUS, "dearer")]
+    assert job.job.ending is not None
+    assert job.job.ending.outcome == "rate_limited"
+
+
+def test_it_is_waited_for_once_a_round() -> None:
+    clock = HandClock()
+    job = _job(held=("limited:20", "limited:20"), clock=clock)
+    job.walk()
+    clock.now_s = 20
     job.walk()
     assert job.provider.calls == [SONNET]
 
 
-def test_what_is_sent_is_marked_and_estimated_without_what_the_cache_holds() -> None:
-    cold, warm = _held(), _held(warm=(OPUS,))
-    for job in (cold, warm):
-        job.walk()
-    assert [job.turnstile.needs[0].input_tokens > 50_000 for job in (cold, warm)] == [True, False]
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"warm": ()},
+        {"warm": (OPUS, SONNET)},
+        {"held": ("limited:61",)},
+        {"terms": {"patience_s": 5.0}},
+        {"terms": {"is_urgent": True}},
+        {"terms": {"prefix": None}},
+        {"prices": PriceBook(parse_costs(f"{OPUS}:5:25,{SONNET}:0.3:1.5,{HAIKU}:1:5"))},
+        {"params": {**_LONG, "system": "x" * 7_200}},
+    ],
+    ids=[
+        "cold",
+        "both warm",
+        "a long wait",
+        "its own patience",
+        "urgent",
+        "unshared",
+        "cheaper all the same",
+        "a short beginning",
+    ],
+)
+def test_else_it_steps_down_as_ever(changes: dict[str, Any]) -> None:
+    job = _job(**{"held": ("limited:20",), **changes})
+    job.walk()
+    assert job.provider.calls == [SONNET]
+
+
+def test_a_cache_that_is_cold_by_then_is_not_waited_for() -> None:
+    clock = HandClock()
+    job = _job(held=("limited:20",), clock=clock)
+    clock.now_s = KEPT_S - 19
+    job.walk()
+    assert job.provider.calls == [SONNET]
+
+
+@pytest.mark.parametrize(("script", "held"), [("529", ()), ("ok", ("cooling:9",))])
+def test_whoever_was_to_warm_it_and_did_not_leaves_it_to_another(script: str, held: tuple[str, ...]) -> None:
+    job = _job(script, held=held, warm=(), chain=(OPUS,), span=Span(start=0, floor=0, ceiling=0))
+    job.walk()
+    assert _look(job) == "warmer"
+
+
+def test_a_call_that_used_no_cache_although_marked_says_that_none_need_wait() -> None:
+    job = _job(warm=())  # the script's replies tell of no cache
+    job.walk()
+    assert _look(job) == "never"
