@@ -185,7 +185,9 @@ local function ask(ticket, model_name, group_name, input, output, hold, patience
       model.turned_at = NOW
       save(model, model_key)
     end
-    local wait = math.max(0.02, has_waited and lasts / cap or lasts * model.turned / cap)
+    local turns = (has_waited and 1 or model.turned) / cap
+    if model.cap < model.threshold then turns = math.log(1 + STEP * turns) / math.log(1 + STEP) end -- each lets more in
+    local wait = math.max(0.02, lasts * turns)
     turn_away(wait)
     return later('full', wait, 'in_flight', figure(flying), 'cap', figure(cap))
   end
