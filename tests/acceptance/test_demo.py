@@ -84,9 +84,8 @@ def test_the_receipt_shows_failures_fallbacks_and_that_it_equals_the_purchase_lo
     attempts, answered, failed = (int(number) for number in total.groups()[:3])
     assert attempts == answered + failed
     assert failed >= 3
-    deeper = re.search(r"fallback depth +1 .* (\d+) +\d+\.\d%", told.out)
-    assert deeper is not None
-    assert int(deeper[1]) >= 40
+    deeper = re.findall(r"fallback depth +[12] .* (\d+) +\d+\.\d%", told.out)
+    assert sum(map(int, deeper)) >= 40  # the primary is out for 50 jobs; how deep they go is a matter of moments
     assert (
         f"ledger ${total[4]} equals the simulator's purchase log ${total[4]}, each of {attempts} requests" in told.out
     )
@@ -157,4 +156,4 @@ def test_the_question_it_suggests_can_be_asked(me: Stranger, told: Ended, tmp_pa
     (elsewhere / ".stepdown").symlink_to(demo)
     answer = stranger_in(elsewhere).types_in_a_shell(question[1]).out.splitlines()
     assert answer[0].split()[:3] == ["day", "start_model", "jobs"]
-    assert [line for line in answer if "claude-opus-4-7" in line and line.endswith((" ok", " degraded"))]
+    assert [line for line in answer if "claude-opus-4-7" in line and line.endswith((" ok", " degraded", " unreliable"))]
