@@ -387,6 +387,7 @@ local function tell(ticket, model_name, group_name, how, latency, input, output,
   end
   grow_or_cut(model, how, in_flight(model_name), taken_at)
   local changed = judge(model, model_name, ticket, how, pace, done, taken_at)
+  if changed == 'opened' then group.promises = 0 end -- who comes back finds it cooling, and gives nothing up
   save(group, group_key)
   save(model, model_key)
   save(fleet, fleet_key)

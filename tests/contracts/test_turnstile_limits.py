@@ -272,3 +272,18 @@ def test_looking_for_room_changes_nothing(door: Door, clock: Clock) -> None:
         door.turnstile.rooms({door.model: door.group}, horizon_s=60)
     assert door.turnstile.rooms({door.model: door.group}, horizon_s=0)[door.model].free == 8
     assert [door.tell(ticket) for ticket in tickets] == [""] * 8
+
+
+def test_what_was_promised_before_its_model_went_out_of_rotation_holds_nobody_back(door: Door, clock: Clock) -> None:
+    door.through(limits={"requests": (60, 5)})  # one a second
+    tickets = door.leave(3)
+    while isinstance(door.ask(patience_s=0), Go):
+        pass
+    for _ in range(30):
+        _limited(door.ask(patience_s=60))
+    assert "opened" in [door.tell(ticket, "overloaded") for ticket in tickets]
+    clock.pass_s(5)
+    door.ask(ticket="the probe")
+    assert door.tell("the probe") == "closed"
+    clock.pass_s(10)
+    assert door.ask(patience_s=0) == Go()
