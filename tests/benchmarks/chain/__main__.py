@@ -65,7 +65,9 @@ def _run(table: str, sides: Mapping[str, Callable[[Load], Ran]], *, is_quick: bo
     began_s = time.monotonic()
     match table:
         case "overload":
-            rows = overload.run(sides, is_quick=is_quick, say=_told)
+            peers = {name: side for name, side in sides.items() if name in PEERS}
+            ours = overload.OURS if "stepdown" in sides else {}
+            rows = overload.run({**ours, **peers}, is_quick=is_quick, say=_told)
         case "outage":
             rows = outage.run(sides, is_quick=is_quick, say=_told)
         case _:

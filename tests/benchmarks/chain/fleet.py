@@ -21,7 +21,7 @@ _LOOK_EVERY_S = 0.1
 _DEFAULTS = dict.fromkeys(("CALL_TIMEOUT_S", "KEY_PAUSE_S", "PATIENCE_S", "CLOCK_TICK_S", "TASK_STARTS"), "")
 
 
-def run_fleet(load: Load, **variables: str) -> Ran:
+def run_fleet(load: Load, *, side: str = "stepdown", **variables: str) -> Ran:
     """Submit everything as one batch and wait for its end; `variables` are settings, as a person would set them."""
     with TemporaryDirectory(prefix="bench-chain-") as name, running_simulator(latency_s=load.latency_s) as simulator:
         folder = Path(name)
@@ -32,7 +32,7 @@ def run_fleet(load: Load, **variables: str) -> Ran:
             is_whole = _wait(batch, began_s + load.limit_s)
             wall_s = time.monotonic() - began_s
             ends = [_end(answer) for answer in batch.answers() if answer.state in ("succeeded", "failed")]
-            return ran("stepdown", simulator, started, ends, wall_s=wall_s, is_cut=not is_whole)
+            return ran(side, simulator, started, ends, wall_s=wall_s, is_cut=not is_whole)
 
 
 @contextmanager
