@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Self
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from producer.accept import Terms
 
 _LOOK_EVERY_S = 0.5
+_ASK_LOOK_EVERY_S = 0.05  # somebody stands by
+_ASK_S = 600.0
 
 
 class Batch:
@@ -43,7 +46,7 @@ class Batch:
         """Read every job as it is now, in the order of submission."""
         return self._producer.books.reports.answers(self.id)
 
-    def wait(self, *, timeout_s: float | None = None) -> Iterator[Answer]:
+    def wait(self, *, timeout_s: float | None = None, look_every_s: float = _LOOK_EVERY_S) -> Iterator[Answer]:
         """Wait until every job has ended or is held for a person, then read the answers.
 
         Raises TimeoutError; the batch goes on.
@@ -53,7 +56,7 @@ class Batch:
             if until is not None and time.monotonic() > until:
                 message = f"batch {self.id}: {progress.finished} of {progress.job_count} jobs ended in {timeout_s:g} s"
                 raise TimeoutError(message)
-            time.sleep(_LOOK_EVERY_S)
+            time.sleep(look_every_s)
         return self.answers()
 
     def cancel(self) -> int:
@@ -134,6 +137,32 @@ class Producer:
         if kept_as != batch.id:
             return Batch(kept_as, self, is_new=False)
         return Batch(batch.id, self, is_new=True, not_sent=ring(jobs, self._settings, self.books.outbox))
+
+    def ask(
+        self,
+        prompt: Prompt | str,
+        *,
+        timeout_s: float = _ASK_S,
+        task: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        max_cost_usd: Decimal | str | float | None = None,
+        terms: JobTerms | None = None,
+    ) -> Answer:
+        """Have one prompt answered ahead of all bulk, and wait for it: an urgent batch of one.
+
+        Whoever asks does not come back: a job that has not ended after `timeout_s` fails by its own deadline, or is
+        cancelled, and TimeoutError is raised. Other arguments, and what else is raised, are `submit`'s. An answer whose
+        state is not succeeded tells in `outcome` and `error` why there is none.
+        """
+        asked = Prompt(prompt) if isinstance(prompt, str) else prompt
+        own = replace(terms or JobTerms(), deadline_s=timeout_s)
+        batch = self.submit([asked], task=task, tags=tags, max_cost_usd=max_cost_usd, urgent=True, terms=own)
+        try:
+            (answer,) = batch.wait(timeout_s=timeout_s, look_every_s=_ASK_LOOK_EVERY_S)
+        except TimeoutError:
+            batch.cancel()
+            raise
+        return answer
 
     def batch(self, beginning: str) -> Batch:
         """Find a batch by its id, a unique beginning of it, or its name. Raises NotFoundError."""
