@@ -52,6 +52,7 @@ class Life(RuleBasedStateMachine):
         self.clock = Clock(
             queues=self.queue,
             outbox=self.books.outbox,
+            steps=self.books.steps,
             rooms=MemoryRooms((1000,)),
             holder="here",
             rungs=1,
