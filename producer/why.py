@@ -33,8 +33,6 @@ _SENTENCES: Mapping[str, str] = {
     "worker_stopped": "its worker was being stopped",
     "same_limit": "{it} draws on limits that were used up",
     "waited": "the job had waited for {it} as long as it may",
-    "parts": "it is made of other jobs' answers, and not all of these had ended",
-    "part_failed": "it is made of other jobs' answers, and there were some too few",
     "no_time": "the next chance would have come after the job's deadline",
 }
 _LIMITS = {"requests": "requests", "input": "input tokens", "output": "output tokens"}

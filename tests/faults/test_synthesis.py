@@ -15,6 +15,7 @@ from tests.faults.site import Site, open_site
 from tests.running import ENGINES, ROOT
 
 _CHAPTERS = ROOT / "tests" / "examples" / "chapters.jsonl"
+_BY_LEVEL = "SELECT level, SUM(jobs) AS n FROM v_documents GROUP BY level ORDER BY level"
 
 
 @pytest.mark.parametrize("engine_name", ENGINES)
@@ -32,6 +33,7 @@ def test_forty_chapters_are_each_bought_once_though_the_worker_is_killed(engine_
         assert found.purchases == found.attempts == found.jobs == batch.progress().job_count
         assert set(Counter(purchase["job"] for purchase in site.simulator.purchases()).values()) == {1}
         assert _read_by_the_synthesis(site, batch) == {chapter.id for chapter in chapters}
+        assert [row["n"] for row in site.rows(_BY_LEVEL)] == [101, 37, 5, 1]
         again = site.producer.summarize(chapters, part_tokens=1500, step_tokens=14000, max_tokens=400, key="austen")
         assert (again.id, again.is_new, len(site.simulator.purchases())) == (batch.id, False, found.jobs)
 
