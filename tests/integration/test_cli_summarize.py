@@ -70,28 +70,13 @@ def test_a_text_is_one_document_and_a_folder_one_a_file(me: Stranger) -> None:
     ("arguments", "said"),
     [
         ((_CHAPTERS, "--reduce", "Merge: {text}"), "--reduce: is for --map TEMPLATE"),
-        ((_CHAPTERS, "--no-synthesis"), "--no-synthesis: is for --map TEMPLATE"),
         ((_CHAPTERS, *_ASKED, "--template", "{text}"), "--template: and --map are both the template; give one"),
         ((_CHAPTERS, "--map", "Sum up {author}: {text}"), "map: names {author}, which 'chapter-01' has not"),
-        (("tests/examples/documents.jsonl", *_ASKED), "no column 'text'; the columns are"),
-        (("empty", *_ASKED), "holds no file that ends in .txt or .md"),
-        (("none.txt", *_ASKED), "cannot be read: No such file or directory"),
-        (("latin.txt", *_ASKED), "is no UTF-8 text (byte 4)"),
         ((_CHAPTERS, *_ASKED, "--on-failed-part", "skip"), "'skip' should be name or stop"),
     ],
 )
 def test_what_cannot_be_mapped_is_told_and_nothing_is_queued(
     me: Stranger, arguments: tuple[str, ...], said: str
 ) -> None:
-    (me.folder / "empty").mkdir()
-    (me.folder / "latin.txt").write_bytes(b"caf\xe9")
     assert said in me.types("submit", *arguments, expect=2).err
     assert me.types("ls").out == ""
-
-
-def test_bad_rows_stop_it_or_are_left_out(me: Stranger) -> None:
-    me.write("rows.jsonl", '{"id": "a", "text": "It rained."}\n{"id": "b"}\n')
-    assert "rows.jsonl:2: template: no column" in me.types("submit", "rows.jsonl", "--map", "{text}", expect=2).err
-    told = me.types("submit", "rows.jsonl", "--map", "{text}", "--skip-bad")
-    assert "left out: rows.jsonl:2" in told.err
-    assert _ids(me, told.out.strip()) == ["a", "synthesis"]
