@@ -258,6 +258,7 @@ class Past:
     """One attempt that a stray's last claim made; no outcome: nobody saw its end."""
 
     rung: int
+    fallback_depth: int
     model: str
     outcome: Outcome | None
 
