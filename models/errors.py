@@ -86,6 +86,32 @@ class LedgerError(StepdownError):
     """The ledger cannot be reached, or its schema is not this version's."""
 
 
+class TooDeepError(StepdownError):
+    """A call would lie deeper in its tree of calls than MAX_DEPTH; nothing was asked and nothing written.
+
+    `path` leads from the top of the tree to the call, by ids, with the task of each where it has one.
+    """
+
+    def __init__(self, depth: int, *, most: int, path: Sequence[str]) -> None:
+        self.depth = depth
+        self.path = tuple(path)
+        super().__init__(f"depth {depth} is more than MAX_DEPTH={most}; nothing was asked: {' > '.join(self.path)}")
+
+
+class TreeBudgetError(StepdownError):
+    """A call could pass what its whole tree of calls may cost, TREE_CAP_USD, and was not made; amounts in USD."""
+
+    def __init__(
+        self, tree: str, *, job_id: str, cap_usd: str, gone_usd: str, reserved_usd: str, needs_usd: str
+    ) -> None:
+        self.tree = tree
+        self.job_id = job_id
+        super().__init__(
+            f"tree {tree}: over budget: this call may cost ${needs_usd}, and of the tree's cap of ${cap_usd} "
+            f"(TREE_CAP_USD) ${gone_usd} are spent and ${reserved_usd} reserved by calls in flight (job {job_id})"
+        )
+
+
 class ChainExhaustedError(StepdownError):
     """Every model the call may use was tried, or none may be tried now; the last failure is told."""
 
