@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 _MOST_TOLD = 20
 
@@ -99,16 +100,28 @@ class TooDeepError(StepdownError):
 
 
 class TreeBudgetError(StepdownError):
-    """A call could pass what its whole tree of calls may cost, TREE_CAP_USD, and was not made; amounts in USD."""
+    """A call could pass what its whole tree of calls may cost, TREE_CAP_USD, and was not made; amounts in USD.
+
+    `gone_usd` is what is spent, with the worst case of calls whose end nobody saw; `reserved_usd` that of calls in
+    flight; `needs_usd` the worst case of this one.
+    """
 
     def __init__(
-        self, tree: str, *, job_id: str, cap_usd: str, gone_usd: str, reserved_usd: str, needs_usd: str
+        self,
+        tree: str,
+        *,
+        job_id: str,
+        cap_usd: Decimal,
+        gone_usd: Decimal,
+        reserved_usd: Decimal,
+        needs_usd: Decimal,
     ) -> None:
-        self.tree = tree
-        self.job_id = job_id
+        self.tree, self.job_id = tree, job_id
+        self.cap_usd, self.gone_usd, self.reserved_usd, self.needs_usd = cap_usd, gone_usd, reserved_usd, needs_usd
+        needs, cap, gone, held = (f"${usd.normalize():f}" for usd in (needs_usd, cap_usd, gone_usd, reserved_usd))
         super().__init__(
-            f"tree {tree}: over budget: this call may cost ${needs_usd}, and of the tree's cap of ${cap_usd} "
-            f"(TREE_CAP_USD) ${gone_usd} are spent and ${reserved_usd} reserved by calls in flight (job {job_id})"
+            f"tree {tree}: over budget: this call may cost {needs}, and of the tree's cap of {cap} (TREE_CAP_USD) "
+            f"{gone} are spent and {held} reserved by calls in flight (job {job_id})"
         )
 
 

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from threading import Lock
 from typing import Any
@@ -124,7 +125,7 @@ def _failure(claim: Claim, ending: Ending | None) -> ChainExhaustedError | TreeB
     if ending is None:
         return ChainExhaustedError("cancelled meanwhile", job_id=claim.job_id)
     if ending.outcome == OVER_BUDGET and claim.tree and last.get("scope") == tree_scope(claim.tree):
-        amounts = {name: str(last[name]) for name in ("cap_usd", "gone_usd", "reserved_usd", "needs_usd")}
+        amounts = {name: Decimal(last[name]) for name in ("cap_usd", "gone_usd", "reserved_usd", "needs_usd")}
         return TreeBudgetError(claim.tree, job_id=claim.job_id, **amounts)
     return ChainExhaustedError(ending.error or ending.outcome, job_id=claim.job_id)
 

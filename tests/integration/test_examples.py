@@ -54,9 +54,11 @@ def _run(plant: Plant, folder: Path, *command: str | Path) -> "subprocess.Comple
 
 def _articles(folder: Path, day: str) -> Path:
     """Write a day's articles, three of those that lie beside the pipelines."""
-    lines = (_PIPELINES.parent / "articles.csv").read_text(encoding="utf-8").splitlines(keepends=True)
     path = folder / f"articles-{day}.csv"
-    path.write_text("".join(lines[:4]), encoding="utf-8")
+    with (_PIPELINES.parent / "articles.csv").open(encoding="utf-8", newline="") as whole:
+        rows = list(csv.reader(whole))
+    with path.open("w", encoding="utf-8", newline="") as part:
+        csv.writer(part).writerows(rows[:4])
     return path
 
 
