@@ -137,6 +137,8 @@ class Settings(BaseSettings):
     task_caps_usd: str = ""
     tag_caps_usd: str = ""
     over_cap: Literal["wait", "fail"] = "wait"
+    max_depth: int = Field(default=5, ge=1, le=1000)
+    tree_cap_usd: Annotated[Decimal, BeforeValidator(_usd)] | None = None
     review_every_s: float = Field(default=60, ge=0.05, le=_DAY_S)
     health_min_jobs: int = Field(default=20, ge=1)
     health_degraded_percent: int = Field(default=25, ge=1, le=100)

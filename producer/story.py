@@ -136,6 +136,8 @@ def _start_reason(job: Row) -> str:
 def _terms(told: Told, models: Sequence[str]) -> Iterator[str]:
     """Tell what was asked for it beyond what holds for any job."""
     job, batch = told.job, told.batch
+    if job["parent"] is not None:
+        yield f"called by {job['parent']}, at depth {job['call_depth']} of the tree {job['tree']}"
     if job["is_urgent"]:
         yield "urgent, so ahead of all that is not"
     if batch is not None and batch["weight"] != 1:

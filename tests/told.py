@@ -38,6 +38,7 @@ def job(**changes: Any) -> Row:
         "floor_rung": 2,
         "ceiling_rung": 0,
         "start_reason": None,
+        "parent": None,
         "is_urgent": False,
         "patience_ms": None,
         "climb_on": None,
