@@ -19,6 +19,7 @@ _WIDTH = 110
 _BESIDE = " " * 12  # where a line goes on, below what stands after its time
 _A_DAY_S = 86_400
 _QUEUED_AGAIN = "ended so, and was queued again by a person (stepdown retry)"
+_RELEASED = "held until a person had it bought again (stepdown release)"
 _QUEUED_OR_LOST = f"{_QUEUED_AGAIN}; or its worker was lost, and another one went on"
 _LOST = "what was decided then was not noted: its worker was lost, or of an earlier version; another one went on"
 
@@ -82,6 +83,8 @@ def _events(told: Told, models: Sequence[str]) -> Iterator[_Event]:
             yield from (_Event(at=at, said=said) for at, said in decided.sentences(each, before, models))
             is_over = each[-1]["decision"] == STOP
         else:
+            if before is not None and before["unknown_at"] is not None and not job["rebuys"]:
+                yield _Event(at=None, said=_RELEASED)
             yield from _call(each)
             before, is_over = each, each["outcome"] == Outcome.ANSWERED
     yield from _given_up(told, models)
@@ -191,10 +194,15 @@ def _end(told: Told) -> str:
     if job["state"] != State.SUCCEEDED:
         return f"{job['state']} ({job['outcome']}){took}; {_spent(told)}"
     depth = job["fallback_depth"] or 0
-    after = f"after {depth or 'no'} model{'s' if depth > 1 else ''} had been given up"
     cut = ", with an answer that was cut" if job["outcome"] == "truncated" else ""
-    by = f"answered by {job['model_used']} {after} (fallback depth {depth}){cut}"
+    by = f"answered by {job['model_used']}{_after(depth, job)} (fallback depth {depth}){cut}"
     return f"succeeded{took}: {by}; {_spent(told)}"
+
+
+def _after(depth: int, job: Row) -> str:
+    if depth:
+        return f" after {depth} model{'s' if depth > 1 else ''} had been given up"
+    return ", where it was to start" if job["model_used"] == job["start_model"] else ""
 
 
 def _took(finished_at: datetime, created_at: datetime) -> str:

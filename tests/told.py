@@ -48,6 +48,7 @@ def job(**changes: Any) -> Row:
         "error": None,
         "rung": 1,
         "given_up": {},
+        "rebuys": 0,
         "due_at": None,
         "deadline_at": at(86_400),
         "finished_at": at(4),
