@@ -8,7 +8,7 @@ from decimal import Decimal
 from textwrap import wrap
 
 from models.chain import short_name
-from models.outcome import Outcome, State
+from models.outcome import Outcome, Reason, State
 from producer import asked, decided
 from producer.terminal import terminal_text
 from producer.told import STOP, Row, Told, in_turn
@@ -19,7 +19,7 @@ _WIDTH = 110
 _BESIDE = " " * 12  # where a line goes on, below what stands after its time
 _A_DAY_S = 86_400
 _QUEUED_AGAIN = "ended so, and was queued again by a person (stepdown retry)"
-_RELEASED = "held until a person had it bought again (stepdown release)"
+_REBOUGHT = "to be bought again: its batch or HOLD_ABOVE_USD allowed that, or a person did (stepdown release)"
 _QUEUED_OR_LOST = f"{_QUEUED_AGAIN}; or its worker was lost, and another one went on"
 _LOST = "what was decided then was not noted: its worker was lost, or of an earlier version; another one went on"
 
@@ -83,8 +83,8 @@ def _events(told: Told, models: Sequence[str]) -> Iterator[_Event]:
             yield from (_Event(at=at, said=said) for at, said in decided.sentences(each, before, models))
             is_over = each[-1]["decision"] == STOP
         else:
-            if before is not None and before["unknown_at"] is not None and not job["rebuys"]:
-                yield _Event(at=None, said=_RELEASED)
+            if before is not None and before["unknown_at"] is not None and each["reason"] == Reason.REBUY:
+                yield _Event(at=None, said=_REBOUGHT)
             yield from _call(each)
             before, is_over = each, each["outcome"] == Outcome.ANSWERED
     yield from _given_up(told, models)
@@ -156,7 +156,7 @@ def _terms(told: Told, models: Sequence[str]) -> Iterator[str]:
         yield f"a better model is asked after an answer that is {kinds}" if kinds else "no answer is asked for again"
     if job["expects"]:
         yield f"its answer is checked ({', '.join(job['expects'])})"
-    if abs((left_s := (job["deadline_at"] - job["created_at"]).total_seconds()) - _A_DAY_S) > 1:
+    if not job["rebuys"] and abs((left_s := (job["deadline_at"] - job["created_at"]).total_seconds()) - _A_DAY_S) > 1:
         yield f"to end within {duration(left_s)}"
 
 
