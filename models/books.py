@@ -17,12 +17,13 @@ from models.reports import Reports
 from models.repricing import Repricing
 from models.rollup import Rollup
 from models.starts import Starts
+from models.steps import Steps
 from models.trees import Trees
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """All that writes and reads one ledger: jobs, leases, orders, prices, reports, rollup, health, starts, trees."""
+    """All that writes and reads one ledger: jobs, leases, orders, prices, reports, rollup, starts, steps, trees..."""
 
     ledger: Ledger
     leases: Leases
@@ -36,6 +37,7 @@ class Books:
     rollup: Rollup
     starts: Starts
     records: Records
+    steps: Steps
     trees: Trees
 
     @classmethod
@@ -54,5 +56,6 @@ class Books:
             rollup=Rollup(engine),
             starts=Starts(engine),
             records=Records(engine),
+            steps=Steps(engine),
             trees=Trees(engine),
         )

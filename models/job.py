@@ -96,6 +96,12 @@ class Job(Base):
             postgresql_where=text("sent_at IS NOT NULL AND state IN ('queued', 'waiting')"),
         ),
         Index(
+            "ix_jobs_parts",  # steps that wait for their parts
+            "batch_id",
+            sqlite_where=text("state = 'waiting' AND outcome = 'parts'"),
+            postgresql_where=text("state = 'waiting' AND outcome = 'parts'"),
+        ),
+        Index(
             "ix_jobs_explored",  # few, and counted before there is one more
             "task",
             "created_at",

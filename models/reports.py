@@ -20,6 +20,7 @@ from models.life import batch_scope
 from models.outcome import OVER_BUDGET, Outcome, State
 from models.pricing import NANO_USD
 from models.progress import CacheUse, ModelLine, Progress
+from models.steps import blocked
 from models.views import ATTEMPTS
 
 _ZERO = Decimal(0)
@@ -86,6 +87,7 @@ class Reports:
         attempts, cost, unknown = connection.execute(money).one()
         by_state = connection.execute(states).all()
         capped = connection.execute(cap).one_or_none()
+        is_waiting = any(state == State.WAITING for state, *_ in by_state)
         return Progress(
             batch_id=batch["id"],
             name=batch["name"],
@@ -94,6 +96,7 @@ class Reports:
             states={state: count for state, count, _, _ in by_state},
             held=sum(held for _, _, held, _ in by_state),
             over_budget=sum(over for _, _, _, over in by_state),
+            blocked=blocked(connection, batch["id"]) if is_waiting else 0,
             attempts=attempts,
             cost_usd=cost or _ZERO,
             unknown_costs=unknown,

@@ -8,7 +8,7 @@ from decimal import Decimal
 from textwrap import wrap
 
 from models.chain import short_name
-from models.outcome import Outcome, Reason, State
+from models.outcome import WAITS_FOR_PARTS, Outcome, Reason, State
 from producer import asked, decided
 from producer.terminal import terminal_text
 from producer.told import STOP, Row, Told, in_turn
@@ -180,7 +180,9 @@ def _standing(told: Told, models: Sequence[str]) -> Iterator[_Event]:
             order = f"stepdown release --job {job['id']}, or stepdown drop --job {job['id']}"
             yield _Event(at=None, said=f"held until a person decides ({job['outcome']}): {order}; {_spent(told)}")
         case State.WAITING:
-            until = f"waits until {job['due_at'].astimezone(UTC):%Y-%m-%d %H:%M:%S} ({job['outcome']})"
+            is_step = job["outcome"] == WAITS_FOR_PARTS
+            what, why = ("for the answers it is made of, at most ", "") if is_step else ("", f" ({job['outcome']})")
+            until = f"waits {what}until {job['due_at'].astimezone(UTC):%Y-%m-%d %H:%M:%S}{why}"
             yield _Event(at=None, said=f"{until}, then {next_rung}; {_spent(told)}")
         case state:
             yield _Event(at=None, said=f"{state}, at {next_rung}; {_spent(told)}")
