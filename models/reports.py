@@ -84,8 +84,8 @@ class Reports:
         states = select(Job.state, func.count(), func.count().filter(IS_HELD), over).where(ours).group_by(Job.state)
         cap = select(BudgetRow.cap_nano_usd, _RESERVED).where(BudgetRow.scope == batch_scope(batch["id"]))
         money = select(func.count(), _COST, _UNKNOWN).where(_ATTEMPT.batch_id == batch["id"])
+        by_state = connection.execute(states).all()  # first: who sees here that all has ended sees all that it cost
         attempts, cost, unknown = connection.execute(money).one()
-        by_state = connection.execute(states).all()
         capped = connection.execute(cap).one_or_none()
         is_waiting = any(state == State.WAITING for state, *_ in by_state)
         return Progress(
@@ -104,9 +104,8 @@ class Reports:
             reserved_usd=_ZERO if capped is None else capped[1],
         )
 
-    def answers(self, batch_id: str) -> Iterator[Answer]:
-        """Read a batch's jobs with their answers and costs, in the order they were submitted."""
-        after = 0
+    def answers(self, batch_id: str, *, after: int = 0) -> Iterator[Answer]:
+        """Read a batch's jobs with their answers and costs, in the order they were submitted, but the first `after`."""
         while True:
             with reading(self._engine) as connection:
                 rows = connection.execute(_answers(batch_id, after)).mappings().all()
