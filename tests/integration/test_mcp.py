@@ -17,7 +17,6 @@ from tests.speaking import Speaker, over_http, over_stdio, speaking
 from tests.stranger import stranger_in
 
 SLOW = '[[rules]]\nprompt_contains = "slowly"\nanswer = "slow"\ndelay_s = 4'
-
 NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)"
 
 

@@ -92,6 +92,16 @@ def test_what_is_said_wrong_is_refused_with_what_would_be_right(
     assert producer.books.reports.batches(limit=1) == []
 
 
+def test_a_model_without_a_price_is_not_asked_since_no_cap_would_hold(sqlite_url: str) -> None:
+    settings = settings_of(environment_of({"DATABASE_URL": sqlite_url, "MODEL_CHAIN": "unheard-of", "TASK_STARTS": ""}))
+    with Producer(settings) as producer, speaking(server_of(producer, settings)) as model:
+        for tool in ("estimate", "submit"):
+            said = {"prompts": ["Hi"]} | ({} if tool == "estimate" else {"max_cost_usd": "0.1"})
+            assert model.refused(tool, **said) == (
+                "no price for unheard-of: the operator sets it by MODEL_COSTS or `stepdown prices set`"
+            )
+
+
 def test_a_ledger_that_is_away_is_told(model: Speaker, producer: Producer, sqlite_url: str) -> None:
     producer.close()
     Path(sqlite_url.removeprefix("sqlite:///")).write_bytes(b"no ledger any more, and longer than a header" * 100)
