@@ -68,7 +68,7 @@ class Desk:
         value = shapes.Asked(batch=batch.id, answer=reply, cost_usd=cost, unknown_costs=progress.unknown_costs)
         words = [*([reply.text] if reply.text else []), job_line(answer)]
         if answer.state in OPEN_STATES:
-            words.append(f"it goes on: wait for batch {batch.id}, then read its results")
+            words += [f"it goes on: wait for batch {batch.id}, then read its results", *_not_sent(batch)]
         return Told(value=value, words=words)
 
     async def submit(self, said: shapes.Submit, _hear: Hear) -> Told:
@@ -85,8 +85,7 @@ class Desk:
         kept = (
             f"batch {batch.id}: {len(prompts)} jobs" if batch.is_new else f"batch {batch.id}: known by its key already"
         )
-        late = [f"accepted, and sent later by a worker: {batch.not_sent}"] if batch.not_sent else []
-        return Told(value=value, words=[kept, *late])
+        return Told(value=value, words=[kept, *_not_sent(batch)])
 
     async def estimate(self, said: shapes.Estimate, _hear: Hear) -> Told:
         """Say what prompts would cost."""
@@ -163,6 +162,10 @@ class Desk:
     async def _in_thread(self, work: Callable[[], _Value]) -> _Value:
         # A client that hangs up is not waited for; what was begun is ended by its own limits.
         return await to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._threads)
+
+
+def _not_sent(batch: Batch) -> list[str]:
+    return [f"accepted, and sent later by a worker: {batch.not_sent}"] if batch.not_sent else []
 
 
 def _prompts(said: Sequence[str | shapes.OnePrompt]) -> list[Prompt]:

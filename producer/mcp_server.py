@@ -14,7 +14,7 @@ from mcp import types
 from mcp.server import Server, ServerRequestContext
 from mcp.server.stdio import stdio_server
 
-from models.errors import InputError, StepdownError
+from models.errors import InputError, StepdownError, UnpricedModelError
 from models.progress import Progress
 from models.settings import Settings
 from producer.client import Producer
@@ -89,7 +89,7 @@ async def _called(
         told = await tool.run(said, partial(_report, context))
         return types.CallToolResult(content=_texts(told.words), structured_content=written(told.value))
     except (StepdownError, TimeoutError) as error:
-        return types.CallToolResult(content=_texts([str(error)]), is_error=True)
+        return types.CallToolResult(content=_texts([_refusal(error)]), is_error=True)
     except Exception as error:  # noqa: BLE001 - whatever it is, the client is told and the server goes on
         hint(f"stepdown mcp: {params.name} met {type(error).__name__}")
         hint("".join(traceback.format_tb(error.__traceback__)))  # without its own text, which may hold a prompt
@@ -101,6 +101,12 @@ def _named(name: str, tools: Mapping[str, Tool]) -> Tool:
     if name not in tools:
         raise InputError(f"{shown(name)} is no tool here; there are {', '.join(tools)}", source="mcp")
     return tools[name]
+
+
+def _refusal(error: Exception) -> str:
+    if isinstance(error, UnpricedModelError):  # whose own text offers to go on without, and then no cap would hold
+        return f"no price for {', '.join(error.models)}: the operator sets it by MODEL_COSTS or `stepdown prices set`"
+    return str(error)
 
 
 async def _report(context: ServerRequestContext[Any], progress: Progress) -> None:

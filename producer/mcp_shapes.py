@@ -17,6 +17,8 @@ from producer.prompt import DEFAULT_MAX_TOKENS
 MOST_PROMPTS = 10_000
 MOST_ANSWERS = 100
 LONGEST_WAIT_S = 300.0
+_LARGEST_OFFSET = 1_000_000_000
+_LONGEST_MONEY = 40  # characters
 _STRICT = ConfigDict(extra="forbid")  # a misspelt max_cost_usd must not pass for one left out
 _PREFIX = "Value error, "
 _EITHER_MONEY = {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}
@@ -27,15 +29,20 @@ def _listed(given: object) -> object:
     if isinstance(given, str) and given.lstrip().startswith("["):
         try:
             return json.loads(given)
-        except ValueError:
+        except (ValueError, RecursionError):
             return given
     return given
+
+
+def _money(given: object) -> Decimal:
+    text = str(given)
+    return usd(text if len(text) <= _LONGEST_MONEY else shown(text))  # which is refused, and not repeated whole
 
 
 Task = Annotated[str | None, Field(description="task kind: where in the chain it starts, such as summarize")]
 MaxCost = Annotated[
     Decimal,
-    BeforeValidator(lambda given: usd(str(given))),
+    BeforeValidator(_money),
     WithJsonSchema(_EITHER_MONEY),
     Field(description="the most it may cost in USD, over all retries and fallbacks, such as 0.05; required"),
 ]
@@ -122,7 +129,7 @@ class Results:
 
     __pydantic_config__ = _STRICT
     batch: BatchId
-    offset: Annotated[int, Field(ge=0, description="how many answers to pass over, 0 or more")] = 0
+    offset: Annotated[int, Field(ge=0, le=_LARGEST_OFFSET, description="how many answers to pass over, 0 or more")] = 0
     limit: Annotated[
         int, Field(ge=1, le=MOST_ANSWERS, description=f"how many answers to give, 1 to {MOST_ANSWERS}")
     ] = 20
@@ -238,8 +245,8 @@ def read(shape: type, given: Mapping[str, Any], *, tool: str) -> Any:
     try:
         return _adapter(shape).validate_python(dict(given))
     except ValidationError as error:
-        mistakes = {_place(detail["loc"]): detail for detail in reversed(error.errors(include_url=False))}
-    told = [f"{place}: {_problem(detail, shape)}" for place, detail in reversed(mistakes.items())]
+        mistakes = {detail["loc"][:2]: detail for detail in error.errors(include_url=False)}
+    told = [f"{_place(detail['loc'])}: {_problem(detail, shape)}" for detail in mistakes.values()]
     raise InputError("; ".join(told), source=tool)
 
 
@@ -256,7 +263,9 @@ def _adapter(shape: type) -> TypeAdapter[Any]:
 
 
 def _place(loc: tuple[int | str, ...]) -> str:
-    return f"{loc[0]}[{loc[1]}]" if len(loc) > 1 else str(loc[0])
+    """Name an argument, or a word of a prompt; the third part of such a place is the kind of prompt that was tried."""
+    prompt = "".join(f"[{index}]" for index in loc[1:2])
+    return ".".join([f"{loc[0]}{prompt}", *map(str, loc[3:])])
 
 
 def _problem(detail: Any, shape: type) -> str:

@@ -4,7 +4,6 @@ import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import partial
-from typing import Any
 
 import anyio
 import pytest
@@ -18,7 +17,6 @@ from tests.speaking import Speaker, over_http, over_stdio, speaking
 from tests.stranger import stranger_in
 
 SLOW = '[[rules]]\nprompt_contains = "slowly"\nanswer = "slow"\ndelay_s = 4'
-
 NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)"
 
 
@@ -128,63 +126,6 @@ def test_what_no_model_can_answer_is_told_and_is_no_error_of_the_tool(model: Spe
     answer = model.says("ask", prompt="nonsense", max_cost_usd="0.25")["answer"]
     assert (answer["state"], answer["outcome"], answer["text"]) == ("failed", "bad_request", None)
     assert answer["error"]
-
-
-@pytest.mark.parametrize(
-    ("tool", "arguments", "said"),
-    [
-        ("ask", {"prompt": "Hi"}, "ask: max_cost_usd: missing; give the most it may cost in USD"),
-        ("submit", {"prompts": ["Hi"]}, "submit: max_cost_usd: missing; give the most it may cost in USD"),
-        (
-            "ask",
-            {"prompt": "Hi", "max_cost_usd": 0.51},
-            "ask: max_cost_usd: 0.51 is more than one call may spend; give",
-        ),
-        ("submit", {"prompts": ["Hi"], "max_cost_usd": "99"}, "give at most 0.5 (MCP_MAX_COST_USD)"),
-        ("ask", {"prompt": "Hi", "max_cost_usd": 0}, "max_cost_usd: '0' should be USD, such as 2.50: above 0"),
-        ("ask", {"prompt": "Hi", "max_cost_usd": True}, "max_cost_usd: 'True' should be USD"),
-        ("ask", {"prompt": "Hi", "max_cost_usd": "NaN"}, "max_cost_usd: 'NaN' should be USD"),
-        ("ask", {"prompt": "Hi", "max_cost_usd": None}, "max_cost_usd: 'None' should be USD"),
-        (
-            "ask",
-            {"prompt": "Hi", "max_cost": 0.1},
-            "max_cost: is no argument here; there are prompt, max_cost_usd, task",
-        ),
-        ("ask", {"prompt": " ", "max_cost_usd": 0.1}, "prompt 1: prompt: ' ' should be text with at least one visible"),
-        (
-            "ask",
-            {"prompt": 7, "max_cost_usd": 0.1},
-            "ask: prompt: 7: input should be a valid string; right is the text",
-        ),
-        ("ask", {"prompt": "Hi", "max_cost_usd": 0.1, "max_tokens": 0}, "max_tokens: 0: input should be greater"),
-        ("submit", {"prompts": [], "max_cost_usd": 0.1}, "right is a list of 1 to 10,000 prompts: texts, or objects"),
-        ("submit", {"prompts": [{"text": "Hi"}], "max_cost_usd": 0.1}, "submit: prompts[0]: "),
-        (
-            "submit",
-            {"prompts": ["Hi", {"prompt": "Ho", "id": "1"}], "max_cost_usd": 0.1},
-            "prompt 2: id: '1' was prompt",
-        ),
-        ("estimate", {"prompts": ["Hi", ""]}, "prompt 2: prompt: '' should be text"),
-        ("status", {"batch": "nothing"}, "no batch is called or begins with 'nothing'; `stepdown ls` lists"),
-        ("wait", {"batch": ""}, "'' is no batch's name or id"),
-        ("wait", {"batch": "x", "up_to_s": 301}, "wait: up_to_s: 301: input should be less than or equal to 300"),
-        ("results", {"batch": "x", "limit": 101}, "results: limit: 101: input should be less than or equal to 100"),
-        ("ledger_query", {"sql": "SELECT nope FROM v_jobs"}, "sql: "),
-        (
-            "nothing",
-            {},
-            "mcp: 'nothing' is no tool here; there are ask, submit, estimate, status, wait, results, ledger",
-        ),
-    ],
-)
-def test_what_is_said_wrong_is_refused_with_what_would_be_right(
-    model: Speaker, plant: Plant, tool: str, arguments: dict[str, Any], said: str
-) -> None:
-    before = plant.producer.books.reports.batches(limit=1000)
-    refused = model.refused(tool, **arguments)
-    assert said in refused
-    assert "Traceback" not in refused
-    assert plant.producer.books.reports.batches(limit=1000) == before
 
 
 def test_the_cap_of_a_call_is_enforced_and_what_it_stops_is_told(model: Speaker, plant: Plant) -> None:

@@ -1,5 +1,7 @@
 """`stepdown mcp` as a process: who may call it over HTTP, what it needs, and how it ends."""
 
+import json
+import re
 import signal
 import socket
 import subprocess
@@ -15,7 +17,8 @@ from models.errors import InputError
 from models.settings import load_settings
 from producer.mcp_server import server_of
 from producer.processes import mcp
-from tests.speaking import over_http, speaking
+from tests.running import ROOT
+from tests.speaking import over_http, over_stdio, speaking
 from tests.stranger import Stranger, end, stranger_in
 
 TOKEN = "canary-of-the-token"  # noqa: S105 - of a throw-away server
@@ -75,6 +78,23 @@ def test_a_port_that_is_taken_is_named(me: Stranger) -> None:
         port = taken.getsockname()[1]
         told = me.types("mcp", "--http", "--port", str(port), expect=2)
     assert f"cannot listen on 127.0.0.1:{port} (Address already in use); choose another --port" in told.err
+
+
+def test_the_readme_shows_a_configuration_that_a_client_can_read() -> None:
+    (snippet,) = re.findall(
+        r"```json\n(.*?)```", (ROOT / "producer" / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    server = json.loads(snippet)["mcpServers"]["stepdown"]
+    assert (Path(server["command"]).name, server["args"]) == ("stepdown", ["mcp"])
+    given = load_settings(env_file=None, **{name.lower(): value for name, value in server["env"].items()})
+    assert set(map(str.lower, server["env"])) <= set(type(given).model_fields)
+
+
+def test_nobody_to_send_to_is_told(tmp_path: Path) -> None:
+    with speaking(over_stdio(stranger_in(tmp_path).environment, tmp_path)) as model:
+        kept = model.says("submit", prompts=["Hi"], max_cost_usd="0.1")
+        assert kept["not_sent"].startswith("no broker is running here: start `stepdown worker`")
+        assert model.says("status", batch=kept["batch"])["states"] == {"queued": 1}
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
