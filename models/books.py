@@ -16,12 +16,13 @@ from models.recorded import Records
 from models.reports import Reports
 from models.repricing import Repricing
 from models.rollup import Rollup
+from models.served import Served
 from models.starts import Starts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """All that writes and reads one ledger: jobs, leases, orders, prices, reports, rollup, health, starts, records."""
+    """All that writes and reads one ledger: each part of it by its name."""
 
     ledger: Ledger
     leases: Leases
@@ -35,6 +36,7 @@ class Books:
     rollup: Rollup
     starts: Starts
     records: Records
+    served: Served
 
     @classmethod
     def over(cls, engine: Engine, *, worker: str) -> Self:
@@ -52,4 +54,5 @@ class Books:
             rollup=Rollup(engine),
             starts=Starts(engine),
             records=Records(engine),
+            served=Served(engine),
         )

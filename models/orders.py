@@ -28,17 +28,18 @@ class Orders:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def cancel(self, batch_id: str) -> tuple[int, int]:
+    def cancel(self, batch_id: str, *, with_running: bool = True) -> tuple[int, int]:
         """Cancel the open jobs of a batch; returns how many, and how many of them have a call in flight.
 
-        Those calls end, and are billed.
+        Those calls end, and are billed; not `with_running`, their jobs are left alone.
         """
+        states = [state for state in OPEN_STATES if with_running or state != State.RUNNING]
         ours = Job.batch_id == batch_id
         with transaction(self._engine) as connection:
             in_flight = connection.scalar(select(func.count()).where(ours, Job.state == State.RUNNING))
             cancelled = connection.execute(
                 update(Job)
-                .where(ours, Job.state.in_(OPEN_STATES))
+                .where(ours, Job.state.in_(states))
                 .values(
                     state=State.CANCELLED, outcome="cancelled", finished_at=_NOW
                 )  # a lease says whose call is in flight
@@ -124,12 +125,13 @@ class Orders:
                 update(Job).where(Job.batch_id == batch_id, Job.state == State.QUEUED).values(**held)
             ).rowcount
 
-    def purge(self, *, older_than_s: float) -> int:
+    def purge(self, *, older_than_s: float, batch_id: str | None = None) -> int:
         """Remove prompts, columns and answers of jobs that ended so long ago, at most 500; returns how many.
 
-        Call it until it returns 0: each step is short. The ledger's rows stay.
+        Call it until it returns 0: each step is short. The ledger's rows stay. `batch_id`: only of this batch.
         """
         old = Job.finished_at < db_now(-older_than_s)
+        old = old if batch_id is None else old & (Job.batch_id == batch_id)
         some = select(Job.id).where(Job.state.in_(FINAL_STATES), old, Job.purged_at.is_(None)).limit(_AT_ONCE)
         with transaction(self._engine) as connection:
             if connection.dialect.name == "sqlite":
