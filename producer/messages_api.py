@@ -32,7 +32,7 @@ async def create(request: Request) -> Response:
     """Take a Messages API request, wait for its job, and answer as the provider does."""
     given = await read_object(request, most_bytes=_MOST_BYTES)
     is_stream = given.pop("stream", None)
-    if is_stream not in {None, True, False}:
+    if not isinstance(is_stream, bool | None):
         raise Refusal(400, "stream: should be true or false")
     producer = producer_of(request)
     waiting: Waiting = request.app.state.waiting
