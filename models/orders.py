@@ -63,10 +63,17 @@ class Orders:
             return connection.execute(update(Job).where(_of(batch_id, job_id), IS_HELD).values(**given_up)).rowcount
 
     def retry(
-        self, *, deadline_s: float, with_cancelled: bool = True, batch_id: str | None = None, job_id: str | None = None
+        self,
+        *,
+        deadline_s: float,
+        with_failed: bool = True,
+        with_cancelled: bool = True,
+        batch_id: str | None = None,
+        job_id: str | None = None,
     ) -> int:
-        """Queue failed jobs (and cancelled ones) again, from their own start; returns how many. Their attempts stay."""
-        ended = Job.state.in_([State.FAILED, State.CANCELLED] if with_cancelled else [State.FAILED])
+        """Queue failed jobs and cancelled ones again, from their own start; returns how many. Their attempts stay."""
+        wanted = {State.FAILED: with_failed, State.CANCELLED: with_cancelled}
+        ended = Job.state.in_([state for state, is_wanted in wanted.items() if is_wanted])
         if with_cancelled:
             self._mark_calls_unknown(_of(batch_id, job_id))
         with transaction(self._engine) as connection:

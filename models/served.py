@@ -96,14 +96,10 @@ class Served:
         with reading(self._engine) as connection:
             return connection.execute(_ours(scope).where(Batch.id == batch_id)).first() is not None
 
-    def rename(self, batch_id: str, key: str) -> None:
-        """Give a batch another key, so that the same content is another batch from now on."""
-        with transaction(self._engine) as connection:
-            connection.execute(update(Batch).where(Batch.id == batch_id).values(idempotency_key=key))
-
     def take_out(self, batch_id: str) -> None:
-        """Have a batch in no caller's scope any more; its rows stay in the ledger."""
-        self.rename(batch_id, f"{_GONE}/{batch_id}")
+        """Have a batch in no caller's scope any more: the same content is another one. Its rows stay."""
+        with transaction(self._engine) as connection:
+            connection.execute(update(Batch).where(Batch.id == batch_id).values(idempotency_key=f"{_GONE}/{batch_id}"))
 
     def states(self) -> Mapping[str, int]:
         """Count all jobs of the ledger by state."""

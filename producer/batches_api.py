@@ -22,7 +22,7 @@ from producer.params import checked
 from producer.prompt import Prompt
 from producer.refusal import Refusal
 from producer.results import message_batch_lines
-from producer.visit import books_of, caller_of, producer_of
+from producer.visit import books_of, caller_of, producer_of, settings_of
 
 _KIND = "batch"  # the word in our keys; message batches alone are shown here
 _MOST_BYTES = 256 * MB
@@ -64,7 +64,7 @@ async def retrieve(request: Request) -> Response:
 
 
 async def cancel(request: Request) -> Response:
-    """Cancel what is open of a batch. Its content sent again is another batch from then on."""
+    """Cancel what is open of a batch. Sent again, it goes on: what is answered by then is not bought twice."""
     return await run_in_threadpool(_cancelled, request)
 
 
@@ -124,22 +124,29 @@ def _prompt(each: object, where: str, models: tuple[str, ...]) -> Prompt:
 
 
 def _submitted(producer: Producer, prompts: Sequence[Prompt], request: Request) -> str:
-    caller = caller_of(request)
+    caller, served = caller_of(request), producer.books.served
     said: dict[str, Any] = {
         "task": label(request.headers.get(TASK), header=TASK),
         "max_cost_usd": request.headers.get(MAX_COST),
     }
-    digest, today = _digest(prompts, said), producer.books.served.today()
+    digest, today = _digest(prompts, said), served.today()
     keys = [caller.key(_KIND, digest, f"{day}") for day in (today, today - timedelta(days=1))]
-    if same := producer.books.served.same(keys):
-        return same
+    if same := served.same(keys):
+        return _gone_on(same, request)
     try:
         loaded = Loaded(prompts=[*prompts], mistakes=[])
         return producer.submit(loaded, key=keys[0], tags=caller.batch_tags, **said).id
     except KeyConflictError:  # sent twice at once, with its requests in another order
-        if same := producer.books.served.same(keys):
+        if same := served.same(keys):
             return same
         raise
+
+
+def _gone_on(batch_id: str, request: Request) -> str:
+    """Queue again what was cancelled of a batch that is sent again: its caller wants the rest of it."""
+    deadline_s = settings_of(request).job_deadline_s
+    books_of(request).orders.retry(deadline_s=deadline_s, with_failed=False, batch_id=batch_id)
+    return batch_id
 
 
 def _digest(prompts: Sequence[Prompt], said: Mapping[str, str | None]) -> str:
@@ -153,9 +160,7 @@ def _digest(prompts: Sequence[Prompt], said: Mapping[str, str | None]) -> str:
 def _cancelled(request: Request) -> Response:
     batch = _asked_for(request)
     if batch.ended_at is None:
-        caller = caller_of(request)
         books_of(request).orders.cancel(batch.batch_id)
-        books_of(request).served.rename(batch.batch_id, caller.key(_KIND, batch.batch_id))
     return JSONResponse(_told(request, _found(request, batch.batch_id)))
 
 

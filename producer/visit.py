@@ -1,9 +1,10 @@
-"""What a request comes with once it is let in: who asks, and the producer it is asked of."""
+"""What a request comes with once it is let in: who asks, the producer it is asked of, the settings."""
 
 from starlette.requests import Request
 
 from models.books import Books
 from models.callers import Caller
+from models.settings import Settings
 from producer.client import Producer
 
 
@@ -26,3 +27,11 @@ def producer_of(request: Request) -> Producer:
 def books_of(request: Request) -> Books:
     """Give what reads and writes its ledger."""
     return producer_of(request).books
+
+
+def settings_of(request: Request) -> Settings:
+    """Give the settings this server runs with."""
+    settings: object = request.app.state.settings
+    if not isinstance(settings, Settings):
+        raise TypeError("the application has no settings")
+    return settings

@@ -161,14 +161,20 @@ def test_the_same_batch_sent_many_times_at_once_is_one_batch(site: Site) -> None
     assert site.purchases_of(*ids) == 2
 
 
-def test_what_is_cancelled_ends_and_is_bought_anew_when_it_is_sent_again(site: Site) -> None:
-    site.plant.simulator.set_script('[[rules]]\nprompt_contains = "erosion"\nanswer = "ok"\ndelay_s = 2.0')
-    created = site.client.messages.batches.create(requests=requests("erosion"))
-    cancelled = site.client.messages.batches.cancel(created.id)
-    assert cancelled.cancel_initiated_at is not None
-    assert site.ended(created.id).request_counts.canceled == 1
-    assert [line.result.type for line in site.client.messages.batches.results(created.id)] == ["canceled"]
-    assert site.client.messages.batches.create(requests=requests("erosion")).id != created.id
+def test_what_is_cancelled_ends_and_sent_again_it_buys_only_what_is_missing(site: Site) -> None:
+    site.plant.simulator.set_script('[[rules]]\nprompt_contains = "erosion"\nanswer = "ok"\ndelay_s = 3.0')
+    created = site.client.messages.batches.create(requests=requests("erosion", "sand"))
+    own = site.plant.producer.batch(_own(created.id))
+    eventually(lambda: own.progress().succeeded == 1, within_s=20, because="the quick one is answered")
+    assert site.client.messages.batches.cancel(created.id).cancel_initiated_at is not None
+    assert site.ended(created.id).request_counts.to_dict().items() >= {"canceled": 1, "succeeded": 1}.items()
+    kinds = {line.custom_id: line.result.type for line in site.client.messages.batches.results(created.id)}
+    assert kinds == {"doc-erosion": "canceled", "doc-sand": "succeeded"}
+    site.plant.simulator.set_script("")
+    assert site.client.messages.batches.create(requests=requests("erosion", "sand")).id == created.id
+    assert site.ended(created.id).request_counts.succeeded == 2
+    (sand,) = (row["id"] for row in site.plant.jobs(own) if row["prompt_id"] == "doc-sand")
+    assert [bought["job"] for bought in site.plant.purchases(own)].count(sand) == 1
 
 
 def test_an_ended_batch_is_deleted_with_its_text_and_its_cost_stays(site: Site) -> None:
