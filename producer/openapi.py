@@ -1,17 +1,26 @@
 """The OpenAPI 3.1 document of /api/v1; a test holds the server to it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.outcome import State
+from producer.shapes import API_PARAMETERS
 
 _Schema = dict[str, Any]
-_TEXT: _Schema = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"\S"}
+_STORED: _Schema = {"type": "string", "pattern": r"^[^\u0000]*$"}  # no database keeps a NUL
+_VISIBLE: _Schema = {"type": "string", "pattern": r"^[^\u0000]*[^\s\u0000\u001c-\u001f\u0085][^\u0000]*$"}
+_LABEL: _Schema = {**_VISIBLE, "maxLength": 200}
+_TAG: _Schema = {**_STORED, "maxLength": 200}
+_TOKENS: _Schema = {"type": "integer", "minimum": 1, "maximum": 10_000_000}
 _USD: _Schema = {
     "type": "string",
     "description": "USD; text, so that no reader makes a float of it",
+    "pattern": r"^[0-9]{1,9}(\.[0-9]{1,9})?$",
     "examples": ["0.0031"],
 }
+USD_ABOVE_0 = r"^(0\.[0-9]{0,8}[1-9]0{0,8}|[1-9][0-9]{0,8}(\.[0-9]{1,9})?)$"
+_CAP: _Schema = {**_USD, "pattern": USD_ABOVE_0}
+_COLUMN: _Schema = {"anyOf": [_STORED, {"type": ["number", "boolean", "null", "object", "array"]}]}
 _ID: _Schema = {"type": "string", "format": "uuid"}
 _COUNT: _Schema = {"type": "integer", "minimum": 0}
 _TIME: _Schema = {"type": "string", "format": "date-time"}
@@ -47,33 +56,39 @@ _SAID = {
     503: "The ledger cannot be reached",
 }
 
-_PROMPT = {
-    "description": "A prompt: text, or an object as a line of a JSONL file; other fields come back with its answer",
-    "anyOf": [
-        {"type": "string", "pattern": r"\S"},
-        {
-            "type": "object",
-            "oneOf": [{"required": ["prompt"]}, {"required": ["messages"]}],
-            "properties": {
-                "prompt": {"type": "string", "pattern": r"\S"},
-                "messages": {"type": "array", "minItems": 1, "items": {"type": "object"}},
-                "id": {"anyOf": [_TEXT, {"type": "integer"}], "description": "unique in the batch; else its place"},
-                "system": _or_null({"type": "string"}),
-                "max_tokens": _or_null({"type": "integer", "minimum": 1}),
-                **{name: _or_null(_TEXT) for name in ("task", "start", "floor", "ceiling")},
-            },
-        },
-    ],
+_BLOCK = {
+    "type": "object",
+    "description": "a content block of the Messages API",
+    "required": ["type"],
+    "properties": {"type": _VISIBLE},
+    "if": {"properties": {"type": {"const": "text"}}},
+    "then": {"required": ["text"], "properties": {"text": _VISIBLE}},
+}
+
+_TEXT_BLOCK = _object({"type": {"const": "text"}, "text": _VISIBLE})
+
+_MESSAGE = _object(
+    {
+        "role": {"enum": ["user", "assistant", "system"]},
+        "content": {"anyOf": [_VISIBLE, {"type": "array", "minItems": 1, "items": _BLOCK}]},
+    }
+)
+
+_OWN_FIELDS = {
+    "id": {**_or_null({"anyOf": [_LABEL, {"type": "integer"}]}), "description": "unique; left out, its place from 1"},
+    "system": _or_null(_STORED),
+    "max_tokens": {**_or_null(_TOKENS), "default": 1024},
+    "task": _or_null(_LABEL),
 }
 
 _NEW_BATCH = {
     **_object(
         {"prompts": {"type": "array", "minItems": 1, "maxItems": 100_000, "items": _ref("Prompt")}},
         {
-            **{name: _or_null(_TEXT) for name in ("task", "name")},
-            "key": _or_null({**_TEXT, "description": "the same prompts under one key are bought once"}),
-            "tags": _or_null({"type": "object", "additionalProperties": {"type": "string", "maxLength": 200}}),
-            "max_cost_usd": {"anyOf": [_USD, {"type": "integer", "minimum": 1}, {"type": "null"}]},
+            **{name: _or_null(_LABEL) for name in ("task", "name")},
+            "key": {**_or_null(_LABEL), "description": "the same prompts under one key are bought once"},
+            "tags": _or_null({"type": "object", "propertyNames": _LABEL, "additionalProperties": _TAG}),
+            "max_cost_usd": {"anyOf": [_CAP, {"type": "integer", "minimum": 1, "maximum": 10**9}, {"type": "null"}]},
             "urgent": {"type": "boolean", "default": False},
             "weight": {"type": "integer", "minimum": 1, "maximum": 100, "default": 1},
         },
@@ -84,7 +99,7 @@ _NEW_BATCH = {
 _BATCH = _object(
     {
         "batch": _ID,
-        "name": _or_null(_TEXT),
+        "name": _or_null(_LABEL),
         "created_at": _TIME,
         "jobs": _COUNT,
         **{state.value: _COUNT for state in State},
@@ -121,6 +136,11 @@ _RESULT = _object(
     }
 )
 
+_ABOUT = (
+    "A queue that answers prompts with the cheapest model that will do. The provider's own Messages and Message "
+    "Batches APIs are served beside this one, under /v1."
+)
+
 _ERROR = _object(
     {
         "type": {"const": "error"},
@@ -138,6 +158,11 @@ _LISTED = _object({"batches": {"type": "array", "items": _ref("Batch")}, "has_mo
 _CANCELLED = _object({"batch": _ID, "cancelled": _COUNT, "in_flight": _COUNT})
 _LINES = {"description": "A Result a line", "content": {"application/x-ndjson": {"schema": {"type": "string"}}}}
 
+_LINKS = {
+    operation: {"operationId": operation, "parameters": {"id": "$response.body#/batch"}}
+    for operation in ("get_batch", "get_results", "cancel_batch")
+}
+
 _PATHS: _Schema = {
     "/api/v1/batches": {
         "post": {
@@ -145,7 +170,7 @@ _PATHS: _Schema = {
             "summary": "Submit prompts as one batch",
             "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("NewBatch")}}},
             "responses": {
-                "201": _json(_ref("Batch"), "Accepted, and kept"),
+                "201": {**_json(_ref("Batch"), "Accepted, and kept"), "links": _LINKS},
                 "200": _json(_ref("Batch"), "The same prompts were sent under this key before"),
                 **_errors(400, 409, 413),
             },
@@ -201,28 +226,43 @@ _PATHS: _Schema = {
     },
 }
 
-OPENAPI: Mapping[str, Any] = {
-    "openapi": "3.1.0",
-    "info": {
-        "title": "Stepdown",
-        "version": "1",
-        "description": "A queue that answers prompts with the cheapest model that will do. The provider's own Messages "
-        "and Message Batches APIs are served beside this one, under /v1.",
-    },
-    "security": [{"bearer": []}, {"key": []}, {}],
-    "paths": _PATHS,
-    "components": {
-        "securitySchemes": {
-            "bearer": {"type": "http", "scheme": "bearer"},
-            "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+
+def openapi(models: Sequence[str]) -> dict[str, Any]:
+    """Describe the API of a server with this chain."""
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Stepdown", "version": "1", "description": _ABOUT},
+        "security": [{"bearer": []}, {"key": []}, {}],
+        "paths": _PATHS,
+        "components": {
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+            },
+            "schemas": {
+                "Prompt": _prompt(models),
+                "NewBatch": _NEW_BATCH,
+                "Batch": _BATCH,
+                "Job": _JOB,
+                "Result": _RESULT,
+                "Error": _ERROR,
+            },
         },
-        "schemas": {
-            "Prompt": _PROMPT,
-            "NewBatch": _NEW_BATCH,
-            "Batch": _BATCH,
-            "Job": _JOB,
-            "Result": _RESULT,
-            "Error": _ERROR,
-        },
-    },
-}
+    }
+
+
+def _prompt(models: Sequence[str]) -> _Schema:
+    """Describe a prompt as a line of a JSONL file is read; fields that are not named here are columns."""
+    model = {**_or_null({"enum": [*models]}), "description": "start lies between ceiling and floor in the chain"}
+    own: _Schema = {**_OWN_FIELDS, **dict.fromkeys(("start", "floor", "ceiling"), model)}
+    own |= dict.fromkeys(sorted(API_PARAMETERS), False)
+    whole = {"type": "array", "minItems": 1, "items": _MESSAGE}
+    columns = {"type": "object", "propertyNames": _STORED, "additionalProperties": _COLUMN}
+    text = {**columns, "required": ["prompt"], "properties": {"prompt": _VISIBLE, "messages": False, **own}}
+    blocks = {"anyOf": [*own["system"]["anyOf"], {"type": "array", "items": _TEXT_BLOCK}]}
+    asked = {"messages": whole, "prompt": False, **own, "system": blocks}
+    messages = {**columns, "required": ["messages"], "properties": asked}
+    return {
+        "description": "its text alone, or an object; other fields are columns that come back with its answer",
+        "anyOf": [_VISIBLE, text, messages],
+    }

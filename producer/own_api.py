@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from reprlib import repr as shown
@@ -19,7 +20,8 @@ from producer.check import check
 from producer.formats import Record
 from producer.labels import limit_of
 from producer.load import Loaded
-from producer.openapi import OPENAPI
+from producer.openapi import USD_ABOVE_0, openapi
+from producer.params import problem_of
 from producer.prompt import Prompt
 from producer.refusal import Refusal
 from producer.results import own_lines
@@ -76,9 +78,9 @@ async def health(request: Request) -> Response:
     return await run_in_threadpool(_health, request)
 
 
-async def document(_: Request) -> Response:
+async def document(request: Request) -> Response:
     """Describe this API."""
-    return JSONResponse(OPENAPI)
+    return JSONResponse(openapi(producer_of(request).models))
 
 
 def _created(request: Request, given: Mapping[str, Any]) -> Response:
@@ -126,7 +128,10 @@ def _prompt(each: object, place: int) -> Prompt | InputError:
     prompt = plain(Record(line=place, fields=fields), Recipe(source="prompts"))
     if isinstance(prompt, InputError):
         return prompt
-    return check(prompt, source="prompts", line=place) or prompt
+    if mistake := check(prompt, source="prompts", line=place):
+        return mistake
+    problem = problem_of(prompt.request())
+    return prompt if problem is None else InputError(problem, source="prompts", line=place)
 
 
 def _tags(given: object) -> dict[str, str]:
@@ -139,7 +144,7 @@ def _tags(given: object) -> dict[str, str]:
 
 def _cap(given: object) -> Decimal | str | None:
     """Read USD; text or a whole number, so that no float comes near money."""
-    if given is None or isinstance(given, str):
+    if given is None or (isinstance(given, str) and re.fullmatch(USD_ABOVE_0, given)):
         return given
     if isinstance(given, int) and not isinstance(given, bool):
         return Decimal(given)

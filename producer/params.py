@@ -30,12 +30,13 @@ def checked(params: object, *, id: str | None, models: tuple[str, ...], where: s
     prompt = Prompt(id=id, params=params)
     if mistake := check(prompt, source=where.removesuffix(".") or "body", line=None):
         raise Refusal(400, str(mistake))
-    if problem := _problem(params):
+    if problem := problem_of(params):
         raise Refusal(400, f"{where}{problem}")
     return prompt
 
 
-def _problem(params: Mapping[str, Any]) -> str | None:
+def problem_of(params: Mapping[str, Any]) -> str | None:
+    """Find the first thing that keeps every model from taking parameters whose messages are in order."""
     for name, (is_right, right) in _FIELDS.items():
         value = params.get(name)
         if value is not None and not is_right(value):

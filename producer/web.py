@@ -73,10 +73,13 @@ async def _waiting(app: Starlette) -> AsyncIterator[None]:
 
 
 async def _not_routed(request: Request, error: Exception) -> Response:
+    """Tell that nothing is there, or nothing for this method; `allow` names those there are."""
     status = error.status_code if isinstance(error, HTTPException) else 500
-    if status == 405:  # noqa: PLR2004 - HTTP's
-        return refused(Refusal(405, f"{request.method} is not for {request.url.path}"), request.state.request_id)
-    return refused(Refusal(status, f"there is nothing at {request.url.path}"), request.state.request_id)
+    headers = error.headers if isinstance(error, HTTPException) else None
+    said = f"{request.method} is not for {request.url.path}" if headers else f"there is nothing at {request.url.path}"
+    response = refused(Refusal(status, said), request.state.request_id)
+    response.headers.update(headers or {})
+    return response
 
 
 async def _told(request: Request, error: Exception) -> Response:
