@@ -98,9 +98,9 @@ def _created(request: Request, given: Mapping[str, Any]) -> Response:
         **labels,
         key=caller.key(_KIND, new_id() if key is None else _digest(key)),
         tags={**_tags(given.get("tags")), **caller.batch_tags},
-        max_cost_usd=_cap(given.get("max_cost_usd")),
+        max_cost_usd=_cap(_whole(given.get("max_cost_usd"))),
         urgent=_flag(given.get("urgent", False)),
-        weight=given.get("weight", 1),
+        weight=_whole(given.get("weight", 1)),
     )
     told = {**_progress(request, batch.id), "is_new": batch.is_new}
     return JSONResponse(told, status_code=201 if batch.is_new else 200)
@@ -125,6 +125,7 @@ def _prompt(each: object, place: int) -> Prompt | InputError:
     fields = {"prompt": each} if isinstance(each, str) else each
     if not isinstance(fields, dict):
         return InputError(f"{shown(each)} should be text, or an object", source="prompts", line=place)
+    fields = {name: _whole(value) if name in {"id", "max_tokens"} else value for name, value in fields.items()}
     prompt = plain(Record(line=place, fields=fields), Recipe(source="prompts"))
     if isinstance(prompt, InputError):
         return prompt
@@ -149,6 +150,11 @@ def _cap(given: object) -> Decimal | str | None:
     if isinstance(given, int) and not isinstance(given, bool):
         return Decimal(given)
     raise Refusal(400, f'max_cost_usd: {shown(given)} should be USD as text, such as "2.50"')
+
+
+def _whole(given: Any) -> Any:
+    """Take 54.0 for 54, as JSON does."""
+    return int(given) if isinstance(given, float) and given.is_integer() else given
 
 
 def _flag(given: object) -> bool:

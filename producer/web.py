@@ -1,9 +1,10 @@
 """The application behind `stepdown serve`: its routes over one producer, and one wording for all that goes wrong."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from typing import TypeAlias
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -20,33 +21,31 @@ from producer.client import Producer
 from producer.refusal import Refusal, refusal_of
 from producer.waiting import Waiting
 
+_Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 _BATCHES = "/v1/messages/batches"
 _OWN = "/api/v1"
-_ROUTES = (
-    Route("/v1/messages", messages_api.create, methods=["POST"]),
-    Route(_BATCHES, batches_api.create, methods=["POST"]),
-    Route(_BATCHES, batches_api.listing, methods=["GET"]),
-    Route(f"{_BATCHES}/{{id}}", batches_api.retrieve, methods=["GET"]),
-    Route(f"{_BATCHES}/{{id}}", batches_api.delete, methods=["DELETE"]),
-    Route(f"{_BATCHES}/{{id}}/cancel", batches_api.cancel, methods=["POST"]),
-    Route(f"{_BATCHES}/{{id}}/results", batches_api.results, methods=["GET"]),
-    Route(f"{_OWN}/batches", own_api.create, methods=["POST"]),
-    Route(f"{_OWN}/batches", own_api.listing, methods=["GET"]),
-    Route(f"{_OWN}/batches/{{id}}", own_api.retrieve, methods=["GET"]),
-    Route(f"{_OWN}/batches/{{id}}/results", own_api.results, methods=["GET"]),
-    Route(f"{_OWN}/batches/{{id}}/cancel", own_api.cancel, methods=["POST"]),
-    Route(f"{_OWN}/jobs/{{id}}", own_api.job, methods=["GET"]),
-    Route(f"{_OWN}/health", own_api.health, methods=["GET"]),
-    Route(f"{_OWN}/openapi.json", own_api.document, methods=["GET"]),
-    Route("/healthz", metrics.healthz, methods=["GET"]),
-    Route("/metrics", metrics.metrics, methods=["GET"]),
-)
+_ROUTES: Mapping[str, Mapping[str, _Endpoint]] = {
+    "/v1/messages": {"POST": messages_api.create},
+    _BATCHES: {"POST": batches_api.create, "GET": batches_api.listing},
+    f"{_BATCHES}/{{id}}": {"GET": batches_api.retrieve, "DELETE": batches_api.delete},
+    f"{_BATCHES}/{{id}}/cancel": {"POST": batches_api.cancel},
+    f"{_BATCHES}/{{id}}/results": {"GET": batches_api.results},
+    f"{_OWN}/batches": {"POST": own_api.create, "GET": own_api.listing},
+    f"{_OWN}/batches/{{id}}": {"GET": own_api.retrieve},
+    f"{_OWN}/batches/{{id}}/results": {"GET": own_api.results},
+    f"{_OWN}/batches/{{id}}/cancel": {"POST": own_api.cancel},
+    f"{_OWN}/jobs/{{id}}": {"GET": own_api.job},
+    f"{_OWN}/health": {"GET": own_api.health},
+    f"{_OWN}/openapi.json": {"GET": own_api.document},
+    "/healthz": {"GET": metrics.healthz},
+    "/metrics": {"GET": metrics.metrics},
+}
 
 
 def app_over(producer: Producer, settings: Settings) -> Starlette:
     """Make the application; it does not close the producer."""
     app = Starlette(
-        routes=_ROUTES,
+        routes=[_route(path, endpoints) for path, endpoints in _ROUTES.items()],
         middleware=[Middleware(Admission, callers=settings.callers)],
         exception_handlers={HTTPException: _not_routed, StepdownError: _told},
         lifespan=_waiting,
@@ -59,6 +58,15 @@ def app_over(producer: Producer, settings: Settings) -> Starlette:
         let_go=partial(producer.books.orders.cancel, with_running=False),
     )
     return app
+
+
+def _route(path: str, endpoints: Mapping[str, _Endpoint]) -> Route:
+    """Make one route of a path, so that its `allow` names every method."""
+
+    async def answer(request: Request) -> Response:
+        return await endpoints["GET" if request.method == "HEAD" else request.method](request)
+
+    return Route(path, answer, methods=[*endpoints])
 
 
 @asynccontextmanager

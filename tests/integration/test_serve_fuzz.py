@@ -30,7 +30,7 @@ _BODIES = 5_000  # on each of the two endpoints
 _AT_ONCE = 16
 _OF_THE_MODEL = ("temperature", "top_p", "top_k", "thinking", "output_config")  # some take them, some do not
 _ODD: tuple[Any, ...] = (
-    None, True, False, 0, 1, -1, 2**31, 2**63, 10**400, 0.5, -0.0, 1e308, "", " ", "a", "claude-opus-4-7", "user",
+    None, True, False, 0, 1, -1, 2**31, 2**63, 10**400, 0.5, 7.0, -0.0, 1e308, "", " ", "a", "claude-opus-4-7", "user",
     "assistant", "text", "\0", "\ud800", "\u2028", "x" * 300, "msgbatch_0", [], {}, [[]], [None], [{}], {"": None},
     {"type": "text"}, {"type": "text", "text": "hm"}, {"role": "user"}, {"role": "assistant", "content": "So"},
 )  # fmt: skip
