@@ -16,6 +16,7 @@ from models.recorded import Records
 from models.reports import Reports
 from models.repricing import Repricing
 from models.rollup import Rollup
+from models.served import Served
 from models.starts import Starts
 from models.steps import Steps
 from models.trees import Trees
@@ -23,7 +24,7 @@ from models.trees import Trees
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """All that writes and reads one ledger: jobs, leases, orders, prices, reports, rollup, starts, steps, trees..."""
+    """All that writes and reads one ledger: each part of it by its name."""
 
     ledger: Ledger
     leases: Leases
@@ -37,6 +38,7 @@ class Books:
     rollup: Rollup
     starts: Starts
     records: Records
+    served: Served
     steps: Steps
     trees: Trees
 
@@ -56,6 +58,7 @@ class Books:
             rollup=Rollup(engine),
             starts=Starts(engine),
             records=Records(engine),
+            served=Served(engine),
             steps=Steps(engine),
             trees=Trees(engine),
         )

@@ -1,6 +1,6 @@
 """All reads for people: progress, answers, a job's story, the receipt. Nothing here writes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, cast
@@ -17,7 +17,7 @@ from models.decision import DecisionRow
 from models.errors import NotFoundError
 from models.job import IS_HELD, AnswerRow, Job
 from models.life import batch_scope
-from models.outcome import OVER_BUDGET, Outcome, State
+from models.outcome import FINAL_STATES, OVER_BUDGET, Outcome, State
 from models.pricing import NANO_USD
 from models.progress import CacheUse, ModelLine, Progress
 from models.steps import blocked
@@ -113,6 +113,13 @@ class Reports:
                 return
             yield from (_answer(row) for row in rows)
             after = rows[-1]["seq"]
+
+    def settled(self, batch_ids: Sequence[str]) -> dict[str, Answer]:
+        """Read, of batches of one job each, those whose job has ended or waits for a person; by batch."""
+        settled = Job.state.in_(FINAL_STATES) | IS_HELD
+        with reading(self._engine) as connection:
+            rows = connection.execute(_jobs().where(Job.batch_id.in_(batch_ids), settled)).mappings()
+            return {row["batch_id"]: _answer(row) for row in rows}
 
     def held(self, batch_id: str | None = None) -> list[Answer]:
         """List the jobs that wait for a person, each with the reason as its error; of one batch, or of all."""

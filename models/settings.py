@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from models.callers import Caller, caps_of, read_callers
 from models.caps import parse_caps, usd
 from models.chain import Chain, parse_autos, parse_chain, parse_groups, parse_starts
 from models.errors import Mistake, SettingsError
@@ -142,6 +143,7 @@ class Settings(BaseSettings):
     day_cap_usd: Annotated[Decimal, BeforeValidator(_usd)] | None = None
     task_caps_usd: str = ""
     tag_caps_usd: str = ""
+    callers_file: Path | None = None
     over_cap: Literal["wait", "fail"] = "wait"
     max_depth: int = Field(default=5, ge=1, le=1000)
     tree_cap_usd: Annotated[Decimal, BeforeValidator(_usd)] | None = None
@@ -192,8 +194,13 @@ class Settings(BaseSettings):
 
     @cached_property
     def tag_caps(self) -> dict[str, Decimal]:
-        """TAG_CAPS_USD: USD for a UTC day, by tag=value."""
-        return parse_caps("TAG_CAPS_USD", self.tag_caps_usd)
+        """TAG_CAPS_USD, and the day caps of CALLERS_FILE: USD for a UTC day, by tag=value."""
+        return caps_of(self.callers, parse_caps("TAG_CAPS_USD", self.tag_caps_usd))
+
+    @cached_property
+    def callers(self) -> tuple[Caller, ...]:
+        """CALLERS_FILE: who may use `stepdown serve`; none where nobody but this machine may."""
+        return () if self.callers_file is None else read_callers(self.callers_file)
 
     @cached_property
     def climbs(self) -> frozenset[Outcome]:

@@ -288,6 +288,7 @@ for order in (orders.cancel, orders.retry, orders.release, orders.drop, orders.p
 app.command()(estimate.estimate)
 app.command()(whatif.whatif)
 app.command()(processes.flower)
+app.command()(processes.serve)
 app.command()(processes.demo)
 app.command()(processes.mcp)
 app.command(context_settings=_PASS_ON)(processes.worker)

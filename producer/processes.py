@@ -1,4 +1,4 @@
-"""The commands that run a process until it ends: worker, flower, simulate, demo, mcp."""
+"""The commands that run a process until it ends: worker, flower, serve, mcp, simulate, demo."""
 
 from typing import Annotated
 
@@ -35,6 +35,16 @@ def simulate(context: typer.Context) -> None:
     from producer import start
 
     start.simulate(context.args)
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="where to listen; beyond loopback only with CALLERS_FILE")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free")] = 8700,
+) -> None:
+    """Serve the Anthropic Messages and Message Batches APIs, and our own, over this chain."""
+    from producer import serve as serving
+
+    serving.run(read_settings(), host=host, port=port)
 
 
 def demo(

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TextIO, TypeAlias, assert_never
 
@@ -39,14 +39,25 @@ def write(answers: Iterable[Answer], *, format: Format, out: TextIO) -> None:  #
     """
     match format:
         case "jsonl":
-            out.writelines(json_line(_row(answer)) for answer in answers)
+            out.writelines(own_lines(answers))
         case "csv":
             _write_csv([_row(answer) for answer in answers], out)
         case "anthropic":
-            ended = (answer for answer in answers if answer.state not in OPEN_STATES)
-            out.writelines(json_line({"custom_id": answer.id, "result": _result(answer)}) for answer in ended)
+            out.writelines(message_batch_lines(answers))
         case _:
             assert_never(format)
+
+
+def message_batch_lines(answers: Iterable[Answer]) -> Iterator[str]:
+    """Write each answer whose job has ended as a line of the vendor's message-batch results."""
+    for answer in answers:
+        if answer.state not in OPEN_STATES:
+            yield json_line({"custom_id": answer.id, "result": _result(answer)})
+
+
+def own_lines(answers: Iterable[Answer]) -> Iterator[str]:
+    """Write each answer as a line of ours: the input's own columns, then what came of it."""
+    return (json_line(_row(answer)) for answer in answers)
 
 
 def write_to(path: Path | None, answers: Iterable[Answer], *, format: str) -> None:  # noqa: A002 - as above

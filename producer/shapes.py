@@ -15,7 +15,7 @@ from producer.template import Template
 _OWN = ("system", "max_tokens", "task", "start", "floor", "ceiling")
 _NO_COLUMNS = frozenset({"prompt", "messages", *_OWN})
 _CUSTOM_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # the vendor's own rule
-_API_PARAMETERS = frozenset({
+API_PARAMETERS = frozenset({
     "model", "stop_sequences", "stream", "temperature", "thinking", "tool_choice", "tools", "top_k", "top_p",
 })  # fmt: skip
 _MOST_DIGITS = 18  # Python reads 4,300 at most; no model writes as many tokens as eighteen nines
@@ -42,8 +42,8 @@ def plain(record: Record, recipe: Recipe) -> Prompt | InputError:
     fields = record.fields
     if ("prompt" in fields) == ("messages" in fields):
         return _wrong(record, recipe, "prompt", "give either prompt (a text) or messages (a list), or use a template")
-    if not _API_PARAMETERS.isdisjoint(fields):
-        name = next(name for name in fields if name in _API_PARAMETERS)
+    if not API_PARAMETERS.isdisjoint(fields):
+        name = next(name for name in fields if name in API_PARAMETERS)
         hint = "name the model to begin with as start" if name == "model" else _BATCH_HINT
         return _wrong(record, recipe, name, f"would not be sent: {hint}")
     columns = {name: value for name, value in fields.items() if name not in _NO_COLUMNS}
