@@ -131,7 +131,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     settings = read_settings()
     with open_producer(settings) as producer:
         batch = submitting.submitted(producer, prompts, terms=terms, **labels, **money, **lane)
-        _accepted(batch, submitting.hints(batch, key, task=task, starts=settings.chain.starts))
+        _accepted(batch, submitting.hints(batch, key, task=None if ways else task, starts=settings.chain.starts))
         if watch:
             _watch(producer, batch, timeout_s)
 

@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from itertools import groupby, pairwise
+from reprlib import repr as shown
 from types import MappingProxyType
+from typing import Any
 
 from models.errors import InputError
 from models.size import most_tokens
@@ -36,7 +38,7 @@ class Asked:
     """How a kind of prompt asks, and how much it may ask about; tokens throughout.
 
     `room` is what its model reads, `answer` the longest it may say, cut answers that are asked for again included.
-    `most` is how much text it is to read at once, where the caller said so.
+    `most` is how much text it is to read at once, where the caller said so; `start` a model that is not the task's.
     """
 
     template: Template
@@ -45,6 +47,7 @@ class Asked:
     answer: int
     room: int
     most: int | None = None
+    start: str | None = None
 
     def text_room(self, around: Mapping[str, str]) -> int:
         """Tell how much text fits, beside the template's own words and these columns."""
@@ -124,13 +127,24 @@ def _with_ids(documents: Sequence[Document], outline: Outline) -> Iterator[tuple
         raise InputError("no documents: give at least one", source=_SOURCE)
     known = {} if outline.synthesis is None else {SYNTHESIS: 0}
     for position, document in enumerate(documents, start=1):
-        name, source = document.id or str(position), f"document {position}"
-        if not document.text.strip():
-            raise InputError("has no word to summarize", source=source, field="text")
+        name, source = str(position) if document.id is None else document.id, f"document {position}"
+        if problem := _problem(document.text, name, document.columns):
+            raise InputError(problem[1], source=source, field=problem[0])
         if (first := known.setdefault(name, position)) != position:
             whose = f"document {first}'s" if first else "that of what is made of all"
             raise InputError(f"{name!r} is {whose}; ids are unique", source=source, field="id")
         yield name, document
+
+
+def _problem(text: object, name: object, columns: Mapping[Any, Any]) -> tuple[str, str] | None:
+    if not (isinstance(text, str) and text.strip()):
+        return "text", f"{shown(text)} should be text with at least one visible character"
+    if not (isinstance(name, str) and name.strip()):
+        return "id", f"{shown(name)} should be text, or be left out"
+    for column, cell in columns.items():
+        if not (isinstance(column, str) and isinstance(cell, str)):
+            return "columns", f"{shown(column)}: {shown(cell)} should be text named by text"
+    return None
 
 
 def _parts(document: Document, document_id: str, asked: Asked) -> Iterator[Planned]:
@@ -151,6 +165,7 @@ def _parts(document: Document, document_id: str, asked: Asked) -> Iterator[Plann
                 asked.template.fill({**around, "part": part, TEXT: text[begin:end]}),
                 id=document_id if is_whole else f"{document_id}/{number}",
                 task=asked.task,
+                start=asked.start,
                 max_tokens=asked.max_tokens,
                 columns={**document.columns, "document": document_id, "level": "0", "part": part},
             ),
@@ -216,6 +231,7 @@ def _step(
             asked.template.fill({TEXT: f"{{{TEXT}}}"}),
             id=name,
             task=asked.task,
+            start=asked.start,
             max_tokens=asked.max_tokens,
             columns={**columns, **about, "level": str(level), "parts": str(len(items))},
         ),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from models.errors import InputError
 from models.facts import facts_of
@@ -66,6 +66,8 @@ def planned(
         value = getattr(how, name)
         if value is not None and (type(value) is not int or value < 1):
             raise InputError(f"{value!r} should be a whole number, 1 or more", source=_SOURCE, field=name)
+    if isinstance(documents, str):
+        raise InputError("is one text; give a list of them", source=_SOURCE, field="documents")
     return plan([_document(one) for one in documents], _outline(how, settings, own))
 
 
@@ -110,15 +112,16 @@ def _document(given: object) -> Document:
 def _outline(how: How, settings: Settings, own: JobTerms) -> Outline:
     part, between = _template(how.map, "map"), _template(how.reduce, "reduce")
 
-    def asked(template: Template, task: str, max_tokens: int, most: int | None) -> Asked:
-        answer, room = _reach(task, max_tokens, settings, own)
-        return Asked(template=template, task=task, max_tokens=max_tokens, answer=answer, room=room, most=most)
+    def asked(template: Template, task: str, max_tokens: int, most: int | None, *, is_cheap: bool) -> Asked:
+        start, answer, room = _reach(task, max_tokens, settings, own, is_cheap=is_cheap)
+        words: dict[str, Any] = {"template": template, "task": task, "max_tokens": max_tokens, "start": start}
+        return Asked(answer=answer, room=room, most=most, **words)
 
-    whole = asked(between, how.synthesis_task, how.synthesis_max_tokens, how.step_tokens) if how.synthesize else None
+    last = asked(between, how.synthesis_task, how.synthesis_max_tokens, how.step_tokens, is_cheap=False)
     return Outline(
-        part=asked(part, how.task, how.max_tokens, how.part_tokens),
-        between=asked(between, how.task, how.max_tokens, how.step_tokens),
-        synthesis=whole,
+        part=asked(part, how.task, how.max_tokens, how.part_tokens, is_cheap=True),
+        between=asked(between, how.task, how.max_tokens, how.step_tokens, is_cheap=True),
+        synthesis=last if how.synthesize else None,
     )
 
 
@@ -129,14 +132,20 @@ def _template(text: str, field: str) -> Template:
         raise InputError(str(error), source=_SOURCE, field=field) from None
 
 
-def _reach(task: str, max_tokens: int, settings: Settings, own: JobTerms) -> tuple[int, int]:
-    """Tell the longest answer that jobs of a task may get, and what the model they start at reads beside it."""
+def _reach(
+    task: str, max_tokens: int, settings: Settings, own: JobTerms, *, is_cheap: bool
+) -> tuple[str | None, int, int]:
+    """Tell where jobs of a task start, the longest answer they may get, and what the model there reads beside it.
+
+    None: where the task does. One that TASK_STARTS does not know starts at the cheapest where it is to be cheap.
+    """
     chain = settings.chain
     terms = terms_for(task, own, settings.kinds, settings.climbs)
     span = span_of(Prompt(task, task=task), chain, task, source=_SOURCE, terms=terms)
-    starts = chain.models[span.ceiling : span.floor + 1] if task in chain.autos else [chain.models[span.start]]
+    start = chain.models[span.floor] if is_cheap and task not in {*chain.starts, *chain.autos} else None
+    starts = chain.models[span.ceiling : span.floor + 1] if task in chain.autos else [start or chain.models[span.start]]
     window = min(facts_of(model).window or context_window(model) or _USUAL_WINDOW for model in starts)
     climbs = settings.climbs if terms.climb_on is None else terms.climb_on
     raised = max_tokens * RAISED_TIMES if Outcome.TRUNCATED in climbs else max_tokens
     answer = max(max_tokens, min(raised, *(facts_of(model).most_output or raised for model in starts)))
-    return answer, int(window * _FILLED) - answer - _WORDS_ABOUT_MISSING
+    return start, answer, int(window * _FILLED) - answer - _WORDS_ABOUT_MISSING

@@ -8,11 +8,12 @@ import pytest
 from sqlalchemy import text
 
 from models.errors import InputError, KeyConflictError
+from models.kinds import JobTerms
 from models.outcome import State
 from producer import Document
 from producer.client import Batch
 from tests.eventually import eventually
-from tests.running import ENGINES, HAIKU, OPUS, Plant, one_test, running_plant
+from tests.running import ENGINES, HAIKU, OPUS, SONNET, Plant, one_test, running_plant
 
 _DOCUMENTS = [
     ("harbours", "Ten harbours were dredged. " * 60),
@@ -91,6 +92,13 @@ def test_without_a_synthesis_each_document_has_its_own_answer_and_columns(plant:
     assert answers["wet"].columns == {"title": "On harbours", "document": "wet", "level": "1", "parts": "2"}
 
 
+def test_a_task_that_nobody_gave_a_start_maps_on_the_cheapest_model_it_may(plant: Plant) -> None:
+    first = _summarized(plant, "It ebbed.", task="gist", synthesis_task="report")
+    assert [answer.model for answer in first.wait(timeout_s=30)] == [HAIKU, OPUS]
+    second = _summarized(plant, "It ebbed.", task="gist", terms=JobTerms(floor=SONNET))
+    assert [answer.model for answer in second.wait(timeout_s=30)] == [SONNET, OPUS]
+
+
 def test_the_same_documents_under_the_same_key_are_bought_once(plant: Plant) -> None:
     first = _summarized(plant, key="news")
     plant.finished(first)
@@ -144,6 +152,7 @@ def test_one_cap_holds_for_all_levels(plant: Plant) -> None:
     ("documents", "said", "problem"),
     [
         ([5], {}, "documents: int should be a Document, a text, or an id and a text"),
+        ("a", {}, "documents: is one text; give a list of them"),
         (["a"], {"max_tokens": 0}, "max_tokens: 0 should be a whole number, 1 or more"),
         (["a"], {"on_failed_part": "skip"}, "on_failed_part: 'skip' should be name or stop"),
         (["a"], {"map": "{text"}, "map: '{' at character 1 has no partner"),

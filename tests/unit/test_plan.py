@@ -135,7 +135,9 @@ def _template(text: str, field: str) -> Outline:
     ("documents", "outline", "said"),
     [
         ([], _outline(), "summarize: no documents: give at least one"),
-        ([Document(" \n")], _outline(), "document 1: text: has no word to summarize"),
+        ([Document(" \n")], _outline(), "document 1: text: .* should be text with at least one visible"),
+        ([Document("a", id=" ")], _outline(), "document 1: id: ' ' should be text, or be left out"),
+        ([Document("a", columns={"n": 5})], _outline(), "document 1: columns: 'n': 5 should be text"),  # type: ignore[dict-item]
         (
             [Document("a", id="x"), Document("b", id="x")],
             _outline(),
