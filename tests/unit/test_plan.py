@@ -16,7 +16,7 @@ from producer.plan import Asked, Document, Outline, Planned, plan
 from producer.template import parse_template
 
 _MAP, _REDUCE = parse_template("Sum up: {text}"), parse_template("Merge: {text}")
-_TEXTS = st.text(alphabet="It rained. \n", min_size=1, max_size=600).filter(str.strip)
+_TEXTS = st.text(alphabet="It rained. \n   ", min_size=1, max_size=600).filter(str.strip)
 
 
 def _asked(task: str, **changes: Any) -> Asked:
@@ -49,6 +49,7 @@ def test_every_word_is_asked_about_and_every_answer_is_read_once(
         parts = [one for one in planned if (one.document, one.level) == (str(number), 0)]
         spans = [one.span or (0, 0) for one in parts]
         assert "".join(text.split()) == "".join("".join(text[begin:end].split()) for begin, end in spans)
+        assert all(text[begin:end].strip() for begin, end in spans), "nobody is asked about nothing"
         assert all(end <= begin for (_, end), (begin, _) in pairwise(spans))
     read = [place for one in planned for place in one.parts]
     assert len(read) == len(set(read))
@@ -58,9 +59,9 @@ def test_every_word_is_asked_about_and_every_answer_is_read_once(
     assert len(set(_ids(planned))) == len(planned)
 
 
-@given(texts=st.lists(_TEXTS, min_size=1, max_size=12), step_room=st.integers(250, 600), names=st.sampled_from("a中"))
+@given(texts=st.lists(_TEXTS, min_size=9, max_size=12), step_room=st.integers(1000, 1200), names=st.sampled_from("a中"))
 def test_whatever_the_answers_say_every_prompt_fits(texts: list[str], step_room: int, names: str) -> None:
-    documents = [Document(text, id=names * number) for number, text in enumerate(texts, start=1)]
+    documents = [Document(text, id=f"{names * 100}{number}") for number, text in enumerate(texts)]
     planned = plan(documents, _outline(step_room=step_room))
     longest = "x" * 60  # of 20 tokens
     for one in planned:
@@ -106,6 +107,8 @@ def test_many_documents_are_read_in_as_few_groups_as_will_do_about_as_many_in_ea
     assert [len(one.parts) for one in groups] == [5, 5, 5, 5]
     assert (groups[0].prompt.id, groups[0].label, groups[0].document) == ("level-1.1", "1 to 5", None)
     assert planned[-1].parts == (20, 21, 22, 23)
+    tight = _planned(*["It rained."] * 10, step_room=180)
+    assert [len(one.parts) for one in tight if one.level == 1] == [2] * 5, "three would not fit"
 
 
 def test_without_a_synthesis_each_document_has_an_answer_with_its_columns() -> None:
@@ -115,6 +118,11 @@ def test_without_a_synthesis_each_document_has_an_answer_with_its_columns() -> N
         {"document": "dry", "level": "0", "part": "1 of 1"},
         {"place": "Ely", "document": "wet", "level": "1", "parts": str(len(planned) - 2)},
     ]
+
+
+def test_what_is_blank_is_no_part() -> None:
+    first, *_ = _planned(f"It rained.{' ' * 600}It blew.")
+    assert first.label == "1, part 1 of 2"
 
 
 def test_a_template_may_name_the_part_and_columns_of_the_document() -> None:
