@@ -211,6 +211,7 @@ def _answer(row: RowMapping) -> Answer:
         outcome=row["outcome"],
         error=row["error"],
         columns=row["columns"],
+        finished_at=row["finished_at"],
     )
 
 

@@ -23,7 +23,7 @@ from models.settings import Settings
 from models.starts import ASKED
 from producer.alike import sharing_prefixes
 from producer.check import check, check_labels
-from producer.load import Loaded
+from producer.load import Loaded, PromptFile
 from producer.prompt import Prompt
 from producer.span import is_asked, span_of
 
@@ -46,7 +46,9 @@ class Terms:
     own: JobTerms = JobTerms()  # noqa: RUF009 - frozen
 
 
-def prepared(prompts: Sequence[Prompt] | Loaded, settings: Settings, terms: Terms) -> tuple[NewBatch, list[NewJob]]:
+def prepared(
+    prompts: Sequence[Prompt] | Loaded | PromptFile, settings: Settings, terms: Terms
+) -> tuple[NewBatch, list[NewJob]]:
     """Lay out a batch and its jobs, not written yet.
 
     Raises InputError or InputMistakes for what cannot be sent or kept.
@@ -127,7 +129,9 @@ def _with_own(terms: Terms, chain: Chain) -> Terms:
     return replace(terms, own=own)
 
 
-def _checked(prompts: Sequence[Prompt] | Loaded) -> Sequence[Prompt]:
+def _checked(prompts: Sequence[Prompt] | Loaded | PromptFile) -> Sequence[Prompt]:
+    if isinstance(prompts, PromptFile):
+        return [*prompts.prompts()]
     if isinstance(prompts, Loaded):
         if prompts.mistakes:
             raise InputMistakes(prompts.mistakes)

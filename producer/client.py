@@ -15,7 +15,7 @@ from models.kinds import JobTerms
 from models.outcome import OnUnknown
 from models.progress import Progress
 from models.settings import Settings, load_settings
-from producer.load import Loaded
+from producer.load import Loaded, PromptFile
 from producer.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Producer:
 
     def submit(  # noqa: PLR0913 - each is a word of the caller's
         self,
-        prompts: Sequence[Prompt] | Loaded,
+        prompts: Sequence[Prompt] | Loaded | PromptFile,
         *,
         task: str | None = None,
         name: str | None = None,
@@ -126,7 +126,9 @@ class Producer:
         )
         return self._accept(prompts, said, allow_unpriced=allow_unpriced)
 
-    def _accept(self, prompts: Sequence[Prompt] | Loaded, terms: "Terms", *, allow_unpriced: bool) -> Batch:
+    def _accept(
+        self, prompts: Sequence[Prompt] | Loaded | PromptFile, terms: "Terms", *, allow_unpriced: bool
+    ) -> Batch:
         from producer.accept import prepared, require_prices, ring  # noqa: PLC0415 - nor are prices and Celery
 
         if not allow_unpriced:

@@ -3,14 +3,19 @@
 import gc
 import sys
 from collections.abc import Collection, Iterator, Sequence
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from reprlib import repr as shown
+from typing import TYPE_CHECKING, Any
 
-from models.errors import InputError
+from models.errors import InputError, InputMistakes
 from models.outcome import OnUnknown
-from producer.load import Loaded, load
+from producer.load import Loaded, PromptFile, load, opened_prompts
 
 if TYPE_CHECKING:
     from producer.client import Batch
+
+_MOST_NAMED = 3
 
 
 def read(
@@ -21,15 +26,42 @@ def read(
     id_column: str | None,
     max_tokens: int | None,
     skip_bad: bool,
+    models: tuple[str, ...] = (),
 ) -> Loaded:
-    """Read the prompts of a file or of stdin; bad lines are listed and left out where they may be skipped."""
-    gc.disable()  # a file of prompts is kept whole until it is accepted; searching it for rubbish takes a third longer
-    loaded = load(source, format=format, template=template, id_column=id_column, max_tokens=max_tokens)
+    """Read all prompts of a file or of stdin; bad lines are listed and left out where they may be skipped."""
+    gc.disable()  # a file of prompts is kept whole; searching it for rubbish takes a third longer
+    asked: dict[str, Any] = {"format": format, "template": template, "id_column": id_column}
+    loaded = load(source, **asked, max_tokens=max_tokens, models=models)
     if not skip_bad or not loaded.prompts:
         return loaded
     for mistake in loaded.mistakes:
-        sys.stderr.write(f"left out: {mistake}\n")
+        _tell_left_out(mistake)
     return Loaded(prompts=loaded.prompts, mistakes=[])
+
+
+@contextmanager
+def opened(
+    source: str,
+    *,
+    format: str | None,  # noqa: A002 - the option's own name
+    template: str | None,
+    id_column: str | None,
+    max_tokens: int | None,
+    skip_bad: bool,
+    models: tuple[str, ...] = (),
+) -> Iterator[PromptFile]:
+    """Open a file of prompts, or stdin, for a block; bad lines are listed and left out where they may be skipped."""
+    asked: dict[str, Any] = {"format": format, "template": template, "id_column": id_column}
+    with ExitStack() as until_end:
+        try:
+            prompts = until_end.enter_context(opened_prompts(source, **asked, max_tokens=max_tokens, models=models))
+        except InputError as mistake:
+            raise InputMistakes([mistake]) from None
+        yield replace(prompts, leave_out=_tell_left_out) if skip_bad else prompts
+
+
+def _tell_left_out(mistake: InputError) -> None:
+    sys.stderr.write(f"left out: {mistake}\n")
 
 
 def tags(pairs: Sequence[str]) -> dict[str, str]:
@@ -54,13 +86,24 @@ def choice(on_unknown: str | None) -> OnUnknown | None:
         raise InputError(said, source="submit", field="--on-unknown") from None
 
 
-def hints(batch: "Batch", key: str | None, *, task: str | None = None, starts: Collection[str] = ()) -> Iterator[str]:
+def hints(
+    batch: "Batch",
+    key: str | None,
+    *,
+    task: str | None = None,
+    starts: Collection[str] = (),
+    unheeded: Collection[str] = (),
+) -> Iterator[str]:
     """Say what the id alone does not: that the batch was known, that its task was not, that it is not sent yet.
 
-    `starts` are the tasks of TASK_STARTS; where there are none, a task is a label and no mistake.
+    `starts` are the tasks of TASK_STARTS; where there are none, a task is a label and no mistake. `unheeded` are the
+    models that lines of another vendor named.
     """
     if not batch.is_new:
         yield f"the same prompts were submitted under {key!r} before: nothing is bought again"
+    if unheeded:
+        named = ", ".join(shown(name) for name in sorted(unheeded)[:_MOST_NAMED])
+        yield f"the lines name {named}: not in MODEL_CHAIN, so not heeded; the chain says who answers"
     if task is not None and starts and task not in starts:
         yield f"TASK_STARTS has no task {task!r}, so these start on the primary; it has {', '.join(map(repr, starts))}"
     if batch.not_sent is not None:
