@@ -1,7 +1,7 @@
 """Puts jobs in and reads what comes out: the Python face of the producer."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from decimal import Decimal
@@ -30,12 +30,24 @@ class Batch:
     """A submitted batch. `is_new` is False where its key was known: then nothing was added.
 
     `not_sent` tells why its jobs have no messages yet; they are accepted, and a worker's clock will send them.
+    So many prompts were `accepted` by this call, reading them included in `took_s` seconds.
     """
 
-    def __init__(self, batch_id: str, producer: "Producer", *, is_new: bool, not_sent: str | None = None) -> None:
+    def __init__(
+        self,
+        batch_id: str,
+        producer: "Producer",
+        *,
+        is_new: bool,
+        not_sent: str | None = None,
+        accepted: int = 0,
+        took_s: float = 0.0,
+    ) -> None:
         self.id = batch_id
         self.is_new = is_new
         self.not_sent = not_sent
+        self.accepted = accepted
+        self.took_s = took_s
         self._producer = producer
 
     def progress(self) -> Progress:
@@ -87,7 +99,7 @@ class Producer:
 
     def submit(  # noqa: PLR0913 - each is a word of the caller's
         self,
-        prompts: Sequence[Prompt] | Loaded | PromptFile,
+        prompts: Iterable[Prompt] | Loaded | PromptFile,
         *,
         task: str | None = None,
         name: str | None = None,
@@ -102,10 +114,11 @@ class Producer:
     ) -> Batch:
         """Accept prompts as one batch; it is kept before this returns, whether or not the broker is there.
 
-        Takes prompts, or what `load` made of a file. The same prompts under the same `key` are the same batch,
-        bought once. `on_unknown` chooses what HOLD_ABOVE_USD chooses by price: whether a job whose worker was lost
-        during a call is held for a person, or bought again once. `max_cost_usd` is what the batch may cost over all
-        fallbacks and retries: a job that could pass it steps down to a model that fits, else fails as over_budget.
+        Takes prompts, what `load` made of a file, or an open file, which is never in memory as a whole. The same
+        prompts under the same `key` are the same batch, bought once. `on_unknown` chooses what HOLD_ABOVE_USD chooses
+        by price: whether a job whose worker was lost during a call is held for a person, or bought again once.
+        `max_cost_usd` is what the batch may cost over all fallbacks and retries: a job that could pass it steps down to
+        a model that fits, else fails as over_budget.
         `urgent` jobs never wait behind those that are not; among the others each batch gets jobs done by its `weight`
         (1 to 100) beside that of the others. Neither makes it another batch: under a known key they change nothing.
         `terms` hold for all its jobs, before those of their task kinds; a prompt's own floor and ceiling before them.
@@ -127,18 +140,20 @@ class Producer:
         return self._accept(prompts, said, allow_unpriced=allow_unpriced)
 
     def _accept(
-        self, prompts: Sequence[Prompt] | Loaded | PromptFile, terms: "Terms", *, allow_unpriced: bool
+        self, prompts: Iterable[Prompt] | Loaded | PromptFile, terms: "Terms", *, allow_unpriced: bool
     ) -> Batch:
-        from producer.accept import prepared, require_prices, ring  # noqa: PLC0415 - nor are prices and Celery
+        from producer.accept import laid_out, require_prices, ring  # noqa: PLC0415 - nor are prices and Celery
 
         if not allow_unpriced:
             require_prices(self._settings, self.books.prices.dated())
-        batch, jobs = prepared(prompts, self._settings, terms)
-        jobs = self.books.starts.started(jobs, self._settings)  # its digest knows nothing of what is learned
-        kept_as = self.books.ledger.enqueue(batch, jobs)
-        if kept_as != batch.id:
+        began = time.monotonic()
+        with laid_out(prompts, self._settings, terms, self.books.starts) as laid:
+            kept_as = self.books.ledger.enqueue_rows(laid.batch, laid.rows(), count=laid.count)
+        if kept_as != laid.batch.id:
             return Batch(kept_as, self, is_new=False)
-        return Batch(batch.id, self, is_new=True, not_sent=ring(jobs, self._settings, self.books.outbox))
+        took_s = time.monotonic() - began
+        not_sent = ring(laid.first, self._settings, self.books.outbox)
+        return Batch(kept_as, self, is_new=True, not_sent=not_sent, accepted=laid.count, took_s=took_s)
 
     def ask(
         self,

@@ -1,6 +1,6 @@
 """Rows laid out one after the other until the last is known, then read in order: few in memory, more on disk."""
 
-import marshal
+import pickle
 from collections.abc import Iterator
 from tempfile import TemporaryFile
 from types import TracebackType
@@ -35,13 +35,13 @@ class Laid:
         if self._file is not None:
             self._file.seek(0)
             while length := int.from_bytes(self._file.read(_LENGTH_BYTES)):
-                yield from marshal.loads(self._file.read(length))  # noqa: S302 - our own file, which has no name
+                yield from pickle.loads(self._file.read(length))  # noqa: S301 - our own file, which has no name
         yield from self._last
 
     def _put_aside(self) -> None:
         if self._file is None:
             self._file = TemporaryFile()  # noqa: SIM115 - closed by __exit__
-        told = marshal.dumps(self._last)
+        told = pickle.dumps(self._last, pickle.HIGHEST_PROTOCOL)
         self._file.write(len(told).to_bytes(_LENGTH_BYTES))
         self._file.write(told)
         self._last, self._characters = [], 0

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from producer.client import Batch
 
 _MOST_NAMED = 3
+_MANY = 10_000  # prompts: from here on people want to know how fast it was
 
 
 def read(
@@ -51,6 +52,7 @@ def opened(
     models: tuple[str, ...] = (),
 ) -> Iterator[PromptFile]:
     """Open a file of prompts, or stdin, for a block; bad lines are listed and left out where they may be skipped."""
+    gc.disable()  # nothing that is read is part of a cycle, and searching for one takes time
     asked: dict[str, Any] = {"format": format, "template": template, "id_column": id_column}
     with ExitStack() as until_end:
         try:
@@ -99,11 +101,15 @@ def hints(
     `starts` are the tasks of TASK_STARTS; where there are none, a task is a label and no mistake. `unheeded` are the
     models that lines of another vendor named.
     """
+    if batch.accepted >= _MANY:
+        rate = f"{batch.accepted / batch.took_s:,.0f}/s"
+        yield f"{batch.accepted:,} prompts were read and accepted in {batch.took_s:.1f} s ({rate})"
     if not batch.is_new:
         yield f"the same prompts were submitted under {key!r} before: nothing is bought again"
     if unheeded:
         named = ", ".join(shown(name) for name in sorted(unheeded)[:_MOST_NAMED])
-        yield f"the lines name {named}: not in MODEL_CHAIN, so not heeded; the chain says who answers"
+        more = f" and {len(unheeded) - _MOST_NAMED} more" if len(unheeded) > _MOST_NAMED else ""
+        yield f"the lines name {named}{more}: not in MODEL_CHAIN, so not heeded; the chain says who answers"
     if task is not None and starts and task not in starts:
         yield f"TASK_STARTS has no task {task!r}, so these start on the primary; it has {', '.join(map(repr, starts))}"
     if batch.not_sent is not None:
