@@ -12,6 +12,7 @@ from models.errors import InputError
 from producer.formats import Record, Records, missing_column
 
 _ROWS_AT_ONCE = 1000
+_BYTES_AT_ONCE = 1 << 20
 
 
 def read_parquet(file: BinaryIO, source: str, needed: Sequence[tuple[str, str]] = ()) -> Records:
@@ -21,10 +22,11 @@ def read_parquet(file: BinaryIO, source: str, needed: Sequence[tuple[str, str]] 
     """
     pa, parquet = _pyarrow(source)
     try:
-        rows = parquet.ParquetFile(file)
+        # Else a row group, which is often the whole file, is read before its first row is given.
+        rows = parquet.ParquetFile(file, pre_buffer=False, buffer_size=_BYTES_AT_ONCE)
         _check_columns(rows.schema_arrow.names, source, needed)
         line = 0
-        for some in rows.iter_batches(batch_size=_ROWS_AT_ONCE):
+        for some in rows.iter_batches(batch_size=_ROWS_AT_ONCE, use_threads=False):
             for fields in some.to_pylist():
                 line += 1
                 yield _record(fields, source, line)

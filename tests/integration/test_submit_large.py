@@ -1,13 +1,13 @@
 """A file of 100,000 lines is accepted in bounded memory, from a name or through a pipe, and under one key only once."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.peak import Ran, run_to_peak
 from tests.stranger import KEY, Stranger, stranger_in
 
 _LINES = 100_000
@@ -27,36 +27,24 @@ def me(tmp_path: Path) -> Stranger:
     return me
 
 
-def submitted(me: Stranger, *arguments: str, stdin: int | None = None) -> tuple[str, str, float]:
-    """Run `stepdown submit` to its end; returns what it said, and the most memory it held, in MB."""
-    with (me.folder / "said").open("w+") as said, (me.folder / "told").open("w+") as told:
-        process = subprocess.Popen(
-            me.command("submit", *arguments),
-            cwd=me.folder,
-            env=dict(me.environment),
-            stdin=stdin,
-            stdout=said,
-            stderr=told,
-        )
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        said.seek(0)
-        told.seek(0)
-        out, err = said.read(), told.read()
-    assert process.returncode == 0, err
-    return out, err, used.ru_maxrss / (1024 * 1024 if sys.platform == "darwin" else 1024)
+def submitted(me: Stranger, *arguments: str, stdin: Any = subprocess.DEVNULL) -> Ran:
+    """Run `stepdown submit` to its end."""
+    command = me.command("submit", *arguments)
+    ran = run_to_peak(command, cwd=me.folder, env=dict(me.environment), stdin=stdin)
+    assert ran.code == 0, ran.err
+    return ran
 
 
 def test_100_000_lines_take_no_more_memory_than_a_few_and_are_bought_once(me: Stranger) -> None:
-    batch, err, peak_mb = submitted(me, "large.jsonl", *_OPTIONS)
-    assert "100,000 prompts were read and accepted in " in err
-    assert peak_mb < _MOST_MB
-    status = json.loads(me.types("status", batch.strip(), "--json").out)
+    first = submitted(me, "large.jsonl", *_OPTIONS)
+    assert "100,000 prompts were read and accepted in " in first.err
+    assert first.peak_mb < _MOST_MB
+    status = json.loads(me.types("status", first.out.strip(), "--json").out)
     assert (status["jobs"], status["queued"]) == (_LINES, _LINES)
-    cat = subprocess.Popen(["cat", me.folder / "large.jsonl"], stdout=subprocess.PIPE)
-    with cat, cat.stdout:  # type: ignore[union-attr] # a pipe
-        again, err, peak_mb = submitted(me, "-", *_OPTIONS, stdin=cat.stdout.fileno())  # type: ignore[union-attr]
-    assert (again, err) == (batch, "the same prompts were submitted under 'large/1' before: nothing is bought again\n")
-    assert peak_mb < _MOST_MB
+    with subprocess.Popen(["cat", me.folder / "large.jsonl"], stdout=subprocess.PIPE) as piped:
+        again = submitted(me, "-", *_OPTIONS, stdin=piped.stdout)
+    told = "the same prompts were submitted under 'large/1' before: nothing is bought again\n"
+    assert (again.out, again.err) == (first.out, told)
+    assert again.peak_mb < _MOST_MB
     assert len(me.types("ls").out.splitlines()) == 1
-    assert json.loads(me.types("status", batch.strip(), "--json").out)["jobs"] == _LINES
+    assert json.loads(me.types("status", first.out.strip(), "--json").out)["jobs"] == _LINES

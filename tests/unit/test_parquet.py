@@ -1,6 +1,8 @@
 """Parquet in and out: cells as text, the input's own columns back, and money exact."""
 
 import io
+import random
+import sys
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +18,17 @@ from models.outcome import State
 from producer.load import Loaded, load
 from producer.prompt import Prompt
 from producer.results import write_to
+from tests.peak import run_to_peak
+
+_ROOT = Path(__file__).parents[2]
+_MOST_MB = 150  # of which the interpreter and pyarrow take 100; the file has 120
+_READ = """
+import sys
+from producer.load import opened_prompts
+
+with opened_prompts(sys.argv[1]) as prompts:
+    print(sum(1 for _ in prompts.prompts()))
+"""
 
 
 def written(path: Path, **columns: Any) -> Path:
@@ -82,6 +95,15 @@ def test_bytes_are_no_text_and_are_named_by_row_and_column(tmp_path: Path) -> No
     found = loaded(path)
     assert [prompt.text for prompt in found.prompts] == ["a"]
     assert mistakes_of(path) == [r":2: raw: b'\xff' has no text: cast the column, or leave it out of the file"]
+
+
+def test_a_row_group_as_large_as_the_file_is_not_read_as_a_whole(tmp_path: Path) -> None:
+    path, rng = tmp_path / "a.parquet", random.Random(7)
+    parquet.write_table(pa.table({"prompt": [rng.randbytes(600).hex() for _ in range(100_000)]}), path)
+    assert parquet.ParquetFile(path).num_row_groups == 1
+    read = run_to_peak([sys.executable, "-c", _READ, path], cwd=_ROOT)
+    assert (read.code, read.out) == (0, "100000\n"), read.err
+    assert read.peak_mb < _MOST_MB
 
 
 def answers() -> list[Answer]:
