@@ -114,14 +114,13 @@ class Producer:
     ) -> Batch:
         """Accept prompts as one batch; it is kept before this returns, whether or not the broker is there.
 
-        Takes prompts, what `load` made of a file, or an open file, which is never in memory as a whole. The same
-        prompts under the same `key` are the same batch, bought once. `on_unknown` chooses what HOLD_ABOVE_USD chooses
-        by price: whether a job whose worker was lost during a call is held for a person, or bought again once.
-        `max_cost_usd` is what the batch may cost over all fallbacks and retries: a job that could pass it steps down to
-        a model that fits, else fails as over_budget.
-        `urgent` jobs never wait behind those that are not; among the others each batch gets jobs done by its `weight`
-        (1 to 100) beside that of the others. Neither makes it another batch: under a known key they change nothing.
-        `terms` hold for all its jobs, before those of their task kinds; a prompt's own floor and ceiling before them.
+        Takes prompts, or a file: loaded, or open, then never in memory as a whole. The same under the same `key` are
+        the same batch, bought once. `on_unknown` chooses what HOLD_ABOVE_USD chooses by price: whether a job whose
+        worker was lost during a call is held for a person, or bought again once. `max_cost_usd` is what the batch may
+        cost over all fallbacks and retries: a job that could pass it steps down to a model that fits, else fails as
+        over_budget. `urgent` jobs never wait behind those that are not; among the others each batch gets jobs done by
+        its `weight` (1 to 100) beside that of the others. Neither makes it another batch under a known key. `terms`
+        hold for all its jobs, before those of their kinds; a prompt's own floor and ceiling before them.
         Raises InputError, InputMistakes, UnpricedModelError, KeyConflictError, LedgerError: then nothing was accepted.
         """
         from producer.accept import Terms, max_cost  # noqa: PLC0415 - not for those who only read

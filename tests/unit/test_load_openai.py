@@ -49,28 +49,18 @@ def test_a_line_is_recognised_and_what_has_an_equal_is_mapped() -> None:
         messages=messages, max_completion_tokens=50, temperature=0.5, top_p=1, stop="END", user="u-1",
         metadata={"run": "7"}, beside={"team": "maps"},
     )  # fmt: skip
+    pixel = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}}
+    bridge = {"type": "image", "source": {"type": "url", "url": "https://a.test/b.png"}}
     assert prompt_of(text) == Prompt(
         id="a",
         params={
             "max_tokens": 50,
             "system": "Be brief.\n\nBe kind.",
             "messages": [
-                {
-                    "role": "user",
-                    "content": [
-                        {"type": "text", "text": "What is it?"},
-                        {
-                            "type": "image",
-                            "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="},
-                        },
-                    ],
-                },
+                {"role": "user", "content": [{"type": "text", "text": "What is it?"}, pixel]},
                 {"role": "assistant", "content": "A bridge."},
                 {"role": "system", "content": "Name a river."},
-                {
-                    "role": "user",
-                    "content": [{"type": "image", "source": {"type": "url", "url": "https://a.test/b.png"}}],
-                },
+                {"role": "user", "content": [bridge]},
             ],
             "temperature": 0.5,
             "top_p": 1,
