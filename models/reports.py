@@ -75,7 +75,8 @@ class Reports:
     def batches(self, *, limit: int) -> list[Progress]:
         """List batches, the newest first."""
         with reading(self._engine) as connection:
-            rows = connection.execute(select(Batch.__table__).order_by(Batch.id.desc()).limit(limit)).mappings().all()
+            whole = select(Batch.__table__).where(Batch.job_count > 0)
+            rows = connection.execute(whole.order_by(Batch.id.desc()).limit(limit)).mappings().all()
             return [self._progress(connection, row) for row in rows]
 
     def _progress(self, connection: Connection, batch: RowMapping) -> Progress:
@@ -220,6 +221,7 @@ def _answer(row: RowMapping) -> Answer:
         outcome=row["outcome"],
         error=row["error"],
         columns=row["columns"],
+        finished_at=row["finished_at"],
     )
 
 
