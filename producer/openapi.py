@@ -56,23 +56,27 @@ _SAID = {
     503: "The ledger cannot be reached",
 }
 
-_BLOCK = {
-    "type": "object",
+_VALUE: _Schema = {
+    "description": "any value whose text has no NUL",
+    "anyOf": [
+        _STORED,
+        {"type": ["number", "boolean", "null"]},
+        {"type": "array", "items": _ref("Value")},
+        {"type": "object", "propertyNames": _STORED, "additionalProperties": _ref("Value")},
+    ],
+}
+_MORE: _Schema = {"propertyNames": _STORED, "additionalProperties": _ref("Value")}  # what the Messages API takes beside
+
+_BLOCK: _Schema = {
+    **_object({"type": _VISIBLE}),
+    **_MORE,
     "description": "a content block of the Messages API",
-    "required": ["type"],
-    "properties": {"type": _VISIBLE},
     "if": {"properties": {"type": {"const": "text"}}},
     "then": {"required": ["text"], "properties": {"text": _VISIBLE}},
 }
-
-_TEXT_BLOCK = _object({"type": {"const": "text"}, "text": _VISIBLE})
-
-_MESSAGE = _object(
-    {
-        "role": {"enum": ["user", "assistant", "system"]},
-        "content": {"anyOf": [_VISIBLE, {"type": "array", "minItems": 1, "items": _BLOCK}]},
-    }
-)
+_TEXT_BLOCK: _Schema = {**_object({"type": {"const": "text"}, "text": _VISIBLE}), **_MORE}
+_CONTENT: _Schema = {"anyOf": [_VISIBLE, {"type": "array", "minItems": 1, "items": _BLOCK}]}
+_MESSAGE: _Schema = {**_object({"role": {"enum": ["user", "assistant", "system"]}, "content": _CONTENT}), **_MORE}
 
 _OWN_FIELDS = {
     "id": {**_or_null({"anyOf": [_LABEL, {"type": "integer"}]}), "description": "unique; left out, its place from 1"},
@@ -240,6 +244,7 @@ def openapi(models: Sequence[str]) -> dict[str, Any]:
                 "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
             },
             "schemas": {
+                "Value": _VALUE,
                 "Prompt": _prompt(models),
                 "NewBatch": _NEW_BATCH,
                 "Batch": _BATCH,

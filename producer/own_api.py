@@ -16,7 +16,7 @@ from models.errors import InputError, InputMistakes
 from models.ids import new_id
 from producer.batches_api import in_parts
 from producer.bodies import MB, read_object
-from producer.check import check
+from producer.check import MAX_ID_LENGTH, check
 from producer.formats import Record
 from producer.labels import limit_of
 from producer.load import Loaded
@@ -90,8 +90,9 @@ def _created(request: Request, given: Mapping[str, Any]) -> Response:
     loaded = Loaded(prompts=_prompts(given.get("prompts")), mistakes=[])
     labels: dict[str, Any] = {name: given.get(name) for name in ("task", "name", "key")}
     for name, value in labels.items():
-        if not (value is None or (isinstance(value, str) and value.strip())):
-            raise Refusal(400, f"{name}: {shown(value)} should be text, or be left out")
+        if not (value is None or (isinstance(value, str) and value.strip() and len(value) <= MAX_ID_LENGTH)):
+            said = f"should be text of at most {MAX_ID_LENGTH} characters, or be left out"
+            raise Refusal(400, f"{name}: {shown(value)} {said}")
     key = labels.pop("key")
     batch = producer.submit(
         loaded,

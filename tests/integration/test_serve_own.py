@@ -19,18 +19,22 @@ from tests.running import ENGINES, HAIKU, Plant, environment_of, running_plant, 
 from tests.serving import asked, visiting
 
 _OWN = "/api/v1/batches"
+_TOKEN = "token-of-the-poor-0001"  # noqa: S105 - nobody's
 
 
 @pytest.fixture(scope="module", params=ENGINES)
 def plant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     """Run a worker for all tests of this file."""
-    with running_plant(request, tmp_path_factory.mktemp("own")) as plant:
+    folder = tmp_path_factory.mktemp("own")
+    callers = folder / "callers.toml"
+    callers.write_text(f'[poor]\ntoken = "{_TOKEN}"\nday_cap_usd = 0.000001\n', encoding="utf-8")
+    with running_plant(request, folder, CALLERS_FILE=str(callers)) as plant:
         yield plant
 
 
 def _visit(plant: Plant, look: Callable[[httpx2.AsyncClient], Awaitable[Any]]) -> Any:
     async def visit() -> Any:
-        async with visiting(plant.producer, settings_of(plant.variables)) as client:
+        async with visiting(plant.producer, settings_of({**plant.variables, "CALLERS_FILE": ""})) as client:
             return await look(client)
 
     return asyncio.run(visit())
@@ -127,7 +131,7 @@ def test_ledger_and_broker_that_answer_are_healthy(plant: Plant) -> None:
 
 
 def test_a_broker_that_is_not_there_is_not_healthy(plant: Plant, tmp_path: Path) -> None:
-    settings = settings_of({**plant.variables, "REDIS_URL": "", "STATE_DIR": str(tmp_path)})
+    settings = settings_of({**plant.variables, "CALLERS_FILE": "", "REDIS_URL": "", "STATE_DIR": str(tmp_path)})
 
     async def look() -> httpx2.Response:
         async with visiting(plant.producer, settings) as client:
@@ -143,6 +147,42 @@ def test_prometheus_reads_jobs_and_cost(plant: Plant) -> None:
     figures = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     assert int(figures['stepdown_jobs{state="succeeded"}']) >= 1
     assert float(figures['stepdown_cost_usd_today{model="claude-opus-4-7"}']) > 0
+
+
+def test_a_callers_day_cap_holds_for_what_it_asks(plant: Plant) -> None:
+    async def ask() -> httpx2.Response:
+        headers = {"x-api-key": _TOKEN}
+        async with visiting(plant.producer, settings_of(plant.variables), headers=headers) as client:
+            return await client.post("/v1/messages", json=asked())
+
+    over = asyncio.run(ask())
+    assert (over.status_code, over.json()["error"]["type"]) == (402, "billing_error")
+    assert "tag:caller=poor" in over.json()["error"]["message"]
+
+
+def _late_stream(plant: Plant, text: str, **changes: Any) -> list[str]:
+    """Ask for a stream whose answer takes longer than the server is silent; returns the kinds of its events."""
+
+    async def ask() -> httpx2.Response:
+        settings = settings_of({**plant.variables, "CALLERS_FILE": ""})
+        async with visiting(plant.producer, settings, silent_s=0.05) as client:
+            return await client.post("/v1/messages", json=asked(text, stream=True, **changes))
+
+    late = asyncio.run(ask())
+    assert (late.status_code, late.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    return [line.removeprefix("event: ") for line in late.text.splitlines() if line.startswith("event: ")]
+
+
+def test_a_stream_is_kept_alive_until_its_answer_is_there(plant: Plant) -> None:
+    plant.simulator.set_script('[[rules]]\nprompt_contains = "moraine"\nanswer = "ok"\ndelay_s = 0.5')
+    kinds = _late_stream(plant, "Explain moraine.")
+    assert kinds.count("ping") > 1
+    assert (kinds[0], kinds[-1], "message_start" in kinds) == ("ping", "message_stop", True)
+
+
+def test_a_stream_that_fails_late_ends_with_an_error_event(plant: Plant) -> None:
+    plant.simulator.set_script('[[rules]]\nprompt_contains = "esker"\nanswer = 400\ndelay_s = 0.5')
+    assert set(_late_stream(plant, "Explain esker.")) == {"ping", "error"}
 
 
 def test_who_goes_away_before_the_job_has_begun_has_it_cancelled(sqlite_url: str, tmp_path: Path) -> None:

@@ -4,8 +4,11 @@ import asyncio
 import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
+from http.client import HTTPConnection
+from pathlib import Path
 
 import anthropic
 import pytest
@@ -14,7 +17,7 @@ from anthropic.types.messages import MessageBatch
 from anthropic.types.messages.batch_create_params import Request
 
 from tests.eventually import eventually
-from tests.running import ENGINES, HAIKU, OPUS, SONNET, Plant, running_plant, running_server
+from tests.running import API_KEY, ENGINES, HAIKU, OPUS, SONNET, Plant, running_plant, running_server
 
 SALT: list[MessageParam] = [{"role": "user", "content": "Why is the sea salt?"}]
 
@@ -26,6 +29,7 @@ class Site:
     plant: Plant
     url: str
     client: anthropic.Anthropic
+    log: Path
 
     def ended(self, batch_id: str) -> MessageBatch:
         """Poll a batch, as the provider's example does."""
@@ -52,7 +56,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         running_server(plant.variables, folder / "serve.log") as url,
         anthropic.Anthropic(base_url=url, api_key="any-will-do-here", max_retries=0) as client,
     ):
-        yield Site(plant=plant, url=url, client=client)
+        yield Site(plant=plant, url=url, client=client, log=folder / "serve.log")
 
 
 @pytest.fixture(autouse=True)
@@ -244,3 +248,24 @@ def test_plain_curl_will_do(site: Site) -> None:
         timeout=30,
     )
     assert json.loads(told.stdout)["type"] == "message"
+
+
+def test_what_is_too_large_is_refused_before_it_is_read(site: Site) -> None:
+    for path, size in (("/v1/messages", 33), ("/v1/messages/batches", 257)):
+        with closing(HTTPConnection(site.url.removeprefix("http://"), timeout=10)) as connection:
+            connection.putrequest("POST", path)
+            connection.putheader("content-length", str(size * 1024 * 1024))
+            connection.endheaders()
+            refused = connection.getresponse()
+            assert (refused.status, json.load(refused)["error"]["type"]) == (413, "request_too_large")
+
+
+def test_what_is_asked_and_by_which_token_is_in_no_log(site: Site) -> None:
+    secret: list[MessageParam] = [{"role": "user", "content": "A canary-of-a-prompt?"}]
+    headers = {"x-api-key": "canary-of-a-token"}
+    site.client.messages.create(model=HAIKU, max_tokens=20, messages=secret, extra_headers=headers)
+    with pytest.raises(anthropic.BadRequestError):
+        site.client.messages.create(model=HAIKU, max_tokens=0, messages=secret, extra_headers=headers)
+    logs = site.log.read_text(encoding="utf-8") + site.plant.worker_log.read_text(encoding="utf-8")
+    assert "serving http" in logs
+    assert "canary-of-a" not in logs.replace(API_KEY, "")
