@@ -11,7 +11,7 @@ from tests.stranger import KEY, Stranger, stranger_in
 
 COMMANDS = (
     "submit", "watch", "status", "ls", "results", "show", "job", "cancel", "doctor", "worker", "flower", "simulate",
-    "demo", "db", "retry", "release", "drop", "purge",
+    "serve", "demo", "db", "retry", "release", "drop", "purge",
 )  # fmt: skip
 HEAVY = {
     "sqlalchemy",
@@ -24,6 +24,8 @@ HEAVY = {
     "rich",
     "psycopg",
     "genai_prices",
+    "starlette",
+    "uvicorn",
 }
 WHAT_HELP_IMPORTS = """
 import sys
