@@ -128,6 +128,17 @@ _JOB = _object(
     }
 )
 
+_JOB_LINE = _object(
+    {
+        "job": _ID,
+        "id": {"type": "string"},
+        "state": {"enum": [state.value for state in State]},
+        **{name: {"type": ["string", "null"]} for name in ("outcome", "model", "error")},
+        "fallback_depth": {"type": ["integer", "null"]},
+        "cost_usd": _or_null(_USD),
+    }
+)
+
 _RESULT = _object(
     {
         "id": {"type": "string"},
@@ -160,11 +171,15 @@ _ONE = [{"name": "id", "in": "path", "required": True, "schema": _ID}]
 _LIMIT = [{"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 20}}]
 _LISTED = _object({"batches": {"type": "array", "items": _ref("Batch")}, "has_more": {"type": "boolean"}})
 _CANCELLED = _object({"batch": _ID, "cancelled": _COUNT, "in_flight": _COUNT})
-_LINES = {"description": "A Result a line", "content": {"application/x-ndjson": {"schema": {"type": "string"}}}}
+
+
+def _lines(said: str) -> _Schema:
+    return {"200": {"description": said, "content": {"application/x-ndjson": {"schema": {"type": "string"}}}}}
+
 
 _LINKS = {
     operation: {"operationId": operation, "parameters": {"id": "$response.body#/batch"}}
-    for operation in ("get_batch", "get_results", "cancel_batch")
+    for operation in ("get_batch", "get_results", "get_jobs", "cancel_batch")
 }
 
 _PATHS: _Schema = {
@@ -199,7 +214,15 @@ _PATHS: _Schema = {
         "get": {
             "operationId": "get_results",
             "summary": "Every job as it is now",
-            "responses": {"200": _LINES, **_errors(404)},
+            "responses": {**_lines("A Result a line"), **_errors(404)},
+        },
+    },
+    "/api/v1/batches/{id}/jobs": {
+        "parameters": _ONE,
+        "get": {
+            "operationId": "get_jobs",
+            "summary": "Every job's id, and where it is",
+            "responses": {**_lines("A JobLine a line"), **_errors(404)},
         },
     },
     "/api/v1/batches/{id}/cancel": {
@@ -249,6 +272,7 @@ def openapi(models: Sequence[str]) -> dict[str, Any]:
                 "NewBatch": _NEW_BATCH,
                 "Batch": _BATCH,
                 "Job": _JOB,
+                "JobLine": _JOB_LINE,
                 "Result": _RESULT,
                 "Error": _ERROR,
             },

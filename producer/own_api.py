@@ -26,7 +26,7 @@ from producer.prompt import Prompt
 from producer.refusal import Refusal
 from producer.results import own_lines
 from producer.shapes import Recipe, plain
-from producer.show import progress_json
+from producer.show import job_json, progress_json
 from producer.story import story, story_json
 from producer.told import told_of
 from producer.visit import books_of, caller_of, producer_of
@@ -60,6 +60,13 @@ async def results(request: Request) -> Response:
     """Stream every job as it is now, a line each."""
     batch_id = await run_in_threadpool(_batch_id, request)
     lines = own_lines(books_of(request).reports.answers(batch_id))
+    return StreamingResponse(in_parts(lines), media_type="application/x-ndjson")
+
+
+async def jobs(request: Request) -> Response:
+    """Stream a line for each job: its id, where it is, what it cost."""
+    batch_id = await run_in_threadpool(_batch_id, request)
+    lines = (f"{job_json(answer)}\n" for answer in books_of(request).reports.answers(batch_id))
     return StreamingResponse(in_parts(lines), media_type="application/x-ndjson")
 
 

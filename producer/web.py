@@ -34,6 +34,7 @@ _ROUTES: Mapping[str, Mapping[str, _Endpoint]] = {
     f"{_OWN}/batches": {"POST": own_api.create, "GET": own_api.listing},
     f"{_OWN}/batches/{{id}}": {"GET": own_api.retrieve},
     f"{_OWN}/batches/{{id}}/results": {"GET": own_api.results},
+    f"{_OWN}/batches/{{id}}/jobs": {"GET": own_api.jobs},
     f"{_OWN}/batches/{{id}}/cancel": {"POST": own_api.cancel},
     f"{_OWN}/jobs/{{id}}": {"GET": own_api.job},
     f"{_OWN}/health": {"GET": own_api.health},

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -100,13 +101,14 @@ def test_the_same_prompts_under_one_key_are_one_batch(plant: Plant) -> None:
 def test_a_jobs_story_is_told_in_rows_and_in_sentences(plant: Plant) -> None:
     batch = _post(plant, _OWN, {"prompts": ["Explain hail."]}).json()["batch"]
     _ended(plant, batch)
-    (row,) = plant.jobs(plant.producer.batch(batch))
-    told = _get(plant, f"/api/v1/jobs/{row['id']}").json()
+    line = json.loads(_get(plant, f"{_OWN}/{batch}/jobs").text)
+    _as_described("JobLine", line)
+    told = _get(plant, f"/api/v1/jobs/{line['job']}").json()
     _as_described("Job", told)
     assert (told["state"], len(told["attempts"])) == ("succeeded", 1)
     assert any("asked" in line for line in told["story"])
     assert "Explain hail." not in json.dumps(told)
-    assert _get(plant, f"/api/v1/jobs/{row['batch_id']}").status_code == 404
+    assert _get(plant, f"/api/v1/jobs/{batch}").status_code == 404
 
 
 def test_what_cannot_be_asked_is_told_with_its_place(plant: Plant) -> None:
@@ -195,6 +197,19 @@ def test_who_goes_away_before_the_job_has_begun_has_it_cancelled(sqlite_url: str
             within_s=10,
             because="the job that nobody waits for is cancelled",
         )
+
+
+def test_a_server_that_stops_says_so_to_who_waits_and_cancels_what_has_not_begun(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    environment = environment_of({"DATABASE_URL": sqlite_url, "STATE_DIR": str(tmp_path), "DRAIN_S": "0.1"})
+    with Producer(settings_of(environment)) as producer, ThreadPoolExecutor() as pool:
+        with running_server(environment, tmp_path / "log") as url:
+            told = pool.submit(httpx2.post, f"{url}/v1/messages", json=asked(), timeout=30)
+            eventually(lambda: producer.books.reports.batches(limit=1), within_s=10, because="it is accepted")
+        assert (told.result().status_code, told.result().headers["x-should-retry"]) == (503, "false")
+        assert [one.states for one in producer.books.reports.batches(limit=2)] == [{State.CANCELLED: 1}]
+    assert "Traceback" not in (tmp_path / "log").read_text(encoding="utf-8")
 
 
 def test_a_patience_that_ends_is_a_timeout_that_is_not_sent_again(sqlite_url: str, tmp_path: Path) -> None:
