@@ -13,6 +13,7 @@ from pathlib import Path
 import anthropic
 import pytest
 from anthropic.types import Message, MessageParam
+from anthropic.types.beta import BetaUserMessageParam
 from anthropic.types.messages import MessageBatch
 from anthropic.types.messages.batch_create_params import Request
 
@@ -237,6 +238,30 @@ def test_the_async_client_asks_many_at_once(site: Site) -> None:
             return await asyncio.gather(*(create(model=HAIKU, max_tokens=20, messages=SALT) for _ in range(20)))
 
     assert {message.model for message in asyncio.run(many())} == {HAIKU}
+
+
+def test_the_async_client_follows_a_batch_to_its_end(site: Site) -> None:
+    async def follow() -> list[str]:
+        async with anthropic.AsyncAnthropic(base_url=site.url, api_key="any", max_retries=0) as client:
+            batches = client.messages.batches
+            created = await batches.create(requests=requests("clay", "silt"))
+            assert created.id in [batch.id async for batch in batches.list(limit=5)]
+            await asyncio.to_thread(site.ended, created.id)
+            kinds: list[str] = [line.result.type async for line in await batches.results(created.id)]
+            await batches.delete(created.id)
+            return kinds
+
+    assert asyncio.run(follow()) == ["succeeded", "succeeded"]
+
+
+def test_the_sdks_beta_names_reach_the_same_api(site: Site) -> None:
+    beta, hello = site.client.beta.messages, BetaUserMessageParam(role="user", content="Hello.")
+    assert beta.create(model=HAIKU, max_tokens=20, messages=[hello]).model == HAIKU
+    created = beta.batches.create(
+        requests=[{"custom_id": "loam", "params": {"model": HAIKU, "max_tokens": 20, "messages": [hello]}}]
+    )
+    site.ended(created.id)
+    assert [line.result.type for line in beta.batches.results(created.id)] == ["succeeded"]
 
 
 def test_plain_curl_will_do(site: Site) -> None:
