@@ -1,5 +1,6 @@
 """Who is let in: each request has an id, comes from a known caller, and ends without a word of it in any log."""
 
+import asyncio
 import ipaddress
 import logging
 import traceback
@@ -20,6 +21,7 @@ OPEN_PATHS = frozenset({"/healthz", "/api/v1/openapi.json"})
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "via")
 _ONLY_LOCAL = "without CALLERS_FILE this server is for programs on its own machine"
 _NO_TOKEN = "give the token of a caller as x-api-key, or as Authorization: Bearer"  # noqa: S105 - no token
+_STOPPING = "this server stops before the answer is there; a job that had not begun is cancelled"
 _BEARER = "bearer "
 
 _log = logging.getLogger("stepdown.serve")
@@ -66,6 +68,9 @@ class Admission:
             await refused(refusal, request_id)(scope, receive, numbered)
         except ClientDisconnect:
             return
+        except asyncio.CancelledError:  # kept here: whoever cancels is at the end of its patience, and logs the rest
+            if not has_begun:
+                await refused(Refusal(503, _STOPPING, is_for_good=True), request_id)(scope, receive, numbered)
         except Exception as error:  # noqa: BLE001 - its text may quote a prompt: only where it happened is logged
             _log.error("%s failed: %s\n%s", request_id, type(error).__name__, "".join(_frames(error)))
             if not has_begun:

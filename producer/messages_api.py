@@ -25,29 +25,28 @@ from producer.waiting import Waiting
 _MOST_BYTES = 32 * MB
 _LONGEST_S = 600.0  # what the SDKs wait, too
 _SHARE = 0.9  # of the caller's own patience: an answer that comes after it is bought for nothing
-_SILENT_S = 10.0  # a stream begins with its answer's own status, if that is there by then; else with a ping
 
 
 async def create(request: Request) -> Response:
     """Take a Messages API request, wait for its job, and answer as the provider does."""
     given = await read_object(request, most_bytes=_MOST_BYTES)
-    is_stream = given.pop("stream", None)
-    if not isinstance(is_stream, bool | None):
+    is_stream = given.pop("stream", None) or False
+    if not isinstance(is_stream, bool):
         raise Refusal(400, "stream: should be true or false")
-    producer = producer_of(request)
-    waiting: Waiting = request.app.state.waiting
+    producer, waiting = producer_of(request), _waiting_of(request)
     prompt = await run_in_threadpool(checked, given, id=None, models=producer.models, where="")
-    timeout_s = _timeout_s(request, is_stream=bool(is_stream))
+    timeout_s = _timeout_s(request, is_stream=is_stream)
     batch = await run_in_threadpool(_submitted, producer, prompt, request, timeout_s)
     until = asyncio.get_running_loop().time() + timeout_s
-    end, is_kept = waiting.end_of(batch.id), False
+    silent_s: float = request.app.state.silent_s
+    end, is_left = waiting.end_of(batch.id), True
     try:
-        answer = await _ended(request, end, _SILENT_S if is_stream and timeout_s > _SILENT_S else timeout_s)
-        if answer is None and is_stream and timeout_s > _SILENT_S:
-            is_kept = True  # by the stream, which leaves when it ends
-            return _stream(_late_events(waiting, batch.id, end, until))
+        answer = await _ended(request, end, silent_s if is_stream else timeout_s)
+        if answer is None and is_stream:
+            is_left = False  # until the stream ends
+            return _stream(_late_events(waiting, batch.id, end, until=until, silent_s=silent_s))
     finally:
-        if not is_kept:
+        if is_left:
             waiting.leave(batch.id)
     if answer is None:
         raise _timed_out(timeout_s)
@@ -113,14 +112,14 @@ async def _at_once(answer: Answer) -> AsyncIterator[str]:
 
 
 async def _late_events(
-    waiting: Waiting, batch_id: str, end: asyncio.Future[Answer], until: float
+    waiting: Waiting, batch_id: str, end: asyncio.Future[Answer], *, until: float, silent_s: float
 ) -> AsyncIterator[str]:
     """Ping until the end is there; what would have been a status is an error event by then."""
     clock = asyncio.get_running_loop().time
     try:
         while not end.done() and clock() < until:
             yield sse.PING
-            await asyncio.wait({end}, timeout=min(_SILENT_S, max(0.0, until - clock())))
+            await asyncio.wait({end}, timeout=min(silent_s, max(0.0, until - clock())))
         refusal = None if end.done() else _timed_out(_LONGEST_S)
         if refusal is None and (answer := end.result()).message is not None:
             async for event in _at_once(answer):
@@ -130,6 +129,13 @@ async def _late_events(
         yield sse.written({"type": "error", "error": {"type": told.kind, "message": str(told)}})
     finally:
         waiting.leave(batch_id)
+
+
+def _waiting_of(request: Request) -> Waiting:
+    waiting: object = request.app.state.waiting
+    if not isinstance(waiting, Waiting):
+        raise TypeError("the application waits for nothing")
+    return waiting
 
 
 def _timed_out(timeout_s: float) -> Refusal:

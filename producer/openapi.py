@@ -56,23 +56,27 @@ _SAID = {
     503: "The ledger cannot be reached",
 }
 
-_BLOCK = {
-    "type": "object",
+_VALUE: _Schema = {
+    "description": "any value whose text has no NUL",
+    "anyOf": [
+        _STORED,
+        {"type": ["number", "boolean", "null"]},
+        {"type": "array", "items": _ref("Value")},
+        {"type": "object", "propertyNames": _STORED, "additionalProperties": _ref("Value")},
+    ],
+}
+_MORE: _Schema = {"propertyNames": _STORED, "additionalProperties": _ref("Value")}  # what the Messages API takes beside
+
+_BLOCK: _Schema = {
+    **_object({"type": _VISIBLE}),
+    **_MORE,
     "description": "a content block of the Messages API",
-    "required": ["type"],
-    "properties": {"type": _VISIBLE},
     "if": {"properties": {"type": {"const": "text"}}},
     "then": {"required": ["text"], "properties": {"text": _VISIBLE}},
 }
-
-_TEXT_BLOCK = _object({"type": {"const": "text"}, "text": _VISIBLE})
-
-_MESSAGE = _object(
-    {
-        "role": {"enum": ["user", "assistant", "system"]},
-        "content": {"anyOf": [_VISIBLE, {"type": "array", "minItems": 1, "items": _BLOCK}]},
-    }
-)
+_TEXT_BLOCK: _Schema = {**_object({"type": {"const": "text"}, "text": _VISIBLE}), **_MORE}
+_CONTENT: _Schema = {"anyOf": [_VISIBLE, {"type": "array", "minItems": 1, "items": _BLOCK}]}
+_MESSAGE: _Schema = {**_object({"role": {"enum": ["user", "assistant", "system"]}, "content": _CONTENT}), **_MORE}
 
 _OWN_FIELDS = {
     "id": {**_or_null({"anyOf": [_LABEL, {"type": "integer"}]}), "description": "unique; left out, its place from 1"},
@@ -124,6 +128,17 @@ _JOB = _object(
     }
 )
 
+_JOB_LINE = _object(
+    {
+        "job": _ID,
+        "id": {"type": "string"},
+        "state": {"enum": [state.value for state in State]},
+        **{name: {"type": ["string", "null"]} for name in ("outcome", "model", "error")},
+        "fallback_depth": {"type": ["integer", "null"]},
+        "cost_usd": _or_null(_USD),
+    }
+)
+
 _RESULT = _object(
     {
         "id": {"type": "string"},
@@ -156,11 +171,15 @@ _ONE = [{"name": "id", "in": "path", "required": True, "schema": _ID}]
 _LIMIT = [{"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 20}}]
 _LISTED = _object({"batches": {"type": "array", "items": _ref("Batch")}, "has_more": {"type": "boolean"}})
 _CANCELLED = _object({"batch": _ID, "cancelled": _COUNT, "in_flight": _COUNT})
-_LINES = {"description": "A Result a line", "content": {"application/x-ndjson": {"schema": {"type": "string"}}}}
+
+
+def _lines(said: str) -> _Schema:
+    return {"200": {"description": said, "content": {"application/x-ndjson": {"schema": {"type": "string"}}}}}
+
 
 _LINKS = {
     operation: {"operationId": operation, "parameters": {"id": "$response.body#/batch"}}
-    for operation in ("get_batch", "get_results", "cancel_batch")
+    for operation in ("get_batch", "get_results", "get_jobs", "cancel_batch")
 }
 
 _PATHS: _Schema = {
@@ -195,7 +214,15 @@ _PATHS: _Schema = {
         "get": {
             "operationId": "get_results",
             "summary": "Every job as it is now",
-            "responses": {"200": _LINES, **_errors(404)},
+            "responses": {**_lines("A Result a line"), **_errors(404)},
+        },
+    },
+    "/api/v1/batches/{id}/jobs": {
+        "parameters": _ONE,
+        "get": {
+            "operationId": "get_jobs",
+            "summary": "Every job's id, and where it is",
+            "responses": {**_lines("A JobLine a line"), **_errors(404)},
         },
     },
     "/api/v1/batches/{id}/cancel": {
@@ -240,10 +267,12 @@ def openapi(models: Sequence[str]) -> dict[str, Any]:
                 "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
             },
             "schemas": {
+                "Value": _VALUE,
                 "Prompt": _prompt(models),
                 "NewBatch": _NEW_BATCH,
                 "Batch": _BATCH,
                 "Job": _JOB,
+                "JobLine": _JOB_LINE,
                 "Result": _RESULT,
                 "Error": _ERROR,
             },

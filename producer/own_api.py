@@ -16,7 +16,7 @@ from models.errors import InputError, InputMistakes
 from models.ids import new_id
 from producer.batches_api import in_parts
 from producer.bodies import MB, read_object
-from producer.check import check
+from producer.check import MAX_ID_LENGTH, check
 from producer.formats import Record
 from producer.labels import limit_of
 from producer.load import Loaded
@@ -26,7 +26,7 @@ from producer.prompt import Prompt
 from producer.refusal import Refusal
 from producer.results import own_lines
 from producer.shapes import Recipe, plain
-from producer.show import progress_json
+from producer.show import job_json, progress_json
 from producer.story import story, story_json
 from producer.told import told_of
 from producer.visit import books_of, caller_of, producer_of
@@ -63,6 +63,13 @@ async def results(request: Request) -> Response:
     return StreamingResponse(in_parts(lines), media_type="application/x-ndjson")
 
 
+async def jobs(request: Request) -> Response:
+    """Stream a line for each job: its id, where it is, what it cost."""
+    batch_id = await run_in_threadpool(_batch_id, request)
+    lines = (f"{job_json(answer)}\n" for answer in books_of(request).reports.answers(batch_id))
+    return StreamingResponse(in_parts(lines), media_type="application/x-ndjson")
+
+
 async def cancel(request: Request) -> Response:
     """Cancel what is open of a batch."""
     return await run_in_threadpool(_cancelled, request)
@@ -90,8 +97,9 @@ def _created(request: Request, given: Mapping[str, Any]) -> Response:
     loaded = Loaded(prompts=_prompts(given.get("prompts")), mistakes=[])
     labels: dict[str, Any] = {name: given.get(name) for name in ("task", "name", "key")}
     for name, value in labels.items():
-        if not (value is None or (isinstance(value, str) and value.strip())):
-            raise Refusal(400, f"{name}: {shown(value)} should be text, or be left out")
+        if not (value is None or (isinstance(value, str) and value.strip() and len(value) <= MAX_ID_LENGTH)):
+            said = f"should be text of at most {MAX_ID_LENGTH} characters, or be left out"
+            raise Refusal(400, f"{name}: {shown(value)} {said}")
     key = labels.pop("key")
     batch = producer.submit(
         loaded,

@@ -24,6 +24,7 @@ from producer.waiting import Waiting
 _Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 _BATCHES = "/v1/messages/batches"
 _OWN = "/api/v1"
+_SILENT_S = 10.0  # less than what proxies and readers wait for a first byte
 _ROUTES: Mapping[str, Mapping[str, _Endpoint]] = {
     "/v1/messages": {"POST": messages_api.create},
     _BATCHES: {"POST": batches_api.create, "GET": batches_api.listing},
@@ -33,6 +34,7 @@ _ROUTES: Mapping[str, Mapping[str, _Endpoint]] = {
     f"{_OWN}/batches": {"POST": own_api.create, "GET": own_api.listing},
     f"{_OWN}/batches/{{id}}": {"GET": own_api.retrieve},
     f"{_OWN}/batches/{{id}}/results": {"GET": own_api.results},
+    f"{_OWN}/batches/{{id}}/jobs": {"GET": own_api.jobs},
     f"{_OWN}/batches/{{id}}/cancel": {"POST": own_api.cancel},
     f"{_OWN}/jobs/{{id}}": {"GET": own_api.job},
     f"{_OWN}/health": {"GET": own_api.health},
@@ -42,8 +44,11 @@ _ROUTES: Mapping[str, Mapping[str, _Endpoint]] = {
 }
 
 
-def app_over(producer: Producer, settings: Settings) -> Starlette:
-    """Make the application; it does not close the producer."""
+def app_over(producer: Producer, settings: Settings, *, silent_s: float = _SILENT_S) -> Starlette:
+    """Make the application; it does not close the producer.
+
+    A stream begins with its answer, and that one's status, if it is there within `silent_s`; else with a ping.
+    """
     app = Starlette(
         routes=[_route(path, endpoints) for path, endpoints in _ROUTES.items()],
         middleware=[Middleware(Admission, callers=settings.callers)],
@@ -53,6 +58,7 @@ def app_over(producer: Producer, settings: Settings) -> Starlette:
     app.router.redirect_slashes = False  # a POST that is sent elsewhere loses its body
     app.state.producer = producer
     app.state.settings = settings
+    app.state.silent_s = silent_s
     app.state.waiting = Waiting(
         settled=producer.books.reports.settled,
         let_go=partial(producer.books.orders.cancel, with_running=False),

@@ -15,10 +15,15 @@ _BASE = "http://127.0.0.1:8700"
 
 @asynccontextmanager
 async def visiting(
-    producer: Producer, settings: Settings, *, address: str = "127.0.0.1", headers: Mapping[str, str] | None = None
+    producer: Producer,
+    settings: Settings,
+    *,
+    address: str = "127.0.0.1",
+    headers: Mapping[str, str] | None = None,
+    silent_s: float = 10,
 ) -> AsyncIterator[httpx2.AsyncClient]:
     """Give a client of a fresh application, which calls from `address`."""
-    app = app_over(producer, settings)
+    app = app_over(producer, settings, silent_s=silent_s)
     transport = httpx2.ASGITransport(app=app, client=(address, 50_000))
     async with (
         app.router.lifespan_context(app),

@@ -11,7 +11,7 @@ from tests.stranger import KEY, Stranger, stranger_in
 
 COMMANDS = (
     "submit", "watch", "status", "ls", "results", "show", "job", "cancel", "doctor", "worker", "flower", "simulate",
-    "demo", "db", "retry", "release", "drop", "purge", "mcp",
+    "demo", "db", "retry", "release", "drop", "purge", "mcp", "serve",
 )  # fmt: skip
 HEAVY = {
     "sqlalchemy",

@@ -4,17 +4,21 @@ import asyncio
 import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
+from http.client import HTTPConnection
+from pathlib import Path
 
 import anthropic
 import pytest
 from anthropic.types import Message, MessageParam
+from anthropic.types.beta import BetaUserMessageParam
 from anthropic.types.messages import MessageBatch
 from anthropic.types.messages.batch_create_params import Request
 
 from tests.eventually import eventually
-from tests.running import ENGINES, HAIKU, OPUS, SONNET, Plant, running_plant, running_server
+from tests.running import API_KEY, ENGINES, HAIKU, OPUS, SONNET, Plant, running_plant, running_server
 
 SALT: list[MessageParam] = [{"role": "user", "content": "Why is the sea salt?"}]
 
@@ -26,6 +30,7 @@ class Site:
     plant: Plant
     url: str
     client: anthropic.Anthropic
+    log: Path
 
     def ended(self, batch_id: str) -> MessageBatch:
         """Poll a batch, as the provider's example does."""
@@ -52,7 +57,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         running_server(plant.variables, folder / "serve.log") as url,
         anthropic.Anthropic(base_url=url, api_key="any-will-do-here", max_retries=0) as client,
     ):
-        yield Site(plant=plant, url=url, client=client)
+        yield Site(plant=plant, url=url, client=client, log=folder / "serve.log")
 
 
 @pytest.fixture(autouse=True)
@@ -235,6 +240,30 @@ def test_the_async_client_asks_many_at_once(site: Site) -> None:
     assert {message.model for message in asyncio.run(many())} == {HAIKU}
 
 
+def test_the_async_client_follows_a_batch_to_its_end(site: Site) -> None:
+    async def follow() -> list[str]:
+        async with anthropic.AsyncAnthropic(base_url=site.url, api_key="any", max_retries=0) as client:
+            batches = client.messages.batches
+            created = await batches.create(requests=requests("clay", "silt"))
+            assert created.id in [batch.id async for batch in batches.list(limit=5)]
+            await asyncio.to_thread(site.ended, created.id)
+            kinds: list[str] = [line.result.type async for line in await batches.results(created.id)]
+            await batches.delete(created.id)
+            return kinds
+
+    assert asyncio.run(follow()) == ["succeeded", "succeeded"]
+
+
+def test_the_sdks_beta_names_reach_the_same_api(site: Site) -> None:
+    beta, hello = site.client.beta.messages, BetaUserMessageParam(role="user", content="Hello.")
+    assert beta.create(model=HAIKU, max_tokens=20, messages=[hello]).model == HAIKU
+    created = beta.batches.create(
+        requests=[{"custom_id": "loam", "params": {"model": HAIKU, "max_tokens": 20, "messages": [hello]}}]
+    )
+    site.ended(created.id)
+    assert [line.result.type for line in beta.batches.results(created.id)] == ["succeeded"]
+
+
 def test_plain_curl_will_do(site: Site) -> None:
     body = json.dumps({"model": HAIKU, "max_tokens": 20, "messages": SALT})
     told = subprocess.run(
@@ -244,3 +273,24 @@ def test_plain_curl_will_do(site: Site) -> None:
         timeout=30,
     )
     assert json.loads(told.stdout)["type"] == "message"
+
+
+def test_what_is_too_large_is_refused_before_it_is_read(site: Site) -> None:
+    for path, size in (("/v1/messages", 33), ("/v1/messages/batches", 257)):
+        with closing(HTTPConnection(site.url.removeprefix("http://"), timeout=10)) as connection:
+            connection.putrequest("POST", path)
+            connection.putheader("content-length", str(size * 1024 * 1024))
+            connection.endheaders()
+            refused = connection.getresponse()
+            assert (refused.status, json.load(refused)["error"]["type"]) == (413, "request_too_large")
+
+
+def test_what_is_asked_and_by_which_token_is_in_no_log(site: Site) -> None:
+    secret: list[MessageParam] = [{"role": "user", "content": "A canary-of-a-prompt?"}]
+    headers = {"x-api-key": "canary-of-a-token"}
+    site.client.messages.create(model=HAIKU, max_tokens=20, messages=secret, extra_headers=headers)
+    with pytest.raises(anthropic.BadRequestError):
+        site.client.messages.create(model=HAIKU, max_tokens=0, messages=secret, extra_headers=headers)
+    logs = site.log.read_text(encoding="utf-8") + site.plant.worker_log.read_text(encoding="utf-8")
+    assert "serving http" in logs
+    assert "canary-of-a" not in logs.replace(API_KEY, "")
