@@ -16,13 +16,15 @@ from models.recorded import Records
 from models.reports import Reports
 from models.repricing import Repricing
 from models.rollup import Rollup
+from models.served import Served
 from models.starts import Starts
 from models.steps import Steps
+from models.trees import Trees
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """All that writes and reads one ledger: jobs, leases, orders, prices, reports, rollup, starts, records, steps..."""
+    """All that writes and reads one ledger: each part of it by its name."""
 
     ledger: Ledger
     leases: Leases
@@ -36,7 +38,9 @@ class Books:
     rollup: Rollup
     starts: Starts
     records: Records
+    served: Served
     steps: Steps
+    trees: Trees
 
     @classmethod
     def over(cls, engine: Engine, *, worker: str) -> Self:
@@ -54,5 +58,7 @@ class Books:
             rollup=Rollup(engine),
             starts=Starts(engine),
             records=Records(engine),
+            served=Served(engine),
             steps=Steps(engine),
+            trees=Trees(engine),
         )

@@ -1,7 +1,10 @@
 """What goes wrong at the edges. Each error says what is wrong, where, and what would be right."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from itertools import islice
+from typing import Self
 
 _MOST_TOLD = 20
 
@@ -41,11 +44,18 @@ class InputError(StepdownError):
 class InputMistakes(StepdownError):  # noqa: N818 - several errors
     """Lines of a file that cannot be accepted, one below the other; nothing of the file was."""
 
-    def __init__(self, mistakes: Sequence[InputError], *, end: str = "nothing was queued") -> None:
+    def __init__(self, mistakes: Sequence[InputError], *, end: str = "nothing was queued", beyond: int = 0) -> None:
         self.mistakes = tuple(mistakes)
         told = [str(mistake) for mistake in mistakes[:_MOST_TOLD]]
-        more = [f"and {len(mistakes) - _MOST_TOLD} more"] if len(mistakes) > _MOST_TOLD else []
-        super().__init__("\n".join([*told, *more, end]))
+        untold = max(0, len(mistakes) - _MOST_TOLD) + beyond
+        super().__init__("\n".join([*told, *([f"and {untold} more"] if untold else []), end]))
+
+    @classmethod
+    def first(cls, mistakes: Iterable[InputError]) -> Self | None:
+        """Keep those that are told, and count the others; None where there are none at all."""
+        left = iter(mistakes)
+        kept = list(islice(left, _MOST_TOLD))
+        return cls(kept, beyond=sum(1 for _ in left)) if kept else None
 
 
 class UnpricedModelError(StepdownError):
@@ -84,6 +94,44 @@ class ApiError(StepdownError):
 
 class LedgerError(StepdownError):
     """The ledger cannot be reached, or its schema is not this version's."""
+
+
+class TooDeepError(StepdownError):
+    """A call would lie deeper in its tree of calls than MAX_DEPTH; nothing was asked and nothing written.
+
+    `path` leads from the top of the tree to the call, by ids, with the task of each where it has one.
+    """
+
+    def __init__(self, depth: int, *, most: int, path: Sequence[str]) -> None:
+        self.depth = depth
+        self.path = tuple(path)
+        super().__init__(f"depth {depth} is more than MAX_DEPTH={most}; nothing was asked: {' > '.join(self.path)}")
+
+
+class TreeBudgetError(StepdownError):
+    """A call could pass what its whole tree of calls may cost, TREE_CAP_USD, and was not made; amounts in USD.
+
+    `gone_usd` is what is spent, with the worst case of calls whose end nobody saw; `reserved_usd` that of calls in
+    flight; `needs_usd` the worst case of this one.
+    """
+
+    def __init__(
+        self,
+        tree: str,
+        *,
+        job_id: str,
+        cap_usd: Decimal,
+        gone_usd: Decimal,
+        reserved_usd: Decimal,
+        needs_usd: Decimal,
+    ) -> None:
+        self.tree, self.job_id = tree, job_id
+        self.cap_usd, self.gone_usd, self.reserved_usd, self.needs_usd = cap_usd, gone_usd, reserved_usd, needs_usd
+        needs, cap, gone, held = (f"${usd.normalize():f}" for usd in (needs_usd, cap_usd, gone_usd, reserved_usd))
+        super().__init__(
+            f"tree {tree}: over budget: this call may cost {needs}, and of the tree's cap of {cap} (TREE_CAP_USD) "
+            f"{gone} are spent and {held} reserved by calls in flight (job {job_id})"
+        )
 
 
 class ChainExhaustedError(StepdownError):

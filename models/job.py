@@ -36,6 +36,10 @@ class Job(Base):
     start_reason: Mapped[Word | None]  # why it starts there: asked, learned, explored; NULL: its task's, or the primary
     raised_max_tokens: Mapped[int | None]  # what a truncated answer raised max_tokens to, once
 
+    parent: Mapped[Line | None]  # the job it was called for, or the caller's own run
+    tree: Mapped[Line | None]  # the top of all that: its first job, or that run; NULL: it is in no tree of calls
+    call_depth: Mapped[int | None]  # how deep it lies in its tree, from 1
+
     state: Mapped[Word]
     outcome: Mapped[Word | None]  # how the last attempt ended, or why none was made
     error: Mapped[str | None] = mapped_column(Text)  # what the provider said, for the person who asks
@@ -110,6 +114,18 @@ class Job(Base):
             sqlite_where=text("lease_until IS NOT NULL"),
             postgresql_where=text("lease_until IS NOT NULL"),
         ),
+        Index(
+            "ix_jobs_tree",
+            "tree",
+            sqlite_where=text("tree IS NOT NULL"),
+            postgresql_where=text("tree IS NOT NULL"),
+        ),
+        Index(
+            "ix_jobs_parent",
+            "parent",
+            sqlite_where=text("parent IS NOT NULL"),
+            postgresql_where=text("parent IS NOT NULL"),
+        ),
     )
 
 
@@ -129,7 +145,10 @@ IS_HELD = (Job.state == State.WAITING) & Job.due_at.is_(None)
 
 
 def job_row(batch_id: str | None, job: NewJob) -> dict[str, Any]:
-    """Lay out a new job, queued at its own start, as the driver takes it: JSON is text already."""
+    """Lay out a new job, queued at its own start, as the driver takes it: JSON is text already, words are plain text.
+
+    `deadline_s` is no column: its deadline is told when it is written.
+    """
     return {
         "id": job.id,
         "batch_id": batch_id,
@@ -148,15 +167,19 @@ def job_row(batch_id: str | None, job: NewJob) -> dict[str, Any]:
         "expects": None if job.expects is None else escaped_json(job.expects),
         "prefix": job.prefix,
         "start_reason": job.start_reason,
+        "parent": None if job.branch is None else job.branch.parent,
+        "tree": None if job.branch is None else job.branch.tree,
+        "call_depth": None if job.branch is None else job.branch.depth,
         "state": State.QUEUED.value,
         "rung": job.span.start,
         "given_up": "{}",
         "rounds": 0,
-        "on_unknown": job.on_unknown,
+        "on_unknown": None if job.on_unknown is None else job.on_unknown.value,
         "crashes": 0,
         "rebuys": 0,
         "lease_token": 0,
         "deliveries": 0,
+        "deadline_s": job.deadline_s,
     }
 
 

@@ -29,17 +29,18 @@ class Orders:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def cancel(self, batch_id: str) -> tuple[int, int]:
+    def cancel(self, batch_id: str, *, with_running: bool = True) -> tuple[int, int]:
         """Cancel the open jobs of a batch; returns how many, and how many of them have a call in flight.
 
-        Those calls end, and are billed.
+        Those calls end, and are billed; not `with_running`, their jobs are left alone.
         """
+        states = [state for state in OPEN_STATES if with_running or state != State.RUNNING]
         ours = Job.batch_id == batch_id
         with transaction(self._engine) as connection:
             in_flight = connection.scalar(select(func.count()).where(ours, Job.state == State.RUNNING))
             cancelled = connection.execute(
                 update(Job)
-                .where(ours, Job.state.in_(OPEN_STATES))
+                .where(ours, Job.state.in_(states))
                 .values(
                     state=State.CANCELLED, outcome="cancelled", finished_at=_NOW
                 )  # a lease says whose call is in flight
@@ -63,13 +64,20 @@ class Orders:
             return connection.execute(update(Job).where(_of(batch_id, job_id), IS_HELD).values(**given_up)).rowcount
 
     def retry(
-        self, *, deadline_s: float, with_cancelled: bool = True, batch_id: str | None = None, job_id: str | None = None
+        self,
+        *,
+        deadline_s: float,
+        with_failed: bool = True,
+        with_cancelled: bool = True,
+        batch_id: str | None = None,
+        job_id: str | None = None,
     ) -> int:
-        """Queue failed jobs (and cancelled ones) again, from their own start; returns how many. Their attempts stay.
+        """Queue failed jobs and cancelled ones again, from their own start; returns how many. Their attempts stay.
 
         What was made without their answers is made anew.
         """
-        ended = Job.state.in_([State.FAILED, State.CANCELLED] if with_cancelled else [State.FAILED])
+        wanted = {State.FAILED: with_failed, State.CANCELLED: with_cancelled}
+        ended = Job.state.in_([state for state, is_wanted in wanted.items() if is_wanted])
         if with_cancelled:
             self._mark_calls_unknown(_of(batch_id, job_id))
         with transaction(self._engine) as connection:
@@ -131,12 +139,14 @@ class Orders:
                 update(Job).where(Job.batch_id == batch_id, Job.state == State.QUEUED).values(**held)
             ).rowcount
 
-    def purge(self, *, older_than_s: float) -> int:
+    def purge(self, *, older_than_s: float, batch_id: str | None = None) -> int:
         """Remove prompts, columns and answers of jobs that ended so long ago, at most 500; returns how many.
 
         Call it until it returns 0: each step is short. The ledger's rows stay, and so does what an open job will read.
+        `batch_id`: only of this batch.
         """
         old = (Job.finished_at < db_now(-older_than_s)) & ~IS_READ_LATER
+        old = old if batch_id is None else old & (Job.batch_id == batch_id)
         some = select(Job.id).where(Job.state.in_(FINAL_STATES), old, Job.purged_at.is_(None)).limit(_AT_ONCE)
         with transaction(self._engine) as connection:
             if connection.dialect.name == "sqlite":

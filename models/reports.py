@@ -1,6 +1,6 @@
 """All reads for people: progress, answers, a job's story, the receipt. Nothing here writes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, cast
@@ -17,7 +17,7 @@ from models.decision import DecisionRow
 from models.errors import NotFoundError
 from models.job import IS_HELD, AnswerRow, Job
 from models.life import batch_scope
-from models.outcome import OVER_BUDGET, Outcome, State
+from models.outcome import FINAL_STATES, OVER_BUDGET, Outcome, State
 from models.pricing import NANO_USD
 from models.progress import CacheUse, ModelLine, Progress
 from models.steps import blocked
@@ -75,7 +75,8 @@ class Reports:
     def batches(self, *, limit: int) -> list[Progress]:
         """List batches, the newest first."""
         with reading(self._engine) as connection:
-            rows = connection.execute(select(Batch.__table__).order_by(Batch.id.desc()).limit(limit)).mappings().all()
+            whole = select(Batch.__table__).where(Batch.job_count > 0)
+            rows = connection.execute(whole.order_by(Batch.id.desc()).limit(limit)).mappings().all()
             return [self._progress(connection, row) for row in rows]
 
     def _progress(self, connection: Connection, batch: RowMapping) -> Progress:
@@ -84,8 +85,8 @@ class Reports:
         states = select(Job.state, func.count(), func.count().filter(IS_HELD), over).where(ours).group_by(Job.state)
         cap = select(BudgetRow.cap_nano_usd, _RESERVED).where(BudgetRow.scope == batch_scope(batch["id"]))
         money = select(func.count(), _COST, _UNKNOWN).where(_ATTEMPT.batch_id == batch["id"])
+        by_state = connection.execute(states).all()  # first: who sees here that all has ended sees all that it cost
         attempts, cost, unknown = connection.execute(money).one()
-        by_state = connection.execute(states).all()
         capped = connection.execute(cap).one_or_none()
         is_waiting = any(state == State.WAITING for state, *_ in by_state)
         return Progress(
@@ -104,9 +105,8 @@ class Reports:
             reserved_usd=_ZERO if capped is None else capped[1],
         )
 
-    def answers(self, batch_id: str) -> Iterator[Answer]:
-        """Read a batch's jobs with their answers and costs, in the order they were submitted."""
-        after = 0
+    def answers(self, batch_id: str, *, after: int = 0) -> Iterator[Answer]:
+        """Read a batch's jobs with their answers and costs, in the order they were submitted, but the first `after`."""
         while True:
             with reading(self._engine) as connection:
                 rows = connection.execute(_answers(batch_id, after)).mappings().all()
@@ -114,6 +114,13 @@ class Reports:
                 return
             yield from (_answer(row) for row in rows)
             after = rows[-1]["seq"]
+
+    def settled(self, batch_ids: Sequence[str]) -> dict[str, Answer]:
+        """Read, of batches of one job each, those whose job has ended or waits for a person; by batch."""
+        settled = Job.state.in_(FINAL_STATES) | IS_HELD
+        with reading(self._engine) as connection:
+            rows = connection.execute(_jobs().where(Job.batch_id.in_(batch_ids), settled)).mappings()
+            return {row["batch_id"]: _answer(row) for row in rows}
 
     def held(self, batch_id: str | None = None) -> list[Answer]:
         """List the jobs that wait for a person, each with the reason as its error; of one batch, or of all."""
@@ -214,6 +221,7 @@ def _answer(row: RowMapping) -> Answer:
         outcome=row["outcome"],
         error=row["error"],
         columns=row["columns"],
+        finished_at=row["finished_at"],
     )
 
 

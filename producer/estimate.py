@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from models.errors import InputMistakes, LedgerError, UnpricedModelError
-from producer.options import JsonOption, hint, say, settings
+from producer.options import FORMATS_IN, JsonOption, hint, say, settings
 
 if TYPE_CHECKING:
     from models.learned import Learned, Spread
@@ -28,7 +28,7 @@ def estimate(  # noqa: PLR0913, PLR0917 - each is an option
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="as for submit; - is stdin")],
     template: Annotated[str | None, typer.Option(help='the prompt made of columns: "Summarize: {text}"')] = None,
     id_column: Annotated[str | None, typer.Option(help="the column that holds each prompt's id")] = None,
-    file_format: Annotated[str | None, typer.Option("--format", help="jsonl, text, csv or anthropic")] = None,
+    file_format: Annotated[str | None, typer.Option("--format", help=FORMATS_IN)] = None,
     task: Annotated[str | None, typer.Option(help="task kind: where in the chain it starts (TASK_STARTS)")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="output tokens, where a prompt names none")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave bad lines out, and list them")] = False,
@@ -40,22 +40,22 @@ def estimate(  # noqa: PLR0913, PLR0917 - each is an option
     from producer import submit as submitting
 
     given = settings()
-    loaded = submitting.read(
-        file, format=file_format, template=template, id_column=id_column, max_tokens=max_tokens, skip_bad=skip_bad
-    )
+    columns: dict[str, Any] = {"template": template, "id_column": id_column, "max_tokens": max_tokens}
+    loaded = submitting.read(file, format=file_format, **columns, skip_bad=skip_bad, models=given.chain.models)
     if loaded.mistakes:
         raise InputMistakes(loaded.mistakes, end="nothing was estimated")
-    found, learned = _expected(loaded, given, task, allow_unpriced=allow_unpriced, exact=exact)
+    found, learned = expected(loaded, given, task, allow_unpriced=allow_unpriced, exact=exact)
     if as_json:
-        say(json.dumps(_as_json(found, learned, given, exact=exact)))
+        say(json.dumps(estimate_json(found, learned, given, exact=exact)))
         return
     for line in _lines(found, learned, given, exact=exact):
         say(line)
 
 
-def _expected(
+def expected(
     loaded: "Loaded", given: "Settings", task: str | None, *, allow_unpriced: bool, exact: bool
 ) -> tuple["Expectation", "Learned"]:
+    """Work out what prompts would cost, and tell what that was learned from. Raises UnpricedModelError."""
     from datetime import UTC, datetime
 
     from producer.expect import Oracle, expect
@@ -111,7 +111,7 @@ def _lines(found: "Expectation", learned: "Learned", given: "Settings", *, exact
     yield from table(["if one answers all", "expected", "worst case", "message batches"], rows, right={1, 2, 3})
     starts = ", ".join(f"{count:,} with {model}" for model, count in found.starts.items())
     yield f"as the jobs would start: {starts}"
-    yield _chain_line(found.chain)
+    yield chain_line(found.chain)
     yield from _reasons(found, learned, exact=exact)
     yield _CLIMBING if given.climbs else _COVERED
     yield _NOT_COVERED
@@ -125,7 +125,8 @@ def _figures(total: "Sum") -> tuple[str, str, str]:
     return _money(total.expected), worst, _money(total.batch)
 
 
-def _chain_line(chain: "Sum") -> str:
+def chain_line(chain: "Sum") -> str:
+    """Say in a line what prompts would cost as their jobs start and may go."""
     if chain.unpriced == chain.prompts:
         return "expected: unknown, a model has no price"
     to = "no bound" if chain.unbounded else _money(chain.worst, ROUND_CEILING)
@@ -175,7 +176,8 @@ def _money(usd: Decimal, rounding: str = ROUND_HALF_EVEN) -> str:
     return money(usd.quantize(unit, rounding=rounding))
 
 
-def _as_json(found: "Expectation", learned: "Learned", given: "Settings", *, exact: bool) -> dict[str, Any]:
+def estimate_json(found: "Expectation", learned: "Learned", given: "Settings", *, exact: bool) -> dict[str, Any]:
+    """Lay an estimate out as a JSON object; money is text, None where it is not known."""
     ratios = {model: _spread_json(learned.ratio(model)) for model in found.models}
     shares = [{"task": task, **_spread_json(learned.output_share(task))} for task in found.tasks]
     return {

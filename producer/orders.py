@@ -43,7 +43,7 @@ def retry(
         if truncated:
             count = orders.retry_truncated(deadline_s=deadline_s, max_tokens=max_tokens, **target)
         else:
-            count = orders.retry(deadline_s=deadline_s, with_cancelled=not failed, **target)
+            count = orders.retry(deadline_s=deadline_s, with_failed=True, with_cancelled=not failed, **target)
     say(f"{count} jobs queued again")
 
 

@@ -203,6 +203,15 @@ def running_flower(environment: Mapping[str, str], log: Path) -> Iterator[tuple[
 
 
 @contextmanager
+def running_server(environment: Mapping[str, str], log: Path, *more: str) -> Iterator[str]:
+    """Run `stepdown serve` on a free port until the end of the block; yields its address."""
+    command = [sys.executable, "-c", "from producer.cli import main; main()", "serve", "--port", "0", *more]
+    with _process(command, environment, log) as process:
+        _until_ready(process, log, lambda: b"serving http" in log.read_bytes())
+        yield next(word for word in log.read_text(encoding="utf-8").split() if word.startswith("http://"))
+
+
+@contextmanager
 def _process(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     with (
         log.open("ab") as words,

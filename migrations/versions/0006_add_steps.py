@@ -11,7 +11,7 @@ from alembic import op
 from migrations.views_0006 import create_views, drop_views
 
 revision = "0006"
-down_revision: str | None = "0004"
+down_revision: str | None = "0005"
 
 _ID = sa.String(36)
 _WORD = sa.String(32)

@@ -11,7 +11,7 @@ from tests.stranger import KEY, Stranger, stranger_in
 
 COMMANDS = (
     "submit", "watch", "status", "ls", "results", "show", "job", "cancel", "doctor", "worker", "flower", "simulate",
-    "demo", "db", "retry", "release", "drop", "purge",
+    "demo", "db", "retry", "release", "drop", "purge", "mcp", "serve",
 )  # fmt: skip
 HEAVY = {
     "sqlalchemy",
@@ -24,6 +24,9 @@ HEAVY = {
     "rich",
     "psycopg",
     "genai_prices",
+    "mcp",
+    "starlette",
+    "uvicorn",
 }
 WHAT_HELP_IMPORTS = """
 import sys
@@ -69,7 +72,10 @@ def test_help_waits_for_no_database_no_queue_and_no_sdk(arguments: list[str]) ->
         (["submit", "a.txt", "--tag", "team"], "submit: --tag: 'team' should be NAME=VALUE"),
         (["submit", "none.jsonl"], "none.jsonl: cannot be read: No such file or directory; name a readable file"),
         (["submit", "a.pdf"], "a.pdf: has a name that does not tell its format; end it in .jsonl"),
-        (["submit", "a.txt", "--format", "xml"], "a.txt: format: 'xml' should be one of jsonl, text, csv, anthropic"),
+        (
+            ["submit", "a.txt", "--format", "xml"],
+            "a.txt: format: 'xml' should be one of jsonl, text, csv, parquet, anthropic, openai",
+        ),
         (["submit", "a.txt", "--template", "{x}"], "a.txt: template: needs columns, and text has none"),
         (["submit", "a.txt", "--name", "x" * 201], "submit: name: has 201 characters; a name has at most 200"),
         (["submit", "a.txt", "--key", ""], "submit: key: '' should be text, or be left out"),

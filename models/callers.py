@@ -1,0 +1,163 @@
+"""Who may use `stepdown serve`: each caller's token, the tags of its batches, and what a day of it may cost."""
+
+import hashlib
+import hmac
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from models.caps import usd
+from models.errors import Mistake, SettingsError
+
+CALLER = "caller"  # the tag that names whose batch it is
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_FIELDS = ("token", "token_sha256", "tags", "day_cap_usd")
+_SHORTEST_TOKEN = 16
+_LONGEST_TAG = 200  # the width of such columns in the ledger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """One caller. `token_sha256` is in hex, None where no token is asked for; `day_cap_usd` is for a UTC day."""
+
+    name: str
+    token_sha256: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    day_cap_usd: Decimal | None = None
+
+    @property
+    def batch_tags(self) -> dict[str, str]:
+        """The tags of all its batches, its own name among them."""
+        return {**self.tags, CALLER: self.name}
+
+    def key(self, *words: str) -> str:
+        """Make an idempotency key that no other caller has; with no words, what all of its keys begin with.
+
+        >>> Caller(name="airflow").key("batch", "7")
+        'serve/airflow/batch/7'
+        """
+        return "/".join(["serve", self.name, *(words or [""])])
+
+
+LOCAL = Caller(name="local")  # whoever is on this machine, where there is no CALLERS_FILE
+
+
+def caller_with(token: str, callers: Iterable[Caller]) -> Caller | None:
+    """Find whose token it is; it takes as long whoever's it is, and if it is nobody's."""
+    digest = hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
+    found = None
+    for caller in callers:
+        if caller.token_sha256 is not None and hmac.compare_digest(digest, caller.token_sha256):
+            found = caller
+    return found
+
+
+def read_callers(path: Path) -> tuple[Caller, ...]:
+    """Read CALLERS_FILE: a table for each caller, named after it, in TOML. Raises SettingsError with every mistake.
+
+    A token that is wrong is never shown.
+    """
+    callers, mistakes = list[Caller](), list[str]()
+    tables = _tables(path)
+    for name, entry in tables.items():
+        wrong = [*_mistakes(name, entry)]
+        mistakes += wrong
+        if not wrong:
+            callers.append(_caller(name, entry))
+    digests = [caller.token_sha256 for caller in callers]
+    if twice := next((one.name for one in callers if digests.count(one.token_sha256) > 1), None):
+        mistakes.append(f"[{twice}] token: another caller has the same; give each its own")
+    if not tables:
+        mistakes.append("names no caller: begin each with [its-name]")
+    if mistakes:
+        raise SettingsError([Mistake(variable="CALLERS_FILE", value=str(path), fix=fix) for fix in mistakes])
+    return tuple(callers)
+
+
+def caps_of(callers: Iterable[Caller], tag_caps: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """Add the callers' day caps to those of TAG_CAPS_USD; raises SettingsError where both name one caller."""
+    own = {f"{CALLER}={one.name}": one.day_cap_usd for one in callers if one.day_cap_usd is not None}
+    if twice := sorted(own.keys() & tag_caps.keys()):
+        fix = "the caller has a day_cap_usd in CALLERS_FILE too; give one of them"
+        raise SettingsError([Mistake(variable="TAG_CAPS_USD", value=twice[0], fix=fix)])
+    return {**tag_caps, **own}
+
+
+def _caller(name: str, entry: Mapping[str, Any]) -> Caller:
+    token = entry.get("token")
+    cap = entry.get("day_cap_usd")
+    return Caller(
+        name=name,
+        token_sha256=entry.get("token_sha256") or hashlib.sha256(str(token).encode()).hexdigest(),
+        tags=entry.get("tags", {}),
+        day_cap_usd=None if cap is None else usd(str(cap)),
+    )
+
+
+def _mistakes(name: str, entry: object) -> Iterator[str]:
+    if not isinstance(entry, dict):
+        yield f"{name}: is no table: begin each caller with [its-name]"
+        return
+    if not _NAME.fullmatch(name):
+        yield f"[{name}]: a caller's name has 1 to 64 of the characters a-z, A-Z, 0-9, _ and -"
+    for unknown in entry.keys() - set(_FIELDS):
+        yield f"[{name}] {unknown}: is unknown; choose from {', '.join(_FIELDS)}"
+    for field_name, problem in (_token_problem(entry), _tags_problem(entry.get("tags", {})), _cap_problem(entry)):
+        if problem:
+            yield f"[{name}] {field_name}: {problem}"
+
+
+def _token_problem(entry: Mapping[str, Any]) -> tuple[str, str | None]:
+    token, digest = entry.get("token"), entry.get("token_sha256")
+    if (token is None) == (digest is None):
+        return "token", "give either token or token_sha256, which is its SHA-256 in hex"
+    if digest is not None:
+        is_right = isinstance(digest, str) and _SHA256.fullmatch(digest)
+        return "token_sha256", None if is_right else "should be 64 of the characters 0-9 and a-f"
+    if not isinstance(token, str) or not _is_token(token):
+        return "token", f"should have at least {_SHORTEST_TOKEN} letters, digits or signs, and no space"
+    return "token", None
+
+
+def _is_token(text: str) -> bool:
+    return text.isascii() and text.isprintable() and " " not in text and len(text) >= _SHORTEST_TOKEN
+
+
+def _tags_problem(tags: object) -> tuple[str, str | None]:
+    if not isinstance(tags, dict) or not all(isinstance(value, str) for value in tags.values()):
+        return "tags", 'should be a table of texts, such as { team = "media" }'
+    if CALLER in tags:
+        return "tags", f"{CALLER} is taken: it names the caller"
+    if any(not name.strip() or max(len(name), len(value)) > _LONGEST_TAG for name, value in tags.items()):
+        return "tags", f"a tag has 1 to {_LONGEST_TAG} characters"
+    return "tags", None
+
+
+def _cap_problem(entry: Mapping[str, Any]) -> tuple[str, str | None]:
+    cap = entry.get("day_cap_usd")
+    if isinstance(cap, bool):
+        return "day_cap_usd", "should be USD, such as 2.50"
+    try:
+        usd("1" if cap is None else str(cap))
+    except ValueError as error:
+        return "day_cap_usd", str(error)
+    return "day_cap_usd", None
+
+
+def _tables(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+    except OSError as error:
+        fix = f"cannot be read ({error.strerror}); name a TOML file"
+    except UnicodeDecodeError:
+        fix = "is no UTF-8 text; save it as UTF-8"
+    except tomllib.TOMLDecodeError as error:
+        fix = f"is no TOML: {error}"
+    except (ValueError, RecursionError):
+        fix = "holds a number or a list that nobody writes"
+    raise SettingsError([Mistake(variable="CALLERS_FILE", value=str(path), fix=fix)])

@@ -1,0 +1,157 @@
+"""The batches made through `stepdown serve`: told by what their idempotency key begins with, the caller's name."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, exists, func, or_, select, update
+
+from models.base import db_now
+from models.batch import Batch
+from models.database import reading, transaction
+from models.job import AnswerRow, Job
+from models.outcome import FINAL_STATES, State
+
+_DAY_S = 86_400.0
+_EXPIRED = "expired"  # the outcome of a job whose deadline passed
+_GONE = "deleted"
+_HAS_ANSWER = exists().where(AnswerRow.job_id == Job.id).correlate(Job)
+_IS_ANSWERED = or_(Job.state == State.SUCCEEDED, and_(Job.state.in_([State.FAILED, State.CANCELLED]), _HAS_ANSWER))
+_IS_EXPIRED = func.coalesce(Job.outcome, "") == _EXPIRED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedBatch:
+    """Where a batch is, in the provider's words; the counts are of jobs that have ended.
+
+    `ended_at` is None while a job is open, `cancelled_at` where none was cancelled, `purged_at` where prompts and
+    answers are still there.
+    """
+
+    batch_id: str
+    created_at: datetime
+    expires_at: datetime
+    job_count: int
+    succeeded: int
+    errored: int
+    canceled: int
+    expired: int
+    ended_at: datetime | None
+    cancelled_at: datetime | None
+    purged_at: datetime | None
+
+
+class Served:
+    """Reads and orders served batches; `scope` is what their keys begin with. Raises LedgerError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def one(self, batch_id: str, scope: str) -> ServedBatch | None:
+        """Read a batch by its whole id; None where it is not there, or another's."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(_ours(scope).where(Batch.id == batch_id)).mappings().all()
+            return next(iter(_served(connection, rows)), None)
+
+    def page(
+        self, scope: str, *, limit: int, before_id: str | None = None, after_id: str | None = None
+    ) -> tuple[list[ServedBatch], bool]:
+        """List batches, the newest first: those just before one of them, those after it, or the first.
+
+        Also tells whether there are more on that side.
+        """
+        batches = _ours(scope).limit(limit + 1)
+        if before_id is not None:
+            batches = batches.where(Batch.id > before_id).order_by(Batch.id)
+        else:
+            batches = batches.order_by(Batch.id.desc())
+        if after_id is not None:
+            batches = batches.where(Batch.id < after_id)
+        with reading(self._engine) as connection:
+            rows = connection.execute(batches).mappings().all()
+            shown = sorted(rows[:limit], key=lambda row: str(row["id"]), reverse=True)
+            return _served(connection, shown), len(rows) > limit
+
+    def today(self) -> date:
+        """Tell the UTC day by the database's clock."""
+        with reading(self._engine) as connection:
+            return connection.execute(select(db_now(0.0))).scalar_one().date()
+
+    def same(self, keys: Sequence[str]) -> str | None:
+        """Find the newest batch of the last 24 hours that has one of these keys; returns its id."""
+        new = Batch.created_at > db_now(-_DAY_S)
+        ours = select(Batch.id).where(Batch.idempotency_key.in_(keys), new).order_by(Batch.id.desc()).limit(1)
+        with reading(self._engine) as connection:
+            return connection.scalar(ours)
+
+    def has(self, batch_id: str, scope: str) -> bool:
+        """Tell whether a batch is in a scope."""
+        with reading(self._engine) as connection:
+            return connection.execute(_ours(scope).where(Batch.id == batch_id)).first() is not None
+
+    def has_job(self, job_id: str, scope: str) -> bool:
+        """Tell whether a job is one of a batch in a scope."""
+        batch_id = select(Job.batch_id).where(Job.id == job_id).scalar_subquery()
+        with reading(self._engine) as connection:
+            return connection.execute(_ours(scope).where(Batch.id == batch_id)).first() is not None
+
+    def take_out(self, batch_id: str) -> None:
+        """Have a batch in no caller's scope any more: the same content is another one. Its rows stay."""
+        with transaction(self._engine) as connection:
+            connection.execute(update(Batch).where(Batch.id == batch_id).values(idempotency_key=f"{_GONE}/{batch_id}"))
+
+    def states(self) -> Mapping[str, int]:
+        """Count all jobs of the ledger by state."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(select(Job.state, func.count()).group_by(Job.state))
+            return {str(state): count for state, count in rows}
+
+
+def _ours(scope: str) -> Any:
+    # Not LIKE: in SQLite it takes Bob's for bob's.
+    begins = func.substr(Batch.idempotency_key, 1, len(scope)) == scope
+    return select(Batch.id, Batch.created_at, Batch.job_count).where(begins)
+
+
+def _served(connection: Connection, batches: Sequence[RowMapping]) -> list[ServedBatch]:
+    ids = [batch["id"] for batch in batches]
+    jobs = (
+        select(
+            Job.batch_id,
+            _count(Job.state.in_(FINAL_STATES)).label("ended"),
+            _count(_IS_ANSWERED).label("succeeded"),
+            _count(Job.state == State.FAILED, ~_HAS_ANSWER, ~_IS_EXPIRED).label("errored"),
+            _count(Job.state == State.FAILED, ~_HAS_ANSWER, _IS_EXPIRED).label("expired"),
+            _count(Job.state == State.CANCELLED, ~_HAS_ANSWER).label("canceled"),
+            func.max(Job.finished_at).label("ended_at"),
+            func.min(Job.finished_at).filter(Job.state == State.CANCELLED).label("cancelled_at"),
+            func.max(Job.deadline_at).label("expires_at"),
+            func.max(Job.purged_at).label("purged_at"),
+        )
+        .where(Job.batch_id.in_(ids))
+        .group_by(Job.batch_id)
+    )
+    figures = {row["batch_id"]: row for row in connection.execute(jobs).mappings()}
+    return [_batch(batch, figures[batch["id"]]) for batch in batches]
+
+
+def _count(*conditions: ColumnElement[bool]) -> Any:
+    return func.count().filter(*conditions)
+
+
+def _batch(batch: RowMapping, figures: RowMapping) -> ServedBatch:
+    is_ended = figures["ended"] == batch["job_count"]
+    return ServedBatch(
+        batch_id=batch["id"],
+        created_at=batch["created_at"],
+        expires_at=figures["expires_at"],
+        job_count=batch["job_count"],
+        succeeded=figures["succeeded"],
+        errored=figures["errored"],
+        canceled=figures["canceled"],
+        expired=figures["expired"],
+        ended_at=figures["ended_at"] if is_ended else None,
+        cancelled_at=figures["cancelled_at"],
+        purged_at=figures["purged_at"],
+    )

@@ -1,0 +1,1 @@
+"""Other people's programs against `stepdown serve`, each in an environment of its own: `make clients`."""

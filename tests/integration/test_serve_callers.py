@@ -1,0 +1,143 @@
+"""Who is let in, and what a caller sees and may spend; the application in this process, on a real ledger."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.settings import Settings, load_settings
+from producer.client import Producer
+from producer.prompt import Prompt
+from tests.serving import asked, visiting
+from tests.stranger import Stranger, stranger_in
+
+_AIRFLOW, _DAGSTER = "token-of-airflow-0001", "token-of-dagster-0001"
+_CALLERS = f"""
+[airflow]
+token = "{_AIRFLOW}"
+tags = {{ team = "media" }}
+
+[dagster]
+token = "{_DAGSTER}"
+"""
+_BATCHES = "/v1/messages/batches"
+
+
+@pytest.fixture
+def open_settings(database_url: str, tmp_path: Path) -> Settings:
+    """Make settings without callers, and without a broker."""
+    return load_settings(env_file=None, database_url=database_url, state_dir=tmp_path)
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    """Make settings with two callers."""
+    path = tmp_path / "callers.toml"
+    path.write_text(_CALLERS, encoding="utf-8")
+    return load_settings(env_file=None, database_url=database_url, state_dir=tmp_path, callers_file=path)
+
+
+@pytest.fixture
+def producer(open_settings: Settings) -> Iterator[Producer]:
+    """Open a producer."""
+    with Producer(open_settings) as producer:
+        yield producer
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"}
+
+
+def _status(producer: Producer, settings: Settings, **visit: Any) -> int:
+    async def look() -> int:
+        async with visiting(producer, settings, **visit) as client:
+            response = await client.get(_BATCHES)
+            assert response.headers["request-id"]
+            if response.status_code != 200:
+                assert response.json()["type"] == "error"
+            return response.status_code
+
+    return asyncio.run(look())
+
+
+def test_without_callers_only_this_machine_is_let_in(producer: Producer, open_settings: Settings) -> None:
+    assert _status(producer, open_settings) == 200
+    assert _status(producer, open_settings, address="::1") == 200
+    assert _status(producer, open_settings, address="192.0.2.7") == 403
+    assert _status(producer, open_settings, address="192.0.2.7", headers=_bearer("anything")) == 403
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "stepdown.example.com"},
+        {"host": "127.0.0.1.example.com:8700"},
+        {"origin": "https://example.com"},
+        {"origin": "null"},
+        {"x-forwarded-for": "127.0.0.1"},
+        {"via": "1.1 proxy"},
+    ],
+)
+def test_without_callers_neither_a_page_nor_a_proxy_lets_others_in(
+    producer: Producer, open_settings: Settings, headers: dict[str, str]
+) -> None:
+    assert _status(producer, open_settings, headers=headers) == 403
+
+
+def test_with_callers_only_a_token_lets_in_from_anywhere(producer: Producer, settings: Settings) -> None:
+    assert _status(producer, settings) == 401
+    assert _status(producer, settings, headers=_bearer("token-of-nobody-0001")) == 401
+    assert _status(producer, settings, address="192.0.2.7", headers=_bearer(_AIRFLOW)) == 200
+    assert _status(producer, settings, address="192.0.2.7", headers={"x-api-key": _DAGSTER}) == 200
+
+
+def test_a_caller_sees_its_own_batches_only(producer: Producer, settings: Settings) -> None:
+    async def look() -> None:
+        body = {"requests": [{"custom_id": "a", "params": asked()}]}
+        async with visiting(producer, settings) as client:
+            made = (await client.post(_BATCHES, json=body, headers=_bearer(_AIRFLOW))).json()
+            others = (await client.post(_BATCHES, json=body, headers=_bearer(_DAGSTER))).json()
+            assert made["id"] != others["id"]
+            path = f"{_BATCHES}/{made['id']}"
+            assert (await client.get(path, headers=_bearer(_AIRFLOW))).status_code == 200
+            for method, where in (("GET", ""), ("GET", "/results"), ("POST", "/cancel"), ("DELETE", "")):
+                refused = await client.request(method, path + where, headers=_bearer(_DAGSTER))
+                assert (refused.status_code, refused.json()["error"]["type"]) == (404, "not_found_error")
+            listed = (await client.get(_BATCHES, headers=_bearer(_DAGSTER))).json()
+            assert [one["id"] for one in listed["data"]] == [others["id"]]
+
+    asyncio.run(look())
+    airflows, dagsters = sorted(
+        (producer.books.reports.batch(one.batch_id) for one in producer.books.reports.batches(limit=10)),
+        key=lambda row: str(row["tags"]["caller"]),
+    )
+    assert (airflows["tags"], dagsters["tags"]) == (
+        {"team": "media", "caller": "airflow"},
+        {"caller": "dagster"},
+    )
+
+
+def test_a_batch_of_somebody_elses_making_is_not_there(producer: Producer, settings: Settings) -> None:
+    own = producer.submit([Prompt("Not through the server.")], tags={"caller": "airflow"})
+
+    async def look() -> int:
+        async with visiting(producer, settings, headers=_bearer(_AIRFLOW)) as client:
+            assert (await client.get(_BATCHES)).json()["data"] == []
+            return (await client.get(f"{_BATCHES}/msgbatch_{own.id.replace('-', '')}")).status_code
+
+    assert asyncio.run(look()) == 404
+
+
+def test_beyond_loopback_nothing_is_served_without_callers(tmp_path: Path) -> None:
+    me: Stranger = stranger_in(tmp_path)
+    told = me.types("serve", "--host", "192.0.2.7", expect=2)
+    assert "CALLERS_FILE" in told.err
+
+
+def test_an_address_that_is_taken_is_a_clear_error(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        told = stranger_in(tmp_path).types("serve", "--port", str(taken.getsockname()[1]), expect=2)
+    assert "cannot be listened on" in told.err
