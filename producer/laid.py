@@ -2,9 +2,11 @@
 
 import pickle
 from collections.abc import Iterator
-from tempfile import TemporaryFile
+from tempfile import TemporaryFile, gettempdir
 from types import TracebackType
 from typing import IO, Any, Self
+
+from models.errors import InputError
 
 _CHARACTERS_AT_ONCE = 4_000_000
 _ROWS_AT_ONCE = 1000
@@ -24,7 +26,10 @@ class Laid:
         self._characters = 0
 
     def add(self, row: Any, *, characters: int = 0) -> None:
-        """Take one more; `characters` tells of a large one, so that few of those are held at once."""
+        """Take one more; `characters` tells of a large one, so that few of those are held at once.
+
+        Raises InputError where the temporary folder is full.
+        """
         self.count += 1
         self._last.append(row)
         self._characters += characters
@@ -39,11 +44,15 @@ class Laid:
         yield from self._last
 
     def _put_aside(self) -> None:
-        if self._file is None:
-            self._file = TemporaryFile()  # noqa: SIM115 - closed by __exit__
         told = pickle.dumps(self._last, pickle.HIGHEST_PROTOCOL)
-        self._file.write(len(told).to_bytes(_LENGTH_BYTES))
-        self._file.write(told)
+        try:
+            if self._file is None:
+                self._file = TemporaryFile()  # noqa: SIM115 - closed by __exit__
+            self._file.write(len(told).to_bytes(_LENGTH_BYTES))
+            self._file.write(told)
+        except OSError as error:
+            problem = f"cannot hold what is set aside ({error.strerror}): make room, or name another folder by TMPDIR"
+            raise InputError(problem, source=gettempdir()) from None
         self._last, self._characters = [], 0
 
     def __enter__(self) -> Self:

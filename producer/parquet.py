@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from itertools import islice
+from pathlib import Path
 from reprlib import repr as shown
 from typing import Any, BinaryIO
 
@@ -36,14 +37,14 @@ def read_parquet(file: BinaryIO, source: str, needed: Sequence[tuple[str, str]] 
 
 
 def write_parquet(
-    rows: Iterable[Mapping[str, Any]], columns: Sequence[str], kinds: Mapping[str, str], out: BinaryIO
+    rows: Iterable[Mapping[str, Any]], columns: Sequence[str], kinds: Mapping[str, str], path: Path
 ) -> None:
-    """Write rows to a file that is open for bytes; `kinds` names the columns that are not text: integer or usd."""
+    """Write rows to a file; `kinds` names the columns that are not text: integer or usd."""
     pa, parquet = _pyarrow("results")
     types = {"integer": pa.int64(), "usd": pa.decimal128(28, 9)}
     schema = pa.schema([(name, types.get(kinds.get(name, ""), pa.string())) for name in columns])
     left = iter(rows)
-    with parquet.ParquetWriter(out, schema, store_decimal_as_integer=False) as writer:
+    with path.open("wb") as out, parquet.ParquetWriter(out, schema, store_decimal_as_integer=False) as writer:
         while some := list(islice(left, _ROWS_AT_ONCE)):
             arrays = [pa.array([row.get(field.name) for row in some], type=field.type) for field in schema]
             writer.write_batch(pa.record_batch(arrays, schema=schema))

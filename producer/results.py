@@ -129,9 +129,9 @@ def _write_csv(answers: Iterable[Answer], out: TextIO) -> None:
 def _write_parquet(answers: Iterable[Answer], path: Path | None) -> None:
     if path is None:
         raise InputError("parquet is no text: name a file by -o", source="results", field="--format")
-    with Laid() as rows, _telling_unwritable(path), path.open("wb") as out:
+    with Laid() as rows, _telling_unwritable(path):
         header = _laid_out(answers, rows)
-        write_parquet((_typed(row) for row in rows), header, _KINDS, out)
+        write_parquet((_typed(row) for row in rows), header, _KINDS, path)
 
 
 def _laid_out(answers: Iterable[Answer], rows: Laid) -> list[str]:

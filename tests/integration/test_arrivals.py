@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, event, text
 
 from models.arrivals import Arrivals, Row
-from models.errors import KeyConflictError, LedgerError
+from models.errors import KeyConflictError, LedgerError, NotFoundError
 from models.job import job_row
 from models.life import NewBatch
 from models.outbox import Outbox
@@ -109,6 +109,9 @@ def test_what_a_killed_producer_leaves_never_runs_and_the_next_large_batch_remov
     assert killed.returncode == -signal.SIGKILL
     assert left_in(engine) == [1, 20, 1]
     assert (outbox.unsent(0, limit=9), outbox.urgent(limit=9), reports.batches(limit=9)) == ([], [], [])
+    for find in (reports.batch_id, reports.job_id):
+        with pytest.raises(NotFoundError):
+            find("0")
     assert in_parts(engine).forget_lost() == 0  # it may be arriving still
     with engine.begin() as connection:
         connection.execute(text("UPDATE batches SET created_at = '2026-01-01 00:00:00'"))

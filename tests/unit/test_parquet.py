@@ -149,6 +149,17 @@ def test_parquet_is_not_written_to_a_terminal() -> None:
         write_to(None, answers(), format="parquet")
 
 
+def test_without_pyarrow_we_are_told_which_extra_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path / "a.parquet", prompt=["Why?"])
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    told = "parquet needs pyarrow: pip install 'stepdown[parquet]', or take another format"
+    assert mistakes_of(path) == [f": {told}"]
+    with pytest.raises(InputError) as refused:
+        write_to(tmp_path / "out.parquet", answers(), format="parquet")
+    assert str(refused.value) == f"results: {told}"
+    assert not (tmp_path / "out.parquet").exists()
+
+
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be written"):
         write_to(tmp_path / "none" / "out.parquet", answers(), format="parquet")

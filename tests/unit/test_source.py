@@ -71,3 +71,11 @@ def test_large_rows_are_set_aside_sooner() -> None:
             rows.add(number, characters=3_000_000)
         assert [*rows] == [*range(10)]
         assert len(rows._last) < 3  # noqa: SLF001 - that they are not in memory is the point
+
+
+def test_a_folder_that_cannot_hold_them_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    with Laid() as rows, pytest.raises(InputError) as refused:
+        rows.add("a large one", characters=10_000_000)
+    told = "cannot hold what is set aside (No such file or directory): make room, or name another folder by TMPDIR"
+    assert str(refused.value) == f"{tmp_path / 'none'}: {told}"

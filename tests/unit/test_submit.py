@@ -86,6 +86,20 @@ def test_an_open_file_of_nothing_but_bad_lines_is_refused(tmp_path: Path) -> Non
     assert str(refused.value) == f"{path}: holds nothing but bad lines\nnothing was queued"
 
 
+def test_an_id_that_comes_twice_in_an_open_file_is_found_behind_its_last_line(tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", {"prompt": "Why?", "id": "2"}, {"prompt": "How?"}, {"prompt": "Who?", "id": "2"})
+    with opened(str(path), **PLAIN, skip_bad=False) as prompts:
+        given = prompts.prompts()
+        assert [next(given).text for _ in range(3)] == ["Why?", "How?", "Who?"]
+        with pytest.raises(InputMistakes) as refused:
+            next(given)
+    assert str(refused.value).splitlines() == [
+        f"{path}:2: id: missing, and its position, 2, is the id of line 1; give every prompt an id",
+        f"{path}:3: id: '2' is the id of line 1 already; ids are unique in a batch",
+        "nothing was queued",
+    ]
+
+
 def test_only_the_first_of_very_many_mistakes_are_kept(tmp_path: Path) -> None:
     path = lines(tmp_path / "a.jsonl", *[{"x": number} for number in range(500)])
     with opened(str(path), **PLAIN, skip_bad=False) as prompts, pytest.raises(InputMistakes) as refused:
