@@ -7,7 +7,7 @@ from typing import Any
 from models.answer import Answer
 from models.outcome import State
 
-# Source: the batch and chat completion objects of OpenAI's API reference, read on 2026-11-25.
+# Source: the batch and chat completion objects of OpenAI's API, as a real output file holds them.
 _FINISH: Mapping[str | None, str] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
