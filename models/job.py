@@ -174,7 +174,7 @@ def job_row(batch_id: str | None, job: NewJob) -> dict[str, Any]:
         "rung": job.span.start,
         "given_up": "{}",
         "rounds": 0,
-        "on_unknown": None if job.on_unknown is None else job.on_unknown.value,
+        "on_unknown": None if job.on_unknown is None else str(job.on_unknown),
         "crashes": 0,
         "rebuys": 0,
         "lease_token": 0,
