@@ -10,7 +10,8 @@ import models.correction
 import models.daily
 import models.decision
 import models.job
-import models.price  # noqa: F401 - each import adds its tables
+import models.price
+import models.step  # noqa: F401 - each import adds its tables
 from models.base import Base
 from models.database import open_database
 from models.settings import load_settings

@@ -18,6 +18,8 @@ from models.repricing import Repricing
 from models.rollup import Rollup
 from models.served import Served
 from models.starts import Starts
+from models.steps import Steps
+from models.trees import Trees
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,8 @@ class Books:
     starts: Starts
     records: Records
     served: Served
+    steps: Steps
+    trees: Trees
 
     @classmethod
     def over(cls, engine: Engine, *, worker: str) -> Self:
@@ -55,4 +59,6 @@ class Books:
             starts=Starts(engine),
             records=Records(engine),
             served=Served(engine),
+            steps=Steps(engine),
+            trees=Trees(engine),
         )

@@ -49,6 +49,7 @@ CLAIM = (
         Job.expects,
         Job.prefix,
         Job.raised_max_tokens,
+        Job.tree,
         # Counted, not kept: a worker that died between two attempts must not leave a number behind that is taken.
         select(func.count())
         .where(Attempt.job_id == bindparam("job_id"))  # in here SQLite would take jobs.id for attempts.id
@@ -91,4 +92,5 @@ def claim_of(job_id: str, row: Mapping[str, Any]) -> Claim:
         expects=row["expects"],
         prefix=row["prefix"],
         raised_max_tokens=row["raised_max_tokens"],
+        tree=row["tree"],
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 _MOST_TOLD = 20
 
@@ -84,6 +85,44 @@ class ApiError(StepdownError):
 
 class LedgerError(StepdownError):
     """The ledger cannot be reached, or its schema is not this version's."""
+
+
+class TooDeepError(StepdownError):
+    """A call would lie deeper in its tree of calls than MAX_DEPTH; nothing was asked and nothing written.
+
+    `path` leads from the top of the tree to the call, by ids, with the task of each where it has one.
+    """
+
+    def __init__(self, depth: int, *, most: int, path: Sequence[str]) -> None:
+        self.depth = depth
+        self.path = tuple(path)
+        super().__init__(f"depth {depth} is more than MAX_DEPTH={most}; nothing was asked: {' > '.join(self.path)}")
+
+
+class TreeBudgetError(StepdownError):
+    """A call could pass what its whole tree of calls may cost, TREE_CAP_USD, and was not made; amounts in USD.
+
+    `gone_usd` is what is spent, with the worst case of calls whose end nobody saw; `reserved_usd` that of calls in
+    flight; `needs_usd` the worst case of this one.
+    """
+
+    def __init__(
+        self,
+        tree: str,
+        *,
+        job_id: str,
+        cap_usd: Decimal,
+        gone_usd: Decimal,
+        reserved_usd: Decimal,
+        needs_usd: Decimal,
+    ) -> None:
+        self.tree, self.job_id = tree, job_id
+        self.cap_usd, self.gone_usd, self.reserved_usd, self.needs_usd = cap_usd, gone_usd, reserved_usd, needs_usd
+        needs, cap, gone, held = (f"${usd.normalize():f}" for usd in (needs_usd, cap_usd, gone_usd, reserved_usd))
+        super().__init__(
+            f"tree {tree}: over budget: this call may cost {needs}, and of the tree's cap of {cap} (TREE_CAP_USD) "
+            f"{gone} are spent and {held} reserved by calls in flight (job {job_id})"
+        )
 
 
 class ChainExhaustedError(StepdownError):

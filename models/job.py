@@ -36,6 +36,10 @@ class Job(Base):
     start_reason: Mapped[Word | None]  # why it starts there: asked, learned, explored; NULL: its task's, or the primary
     raised_max_tokens: Mapped[int | None]  # what a truncated answer raised max_tokens to, once
 
+    parent: Mapped[Line | None]  # the job it was called for, or the caller's own run
+    tree: Mapped[Line | None]  # the top of all that: its first job, or that run; NULL: it is in no tree of calls
+    call_depth: Mapped[int | None]  # how deep it lies in its tree, from 1
+
     state: Mapped[Word]
     outcome: Mapped[Word | None]  # how the last attempt ended, or why none was made
     error: Mapped[str | None] = mapped_column(Text)  # what the provider said, for the person who asks
@@ -92,6 +96,12 @@ class Job(Base):
             postgresql_where=text("sent_at IS NOT NULL AND state IN ('queued', 'waiting')"),
         ),
         Index(
+            "ix_jobs_parts",  # steps that wait for their parts
+            "batch_id",
+            sqlite_where=text("state = 'waiting' AND outcome = 'parts'"),
+            postgresql_where=text("state = 'waiting' AND outcome = 'parts'"),
+        ),
+        Index(
             "ix_jobs_explored",  # few, and counted before there is one more
             "task",
             "created_at",
@@ -103,6 +113,18 @@ class Job(Base):
             "lease_until",
             sqlite_where=text("lease_until IS NOT NULL"),
             postgresql_where=text("lease_until IS NOT NULL"),
+        ),
+        Index(
+            "ix_jobs_tree",
+            "tree",
+            sqlite_where=text("tree IS NOT NULL"),
+            postgresql_where=text("tree IS NOT NULL"),
+        ),
+        Index(
+            "ix_jobs_parent",
+            "parent",
+            sqlite_where=text("parent IS NOT NULL"),
+            postgresql_where=text("parent IS NOT NULL"),
         ),
     )
 
@@ -142,6 +164,9 @@ def job_row(batch_id: str | None, job: NewJob) -> dict[str, Any]:
         "expects": None if job.expects is None else escaped_json(job.expects),
         "prefix": job.prefix,
         "start_reason": job.start_reason,
+        "parent": None if job.branch is None else job.branch.parent,
+        "tree": None if job.branch is None else job.branch.tree,
+        "call_depth": None if job.branch is None else job.branch.depth,
         "state": State.QUEUED.value,
         "rung": job.span.start,
         "given_up": "{}",

@@ -12,6 +12,7 @@ from models.errors import Mistake, SettingsError
 from models.expects import JSON_SCHEMA, problem_of, schema_from
 from models.outcome import Outcome
 
+RAISED_TIMES = 4  # a truncated answer that may climb is first asked for again with so much more room
 CAN_CLIMB = (Outcome.TRUNCATED, Outcome.EMPTY, Outcome.REFUSED, Outcome.INVALID)
 _SUMMARIES = "summarize"
 _LONGEST_PATIENCE_S = 86_400

@@ -137,7 +137,7 @@ class Leases:
 
 def _past(connection: Connection, job_ids: Sequence[str]) -> dict[str, tuple[Past, ...]]:
     attempts = (
-        select(Attempt.job_id, Attempt.rung, Attempt.requested_model, Attempt.outcome)
+        select(Attempt.job_id, Attempt.rung, Attempt.fallback_depth, Attempt.requested_model, Attempt.outcome)
         # What earlier claims made is in the job's own row by now: parked, rescued or ordered anew.
         .join(Job, (Job.id == Attempt.job_id) & (Job.lease_token == Attempt.lease_token))
         .where(Attempt.job_id.in_(job_ids))
@@ -147,7 +147,10 @@ def _past(connection: Connection, job_ids: Sequence[str]) -> dict[str, tuple[Pas
     return {
         job_id: tuple(
             Past(
-                rung=row.rung, model=row.requested_model, outcome=None if row.outcome is None else Outcome(row.outcome)
+                rung=row.rung,
+                fallback_depth=row.fallback_depth,
+                model=row.requested_model,
+                outcome=None if row.outcome is None else Outcome(row.outcome),
             )
             for row in ours
         )

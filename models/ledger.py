@@ -24,10 +24,12 @@ from models.ids import new_id
 from models.job import AnswerRow, Job, answer_row, ending_row, job_row
 from models.life import Claim, Closing, Ending, Kept, NewBatch, NewJob, Opening, OverCap, batch_scope
 from models.outcome import OPEN_STATES, Outcome, State
+from models.plan import NewStep
 from models.prepared import Cursor, Prepared
 from models.price import PriceRow, price_row
 from models.pricing import Price
 from models.reservations import reserve, settle
+from models.steps import lay_out
 
 _ROWS_AT_ONCE = 1000
 _TICK = timedelta(milliseconds=1)  # what SQLite's clock tells apart
@@ -92,8 +94,8 @@ class Ledger:
         except (*UNREACHABLE, driver.Error) as error:
             raise unreachable(error, self._where) from error
 
-    def enqueue(self, batch: NewBatch, jobs: Sequence[NewJob]) -> str:
-        """Write a batch and its jobs in one transaction; returns the id of the batch that holds them.
+    def enqueue(self, batch: NewBatch, jobs: Sequence[NewJob], steps: Sequence[NewStep] = ()) -> str:
+        """Write a batch, its jobs and their places in one transaction; returns the id of the batch that holds them.
 
         That is an earlier one where its idempotency key and content are the same. Raises KeyConflictError
         where the key is known with other content.
@@ -108,6 +110,8 @@ class Ledger:
                     by_deadline[batch.deadline_s if job.deadline_s is None else job.deadline_s].append(job)
                 for deadline_s, some in by_deadline.items():
                     _insert_jobs(connection, some, deadline_s=deadline_s, batch_id=batch.id)
+                if steps:
+                    lay_out(connection, batch.id, steps)
         except IntegrityError:
             earlier = None if batch.key is None else self._batch_with(batch.key)
             if earlier is None:

@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from models.branch import TREE, Branch
 from models.chain import Span
 from models.outcome import CostStatus, OnUnknown, Outcome, Reason, State
 from models.pricing import Parts
@@ -20,6 +21,7 @@ class NewJob:
     `climb_on` which answers are tried again on a better model, `expects` what an answer must pass to be accepted;
     `deadline_s` is its own, where it is not its batch's.
     `prefix` names the system prompt it shares with its batch; `start_reason` tells why it starts where it does.
+    `branch` is its place in a tree of calls; None: it is in none.
     """
 
     id: str
@@ -38,6 +40,7 @@ class NewJob:
     prefix: str | None = None
     start_reason: str | None = None
     deadline_s: float | None = None
+    branch: Branch | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +81,12 @@ def batch_scope(batch_id: str) -> str:
 
 def is_for_good(scope: str) -> bool:
     """Tell whether a scope has one budget, and not one for each day."""
-    return scope.startswith(BATCH)
+    return scope.startswith((BATCH, TREE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cap:
-    """What a scope may cost at most: a batch for good, or a day, a task or a tag by the UTC day.
+    """What a scope may cost at most: a batch or a tree for good, or a day, a task or a tag by the UTC day.
 
     `cap_usd` is None where the ledger has it: a batch's was written with the batch.
     """
@@ -153,6 +156,7 @@ class Claim:
     expects: Mapping[str, Any] | None = None
     prefix: str | None = None
     raised_max_tokens: int | None = None
+    tree: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,6 +262,7 @@ class Past:
     """One attempt that a stray's last claim made; no outcome: nobody saw its end."""
 
     rung: int
+    fallback_depth: int
     model: str
     outcome: Outcome | None
 

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, case, delete, exists, func, select, type_coerce, update
+from sqlalchemy import ColumnElement, Connection, Engine, case, delete, exists, func, select, type_coerce, update
 
 from models.attempt import Attempt
 from models.base import NanoUSD, db_now
@@ -13,6 +13,7 @@ from models.errors import InputError
 from models.job import IS_HELD, AnswerRow, Job
 from models.life import batch_scope
 from models.outcome import FINAL_STATES, OPEN_STATES, Outcome, State
+from models.steps import IS_READ_LATER, forget, reopen
 from models.unseen import mark_unknown
 
 _NOW = db_now(0.0)
@@ -71,15 +72,20 @@ class Orders:
         batch_id: str | None = None,
         job_id: str | None = None,
     ) -> int:
-        """Queue failed jobs and cancelled ones again, from their own start; returns how many. Their attempts stay."""
+        """Queue failed jobs and cancelled ones again, from their own start; returns how many. Their attempts stay.
+
+        What was made without their answers is made anew.
+        """
         wanted = {State.FAILED: with_failed, State.CANCELLED: with_cancelled}
         ended = Job.state.in_([state for state, is_wanted in wanted.items() if is_wanted])
         if with_cancelled:
             self._mark_calls_unknown(_of(batch_id, job_id))
         with transaction(self._engine) as connection:
-            return connection.execute(
+            again = (
                 update(Job).where(_of(batch_id, job_id), ended, Job.purged_at.is_(None)).values(**_again(deadline_s))
-            ).rowcount
+            )
+            count = connection.execute(again).rowcount
+            return count + _reopened(connection, deadline_s, batch_id, job_id)
 
     def _mark_calls_unknown(self, ours: ColumnElement[bool]) -> None:
         """Count calls of cancelled jobs as unknown: once a job is claimed again nobody looks for those of before."""
@@ -109,7 +115,7 @@ class Orders:
     ) -> int:
         """Queue jobs whose answer was cut again, with this max_tokens where it is given; returns how many.
 
-        The answer each has stays until a better one takes its place.
+        The answer each has stays until a better one takes its place, and so does that of what was made of it.
         """
         cut = (
             select(Job.id, Job.params)
@@ -122,7 +128,8 @@ class Orders:
                 asked = params if max_tokens is None else {**params, "max_tokens": max_tokens}
                 again = update(Job).where(Job.id == found).values(params=asked, **_again(deadline_s))
                 connection.execute(again)
-        return len(jobs)
+            reopened = _reopened(connection, deadline_s, batch_id, job_id)
+        return len(jobs) + reopened
 
     def pause(self, batch_id: str, *, because: str) -> int:
         """Hold the jobs of a batch that have not begun; returns how many."""
@@ -135,9 +142,10 @@ class Orders:
     def purge(self, *, older_than_s: float, batch_id: str | None = None) -> int:
         """Remove prompts, columns and answers of jobs that ended so long ago, at most 500; returns how many.
 
-        Call it until it returns 0: each step is short. The ledger's rows stay. `batch_id`: only of this batch.
+        Call it until it returns 0: each step is short. The ledger's rows stay, and so does what an open job will read.
+        `batch_id`: only of this batch.
         """
-        old = Job.finished_at < db_now(-older_than_s)
+        old = (Job.finished_at < db_now(-older_than_s)) & ~IS_READ_LATER
         old = old if batch_id is None else old & (Job.batch_id == batch_id)
         some = select(Job.id).where(Job.state.in_(FINAL_STATES), old, Job.purged_at.is_(None)).limit(_AT_ONCE)
         with transaction(self._engine) as connection:
@@ -146,6 +154,7 @@ class Orders:
             ids = connection.scalars(some).all()
             connection.execute(delete(AnswerRow).where(AnswerRow.job_id.in_(ids)))
             connection.execute(update(Job).where(Job.id.in_(ids)).values(params={}, columns={}, purged_at=_NOW))
+            forget(connection, ids)
         return len(ids)
 
 
@@ -169,6 +178,12 @@ def _again(deadline_s: float) -> dict[str, Any]:
         "finished_at": None,
         "deadline_at": db_now(deadline_s),
     }
+
+
+def _reopened(connection: Connection, deadline_s: float, batch_id: str | None, job_id: str | None) -> int:
+    if batch_id is None:
+        batch_id = connection.scalar(select(Job.batch_id).where(Job.id == job_id))
+    return reopen(connection, batch_id, _again(deadline_s))
 
 
 def _of(batch_id: str | None, job_id: str | None) -> ColumnElement[bool]:

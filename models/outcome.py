@@ -16,6 +16,8 @@ class State(StrEnum):
 
 OPEN_STATES = (State.QUEUED, State.RUNNING, State.WAITING)
 FINAL_STATES = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+WAITS_FOR_PARTS = "parts"  # the outcome of a waiting job that is made of others' answers
+PART_FAILED = "part_failed"  # of one that was to stop where a part has no answer: no attempt was made
 OVER_BUDGET = "over_budget"  # the outcome of a job that fits under no cap: no attempt was made
 
 

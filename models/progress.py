@@ -14,7 +14,8 @@ class Progress:
     """Where a batch is: its jobs by state, and what its attempts cost so far.
 
     `cost_usd` sums what is known; `unknown_costs` counts the ended attempts it could not sum. `held` counts the
-    waiting jobs that wait for a person, `over_budget` those that failed or wait because they fit under no cap.
+    waiting jobs that wait for a person, `over_budget` those that failed or wait because they fit under no cap,
+    `blocked` the waiting steps with a part that has not ended.
     `cap_usd` is the batch's own; `reserved_usd` is what calls in flight, and those of unknown cost, may come to.
     """
 
@@ -30,6 +31,7 @@ class Progress:
     unknown_costs: int
     cap_usd: Decimal | None = None
     reserved_usd: Decimal = _ZERO
+    blocked: int = 0
 
     @property
     def finished(self) -> int:
@@ -43,8 +45,8 @@ class Progress:
 
     @property
     def is_settled(self) -> bool:
-        """True once every job has ended, or waits for a person."""
-        return self.finished + self.held == self.job_count
+        """True once every job has ended, or waits for a person, or for one that does."""
+        return self.finished + self.held + self.blocked == self.job_count
 
     @property
     def succeeded(self) -> int:

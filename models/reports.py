@@ -20,6 +20,7 @@ from models.life import batch_scope
 from models.outcome import FINAL_STATES, OVER_BUDGET, Outcome, State
 from models.pricing import NANO_USD
 from models.progress import CacheUse, ModelLine, Progress
+from models.steps import blocked
 from models.views import ATTEMPTS
 
 _ZERO = Decimal(0)
@@ -83,9 +84,10 @@ class Reports:
         states = select(Job.state, func.count(), func.count().filter(IS_HELD), over).where(ours).group_by(Job.state)
         cap = select(BudgetRow.cap_nano_usd, _RESERVED).where(BudgetRow.scope == batch_scope(batch["id"]))
         money = select(func.count(), _COST, _UNKNOWN).where(_ATTEMPT.batch_id == batch["id"])
+        by_state = connection.execute(states).all()  # first: who sees here that all has ended sees all that it cost
         attempts, cost, unknown = connection.execute(money).one()
-        by_state = connection.execute(states).all()
         capped = connection.execute(cap).one_or_none()
+        is_waiting = any(state == State.WAITING for state, *_ in by_state)
         return Progress(
             batch_id=batch["id"],
             name=batch["name"],
@@ -94,6 +96,7 @@ class Reports:
             states={state: count for state, count, _, _ in by_state},
             held=sum(held for _, _, held, _ in by_state),
             over_budget=sum(over for _, _, _, over in by_state),
+            blocked=blocked(connection, batch["id"]) if is_waiting else 0,
             attempts=attempts,
             cost_usd=cost or _ZERO,
             unknown_costs=unknown,
@@ -101,9 +104,8 @@ class Reports:
             reserved_usd=_ZERO if capped is None else capped[1],
         )
 
-    def answers(self, batch_id: str) -> Iterator[Answer]:
-        """Read a batch's jobs with their answers and costs, in the order they were submitted."""
-        after = 0
+    def answers(self, batch_id: str, *, after: int = 0) -> Iterator[Answer]:
+        """Read a batch's jobs with their answers and costs, in the order they were submitted, but the first `after`."""
         while True:
             with reading(self._engine) as connection:
                 rows = connection.execute(_answers(batch_id, after)).mappings().all()

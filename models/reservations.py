@@ -69,7 +69,8 @@ def reserve(cursor: Cursor, opening: Opening, *, opened_at: datetime) -> OverCap
         held = given | {"needs": opening.worst_case_usd}
         if cursor.count(_RESERVE, held):
             continue
-        if cap.is_daily:  # the day's first call makes its row; another's may have come in between
+        # The first call of a day or a tree makes its row; another's may have come in between.
+        if cap.cap_usd is not None:
             cursor.count(_ADD, given)
             if cursor.count(_RESERVE, held):
                 continue

@@ -22,8 +22,14 @@ from models.outcome import Outcome
 from models.pricing import Price, parse_costs
 
 DEFAULT_CHAIN = "claude-opus-4-7,claude-sonnet-4-6,claude-haiku-4-5-20251001"
-_SECRETS = ("anthropic_api_key", "anthropic_admin_key", "redis_url", "database_url", "flower_password")
-_PASTED = ("anthropic_api_key", "anthropic_admin_key", "redis_url", "database_url")  # none begins or ends with a space
+_SECRETS = ("anthropic_api_key", "anthropic_admin_key", "redis_url", "database_url", "flower_password", "mcp_token")
+_PASTED = (
+    "anthropic_api_key",
+    "anthropic_admin_key",
+    "redis_url",
+    "database_url",
+    "mcp_token",
+)  # none begins or ends with a space
 _DAY_S = 86_400
 _TEN_YEARS_S = 3650 * _DAY_S
 _BROKER_NUMBER = re.compile(r"/?[0-9]*")
@@ -139,6 +145,8 @@ class Settings(BaseSettings):
     tag_caps_usd: str = ""
     callers_file: Path | None = None
     over_cap: Literal["wait", "fail"] = "wait"
+    max_depth: int = Field(default=5, ge=1, le=1000)
+    tree_cap_usd: Annotated[Decimal, BeforeValidator(_usd)] | None = None
     review_every_s: float = Field(default=60, ge=0.05, le=_DAY_S)
     health_min_jobs: int = Field(default=20, ge=1)
     health_degraded_percent: int = Field(default=25, ge=1, le=100)
@@ -151,6 +159,9 @@ class Settings(BaseSettings):
 
     flower_user: Annotated[str, AfterValidator(_flower_user)] = "stepdown"
     flower_password: Annotated[SecretStr, AfterValidator(_flower_password)] | None = None
+    mcp_max_cost_usd: Annotated[Decimal, BeforeValidator(_usd)] = Decimal(1)
+    mcp_token: _Key | None = None
+    mcp_token_file: _SecretFile | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 CHARACTERS_A_TOKEN = 3.5  # English has 3.5 to 4
+BYTES_A_TOKEN = 3  # of UTF-8; in Chinese that is one character, and about one token
 _FILE_CHARACTERS_A_TOKEN = 20
 _IMAGE_TOKENS = 1_600
 
@@ -56,6 +57,15 @@ def usual_tokens(size: Size, *, a_token: float = CHARACTERS_A_TOKEN) -> int:
     """
     text = size.characters / (_FILE_CHARACTERS_A_TOKEN if size.documents else a_token)
     return round(text) + size.images * _IMAGE_TOKENS
+
+
+def most_tokens(text: str) -> int:
+    """Guess how many tokens a text is, rather too many, so that what is made to fit does.
+
+    >>> most_tokens("Begin at the beginning."), most_tokens("從頭開始")
+    (8, 4)
+    """
+    return -(-len(text.encode("utf-8", "surrogatepass")) // BYTES_A_TOKEN)
 
 
 def _parts(content: object) -> Iterator[Size]:

@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
+from producer.plan import Document
 from producer.prompt import Prompt
 
 if TYPE_CHECKING:
     from producer.client import Batch, Producer
 
-__all__ = ["Batch", "Producer", "Prompt"]
+__all__ = ["Batch", "Document", "Producer", "Prompt"]
 
 
 def __getattr__(name: str) -> Any:

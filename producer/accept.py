@@ -17,6 +17,7 @@ from models.kinds import JobTerms, as_entry, parse_terms, terms_for, usual_climb
 from models.life import NewBatch, NewJob, Unsent
 from models.outbox import Outbox
 from models.outcome import OnUnknown, Outcome
+from models.plan import OnFailedPart
 from models.pricebook import PriceBook
 from models.pricing import Price
 from models.settings import Settings
@@ -44,6 +45,35 @@ class Terms:
     is_urgent: bool = False
     weight: int = 1
     own: JobTerms = JobTerms()  # noqa: RUF009 - frozen
+    on_failed_part: OnFailedPart | None = None
+
+
+def terms_of(  # noqa: PLR0913 - each is a word of the caller's
+    *,
+    task: str | None,
+    name: str | None,
+    key: str | None,
+    tags: Mapping[str, str] | None,
+    on_unknown: OnUnknown | None,
+    max_cost_usd: Decimal | str | float | None,
+    urgent: bool,
+    weight: int,
+    terms: JobTerms | None,
+    on_failed_part: OnFailedPart | None = None,
+) -> Terms:
+    """Put together what the caller says. Raises InputError."""
+    return Terms(
+        task=task,
+        name=name,
+        key=key,
+        tags=tags or {},
+        on_unknown=on_unknown,
+        max_cost_usd=max_cost(max_cost_usd),
+        is_urgent=urgent,
+        weight=weight,
+        own=terms or JobTerms(),
+        on_failed_part=on_failed_part,
+    )
 
 
 def prepared(prompts: Sequence[Prompt] | Loaded, settings: Settings, terms: Terms) -> tuple[NewBatch, list[NewJob]]:
@@ -56,7 +86,7 @@ def prepared(prompts: Sequence[Prompt] | Loaded, settings: Settings, terms: Term
     if type(terms.weight) is not int or not 1 <= terms.weight <= MOST_WEIGHT:
         problem = f"{terms.weight!r} should be a whole number from 1 to {MOST_WEIGHT}"
         raise InputError(problem, source="submit", field="weight")
-    terms = _with_own(terms, settings.chain)
+    terms = with_own(terms, settings.chain)
     jobs = _jobs(_checked(prompts), settings, terms)
     if settings.prompt_cache == "on":
         jobs = sharing_prefixes(jobs, settings.chain.models)
@@ -64,7 +94,7 @@ def prepared(prompts: Sequence[Prompt] | Loaded, settings: Settings, terms: Term
         id=new_id(),
         name=terms.name,
         key=terms.key,
-        content_sha256=None if terms.key is None else _digest(jobs, terms.max_cost_usd, settings.climbs),
+        content_sha256=None if terms.key is None else _digest(jobs, terms, settings.climbs),
         task=terms.task,
         tags=terms.tags,
         deadline_s=terms.own.deadline_s or settings.job_deadline_s,
@@ -72,6 +102,15 @@ def prepared(prompts: Sequence[Prompt] | Loaded, settings: Settings, terms: Term
         weight=terms.weight,
     )
     return batch, jobs
+
+
+def with_own(terms: Terms, chain: Chain) -> Terms:
+    """Check what the caller asks of all jobs. Raises InputError."""
+    own, problems = parse_terms(as_entry(terms.own), chain.models)
+    if problems:
+        field, problem = problems[0]
+        raise InputError(problem, source="submit", field=field)
+    return replace(terms, own=own)
 
 
 def max_cost(given: Decimal | str | float | None, *, source: str = "submit") -> Decimal | None:
@@ -117,14 +156,6 @@ def _send(jobs: Sequence[NewJob], broker: Broker, outbox: Outbox) -> None:
     messages = [Unsent(id=job.id, rung=job.span.start, is_urgent=job.is_urgent) for job in jobs]
     broker.send(messages)
     outbox.mark_sent(messages)
-
-
-def _with_own(terms: Terms, chain: Chain) -> Terms:
-    own, problems = parse_terms(as_entry(terms.own), chain.models)
-    if problems:
-        field, problem = problems[0]
-        raise InputError(problem, source="submit", field=field)
-    return replace(terms, own=own)
 
 
 def _checked(prompts: Sequence[Prompt] | Loaded) -> Sequence[Prompt]:
@@ -174,10 +205,12 @@ def _job(prompt: Prompt, seq: int, chain: Chain, terms: Terms, asked: JobTerms) 
     )
 
 
-def _digest(jobs: Sequence[NewJob], max_cost_usd: Decimal | None, climbs: frozenset[Outcome]) -> str:
+def _digest(jobs: Sequence[NewJob], terms: Terms, climbs: frozenset[Outcome]) -> str:
     content = hashlib.sha256()
-    if max_cost_usd is not None:  # where it was left out, batches of before have no word for it
-        content.update(f"{max_cost_usd.normalize():f}".encode())
+    if terms.max_cost_usd is not None:  # where it was left out, batches of before have no word for it
+        content.update(f"{terms.max_cost_usd.normalize():f}".encode())
+    if terms.on_failed_part is not None:
+        content.update(terms.on_failed_part.encode())
     for job in jobs:
         asked = [job.prompt_id, job.task, job.params, _rungs(job.span), job.columns]
         if job.on_unknown is not None:  # where it was left out, batches of before have no word for it

@@ -29,6 +29,7 @@ from producer.options import producer as open_producer
 from producer.options import settings as read_settings
 from producer.terminal import prepare_streams
 from producer.terms import takes_terms
+from producer.ways import takes_ways
 
 if TYPE_CHECKING:
     from models.kinds import JobTerms
@@ -97,6 +98,7 @@ def main() -> None:
 
 @app.command()
 @takes_terms
+@takes_ways
 def submit(  # noqa: PLR0913, PLR0917 - each is an option
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="JSONL, text, CSV or message-batch JSONL; - is stdin")],
     template: Annotated[str | None, typer.Option(help='the prompt made of columns: "Summarize: {text}"')] = None,
@@ -116,20 +118,20 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     watch: Annotated[bool, typer.Option("--watch", help="wait for the answers, then exit 0 or 1")] = False,
     timeout_s: TimeoutOption = None,
     terms: "JobTerms | None" = None,
+    ways: "dict[str, Any] | None" = None,
 ) -> None:
-    """Enqueue a file of prompts as one batch; prints its id."""
+    """Enqueue a file of prompts as one batch, or of documents with --map; prints its id."""
     from producer import submit as submitting
 
-    prompts = submitting.read(
-        file, format=file_format, template=template, id_column=id_column, max_tokens=max_tokens, skip_bad=skip_bad
-    )
+    form: dict[str, Any] = {"format": file_format, "template": template, "id_column": id_column, "skip_bad": skip_bad}
+    prompts = submitting.read_either(file, ways=ways, max_tokens=max_tokens, **form)
     labels: dict[str, Any] = {"task": task, "name": name, "key": key, "tags": submitting.tags(tag or [])}
     money: dict[str, Any] = {"allow_unpriced": allow_unpriced, "max_cost_usd": max_cost}
     lane: dict[str, Any] = {"urgent": urgent, "weight": weight, "on_unknown": submitting.choice(on_unknown)}
     settings = read_settings()
     with open_producer(settings) as producer:
-        batch = producer.submit(prompts, terms=terms, **labels, **money, **lane)
-        _accepted(batch, submitting.hints(batch, key, task=task, starts=settings.chain.starts))
+        batch = submitting.submitted(producer, prompts, terms=terms, **labels, **money, **lane)
+        _accepted(batch, submitting.hints(batch, key, task=None if ways else task, starts=settings.chain.starts))
         if watch:
             _watch(producer, batch, timeout_s)
 
@@ -288,5 +290,6 @@ app.command()(whatif.whatif)
 app.command()(processes.flower)
 app.command()(processes.serve)
 app.command()(processes.demo)
+app.command()(processes.mcp)
 app.command(context_settings=_PASS_ON)(processes.worker)
 app.command(context_settings=_PASS_ON)(processes.simulate)

@@ -1,11 +1,12 @@
 """Puts jobs in and reads what comes out: the Python face of the producer."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from migrations.run import ensure_schema
 from models.answer import Answer
@@ -19,7 +20,11 @@ from producer.load import Loaded
 from producer.prompt import Prompt
 
 if TYPE_CHECKING:
+    from models.life import NewJob
+    from models.plan import NewStep
     from producer.accept import Terms
+    from producer.plan import Document
+    from producer.summarize import Ways
 
 _LOOK_EVERY_S = 0.5
 _ASK_LOOK_EVERY_S = 0.05  # somebody stands by
@@ -111,32 +116,78 @@ class Producer:
         `terms` hold for all its jobs, before those of their task kinds; a prompt's own floor and ceiling before them.
         Raises InputError, InputMistakes, UnpricedModelError, KeyConflictError, LedgerError: then nothing was accepted.
         """
-        from producer.accept import Terms, max_cost  # noqa: PLC0415 - not for those who only read
+        from producer.accept import terms_of  # noqa: PLC0415 - not for those who only read
 
-        said = Terms(
+        said = terms_of(
             task=task,
             name=name,
             key=key,
-            tags=tags or {},
+            tags=tags,
             on_unknown=on_unknown,
-            max_cost_usd=max_cost(max_cost_usd),
-            is_urgent=urgent,
+            max_cost_usd=max_cost_usd,
+            urgent=urgent,
             weight=weight,
-            own=terms or JobTerms(),
+            terms=terms,
         )
         return self._accept(prompts, said, allow_unpriced=allow_unpriced)
 
-    def _accept(self, prompts: Sequence[Prompt] | Loaded, terms: "Terms", *, allow_unpriced: bool) -> Batch:
+    def summarize(  # noqa: PLR0913 - each is a word of the caller's
+        self,
+        documents: Sequence["Document | str | tuple[str, str]"],
+        *,
+        name: str | None = None,
+        key: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        on_unknown: OnUnknown | None = None,
+        allow_unpriced: bool = False,
+        max_cost_usd: Decimal | str | float | None = None,
+        urgent: bool = False,
+        weight: int = 1,
+        terms: JobTerms | None = None,
+        **ways: Unpack["Ways"],
+    ) -> Batch:
+        """Have documents of any length summarized: parts that fit a model, and one synthesis of what it says of them.
+
+        Each is a Document, a text, or an id and a text. `map` asks about a part ({text}; {document}, {part} and columns
+        of the document may be named), as `task`; `reduce` about answers, level by level until all fit into one prompt:
+        the last is of `synthesis_task`, and its answer is called synthesis. Without `synthesize` each document has an
+        answer of its own. `max_tokens` and `synthesis_max_tokens` bound answers; `part_tokens` and `step_tokens` what
+        is read at once, else what the model each starts at can. Where a part fails, `on_failed_part` "name" has the
+        others synthesized and that one named, "stop" fails what is made of it. The rest is as in `submit`.
+        """
+        from producer.accept import terms_of, with_own  # noqa: PLC0415 - as in submit
+        from producer.summarize import How, laid_out, parse_on_failed_part, planned  # noqa: PLC0415
+
+        how = How(**ways)
+        shared: dict[str, Any] = {"name": name, "key": key, "tags": tags, "on_unknown": on_unknown}
+        lane: dict[str, Any] = {"max_cost_usd": max_cost_usd, "urgent": urgent, "weight": weight, "terms": terms}
+        on_failed_part = parse_on_failed_part(how.on_failed_part)
+        said = with_own(terms_of(task=how.task, on_failed_part=on_failed_part, **shared, **lane), self._settings.chain)
+        plan = planned(documents, how, self._settings, said.own)
+        lay_out = partial(laid_out, plan, on_failed_part=on_failed_part)
+        return self._accept([one.prompt for one in plan], said, allow_unpriced=allow_unpriced, lay_out=lay_out)
+
+    def _accept(
+        self,
+        prompts: Sequence[Prompt] | Loaded,
+        terms: "Terms",
+        *,
+        allow_unpriced: bool,
+        lay_out: "Callable[[Sequence[NewJob]], Sequence[NewStep]]" = lambda _jobs: (),
+    ) -> Batch:
         from producer.accept import prepared, require_prices, ring  # noqa: PLC0415 - nor are prices and Celery
 
         if not allow_unpriced:
             require_prices(self._settings, self.books.prices.dated())
         batch, jobs = prepared(prompts, self._settings, terms)
         jobs = self.books.starts.started(jobs, self._settings)  # its digest knows nothing of what is learned
-        kept_as = self.books.ledger.enqueue(batch, jobs)
+        steps = lay_out(jobs)
+        kept_as = self.books.ledger.enqueue(batch, jobs, steps)
         if kept_as != batch.id:
             return Batch(kept_as, self, is_new=False)
-        return Batch(batch.id, self, is_new=True, not_sent=ring(jobs, self._settings, self.books.outbox))
+        waiting = {step.job_id for step in steps if step.parts}
+        ready = [job for job in jobs if job.id not in waiting]
+        return Batch(batch.id, self, is_new=True, not_sent=ring(ready, self._settings, self.books.outbox))
 
     def ask(
         self,

@@ -113,8 +113,8 @@ def _often(rows: Sequence[Row]) -> str:
     if len(rows) == 1:
         return ""
     first, last = rows[0]["at"], rows[-1]["at"]
-    within = f" in {duration((last - first).total_seconds())}" if first and last and last > first else ""
-    return f" {len(rows)} times{within}"
+    until = f" until {last.astimezone(UTC):%H:%M:%S}" if first and last and last > first else ""
+    return f" {len(rows)} times{until}"
 
 
 def _at_last(rows: Sequence[Row]) -> str:

@@ -13,6 +13,7 @@ from models.exports import ATTEMPTS
 from producer import stage
 from producer.client import Batch, Producer
 from producer.load import load
+from producer.plan import Document
 from producer.prompt import Prompt
 from producer.show import receipt
 from producer.watch import watch
@@ -51,17 +52,14 @@ def run(*, jobs: int, stay: bool) -> int:
 def _work(producer: Producer, jobs: int) -> None:
     template = "Summarize this article in two sentences.\n\n{title}\n\n{text}"
     articles = _prompts(_EXAMPLES / "articles.csv", template=template, id_column="id")[:jobs]
-    documents = _prompts(_EXAMPLES / "documents.jsonl")
+    documents = [Document(prompt.text, id=prompt.id) for prompt in _prompts(_EXAMPLES / "documents.jsonl")]
     news = producer.submit(articles, name="articles")
-    mapped = producer.submit(documents, name="documents", task="summarize")
     _follow("articles, from the primary", news)
-    _follow("12 documents, mapped on the cheapest model", mapped)
-    notes = "\n\n".join(answer.text or "" for answer in mapped.answers())
-    question = Prompt(f"Synthesize these notes into one paragraph.\n\n{notes}", id="synthesis")
-    whole = producer.submit([question], name="synthesis", task="synthesize")
-    _follow("their synthesis, on the primary", whole)
-    for answer in whole.answers():
-        stage.say(f"  {answer.model}: {(answer.text or answer.error or '')[:200]}...")
+    reduce = "Synthesize these notes into one paragraph.\n\n{text}"
+    whole = producer.summarize(documents, map="{text}", reduce=reduce, name="documents")
+    _follow("12 documents, mapped on the cheapest model and synthesized on the primary", whole)
+    *_, synthesis = whole.answers()
+    stage.say(f"  {synthesis.model}: {(synthesis.text or synthesis.error or '')[:200]}...")
 
 
 def _settle(producer: Producer, started: datetime) -> bool:

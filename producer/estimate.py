@@ -45,17 +45,18 @@ def estimate(  # noqa: PLR0913, PLR0917 - each is an option
     )
     if loaded.mistakes:
         raise InputMistakes(loaded.mistakes, end="nothing was estimated")
-    found, learned = _expected(loaded, given, task, allow_unpriced=allow_unpriced, exact=exact)
+    found, learned = expected(loaded, given, task, allow_unpriced=allow_unpriced, exact=exact)
     if as_json:
-        say(json.dumps(_as_json(found, learned, given, exact=exact)))
+        say(json.dumps(estimate_json(found, learned, given, exact=exact)))
         return
     for line in _lines(found, learned, given, exact=exact):
         say(line)
 
 
-def _expected(
+def expected(
     loaded: "Loaded", given: "Settings", task: str | None, *, allow_unpriced: bool, exact: bool
 ) -> tuple["Expectation", "Learned"]:
+    """Work out what prompts would cost, and tell what that was learned from. Raises UnpricedModelError."""
     from datetime import UTC, datetime
 
     from producer.expect import Oracle, expect
@@ -111,7 +112,7 @@ def _lines(found: "Expectation", learned: "Learned", given: "Settings", *, exact
     yield from table(["if one answers all", "expected", "worst case", "message batches"], rows, right={1, 2, 3})
     starts = ", ".join(f"{count:,} with {model}" for model, count in found.starts.items())
     yield f"as the jobs would start: {starts}"
-    yield _chain_line(found.chain)
+    yield chain_line(found.chain)
     yield from _reasons(found, learned, exact=exact)
     yield _CLIMBING if given.climbs else _COVERED
     yield _NOT_COVERED
@@ -125,7 +126,8 @@ def _figures(total: "Sum") -> tuple[str, str, str]:
     return _money(total.expected), worst, _money(total.batch)
 
 
-def _chain_line(chain: "Sum") -> str:
+def chain_line(chain: "Sum") -> str:
+    """Say in a line what prompts would cost as their jobs start and may go."""
     if chain.unpriced == chain.prompts:
         return "expected: unknown, a model has no price"
     to = "no bound" if chain.unbounded else _money(chain.worst, ROUND_CEILING)
@@ -175,7 +177,8 @@ def _money(usd: Decimal, rounding: str = ROUND_HALF_EVEN) -> str:
     return money(usd.quantize(unit, rounding=rounding))
 
 
-def _as_json(found: "Expectation", learned: "Learned", given: "Settings", *, exact: bool) -> dict[str, Any]:
+def estimate_json(found: "Expectation", learned: "Learned", given: "Settings", *, exact: bool) -> dict[str, Any]:
+    """Lay an estimate out as a JSON object; money is text, None where it is not known."""
     ratios = {model: _spread_json(learned.ratio(model)) for model in found.models}
     shares = [{"task": task, **_spread_json(learned.output_share(task))} for task in found.tasks]
     return {

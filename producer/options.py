@@ -1,6 +1,9 @@
 """What the commands share: options, the producer they open, and where they print."""
 
 import sys
+from collections.abc import Callable
+from functools import wraps
+from inspect import signature
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -54,3 +57,19 @@ def say(line: str, *, at_once: bool = False) -> None:
 def hint(line: str) -> None:
     """Print what is good to know, beside it."""
     sys.stderr.write(f"{line}\n")
+
+
+def with_options(command: Callable[..., None], make: Callable[..., Any], *, name: str) -> Callable[..., None]:
+    """Give a command the options of `make` as well; it gets what that makes of them as its argument `name`."""
+    own, more = signature(command), signature(make)
+
+    @wraps(command)
+    def called(**given: Any) -> None:
+        command(**{name: make(**{option: given.pop(option) for option in more.parameters})}, **given)
+
+    kept = [parameter for option, parameter in own.parameters.items() if option != name]
+    both = own.replace(parameters=[*kept, *more.parameters.values()])
+    annotations = {option: parameter.annotation for option, parameter in both.parameters.items()}
+    vars(called).update(__signature__=both)
+    called.__annotations__ = annotations
+    return called

@@ -1,9 +1,10 @@
-"""The commands that run a process until it ends: worker, flower, serve, simulate, demo."""
+"""The commands that run a process until it ends: worker, flower, serve, mcp, simulate, demo."""
 
 from typing import Annotated
 
 import typer
 
+from models.errors import InputError
 from producer.options import settings as read_settings
 
 # Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
@@ -54,3 +55,21 @@ def demo(
     from producer import demo as demonstrating
 
     raise typer.Exit(demonstrating.run(jobs=jobs, stay=stay))
+
+
+def mcp(
+    http: Annotated[bool, typer.Option("--http", help="over HTTP, instead of stdin and stdout")] = False,
+    host: Annotated[str, typer.Option(help="where to listen; off loopback only with MCP_TOKEN")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any free one")] = 8702,
+) -> None:
+    """Serve ask, estimate, submit, status, wait, results and ledger_query to MCP clients."""
+    from importlib.util import find_spec
+
+    if find_spec("mcp") is None:
+        raise InputError("MCP is not installed: pip install 'stepdown[mcp]'", source="stepdown mcp")
+    from producer import mcp_server
+
+    if http:
+        mcp_server.run_http(read_settings(), host=host, port=port)
+    else:
+        mcp_server.run_stdio(read_settings())

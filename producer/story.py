@@ -8,7 +8,7 @@ from decimal import Decimal
 from textwrap import wrap
 
 from models.chain import short_name
-from models.outcome import Outcome, State
+from models.outcome import WAITS_FOR_PARTS, Outcome, Reason, State
 from producer import asked, decided
 from producer.terminal import terminal_text
 from producer.told import STOP, Row, Told, in_turn
@@ -19,6 +19,7 @@ _WIDTH = 110
 _BESIDE = " " * 12  # where a line goes on, below what stands after its time
 _A_DAY_S = 86_400
 _QUEUED_AGAIN = "ended so, and was queued again by a person (stepdown retry)"
+_REBOUGHT = "to be bought again: its batch or HOLD_ABOVE_USD allowed that, or a person did (stepdown release)"
 _QUEUED_OR_LOST = f"{_QUEUED_AGAIN}; or its worker was lost, and another one went on"
 _LOST = "what was decided then was not noted: its worker was lost, or of an earlier version; another one went on"
 
@@ -82,6 +83,8 @@ def _events(told: Told, models: Sequence[str]) -> Iterator[_Event]:
             yield from (_Event(at=at, said=said) for at, said in decided.sentences(each, before, models))
             is_over = each[-1]["decision"] == STOP
         else:
+            if before is not None and before["unknown_at"] is not None and each["reason"] == Reason.REBUY:
+                yield _Event(at=None, said=_REBOUGHT)
             yield from _call(each)
             before, is_over = each, each["outcome"] == Outcome.ANSWERED
     yield from _given_up(told, models)
@@ -136,6 +139,8 @@ def _start_reason(job: Row) -> str:
 def _terms(told: Told, models: Sequence[str]) -> Iterator[str]:
     """Tell what was asked for it beyond what holds for any job."""
     job, batch = told.job, told.batch
+    if job["parent"] is not None:
+        yield f"called by {job['parent']}, at depth {job['call_depth']} of the tree {job['tree']}"
     if job["is_urgent"]:
         yield "urgent, so ahead of all that is not"
     if batch is not None and batch["weight"] != 1:
@@ -151,7 +156,7 @@ def _terms(told: Told, models: Sequence[str]) -> Iterator[str]:
         yield f"a better model is asked after an answer that is {kinds}" if kinds else "no answer is asked for again"
     if job["expects"]:
         yield f"its answer is checked ({', '.join(job['expects'])})"
-    if abs((left_s := (job["deadline_at"] - job["created_at"]).total_seconds()) - _A_DAY_S) > 1:
+    if not job["rebuys"] and abs((left_s := (job["deadline_at"] - job["created_at"]).total_seconds()) - _A_DAY_S) > 1:
         yield f"to end within {duration(left_s)}"
 
 
@@ -175,7 +180,9 @@ def _standing(told: Told, models: Sequence[str]) -> Iterator[_Event]:
             order = f"stepdown release --job {job['id']}, or stepdown drop --job {job['id']}"
             yield _Event(at=None, said=f"held until a person decides ({job['outcome']}): {order}; {_spent(told)}")
         case State.WAITING:
-            until = f"waits until {job['due_at'].astimezone(UTC):%Y-%m-%d %H:%M:%S} ({job['outcome']})"
+            is_step = job["outcome"] == WAITS_FOR_PARTS
+            what, why = ("for the answers it is made of, at most ", "") if is_step else ("", f" ({job['outcome']})")
+            until = f"waits {what}until {job['due_at'].astimezone(UTC):%Y-%m-%d %H:%M:%S}{why}"
             yield _Event(at=None, said=f"{until}, then {next_rung}; {_spent(told)}")
         case state:
             yield _Event(at=None, said=f"{state}, at {next_rung}; {_spent(told)}")
@@ -189,10 +196,15 @@ def _end(told: Told) -> str:
     if job["state"] != State.SUCCEEDED:
         return f"{job['state']} ({job['outcome']}){took}; {_spent(told)}"
     depth = job["fallback_depth"] or 0
-    after = f"after {depth or 'no'} model{'s' if depth > 1 else ''} had been given up"
     cut = ", with an answer that was cut" if job["outcome"] == "truncated" else ""
-    by = f"answered by {job['model_used']} {after} (fallback depth {depth}){cut}"
+    by = f"answered by {job['model_used']}{_after(depth, job)} (fallback depth {depth}){cut}"
     return f"succeeded{took}: {by}; {_spent(told)}"
+
+
+def _after(depth: int, job: Row) -> str:
+    if depth:
+        return f" after {depth} model{'s' if depth > 1 else ''} had been given up"
+    return ", where it was to start" if job["model_used"] == job["start_model"] else ""
 
 
 def _took(finished_at: datetime, created_at: datetime) -> str:

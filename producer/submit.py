@@ -3,14 +3,15 @@
 import gc
 import sys
 from collections.abc import Collection, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from models.errors import InputError
 from models.outcome import OnUnknown
+from producer.documents import Documents, read_documents
 from producer.load import Loaded, load
 
 if TYPE_CHECKING:
-    from producer.client import Batch
+    from producer.client import Batch, Producer
 
 
 def read(
@@ -30,6 +31,33 @@ def read(
     for mistake in loaded.mistakes:
         sys.stderr.write(f"left out: {mistake}\n")
     return Loaded(prompts=loaded.prompts, mistakes=[])
+
+
+def read_either(
+    source: str,
+    *,
+    ways: dict[str, Any] | None,
+    template: str | None,
+    max_tokens: int | None,
+    **form: Any,
+) -> Loaded | Documents:
+    """Read prompts, or documents where they are to be mapped in some `ways`; `form` is as in `read`."""
+    if ways is None:
+        return read(source, template=template, max_tokens=max_tokens, **form)
+    if template is not None:
+        raise InputError("and --map are both the template; give one", source="submit", field="--template")
+    return Documents(
+        documents=read_documents(source, **form),
+        ways=ways | ({} if max_tokens is None else {"max_tokens": max_tokens}),
+    )
+
+
+def submitted(producer: "Producer", read: Loaded | Documents, *, task: str | None, **more: Any) -> "Batch":
+    """Submit what was read."""
+    if isinstance(read, Loaded):
+        return producer.submit(read, task=task, **more)
+    ways = read.ways if task is None else {**read.ways, "task": task}
+    return producer.summarize(read.documents, **ways, **more)
 
 
 def tags(pairs: Sequence[str]) -> dict[str, str]:

@@ -1,8 +1,6 @@
 """The options of a job's own terms, given to a command by one word above it: `@takes_terms`."""
 
 from collections.abc import Callable, Mapping
-from functools import wraps
-from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +8,7 @@ import typer
 
 from models.errors import InputError
 from producer.days import parse_seconds
+from producer.options import with_options
 
 if TYPE_CHECKING:
     from models.kinds import JobTerms
@@ -29,18 +28,7 @@ _OPTIONS = {
 
 def takes_terms(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of `_terms`; it gets what they come to as `terms`, None where none is given."""
-    own, more = signature(command), signature(_terms)
-
-    @wraps(command)
-    def called(**given: Any) -> None:
-        command(terms=_terms(**{name: given.pop(name) for name in more.parameters}), **given)
-
-    kept = [parameter for name, parameter in own.parameters.items() if name != "terms"]
-    both = own.replace(parameters=[*kept, *more.parameters.values()])
-    annotations = {name: parameter.annotation for name, parameter in both.parameters.items()}
-    vars(called).update(__signature__=both)
-    called.__annotations__ = annotations
-    return called
+    return with_options(command, _terms, name="terms")
 
 
 def _terms(

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from models.life import Cap, Claim, Closing, Ending, NewJob, Opening, OverCap
 from models.outcome import FINAL_STATES, Outcome, State
+from models.plan import Ripened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,4 +171,19 @@ class MemoryRooms:
     def recovered(self) -> Sequence[int]:
         """Tell it once."""
         told, self.back = self.back, []
+        return told
+
+
+@dataclass(slots=True)
+class MemorySteps:
+    """As many steps are ripe as we say, at the next look."""
+
+    next: Ripened = Ripened(asked=0, stopped=0)  # noqa: RUF009 - frozen
+    looks: int = 0
+
+    def ripen(self, *, limit: int) -> Ripened:
+        """Tell it once."""
+        assert limit > 0
+        self.looks += 1
+        told, self.next = self.next, Ripened(asked=0, stopped=0)
         return told

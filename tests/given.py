@@ -1,6 +1,6 @@
 """Jobs, attempts and ends as tests write them: whole and plausible, and changed where the test is about it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -10,6 +10,7 @@ from models.ids import new_id
 from models.ledger import Ledger
 from models.life import Claim, Closing, Ending, NewBatch, NewJob, Opening, Past, Stray
 from models.outcome import CostStatus, Outcome, Reason, State
+from models.plan import NewStep, OnFailedPart
 from models.usage import Usage
 
 PARAMS = {"max_tokens": 100, "messages": [{"role": "user", "content": "Summarize: bridges were closed."}]}
@@ -26,6 +27,24 @@ def new_job(seq: int = 1, **changes: Any) -> NewJob:
 def new_jobs(count: int) -> list[NewJob]:
     """Make the jobs of a batch, in order."""
     return [new_job(seq) for seq in range(1, count + 1)]
+
+
+def new_steps(jobs: Sequence[NewJob], on_failed_part: OnFailedPart) -> list[NewStep]:
+    """Place jobs so that the last is made of the one before it, and that of all the others."""
+    *parts, middle, top = (job.id for job in jobs)
+    made_of = {middle: tuple(parts), top: (middle,)}
+    return [
+        NewStep(
+            job_id=job.id,
+            document=None,
+            level=[*made_of].index(job.id) + 1 if job.id in made_of else 0,
+            label=job.prompt_id,
+            parts=made_of.get(job.id, ()),
+            pieces=("Merge: ", ""),
+            on_failed_part=on_failed_part,
+        )
+        for job in jobs
+    ]
 
 
 def new_batch(**changes: Any) -> NewBatch:

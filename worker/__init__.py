@@ -1,11 +1,12 @@
-"""Takes one job from claimed to finished. `from worker import call_with_fallback` needs no queue."""
+"""Takes one job from claimed to finished. `from worker import call_with_fallback, ChainClient` needs no queue."""
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from worker.call import call_with_fallback
+    from worker.client import ChainClient
 
-__all__ = ["call_with_fallback"]
+__all__ = ["ChainClient", "call_with_fallback"]
 
 
 def __getattr__(name: str) -> Any:
@@ -14,5 +15,9 @@ def __getattr__(name: str) -> Any:
         from worker.call import call_with_fallback  # noqa: PLC0415
 
         return call_with_fallback
+    if name == "ChainClient":
+        from worker.client import ChainClient  # noqa: PLC0415
+
+        return ChainClient
     message = f"module 'worker' has no attribute {name!r}"
     raise AttributeError(message)

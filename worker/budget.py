@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from models.branch import tree_scope
 from models.life import Cap, Claim, OverCap, batch_scope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caps:
-    """What a UTC day may cost in USD: in all, for a task, for a tag such as `team=media`.
+    """What a UTC day may cost in USD: in all, for a task, for a tag such as `team=media`; and a tree of calls for good.
 
     `waits`: a job that does not fit today waits for tomorrow; else it fails.
     """
@@ -17,6 +18,7 @@ class Caps:
     day_usd: Decimal | None = None
     by_task: Mapping[str, Decimal] = field(default_factory=dict)
     by_tag: Mapping[str, Decimal] = field(default_factory=dict)
+    tree_usd: Decimal | None = None
     waits: bool = True
 
     def over(self, claim: Claim) -> tuple[Cap, ...]:
@@ -26,6 +28,8 @@ class Caps:
         caps += [Cap(scope=f"task:{task}", cap_usd=usd) for task, usd in self.by_task.items() if task == claim.task]
         if self.day_usd is not None:
             caps.append(Cap(scope="day", cap_usd=self.day_usd))
+        if self.tree_usd is not None and claim.tree is not None:
+            caps.append(Cap(scope=tree_scope(claim.tree), cap_usd=self.tree_usd))
         if claim.has_cap:
             caps.append(Cap(scope=batch_scope(str(claim.batch_id)), cap_usd=None))
         return tuple(sorted(caps, key=lambda cap: cap.scope))

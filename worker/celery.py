@@ -100,6 +100,7 @@ def _start_clocks(house: House) -> None:
     clock = Clock(
         queues=_broker,
         outbox=house.books.outbox,
+        steps=house.books.steps,
         rooms=ChainRooms(_settings.chain, house.office.desk.turnstile),
         holder=house.books.ledger.worker,
         rungs=len(_settings.chain.models),

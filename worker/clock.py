@@ -7,8 +7,9 @@ from typing import Protocol
 from models.keys import Lane, queue_name
 from models.life import Unsent
 from models.pace import Pace
+from models.plan import Ripened
 from models.shares import Shares
-from worker.events import JobsSent, MessagesLost, Tell
+from worker.events import JobsSent, MessagesLost, StepsRipened, Tell
 from worker.failpoints import failpoint
 
 _LOST_AFTER_S = 10.0  # a message may wait so long in the hands of a worker whose threads are all busy
@@ -75,6 +76,14 @@ class Outbox(Protocol):
         ...
 
 
+class Steps(Protocol):
+    """Knows which jobs are made of others' answers."""
+
+    def ripen(self, *, limit: int) -> Ripened:
+        """Have those go on whose parts have all ended."""
+        ...
+
+
 class Rooms(Protocol):
     """Knows how many requests could leave soon."""
 
@@ -96,6 +105,7 @@ class Clock:
 
     queues: Queues
     outbox: Outbox
+    steps: Steps
     rooms: Rooms
     holder: str
     rungs: int
@@ -116,9 +126,15 @@ class Clock:
                 self._forget(lane, older_than_s=0)
         for rung in self.rooms.recovered():
             self.outbox.wake(rung, limit=_AT_ONCE)
+        self._ripen()
         sent = self._send_urgent()
         fetched = self.queues.fetched()
         return sent + sum(self._top_up(rung, free, fetched) for rung, free in enumerate(self.rooms.free()))
+
+    def _ripen(self) -> None:
+        ripened = self.steps.ripen(limit=_AT_ONCE)
+        if ripened.asked or ripened.stopped:
+            self.tell(StepsRipened(asked=ripened.asked, stopped=ripened.stopped))
 
     def _send_urgent(self) -> int:
         if not self.queues.depth(None):

@@ -103,6 +103,14 @@ class Rescued:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepsRipened:
+    """Steps whose parts have all ended are asked now, or failed since a part of theirs has no answer."""
+
+    asked: int
+    stopped: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MessagesLost:
     """A queue is empty though these jobs were sent to it: they are sent again."""
 
@@ -193,6 +201,7 @@ Event = (
     | SpoolFailed
     | RepliesReplayed
     | Rescued
+    | StepsRipened
     | MessagesLost
     | MessageDiscarded
     | BatchPaused

@@ -31,10 +31,11 @@ from worker.events import (
     ReplyKept,
     Rescued,
     SpoolFailed,
+    StepsRipened,
     WorstCasePassed,
 )
 
-ClockWork = JobsSent | ClockFailed | MessagesLost | MessageDiscarded | DaysRolled
+ClockWork = JobsSent | StepsRipened | ClockFailed | MessagesLost | MessageDiscarded | DaysRolled
 Turn = ModelCooling | ModelBack | FleetAlone | FleetTogether
 Fault = ReplyKept | SpoolFailed | RepliesReplayed | Rescued | BatchPaused | DiskLow
 _LOG = logging.getLogger("stepdown")
@@ -72,7 +73,7 @@ def log(event: Event) -> None:
             )
         case PrimaryJudged(verdict=verdict):
             _LOG.log(_LEVELS.get(verdict.verdict, logging.INFO), "health: %s", verdict.in_words())
-        case JobsSent() | ClockFailed() | MessagesLost() | MessageDiscarded() | DaysRolled():
+        case JobsSent() | StepsRipened() | ClockFailed() | MessagesLost() | MessageDiscarded() | DaysRolled():
             _log_clock(event)
         case ReplyKept() | SpoolFailed() | RepliesReplayed() | Rescued() | BatchPaused() | DiskLow():
             _log_fault(event)
@@ -96,6 +97,8 @@ def _log_clock(event: ClockWork) -> None:
     match event:
         case JobsSent(lane=lane, count=count):
             _LOG.info("clock: %d jobs sent to %s", count, queue_name(lane))
+        case StepsRipened(asked=asked, stopped=stopped):
+            _LOG.info("clock: the parts of %d steps have ended; %d are asked, %d fail", asked + stopped, asked, stopped)
         case ClockFailed(name=name, said=said):
             _LOG.warning("%s: %s", name, said)
         case MessagesLost(lane=lane, count=count):

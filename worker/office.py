@@ -211,6 +211,7 @@ def _caps(settings: Settings) -> Caps:
         day_usd=settings.day_cap_usd,
         by_task=settings.task_caps,
         by_tag=settings.tag_caps,
+        tree_usd=settings.tree_cap_usd,
         waits=settings.over_cap == "wait",
     )
 

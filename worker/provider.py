@@ -4,12 +4,14 @@ import asyncio
 import time
 from collections.abc import Mapping
 from concurrent.futures import CancelledError
+from decimal import Decimal
 from threading import Thread
 from typing import Any
 
 import aiohttp
 import httpx2
 from anthropic import APIError, APIStatusError, AsyncAnthropic, DefaultAioHttpClient
+from anthropic.types import Message
 
 from models.line import line
 from worker.reply import Broken, Received
@@ -25,6 +27,17 @@ _LIMITS = (
     for figure in ("limit", "remaining")
 )
 _HEADERS = ("request-id", "retry-after", "content-type", *_LIMITS)
+
+
+class ChainMessage(Message):
+    """The SDK's own Message, as frameworks ask for it, and what the chain made of the call.
+
+    `job_id` is the call's, for `ChainClient.child`; `cost_usd` is None where that of one of its attempts is unknown.
+    """
+
+    job_id: str
+    fallback_depth: int
+    cost_usd: Decimal | None
 
 
 class AnthropicProvider:
@@ -124,6 +137,11 @@ class AnthropicProvider:
     async def _disconnect(self) -> None:
         await self._client.close()
         await self._loop.shutdown_default_executor()  # its threads look up names
+
+
+def as_message(message: Mapping[str, Any], **more: Any) -> ChainMessage:
+    """Give a Message as it was received the SDK's attributes; as in the SDK, what it does not know stays as it is."""
+    return ChainMessage.construct(**message, **more)
 
 
 def _broken(error: APIError, latency_ms: int) -> Broken:

@@ -3,12 +3,12 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from models.kinds import RAISED_TIMES
 from models.life import Claim
 from models.outcome import Outcome
 from worker.decide import Raise, climbs_for
 from worker.reply import Failure, Reply
 
-_TIMES = 4
 _CUT = "max_tokens"  # the stop reason; at the end of the window there is no more room to give
 
 
@@ -30,4 +30,4 @@ def raising(end: Reply | Failure, claim: Claim, most_output: int | None, climbs:
     sent = claim.params.get("max_tokens")
     if end.stop_reason != _CUT or not isinstance(sent, int) or most_output is None or most_output <= sent:
         return None
-    return None if claim.raised_max_tokens is not None else Raise(max_tokens=min(sent * _TIMES, most_output))
+    return None if claim.raised_max_tokens is not None else Raise(max_tokens=min(sent * RAISED_TIMES, most_output))

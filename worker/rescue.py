@@ -1,15 +1,17 @@
 """What becomes of a job whose worker was lost: queued again, held for a person, bought again once, or failed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
 from models.bound import WorstCase
 from models.life import Past, Rescue, Stray
 from models.outcome import OnUnknown, Outcome, State
-from worker.decide import CLIMBING, is_lasting
+from worker.decide import CLIMBING, Place, depth_at, is_lasting
 
 POISON = "poison"  # the outcome of a job that one worker after another was lost with
 ABANDONED = "abandoned"  # the outcome of a call without a queue whose caller is gone
+UNSEEN = "unseen"  # given up by the worker that was lost, before it could say why
 _MOST_CRASHES = 5
 
 
@@ -80,14 +82,28 @@ def _left(
     rebuys: int | None = None,
     rung: int | None = None,
 ) -> Rescue:
+    given_up = _given_up(stray)
     if rung is None:
         rung = stray.attempts[-1].rung if stray.attempts else stray.rung
+        given_up = {**_unseen(stray, given_up), **given_up}
     return Rescue(
         state=state,
         outcome=outcome,
         error=error,
         rung=rung,
-        given_up={left: why for left, why in _given_up(stray).items() if left != rung},
+        given_up={left: why for left, why in given_up.items() if left != rung},
         crashes=crashes,
         rebuys=stray.rebuys if rebuys is None else rebuys,
     )
+
+
+def _unseen(stray: Stray, given_up: Mapping[int, str]) -> dict[int, str]:
+    """Name the rungs its last attempt counted as given up and nobody wrote down: its depth stays what it was."""
+    if not stray.attempts:
+        return {}
+    last = stray.attempts[-1]
+    order = stray.span.available(())
+    before = [rung for rung in order[: order.index(last.rung)] if rung not in given_up] if last.rung in order else []
+    missing = last.fallback_depth - depth_at(Place(rung=last.rung, given_up=given_up, rounds=0), stray.span)
+    ends = {past.rung: str(past.outcome) for past in stray.attempts if past.outcome is not None}
+    return {rung: ends.get(rung, UNSEEN) for rung in before[max(0, len(before) - missing) :]} if missing > 0 else {}

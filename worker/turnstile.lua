@@ -12,6 +12,7 @@ local KINDS = { 'requests', 'input', 'output' }
 local PROBE_EVERY, KEY_PAUSE = tonumber(ARGV[3]), tonumber(ARGV[4])
 local PROBE_SHARE, MOST_PROBE = 0.1, 60 -- an outage is looked at again after a tenth of its length, at most a minute
 local EVIDENCE, EVIDENCE_HALF_LIFE = 3, 10 -- so many failures open a cooldown
+local STREAK, STREAK_SHARE = 5, 0.75 -- and so many, were there good ends between them
 local HEADROOM, MOST_HEADROOM, HEADROOM_HALF_LIFE = 0.01, 0.1, 600 -- of each limit, kept for urgent requests
 local IN_HAND = 1.0 -- the longest wait that is granted with what it waits for
 local FIRST_CAP, MOST_CAP, STEP = 8, 1000, 2 -- calls in flight for one model; in slow start each good end adds a step
@@ -219,6 +220,7 @@ local function ask(ticket, model_name, group_name, input, output, hold, patience
   if is_retry then fleet.retries = fleet.retries + 1 end
   if key then fleet.key_probe, fleet.key_probe_until = '=' .. ticket, NOW + math.min(hold, KEY_PAUSE) end
   if probe then model.probe, model.probe_until = '=' .. ticket, NOW + hold end
+  if model.streak > 0 then model.left = model.left + 1 end
   save(group, group_key)
   save(model, model_key)
   save(fleet, fleet_key)
@@ -232,6 +234,7 @@ end
 
 local function close(model, model_name)
   model.opened_at, model.closed_at, model.run, model.fails, model.probe, model.probe_until = 0, NOW, 0, 0, '', 0
+  model.streak = 0
   model.cap, model.threshold = math.max(FIRST_CAP, model.good_cap / 2), math.max(FIRST_CAP, model.good_cap)
   model.short = model.long
   fleet.recovered = (fleet.recovered == 0 and '' or fleet.recovered) .. model_name .. ' '
@@ -258,6 +261,10 @@ local function spread(ticket)
   return 1 + sum / 10090
 end
 
+-- Good ends of calls that left before a failure did are old news. A streak is of those that have left since it began:
+-- most of them, or the others only take longer to end well.
+local function is_streak(model) return model.streak >= STREAK and model.streak >= STREAK_SHARE * (model.left + 1) end
+
 -- Whether the model is still in rotation; '' where that has not changed.
 local function judge(model, model_name, ticket, how, pace, done, taken_at)
   local is_probe = model.opened_at > 0 and model.probe == '=' .. ticket
@@ -279,13 +286,18 @@ local function judge(model, model_name, ticket, how, pace, done, taken_at)
   model.fails, model.goods, model.judged_at = model.fails * kept, model.goods * kept, NOW
   if is_failure then
     model.run, model.fails = model.run + 1, model.fails + 1
-    if how == 'missing' or model.run >= EVIDENCE or (model.fails >= EVIDENCE and model.fails >= model.goods) then
+    if model.streak == 0 then model.left = 0 end
+    model.streak, model.failed_at = model.streak + 1, math.max(model.failed_at, taken_at)
+    if how == 'missing' or model.run >= EVIDENCE or is_streak(model)
+      or (model.fails >= EVIDENCE and model.fails >= model.goods) then
       open(model, how)
       return 'opened'
     end
     return ''
   end
-  model.run, model.goods, model.good_cap = 0, model.goods + 1, model.cap
+  model.run, model.goods = 0, model.goods + 1
+  if taken_at > model.failed_at then model.streak = 0 end
+  if model.fails < 0.5 then model.good_cap = model.cap end -- and not what the onset of an outage has cut it to
   if how ~= 'well' or not is_slow(model, done) then return '' end
   open(model, 'slow')
   return 'opened'

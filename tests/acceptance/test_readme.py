@@ -12,6 +12,7 @@ import pytest
 
 from tests.acceptance.compose import Reader
 from tests.eventually import eventually
+from tests.servers.ports import free_port
 from tests.simulator.process import running_simulator
 from tests.stranger import KEY, ROOT, Ended, Stranger, stranger_in
 
@@ -25,7 +26,9 @@ COMMANDS = [
     if line.startswith("$ ")
 ]
 PYTHON = [block for language, block in BLOCK.findall(README) if language == "python"]
-ENDS_BY_ITSELF = [command for command in COMMANDS if not command.startswith(("make ", "docker ", "stepdown worker"))]
+GOES_ON = ("stepdown worker", "stepdown serve")
+ENDS_BY_ITSELF = [command for command in COMMANDS if not command.startswith(("make ", "docker ", *GOES_ON))]
+SERVED_AT = "127.0.0.1:8700"
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +41,21 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stranger]:
         with_key = example.replace("ANTHROPIC_API_KEY=\n", f"ANTHROPIC_API_KEY={KEY}\n")
         assert KEY in with_key
         me.write(".env", f"{with_key}\nANTHROPIC_BASE_URL={simulator.url}\nCLOCK_TICK_S=0.1\n")
-        assert "stepdown worker" in COMMANDS
+        assert set(GOES_ON) <= set(COMMANDS)
         until_end.enter_context(me.starts("worker", log="worker.log"))
         note = me.folder / ".stepdown" / "broker.json"
         eventually(note.exists, within_s=30, because="the worker brings its broker")
         yield me
+
+
+@pytest.fixture(scope="module")
+def served_at(reader: Stranger) -> Iterator[str]:
+    """Serve in a third terminal, at a port that is free here."""
+    port = free_port()
+    with reader.starts("serve", "--port", str(port), log="serve.log"):
+        said = reader.folder / "serve.log"
+        eventually(lambda: str(port) in said.read_text(), within_s=30, because="it says where it serves")
+        yield f"127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +117,8 @@ def test_each_docker_command_names_services_profiles_and_commands_that_exist(rea
 
 
 @pytest.mark.parametrize("block", PYTHON, ids=range(len(PYTHON)))
-def test_each_python_block_runs_and_prints(reader: Stranger, block: str) -> None:
-    script = reader.write("block.py", block)
+def test_each_python_block_runs_and_prints(reader: Stranger, served_at: str, block: str) -> None:
+    script = reader.write("block.py", block.replace(SERVED_AT, served_at))
     run = subprocess.run(
         [sys.executable, script.name],
         cwd=reader.folder,

@@ -15,17 +15,23 @@ from sqlalchemy import Engine, text
 from models.books import Books
 from models.life import Opening
 from models.outcome import FINAL_STATES, OnUnknown, Outcome, Reason
+from models.plan import OnFailedPart
 from tests.fakes import MemoryRooms
 from tests.faults.steps import Hand, Queue
-from tests.given import closing, failed, failing, message, new_batch, new_job, parked, succeeded, unknown
+from tests.given import closing, failed, failing, message, new_batch, new_job, new_steps, parked, succeeded, unknown
 from worker.clock import Clock
 from worker.patrol import Patrol
 from worker.rescue import RescuePolicy
 from worker.spool import Spool
 
 _MODEL = "claude-opus-4-7"
-_TABLES = ("decisions", "answers", "attempts", "jobs", "batches")
+_TABLES = ("parts", "steps", "decisions", "answers", "attempts", "jobs", "batches")
 _AWAY_S = 1_000_000.0
+_TOO_EARLY = """
+    SELECT step.id FROM jobs AS step JOIN parts ON parts.job_id = step.id JOIN jobs AS part ON part.id = parts.part_id
+    WHERE step.state <> 'cancelled' AND COALESCE(step.outcome, '') <> 'parts'
+        AND part.state IN ('queued', 'running', 'waiting')
+"""
 End = Literal["answered", "overloaded", "cut"]
 
 
@@ -52,6 +58,7 @@ class Life(RuleBasedStateMachine):
         self.clock = Clock(
             queues=self.queue,
             outbox=self.books.outbox,
+            steps=self.books.steps,
             rooms=MemoryRooms((1000,)),
             holder="here",
             rungs=1,
@@ -86,6 +93,13 @@ class Life(RuleBasedStateMachine):
         """Accept a batch; its messages are the clock's."""
         jobs = [new_job(seq, on_unknown=choice) for seq in range(1, count + 1)]
         self.batches.append(self.books.ledger.enqueue(new_batch(), jobs))
+
+    @rule(count=st.integers(1, 3), on_failed_part=st.sampled_from(OnFailedPart))
+    def plan(self, count: int, on_failed_part: OnFailedPart) -> None:
+        """Accept a batch with a step made of all its parts, and one made of that."""
+        jobs = [new_job(seq) for seq in range(1, count + 3)]
+        steps = new_steps(jobs, on_failed_part)
+        self.batches.append(self.books.ledger.enqueue(new_batch(), jobs, steps))
 
     @rule()
     def tick(self) -> None:
@@ -229,6 +243,7 @@ class Life(RuleBasedStateMachine):
             assert count <= 1 + jobs[job_id]["rebuys"], "I3: bought again, and not recorded"
         assert {job_id for job_id, row in jobs.items() if row["state"] == "succeeded"} == set(answers), "I9"
         assert all(attempts[row["attempt_id"]]["job_id"] == job_id for job_id, row in answers.items()), "I9"
+        assert not self._rows(_TOO_EARLY), "a step was asked before its parts had ended"
         numbers = Counter((row["job_id"], row["attempt_no"]) for row in attempts.values())
         assert all(count == 1 for count in numbers.values())
 

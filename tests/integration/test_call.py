@@ -2,78 +2,21 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from tests.calling import PROMPT, SCRIPT, Caller, calling
 from tests.eventually import eventually
-from tests.running import ENGINES, HAIKU, OPUS, ROOT, SONNET, Plant, idle_plant, one_test
-
-_PROMPT = "Ten harbours were dredged in spring, and two bridges were closed before dawn."
-_SCRIPT = """
-import json, sys
-from worker import call_with_fallback
-
-for line in sys.stdin:
-    try:
-        result = call_with_fallback(**json.loads(line))
-        told = result | {"estimated_cost_usd": str(result["estimated_cost_usd"])}
-    except Exception as error:
-        told = {"error": type(error).__name__, "said": str(error)}
-    print(json.dumps(told), flush=True)
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
-    """A script that calls, and the API and the ledger it calls on."""
-
-    plant: Plant
-    process: "subprocess.Popen[str]"
-
-    def call(self, prompt: str = _PROMPT, **options: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """Call once; returns what the script got, and the purchases it made."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        before = len(self.plant.simulator.purchases())
-        self.process.stdin.write(json.dumps({"prompt": prompt, **options}) + "\n")
-        self.process.stdin.flush()
-        got: dict[str, Any] = json.loads(self.process.stdout.readline())
-        return got, self.plant.simulator.purchases()[before:]
-
-    def job(self, purchases: list[dict[str, Any]]) -> dict[str, Any]:
-        """Read the row of the job that was bought for."""
-        return self.plant.producer.books.reports.job(purchases[0]["job"])
-
-    def attempts(self, purchases: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Read the attempts of that job."""
-        return self.plant.producer.books.reports.attempts(purchases[0]["job"])
+from tests.running import ENGINES, HAIKU, OPUS, ROOT, SONNET, one_test
 
 
 @pytest.fixture(scope="module", params=ENGINES)
 def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caller]:
-    """Run one script for all tests of this file; in the end it must close without a complaint."""
-    folder = tmp_path_factory.mktemp("call")
-    with idle_plant(request, folder, KEY_PAUSE_S="1") as plant, plant.worker_log.open("wb") as words:
-        with subprocess.Popen(
-            [sys.executable, "-c", _SCRIPT],
-            cwd=ROOT,
-            env=plant.variables,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=words,
-            text=True,
-        ) as process:
-            yield Caller(plant=plant, process=process)
-            assert process.stdin is not None
-            process.stdin.close()
-            assert process.wait(20) == 0
-        words_said = plant.worker_log.read_text(encoding="utf-8")
-        assert "Traceback" not in words_said
-        assert "Warning" not in words_said
+    """Run one script for all tests of this file."""
+    with calling(request, tmp_path_factory.mktemp("call")) as caller:
+        yield caller
 
 
 @pytest.fixture
@@ -83,15 +26,16 @@ def caller(whole: Caller) -> Iterator[Caller]:
         yield whole
 
 
-def test_a_call_gives_four_things_and_its_cost_is_the_purchase_logs(caller: Caller) -> None:
+def test_a_call_gives_four_things_and_its_id_and_its_cost_is_the_purchase_logs(caller: Caller) -> None:
     got, purchases = caller.call(max_tokens=200)
-    assert got.keys() == {"model_used", "fallback_depth", "estimated_cost_usd", "content"}
+    assert got.keys() == {"model_used", "fallback_depth", "estimated_cost_usd", "content", "job_id"}
     assert (got["model_used"], got["fallback_depth"]) == (OPUS, 0)
     assert got["content"]
     (purchase,), (attempt,) = purchases, caller.attempts(purchases)
     assert (attempt["id"], attempt["outcome"]) == (purchase["attempt"], "answered")
     assert attempt["cost_nano_usd"] * 10**9 == purchase["billed_nano_usd"]
     assert got["estimated_cost_usd"] == str(attempt["cost_nano_usd"])
+    assert got["job_id"] == purchase["job"]
     assert caller.job(purchases)["state"] == "succeeded"
 
 
@@ -169,10 +113,10 @@ def test_a_truncated_answer_is_still_an_answer(caller: Caller) -> None:
 
 def test_without_redis_a_process_remembers_by_itself_what_is_down(caller: Caller) -> None:
     caller.plant.simulator.set_script("[[rules]]\nmodel = 'opus'\nanswer = 529")
-    asked = "".join(json.dumps({"prompt": _PROMPT}) + "\n" for _ in range(5))
+    asked = "".join(json.dumps({"prompt": PROMPT}) + "\n" for _ in range(5))
     before = len(caller.plant.simulator.purchases())
     told = subprocess.run(
-        [sys.executable, "-c", _SCRIPT],
+        SCRIPT,
         cwd=ROOT,
         env={**caller.plant.variables, "REDIS_URL": ""},
         input=asked,

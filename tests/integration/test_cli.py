@@ -11,7 +11,7 @@ from tests.stranger import KEY, Stranger, stranger_in
 
 COMMANDS = (
     "submit", "watch", "status", "ls", "results", "show", "job", "cancel", "doctor", "worker", "flower", "simulate",
-    "serve", "demo", "db", "retry", "release", "drop", "purge",
+    "demo", "db", "retry", "release", "drop", "purge", "mcp", "serve",
 )  # fmt: skip
 HEAVY = {
     "sqlalchemy",
@@ -24,6 +24,7 @@ HEAVY = {
     "rich",
     "psycopg",
     "genai_prices",
+    "mcp",
     "starlette",
     "uvicorn",
 }

@@ -73,8 +73,8 @@ def test_a_stray_is_told_with_all_that_decides_about_it(ledger: Ledger, leases: 
             crashes=0,
             rebuys=0,
             attempts=(
-                Past(rung=0, model="claude-opus-4-7", outcome=Outcome.TIMED_OUT),
-                Past(rung=1, model="claude-sonnet-4-6", outcome=None),
+                Past(rung=0, fallback_depth=first.fallback_depth, model="claude-opus-4-7", outcome=Outcome.TIMED_OUT),
+                Past(rung=1, fallback_depth=second.fallback_depth, model="claude-sonnet-4-6", outcome=None),
             ),
         )
     ]

@@ -1,8 +1,11 @@
 """People read what happened: progress, answers in order, unique beginnings of ids; on both engines."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from sqlalchemy import Engine
+from sqlalchemy.event import listen
 
 from models.errors import NotFoundError
 from models.ledger import Ledger
@@ -62,6 +65,23 @@ def test_an_open_attempt_is_not_yet_an_unknown_cost(ledger: Ledger, reports: Rep
     batch_id, (job_id,) = accepted(ledger)
     ledger.open_attempt(claimed(ledger, job_id), opening())
     assert (reports.progress(batch_id).attempts, reports.progress(batch_id).unknown_costs) == (1, 0)
+
+
+def test_a_batch_that_has_ended_by_its_states_has_all_its_cost(
+    engine: Engine, ledger: Ledger, reports: Reports
+) -> None:
+    batch_id, (job_id,) = accepted(ledger)
+    once = [job_id]
+
+    def end_it(*statement: Any) -> None:  # between the reads of states and money, whichever comes first
+        if once and ("GROUP BY" in statement[2] or "attempts" in statement[2]):
+            answered(ledger, once.pop())
+
+    listen(engine, "after_cursor_execute", end_it)
+    progress = reports.progress(batch_id)
+    assert once == []
+    assert not progress.is_settled or progress.cost_usd == Decimal("0.01")
+    assert (reports.progress(batch_id).is_settled, reports.progress(batch_id).cost_usd) == (True, Decimal("0.01"))
 
 
 def test_money_is_summed_to_the_nano_dollar(ledger: Ledger, reports: Reports) -> None:

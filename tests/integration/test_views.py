@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from migrations import views_0003, views_0004
+from migrations import views_0003, views_0004, views_0005, views_0006
 from tests.booked import HAIKU, OPUS, SERVED, SONNET, book
 
 # ruff: noqa: S608 - all that is written into these questions is in this file
 
-_VIEWS = (*views_0003.VIEWS, *views_0004.VIEWS)
+_VIEWS = (*views_0003.VIEWS, *views_0004.VIEWS, *views_0005.VIEWS, *views_0006.VIEWS)
 _NEWS, _ODD = 39_500_003, 16_400_000  # what the two batches are known to have cost
 
 
@@ -245,7 +245,13 @@ def test_no_view_shows_a_prompt_an_answer_or_a_providers_words(booked: Engine) -
 
 
 def test_every_text_is_a_view() -> None:
-    for module, views in ((views_0003, views_0003.VIEWS), (views_0004, (*views_0004.ANEW, *views_0004.VIEWS))):
+    made = (
+        (views_0003, views_0003.VIEWS),
+        (views_0004, (*views_0004.ANEW, *views_0004.VIEWS)),
+        (views_0005, views_0005.VIEWS),
+        (views_0006, views_0006.VIEWS),
+    )
+    for module, views in made:
         texts = Path(str(module.__file__)).parent.glob(f"{module.__name__.split('.')[-1]}_texts/*")
         assert sorted(path.name for path in texts) == sorted(f"{view}.sql" for view in views)
 

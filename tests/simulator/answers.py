@@ -140,6 +140,7 @@ ANSWERS: dict[str, Answer] = {
         _generated("other_tier", needs="service_tier"),
         _generated("geo_us"),
         _generated("refusal", takes="output"),
+        _generated("tool_use", needs="tool", takes="tool_input text"),
         _generated("max_tokens"),
         _generated("context_exceeded"),
         _generated("usage_x10"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.simulator.billing import Usage
 from tests.simulator.catalog import Model, find
@@ -12,6 +12,8 @@ from tests.simulator.prompt import CHARACTERS_PER_TOKEN, Prompt, tokens_of
 from tests.simulator.wording import summary_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from tests.simulator.cache import Split
     from tests.simulator.draw import Draw
     from tests.simulator.script import Rule
@@ -19,9 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generated:
-    """One answer: `text` is None where nothing was generated before a refusal."""
+    """One answer: `text` is None where nothing was generated before a refusal; `tool` is the tool it asks for."""
 
     text: str | None
+    tool: Mapping[str, Any] | None = None
     stop_reason: str
     served: Model
     usage: Usage
@@ -30,10 +33,11 @@ class Generated:
 def generate(prompt: Prompt, rule: Rule, split: Split, draw: Draw) -> Generated:
     """Let the model of the rule answer the prompt; the same draw gives the same text."""
     text, stop_reason = _text(prompt, rule, draw)
+    tool = {"name": rule.tool, "input": rule.tool_input} if rule.tool else None
     times = 10 if rule.answer.word == "usage_x10" else 1
     usage = Usage(
         input=split.uncached * times,
-        output=0 if text is None else tokens_of(len(text)) * times,
+        output=0 if text is None else tokens_of(len(text) + (len(json.dumps(tool)) if tool else 0)) * times,
         cache_read=split.read * times,
         write_5m=split.write_5m * times,
         write_1h=split.write_1h * times,
@@ -45,13 +49,15 @@ def generate(prompt: Prompt, rule: Rule, split: Split, draw: Draw) -> Generated:
         geo="us" if rule.answer.word == "geo_us" or prompt.body.get("inference_geo") == "us" else "global",
     )
     served = find(rule.served_model) or prompt.model
-    return Generated(text=text, stop_reason=stop_reason, served=served, usage=usage)
+    return Generated(text=text, tool=tool, stop_reason=stop_reason, served=served, usage=usage)
 
 
 def _text(prompt: Prompt, rule: Rule, draw: Draw) -> tuple[str | None, str]:
     room = max(1, min(prompt.max_tokens, prompt.model.context - prompt.tokens)) * CHARACTERS_PER_TOKEN
     text = rule.text if rule.answer.word == "text" else summary_of(prompt.text, draw)
     match rule.answer.word:
+        case "tool_use":
+            return rule.text, "tool_use"
         case "refusal":
             return (_first_half(text[:room]), "refusal") if rule.output else (None, "refusal")
         case "context_exceeded":
@@ -69,15 +75,21 @@ def _first_half(text: str) -> str:
     return text[: (len(text) + 1) // 2]
 
 
+def _blocks(generated: Generated, message_id: str) -> Iterator[dict[str, object]]:
+    if generated.text or (generated.text is not None and generated.tool is None):
+        yield {"type": "text", "text": generated.text}
+    if generated.tool is not None:
+        yield {"type": "tool_use", "id": message_id.replace("msg_", "toolu_"), **generated.tool}
+
+
 def message_json(generated: Generated, message_id: str, *, with_usage: bool = True) -> bytes:
     """Spell an answer as the API does; ASCII only, so that NUL and lone surrogates travel as escapes."""
-    text = generated.text
     message: dict[str, object] = {
         "id": message_id,
         "type": "message",
         "role": "assistant",
         "model": generated.served.id,
-        "content": [] if text is None else [{"type": "text", "text": text}],
+        "content": list(_blocks(generated, message_id)),
         "stop_reason": generated.stop_reason,
         "stop_sequence": None,
         "stop_details": None,

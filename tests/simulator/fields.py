@@ -45,6 +45,7 @@ _SHARE = Field(
 _TEXT = Field(accepts=lambda value: isinstance(value, str), right="a string")
 _NAME = Field(accepts=lambda value: isinstance(value, str) and bool(value), right="a string, not empty")
 _FLAG = Field(accepts=lambda value: isinstance(value, bool), right="true or false")
+_OBJECT = Field(accepts=lambda value: isinstance(value, dict), right="a table of the tool's input")
 _TIER = Field(accepts=lambda value: value in ("priority", "batch"), right="'priority' or 'batch'")
 
 
@@ -78,6 +79,8 @@ RULE_FIELDS: dict[str, Field] = {
     "service_tier": _TIER,
     "output": _FLAG,
     "text": _TEXT,
+    "tool": _NAME,
+    "tool_input": _OBJECT,
     "web_searches": _whole(0),
     "iterations": _ITERATIONS,
     "billed": _FLAG,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,8 @@ class Rule:
     service_tier: str = ""
     output: bool = True
     text: str = ""
+    tool: str = ""
+    tool_input: Mapping[str, Any] = field(default_factory=dict)
     web_searches: int = 0
     iterations: Sequence[Mapping[str, Any]] = ()
     billed: bool | None = None

@@ -93,3 +93,9 @@ def test_a_job_is_under_the_caps_of_its_batch_task_tags_and_day_in_the_order_of_
         ("task:summarize", Decimal(5), True),
     ]
     assert Caps().over(_claim()) == ()
+
+
+def test_a_call_in_a_tree_is_under_that_trees_cap_for_good() -> None:
+    (cap,) = Caps(tree_usd=Decimal(2)).over(_claim(tree="run-7"))
+    assert (cap.scope, cap.cap_usd, cap.is_daily) == ("tree:run-7", Decimal(2), False)
+    assert Caps(tree_usd=Decimal(2)).over(_claim()) == Caps().over(_claim(tree="run-7")) == ()

@@ -12,10 +12,11 @@ from models.errors import BrokerError, LedgerError
 from models.keys import Lane, queue_name
 from models.life import Unsent
 from models.pace import Pace
+from models.plan import Ripened
 from models.shares import Shares
-from tests.fakes import MemoryRooms
+from tests.fakes import MemoryRooms, MemorySteps
 from worker.clock import Clock
-from worker.events import ClockFailed, Event, JobsSent, MessagesLost
+from worker.events import ClockFailed, Event, JobsSent, MessagesLost, StepsRipened
 from worker.every import every
 
 
@@ -107,7 +108,7 @@ def _jobs(rung: int, count: int) -> list[Unsent]:
 def _clock(queues: MemoryQueues, outbox: MemoryOutbox, events: list[Event], **changes: Any) -> Clock:
     rungs = changes.get("rungs", 3)
     usual = {"holder": "us", "rungs": rungs, "window": 5, "tick_s": 1.0, "clock": lambda: 0.0}
-    given: dict[str, Any] = {"rooms": MemoryRooms((1000,) * rungs)} | usual | changes
+    given: dict[str, Any] = {"rooms": MemoryRooms((1000,) * rungs), "steps": MemorySteps()} | usual | changes
     return Clock(queues=queues, outbox=outbox, **({"tell": events.append} | given))
 
 
@@ -125,10 +126,17 @@ def test_each_tick_brings_jobs_of_a_longer_chain_to_a_queue_that_is_heard() -> N
     assert outbox.fitted == [2]
 
 
+def test_steps_whose_parts_have_ended_go_on_before_anything_is_sent() -> None:
+    steps, events = MemorySteps(Ripened(asked=2, stopped=1)), list[Event]()
+    clock = _clock(MemoryQueues(), MemoryOutbox({0: _jobs(0, 2)}), events, steps=steps)
+    clock.tick()
+    assert events == [StepsRipened(asked=2, stopped=1), JobsSent(lane=0, count=2)]
+
+
 def test_when_it_is_somebody_elses_turn_nothing_is_done() -> None:
-    queues, outbox = MemoryQueues(turn="them"), MemoryOutbox({0: _jobs(0, 2)})
-    assert _clock(queues, outbox, []).tick() == 0
-    assert (queues.sent, outbox.marked) == ([], [])
+    queues, outbox, steps = MemoryQueues(turn="them"), MemoryOutbox({0: _jobs(0, 2)}), MemorySteps()
+    assert _clock(queues, outbox, [], steps=steps).tick() == 0
+    assert (queues.sent, outbox.marked, steps.looks) == ([], [], 0)
 
 
 def test_a_turn_lapses_before_the_next_tick() -> None:

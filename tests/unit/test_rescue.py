@@ -16,8 +16,9 @@ _DEAR = replace(_POLICY, worst_case_usd=lambda _model, _params: Decimal("0.051")
 _UNPRICED = replace(_POLICY, worst_case_usd=lambda _model, _params: None)
 
 
-def _past(rung: int, outcome: Outcome | None) -> Past:
-    return Past(rung=rung, model=(OPUS, SONNET, HAIKU)[rung], outcome=outcome)
+def _past(rung: int, outcome: Outcome | None, *, depth: int | None = None) -> Past:
+    fallback_depth = rung if depth is None else depth
+    return Past(rung=rung, fallback_depth=fallback_depth, model=(OPUS, SONNET, HAIKU)[rung], outcome=outcome)
 
 
 def test_a_job_that_was_never_called_is_queued_again() -> None:
@@ -78,6 +79,22 @@ def test_a_walk_goes_on_where_it_was_and_asks_no_model_twice_that_was_paid_or_go
 ) -> None:
     rescue = rescued(stray(*(_past(at, end) for at, end in enumerate(ends))), _POLICY)
     assert (rescue.state, rescue.rung, dict(rescue.given_up)) == (State.QUEUED, rung, given_up)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "given_up"),
+    [
+        ([_past(1, None)], {0: "unseen"}),  # passed over, by a worker that is lost
+        ([_past(2, None)], {0: "unseen", 1: "unseen"}),
+        ([_past(2, None, depth=1)], {1: "unseen"}),  # the primary could not take the request: it is not counted
+        ([_past(0, Outcome.OVERLOADED), _past(1, None)], {0: "overloaded"}),
+        ([_past(1, Outcome.OVERLOADED), _past(2, None)], {0: "unseen", 1: "overloaded"}),
+        ([_past(1, None, depth=0)], {}),
+    ],
+)
+def test_a_job_that_goes_on_lower_down_keeps_its_fallback_depth(attempts: list[Past], given_up: dict[int, str]) -> None:
+    rescue = rescued(stray(*attempts), _POLICY)
+    assert (rescue.rung, dict(rescue.given_up)) == (attempts[-1].rung, given_up)
 
 
 def test_a_walk_that_had_no_model_left_fails_with_the_last_word() -> None:

@@ -189,6 +189,7 @@ def test_every_answer_is_billed_as_the_readme_says(word: str) -> None:
         "slow": "delay_s = 1",
         "other_model": "served_model = 'claude-haiku-4-5'",
         "other_tier": "service_tier = 'batch'",
+        "tool_use": "tool = 'look_up'",
     }
     simulation = _simulation(f"[[rules]]\nanswer = '{word}'\n{extra.get(word, '')}\n")
     reply = _ask(simulation)

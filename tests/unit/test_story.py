@@ -24,13 +24,13 @@ def test_a_wait_for_limits_is_told_with_its_figures() -> None:
     limits = {"limit": "input", "left": 900.0, "needs": 1210.0, "per_minute": 30_000.0, "wait_s": 3.2}
     wait = decision(0, 0.2, "wait", "limited", model=SONNET, rung=1, to=SONNET, after_s=3.2, **limits)
     first = good(1, reason="start", fallback_depth=0, waited_ms=640, opened_at=at(3.4), cache_read_tokens=2048)
-    assert below_head(job(fallback_depth=0), first, decisions=(wait,)) == told_as("""
+    assert below_head(job(fallback_depth=0, start_model=SONNET), first, decisions=(wait,)) == told_as("""
         22:54:13  waited 3.2 s for sonnet-4-6: this key's input tokens per minute for it were used up (900 of 30,000
                   were left, about 1,210 needed, enough again in 3.2 s)
         22:54:16  1. asked sonnet-4-6 (held 0.6 s for its turn): it answered after 2.1 s; 318 tokens in, 2,048 read
                   from the cache, 71 out; $0.002019
-        22:54:17  succeeded 4.0 s after it was accepted: answered by claude-sonnet-4-6 after no model had been given
-                  up (fallback depth 0); 1 call, $0.002019 in all
+        22:54:17  succeeded 4.0 s after it was accepted: answered by claude-sonnet-4-6, where it was to start
+                  (fallback depth 0); 1 call, $0.002019 in all
     """)
 
 
@@ -49,9 +49,9 @@ def test_an_outage_of_minutes_is_told_in_few_lines_however_often_a_job_came_back
         22:54:14  1. asked opus-4-7: it was overloaded (529 overloaded_error) after 6 ms; $0.00 (free)
         22:54:14  parked for 2.0 s, until 22:54:16, then on with opus-4-7: no model was left to ask; opus-4-7 was
                   overloaded
-        22:54:41  opus-4-7 was passed over 38 times in 8 min 38 s: all workers had left it alone for 40 s, after 3
+        22:54:41  opus-4-7 was passed over 38 times until 23:03:19: all workers had left it alone for 40 s, after 3
                   failed calls in a row (it was overloaded); a test call was due in 4.1 s (the last time)
-        22:54:41  parked 38 times in 8 min 38 s, for 2 min 32 s in all, then on with opus-4-7: no model was left to
+        22:54:41  parked 38 times until 23:03:19, for 2 min 32 s in all, then on with opus-4-7: no model was left to
                   ask; as many calls to haiku-4-5 as it was taking at a time were under way (the last time)
         23:03:28  2. asked opus-4-7, back from waiting (a test call, to see whether it was back): it answered
                   (served by sonnet-4-6) after 2.1 s; 318 tokens in, 71 out; $0.002019
@@ -80,13 +80,14 @@ def test_an_answer_that_was_cut_is_asked_for_with_more_room_and_then_of_a_better
 
 def test_a_worker_that_was_lost_during_a_call_is_told_and_the_call_counts_as_unknown() -> None:
     again = good(2, reason="rebuy", lease_token=2, opened_at=at(12), fallback_depth=0)
-    assert below_head(job(fallback_depth=0, finished_at=at(900)), lost(1), again) == told_as("""
+    assert below_head(job(finished_at=at(900), rebuys=1, deadline_at=at(9999)), lost(1), again) == told_as("""
         22:54:14  1. asked opus-4-7: its worker was lost during the call, so nobody saw how it ended; cost unknown
         22:54:24  its worker was found lost during that call, which may have been billed
+                  to be bought again: its batch or HOLD_ABOVE_USD allowed that, or a person did (stepdown release)
         22:54:25  2. asked sonnet-4-6 again, though the call before may have been billed: it answered after 2.1 s;
                   318 tokens in, 71 out; $0.002019
-        23:09:13  succeeded 15 min after it was accepted: answered by claude-sonnet-4-6 after no model had been
-                  given up (fallback depth 0); 2 calls, $0.002019 + 1 unknown in all
+        23:09:13  succeeded 15 min after it was accepted: answered by claude-sonnet-4-6 after 1 model had been given
+                  up (fallback depth 1); 2 calls, $0.002019 + 1 unknown in all
     """)
 
 

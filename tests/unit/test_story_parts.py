@@ -55,6 +55,11 @@ def test_a_start_is_told_with_its_reason(reason: str, said: str) -> None:
     assert said in one_line(lines(job(start_model=HAIKU, start_rung=2, start_reason=reason)))
 
 
+def test_a_call_of_a_sub_agent_names_who_called_it_and_its_tree() -> None:
+    said = one_line(lines(job(parent="0192", tree="run-7", call_depth=3, is_urgent=True)))
+    assert "called by 0192, at depth 3 of the tree run-7; urgent" in said
+
+
 def test_what_followed_an_answer_is_a_persons_doing_or_where_it_was_cut_perhaps_a_lost_workers() -> None:
     again = "ended so, and was queued again by a person (stepdown retry)"
     assert f"{again} 22:54:15" in one_line(lines(job(), [good(1), good(2, lease_token=2)]))

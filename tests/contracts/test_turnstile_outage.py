@@ -1,0 +1,218 @@
+"""What every turnstile promises of an outage, wherever its script runs: what opens a cooldown, probes, what ends it."""
+
+from itertools import pairwise
+
+import pytest
+
+from tests.turning import Clock, Door, in_memory, in_redis
+from worker.turnstile import COOLING, Go, How, Later
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=["memory", "redis"])
+def door(request: pytest.FixtureRequest, clock: Clock) -> Door:
+    if request.param == "memory":
+        return Door(in_memory(clock), clock)
+    return Door(in_redis(request.getfixturevalue("redis_url"), clock), clock)
+
+
+def _why(answer: Go | Later) -> str:
+    return answer.why if isinstance(answer, Later) else "go"
+
+
+@pytest.mark.parametrize("how", ["overloaded", "server_error", "timed_out", "unreachable"])
+def test_three_failures_in_a_row_take_a_model_out_of_rotation(door: Door, how: How) -> None:
+    door.open(how)
+    later = door.ask()
+    assert isinstance(later, Later)
+    assert (later.why, later.wait_s, later.figures["kind"]) == (COOLING, 5.0, how)
+
+
+def test_failures_among_more_answers_are_no_outage(door: Door) -> None:
+    ends: list[How] = ["overloaded", "overloaded", *["well"] * 4, "overloaded"]  # type: ignore[list-item]
+    assert {door.through(how) for how in ends} == {""}
+
+
+def test_half_of_all_calls_failing_is_an_outage(door: Door) -> None:
+    ends = [door.through("server_error" if number % 2 else "well") for number in range(6)]
+    assert ends[-1] == "opened"
+
+
+def test_answers_to_what_left_before_an_outage_do_not_hide_it(door: Door, clock: Clock) -> None:
+    _have_answered(door, 16)
+    before = door.leave(5)
+    clock.pass_s(0.1)
+    for ticket in before[:4]:
+        assert door.through("overloaded") == ""
+        door.tell(ticket)
+    assert door.through("overloaded") == "opened"
+
+
+def test_quick_failures_are_no_outage_while_as_many_that_left_with_them_may_end_well(door: Door, clock: Clock) -> None:
+    _have_answered(door, 16)
+    before = door.leave(6)
+    clock.pass_s(0.1)
+    for ticket in before:
+        door.leave(1)  # and takes its time
+        assert door.through("overloaded") == ""
+        door.tell(ticket)
+    assert door.ask() == Go()
+
+
+def test_an_answer_to_what_left_after_failures_ends_their_streak(door: Door, clock: Clock) -> None:
+    _have_answered(door, 16)
+    before = door.leave(8)
+    clock.pass_s(0.1)
+    for number, ticket in enumerate(before):
+        if number == 4:
+            clock.pass_s(0.1)
+            door.through()
+        assert door.through("overloaded") == ""
+        door.tell(ticket)
+
+
+def test_failures_of_long_ago_are_no_evidence(door: Door, clock: Clock) -> None:
+    for _ in range(4):
+        door.through("server_error")
+        door.through("well")
+        clock.pass_s(60)
+    assert door.ask() == Go()
+
+
+def test_a_model_that_is_missing_is_out_at_once(door: Door) -> None:
+    assert door.through("missing") == "opened"
+
+
+def test_a_model_that_is_out_leaves_the_others_alone(door: Door, clock: Clock) -> None:
+    door.open()
+    assert Door(door.turnstile, clock, model="haiku", group="haiku-4").ask() == Go()
+
+
+def test_when_a_probe_is_due_one_goes_and_nobody_beside_it(door: Door, clock: Clock) -> None:
+    door.open()
+    clock.pass_s(5)
+    assert door.ask() == Go(is_probe=True)
+    assert [_why(door.ask()) for _ in range(20)] == [COOLING] * 20
+
+
+def test_a_dead_model_costs_one_call_an_interval_and_less_as_it_stays_dead(door: Door, clock: Clock) -> None:
+    door.open()
+    began_at, probed_at = clock.at, []
+    while clock.at < began_at + 1_200:
+        clock.pass_s(0.5)
+        for number in range(3):
+            ticket = f"{clock.at}-{number}"
+            if isinstance(door.ask(ticket=ticket), Go):
+                probed_at.append(clock.at - began_at)
+                door.tell(ticket, "overloaded")
+    gaps = [after - before for before, after in pairwise(probed_at)]
+    assert min(gaps) >= 5
+    assert 60 <= gaps[-1] <= 67
+    assert len([at for at in probed_at if at <= 60]) <= 12
+
+
+def test_a_probe_whose_worker_is_lost_makes_room_for_another(door: Door, clock: Clock) -> None:
+    door.open()
+    clock.pass_s(5)
+    door.ask(ticket="lost", hold_s=30)
+    clock.pass_s(29)
+    assert _why(door.ask()) == COOLING
+    clock.pass_s(1)
+    assert door.ask() == Go(is_probe=True)
+    assert door.tell("lost", "overloaded") == ""
+
+
+def test_a_probe_that_did_not_leave_is_no_answer(door: Door, clock: Clock) -> None:
+    door.open()
+    clock.pass_s(5)
+    door.ask(ticket="kept")
+    assert door.tell("kept", "not_sent") == ""
+    assert door.ask() == Go(is_probe=True)
+
+
+def test_a_probe_that_is_answered_brings_the_model_back_and_that_is_told_once(door: Door, clock: Clock) -> None:
+    door.open()
+    clock.pass_s(5)
+    door.ask(ticket="the probe")
+    assert door.tell("the probe") == "closed"
+    assert door.ask() == Go()
+    assert [door.turnstile.recovered(), door.turnstile.recovered()] == [("opus",), ()]
+
+
+def test_what_left_before_an_outage_says_nothing_of_it(door: Door, clock: Clock) -> None:
+    for ticket in door.leave(8):
+        door.tell(ticket)
+    well, bad, late, later, latest = door.leave(5)
+    clock.pass_s(1)
+    door.open("timed_out")
+    clock.pass_s(4)
+    assert [door.tell(well), door.tell(bad, "overloaded")] == ["", ""]
+    assert _why(door.ask()) == COOLING
+    clock.pass_s(1)
+    door.ask(ticket="the probe")  # as due as if nothing had come
+    door.tell("the probe")
+    clock.pass_s(1)
+    assert [door.tell(ticket, "overloaded") for ticket in (late, later, latest)] == ["", "", ""]
+    assert door.ask() == Go()
+
+
+def test_a_model_that_is_back_starts_slowly(door: Door, clock: Clock) -> None:
+    for _ in range(4):
+        for ticket in door.leave(8):
+            door.tell(ticket)
+    door.leave(15)  # it has grown
+    clock.pass_s(200)  # and they are lost
+    door.open()
+    clock.pass_s(5)
+    door.ask(ticket="the probe")
+    door.tell("the probe")
+    assert 8 <= [_why(door.ask()) for _ in range(15)].count("go") < 15
+
+
+def test_a_model_that_is_back_starts_with_half_of_what_it_took_before_the_outage(door: Door, clock: Clock) -> None:
+    for flight in (8, 12, 16, 20):
+        for ticket in door.leave(flight):
+            door.tell(ticket)
+    before = door.leave(4)
+    for _ in range(4):
+        clock.pass_s(0.1)
+        assert door.through("overloaded") == ""  # each cuts the flight
+        door.tell(before.pop())
+    clock.pass_s(0.1)
+    assert door.through("overloaded") == "opened"
+    clock.pass_s(5)
+    door.ask(ticket="the probe")
+    door.tell("the probe")
+    assert [_why(door.ask()) for _ in range(72)].count("go") >= 16
+
+
+def test_a_model_far_slower_than_it_was_is_out_until_a_probe_is_as_fast_as_ever(door: Door, clock: Clock) -> None:
+    for _ in range(40):
+        door.through(latency_ms=1_000)
+    changes = [door.through(latency_ms=30_000) for _ in range(10) if not isinstance(door.ask(ticket="x"), Later)]
+    assert "opened" in changes
+    later = door.ask()
+    assert isinstance(later, Later)
+    assert later.figures["kind"] == "slow"
+    clock.pass_s(5)
+    door.ask(ticket="slow")
+    assert door.tell("slow", latency_ms=30_000) == ""
+    clock.pass_s(6)
+    door.ask(ticket="fast")
+    assert door.tell("fast", latency_ms=1_200) == "closed"
+
+
+def test_long_answers_are_not_slow_ones(door: Door) -> None:
+    for _ in range(40):
+        door.through(latency_ms=1_000, output_tokens=50)
+    assert {door.through(latency_ms=41_000, output_tokens=4_000) for _ in range(40)} == {""}
+
+
+def _have_answered(door: Door, how_many: int) -> None:
+    for _ in range(how_many // 8):
+        for ticket in door.leave(8):
+            door.tell(ticket)

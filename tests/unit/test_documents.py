@@ -1,0 +1,59 @@
+"""Documents read from a file or a folder, and what cannot be read, told with its place."""
+
+from pathlib import Path
+
+import pytest
+
+from models.errors import InputError, InputMistakes
+from producer.documents import read_documents
+from producer.plan import Document
+from producer.ways import _ways
+
+_ROWS = '{"id": "a", "title": "On rain", "text": "It rained."}\n{"id": "b"}\n'
+
+
+def test_a_row_is_a_document_with_its_other_columns(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("name,title,text\na,On rain,It rained.\n", encoding="utf-8")
+    assert read_documents(str(rows), id_column="name") == [
+        Document("It rained.", id="a", columns={"name": "a", "title": "On rain"})
+    ]
+
+
+def test_bad_rows_stop_it_or_are_listed_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(_ROWS, encoding="utf-8")
+    with pytest.raises(InputMistakes, match=r"rows\.jsonl:2: template: no column 'text'"):
+        read_documents(str(rows))
+    assert read_documents(str(rows), skip_bad=True) == [Document("It rained.", id="a", columns={"title": "On rain"})]
+    assert "left out: " in capsys.readouterr().err
+
+
+def test_a_folder_is_its_texts_by_name_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("b.md", "a.txt", "c.pdf"):
+        (tmp_path / name).write_text(f"Of {name}.", encoding="utf-8-sig")
+    assert read_documents(str(tmp_path)) == [Document("Of a.txt.", id="a"), Document("Of b.md.", id="b")]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("empty", r"holds no file that ends in \.txt or \.md"),
+        ("none.txt", "cannot be read: No such file or directory; name a readable file"),
+        ("latin.txt", r"is no UTF-8 text \(byte 4\); save it as UTF-8"),
+    ],
+)
+def test_what_cannot_be_read_is_told(tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(InputError, match=said):
+        read_documents(str(tmp_path / name))
+
+
+def test_what_belongs_to_a_map_is_refused_without_one() -> None:
+    assert _ways() is None
+    with pytest.raises(InputError, match="--part-tokens: is for --map TEMPLATE"):
+        _ways(part_tokens=5)
+    with pytest.raises(InputError, match="--no-synthesis: is for --map TEMPLATE"):
+        _ways(synthesis=False)
+    assert _ways(map="{text}", step_tokens=9) == {"map": "{text}", "synthesize": True, "step_tokens": 9}

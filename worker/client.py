@@ -1,0 +1,117 @@
+"""The chain in the shape of the anthropic SDK's client, for frameworks that make an agent of one."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from models.chain import short_name
+from models.errors import InputError
+from worker.provider import ChainMessage, as_message
+from worker.standby import Asked, answered, check_labels, house_of_this_process
+
+_HERE = "messages.create"
+_LEFT_OUT = ("NotGiven", "Omit")  # what the SDK's users pass for "not given"
+_NOT_SENT = ("extra_headers", "extra_query")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainClient:
+    """A client whose `messages.create` asks the chain, each call in the ledger; any number of threads may share it.
+
+    `task` is the kind of all it asks. `parent` and `depth` put its calls into a tree, as in `call_with_fallback`.
+    """
+
+    task: str | None = None
+    parent: str | None = None
+    depth: int | None = None
+
+    @property
+    def messages(self) -> "Messages":
+        """Where `create` is, as in the SDK."""
+        return Messages(client=self)
+
+    def child(self, answer: ChainMessage | str, *, task: str | None = None) -> "ChainClient":
+        """Give a sub-agent its client: what it asks lies one deeper, below the call that `answer` came of.
+
+        `answer` is a message of this client, or the job_id of any call; `task` is its own where it differs.
+        """
+        job_id = answer if isinstance(answer, str) else answer.job_id
+        return ChainClient(task=task or self.task, parent=job_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Messages:
+    """The part of the client that asks."""
+
+    client: ChainClient
+
+    def create(
+        self, *, model: str, max_tokens: int, messages: Iterable[Any], stream: bool = False, **params: Any
+    ) -> ChainMessage:
+        """Ask the chain, and return the Message of the first model that answered: `message.model` tells which.
+
+        A `model` of MODEL_CHAIN, with its date or without, is where the chain begins; with any other it begins where
+        TASK_STARTS puts the client's task, else at the primary. Other params go out as they are: system, tools, ...
+        `timeout` is not heeded: CALL_TIMEOUT_S holds for each attempt. Answers come back whole.
+        Raises InputError for what cannot be asked so (`stream=True`, headers of the caller's own), TooDeepError and
+        TreeBudgetError, ChainExhaustedError where no model answered or each refused; SettingsError, LedgerError.
+        """
+        client = self.client
+        check_labels(_HERE, depth=client.depth, task=client.task, parent=client.parent)
+        request = _request({"max_tokens": max_tokens, "messages": messages, "stream": stream, **params})
+        chain = house_of_this_process().office.desk.chain
+        start = _start(model, chain.models)
+        asked = Asked(params=request, task=client.task, start=start, parent=client.parent, depth=client.depth)
+        answer = answered(asked)
+        return as_message(
+            answer.message or {},
+            job_id=answer.job_id,
+            fallback_depth=answer.fallback_depth,
+            cost_usd=answer.cost_usd,
+        )
+
+
+def _start(model: str, models: tuple[str, ...]) -> str | None:
+    if model in models:
+        return model
+    alike = [known for known in models if short_name(known) == short_name(str(model))]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _request(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Check what was given and make plain JSON of it: frameworks pass the SDK's objects, and its words for nothing."""
+    given = {name: value for name, value in given.items() if type(value).__name__ not in _LEFT_OUT}
+    if given.pop("stream", False):
+        raise _wrong("stream", "an answer comes back whole: leave it out")
+    if headers := [name for name in _NOT_SENT if given.pop(name, None)]:
+        raise _wrong(headers[0], "cannot be sent through the chain: leave it out")
+    given.pop("timeout", None)
+    extra = given.pop("extra_body", None) or {}
+    request = {**given, **extra}
+    try:
+        plain = json.loads(json.dumps(request, default=_plain, ensure_ascii=False, allow_nan=False).encode())
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _wrong("params", f"cannot be sent as JSON: {error}") from None
+    if type(plain["max_tokens"]) is not int or plain["max_tokens"] < 1:
+        raise _wrong("max_tokens", f"{plain['max_tokens']!r} should be a whole number, 1 or more")
+    if not isinstance(plain["messages"], list) or not all(isinstance(each, dict) for each in plain["messages"]):
+        raise _wrong("messages", "should be a list of messages, each with role and content")
+    if not plain["messages"]:
+        raise _wrong("messages", "holds no message: give at least one")
+    return dict(plain)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "model_dump"):  # a message or a block of the SDK's, on its way back
+        return value.model_dump(mode="json", exclude_unset=True)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray):
+        return list(value)
+    message = f"{type(value).__name__} is no JSON"
+    raise TypeError(message)
+
+
+def _wrong(field: str, problem: str) -> InputError:
+    return InputError(problem, source=_HERE, field=field)
