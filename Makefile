@@ -5,7 +5,7 @@ PYTHON ?= python3
 STAMP  := .venv/.installed
 RUN    := .venv/bin/python -m
 
-.PHONY: demo test check chaos bench bench-chain bench-ledger focus clients lock clean
+.PHONY: demo test check chaos bench bench-chain bench-ledger focus clients frameworks lock clean
 
 demo: $(STAMP)       ## a batch through real parts, against a simulated API
 	.venv/bin/stepdown demo
@@ -36,6 +36,9 @@ focus: $(STAMP)      ## the FOCUS export against the FinOps validator; needs a P
 
 clients: $(STAMP)     ## Airflow's operator and schemathesis against `stepdown serve`; needs, once, the network
 	$(RUN) tests.clients
+
+frameworks: $(STAMP) ## the sketches of tests/examples in Airflow, Dagster, Prefect and dbt: make frameworks ARGS="dagster"; once, the network
+	$(RUN) tests.frameworks $(ARGS)
 
 lock: $(STAMP)       ## resolve the pinned versions again
 	$(RUN) uv --version >/dev/null 2>&1 || .venv/bin/pip install uv

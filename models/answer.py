@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +15,7 @@ class Answer:
 
     `id` is the prompt's own id within its batch. `message` is the API's Message as it was received, None
     until the job has succeeded. `cost_usd` is the sum over the job's attempts, None if one of them has no
-    known cost. `error` tells why the job failed or waits.
+    known cost. `error` tells why the job failed or waits. `finished_at` is None until it has ended.
     """
 
     id: str
@@ -27,6 +28,7 @@ class Answer:
     outcome: str | None = None
     error: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    finished_at: datetime | None = None
 
     @property
     def stop_reason(self) -> str | None:

@@ -8,6 +8,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from models.base import Base, Id, Json, Line, Time
 from models.life import NewBatch
 
+ARRIVING, LEAVING = 0, -1  # job counts of a large batch: whose jobs are still being written, or removed again
+
 
 class Batch(Base):
     """One row a submission. Its progress is counted from its jobs, never kept beside them."""
@@ -20,7 +22,7 @@ class Batch(Base):
     content_sha256: Mapped[str | None] = mapped_column(String(64))  # with a key: other content under it is refused
     task: Mapped[Line | None]
     tags: Mapped[Json]
-    job_count: Mapped[int]
+    job_count: Mapped[int]  # above 0, else nobody sees the batch and none of its jobs is sent
     weight: Mapped[int] = mapped_column(default=1, server_default="1")  # its share of the fleet beside other batches
     created_at: Mapped[Time]
 

@@ -12,6 +12,7 @@ from models.life import Unsent
 # The states stand in the text: a partial index is only used where its own words are found.
 QUEUED = "state = 'queued' AND sent_at IS NULL"
 WAITING = "state = 'waiting' AND sent_at IS NULL AND due_at IS NOT NULL"
+_IS_WHOLE = "batches.job_count > 0"  # not still being written: a large one is written in parts
 _LANE = "is_urgent = :is_urgent AND rung = :rung"
 
 
@@ -39,7 +40,8 @@ def _batches(unsent: str, condition: str = "") -> TextClause:
             SELECT (SELECT min(batch_id) FROM jobs WHERE {unsent} AND {_LANE} AND batch_id > line.batch_id)
             FROM line WHERE line.batch_id IS NOT NULL
         )
-        SELECT batches.id, batches.weight FROM line JOIN batches ON batches.id = line.batch_id {condition}
+        SELECT batches.id, batches.weight
+        FROM line JOIN batches ON batches.id = line.batch_id AND {_IS_WHOLE} {condition}
     """)  # noqa: S608 - of our own words
 
 
@@ -59,6 +61,7 @@ _DUE_OF = _statement(f"""
 """).columns(deadline_at=UTCDateTime())  # noqa: S608
 _URGENT = _statement(f"""
     SELECT id, rung, deliveries, deadline_at, seq FROM jobs WHERE {QUEUED} AND is_urgent = :is_urgent
+        AND (batch_id IS NULL OR EXISTS (SELECT 1 FROM batches WHERE id = batch_id AND {_IS_WHOLE}))
     UNION ALL
     SELECT id, rung, deliveries, deadline_at, 0 FROM jobs WHERE {WAITING} AND is_urgent = :is_urgent AND due_at <= :now
     ORDER BY deadline_at, seq LIMIT :count

@@ -1,8 +1,10 @@
 """What goes wrong at the edges. Each error says what is wrong, where, and what would be right."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import islice
+from typing import Self
 
 _MOST_TOLD = 20
 
@@ -42,11 +44,18 @@ class InputError(StepdownError):
 class InputMistakes(StepdownError):  # noqa: N818 - several errors
     """Lines of a file that cannot be accepted, one below the other; nothing of the file was."""
 
-    def __init__(self, mistakes: Sequence[InputError], *, end: str = "nothing was queued") -> None:
+    def __init__(self, mistakes: Sequence[InputError], *, end: str = "nothing was queued", beyond: int = 0) -> None:
         self.mistakes = tuple(mistakes)
         told = [str(mistake) for mistake in mistakes[:_MOST_TOLD]]
-        more = [f"and {len(mistakes) - _MOST_TOLD} more"] if len(mistakes) > _MOST_TOLD else []
-        super().__init__("\n".join([*told, *more, end]))
+        untold = max(0, len(mistakes) - _MOST_TOLD) + beyond
+        super().__init__("\n".join([*told, *([f"and {untold} more"] if untold else []), end]))
+
+    @classmethod
+    def first(cls, mistakes: Iterable[InputError]) -> Self | None:
+        """Keep those that are told, and count the others; None where there are none at all."""
+        left = iter(mistakes)
+        kept = list(islice(left, _MOST_TOLD))
+        return cls(kept, beyond=sum(1 for _ in left)) if kept else None
 
 
 class UnpricedModelError(StepdownError):

@@ -145,7 +145,10 @@ IS_HELD = (Job.state == State.WAITING) & Job.due_at.is_(None)
 
 
 def job_row(batch_id: str | None, job: NewJob) -> dict[str, Any]:
-    """Lay out a new job, queued at its own start, as the driver takes it: JSON is text already."""
+    """Lay out a new job, queued at its own start, as the driver takes it: JSON is text already, words are plain text.
+
+    `deadline_s` is no column: its deadline is told when it is written.
+    """
     return {
         "id": job.id,
         "batch_id": batch_id,
@@ -171,11 +174,12 @@ def job_row(batch_id: str | None, job: NewJob) -> dict[str, Any]:
         "rung": job.span.start,
         "given_up": "{}",
         "rounds": 0,
-        "on_unknown": job.on_unknown,
+        "on_unknown": None if job.on_unknown is None else job.on_unknown.value,
         "crashes": 0,
         "rebuys": 0,
         "lease_token": 0,
         "deliveries": 0,
+        "deadline_s": job.deadline_s,
     }
 
 

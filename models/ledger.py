@@ -1,37 +1,31 @@
 """All writes to the ledger's database. Each method is one transaction; a job is locked before its attempt."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Insert, bindparam, insert, literal, select, update
+from sqlalchemy import Engine, Insert, bindparam, insert, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import IntegrityError
 
+from models.arrivals import Arrivals, Row
 from models.attempt import OPENING_COLUMNS, Attempt, closing_row, opening_row, opening_values
 from models.base import db_now
-from models.batch import Batch, batch_row
-from models.budget import BudgetRow, budget_row
 from models.claiming import CLAIM, claim_of
 from models.daily import MARK_STALE
 from models.database import UNREACHABLE, transaction, unreachable
 from models.decision import DecisionRow, decision_row
-from models.errors import KeyConflictError, LedgerError
+from models.errors import LedgerError
 from models.ids import new_id
 from models.job import AnswerRow, Job, answer_row, ending_row, job_row
-from models.life import Claim, Closing, Ending, Kept, NewBatch, NewJob, Opening, OverCap, batch_scope
+from models.life import Claim, Closing, Ending, Kept, NewBatch, NewJob, Opening, OverCap
 from models.outcome import OPEN_STATES, Outcome, State
 from models.plan import NewStep
 from models.prepared import Cursor, Prepared
 from models.price import PriceRow, price_row
 from models.pricing import Price
 from models.reservations import reserve, settle
-from models.steps import lay_out
 
-_ROWS_AT_ONCE = 1000
 _TICK = timedelta(milliseconds=1)  # what SQLite's clock tells apart
 _NOW = db_now(0.0)
 
@@ -79,6 +73,7 @@ class Ledger:
         self._engine = engine
         self._prepared = Prepared(engine)
         self._keep = _keep(engine)
+        self._arrivals = Arrivals(engine)
         self.worker = worker
         self._where = engine.url.render_as_string(hide_password=True)
 
@@ -95,43 +90,27 @@ class Ledger:
             raise unreachable(error, self._where) from error
 
     def enqueue(self, batch: NewBatch, jobs: Sequence[NewJob], steps: Sequence[NewStep] = ()) -> str:
-        """Write a batch, its jobs and their places in one transaction; returns the id of the batch that holds them.
+        """Write a batch, its jobs and their places, all of them or none; returns the id of the batch that holds them.
 
         That is an earlier one where its idempotency key and content are the same. Raises KeyConflictError
         where the key is known with other content.
         """
-        try:
-            with transaction(self._engine) as connection:
-                connection.execute(insert(Batch).values(created_at=_NOW, **batch_row(batch, job_count=len(jobs))))
-                if batch.max_cost_usd is not None:
-                    connection.execute(insert(BudgetRow).values(budget_row(batch_scope(batch.id), batch.max_cost_usd)))
-                by_deadline = defaultdict[float, list[NewJob]](list)
-                for job in jobs:
-                    by_deadline[batch.deadline_s if job.deadline_s is None else job.deadline_s].append(job)
-                for deadline_s, some in by_deadline.items():
-                    _insert_jobs(connection, some, deadline_s=deadline_s, batch_id=batch.id)
-                if steps:
-                    lay_out(connection, batch.id, steps)
-        except IntegrityError:
-            earlier = None if batch.key is None else self._batch_with(batch.key)
-            if earlier is None:
-                raise
-            if earlier[1] != batch.content_sha256:
-                raise KeyConflictError(str(batch.key), earlier[0]) from None
-            return earlier[0]
-        return batch.id
+        return self.enqueue_rows(batch, (job_row(batch.id, job) for job in jobs), count=len(jobs), steps=steps)
 
-    def _batch_with(self, key: str) -> tuple[str, str | None] | None:
-        with transaction(self._engine) as connection:
-            found = connection.execute(
-                select(Batch.id, Batch.content_sha256).where(Batch.idempotency_key == key)
-            ).one_or_none()
-        return None if found is None else (found[0], found[1])
+    def enqueue_rows(self, batch: NewBatch, rows: Iterable[Row], *, count: int, steps: Sequence[NewStep] = ()) -> str:
+        """Write a batch and its jobs as `enqueue` does, of rows laid out by `job_row` that need not be in memory.
+
+        Many are written in parts, so that others write between them; no job of theirs runs before the last is there.
+        """
+        return self._arrivals.write(batch, rows, count=count, steps=steps)
+
+    def forget_lost(self) -> int:
+        """Remove what was written of batches whose producer is gone; returns how many batches."""
+        return self._arrivals.forget_lost()
 
     def open_single(self, job: NewJob, *, deadline_s: float) -> None:
         """Write a job of no batch: a call made without the queue. Nothing sends it; its caller claims it."""
-        with transaction(self._engine) as connection:
-            _insert_jobs(connection, [job], deadline_s=deadline_s, batch_id=None)
+        self._arrivals.write_single(job_row(None, job), deadline_s=deadline_s)
 
     def claim(self, job_id: str, *, lease_s: float) -> Claim | None:
         """Take a job that is queued or due. None: somebody else has it, or it is finished."""
@@ -218,26 +197,6 @@ class Ledger:
                     at = now if latest is None else max(now, latest["valid_from"] + _TICK)
                     new = postgresql.insert(PriceRow).values(id=new_id(), valid_from=at, **row)
                     connection.execute(new.on_conflict_do_nothing())  # workers that start together find the same out
-
-
-def _insert_jobs(connection: Connection, jobs: Sequence[NewJob], *, deadline_s: float, batch_id: str | None) -> None:
-    # The statement is compiled once and the rows go to the driver as they are: half the time of 50,000 prompts.
-    columns = job_row(batch_id, jobs[0]).keys()
-    # One deadline for all: were each a little later than the last, it would stand for the order of submission.
-    deadline = select(db_now(deadline_s)).compile(dialect=connection.dialect)
-    deadline_at = connection.exec_driver_sql(deadline.string, deadline.params).scalar_one()
-    times: dict[str, Any] = {
-        "created_at": _NOW,
-        "deadline_at": bindparam("deadline_at"),
-        "sent_at": _NOW if batch_id is None else None,  # a job of no batch is its caller's: no clock may send it
-    }
-    statement = insert(Job).values(**times, **{name: bindparam(name) for name in columns})
-    compiled = statement.compile(dialect=connection.dialect)
-    shared = {name: value for name, value in compiled.params.items() if name not in columns}
-    shared["deadline_at"] = deadline_at
-    rows = iter(jobs)
-    while part := [shared | job_row(batch_id, job) for job in islice(rows, _ROWS_AT_ONCE)]:
-        connection.exec_driver_sql(compiled.string, part)
 
 
 def _keep(engine: Engine) -> Insert:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from xml.sax.saxutils import escape, quoteattr
 
+MISSING_PARTS = "missing_parts"  # the column of an answer that names what it was made without
 _MOST_NAMED = 50  # so that a step in which everything failed is still one that a model can read
 _ASK = "No answer could be had for what is missing. Say in yours that it is not covered, and name it."
 

@@ -34,6 +34,7 @@ _CACHE = text(
     " SUM(unknown_costs) AS unknown FROM v_cache WHERE batch_id = :batch_id"
 )
 _ROWS_AT_ONCE = 500
+_IS_WHOLE = Batch.job_count > 0  # not still being written
 _WHERE_IDS_ARE = "`stepdown ls` lists the batches, `stepdown show` their jobs"
 
 
@@ -45,17 +46,18 @@ class Reports:
 
     def batch_id(self, text: str) -> str:
         """Find a batch by its whole name, or complete its id; only where one batch is meant."""
-        return self._one("batch", text, Batch.id, called=Batch.name)
+        return self._one("batch", text, select(Batch.id).where(_IS_WHOLE), called=Batch.name)
 
     def job_id(self, text: str) -> str:
         """Find a job by its prompt's id, or complete its own; only where one job is meant."""
-        return self._one("job", text, Job.id, called=Job.prompt_id)
+        seen = Job.batch_id.is_(None) | Job.batch_id.in_(select(Batch.id).where(_IS_WHOLE))
+        return self._one("job", text, select(Job.id).where(seen), called=Job.prompt_id)
 
-    def _one(self, kind: str, text: str, own_id: Any, *, called: Any) -> str:
+    def _one(self, kind: str, text: str, all_ids: Select[Any], *, called: Any) -> str:
         # An empty word begins every id: `stepdown cancel "$BATCH"` with no BATCH must not find the only one.
         if not text or not _is_storable(text):
             raise NotFoundError(f"{text!r} is no {kind}'s name or id; {_WHERE_IDS_ARE}")
-        ids = select(own_id).limit(2)
+        ids, (own_id,) = all_ids.limit(2), all_ids.selected_columns
         with reading(self._engine) as connection:
             found = connection.scalars(ids.where(called == text)).all()
             found = found or connection.scalars(ids.where(own_id.startswith(text, autoescape=True))).all()
@@ -75,7 +77,8 @@ class Reports:
     def batches(self, *, limit: int) -> list[Progress]:
         """List batches, the newest first."""
         with reading(self._engine) as connection:
-            rows = connection.execute(select(Batch.__table__).order_by(Batch.id.desc()).limit(limit)).mappings().all()
+            whole = select(Batch.__table__).where(_IS_WHOLE)
+            rows = connection.execute(whole.order_by(Batch.id.desc()).limit(limit)).mappings().all()
             return [self._progress(connection, row) for row in rows]
 
     def _progress(self, connection: Connection, batch: RowMapping) -> Progress:
@@ -220,6 +223,7 @@ def _answer(row: RowMapping) -> Answer:
         outcome=row["outcome"],
         error=row["error"],
         columns=row["columns"],
+        finished_at=row["finished_at"],
     )
 
 

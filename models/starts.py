@@ -39,8 +39,12 @@ class Starts:
         A few explore another, as models/expected.py tells. What named its own start keeps it. Without a kind that is
         `auto` among them nothing is read.
         """
+        return [*map(self.starting(settings), jobs)]
+
+    def starting(self, settings: Settings) -> Callable[[NewJob], NewJob]:
+        """Give what moves the jobs of one batch, as `started` does, one after the other."""
         chooser = _Chooser(starts=self, settings=settings, weighed={}, left={})
-        return [chooser.started(job) if is_auto(job, settings) else job for job in jobs]
+        return lambda job: chooser.started(job) if is_auto(job, settings) else job
 
     def weighed(
         self, task: str, span: Span, settings: Settings, climbs: Collection[str]

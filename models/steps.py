@@ -10,7 +10,7 @@ from models.base import db_now
 from models.database import reading, transaction
 from models.job import AnswerRow, Job
 from models.outcome import FINAL_STATES, OPEN_STATES, PART_FAILED, WAITS_FOR_PARTS, State
-from models.plan import Missing, NewStep, OnFailedPart, Ripened, Told, named, question
+from models.plan import MISSING_PARTS, Missing, NewStep, OnFailedPart, Ripened, Told, named, question
 from models.step import PartRow, Step, part_rows, step_row
 
 _NOW = db_now(0.0)
@@ -158,5 +158,5 @@ def _filled(params: Mapping[str, Any], asked: str) -> dict[str, Any]:
 
 
 def _with_missing(columns: Mapping[str, str], missing: Sequence[Missing]) -> dict[str, str]:
-    kept = {name: value for name, value in columns.items() if name != "missing"}
-    return {**kept, "missing": "; ".join(named(missing))} if missing else kept
+    kept = {name: value for name, value in columns.items() if name != MISSING_PARTS}
+    return {**kept, MISSING_PARTS: "; ".join(named(missing))} if missing else kept

@@ -1,34 +1,39 @@
 """Makes a batch of prompts: checked, priced, each with its rungs; and rings for its jobs once they are kept."""
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cache
+from typing import Any
 
 from models.broker import Broker
 from models.caps import usd
-from models.chain import Chain, Span
+from models.chain import Chain
 from models.embedded import required_broker_url
 from models.errors import BrokerError, InputError, InputMistakes, LedgerError, UnpricedModelError
 from models.ids import new_id
-from models.kinds import JobTerms, as_entry, parse_terms, terms_for, usual_climbs
+from models.job import job_row
+from models.kinds import JobTerms, as_entry, parse_terms, terms_for
 from models.life import NewBatch, NewJob, Unsent
 from models.outbox import Outbox
-from models.outcome import OnUnknown, Outcome
+from models.outcome import OnUnknown
 from models.plan import OnFailedPart
 from models.pricebook import PriceBook
 from models.pricing import Price
 from models.settings import Settings
-from models.starts import ASKED
-from producer.alike import sharing_prefixes
+from models.starts import ASKED, Starts
+from producer.alike import Prefixes
 from producer.check import check, check_labels
-from producer.load import Loaded
+from producer.content import Content
+from producer.laid import Laid
+from producer.load import Loaded, PromptFile
 from producer.prompt import Prompt
 from producer.span import is_asked, span_of
 
 MOST_WEIGHT = 100
+_MOST_URGENT = 10_000  # sent at once; the clock sends those behind them
 _RING_S = 0.3  # who submits does not wait for a Redis that is frozen: a worker's clock sends
 
 
@@ -76,8 +81,21 @@ def terms_of(  # noqa: PLR0913 - each is a word of the caller's
     )
 
 
-def prepared(prompts: Sequence[Prompt] | Loaded, settings: Settings, terms: Terms) -> tuple[NewBatch, list[NewJob]]:
-    """Lay out a batch and its jobs, not written yet.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaidOut:
+    """A batch that is not written yet: its jobs as rows, and those of them that may have a message at once."""
+
+    batch: NewBatch
+    count: int
+    first: Sequence[Unsent]
+    rows: Callable[[], Iterator[dict[str, Any]]]
+
+
+@contextmanager
+def laid_out(
+    prompts: Iterable[Prompt] | Loaded | PromptFile, settings: Settings, terms: Terms, starts: Starts
+) -> Iterator[LaidOut]:
+    """Lay a batch out for a block, on disk where it is large: nothing is written before its last prompt is in order.
 
     Raises InputError or InputMistakes for what cannot be sent or kept.
     """
@@ -87,21 +105,8 @@ def prepared(prompts: Sequence[Prompt] | Loaded, settings: Settings, terms: Term
         problem = f"{terms.weight!r} should be a whole number from 1 to {MOST_WEIGHT}"
         raise InputError(problem, source="submit", field="weight")
     terms = with_own(terms, settings.chain)
-    jobs = _jobs(_checked(prompts), settings, terms)
-    if settings.prompt_cache == "on":
-        jobs = sharing_prefixes(jobs, settings.chain.models)
-    batch = NewBatch(
-        id=new_id(),
-        name=terms.name,
-        key=terms.key,
-        content_sha256=None if terms.key is None else _digest(jobs, terms, settings.climbs),
-        task=terms.task,
-        tags=terms.tags,
-        deadline_s=terms.own.deadline_s or settings.job_deadline_s,
-        max_cost_usd=terms.max_cost_usd,
-        weight=terms.weight,
-    )
-    return batch, jobs
+    with Laid() as laid:
+        yield _lay(_jobs(prompts, settings, terms), settings, terms, starts, laid)
 
 
 def with_own(terms: Terms, chain: Chain) -> Terms:
@@ -129,7 +134,7 @@ def require_prices(settings: Settings, dated: Mapping[str, Sequence[Price]]) -> 
         raise UnpricedModelError(unpriced)
 
 
-def ring(jobs: Sequence[NewJob], settings: Settings, outbox: Outbox) -> str | None:
+def ring(jobs: Sequence[Unsent], settings: Settings, outbox: Outbox) -> str | None:
     """Send a message for urgent jobs, and for the first of each rung, as many as its queue has room for.
 
     The clock sends the rest.
@@ -141,9 +146,9 @@ def ring(jobs: Sequence[NewJob], settings: Settings, outbox: Outbox) -> str | No
         return str(error)
     try:
         _send([job for job in jobs if job.is_urgent], broker, outbox)
-        for rung in sorted({job.span.start for job in jobs if not job.is_urgent}):
+        for rung in sorted({job.rung for job in jobs if not job.is_urgent}):
             room = max(0, min(settings.queue_window, broker.pace(rung).window) - broker.depth(rung))
-            bulk = [job for job in jobs if job.span.start == rung and not job.is_urgent]
+            bulk = [job for job in jobs if job.rung == rung and not job.is_urgent]
             _send(bulk[:room], broker, outbox)
     except (BrokerError, LedgerError) as error:  # accepted all the same, and whoever hears otherwise submits again
         return str(error)
@@ -152,36 +157,103 @@ def ring(jobs: Sequence[NewJob], settings: Settings, outbox: Outbox) -> str | No
     return None
 
 
-def _send(jobs: Sequence[NewJob], broker: Broker, outbox: Outbox) -> None:
-    messages = [Unsent(id=job.id, rung=job.span.start, is_urgent=job.is_urgent) for job in jobs]
+def _send(messages: Sequence[Unsent], broker: Broker, outbox: Outbox) -> None:
     broker.send(messages)
     outbox.mark_sent(messages)
 
 
-def _checked(prompts: Sequence[Prompt] | Loaded) -> Sequence[Prompt]:
+def _lay(jobs: Iterable[NewJob], settings: Settings, terms: Terms, starts: Starts, laid: Laid) -> LaidOut:
+    batch_id = new_id()
+    content = None if terms.key is None else Content(settings.climbs, terms.max_cost_usd, terms.on_failed_part)
+    starting = starts.starting(settings)
+    first = _First(settings.queue_window)
+    prefixes = Prefixes(settings.chain.models if settings.prompt_cache == "on" else ())
+    columns: tuple[str, ...] = ()
+    for asked in jobs:
+        if content is not None:  # it knows nothing of what is learned
+            content.add(asked)
+        job = starting(asked)
+        first.add(job)
+        row = job_row(batch_id, job) | {"prefix": prefixes.named(job.params)}
+        columns = columns or tuple(row)
+        laid.add((*row.values(),), characters=len(row["params"]) + len(row["columns"]))
+    batch = NewBatch(
+        id=batch_id,
+        name=terms.name,
+        key=terms.key,
+        content_sha256=None if content is None else content.hexdigest(),
+        task=terms.task,
+        tags=terms.tags,
+        deadline_s=terms.own.deadline_s or settings.job_deadline_s,
+        max_cost_usd=terms.max_cost_usd,
+        weight=terms.weight,
+    )
+    return LaidOut(batch=batch, count=laid.count, first=first.jobs, rows=lambda: _rows(laid, columns, prefixes))
+
+
+def _rows(laid: Laid, columns: Sequence[str], prefixes: Prefixes) -> Iterator[dict[str, Any]]:
+    shared = prefixes.shared()
+    for values in laid:
+        row = dict(zip(columns, values, strict=True))
+        if row["prefix"] is not None:
+            row["prefix"] = shared(row["prefix"])
+        yield row
+
+
+@dataclass(slots=True)
+class _First:
+    """The first jobs of each rung, and the first that are urgent: no queue has room for more."""
+
+    window: int
+    jobs: list[Unsent] = field(default_factory=list)
+    counts: Counter[int | None] = field(default_factory=Counter)
+
+    def add(self, job: NewJob) -> None:
+        lane = None if job.is_urgent else job.span.start
+        self.counts[lane] += 1
+        if self.counts[lane] <= (_MOST_URGENT if job.is_urgent else self.window):
+            self.jobs.append(Unsent(id=job.id, rung=job.span.start, is_urgent=job.is_urgent))
+
+
+def _jobs(prompts: Iterable[Prompt] | Loaded | PromptFile, settings: Settings, terms: Terms) -> Iterator[NewJob]:
+    asked = cache(lambda task: terms_for(task, terms.own, settings.kinds, settings.climbs))
+    seq = 0
+    for prompt in _checked(prompts):
+        seq += 1
+        yield _job(prompt, seq, settings.chain, terms, asked(prompt.task or terms.task))
+    if not seq:
+        raise InputError("no prompts: give at least one", source="submit")
+
+
+def _checked(prompts: Iterable[Prompt] | Loaded | PromptFile) -> Iterator[Prompt]:
+    if isinstance(prompts, PromptFile):
+        return prompts.prompts()
     if isinstance(prompts, Loaded):
         if prompts.mistakes:
             raise InputMistakes(prompts.mistakes)
-        return prompts.prompts  # each line was checked where it was read
+        return _each_once(prompts.prompts)  # each line was checked where it was read
+    return _each_once(_each_checked(prompts))
+
+
+def _each_checked(prompts: Iterable[Prompt]) -> Iterator[Prompt]:
     for seq, prompt in enumerate(prompts, start=1):
         if mistake := check(prompt, source=f"prompt {seq}", line=None):
             raise mistake
-    return prompts
+        yield prompt
 
 
-def _jobs(prompts: Sequence[Prompt], settings: Settings, terms: Terms) -> list[NewJob]:
-    if not prompts:
-        raise InputError("no prompts: give at least one", source="submit")
-    jobs: list[NewJob] = []
+def _each_once(prompts: Iterable[Prompt]) -> Iterator[Prompt]:
     known: dict[str, int] = {}
-    asked = cache(lambda task: terms_for(task, terms.own, settings.kinds, settings.climbs))
     for seq, prompt in enumerate(prompts, start=1):
-        job = _job(prompt, seq, settings.chain, terms, asked(prompt.task or terms.task))
-        if (first := known.setdefault(job.prompt_id, seq)) != seq:
-            problem = f"{job.prompt_id!r} was prompt {first}'s; ids are unique in a batch"
+        prompt_id = _id(prompt, seq)
+        if (first := known.setdefault(prompt_id, seq)) != seq:
+            problem = f"{prompt_id!r} was prompt {first}'s; ids are unique in a batch"
             raise InputError(problem, source=f"prompt {seq}", field="id")
-        jobs.append(job)
-    return jobs
+        yield prompt
+
+
+def _id(prompt: Prompt, seq: int) -> str:
+    return prompt.id if prompt.id is not None else str(seq)
 
 
 def _job(prompt: Prompt, seq: int, chain: Chain, terms: Terms, asked: JobTerms) -> NewJob:
@@ -189,7 +261,7 @@ def _job(prompt: Prompt, seq: int, chain: Chain, terms: Terms, asked: JobTerms) 
     return NewJob(
         id=new_id(),
         seq=seq,
-        prompt_id=prompt.id if prompt.id is not None else str(seq),
+        prompt_id=_id(prompt, seq),
         task=prompt.task or terms.task,
         params=prompt.request(),
         span=span,
@@ -203,25 +275,3 @@ def _job(prompt: Prompt, seq: int, chain: Chain, terms: Terms, asked: JobTerms) 
         expects=asked.expects,
         deadline_s=asked.deadline_s,
     )
-
-
-def _digest(jobs: Sequence[NewJob], terms: Terms, climbs: frozenset[Outcome]) -> str:
-    content = hashlib.sha256()
-    if terms.max_cost_usd is not None:  # where it was left out, batches of before have no word for it
-        content.update(f"{terms.max_cost_usd.normalize():f}".encode())
-    if terms.on_failed_part is not None:
-        content.update(terms.on_failed_part.encode())
-    for job in jobs:
-        asked = [job.prompt_id, job.task, job.params, _rungs(job.span), job.columns]
-        if job.on_unknown is not None:  # where it was left out, batches of before have no word for it
-            asked.append(job.on_unknown)
-        if job.expects is not None:
-            asked.append({"expects": job.expects})
-        if job.climb_on is not None and job.climb_on != usual_climbs(job.task, job.expects, climbs):
-            asked.append({"climb_on": sorted(job.climb_on)})
-        content.update(json.dumps(asked, sort_keys=True).encode())
-    return content.hexdigest()
-
-
-def _rungs(span: Span) -> list[int]:
-    return [span.start, span.floor, span.ceiling]

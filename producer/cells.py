@@ -7,6 +7,7 @@ from typing import Any
 
 _UNWRITABLE_IN_JSON = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _UNWRITABLE_IN_CSV = re.compile("[\0\ud800-\udfff]")
+_HALVES = re.compile("[\ud800-\udfff]")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - as OWASP lists them
 _PLAIN_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
@@ -27,3 +28,12 @@ def csv_cell(value: str | int | None) -> str:
     """
     text = _UNWRITABLE_IN_CSV.sub("\ufffd", "" if value is None else str(value))
     return f"'{text}" if text.startswith(_FORMULA_STARTS) and not _PLAIN_NUMBER.fullmatch(text) else text
+
+
+def whole(text: str) -> str:
+    r"""Write text that any encoding takes: half a surrogate pair as the mark of what could not be read.
+
+    >>> whole("a\ud800b") == "a\ufffdb"
+    True
+    """
+    return _HALVES.sub("\ufffd", text)

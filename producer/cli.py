@@ -13,6 +13,7 @@ from producer.analyst import analyst
 from producer.chain import chain
 from producer.exits import hear_all
 from producer.options import (
+    FORMATS_IN,
     BatchArgument,
     JsonOption,
     LinesOption,
@@ -100,10 +101,12 @@ def main() -> None:
 @takes_terms
 @takes_ways
 def submit(  # noqa: PLR0913, PLR0917 - each is an option
-    file: Annotated[str, typer.Argument(metavar="FILE|-", help="JSONL, text, CSV or message-batch JSONL; - is stdin")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE|-", help="JSONL, text, CSV, Parquet, vendors' batches; - is stdin")
+    ],
     template: Annotated[str | None, typer.Option(help='the prompt made of columns: "Summarize: {text}"')] = None,
     id_column: Annotated[str | None, typer.Option(help="the column that holds each prompt's id")] = None,
-    file_format: Annotated[str | None, typer.Option("--format", help="jsonl, text, csv or anthropic")] = None,
+    file_format: Annotated[str | None, typer.Option("--format", help=FORMATS_IN)] = None,
     task: Annotated[str | None, typer.Option(help="task kind: where in the chain it starts (TASK_STARTS)")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="output tokens, where a prompt names none")] = None,
     name: Annotated[str | None, typer.Option(help="what people call the batch")] = None,
@@ -123,15 +126,16 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     """Enqueue a file of prompts as one batch, or of documents with --map; prints its id."""
     from producer import submit as submitting
 
+    settings = read_settings()
     form: dict[str, Any] = {"format": file_format, "template": template, "id_column": id_column, "skip_bad": skip_bad}
-    prompts = submitting.read_either(file, ways=ways, max_tokens=max_tokens, **form)
+    source = submitting.opened_either(file, ways=ways, max_tokens=max_tokens, models=settings.chain.models, **form)
     labels: dict[str, Any] = {"task": task, "name": name, "key": key, "tags": submitting.tags(tag or [])}
     money: dict[str, Any] = {"allow_unpriced": allow_unpriced, "max_cost_usd": max_cost}
     lane: dict[str, Any] = {"urgent": urgent, "weight": weight, "on_unknown": submitting.choice(on_unknown)}
-    settings = read_settings()
-    with open_producer(settings) as producer:
+    with source as prompts, open_producer(settings) as producer:
         batch = submitting.submitted(producer, prompts, terms=terms, **labels, **money, **lane)
-        _accepted(batch, submitting.hints(batch, key, task=None if ways else task, starts=settings.chain.starts))
+        names: dict[str, Any] = {"starts": settings.chain.starts, "unheeded": prompts.unheeded_models}
+        _accepted(batch, submitting.hints(batch, key, task=None if ways else task, **names))
         if watch:
             _watch(producer, batch, timeout_s)
 
@@ -170,7 +174,7 @@ def ls(limit: Annotated[int, typer.Option(min=1)] = 20, as_lines: LinesOption = 
 def results(
     batch: BatchArgument,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="a file; left out, stdout")] = None,
-    as_format: Annotated[str, typer.Option("--format", help="jsonl, csv or anthropic")] = "jsonl",
+    as_format: Annotated[str, typer.Option("--format", help="jsonl, csv, parquet, anthropic or openai")] = "jsonl",
 ) -> None:
     """Write the answers, with the input's own columns."""
     from producer import results as writing

@@ -1,7 +1,7 @@
 """Puts jobs in and reads what comes out: the Python face of the producer."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from decimal import Decimal
@@ -16,11 +16,10 @@ from models.kinds import JobTerms
 from models.outcome import OnUnknown
 from models.progress import Progress
 from models.settings import Settings, load_settings
-from producer.load import Loaded
+from producer.load import Loaded, PromptFile
 from producer.prompt import Prompt
 
 if TYPE_CHECKING:
-    from models.life import NewJob
     from models.plan import NewStep
     from producer.accept import Terms
     from producer.plan import Document
@@ -35,12 +34,24 @@ class Batch:
     """A submitted batch. `is_new` is False where its key was known: then nothing was added.
 
     `not_sent` tells why its jobs have no messages yet; they are accepted, and a worker's clock will send them.
+    So many prompts were `accepted` by this call, reading them included in `took_s` seconds.
     """
 
-    def __init__(self, batch_id: str, producer: "Producer", *, is_new: bool, not_sent: str | None = None) -> None:
+    def __init__(
+        self,
+        batch_id: str,
+        producer: "Producer",
+        *,
+        is_new: bool,
+        not_sent: str | None = None,
+        accepted: int = 0,
+        took_s: float = 0.0,
+    ) -> None:
         self.id = batch_id
         self.is_new = is_new
         self.not_sent = not_sent
+        self.accepted = accepted
+        self.took_s = took_s
         self._producer = producer
 
     def progress(self) -> Progress:
@@ -92,7 +103,7 @@ class Producer:
 
     def submit(  # noqa: PLR0913 - each is a word of the caller's
         self,
-        prompts: Sequence[Prompt] | Loaded,
+        prompts: Iterable[Prompt] | Loaded | PromptFile,
         *,
         task: str | None = None,
         name: str | None = None,
@@ -107,13 +118,13 @@ class Producer:
     ) -> Batch:
         """Accept prompts as one batch; it is kept before this returns, whether or not the broker is there.
 
-        Takes prompts, or what `load` made of a file. The same prompts under the same `key` are the same batch,
-        bought once. `on_unknown` chooses what HOLD_ABOVE_USD chooses by price: whether a job whose worker was lost
-        during a call is held for a person, or bought again once. `max_cost_usd` is what the batch may cost over all
-        fallbacks and retries: a job that could pass it steps down to a model that fits, else fails as over_budget.
-        `urgent` jobs never wait behind those that are not; among the others each batch gets jobs done by its `weight`
-        (1 to 100) beside that of the others. Neither makes it another batch: under a known key they change nothing.
-        `terms` hold for all its jobs, before those of their task kinds; a prompt's own floor and ceiling before them.
+        Takes prompts, or a file: loaded, or open, then never in memory as a whole. The same under the same `key` are
+        the same batch, bought once. `on_unknown` chooses what HOLD_ABOVE_USD chooses by price: whether a job whose
+        worker was lost during a call is held for a person, or bought again once. `max_cost_usd` is what the batch may
+        cost over all fallbacks and retries: a job that could pass it steps down to a model that fits, else fails as
+        over_budget. `urgent` jobs never wait behind those that are not; among the others each batch gets jobs done by
+        its `weight` (1 to 100) beside that of the others. Neither makes it another batch under a known key. `terms`
+        hold for all its jobs, before those of their kinds; a prompt's own floor and ceiling before them.
         Raises InputError, InputMistakes, UnpricedModelError, KeyConflictError, LedgerError: then nothing was accepted.
         """
         from producer.accept import terms_of  # noqa: PLC0415 - not for those who only read
@@ -156,7 +167,7 @@ class Producer:
         others synthesized and that one named, "stop" fails what is made of it. The rest is as in `submit`.
         """
         from producer.accept import terms_of, with_own  # noqa: PLC0415 - as in submit
-        from producer.summarize import How, laid_out, parse_on_failed_part, planned  # noqa: PLC0415
+        from producer.summarize import How, parse_on_failed_part, placed, planned  # noqa: PLC0415
 
         how = How(**ways)
         shared: dict[str, Any] = {"name": name, "key": key, "tags": tags, "on_unknown": on_unknown}
@@ -164,30 +175,32 @@ class Producer:
         on_failed_part = parse_on_failed_part(how.on_failed_part)
         said = with_own(terms_of(task=how.task, on_failed_part=on_failed_part, **shared, **lane), self._settings.chain)
         plan = planned(documents, how, self._settings, said.own)
-        lay_out = partial(laid_out, plan, on_failed_part=on_failed_part)
-        return self._accept([one.prompt for one in plan], said, allow_unpriced=allow_unpriced, lay_out=lay_out)
+        place = partial(placed, plan, on_failed_part=on_failed_part)
+        return self._accept([one.prompt for one in plan], said, allow_unpriced=allow_unpriced, place=place)
 
     def _accept(
         self,
-        prompts: Sequence[Prompt] | Loaded,
+        prompts: Iterable[Prompt] | Loaded | PromptFile,
         terms: "Terms",
         *,
         allow_unpriced: bool,
-        lay_out: "Callable[[Sequence[NewJob]], Sequence[NewStep]]" = lambda _jobs: (),
+        place: "Callable[[Sequence[str]], Sequence[NewStep]] | None" = None,
     ) -> Batch:
-        from producer.accept import prepared, require_prices, ring  # noqa: PLC0415 - nor are prices and Celery
+        from producer.accept import laid_out, require_prices, ring  # noqa: PLC0415 - nor are prices and Celery
 
         if not allow_unpriced:
             require_prices(self._settings, self.books.prices.dated())
-        batch, jobs = prepared(prompts, self._settings, terms)
-        jobs = self.books.starts.started(jobs, self._settings)  # its digest knows nothing of what is learned
-        steps = lay_out(jobs)
-        kept_as = self.books.ledger.enqueue(batch, jobs, steps)
-        if kept_as != batch.id:
+        began = time.monotonic()
+        with laid_out(prompts, self._settings, terms, self.books.starts) as laid:
+            steps = () if place is None else place([row["id"] for row in laid.rows()])
+            kept_as = self.books.ledger.enqueue_rows(laid.batch, laid.rows(), count=laid.count, steps=steps)
+        if kept_as != laid.batch.id:
             return Batch(kept_as, self, is_new=False)
+        took_s = time.monotonic() - began
         waiting = {step.job_id for step in steps if step.parts}
-        ready = [job for job in jobs if job.id not in waiting]
-        return Batch(batch.id, self, is_new=True, not_sent=ring(ready, self._settings, self.books.outbox))
+        first = [job for job in laid.first if job.id not in waiting]
+        not_sent = ring(first, self._settings, self.books.outbox)
+        return Batch(kept_as, self, is_new=True, not_sent=not_sent, accepted=laid.count, took_s=took_s)
 
     def ask(
         self,

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import InputError, InputMistakes
-from producer.load import STDIN, load
+from producer.load import load
 from producer.plan import TEXT, Document
+from producer.source import STDIN
 
 _TEXTS = (".txt", ".md")
 
@@ -19,6 +20,7 @@ class Documents:
 
     documents: list[Document]
     ways: dict[str, Any]
+    unheeded_models: frozenset[str] = frozenset()  # as of a file of prompts; documents name none
 
 
 def read_documents(

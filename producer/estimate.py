@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from models.errors import InputMistakes, LedgerError, UnpricedModelError
-from producer.options import JsonOption, hint, say, settings
+from producer.options import FORMATS_IN, JsonOption, hint, say, settings
 
 if TYPE_CHECKING:
     from models.learned import Learned, Spread
@@ -28,7 +28,7 @@ def estimate(  # noqa: PLR0913, PLR0917 - each is an option
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="as for submit; - is stdin")],
     template: Annotated[str | None, typer.Option(help='the prompt made of columns: "Summarize: {text}"')] = None,
     id_column: Annotated[str | None, typer.Option(help="the column that holds each prompt's id")] = None,
-    file_format: Annotated[str | None, typer.Option("--format", help="jsonl, text, csv or anthropic")] = None,
+    file_format: Annotated[str | None, typer.Option("--format", help=FORMATS_IN)] = None,
     task: Annotated[str | None, typer.Option(help="task kind: where in the chain it starts (TASK_STARTS)")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="output tokens, where a prompt names none")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave bad lines out, and list them")] = False,
@@ -40,9 +40,8 @@ def estimate(  # noqa: PLR0913, PLR0917 - each is an option
     from producer import submit as submitting
 
     given = settings()
-    loaded = submitting.read(
-        file, format=file_format, template=template, id_column=id_column, max_tokens=max_tokens, skip_bad=skip_bad
-    )
+    columns: dict[str, Any] = {"template": template, "id_column": id_column, "max_tokens": max_tokens}
+    loaded = submitting.read(file, format=file_format, **columns, skip_bad=skip_bad, models=given.chain.models)
     if loaded.mistakes:
         raise InputMistakes(loaded.mistakes, end="nothing was estimated")
     found, learned = expected(loaded, given, task, allow_unpriced=allow_unpriced, exact=exact)

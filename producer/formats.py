@@ -4,7 +4,7 @@ import csv
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, BinaryIO, NoReturn, TypeAlias
 
 from models.errors import InputError
 
@@ -22,28 +22,30 @@ class Record:
 Records: TypeAlias = Iterator[Record | InputError]
 
 
-def read_text(data: bytes, source: str) -> Records:
+def read_text(file: BinaryIO, source: str) -> Records:
     """Read a prompt from each line that is not blank."""
-    for line, raw in _lines(data):
+    for line, raw in _lines(file):
         text = _decoded(raw, source, line)
         yield text if isinstance(text, InputError) else Record(line=line, fields={"prompt": text})
 
 
-def read_jsonl(data: bytes, source: str) -> Records:
+def read_jsonl(file: BinaryIO, source: str) -> Records:
     """Read a JSON object from each line that is not blank."""
-    for line, raw in _lines(data):
+    for line, raw in _lines(file):
         text = _decoded(raw, source, line)
         yield text if isinstance(text, InputError) else _json_record(text, source, line)
 
 
-def read_csv(data: bytes, source: str, needed: Sequence[tuple[str, str]] = ()) -> Records:
+def read_csv(file: BinaryIO, source: str, needed: Sequence[tuple[str, str]] = ()) -> Records:
     """Read a row for each record below the header; the header's own separator (, ; or tab) is taken.
 
     `needed` pairs what asks for a column with the column's name. Raises InputError where the header lacks
     one or no row can be read at all.
     """
-    first_line = data[: data.find(b"\n")].decode(errors="replace")
-    rows = csv.reader(_csv_lines(data, source), delimiter=max(",;\t", key=first_line.count), strict=True)
+    start = file.tell()
+    first_line = file.readline().decode(errors="replace")
+    file.seek(start)
+    rows = csv.reader(_csv_lines(file, source), delimiter=max(",;\t", key=first_line.count), strict=True)
     former_limit = csv.field_size_limit(_MAX_CELL)
     try:
         yield from _csv_records(_numbered(rows, source), source, needed)
@@ -51,17 +53,17 @@ def read_csv(data: bytes, source: str, needed: Sequence[tuple[str, str]] = ()) -
         csv.field_size_limit(former_limit)
 
 
-def missing_column(asker: str, column: str, columns: Sequence[str], *, source: str, line: int) -> InputError:
+def missing_column(asker: str, column: str, columns: Sequence[str], *, source: str, line: int | None) -> InputError:
     """Say which column is not there, and which are."""
     hint = "; rename one, or use a template" if asker == "prompt" else ""
     problem = f"no column {column!r}; the columns are {', '.join(map(repr, columns))}{hint}"
     return InputError(problem, source=source, line=line, field=asker)
 
 
-def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
-    for line, raw in enumerate(data.split(b"\n"), start=1):
+def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    for line, raw in enumerate(file, start=1):
         if raw.strip():
-            yield line, raw.removesuffix(b"\r")
+            yield line, raw.removesuffix(b"\n").removesuffix(b"\r")
 
 
 def _decoded(raw: bytes, source: str, line: int) -> str | InputError:
@@ -93,9 +95,10 @@ def _json_record(text: str, source: str, line: int) -> Record | InputError:
     return InputError(problem, source=source, line=line)
 
 
-def _csv_lines(data: bytes, source: str) -> Iterator[str]:
-    """Decode line by line: plain lines then stay plain, at a quarter of the memory."""
-    for line, raw in enumerate(data.splitlines(keepends=True), start=1):
+def _csv_lines(file: BinaryIO, source: str) -> Iterator[str]:
+    """Decode line by line, whichever of the three ends lines have."""
+    ended = (raw for some in file for raw in (some.splitlines(keepends=True) if b"\r" in some else (some,)))
+    for line, raw in enumerate(ended, start=1):
         text = _decoded(raw, source, line)
         if isinstance(text, InputError):
             raise text

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
 # ruff: noqa: PLC0415
 
+FORMATS_IN = "jsonl, text, csv, parquet, anthropic or openai"
 BatchArgument = Annotated[str, typer.Argument(metavar="BATCH", help="its id, a unique beginning of it, or its name")]
 SomeBatchArgument = Annotated[
     str | None, typer.Argument(metavar="[BATCH]", help="its id, a unique beginning of it, or its name")

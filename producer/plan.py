@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from models.errors import InputError
+from models.plan import MISSING_PARTS
 from models.size import most_tokens
 from producer.prompt import Prompt
 from producer.split import split
@@ -18,6 +19,7 @@ TEXT = "text"  # what a template calls the text it asks about
 _SOURCE = "summarize"
 _AROUND_TOKENS = 40  # the marks around an answer, and the words about what is missing
 _FEWEST_TOKENS = 16
+_OURS = ("document", "level", "part", "parts", MISSING_PARTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def plan(documents: Sequence[Document], outline: Outline) -> list[Planned]:
     _check_templates(outline)
     for document_id, document in _with_ids(documents, outline):
         planned += _parts(document, document_id, outline.part)
-        columns[document_id] = document.columns
+        columns[document_id] = _own_columns(document)
     items = [_item(place, one, one.label, one.label, outline.part) for place, one in enumerate(planned)]
     level = 0
     while not _is_enough(items, outline.synthesis):
@@ -167,13 +169,18 @@ def _parts(document: Document, document_id: str, asked: Asked) -> Iterator[Plann
                 task=asked.task,
                 start=asked.start,
                 max_tokens=asked.max_tokens,
-                columns={**document.columns, "document": document_id, "level": "0", "part": part},
+                columns={**_own_columns(document), "document": document_id, "level": "0", "part": part},
             ),
             document=document_id,
             level=0,
             label=document_id if is_whole else f"{document_id}, part {part}",
             span=(begin, end),
         )
+
+
+def _own_columns(document: Document) -> dict[str, str]:
+    """Give the input's columns back, those called like one of ours as `input_...`."""
+    return {f"input_{name}" if name in _OURS else name: cell for name, cell in document.columns.items()}
 
 
 def _is_enough(items: Sequence[_Item], synthesis: Asked | None) -> bool:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from reprlib import repr as shown
 from typing import Any
 
@@ -24,12 +24,17 @@ _BATCH_HINT = 'write API parameters as {"custom_id": ..., "params": {...}}'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How the records of one source become prompts."""
+    """How the records of one source become prompts.
+
+    `models` are the chain's. A line of another vendor may name one of theirs: it is not heeded, and kept to be told.
+    """
 
     source: str
     template: Template | None = None
     id_column: str | None = None
     max_tokens: int | None = None
+    models: tuple[str, ...] = ()
+    unheeded_models: set[str] = field(default_factory=set)
 
     @property
     def default_max_tokens(self) -> int:
@@ -47,7 +52,7 @@ def plain(record: Record, recipe: Recipe) -> Prompt | InputError:
         hint = "name the model to begin with as start" if name == "model" else _BATCH_HINT
         return _wrong(record, recipe, name, f"would not be sent: {hint}")
     columns = {name: value for name, value in fields.items() if name not in _NO_COLUMNS}
-    return _with_id(record, recipe, columns=_as_columns(columns), options=_options(fields, recipe))
+    return _with_id(record, recipe, columns=as_columns(columns), options=_options(fields, recipe))
 
 
 def row(record: Record, recipe: Recipe) -> Prompt | InputError:
@@ -65,7 +70,7 @@ def row(record: Record, recipe: Recipe) -> Prompt | InputError:
 
 def filled(record: Record, recipe: Recipe, *, template: Template) -> Prompt | InputError:
     """Make a prompt by filling the template; every field is a column, none is an option."""
-    columns = _as_columns(record.fields)
+    columns = as_columns(record.fields)
     for column in template.columns:
         if column not in columns:
             return missing_column("template", column, [*columns], source=recipe.source, line=record.line)
@@ -88,7 +93,7 @@ def message_batch(record: Record, recipe: Recipe) -> Prompt | InputError:
     if recipe.max_tokens is not None:
         params = {"max_tokens": recipe.max_tokens, **params}
     others = {name: value for name, value in record.fields.items() if name not in {"custom_id", "params"}}
-    return Prompt(id=custom_id, params=params, columns=_as_columns(others))
+    return Prompt(id=custom_id, params=params, columns=as_columns(others))
 
 
 def _options(fields: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
@@ -118,7 +123,7 @@ def _with_id(
     return Prompt(id=str(found), columns=columns, **options)
 
 
-def _as_columns(fields: Mapping[str, Any]) -> dict[str, str]:
+def as_columns(fields: Mapping[str, Any]) -> dict[str, str]:
     """Keep text as it is, nothing as nothing, and any other value as the JSON it was."""
     return {
         name: value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)

@@ -7,7 +7,6 @@ from typing import Any, TypedDict
 from models.errors import InputError
 from models.facts import facts_of
 from models.kinds import RAISED_TIMES, JobTerms, terms_for
-from models.life import NewJob
 from models.outcome import Outcome
 from models.plan import NewStep, OnFailedPart
 from models.pricebook import context_window
@@ -71,20 +70,20 @@ def planned(
     return plan([_document(one) for one in documents], _outline(how, settings, own))
 
 
-def laid_out(planned: Sequence[Planned], jobs: Sequence[NewJob], on_failed_part: OnFailedPart) -> list[NewStep]:
+def placed(planned: Sequence[Planned], job_ids: Sequence[str], on_failed_part: OnFailedPart) -> list[NewStep]:
     """Give each job its place."""
     return [
         NewStep(
-            job_id=job.id,
+            job_id=job_id,
             document=one.document,
             level=one.level,
             label=one.label,
             span=one.span,
-            parts=tuple(jobs[place].id for place in one.parts),
+            parts=tuple(job_ids[place] for place in one.parts),
             pieces=one.pieces,
             on_failed_part=on_failed_part,
         )
-        for one, job in zip(planned, jobs, strict=True)
+        for one, job_id in zip(planned, job_ids, strict=True)
     ]
 
 

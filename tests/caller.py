@@ -40,6 +40,12 @@ def _create(*, client: Told, below: str | None = None, **request: Any) -> Told:
     }
 
 
+def _raw(*, client: Told, **request: Any) -> Told:
+    """Ask as a framework does that looks at headers, such as LangChain."""
+    raw = ChainClient(**client).messages.with_raw_response.create(**request)
+    return {"headers": dict(raw.headers), "text": _text(raw.parse()), "job_id": raw.parse().job_id}
+
+
 def _agents(*, client: Told, model: str, threads: int, words: list[str]) -> Told:
     """Let one client be used by many threads, each of which hands a deeper one to a sub-agent of its own."""
     shared = ChainClient(**client)
@@ -84,6 +90,7 @@ _ORDERS: dict[str, Callable[..., Told]] = {
     "call": _call,
     "calls": _calls,
     "create": _create,
+    "raw": _raw,
     "agents": _agents,
     "loop": _loop,
 }

@@ -180,10 +180,13 @@ class MemorySteps:
 
     next: Ripened = Ripened(asked=0, stopped=0)  # noqa: RUF009 - frozen
     looks: int = 0
+    away: Exception | None = None
 
     def ripen(self, *, limit: int) -> Ripened:
         """Tell it once."""
         assert limit > 0
         self.looks += 1
+        if self.away is not None:
+            raise self.away
         told, self.next = self.next, Ripened(asked=0, stopped=0)
         return told

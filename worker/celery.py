@@ -123,6 +123,8 @@ def _start_clocks(house: House) -> None:
     _until_shutdown.callback(every(_settings.review_every_s, checkup.look, name="checkup", tell=logs.log))
     roll = partial(rolled, house.books.rollup, logs.log)
     _until_shutdown.callback(every(_settings.review_every_s, roll, name="rollup", tell=logs.log))
+    lost = house.books.ledger.forget_lost
+    _until_shutdown.callback(every(_settings.review_every_s, lost, name="arrivals", tell=logs.log))
 
 
 def _drain(house: House) -> None:

@@ -46,6 +46,11 @@ class Messages:
 
     client: ChainClient
 
+    @property
+    def with_raw_response(self) -> "RawMessages":
+        """The same, as frameworks ask that look at headers."""
+        return RawMessages(messages=self)
+
     def create(
         self, *, model: str, max_tokens: int, messages: Iterable[Any], stream: bool = False, **params: Any
     ) -> ChainMessage:
@@ -72,6 +77,32 @@ class Messages:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawMessage:
+    """An answer before it is looked at: `parse()` gives its Message. `headers` are ours: nobody else's were kept."""
+
+    message: ChainMessage
+    headers: Mapping[str, str]
+
+    def parse(self) -> ChainMessage:
+        """Give the Message."""
+        return self.message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawMessages:
+    """What `with_raw_response` gives."""
+
+    messages: Messages
+
+    def create(self, **request: Any) -> RawMessage:
+        """Ask as `Messages.create` does."""
+        message = self.messages.create(**request)
+        cost = {} if message.cost_usd is None else {"x-stepdown-cost-usd": f"{message.cost_usd:f}"}
+        depth = {"x-stepdown-fallback-depth": str(message.fallback_depth)}
+        return RawMessage(message=message, headers={"x-stepdown-job": message.job_id, **depth, **cost})
+
+
 def _start(model: str, models: tuple[str, ...]) -> str | None:
     if model in models:
         return model
@@ -82,24 +113,30 @@ def _start(model: str, models: tuple[str, ...]) -> str | None:
 def _request(given: Mapping[str, Any]) -> dict[str, Any]:
     """Check what was given and make plain JSON of it: frameworks pass the SDK's objects, and its words for nothing."""
     given = {name: value for name, value in given.items() if type(value).__name__ not in _LEFT_OUT}
-    if given.pop("stream", False):
-        raise _wrong("stream", "an answer comes back whole: leave it out")
-    if headers := [name for name in _NOT_SENT if given.pop(name, None)]:
-        raise _wrong(headers[0], "cannot be sent through the chain: leave it out")
+    if not_sent := [name for name in _NOT_SENT if given.pop(name, None)]:
+        raise _wrong(not_sent[0], "cannot be sent through the chain: leave it out")
     given.pop("timeout", None)
     extra = given.pop("extra_body", None) or {}
-    request = {**given, **extra}
     try:
-        plain = json.loads(json.dumps(request, default=_plain, ensure_ascii=False, allow_nan=False).encode())
+        text = json.dumps({**given, **extra}, default=_plain, ensure_ascii=False, allow_nan=False)
+        request: dict[str, Any] = json.loads(text.encode())
     except (TypeError, ValueError, RecursionError) as error:
         raise _wrong("params", f"cannot be sent as JSON: {error}") from None
-    if type(plain["max_tokens"]) is not int or plain["max_tokens"] < 1:
-        raise _wrong("max_tokens", f"{plain['max_tokens']!r} should be a whole number, 1 or more")
-    if not isinstance(plain["messages"], list) or not all(isinstance(each, dict) for each in plain["messages"]):
+    if request.pop("stream", False):
+        raise _wrong("stream", "an answer comes back whole: leave it out")
+    if "model" in request:  # it would be another one's price
+        raise _wrong("extra_body", "the chain chooses the model: leave it out")
+    _check(request["max_tokens"], request["messages"])
+    return request
+
+
+def _check(max_tokens: object, messages: object) -> None:
+    if type(max_tokens) is not int or max_tokens < 1:
+        raise _wrong("max_tokens", f"{max_tokens!r} should be a whole number, 1 or more")
+    if not isinstance(messages, list) or not all(isinstance(each, dict) for each in messages):
         raise _wrong("messages", "should be a list of messages, each with role and content")
-    if not plain["messages"]:
+    if not messages:
         raise _wrong("messages", "holds no message: give at least one")
-    return dict(plain)
 
 
 def _plain(value: Any) -> Any:

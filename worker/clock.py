@@ -126,7 +126,13 @@ class Clock:
                 self._forget(lane, older_than_s=0)
         for rung in self.rooms.recovered():
             self.outbox.wake(rung, limit=_AT_ONCE)
-        self._ripen()
+        try:
+            self._ripen()
+        finally:  # whatever becomes of the steps, everybody else's jobs are sent
+            sent = self._send_all()
+        return sent
+
+    def _send_all(self) -> int:
         sent = self._send_urgent()
         fetched = self.queues.fetched()
         return sent + sum(self._top_up(rung, free, fetched) for rung, free in enumerate(self.rooms.free()))

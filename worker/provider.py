@@ -141,7 +141,7 @@ class AnthropicProvider:
 
 def as_message(message: Mapping[str, Any], **more: Any) -> ChainMessage:
     """Give a Message as it was received the SDK's attributes; as in the SDK, what it does not know stays as it is."""
-    return ChainMessage.construct(**message, **more)
+    return ChainMessage.construct(**{**message, **more})
 
 
 def _broken(error: APIError, latency_ms: int) -> Broken:

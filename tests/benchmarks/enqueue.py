@@ -11,8 +11,11 @@ from pathlib import Path
 
 from models.broker import celery_app
 from producer.load import load
+from tests.peak import run_to_peak
 
 _TEMPLATE = "Summarize: {title}\n{text}"
+_COMMAND = (sys.executable, "-c", "from producer.cli import main; main()")
+_NO_BROKER = "redis://127.0.0.1:1/0"
 _TEXT = "The quick brown fox jumps over the lazy dog, and then it rests for a while. " * 10
 
 
@@ -40,9 +43,22 @@ def by_stepdown(path: Path, redis_url: str, folder: Path) -> float:
 
 
 def _stepdown(variables: Mapping[str, str], *arguments: str) -> str:
-    command = [sys.executable, "-c", "from producer.cli import main; main()", *arguments]
     environment = {**os.environ, **variables}
-    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        [*_COMMAND, *arguments], env=environment, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def at_large(path: Path, folder: Path) -> tuple[float, float]:
+    """Run `stepdown submit` on the file, without a broker; seconds, and the most memory it held in MB."""
+    environment = {**os.environ, "REDIS_URL": _NO_BROKER, "DATABASE_URL": f"sqlite:///{folder}/large.db"}
+    columns = ("--template", _TEMPLATE, "--id-column", "id")
+    started = time.monotonic()
+    ran = run_to_peak([*_COMMAND, "submit", str(path), *columns], env=environment)
+    seconds = time.monotonic() - started
+    if ran.code:
+        raise RuntimeError(ran.err)
+    return seconds, ran.peak_mb
 
 
 def by_loop(path: Path, redis_url: str) -> float:

@@ -25,7 +25,7 @@ def test_wherever_a_worker_is_killed_every_job_ends_once_or_is_held(engine_name:
         for name, worker in doomed.items():
             _dies_of(name, worker)
         # The queue was topped up by clocks that are dead now; this one dies between sending and noting it.
-        _dies_of(_IN_THE_CLOCK, site.hire(STEPDOWN_FAILPOINT=_IN_THE_CLOCK))
+        _dies_of(_IN_THE_CLOCK, site.hire_at_once(STEPDOWN_FAILPOINT=_IN_THE_CLOCK))
         site.hire()
         eventually(lambda: _is_at_rest(site, batch.id), within_s=60, because="every job has ended or is held")
         found = examine(site)

@@ -20,6 +20,7 @@ from tests.given import accepted, claimed, closing, failing, opening, succeeded,
 
 _CENT = Decimal("0.01")
 _DAY = Cap(scope="day", cap_usd=Decimal("0.105"))
+_TREE = Cap(scope="tree:run-7", cap_usd=Decimal("0.105"))
 _WIDE = Cap(scope="day", cap_usd=Decimal(1000))
 
 
@@ -250,11 +251,11 @@ def test_a_days_cap_is_what_the_settings_say_today(ledger: Ledger, engine: Engin
     assert len(rows[0].day) == len("2026-11-25")
 
 
-@pytest.mark.parametrize("cap", ["batch", "day"])
+@pytest.mark.parametrize("cap", ["batch", "day", "tree"])
 def test_of_fifty_who_open_at_once_ten_fit_under_a_cap_of_ten_and_a_half(ledger: Ledger, budget: Any, cap: str) -> None:
     batch_id, job_ids = accepted(ledger, 50, max_cost_usd=Decimal("0.105") if cap == "batch" else None)
     claims = [claimed(ledger, job_id) for job_id in job_ids]
-    caps = (Cap(scope=f"batch:{batch_id}", cap_usd=None),) if cap == "batch" else (_DAY,)
+    caps = ({"batch": Cap(scope=f"batch:{batch_id}", cap_usd=None), "day": _DAY, "tree": _TREE}[cap],)
     start = Barrier(50)
 
     def work(number: int) -> bool:

@@ -58,6 +58,20 @@ def test_a_message_is_the_sdks_with_what_the_chain_made_of_the_call(caller: Call
     assert caller.job(purchases)["params"]["system"] == "Be brief."
 
 
+def test_a_raw_response_tells_in_its_headers_what_the_chain_made_of_the_call(caller: Caller) -> None:
+    caller.plant.simulator.set_script("[[rules]]\nmodel = 'opus'\nanswer = 529")
+    got, purchases = caller.do("raw", client={}, model=OPUS, **_ASKED)
+    assert got["headers"] == {
+        "x-stepdown-job": got["job_id"],
+        "x-stepdown-fallback-depth": "1",
+        "x-stepdown-cost-usd": f"{caller.attempts(purchases)[1]['cost_nano_usd']:f}",
+    }
+    assert got["text"]
+    caller.plant.simulator.set_script("[[rules]]\nmodel = 'opus'\nanswer = 'cut'")
+    unknown, _ = caller.do("raw", client={}, model=OPUS, **_ASKED)
+    assert unknown["headers"].keys() == {"x-stepdown-job", "x-stepdown-fallback-depth"}
+
+
 @pytest.mark.parametrize(
     ("model", "task", "answered_by"),
     [
@@ -114,6 +128,9 @@ def test_sixteen_threads_share_one_client_and_each_gets_its_own_answers(caller: 
     ("wrong", "said"),
     [
         ({"stream": True}, "stream: an answer comes back whole: leave it out"),
+        ({"extra_body": {"stream": True}}, "stream: an answer comes back whole: leave it out"),
+        ({"extra_body": {"model": "claude-opus-4-8"}}, "extra_body: the chain chooses the model"),
+        ({"extra_body": "more"}, "params: cannot be sent as JSON"),
         ({"extra_headers": {"anthropic-beta": "x"}}, "extra_headers: cannot be sent through the chain"),
         ({"max_tokens": 0}, "max_tokens: 0 should be a whole number, 1 or more"),
         ({"messages": []}, "messages: holds no message"),

@@ -72,7 +72,10 @@ def test_help_waits_for_no_database_no_queue_and_no_sdk(arguments: list[str]) ->
         (["submit", "a.txt", "--tag", "team"], "submit: --tag: 'team' should be NAME=VALUE"),
         (["submit", "none.jsonl"], "none.jsonl: cannot be read: No such file or directory; name a readable file"),
         (["submit", "a.pdf"], "a.pdf: has a name that does not tell its format; end it in .jsonl"),
-        (["submit", "a.txt", "--format", "xml"], "a.txt: format: 'xml' should be one of jsonl, text, csv, anthropic"),
+        (
+            ["submit", "a.txt", "--format", "xml"],
+            "a.txt: format: 'xml' should be one of jsonl, text, csv, parquet, anthropic, openai",
+        ),
         (["submit", "a.txt", "--template", "{x}"], "a.txt: template: needs columns, and text has none"),
         (["submit", "a.txt", "--name", "x" * 201], "submit: name: has 201 characters; a name has at most 200"),
         (["submit", "a.txt", "--key", ""], "submit: key: '' should be text, or be left out"),

@@ -11,7 +11,9 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from tests.eventually import eventually
 from tests.running import API_KEY, HAIKU, OPUS, SONNET, Plant, one_test, running_plant
@@ -77,7 +79,7 @@ def test_answers_are_written_in_each_format_to_stdout_and_to_a_file(me: Stranger
     assert (first["title"], first["model"], first["fallback_depth"]) == ("On, bridges", SONNET, 1)
     assert (second["text"], second["title"], third["title"]) == (None, "=1+1", "é😀")
     assert second["error"].startswith("bad_request")
-    for form in ("jsonl", "csv", "anthropic"):
+    for form in ("jsonl", "csv", "anthropic", "openai"):
         on_screen = me.types("results", done, "--format", form).out
         told = me.types("results", done, "--format", form, "-o", f"out.{form}")
         assert (told.out, told.err) == ("", "")
@@ -92,12 +94,46 @@ def test_answers_are_written_in_each_format_to_stdout_and_to_a_file(me: Stranger
     ]
 
 
+def test_openai_lines_go_in_and_come_out_as_openai_lines(plant: Plant, me: Stranger) -> None:
+    asked = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Why?"}], "max_completion_tokens": 50}
+    line = {"custom_id": "x 1", "method": "POST", "url": "/v1/chat/completions", "body": asked}
+    refused = {**line, "custom_id": "x 2", "body": {**asked, "n": 2}}
+    bought = len(plant.simulator.purchases())
+    me.write("bad.jsonl", f"{json.dumps(line)}\n{json.dumps(refused)}\n")
+    told = me.types("submit", "bad.jsonl", expect=2).err
+    assert told.startswith("stepdown: bad.jsonl:2: body.n: 2 cannot be mapped; ")
+    assert told.endswith("nothing was queued\n")
+    me.write("a.jsonl", f"{json.dumps(line)}\n")
+    told = me.types("submit", "a.jsonl", "--key", "openai/1", "--watch").err
+    assert "the lines name 'gpt-4o-mini': not in MODEL_CHAIN, so not heeded" in told
+    batch = me.types("submit", "a.jsonl", "--key", "openai/1").out.strip()
+    assert len(plant.simulator.purchases()) == bought + 1
+    out = json.loads(me.types("results", batch, "--format", "openai").out)
+    assert (out["custom_id"], out["error"], out["response"]["status_code"]) == ("x 1", None, 200)
+    body = out["response"]["body"]
+    assert (body["object"], body["model"], body["created"] > 1_700_000_000) == ("chat.completion", OPUS, True)
+    assert body["choices"][0]["message"]["content"]
+
+
+def test_parquet_goes_in_and_comes_out_with_its_own_columns(me: Stranger) -> None:
+    parquet.write_table(pa.table({"key": [7, 8], "word": ["bridge", "é😀"]}), me.folder / "a.parquet")
+    options = ("--template", "Why {word}?", "--id-column", "key", "--watch")
+    batch = me.types("submit", "a.parquet", *options).out.strip()
+    me.types("results", batch, "--format", "parquet", "-o", "out.parquet")
+    rows = parquet.read_table(me.folder / "out.parquet").to_pylist()
+    assert [(row["key"], row["word"], row["id"], row["fallback_depth"]) for row in rows] == [
+        ("7", "bridge", "7", 0),
+        ("8", "é😀", "8", 0),
+    ]
+    assert all(row["text"] and row["cost_usd"] > 0 and row["error"] is None for row in rows)
+
+
 def test_a_file_that_cannot_be_written_and_a_format_nobody_knows_are_told(me: Stranger, done: str) -> None:
     for path in ("none/out.jsonl", "."):
         told = me.types("results", done, "-o", path, expect=2)
         assert f"{path}: cannot be written (" in told.err
     assert (
-        "'xml' is not a format; right is jsonl, csv, anthropic"
+        "'xml' is not a format; right is jsonl, csv, anthropic, openai, parquet"
         in me.types("results", done, "--format", "xml", expect=2).err
     )
 

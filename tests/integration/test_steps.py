@@ -135,12 +135,12 @@ def test_a_part_that_failed_is_named_at_every_level_above_it(planned: Planned) -
     planned.answer("a/1", "b")
     planned.fail("a/2")
     assert planned.ripen() == (1, 0)
-    assert planned.job("a")["columns"] == {"missing": "a/2 (bad_request)"}
+    assert planned.job("a")["columns"] == {"missing_parts": "a/2 (bad_request)"}
     assert "<missing>\na/2 (bad_request)\n</missing>\nNo answer could be had" in planned.asked("a")
     planned.answer("a")
     assert planned.ripen() == (1, 0)
     assert "a/2 (bad_request)" in planned.asked("all")
-    assert planned.job("all")["columns"] == {"missing": "a/2 (bad_request)"}
+    assert planned.job("all")["columns"] == {"missing_parts": "a/2 (bad_request)"}
 
 
 def test_the_parts_of_a_step_that_failed_are_missing_above_it(planned: Planned) -> None:
@@ -148,7 +148,7 @@ def test_the_parts_of_a_step_that_failed_are_missing_above_it(planned: Planned) 
     planned.ripen()
     planned.fail("a")
     assert planned.ripen() == (1, 0)
-    assert planned.job("all")["columns"] == {"missing": "a/1; a/2"}
+    assert planned.job("all")["columns"] == {"missing_parts": "a/1; a/2"}
 
 
 def test_a_step_that_is_to_stop_fails_and_what_is_made_of_it_too(strict: Planned) -> None:

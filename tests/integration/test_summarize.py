@@ -113,7 +113,7 @@ def test_a_part_that_failed_is_named_in_the_synthesis(plant: Plant) -> None:
     plant.simulator.set_script(_FAILING)
     batch = _summarized(plant)
     *_, synthesis = batch.wait(timeout_s=30)
-    assert (synthesis.state, synthesis.columns["missing"]) == (State.SUCCEEDED, "bridges (bad_request)")
+    assert (synthesis.state, synthesis.columns["missing_parts"]) == (State.SUCCEEDED, "bridges (bad_request)")
     assert "<missing>\nbridges (bad_request)\n</missing>" in _asked(plant, batch, "synthesis")
 
 

@@ -1,11 +1,14 @@
 """A worker at work adds finished days up by itself, and again when one of their attempts changes."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, select, text
 
+from models.batch import Batch, batch_row
 from tests.eventually import eventually
+from tests.given import new_batch
 from tests.running import ENGINES, Plant, one_test, running_plant
 
 
@@ -25,6 +28,11 @@ def _rolled(plant: Plant) -> list[tuple[str, int]]:
         return [(str(row.day), row.cost_nano_usd) for row in rows]
 
 
+def _batches(plant: Plant) -> list[str]:
+    with plant.engine.connect() as connection:
+        return [*connection.scalars(select(Batch.id))]
+
+
 def test_a_day_that_is_over_is_rolled_up_within_a_look(plant: Plant) -> None:
     batch, _ = plant.answered("Ten harbours were dredged in spring.")
     (purchase,) = plant.purchases(batch)
@@ -32,3 +40,13 @@ def test_a_day_that_is_over_is_rolled_up_within_a_look(plant: Plant) -> None:
         connection.execute(text("UPDATE attempts SET opened_at = '2026-03-04 05:06:07'"))
     expected = [("2026-03-04", purchase["billed_nano_usd"])]
     eventually(lambda: _rolled(plant) == expected, within_s=20, because="the clock looks")
+
+
+def test_what_a_producer_left_half_written_is_removed_within_a_look(plant: Plant) -> None:
+    batch, _ = plant.answered("Ten bridges were closed.")
+    lost = new_batch()
+    with plant.engine.begin() as connection:
+        connection.execute(
+            insert(Batch).values(created_at=datetime(2026, 1, 1, tzinfo=UTC), **batch_row(lost, job_count=0))
+        )
+    eventually(lambda: _batches(plant) == [batch.id], within_s=20, because="the clock looks")

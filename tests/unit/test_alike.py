@@ -4,10 +4,8 @@ from typing import Any
 
 import pytest
 
-from models.chain import Span
-from models.life import NewJob
 from models.prefix import marked, prefix_of, prefix_tokens
-from producer.alike import sharing_prefixes
+from producer.alike import shared_prefixes
 from tests.walking import HAIKU, OPUS, SONNET
 
 _LONG = "Each harbour has its own tariff. " * 120  # 1,131 tokens
@@ -15,15 +13,9 @@ _TOOL = {"name": "look", "input_schema": {"type": "object"}}
 _MARK = {"cache_control": {"type": "ephemeral"}}
 
 
-def _job(seq: int, **params: Any) -> NewJob:
-    asked = {"max_tokens": 100, "messages": [{"role": "user", "content": f"Which has harbour {seq}?"}], **params}
-    span = Span(start=0, floor=0, ceiling=0)
-    return NewJob(id=str(seq), seq=seq, prompt_id=str(seq), task=None, params=asked, span=span)
-
-
 def _prefixes(*params: dict[str, Any], models: tuple[str, ...] = (OPUS, SONNET, HAIKU)) -> list[str | None]:
-    jobs = [_job(seq, **one) for seq, one in enumerate(params, start=1)]
-    return [job.prefix for job in sharing_prefixes(jobs, models)]
+    asked = [{"role": "user", "content": "Which has the harbour?"}]
+    return shared_prefixes([{"max_tokens": 100, "messages": asked, **one} for one in params], models)
 
 
 def test_two_jobs_share_a_beginning_and_one_has_its_own() -> None:

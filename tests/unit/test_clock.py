@@ -133,6 +133,14 @@ def test_steps_whose_parts_have_ended_go_on_before_anything_is_sent() -> None:
     assert events == [StepsRipened(asked=2, stopped=1), JobsSent(lane=0, count=2)]
 
 
+def test_a_mistake_about_steps_keeps_nobody_elses_jobs_from_being_sent() -> None:
+    queues = MemoryQueues()
+    clock = _clock(queues, MemoryOutbox({0: _jobs(0, 2)}), [], steps=MemorySteps(away=LedgerError("no such step")))
+    with pytest.raises(LedgerError, match="no such step"):
+        clock.tick()
+    assert queues.sent == _jobs(0, 2)
+
+
 def test_when_it_is_somebody_elses_turn_nothing_is_done() -> None:
     queues, outbox, steps = MemoryQueues(turn="them"), MemoryOutbox({0: _jobs(0, 2)}), MemorySteps()
     assert _clock(queues, outbox, [], steps=steps).tick() == 0

@@ -160,6 +160,6 @@ def test_any_prompt_survives_jsonl(texts: list[str]) -> None:
 
 @given(st.binary())
 def test_no_bytes_at_all_make_it_raise(data: bytes) -> None:
-    for name in (None, "jsonl", "text", "csv", "anthropic"):
+    for name in (None, "jsonl", "text", "csv", "parquet", "anthropic", "openai"):
         loaded = from_stdin(data, format=name)
         assert loaded.prompts or loaded.mistakes

@@ -207,26 +207,30 @@ def test_a_bad_message_batch_line_is_named(line: str, problem: str) -> None:
 
 
 def test_an_empty_source_is_a_mistake_in_every_format() -> None:
-    for name in (None, "jsonl", "text", "csv", "anthropic"):
+    for name in (None, "jsonl", "text", "csv", "anthropic", "openai"):
         assert mistakes_of("\n \n" if name != "csv" else "", format=name) == ["stdin: holds no prompts"]
     assert mistakes_of("prompt\n", format="csv") == ["stdin: holds no prompts"]
 
 
 def test_what_needs_columns_is_refused_where_there_are_none() -> None:
-    assert mistakes_of("a", template="{a}") == ["stdin: template: needs columns, and text has none; use jsonl or csv"]
+    assert mistakes_of("a", template="{a}") == [
+        "stdin: template: needs columns, and text has none; use jsonl, csv or parquet"
+    ]
     assert mistakes_of(batch_line(), id_column="a") == [
-        "stdin: id_column: needs columns, and anthropic has none; use jsonl or csv"
+        "stdin: id_column: needs columns, and anthropic has none; use jsonl, csv or parquet"
     ]
 
 
 def test_a_format_or_a_name_that_means_nothing_is_told_what_would(tmp_path: Path) -> None:
-    assert mistakes_of("a", format="xml") == ["stdin: format: 'xml' should be one of jsonl, text, csv, anthropic"]
-    path = tmp_path / "a.parquet"
+    assert mistakes_of("a", format="xml") == [
+        "stdin: format: 'xml' should be one of jsonl, text, csv, parquet, anthropic, openai"
+    ]
+    path = tmp_path / "a.xls"
     path.write_bytes(b"PAR1")
     [mistake] = load(str(path)).mistakes
     assert str(mistake) == (
         f"{path}: has a name that does not tell its format; "
-        "end it in .jsonl, .ndjson, .json, .txt, .md, .csv, .tsv or give a format"
+        "end it in .jsonl, .ndjson, .json, .txt, .md, .csv, .tsv, .parquet or give a format"
     )
 
 

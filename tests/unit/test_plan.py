@@ -112,11 +112,14 @@ def test_many_documents_are_read_in_as_few_groups_as_will_do_about_as_many_in_ea
 
 
 def test_without_a_synthesis_each_document_has_an_answer_with_its_columns() -> None:
-    documents = [Document("It rained. " * 20, id="wet", columns={"place": "Ely"}), Document("It blew.", id="dry")]
+    documents = [
+        Document("It rained. " * 20, id="wet", columns={"place": "Ely", "part": "I"}),
+        Document("It blew.", id="dry"),
+    ]
     planned = plan(documents, _outline(synthesize=False))
     assert [one.prompt.columns for one in planned if one.prompt.id in {"wet", "dry"}] == [
         {"document": "dry", "level": "0", "part": "1 of 1"},
-        {"place": "Ely", "document": "wet", "level": "1", "parts": str(len(planned) - 2)},
+        {"place": "Ely", "input_part": "I", "document": "wet", "level": "1", "parts": str(len(planned) - 2)},
     ]
 
 

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from models.errors import InputError
+from models.errors import InputError, InputMistakes
 from producer.client import Batch
 from producer.load import Loaded
-from producer.submit import hints, read, tags
+from producer.submit import hints, opened, read, tags
+
+PLAIN: dict[str, Any] = {"format": None, "template": None, "id_column": None, "max_tokens": None}
 
 
 def read_file(path: Path, *, skip_bad: bool) -> Loaded:
@@ -53,6 +55,57 @@ def test_a_known_batch_is_told_with_its_key() -> None:
 def test_a_batch_that_was_not_sent_is_told_why_and_that_it_is_kept() -> None:
     (told,) = hints(batch(not_sent="the broker is away"), None)
     assert told.startswith("accepted and kept, but not sent yet (the broker is away);")
+
+
+def test_many_prompts_are_told_with_their_rate_and_few_are_not() -> None:
+    assert list(hints(batch(accepted=9_999, took_s=1.0), None)) == []
+    assert list(hints(batch(accepted=1_000_000, took_s=50.0), None)) == [
+        "1,000,000 prompts were read and accepted in 50.0 s (20,000/s)"
+    ]
+
+
+def test_models_of_another_vendor_are_told_once_and_only_some() -> None:
+    (told,) = hints(batch(), None, unheeded={"gpt-4o", "o3", "gpt-5", "o\x1b4"})
+    assert told.startswith(r"the lines name 'gpt-4o', 'gpt-5', 'o\x1b4' and 1 more: not in MODEL_CHAIN, so not heeded;")
+
+
+def test_lines_left_out_of_an_open_file_are_listed_as_they_are_met(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = lines(tmp_path / "a.jsonl", {"x": 1}, {"prompt": "Why?", "id": "a"}, {"prompt": "How?", "id": "a"})
+    with opened(str(path), **PLAIN, skip_bad=True) as prompts:
+        assert [prompt.text for prompt in prompts.prompts()] == ["Why?"]
+    told = capsys.readouterr().err.splitlines()
+    assert [line.partition(": ")[2].split(": ")[0] for line in told] == [f"{path}:1", f"{path}:3"]
+
+
+def test_an_open_file_of_nothing_but_bad_lines_is_refused(tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", {"x": 1})
+    with opened(str(path), **PLAIN, skip_bad=True) as prompts, pytest.raises(InputMistakes) as refused:
+        next(prompts.prompts())
+    assert str(refused.value) == f"{path}: holds nothing but bad lines\nnothing was queued"
+
+
+def test_an_id_that_comes_twice_in_an_open_file_is_found_behind_its_last_line(tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", {"prompt": "Why?", "id": "2"}, {"prompt": "How?"}, {"prompt": "Who?", "id": "2"})
+    with opened(str(path), **PLAIN, skip_bad=False) as prompts:
+        given = prompts.prompts()
+        assert [next(given).text for _ in range(3)] == ["Why?", "How?", "Who?"]
+        with pytest.raises(InputMistakes) as refused:
+            next(given)
+    assert str(refused.value).splitlines() == [
+        f"{path}:2: id: missing, and its position, 2, is the id of line 1; give every prompt an id",
+        f"{path}:3: id: '2' is the id of line 1 already; ids are unique in a batch",
+        "nothing was queued",
+    ]
+
+
+def test_only_the_first_of_very_many_mistakes_are_kept(tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", *[{"x": number} for number in range(500)])
+    with opened(str(path), **PLAIN, skip_bad=False) as prompts, pytest.raises(InputMistakes) as refused:
+        next(prompts.prompts())
+    assert len(refused.value.mistakes) == 20
+    assert str(refused.value).splitlines()[-2:] == ["and 480 more", "nothing was queued"]
 
 
 def test_mistakes_stay_with_what_was_read(tmp_path: Path) -> None:

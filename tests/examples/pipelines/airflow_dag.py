@@ -12,8 +12,8 @@ def nightly_summaries() -> None:
     """Summarize a day's articles each night."""
 
     @task(retries=3, retry_delay=timedelta(minutes=5))
-    def summarize(ds: str = "") -> int:
-        return len(summarize_day(ds, Path(f"articles-{ds}.csv")))
+    def summarize(ds: str | None = None) -> int:  # the day, which Airflow gives
+        return len(summarize_day(str(ds), Path(f"articles-{ds}.csv")))
 
     summarize()
 

@@ -1,0 +1,65 @@
+"""Rows laid out one after the other until the last is known, then read in order: few in memory, more on disk."""
+
+import pickle
+from collections.abc import Iterator
+from tempfile import TemporaryFile, gettempdir
+from types import TracebackType
+from typing import IO, Any, Self
+
+from models.errors import InputError
+
+_CHARACTERS_AT_ONCE = 4_000_000
+_ROWS_AT_ONCE = 1000
+_LENGTH_BYTES = 8
+
+
+class Laid:
+    """Holds rows of plain values: None, text, numbers; lists, tuples, dicts of these. Use it as a context manager.
+
+    What is on disk is in a file without a name, gone with the process: it holds prompts and answers.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._file: IO[bytes] | None = None
+        self._last: list[Any] = []
+        self._characters = 0
+
+    def add(self, row: Any, *, characters: int = 0) -> None:
+        """Take one more; `characters` tells of a large one, so that few of those are held at once.
+
+        Raises InputError where the temporary folder is full.
+        """
+        self.count += 1
+        self._last.append(row)
+        self._characters += characters
+        if len(self._last) >= _ROWS_AT_ONCE or self._characters >= _CHARACTERS_AT_ONCE:
+            self._put_aside()
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._file is not None:
+            self._file.seek(0)
+            while length := int.from_bytes(self._file.read(_LENGTH_BYTES)):
+                yield from pickle.loads(self._file.read(length))  # noqa: S301 - our own file, which has no name
+        yield from self._last
+
+    def _put_aside(self) -> None:
+        told = pickle.dumps(self._last, pickle.HIGHEST_PROTOCOL)
+        try:
+            if self._file is None:
+                self._file = TemporaryFile()  # noqa: SIM115 - closed by __exit__
+            self._file.write(len(told).to_bytes(_LENGTH_BYTES))
+            self._file.write(told)
+        except OSError as error:
+            problem = f"cannot hold what is set aside ({error.strerror}): make room, or name another folder by TMPDIR"
+            raise InputError(problem, source=gettempdir()) from None
+        self._last, self._characters = [], 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
