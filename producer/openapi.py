@@ -78,8 +78,10 @@ _TEXT_BLOCK: _Schema = {**_object({"type": {"const": "text"}, "text": _VISIBLE})
 _CONTENT: _Schema = {"anyOf": [_VISIBLE, {"type": "array", "minItems": 1, "items": _BLOCK}]}
 _MESSAGE: _Schema = {**_object({"role": {"enum": ["user", "assistant", "system"]}, "content": _CONTENT}), **_MORE}
 
+MOST_ID = 2**53  # beyond it, readers of JSON take two numbers for one
+_NUMBER: _Schema = {"type": "integer", "minimum": -MOST_ID, "maximum": MOST_ID}
 _OWN_FIELDS = {
-    "id": {**_or_null({"anyOf": [_LABEL, {"type": "integer"}]}), "description": "unique; left out, its place from 1"},
+    "id": {**_or_null({"anyOf": [_LABEL, _NUMBER]}), "description": "unique; left out, its place from 1"},
     "system": _or_null(_STORED),
     "max_tokens": {**_or_null(_TOKENS), "default": 1024},
     "task": _or_null(_LABEL),

@@ -20,7 +20,7 @@ from producer.check import MAX_ID_LENGTH, check
 from producer.formats import Record
 from producer.labels import limit_of
 from producer.load import Loaded
-from producer.openapi import USD_ABOVE_0, openapi
+from producer.openapi import MOST_ID, USD_ABOVE_0, openapi
 from producer.params import problem_of
 from producer.prompt import Prompt
 from producer.refusal import Refusal
@@ -134,6 +134,8 @@ def _prompt(each: object, place: int) -> Prompt | InputError:
     if not isinstance(fields, dict):
         return InputError(f"{shown(each)} should be text, or an object", source="prompts", line=place)
     fields = {name: _whole(value) if name in {"id", "max_tokens"} else value for name, value in fields.items()}
+    if isinstance(fields.get("id"), int) and abs(fields["id"]) > MOST_ID:
+        return InputError(f"is beyond {MOST_ID}; write it as text", source="prompts", line=place, field="id")
     prompt = plain(Record(line=place, fields=fields), Recipe(source="prompts"))
     if isinstance(prompt, InputError):
         return prompt
