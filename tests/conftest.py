@@ -1,5 +1,6 @@
 """What every test has: a printed seed, a clean environment, no network, and real servers where it asks for them."""
 
+import os
 import random
 import secrets
 import signal
@@ -37,6 +38,11 @@ def pytest_configure(config: pytest.Config) -> None:
     # A shell that starts us in the background has us, and all we start, ignore Ctrl-C: no test could send it.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one more than there are cores: tests of whole processes wait more than they compute."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_report_header(config: pytest.Config) -> str:
