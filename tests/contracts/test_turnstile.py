@@ -2,20 +2,8 @@
 
 import pytest
 
-from tests.turning import Clock, Door, in_memory, in_redis
+from tests.turning import Clock, Door
 from worker.turnstile import FULL, PAUSED, RETRIES_SPENT, Go, How, Later, Room
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(params=["memory", "redis"])
-def door(request: pytest.FixtureRequest, clock: Clock) -> Door:
-    if request.param == "memory":
-        return Door(in_memory(clock), clock)
-    return Door(in_redis(request.getfixturevalue("redis_url"), clock), clock)
 
 
 def _why(answer: Go | Later) -> str:

@@ -5,22 +5,10 @@ from typing import Any, cast
 
 import pytest
 
-from tests.turning import Clock, Door, in_memory, in_redis
+from tests.turning import Clock, Door
 from worker.turnstile import FULL, LIMITED, Go, Later, Room
 
 _FULL = {"requests": (600, 599), "input": (60_000, 60_000), "output": (12_000, 12_000)}  # 10, 1,000 and 200 a second
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(params=["memory", "redis"])
-def door(request: pytest.FixtureRequest, clock: Clock) -> Door:
-    if request.param == "memory":
-        return Door(in_memory(clock), clock)
-    return Door(in_redis(request.getfixturevalue("redis_url"), clock), clock)
 
 
 def _limited(answer: Go | Later) -> Later:
