@@ -1,8 +1,9 @@
 """Reads documents to be mapped: each row of a file, a whole text, or each text of a folder."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,10 @@ def _folder(folder: Path) -> Iterator[Document]:
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _TEXTS and path.is_file())
     if not files:
         raise InputError(f"holds no file that ends in {' or '.join(_TEXTS)}", source=str(folder))
+    stems = Counter(path.stem for path in files)
     for path in files:
-        yield _whole(str(path))
+        document = _whole(str(path))
+        yield document if stems[path.stem] == 1 else replace(document, id=path.name)
 
 
 def _whole(source: str) -> Document:

@@ -58,8 +58,16 @@ def _is_number(least: float, most: float) -> Callable[[object], bool]:
 def _is_system(value: object) -> bool:
     return isinstance(value, str) or (
         isinstance(value, list)
-        and all(isinstance(block, Mapping) and block.get("type") == "text" and _is_text(block) for block in value)
+        and all(
+            isinstance(block, Mapping) and block.get("type") == "text" and _is_text(block) and _is_marked_right(block)
+            for block in value
+        )
     )
+
+
+def _is_marked_right(block: Mapping[str, Any]) -> bool:
+    mark = block.get("cache_control")
+    return mark is None or _is_typed(mark)
 
 
 def _is_text(block: Mapping[str, Any]) -> bool:
@@ -72,7 +80,8 @@ def _is_typed(value: object) -> bool:
 
 def _are_tools(value: object) -> bool:
     return isinstance(value, list) and all(
-        isinstance(tool, Mapping) and (isinstance(tool.get("name"), str) or _is_typed(tool)) for tool in value
+        isinstance(tool, Mapping) and (isinstance(tool.get("name"), str) or _is_typed(tool)) and _is_marked_right(tool)
+        for tool in value
     )
 
 

@@ -156,6 +156,8 @@ def _check_system(body: Body, _: Model) -> None:
 
 
 def _check_blocks(prompt: Prompt) -> None:
+    if any(control and not isinstance(control, dict) for _, control in prompt.parts):
+        raise _invalid("cache_control: Input should be a valid dictionary or object to extract fields from")
     marks = sum(1 for _, control in prompt.parts if control)
     if marks > _MOST_MARKS:
         raise _invalid(f"A maximum of {_MOST_MARKS} blocks with cache_control may be provided. Found {marks}.")

@@ -35,6 +35,12 @@ def test_a_folder_is_its_texts_by_name_and_nothing_else(tmp_path: Path) -> None:
     assert read_documents(str(tmp_path)) == [Document("Of a.txt.", id="a"), Document("Of b.md.", id="b")]
 
 
+def test_texts_that_differ_in_their_ending_alone_are_called_by_their_whole_names(tmp_path: Path) -> None:
+    for name in ("a.md", "a.txt", "b.txt"):
+        (tmp_path / name).write_text(f"Of {name}.", encoding="utf-8")
+    assert [document.id for document in read_documents(str(tmp_path))] == ["a.md", "a.txt", "b"]
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

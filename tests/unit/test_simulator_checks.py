@@ -51,6 +51,7 @@ def _refusal(**changes: object) -> RefusedError:
         ({"stream": True}, "non-streaming requests only"),
         ({"system": 5}, "system: Input should be a valid list"),
         ({"tools": ["x"]}, "tools: Input should be a valid list"),
+        ({"system": [{"type": "text", "text": "x", "cache_control": 5}]}, "cache_control: Input should be a valid"),
     ],
 )
 def test_a_wrong_field_is_an_invalid_request(changes: dict[str, object], message: str) -> None:
