@@ -62,6 +62,7 @@ class Fleet:
         self._heard: dict[str, Ended] = {}  # group -> the limits its headers told last, while Redis was away
         self._known: set[str] = set()
         self._workers = 1
+        self.refresh()  # heard before its first call: who is lost within a second is missed, too
 
     def ask(self, need: Need) -> Go | Later:
         """Let a request through, or say when to come back."""

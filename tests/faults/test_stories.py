@@ -32,6 +32,6 @@ def test_every_job_of_a_bad_day_can_be_explained(engine_name: str, tmp_path: Pat
         site.submit(60, max_cost_usd="0.05", on_unknown="rebuy")
         eventually(lambda: site.in_flight() > 0, within_s=30, because="they are at work")
         victim.kill()
-        eventually(lambda: not site.rows(_OPEN)[0]["n"], within_s=180, because="every job ends or is held")
+        eventually(lambda: not site.rows(_OPEN)[0]["n"], within_s=60, because="every job ends or is held")
         assert untold(site) == ()
         assert stories(site, 2).count("accepted as one of 60 jobs") == 2
