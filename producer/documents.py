@@ -23,6 +23,10 @@ class Documents:
     ways: dict[str, Any]
     unheeded_models: frozenset[str] = frozenset()  # as of a file of prompts; documents name none
 
+    def ways_for(self, task: str | None) -> dict[str, Any]:
+        """Give the words, with the task of the parts where the caller names it."""
+        return self.ways if task is None else {**self.ways, "task": task}
+
 
 def read_documents(
     source: str,

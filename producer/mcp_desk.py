@@ -21,7 +21,7 @@ from models.settings import Settings
 from producer import mcp_shapes as shapes
 from producer.check import check
 from producer.client import Batch, Producer
-from producer.estimate import chain_line, estimate_json, expected
+from producer.estimate import chain_line, estimate_json, expected, oracle_of
 from producer.load import Loaded
 from producer.prompt import Prompt
 from producer.show import job_line, over_budget_line, progress_line
@@ -178,8 +178,9 @@ def _prompts(said: Sequence[str | shapes.OnePrompt]) -> list[Prompt]:
 
 
 def _estimated(prompts: list[Prompt], settings: Settings, task: str | None) -> Told:
-    found, learned = expected(Loaded(prompts=prompts, mistakes=[]), settings, task, allow_unpriced=False, exact=False)
-    told = estimate_json(found, learned, settings, exact=False)
+    oracle = oracle_of(settings)
+    found = expected(Loaded(prompts=prompts, mistakes=[]), oracle, settings, task)
+    told = estimate_json(found, oracle.learned, exact=False)
     chain = {name: told["chain"][name] for name in ("expected_usd", "low_usd", "worst_case_usd", "unbounded")}
     models = {model: one["expected_usd"] for model, one in told["models"].items()}
     value = shapes.Estimated(prompts=len(prompts), starts=told["starts"], if_one_answers_all=models, **chain)

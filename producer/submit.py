@@ -41,6 +41,15 @@ def read(
     return Loaded(prompts=loaded.prompts, mistakes=[])
 
 
+def read_either(
+    source: str, *, ways: dict[str, Any] | None, template: str | None, max_tokens: int | None, **form: Any
+) -> Loaded | Documents:
+    """Read prompts, or documents where they are to be mapped in some `ways`; `form` is as in `read`."""
+    if ways is None:
+        return read(source, template=template, max_tokens=max_tokens, **form)
+    return _documents(source, ways, template, max_tokens, **form)
+
+
 @contextmanager
 def opened_either(
     source: str, *, ways: dict[str, Any] | None, template: str | None, max_tokens: int | None, **form: Any
@@ -49,12 +58,8 @@ def opened_either(
     if ways is None:
         with opened(source, template=template, max_tokens=max_tokens, **form) as prompts:
             yield prompts
-        return
-    if template is not None:
-        raise InputError("and --map are both the template; give one", source="submit", field="--template")
-    bound = {} if max_tokens is None else {"max_tokens": max_tokens}
-    form.pop("models")  # rows of documents name none
-    yield Documents(documents=read_documents(source, **form), ways=ways | bound)
+    else:
+        yield _documents(source, ways, template, max_tokens, **form)
 
 
 @contextmanager
@@ -83,8 +88,17 @@ def submitted(producer: "Producer", read: PromptFile | Documents, *, task: str |
     """Submit what was read."""
     if isinstance(read, PromptFile):
         return producer.submit(read, task=task, **more)
-    ways = read.ways if task is None else {**read.ways, "task": task}
-    return producer.summarize(read.documents, **ways, **more)
+    return producer.summarize(read.documents, **read.ways_for(task), **more)
+
+
+def _documents(
+    source: str, ways: dict[str, Any], template: str | None, max_tokens: int | None, **form: Any
+) -> Documents:
+    if template is not None:
+        raise InputError("and --map are both the template; give one", source=source, field="--template")
+    bound = {} if max_tokens is None else {"max_tokens": max_tokens}
+    form.pop("models")  # rows of documents name none
+    return Documents(documents=read_documents(source, **form), ways=ways | bound)
 
 
 def _tell_left_out(mistake: InputError) -> None:

@@ -44,5 +44,5 @@ def _ways(
         return {"map": map, "synthesize": synthesis, **said}
     if said or not synthesis:
         option = f"--{next(iter(said)).replace('_', '-')}" if said else "--no-synthesis"
-        raise InputError("is for --map TEMPLATE", source="submit", field=option)
+        raise InputError("is for --map TEMPLATE", source="options", field=option)
     return None
