@@ -161,20 +161,20 @@ def test_the_real_cost_lies_in_the_printed_range_and_near_what_was_expected_once
             assert abs(Decimal(chain["expected_usd"]) / real - 1) < Decimal("0.25")
 
 
-@pytest.mark.parametrize("script", ["", "[[rules]]\nanswer = 'max_tokens'"], ids=["well", "cut"])
-def test_what_documents_cost_lies_in_the_range_printed_for_their_map(plant: Plant, tmp_path: Path, script: str) -> None:
-    plant.simulator.set_script(script)
+def test_what_documents_cost_lies_in_the_range_printed_for_their_map(plant: Plant, tmp_path: Path) -> None:
     me = stranger_in(tmp_path / "me", **plant.variables)
     chapters = "".join((EXAMPLES / "chapters.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)[:6])
     me.write("six.jsonl", chapters)
     ways = ("--map", "Sum up: {text}", "--part-tokens", "800", "--step-tokens", "5000", "--max-tokens", "400")
-    told = _estimated(me, "six.jsonl", *ways)
-    batch = plant.producer.batch(me.types("submit", "six.jsonl", *ways).out.strip())
-    plant.finished(batch)
-    progress = batch.progress()
-    assert (told["prompts"], told["steps"] > 2) == (progress.job_count, True)
-    assert Decimal(told["chain"]["low_usd"]) < progress.cost_usd < _worst(told)
-    assert (progress.cost_usd < Decimal(told["chain"]["expected_usd"])) == (script == "")
+    for script, is_less in (("", True), ("[[rules]]\nanswer = 'max_tokens'", False)):  # all cut, and asked for again
+        plant.simulator.set_script(script)
+        told = _estimated(me, "six.jsonl", *ways)
+        batch = plant.producer.batch(me.types("submit", "six.jsonl", *ways).out.strip())
+        plant.finished(batch)
+        real = batch.progress().cost_usd
+        assert (told["prompts"], told["steps"] > 2) == (batch.progress().job_count, True)
+        assert Decimal(told["chain"]["low_usd"]) < real < _worst(told)
+        assert (real < Decimal(told["chain"]["expected_usd"])) == is_less
 
 
 def test_what_prompts_share_may_be_read_from_the_cache(me: Stranger) -> None:
