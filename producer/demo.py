@@ -12,7 +12,7 @@ from pathlib import Path
 from models.exports import ATTEMPTS
 from producer import stage
 from producer.client import Batch, Producer
-from producer.load import load
+from producer.files.load import load
 from producer.plan import Document
 from producer.prompt import Prompt
 from producer.show import receipt

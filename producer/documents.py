@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import InputError, InputMistakes
-from producer.load import load
+from producer.files.load import load
+from producer.files.source import STDIN
 from producer.plan import TEXT, Document
-from producer.source import STDIN
 
 _TEXTS = (".txt", ".md")
 

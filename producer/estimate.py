@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from models.learned import Learned, Spread
     from models.settings import Settings
     from producer.expect import Expectation, Oracle, Sum
-    from producer.load import Loaded
+    from producer.files.load import Loaded
 
 # Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
 # ruff: noqa: PLC0415

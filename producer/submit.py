@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from models.errors import InputError, InputMistakes
 from models.outcome import OnUnknown
 from producer.documents import Documents, read_documents
-from producer.load import Loaded, PromptFile, load, opened_prompts
+from producer.files.load import Loaded, PromptFile, load, opened_prompts
 
 if TYPE_CHECKING:
     from producer.client import Batch, Producer

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from models.broker import celery_app
-from producer.load import load
+from producer.files.load import load
 from tests.peak import run_to_peak
 
 _TEMPLATE = "Summarize: {title}\n{text}"

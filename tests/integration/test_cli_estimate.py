@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from producer.load import load
+from producer.files.load import load
 from tests.running import HAIKU, OPUS, Plant, running_plant
 from tests.simulator.process import running_simulator
 from tests.stranger import EXAMPLES, KEY, Stranger, stranger_in

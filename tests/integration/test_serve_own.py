@@ -14,7 +14,7 @@ import pytest
 from models.outcome import State
 from models.settings import load_settings
 from producer.client import Producer
-from producer.openapi import openapi
+from producer.web.openapi import openapi
 from tests.eventually import eventually
 from tests.running import ENGINES, HAIKU, Plant, environment_of, running_plant, running_server, settings_of
 from tests.serving import asked, visiting

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.load import Loaded, load
+from producer.files.load import Loaded, load
 from producer.prompt import Prompt
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from producer.load import Loaded, load
+from producer.files.load import Loaded, load
 
 
 def from_stdin(text: str | bytes, **options: Any) -> Loaded:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from models.errors import InputMistakes
-from producer.load import Loaded, load, opened_prompts
+from producer.files.load import Loaded, load, opened_prompts
 from producer.prompt import Prompt
 
 OPUS, HAIKU = "claude-opus-4-7", "claude-haiku-4-5-20251001"

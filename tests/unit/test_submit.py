@@ -8,7 +8,7 @@ import pytest
 
 from models.errors import InputError, InputMistakes
 from producer.client import Batch
-from producer.load import Loaded
+from producer.files.load import Loaded
 from producer.submit import hints, opened, read, tags
 
 PLAIN: dict[str, Any] = {"format": None, "template": None, "id_column": None, "max_tokens": None}
