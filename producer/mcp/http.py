@@ -1,9 +1,6 @@
 """`stepdown mcp --http`: a server's HTTP side, on loopback, or behind a token."""
 
-import os
 import secrets
-import socket
-from ipaddress import ip_address
 from typing import Any
 
 import uvicorn
@@ -15,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from models.errors import InputError
 from producer.check import MAX_REQUEST_BYTES
+from producer.listening import is_loopback, listening, url_of
 from producer.options import hint
 
 PATH = "/mcp"
@@ -25,7 +23,7 @@ _NO_TOKEN = "send the token as Authorization: Bearer TOKEN (the server's MCP_TOK
 
 def serve(server: Server[Any], *, host: str, port: int, token: str | None) -> None:
     """Serve until a signal, and say where on stderr. Raises InputError for a port or an address it cannot have."""
-    if token is None and not _is_loopback(host):
+    if token is None and not is_loopback(host):
         problem = f"{host} is open to other machines: set MCP_TOKEN, or listen on 127.0.0.1"
         raise InputError(problem, source=_SOURCE, field="--host")
     app = server.streamable_http_app(
@@ -33,9 +31,8 @@ def serve(server: Server[Any], *, host: str, port: int, token: str | None) -> No
         max_request_body_size=MAX_REQUEST_BYTES,
         transport_security=_security(host, token),
     )
-    with _listening(host, port) as listener:
-        shown = f"[{host}]" if ":" in host else host
-        hint(f"stepdown mcp: http://{shown}:{listener.getsockname()[1]}{PATH}{'' if token else ' (loopback only)'}")
+    with listening(host, port, source=_SOURCE) as listener:
+        hint(f"stepdown mcp: {url_of(listener, host)}{PATH}{'' if token else ' (loopback only)'}")
         config = uvicorn.Config(
             app if token is None else guarded(app, token),
             log_config=None,  # uvicorn's own would write each request to stdout
@@ -64,13 +61,6 @@ def _shows(headers: Headers, token: str) -> bool:
     return kind.lower() == "bearer" and secrets.compare_digest(shown.strip().encode(), token.encode())
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _security(host: str, token: str | None) -> TransportSecuritySettings:
     """Refuse what a web page of another site has a browser on this machine send; behind a token it cannot."""
     if token is not None:
@@ -79,13 +69,3 @@ def _security(host: str, token: str | None) -> TransportSecuritySettings:
     return TransportSecuritySettings(
         allowed_hosts=[f"{name}:*" for name in names], allowed_origins=[f"http://{name}:*" for name in names]
     )
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        reason = error.strerror if error.errno is None or error.errno < 0 else os.strerror(error.errno)
-        problem = f"cannot listen on {host}:{port} ({reason}); choose another --port or --host"
-        raise InputError(problem, source=_SOURCE) from None

@@ -1,7 +1,6 @@
 """Who is let in: each request has an id, comes from a known caller, and ends without a word of it in any log."""
 
 import asyncio
-import ipaddress
 import logging
 import traceback
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models.callers import LOCAL, Caller, caller_with
 from models.ids import new_id
+from producer.listening import is_loopback
 from producer.web.refusal import Refusal
 
 OPEN_PATHS = frozenset({"/healthz", "/api/v1/openapi.json"})
@@ -25,18 +25,6 @@ _STOPPING = "this server stops before the answer is there; a job that had not be
 _BEARER = "bearer "
 
 _log = logging.getLogger("stepdown.serve")
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a name or an address means this machine only.
-
-    >>> is_loopback("127.0.0.1"), is_loopback("::1"), is_loopback("localhost"), is_loopback("0.0.0.0")
-    (True, True, True, False)
-    """
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Admission:

@@ -1,27 +1,26 @@
 """`stepdown serve`: listens on an address, with one producer behind it, until it is told to end."""
 
 import logging
-import socket
 import sys
-from typing import NoReturn
 
 import uvicorn
 
 from models.errors import InputError
 from models.settings import Settings
 from producer.client import Producer
-from producer.web.admission import is_loopback
+from producer.listening import is_loopback, listening, url_of
 from producer.web.app import app_over
 
-_WAITING = 2048
+_SOURCE = "serve"
 
 
 def run(settings: Settings, *, host: str, port: int) -> None:
     """Serve until SIGINT or SIGTERM. Raises InputError for an address that may not or cannot be listened on."""
     if not settings.callers and not is_loopback(host):
-        _refuse(f"{host} can be reached from elsewhere: name your callers and their tokens in CALLERS_FILE first")
+        problem = f"{host} can be reached from elsewhere: name your callers and their tokens in CALLERS_FILE first"
+        raise InputError(problem, source=_SOURCE, field="--host")
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    with Producer(settings) as producer, _listening(host, port) as listener:
+    with Producer(settings) as producer, listening(host, port, source=_SOURCE) as listener:
         config = uvicorn.Config(
             app_over(producer, settings),
             loop="asyncio",
@@ -34,22 +33,9 @@ def run(settings: Settings, *, host: str, port: int) -> None:
             server_header=False,
             timeout_graceful_shutdown=round(settings.drain_s),
         )
-        shown = f"[{host}]" if ":" in host else host
-        sys.stderr.write(f"serving http://{shown}:{listener.getsockname()[1]} ({_for_whom(settings)})\n")
+        sys.stderr.write(f"serving {url_of(listener, host)} ({_for_whom(settings)})\n")
         sys.stderr.flush()
         uvicorn.Server(config).run(sockets=[listener])
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=_WAITING)
-    except OSError as error:
-        _refuse(f"{host}:{port} cannot be listened on ({error.strerror or error})")
-
-
-def _refuse(problem: str) -> NoReturn:
-    raise InputError(problem, source="serve", field="--host, --port")
 
 
 def _for_whom(settings: Settings) -> str:
