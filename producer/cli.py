@@ -127,10 +127,12 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
 ) -> None:
     """Enqueue a file of prompts as one batch, or of documents with --map; prints its id."""
     from producer import submit as submitting
+    from producer.files.shapes import Form
 
     settings = read_settings()
-    form: dict[str, Any] = {"format": file_format, "template": template, "id_column": id_column, "skip_bad": skip_bad}
-    source = submitting.opened_either(file, ways=ways, max_tokens=max_tokens, models=settings.chain.models, **form)
+    columns: dict[str, Any] = {"template": template, "id_column": id_column}
+    form = Form(format=file_format, **columns, max_tokens=max_tokens, models=settings.chain.models)
+    source = submitting.opened_either(file, form, ways=ways, skip_bad=skip_bad)
     labels: dict[str, Any] = {"task": task, "name": name, "key": key, "tags": submitting.tags(tag or [])}
     money: dict[str, Any] = {"allow_unpriced": allow_unpriced, "max_cost_usd": max_cost}
     lane: dict[str, Any] = {"urgent": urgent, "weight": weight, "on_unknown": submitting.choice(on_unknown)}

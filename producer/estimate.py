@@ -38,10 +38,12 @@ def estimate(  # noqa: PLR0913, PLR0917 - each is an option
 ) -> None:
     """Say what a file of prompts would cost; nothing is spent."""
     from producer import submit as submitting
+    from producer.files.shapes import Form
 
     given = settings()
-    columns: dict[str, Any] = {"template": template, "id_column": id_column, "max_tokens": max_tokens}
-    loaded = submitting.read(file, format=file_format, **columns, skip_bad=skip_bad, models=given.chain.models)
+    columns: dict[str, Any] = {"template": template, "id_column": id_column}
+    form = Form(format=file_format, **columns, max_tokens=max_tokens, models=given.chain.models)
+    loaded = submitting.read(file, form, skip_bad=skip_bad)
     if loaded.mistakes:
         raise InputMistakes(loaded.mistakes, end="nothing was estimated")
     found, learned = expected(loaded, given, task, allow_unpriced=allow_unpriced, exact=exact)

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import BinaryIO, TypeAlias
 
 from models.errors import InputError, InputMistakes
 from producer.check import check, check_id
 from producer.files.chat_lines import chat_completion
 from producer.files.formats import Record, Records, read_csv, read_jsonl, read_text
 from producer.files.parquet import read_parquet
-from producer.files.shapes import Recipe, filled, message_batch, plain, row
+from producer.files.shapes import Form, Recipe, filled, message_batch, plain, row
 from producer.files.source import STDIN, head_of, name_of, opened, telling_unreadable
 from producer.prompt import Prompt
 from producer.repeats import Repeats
@@ -32,6 +32,7 @@ _BY_SUFFIX = {
 }
 _PARQUET = b"PAR1"
 _WITHOUT_COLUMNS = ("text", "anthropic", "openai")
+AS_IT_IS = Form()
 _Make: TypeAlias = Callable[[Record, Recipe], Prompt | InputError]
 
 
@@ -122,42 +123,20 @@ class PromptFile:
 
 
 @contextmanager
-def opened_prompts(
-    source: str,
-    *,
-    format: str | None = None,  # noqa: A002 - the option's own name
-    template: str | None = None,
-    id_column: str | None = None,
-    max_tokens: int | None = None,
-    models: tuple[str, ...] = (),
-    stdin: BinaryIO | None = None,
-) -> Iterator[PromptFile]:
-    """Open a file of prompts, or stdin where `source` is "-", for a block; each argument is as in `load`."""
-    recipe = _recipe(name_of(source), template, id_column, max_tokens, models)
+def opened_prompts(source: str, form: Form = AS_IT_IS, *, stdin: BinaryIO | None = None) -> Iterator[PromptFile]:
+    """Open a file of prompts, or stdin where `source` is "-", for a block. Raises InputError where it cannot."""
+    recipe = _recipe(name_of(source), form)
     with opened(source, stdin) as file:
-        yield PromptFile(file=file, start=file.tell(), format=format, recipe=recipe, source=source)
+        yield PromptFile(file=file, start=file.tell(), format=form.format, recipe=recipe, source=source)
 
 
-def load(
-    source: str,
-    *,
-    format: str | None = None,  # noqa: A002 - the option's own name
-    template: str | None = None,
-    id_column: str | None = None,
-    max_tokens: int | None = None,
-    models: tuple[str, ...] = (),
-    stdin: BinaryIO | None = None,
-) -> Loaded:
+def load(source: str, form: Form = AS_IT_IS, *, stdin: BinaryIO | None = None) -> Loaded:
     """Read every prompt of a file, or of stdin where `source` is "-".
 
-    The format (jsonl, text, csv, parquet, anthropic or openai) is told by the file's name and its first line.
-    `template` makes prompts of columns ({column}); `max_tokens` is for prompts that name none themselves; `models`
-    are the chain's, for lines of another vendor, whose model is heeded only where it is one of them.
     Never raises for what the input holds: the caller decides whether a mistake stops everything.
     """
-    asked: dict[str, Any] = {"format": format, "template": template, "id_column": id_column}
     try:
-        with opened_prompts(source, **asked, max_tokens=max_tokens, models=models, stdin=stdin) as prompts:
+        with opened_prompts(source, form, stdin=stdin) as prompts:
             made = [*prompts.exactly()]
     except InputError as mistake:
         return Loaded(prompts=[], mistakes=[mistake])
@@ -167,14 +146,14 @@ def load(
     )
 
 
-def _recipe(
-    source: str, template: str | None, id_column: str | None, max_tokens: int | None, models: tuple[str, ...]
-) -> Recipe:
+def _recipe(source: str, form: Form) -> Recipe:
     try:
-        parsed = None if template is None else parse_template(template)
+        template = None if form.template is None else parse_template(form.template)
     except TemplateError as error:
         raise InputError(str(error), source=source, field="template") from None
-    return Recipe(source=source, template=parsed, id_column=id_column, max_tokens=max_tokens, models=models)
+    return Recipe(
+        source=source, template=template, id_column=form.id_column, max_tokens=form.max_tokens, models=form.models
+    )
 
 
 def _telling(records: Records, source: str) -> Records:

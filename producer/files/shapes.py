@@ -23,6 +23,21 @@ _BATCH_HINT = 'write API parameters as {"custom_id": ..., "params": {...}}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """How somebody wants a file read. What `format` it has is told by its name and its first line, where nobody says.
+
+    `template` makes prompts of columns ({column}); `max_tokens` is for prompts that name none themselves; `models` are
+    the chain's, for lines of another vendor, whose model is heeded only where it is one of them.
+    """
+
+    format: str | None = None
+    template: str | None = None
+    id_column: str | None = None
+    max_tokens: int | None = None
+    models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """How the records of one source become prompts.
 

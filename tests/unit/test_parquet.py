@@ -17,6 +17,7 @@ from models.errors import InputError
 from models.outcome import State
 from producer.files.load import Loaded, load
 from producer.files.results import write_to
+from producer.files.shapes import Form
 from producer.prompt import Prompt
 from tests.peak import run_to_peak
 
@@ -37,7 +38,7 @@ def written(path: Path, **columns: Any) -> Path:
 
 
 def loaded(path: Path, **options: Any) -> Loaded:
-    return load(str(path), **options)
+    return load(str(path), Form(**options))
 
 
 def mistakes_of(path: Path, **options: Any) -> list[str]:
