@@ -1,7 +1,9 @@
 """/healthz and /metrics: whether ledger and broker answer, and today's figures for Prometheus."""
 
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -11,7 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from models.broker import Broker
 from models.embedded import required_broker_url
 from models.errors import StepdownError
-from models.outcome import State
+from models.outcome import FINAL_STATES, OPEN_STATES, State
 from models.settings import Settings
 from producer.client import Producer
 
@@ -31,7 +33,7 @@ async def healthz(request: Request) -> Response:
 
 
 async def metrics(request: Request) -> Response:
-    """Tell jobs by state, and this UTC day's attempts and cost, as Prometheus reads them."""
+    """Tell open jobs by state, and this UTC day's ends, attempts and cost, as Prometheus reads them."""
     lines = await run_in_threadpool(lambda: "".join(f"{line}\n" for line in _lines(request.app.state.producer)))
     return PlainTextResponse(lines, headers={"content-type": _TEXT})
 
@@ -59,19 +61,29 @@ def _ask_broker(settings: Settings) -> None:
 def _lines(producer: Producer) -> Iterator[str]:
     books = producer.books
     today = books.served.today()
-    counts = books.served.states()
-    yield from _head("stepdown_jobs", "Jobs in the ledger, by state.")
-    for state in State:
-        yield f'stepdown_jobs{{state="{state}"}} {counts.get(state, 0)}'
+    yield from _jobs(
+        "stepdown_jobs", "Open jobs by state; not those held for a person.", OPEN_STATES, books.served.open_jobs()
+    )
+    ended = books.served.ended_jobs(today)
+    yield from _jobs("stepdown_jobs_ended_today", "Jobs that ended this UTC day, by state.", FINAL_STATES, ended)
     sums = books.questions.sums(["model", "outcome"], since=today, until=today)
     yield from _head("stepdown_attempts_today", "Attempts opened this UTC day, by model and outcome.")
     for (model, outcome), figures in sorted(sums.items(), key=str):
         yield f'stepdown_attempts_today{{model="{_escaped(model)}",outcome="{_escaped(outcome)}"}} {figures.attempts}'
     yield from _head("stepdown_cost_usd_today", "Known cost of this UTC day's attempts, by model.")
-    for (model,), figures in sorted(books.questions.sums(["model"], since=today, until=today).items(), key=str):
-        yield f'stepdown_cost_usd_today{{model="{_escaped(model)}"}} {figures.cost_usd:f}'
+    costs = defaultdict[object, Decimal](Decimal)
+    for (model, _), figures in sums.items():
+        costs[model] += figures.cost_usd
+    for model, cost_usd in sorted(costs.items(), key=str):
+        yield f'stepdown_cost_usd_today{{model="{_escaped(model)}"}} {cost_usd:f}'
     yield from _head("stepdown_unknown_costs_today", "Attempts of this UTC day whose cost is not in it.")
     yield f"stepdown_unknown_costs_today {sum(figures.unknown_costs for figures in sums.values())}"
+
+
+def _jobs(name: str, help_text: str, states: Sequence[State], counts: Mapping[str, int]) -> Iterator[str]:
+    yield from _head(name, help_text)
+    for state in states:
+        yield f'{name}{{state="{state}"}} {counts.get(state, 0)}'
 
 
 def _head(name: str, help_text: str) -> list[str]:
