@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from models.errors import StepdownError
+from models.outcome import State
 from models.settings import Settings
 from producer.client import Producer
 from producer.web import batches_api, messages_api, metrics, own_api
@@ -61,7 +62,7 @@ def app_over(producer: Producer, settings: Settings, *, silent_s: float = _SILEN
     app.state.silent_s = silent_s
     app.state.waiting = Waiting(
         settled=producer.books.reports.settled,
-        let_go=partial(producer.books.orders.cancel, with_running=False),
+        let_go=partial(producer.books.orders.cancel, states=(State.QUEUED, State.WAITING)),
     )
     return app
 

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from models.errors import KeyConflictError
+from models.outcome import State
 from models.served import ServedBatch
 from producer.client import Producer
 from producer.files.load import Loaded
@@ -145,7 +146,7 @@ def _submitted(producer: Producer, prompts: Sequence[Prompt], request: Request) 
 def _gone_on(batch_id: str, request: Request) -> str:
     """Queue again what was cancelled of a batch that is sent again: its caller wants the rest of it."""
     deadline_s = settings_of(request).job_deadline_s
-    books_of(request).orders.retry(deadline_s=deadline_s, with_failed=False, batch_id=batch_id)
+    books_of(request).orders.retry(deadline_s=deadline_s, states=[State.CANCELLED], batch_id=batch_id)
     return batch_id
 
 

@@ -76,7 +76,7 @@ def test_what_has_an_answer_counts_as_the_results_tell_it(engine: Engine, ledger
     told = Served(engine).one(batch_id, BOB.key())
     assert told is not None
     assert (told.succeeded, told.errored) == (1, 0)
-    assert orders.retry(deadline_s=60, with_failed=False, batch_id=batch_id) == 0
+    assert orders.retry(deadline_s=60, states=[State.CANCELLED], batch_id=batch_id) == 0
 
 
 def test_open_jobs_are_counted_by_state_and_ended_ones_by_their_day(engine: Engine, ledger: Ledger) -> None:
