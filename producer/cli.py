@@ -29,9 +29,8 @@ from producer.options import (
 from producer.options import producer as open_producer
 from producer.options import settings as read_settings
 from producer.reconcile.command import reconcile
+from producer.submit_options import takes_terms, takes_ways
 from producer.terminal import prepare_streams
-from producer.terms import takes_terms
-from producer.ways import takes_ways
 from producer.whatif.command import whatif
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from models.errors import InputError, InputMistakes
 from producer.documents import read_documents
 from producer.files.shapes import Form
 from producer.plan import Document
-from producer.ways import _ways
+from producer.submit_options import _ways
 
 _ROWS = '{"id": "a", "title": "On rain", "text": "It rained."}\n{"id": "b"}\n'
 
