@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -19,7 +20,7 @@ from producer.web.bodies import MB, read_object
 from producer.web.labels import COST, DEPTH, JOB, MAX_COST, TASK, label
 from producer.web.params import checked
 from producer.web.refusal import Refusal, refusal_for
-from producer.web.visit import caller_of, producer_of
+from producer.web.visit import caller_of, producer_of, waiting_of
 from producer.web.waiting import Waiting
 
 _MOST_BYTES = 32 * MB
@@ -33,21 +34,19 @@ async def create(request: Request) -> Response:
     is_stream = given.pop("stream", None) or False
     if not isinstance(is_stream, bool):
         raise Refusal(400, "stream: should be true or false")
-    producer, waiting = producer_of(request), _waiting_of(request)
+    producer, waiting = producer_of(request), waiting_of(request)
     prompt = await run_in_threadpool(checked, given, id=None, models=producer.models, where="")
     timeout_s = _timeout_s(request, is_stream=is_stream)
     batch = await run_in_threadpool(_submitted, producer, prompt, request, timeout_s)
     until = asyncio.get_running_loop().time() + timeout_s
     silent_s: float = request.app.state.silent_s
-    end, is_left = waiting.end_of(batch.id), True
-    try:
+    with ExitStack() as until_end:
+        until_end.callback(waiting.leave, batch.id)
+        end = waiting.end_of(batch.id)
         answer = await _ended(request, end, silent_s if is_stream else timeout_s)
         if answer is None and is_stream:
-            is_left = False  # until the stream ends
+            until_end.pop_all()  # that stream leaves, at its own end
             return _stream(_late_events(waiting, batch.id, end, until=until, silent_s=silent_s))
-    finally:
-        if is_left:
-            waiting.leave(batch.id)
     if answer is None:
         raise _timed_out(timeout_s)
     if answer.message is None:
@@ -129,13 +128,6 @@ async def _late_events(
         yield sse.written({"type": "error", "error": {"type": told.kind, "message": str(told)}})
     finally:
         waiting.leave(batch_id)
-
-
-def _waiting_of(request: Request) -> Waiting:
-    waiting: object = request.app.state.waiting
-    if not isinstance(waiting, Waiting):
-        raise TypeError("the application waits for nothing")
-    return waiting
 
 
 def _timed_out(timeout_s: float) -> Refusal:

@@ -16,6 +16,7 @@ from models.errors import StepdownError
 from models.outcome import FINAL_STATES, OPEN_STATES, State
 from models.settings import Settings
 from producer.client import Producer
+from producer.web.visit import producer_of, settings_of
 
 _KEPT_S = 2.0  # asked as often as one likes, looked at no more often than that
 _BROKER_S = 1.0
@@ -27,14 +28,14 @@ async def healthz(request: Request) -> Response:
     state = request.app.state
     looked_at, found = getattr(state, "looked", (0.0, {}))
     if time.monotonic() - looked_at > _KEPT_S or not found:
-        found = await run_in_threadpool(_look, state.producer, state.settings)
+        found = await run_in_threadpool(_look, producer_of(request), settings_of(request))
         state.looked = (time.monotonic(), found)
     return JSONResponse(found, status_code=200 if set(found.values()) == {"ok"} else 503)
 
 
 async def metrics(request: Request) -> Response:
     """Tell open jobs by state, and this UTC day's ends, attempts and cost, as Prometheus reads them."""
-    lines = await run_in_threadpool(lambda: "".join(f"{line}\n" for line in _lines(request.app.state.producer)))
+    lines = await run_in_threadpool(lambda: "".join(f"{line}\n" for line in _lines(producer_of(request))))
     return PlainTextResponse(lines, headers={"content-type": _TEXT})
 
 

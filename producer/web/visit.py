@@ -1,4 +1,6 @@
-"""What a request comes with once it is let in: who asks, the producer it is asked of, the settings."""
+"""What a request comes with once it is let in: who asks, the producer it is asked of, the settings, what waits."""
+
+from typing import TypeVar
 
 from starlette.requests import Request
 
@@ -6,6 +8,9 @@ from models.books import Books
 from models.callers import Caller
 from models.settings import Settings
 from producer.client import Producer
+from producer.web.waiting import Waiting
+
+_Held = TypeVar("_Held")
 
 
 def caller_of(request: Request) -> Caller:
@@ -18,10 +23,7 @@ def caller_of(request: Request) -> Caller:
 
 def producer_of(request: Request) -> Producer:
     """Give the one producer behind all requests."""
-    producer: object = request.app.state.producer
-    if not isinstance(producer, Producer):
-        raise TypeError("the application has no producer")
-    return producer
+    return _held(request, "producer", Producer)
 
 
 def books_of(request: Request) -> Books:
@@ -31,7 +33,16 @@ def books_of(request: Request) -> Books:
 
 def settings_of(request: Request) -> Settings:
     """Give the settings this server runs with."""
-    settings: object = request.app.state.settings
-    if not isinstance(settings, Settings):
-        raise TypeError("the application has no settings")
-    return settings
+    return _held(request, "settings", Settings)
+
+
+def waiting_of(request: Request) -> Waiting:
+    """Give what waits for the ends of jobs."""
+    return _held(request, "waiting", Waiting)
+
+
+def _held(request: Request, name: str, kind: type[_Held]) -> _Held:
+    held = getattr(request.app.state, name)
+    if not isinstance(held, kind):
+        raise TypeError(f"the application's {name} is a {type(held).__name__}")
+    return held
