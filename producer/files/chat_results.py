@@ -77,5 +77,4 @@ def _error(answer: Answer) -> dict[str, str]:
     if answer.state is State.CANCELLED:
         return {"code": "batch_cancelled", "message": "the job was cancelled before it was answered"}
     word = answer.outcome or str(answer.state)
-    message = answer.error or f"job {answer.job_id} ended as {word}, without an answer"
-    return {"code": "batch_expired" if word == "expired" else word, "message": message}
+    return {"code": "batch_expired" if word == "expired" else word, "message": answer.why_none}

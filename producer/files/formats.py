@@ -22,6 +22,13 @@ class Record:
 Records: TypeAlias = Iterator[Record | InputError]
 
 
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON value")
+
+
+from_json = json.JSONDecoder(parse_constant=_refuse_constant).decode  # without the NaN that Python's own reader takes
+
+
 def read_text(file: BinaryIO, source: str) -> Records:
     """Read a prompt from each line that is not blank."""
     for line, raw in _lines(file):
@@ -74,16 +81,9 @@ def _decoded(raw: bytes, source: str, line: int) -> str | InputError:
         return InputError(problem, source=source, line=line)
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON value")
-
-
-_from_json = json.JSONDecoder(parse_constant=_refuse_constant).decode
-
-
 def _json_record(text: str, source: str, line: int) -> Record | InputError:
     try:
-        value = _from_json(text)
+        value = from_json(text)
     except json.JSONDecodeError as error:
         problem = f"is not JSON: {error.msg} at character {error.colno}; write one object a line"
     except (ValueError, RecursionError) as error:

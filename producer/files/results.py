@@ -158,5 +158,4 @@ def _result(answer: Answer) -> dict[str, Any]:
     if answer.outcome == "expired":
         return {"type": "expired"}
     kind = _ERROR_TYPES.get(answer.outcome, "api_error") if answer.outcome else "api_error"
-    message = answer.error or f"job {answer.job_id} ended as {answer.outcome or answer.state}, without an answer"
-    return {"type": "errored", "error": {"type": "error", "error": {"type": kind, "message": message}}}
+    return {"type": "errored", "error": {"type": "error", "error": {"type": kind, "message": answer.why_none}}}

@@ -99,8 +99,7 @@ def filled(record: Record, recipe: Recipe, *, template: Template) -> Prompt | In
 def message_batch(record: Record, recipe: Recipe) -> Prompt | InputError:
     """Make a prompt of an Anthropic message-batch line; `model` in its params names the start."""
     custom_id, params = record.fields.get("custom_id"), record.fields.get("params")
-    if not (isinstance(custom_id, str) and _CUSTOM_ID.fullmatch(custom_id)):
-        problem = f"{shown(custom_id)} should be 1 to 64 of the characters a-z, A-Z, 0-9, _ and -"
+    if problem := custom_id_problem(custom_id):
         return _wrong(record, recipe, "custom_id", problem)
     if not isinstance(params, dict):
         problem = f"{shown(params)} should be an object of Messages API parameters"
@@ -109,6 +108,13 @@ def message_batch(record: Record, recipe: Recipe) -> Prompt | InputError:
         params = {"max_tokens": recipe.max_tokens, **params}
     others = {name: value for name, value in record.fields.items() if name not in {"custom_id", "params"}}
     return Prompt(id=custom_id, params=params, columns=as_columns(others))
+
+
+def custom_id_problem(custom_id: object) -> str | None:
+    """Tell why Anthropic would not take a request's custom_id; None where it does."""
+    if isinstance(custom_id, str) and _CUSTOM_ID.fullmatch(custom_id):
+        return None
+    return f"{shown(custom_id)} should be 1 to 64 of the characters a-z, A-Z, 0-9, _ and -"
 
 
 def _options(fields: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:

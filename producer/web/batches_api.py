@@ -18,6 +18,7 @@ from models.served import ServedBatch
 from producer.client import Producer
 from producer.files.load import Loaded
 from producer.files.results import message_batch_lines
+from producer.files.shapes import custom_id_problem
 from producer.prompt import Prompt
 from producer.web.bodies import MB, read_object
 from producer.web.labels import MAX_COST, TASK, label, limit_of
@@ -31,7 +32,6 @@ _MOST_REQUESTS = 100_000
 _MOST_LISTED, _LISTED = 1000, 20
 _PREFIX = "msgbatch_"
 _ID = re.compile(rf"{_PREFIX}([0-9a-f]{{8}})([0-9a-f]{{4}})([0-9a-f]{{4}})([0-9a-f]{{4}})([0-9a-f]{{12}})")
-_CUSTOM_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # the provider's own rule
 _HOST = re.compile(r"[a-zA-Z0-9.:\[\]-]+")
 _PART = 64 * 1024
 _SOON_S = 1.0
@@ -117,10 +117,9 @@ def _prompts(given: Mapping[str, Any], models: tuple[str, ...]) -> list[Prompt]:
 def _prompt(each: object, where: str, models: tuple[str, ...]) -> Prompt:
     if not isinstance(each, dict) or each.keys() - {"custom_id", "params"}:
         raise Refusal(400, f"{where}: should be an object with custom_id and params, and nothing else")
-    custom_id = each.get("custom_id")
-    if not (isinstance(custom_id, str) and _CUSTOM_ID.fullmatch(custom_id)):
-        right = "should be 1 to 64 of the characters a-z, A-Z, 0-9, _ and -"
-        raise Refusal(400, f"{where}.custom_id: {shown(custom_id)} {right}")
+    custom_id: Any = each.get("custom_id")
+    if problem := custom_id_problem(custom_id):
+        raise Refusal(400, f"{where}.custom_id: {problem}")
     return checked(each.get("params"), id=custom_id, models=models, where=f"{where}.params.")
 
 

@@ -1,11 +1,12 @@
 """Reads a request's body as JSON, within a limit, and refuses what is none."""
 
 import json
-from typing import Any, NoReturn
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from producer.files.formats import from_json
 from producer.web.refusal import Refusal
 
 MB = 1024 * 1024
@@ -37,16 +38,9 @@ def _too_large(most_bytes: int) -> Refusal:
     return Refusal(413, f"the body is larger than {most_bytes // MB} MB")
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON value")
-
-
-_from_json = json.JSONDecoder(parse_constant=_no_constant).decode
-
-
 def _parsed(raw: bytes) -> Any:
     try:
-        return _from_json(raw.decode())
+        return from_json(raw.decode())
     except UnicodeDecodeError as error:
         problem = f"it is not UTF-8 (byte {error.start + 1})"
     except json.JSONDecodeError as error:
