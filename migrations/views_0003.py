@@ -43,6 +43,8 @@ _SHORT = {
     " UNION ALL SELECT (root + {0} / root) / 2, step + 1 FROM heron WHERE step < 40)"
     " SELECT root FROM heron WHERE step = 40)",
     "THRESHOLD": "(SELECT value FROM thresholds WHERE name = '{0}')",
+    "BELOW": "RECURSIVE below(id) AS (SELECT {0}.id"
+    " UNION ALL SELECT lower.id FROM below INNER JOIN jobs AS lower ON lower.parent = below.id)",
 }
 # Days are 'YYYY-MM-DD' on SQLite, whose times are UTC text, and dates on Postgres.
 _SQLITE = {

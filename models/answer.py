@@ -31,6 +31,11 @@ class Answer:
     finished_at: datetime | None = None
 
     @property
+    def why_none(self) -> str:
+        """Why there is no message: what the provider said, else how the job ended."""
+        return self.error or f"job {self.job_id} ended as {self.outcome or self.state}, without an answer"
+
+    @property
     def stop_reason(self) -> str | None:
         """Why the model stopped, in the API's own word."""
         return None if self.message is None else self.message.get("stop_reason")

@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -12,6 +11,7 @@ from typing import Any
 
 from models.caps import usd
 from models.errors import Mistake, SettingsError
+from models.toml import read_toml
 
 CALLER = "caller"  # the tag that names whose batch it is
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -151,13 +151,6 @@ def _cap_problem(entry: Mapping[str, Any]) -> tuple[str, str | None]:
 
 def _tables(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
-    except OSError as error:
-        fix = f"cannot be read ({error.strerror}); name a TOML file"
-    except UnicodeDecodeError:
-        fix = "is no UTF-8 text; save it as UTF-8"
-    except tomllib.TOMLDecodeError as error:
-        fix = f"is no TOML: {error}"
-    except (ValueError, RecursionError):
-        fix = "holds a number or a list that nobody writes"
-    raise SettingsError([Mistake(variable="CALLERS_FILE", value=str(path), fix=fix)])
+        return read_toml(path, parse_float=Decimal)
+    except ValueError as error:
+        raise SettingsError([Mistake(variable="CALLERS_FILE", value=str(path), fix=str(error))]) from None

@@ -1,6 +1,5 @@
 """What a task kind asks of its jobs, or a caller of his own: how far they go, how long they wait, what will not do."""
 
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,6 +10,7 @@ from models.chain import Chain, Span
 from models.errors import Mistake, SettingsError
 from models.expects import JSON_SCHEMA, problem_of, schema_from
 from models.outcome import Outcome
+from models.toml import read_toml
 
 RAISED_TIMES = 4  # a truncated answer that may climb is first asked for again with so much more room
 CAN_CLIMB = (Outcome.TRUNCATED, Outcome.EMPTY, Outcome.REFUSED, Outcome.INVALID)
@@ -149,16 +149,9 @@ def _is_between(value: object, least: float, most: float) -> bool:
 
 def _tables(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        fix = f"cannot be read ({error.strerror}); name a TOML file"
-    except UnicodeDecodeError:
-        fix = "is no UTF-8 text; save it as UTF-8"
-    except tomllib.TOMLDecodeError as error:
-        fix = f"is no TOML: {error}"
-    except (ValueError, RecursionError):
-        fix = "holds a number or a list that nobody writes"
-    raise SettingsError([_wrong(path, fix)])
+        return read_toml(path)
+    except ValueError as error:
+        raise SettingsError([_wrong(path, str(error))]) from None
 
 
 def _with_schema(entry: dict[str, Any], path: Path) -> tuple[dict[str, Any], list[Problem]]:

@@ -1,5 +1,6 @@
 """What a person may order: cancel, release, drop, retry, purge; and what stops a batch that fails throughout."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -29,18 +30,17 @@ class Orders:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def cancel(self, batch_id: str, *, with_running: bool = True) -> tuple[int, int]:
-        """Cancel the open jobs of a batch; returns how many, and how many of them have a call in flight.
+    def cancel(self, batch_id: str, *, states: Sequence[State] = OPEN_STATES) -> tuple[int, int]:
+        """Cancel the open jobs of a batch, or those in some of these states; returns how many, and the calls in flight.
 
-        Those calls end, and are billed; not `with_running`, their jobs are left alone.
+        Those calls end, and are billed.
         """
-        states = [state for state in OPEN_STATES if with_running or state != State.RUNNING]
-        ours = Job.batch_id == batch_id
+        ours = (Job.batch_id == batch_id) & Job.state.in_(states)
         with transaction(self._engine) as connection:
             in_flight = connection.scalar(select(func.count()).where(ours, Job.state == State.RUNNING))
             cancelled = connection.execute(
                 update(Job)
-                .where(ours, Job.state.in_(states))
+                .where(ours)
                 .values(
                     state=State.CANCELLED, outcome="cancelled", finished_at=_NOW
                 )  # a lease says whose call is in flight
@@ -67,18 +67,16 @@ class Orders:
         self,
         *,
         deadline_s: float,
-        with_failed: bool = True,
-        with_cancelled: bool = True,
+        states: Sequence[State] = (State.FAILED, State.CANCELLED),
         batch_id: str | None = None,
         job_id: str | None = None,
     ) -> int:
-        """Queue failed jobs and cancelled ones again, from their own start; returns how many. Their attempts stay.
+        """Queue jobs that ended in one of these states again, from their own start; returns how many.
 
-        What was made without their answers is made anew.
+        Their attempts stay; what was made without their answers is made anew.
         """
-        wanted = {State.FAILED: with_failed, State.CANCELLED: with_cancelled}
-        ended = Job.state.in_([state for state, is_wanted in wanted.items() if is_wanted])
-        if with_cancelled:
+        ended = Job.state.in_(states)
+        if State.CANCELLED in states:
             self._mark_calls_unknown(_of(batch_id, job_id))
         with transaction(self._engine) as connection:
             again = (

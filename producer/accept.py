@@ -27,8 +27,8 @@ from models.starts import ASKED, Starts
 from producer.alike import Prefixes
 from producer.check import check, check_labels
 from producer.content import Content
+from producer.files.load import Loaded, PromptFile
 from producer.laid import Laid
-from producer.load import Loaded, PromptFile
 from producer.prompt import Prompt
 from producer.span import is_asked, span_of
 

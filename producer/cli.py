@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from models import errors
-from producer import estimate, orders, prices, processes, questions, rebuild, reconcile, reprice, whatif
+from producer import estimate, orders, prices, processes, questions, rebuild, reprice
 from producer.analyst import analyst
 from producer.chain import chain
 from producer.exits import hear_all
@@ -28,9 +28,10 @@ from producer.options import (
 )
 from producer.options import producer as open_producer
 from producer.options import settings as read_settings
+from producer.reconcile.command import reconcile
+from producer.submit_options import takes_terms, takes_ways
 from producer.terminal import prepare_streams
-from producer.terms import takes_terms
-from producer.ways import takes_ways
+from producer.whatif.command import whatif
 
 if TYPE_CHECKING:
     from models.kinds import JobTerms
@@ -65,7 +66,7 @@ ledger = typer.Typer(help="What everything cost.", no_args_is_help=True)
 app.add_typer(ledger, name="ledger")
 for question in (questions.report, questions.sql, questions.export):
     ledger.command()(question)
-for review in (reprice.reprice, reconcile.reconcile, rebuild.rebuild):
+for review in (reprice.reprice, reconcile, rebuild.rebuild):
     ledger.command()(review)
 app.add_typer(prices.prices, name="prices")
 app.add_typer(chain, name="chain")
@@ -125,10 +126,12 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
 ) -> None:
     """Enqueue a file of prompts as one batch, or of documents with --map; prints its id."""
     from producer import submit as submitting
+    from producer.files.shapes import Form
 
     settings = read_settings()
-    form: dict[str, Any] = {"format": file_format, "template": template, "id_column": id_column, "skip_bad": skip_bad}
-    source = submitting.opened_either(file, ways=ways, max_tokens=max_tokens, models=settings.chain.models, **form)
+    columns: dict[str, Any] = {"template": template, "id_column": id_column}
+    form = Form(format=file_format, **columns, max_tokens=max_tokens, models=settings.chain.models)
+    source = submitting.opened_either(file, form, ways=ways, skip_bad=skip_bad)
     labels: dict[str, Any] = {"task": task, "name": name, "key": key, "tags": submitting.tags(tag or [])}
     money: dict[str, Any] = {"allow_unpriced": allow_unpriced, "max_cost_usd": max_cost}
     lane: dict[str, Any] = {"urgent": urgent, "weight": weight, "on_unknown": submitting.choice(on_unknown)}
@@ -177,7 +180,7 @@ def results(
     as_format: Annotated[str, typer.Option("--format", help="jsonl, csv, parquet, anthropic or openai")] = "jsonl",
 ) -> None:
     """Write the answers, with the input's own columns."""
-    from producer import results as writing
+    from producer.files import results as writing
 
     with open_producer() as producer:
         found = producer.batch(batch)
@@ -211,8 +214,8 @@ def show(
 @app.command()
 def job(job_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonOption = False) -> None:
     """Tell a job's whole story: every attempt, skip and wait, each with its reason and cost."""
-    from producer.story import story, story_json
-    from producer.told import told_of
+    from producer.story.job import story, story_json
+    from producer.story.told import told_of
 
     with open_producer() as producer:
         reports = producer.books.reports
@@ -287,13 +290,9 @@ def _receipt(producer: "Producer", batch_id: str) -> None:
 
 
 # After the commands above, so that --help lists them in the order of a job's life.
-for order in (orders.cancel, orders.retry, orders.release, orders.drop, orders.purge):
+for order in (orders.cancel, orders.retry, orders.release, orders.drop, orders.purge, estimate.estimate, whatif):
     app.command()(order)
-app.command()(estimate.estimate)
-app.command()(whatif.whatif)
-app.command()(processes.flower)
-app.command()(processes.serve)
-app.command()(processes.demo)
-app.command()(processes.mcp)
+for process in (processes.flower, processes.serve, processes.demo, processes.mcp):
+    app.command()(process)
 app.command(context_settings=_PASS_ON)(processes.worker)
 app.command(context_settings=_PASS_ON)(processes.simulate)

@@ -16,7 +16,7 @@ from models.kinds import JobTerms
 from models.outcome import OnUnknown
 from models.progress import Progress
 from models.settings import Settings, load_settings
-from producer.load import Loaded, PromptFile
+from producer.files.load import Loaded, PromptFile
 from producer.prompt import Prompt
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from pathlib import Path
 from models.exports import ATTEMPTS
 from producer import stage
 from producer.client import Batch, Producer
-from producer.load import load
+from producer.files.load import load
+from producer.files.shapes import Form
 from producer.plan import Document
 from producer.prompt import Prompt
 from producer.show import receipt
@@ -51,8 +52,8 @@ def run(*, jobs: int, stay: bool) -> int:
 
 def _work(producer: Producer, jobs: int) -> None:
     template = "Summarize this article in two sentences.\n\n{title}\n\n{text}"
-    articles = _prompts(_EXAMPLES / "articles.csv", template=template, id_column="id")[:jobs]
-    documents = [Document(prompt.text, id=prompt.id) for prompt in _prompts(_EXAMPLES / "documents.jsonl")]
+    articles = _prompts(_EXAMPLES / "articles.csv", Form(template=template, id_column="id"))[:jobs]
+    documents = [Document(prompt.text, id=prompt.id) for prompt in _prompts(_EXAMPLES / "documents.jsonl", Form())]
     news = producer.submit(articles, name="articles")
     _follow("articles, from the primary", news)
     reduce = "Synthesize these notes into one paragraph.\n\n{text}"
@@ -96,8 +97,8 @@ def _follow(what: str, batch: Batch) -> None:
     watch(batch.progress, timeout_s=300, out=sys.stdout)
 
 
-def _prompts(path: Path, *, template: str | None = None, id_column: str | None = None) -> list[Prompt]:
-    loaded = load(str(path), template=template, id_column=id_column)
+def _prompts(path: Path, form: Form) -> list[Prompt]:
+    loaded = load(str(path), form)
     if loaded.mistakes:
         raise loaded.mistakes[0]
     return loaded.prompts

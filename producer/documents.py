@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import InputError, InputMistakes
-from producer.load import load
+from producer.files.load import AS_IT_IS, load
+from producer.files.shapes import Form
+from producer.files.source import STDIN
 from producer.plan import TEXT, Document
-from producer.source import STDIN
 
 _TEXTS = (".txt", ".md")
 
@@ -28,13 +29,7 @@ class Documents:
         return self.ways if task is None else {**self.ways, "task": task}
 
 
-def read_documents(
-    source: str,
-    *,
-    format: str | None = None,  # noqa: A002 - the option's own name
-    id_column: str | None = None,
-    skip_bad: bool = False,
-) -> list[Document]:
+def read_documents(source: str, form: Form = AS_IT_IS, *, skip_bad: bool = False) -> list[Document]:
     """Read documents; those of a text file or a folder are called by the files' names, rows by their ids.
 
     A row's text is its column `text`. Raises InputError or InputMistakes; bad rows may be listed and left out.
@@ -42,9 +37,9 @@ def read_documents(
     path = Path(source)
     if source != STDIN and path.is_dir():
         return list(_folder(path))
-    if format == "text" or (format is None and path.suffix.lower() in _TEXTS):
+    if form.format == "text" or (form.format is None and path.suffix.lower() in _TEXTS):
         return [_whole(source)]
-    loaded = load(source, format=format, template=f"{{{TEXT}}}", id_column=id_column)
+    loaded = load(source, Form(format=form.format, template=f"{{{TEXT}}}", id_column=form.id_column))
     if loaded.mistakes and not (skip_bad and loaded.prompts):
         raise InputMistakes(loaded.mistakes)
     for mistake in loaded.mistakes:

@@ -9,8 +9,7 @@ import typer
 
 from models.errors import InputError, InputMistakes, LedgerError, UnpricedModelError
 from producer.options import FORMATS_IN, JsonOption, hint, say, settings
-from producer.terms import takes_terms
-from producer.ways import takes_ways
+from producer.submit_options import takes_terms, takes_ways
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
     from models.settings import Settings
     from producer.documents import Documents
     from producer.expect import Expectation, Oracle, Sum
+    from producer.files.load import Loaded
     from producer.foresee import Foreseen
-    from producer.load import Loaded
     from producer.prompt import Prompt
 
 # Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
@@ -52,12 +51,14 @@ def estimate(  # noqa: PLR0913, PLR0917 - each is an option
 ) -> None:
     """Say what a file of prompts would cost, or of documents with --map; nothing is spent."""
     from producer import submit as submitting
+    from producer.files.shapes import Form
 
     if exact and ways is not None:
         raise InputError("cannot count answers that are not there yet", source="estimate", field="--exact")
     given = settings()
-    columns: dict[str, Any] = {"template": template, "id_column": id_column, "max_tokens": max_tokens, "ways": ways}
-    read = submitting.read_either(file, format=file_format, **columns, skip_bad=skip_bad, models=given.chain.models)
+    columns: dict[str, Any] = {"template": template, "id_column": id_column}
+    form = Form(format=file_format, **columns, max_tokens=max_tokens, models=given.chain.models)
+    read = submitting.read_either(file, form, ways=ways, skip_bad=skip_bad)
     oracle = oracle_of(given, terms, allow_unpriced=allow_unpriced)
     found = expected(read, oracle, given, task, exact=exact)
     if as_json:
@@ -72,7 +73,7 @@ def expected(
 ) -> "Expectation":
     """Work out what prompts, or a map of documents, would cost. Raises InputError or InputMistakes."""
     from producer.expect import expect
-    from producer.load import Loaded
+    from producer.files.load import Loaded
 
     if not isinstance(read, Loaded):
         foreseen = _foreseen(read, oracle, given, task)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.errors import InputError
+from models.outcome import State
 from producer.days import parse_seconds
 from producer.options import BatchArgument, JobOption, SomeBatchArgument, producer, say, settings
 
@@ -43,7 +44,8 @@ def retry(
         if truncated:
             count = orders.retry_truncated(deadline_s=deadline_s, max_tokens=max_tokens, **target)
         else:
-            count = orders.retry(deadline_s=deadline_s, with_failed=True, with_cancelled=not failed, **target)
+            states = [State.FAILED] if failed else [State.FAILED, State.CANCELLED]
+            count = orders.retry(deadline_s=deadline_s, states=states, **target)
     say(f"{count} jobs queued again")
 
 

@@ -1,6 +1,5 @@
 """Prices as a person writes them, in options or in a TOML file, to dated prices; every mistake is told at once."""
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -11,6 +10,7 @@ from typing import Any
 from models.errors import InputError, InputMistakes
 from models.line import line
 from models.pricing import DERIVED, KINDS, Price, Rates, complete_rates, parse_rate
+from models.toml import read_toml
 from producer.days import parse_day
 from producer.terminal import terminal_text
 
@@ -77,15 +77,9 @@ def prices_from_file(path: Path, *, today: date) -> list[Price]:
 
 def _entries(path: Path, source: str) -> list[Any]:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", source=source) from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"is no TOML: {error}", source=source) from None
-    except UnicodeDecodeError:
-        raise InputError("is no UTF-8 text", source=source) from None
-    except (ValueError, RecursionError):
-        raise InputError("holds a number or a list that nobody writes", source=source) from None
+        content = read_toml(path, parse_float=Decimal)
+    except ValueError as error:
+        raise InputError(str(error), source=source) from None
     if unknown := sorted(set(content) - {"price"}):
         raise InputError("is unknown here; each price begins with [[price]]", source=source, field=unknown[0])
     entries = content.get("price")

@@ -42,7 +42,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free")] = 8700,
 ) -> None:
     """Serve the Anthropic Messages and Message Batches APIs, and our own, over this chain."""
-    from producer import serve as serving
+    from producer.web import serve as serving
 
     serving.run(read_settings(), host=host, port=port)
 
@@ -67,9 +67,9 @@ def mcp(
 
     if find_spec("mcp") is None:
         raise InputError("MCP is not installed: pip install 'stepdown[mcp]'", source="stepdown mcp")
-    from producer import mcp_server
+    from producer.mcp import server
 
     if http:
-        mcp_server.run_http(read_settings(), host=host, port=port)
+        server.run_http(read_settings(), host=host, port=port)
     else:
-        mcp_server.run_stdio(read_settings())
+        server.run_stdio(read_settings())

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from models.errors import InputError, InputMistakes
 from models.outcome import OnUnknown
 from producer.documents import Documents, read_documents
-from producer.load import Loaded, PromptFile, load, opened_prompts
+from producer.files.load import Loaded, PromptFile, load, opened_prompts
+from producer.files.shapes import Form
 
 if TYPE_CHECKING:
     from producer.client import Batch, Producer
@@ -20,20 +21,10 @@ _MOST_NAMED = 3
 _MANY = 10_000  # prompts: from here on people want to know how fast it was
 
 
-def read(
-    source: str,
-    *,
-    format: str | None,  # noqa: A002 - the option's own name
-    template: str | None,
-    id_column: str | None,
-    max_tokens: int | None,
-    skip_bad: bool,
-    models: tuple[str, ...] = (),
-) -> Loaded:
+def read(source: str, form: Form, *, skip_bad: bool) -> Loaded:
     """Read all prompts of a file or of stdin; bad lines are listed and left out where they may be skipped."""
     gc.disable()  # a file of prompts is kept whole; searching it for rubbish takes a third longer
-    asked: dict[str, Any] = {"format": format, "template": template, "id_column": id_column}
-    loaded = load(source, **asked, max_tokens=max_tokens, models=models)
+    loaded = load(source, form)
     if not skip_bad or not loaded.prompts:
         return loaded
     for mistake in loaded.mistakes:
@@ -41,44 +32,32 @@ def read(
     return Loaded(prompts=loaded.prompts, mistakes=[])
 
 
-def read_either(
-    source: str, *, ways: dict[str, Any] | None, template: str | None, max_tokens: int | None, **form: Any
-) -> Loaded | Documents:
-    """Read prompts, or documents where they are to be mapped in some `ways`; `form` is as in `read`."""
+def read_either(source: str, form: Form, *, ways: dict[str, Any] | None, skip_bad: bool) -> Loaded | Documents:
+    """Read prompts, or documents where they are to be mapped in some `ways`."""
     if ways is None:
-        return read(source, template=template, max_tokens=max_tokens, **form)
-    return _documents(source, ways, template, max_tokens, **form)
+        return read(source, form, skip_bad=skip_bad)
+    return _documents(source, form, ways, skip_bad=skip_bad)
 
 
 @contextmanager
 def opened_either(
-    source: str, *, ways: dict[str, Any] | None, template: str | None, max_tokens: int | None, **form: Any
+    source: str, form: Form, *, ways: dict[str, Any] | None, skip_bad: bool
 ) -> Iterator[PromptFile | Documents]:
-    """Open prompts, or read documents where they are to be mapped in some `ways`; `form` is as in `opened`."""
+    """Open prompts, or read documents where they are to be mapped in some `ways`."""
     if ways is None:
-        with opened(source, template=template, max_tokens=max_tokens, **form) as prompts:
+        with opened(source, form, skip_bad=skip_bad) as prompts:
             yield prompts
     else:
-        yield _documents(source, ways, template, max_tokens, **form)
+        yield _documents(source, form, ways, skip_bad=skip_bad)
 
 
 @contextmanager
-def opened(
-    source: str,
-    *,
-    format: str | None,  # noqa: A002 - the option's own name
-    template: str | None,
-    id_column: str | None,
-    max_tokens: int | None,
-    skip_bad: bool,
-    models: tuple[str, ...] = (),
-) -> Iterator[PromptFile]:
+def opened(source: str, form: Form, *, skip_bad: bool) -> Iterator[PromptFile]:
     """Open a file of prompts, or stdin, for a block; bad lines are listed and left out where they may be skipped."""
     gc.disable()  # nothing that is read is part of a cycle, and searching for one takes time
-    asked: dict[str, Any] = {"format": format, "template": template, "id_column": id_column}
     with ExitStack() as until_end:
         try:
-            prompts = until_end.enter_context(opened_prompts(source, **asked, max_tokens=max_tokens, models=models))
+            prompts = until_end.enter_context(opened_prompts(source, form))
         except InputError as mistake:
             raise InputMistakes([mistake]) from None
         yield replace(prompts, leave_out=_tell_left_out) if skip_bad else prompts
@@ -91,14 +70,11 @@ def submitted(producer: "Producer", read: PromptFile | Documents, *, task: str |
     return producer.summarize(read.documents, **read.ways_for(task), **more)
 
 
-def _documents(
-    source: str, ways: dict[str, Any], template: str | None, max_tokens: int | None, **form: Any
-) -> Documents:
-    if template is not None:
+def _documents(source: str, form: Form, ways: dict[str, Any], *, skip_bad: bool) -> Documents:
+    if form.template is not None:
         raise InputError("and --map are both the template; give one", source=source, field="--template")
-    bound = {} if max_tokens is None else {"max_tokens": max_tokens}
-    form.pop("models")  # rows of documents name none
-    return Documents(documents=read_documents(source, **form), ways=ways | bound)
+    bound = {} if form.max_tokens is None else {"max_tokens": form.max_tokens}
+    return Documents(documents=read_documents(source, form, skip_bad=skip_bad), ways=ways | bound)
 
 
 def _tell_left_out(mistake: InputError) -> None:

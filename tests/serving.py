@@ -8,7 +8,7 @@ import httpx2
 
 from models.settings import Settings
 from producer.client import Producer
-from producer.web import app_over
+from producer.web.app import app_over
 
 _BASE = "http://127.0.0.1:8700"
 

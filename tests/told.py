@@ -6,8 +6,8 @@ from decimal import Decimal
 from textwrap import dedent
 from typing import Any
 
-from producer.story import story
-from producer.told import Told
+from producer.story.job import story
+from producer.story.told import Told
 
 OPUS, SONNET, HAIKU = MODELS = ("claude-opus-4-7", "claude-sonnet-4-6", "claude-haiku-4-5-20251001")
 START = datetime(2026, 11, 23, 22, 54, 13, tzinfo=UTC)

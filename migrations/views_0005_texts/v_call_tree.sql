@@ -31,48 +31,24 @@ SELECT
     SPENT(a.job_id = j.id) AS cost_nano_usd,
     USD(SPENT(a.job_id = j.id)) AS cost_usd,
     (
-        WITH RECURSIVE below(id) AS (
-            SELECT j.id
-            UNION ALL
-            SELECT lower.id
-            FROM below
-            INNER JOIN jobs AS lower ON lower.parent = below.id
-        )
+        WITH BELOW(j)
         SELECT COUNT(*) - 1 FROM below
     ) AS calls_below,
     (
-        WITH RECURSIVE below(id) AS (
-            SELECT j.id
-            UNION ALL
-            SELECT lower.id
-            FROM below
-            INNER JOIN jobs AS lower ON lower.parent = below.id
-        )
+        WITH BELOW(j)
         SELECT COUNT(*)
         FROM below
         INNER JOIN v_attempts AS a ON a.job_id = below.id
         WHERE a.cost_nano_usd IS NULL
     ) AS unknown_costs_with_below,
     (
-        WITH RECURSIVE below(id) AS (
-            SELECT j.id
-            UNION ALL
-            SELECT lower.id
-            FROM below
-            INNER JOIN jobs AS lower ON lower.parent = below.id
-        )
+        WITH BELOW(j)
         SELECT WHOLE(SUM(a.cost_nano_usd))
         FROM below
         INNER JOIN v_attempts AS a ON a.job_id = below.id
     ) AS cost_with_below_nano_usd,
     (
-        WITH RECURSIVE below(id) AS (
-            SELECT j.id
-            UNION ALL
-            SELECT lower.id
-            FROM below
-            INNER JOIN jobs AS lower ON lower.parent = below.id
-        )
+        WITH BELOW(j)
         SELECT USD(WHOLE(SUM(a.cost_nano_usd)))
         FROM below
         INNER JOIN v_attempts AS a ON a.job_id = below.id

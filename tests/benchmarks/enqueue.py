@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from models.broker import celery_app
-from producer.load import load
+from producer.files.load import load
+from producer.files.shapes import Form
 from tests.peak import run_to_peak
 
 _TEMPLATE = "Summarize: {title}\n{text}"
@@ -70,7 +71,7 @@ def by_loop(path: Path, redis_url: str) -> float:
         return prompt
 
     started = time.monotonic()
-    prompts = load(str(path), template=_TEMPLATE, id_column="id").prompts
+    prompts = load(str(path), Form(template=_TEMPLATE, id_column="id")).prompts
     for prompt in prompts:
         task.apply_async(args=[prompt.text])
     seconds = time.monotonic() - started

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 
 from models.pricing import NANO_USD
-from producer.story import story
-from producer.told import told_of
-from producer.why import because
+from producer.story.job import story
+from producer.story.told import told_of
+from producer.story.why import because
 from producer.words import money
 from tests.faults.site import Site
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from producer.load import load
+from producer.files.load import load
+from producer.files.shapes import Form
 from tests.running import HAIKU, OPUS, Plant, running_plant
 from tests.simulator.process import running_simulator
 from tests.stranger import EXAMPLES, KEY, Stranger, stranger_in
@@ -126,7 +127,7 @@ def test_exact_counts_come_from_the_api_one_for_each_prompt(me: Stranger) -> Non
         assert "input tokens: counted by the API, each prompt once, with the model it starts with" in told.out
         exact = _estimated(me, *_SUMMARIES, "--exact")
         assert simulator.purchases() == []
-    prompts = load(str(EXAMPLES / "articles.csv"), template="Summarize: {text}", max_tokens=300).prompts
+    prompts = load(str(EXAMPLES / "articles.csv"), Form(template="Summarize: {text}", max_tokens=300)).prompts
     tokens = sum(-(-len(prompt.text) // 4) for prompt in prompts)
     # $5 and $25 a million: every prompt's tokens, and half of its 300
     assert Decimal(exact["models"][OPUS]["expected_usd"]) == (tokens * 5 + 200 * 150 * 25) / Decimal(1_000_000)
@@ -145,7 +146,7 @@ def test_the_real_cost_lies_in_the_printed_range_and_near_what_was_expected_once
     plant: Plant, tmp_path: Path
 ) -> None:
     me = stranger_in(tmp_path / "me", **plant.variables)
-    loaded = load(str(EXAMPLES / "articles.csv"), template="Summarize: {text}", max_tokens=300)
+    loaded = load(str(EXAMPLES / "articles.csv"), Form(template="Summarize: {text}", max_tokens=300))
     half = len(loaded.prompts) // 2
     for prompts, is_learned in ((loaded.prompts[:half], False), (loaded.prompts[half:], True)):
         lines = [json.dumps({"prompt": prompt.text, "max_tokens": 300}) + "\n" for prompt in prompts]

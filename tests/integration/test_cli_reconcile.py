@@ -17,8 +17,8 @@ from sqlalchemy import text, update
 from models.attempt import Attempt
 from models.bills import read_bills
 from models.pricebook import PriceBook
-from producer.billing import read_billed
-from producer.drift import Because, Cause, Drift, compare
+from producer.reconcile.billing import read_billed
+from producer.reconcile.drift import Because, Cause, Drift, compare
 from tests.running import ENGINES, HAIKU, OPUS, ROOT, SONNET, Plant, idle_plant, settings_of
 from tests.stranger import Ended, Stranger, stranger_in
 

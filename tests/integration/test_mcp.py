@@ -9,8 +9,8 @@ import anyio
 import pytest
 
 from models.progress import Progress
-from producer.mcp_desk import Desk
-from producer.mcp_shapes import Ask, Asked
+from producer.mcp.desk import Desk
+from producer.mcp.shapes import Ask, Asked
 from tests.eventually import eventually
 from tests.running import ENGINES, HAIKU, OPUS, ROOT, SONNET, Plant, one_test, running_plant, settings_of
 from tests.speaking import Speaker, over_http, over_stdio, speaking

@@ -15,7 +15,7 @@ import pytest
 
 from models.errors import InputError
 from models.settings import load_settings
-from producer.mcp_server import server_of
+from producer.mcp.server import server_of
 from producer.processes import mcp
 from tests.running import ROOT
 from tests.speaking import over_http, over_stdio, speaking
@@ -82,7 +82,7 @@ def test_a_port_that_is_taken_is_named(me: Stranger) -> None:
 
 def test_the_readme_shows_a_configuration_that_a_client_can_read() -> None:
     (snippet,) = re.findall(
-        r"```json\n(.*?)```", (ROOT / "producer" / "README.md").read_text(encoding="utf-8"), re.DOTALL
+        r"```json\n(.*?)```", (ROOT / "producer" / "mcp" / "README.md").read_text(encoding="utf-8"), re.DOTALL
     )
     server = json.loads(snippet)["mcpServers"]["stepdown"]
     assert (Path(server["command"]).name, server["args"]) == ("stepdown", ["mcp"])
@@ -111,7 +111,7 @@ def test_what_fails_inside_is_told_without_its_text(capsys: pytest.CaptureFixtur
         )
     told = capsys.readouterr()
     assert "stepdown mcp: status met AttributeError" in told.err
-    assert "mcp_desk.py" in told.err
+    assert "mcp/desk.py" in told.err
     assert "NoneType" not in told.err
     assert told.out == ""
 

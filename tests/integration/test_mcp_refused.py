@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from producer.client import Producer
-from producer.mcp_server import server_of
+from producer.mcp.server import server_of
 from tests.running import environment_of, settings_of
 from tests.speaking import Speaker, speaking
 

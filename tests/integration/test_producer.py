@@ -14,7 +14,7 @@ from models.job import Job
 from models.keys import queue_key
 from models.settings import load_settings
 from producer import Batch, Producer, Prompt
-from producer.load import Loaded
+from producer.files.load import Loaded
 from tests.at_once import at_once
 
 HAIKU = "claude-haiku-4-5-20251001"

@@ -13,8 +13,8 @@ import pytest
 from models.errors import ApiError, InputError, SettingsError
 from models.settings import Settings, load_settings
 from producer.api import Api
-from producer.billing import read_billed
 from producer.counted import count_tokens
+from producer.reconcile.billing import read_billed
 
 _KEY = "sk-ant-canary-of-the-key"
 _DAY = date(2026, 11, 24)

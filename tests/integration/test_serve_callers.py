@@ -139,5 +139,6 @@ def test_beyond_loopback_nothing_is_served_without_callers(tmp_path: Path) -> No
 
 def test_an_address_that_is_taken_is_a_clear_error(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        told = stranger_in(tmp_path).types("serve", "--port", str(taken.getsockname()[1]), expect=2)
-    assert "cannot be listened on" in told.err
+        port = taken.getsockname()[1]
+        told = stranger_in(tmp_path).types("serve", "--port", str(port), expect=2)
+    assert f"cannot listen on 127.0.0.1:{port} (Address already in use); choose another --port" in told.err

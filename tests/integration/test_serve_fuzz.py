@@ -20,7 +20,7 @@ from models.ledger import Ledger
 from models.outcome import State
 from models.settings import Settings, load_settings
 from producer.client import Producer
-from producer.openapi import openapi
+from producer.web.openapi import openapi
 from tests.given import answered
 from tests.servers.fixtures import opened
 from tests.serving import asked, visiting

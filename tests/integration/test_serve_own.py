@@ -14,7 +14,7 @@ import pytest
 from models.outcome import State
 from models.settings import load_settings
 from producer.client import Producer
-from producer.openapi import openapi
+from producer.web.openapi import openapi
 from tests.eventually import eventually
 from tests.running import ENGINES, HAIKU, Plant, environment_of, running_plant, running_server, settings_of
 from tests.serving import asked, visiting
@@ -147,7 +147,8 @@ def test_prometheus_reads_jobs_and_cost(plant: Plant) -> None:
     _ended(plant, _post(plant, _OWN, {"prompts": ["Explain fog."]}).json()["batch"])
     lines = _get(plant, "/metrics").text.splitlines()
     figures = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
-    assert int(figures['stepdown_jobs{state="succeeded"}']) >= 1
+    assert int(figures['stepdown_jobs_ended_today{state="succeeded"}']) >= 1
+    assert int(figures['stepdown_jobs{state="queued"}']) >= 0
     assert float(figures['stepdown_cost_usd_today{model="claude-opus-4-7"}']) > 0
 
 

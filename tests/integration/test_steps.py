@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 from models.ledger import Ledger
 from models.orders import Orders
 from models.outbox import Outbox
-from models.outcome import CostStatus, Outcome
+from models.outcome import CostStatus, Outcome, State
 from models.plan import NewStep, OnFailedPart, Ripened
 from models.reports import Reports
 from models.steps import Steps
@@ -190,7 +190,7 @@ def test_a_retry_of_a_failed_part_goes_on_with_what_stopped_for_it(strict: Plann
     strict.ripen()
     strict.ripen()
     target: dict[str, Any] = {"batch_id": strict.batch_id} if by == "batch" else {"job_id": strict.ids["a/2"]}
-    assert orders.retry(deadline_s=DAY_S, with_cancelled=False, **target) == 3
+    assert orders.retry(deadline_s=DAY_S, states=[State.FAILED], **target) == 3
     assert strict.states() == {"a/1": "succeeded", "a/2": "queued", "b": "succeeded", "a": "waiting", "all": "waiting"}
     assert strict.job("a")["error"] is None
     strict.answer("a/2")

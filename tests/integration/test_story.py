@@ -12,8 +12,8 @@ from models.life import Decided, Ending
 from models.orders import Orders
 from models.outcome import Outcome, Reason, State
 from models.reports import Reports
-from producer.story import story
-from producer.told import told_of
+from producer.story.job import story
+from producer.story.told import told_of
 from tests.given import accepted, claimed, closing, failing, opening, succeeded
 from tests.told import MODELS, OPUS, SONNET
 from tests.walking import NOW

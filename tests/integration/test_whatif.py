@@ -17,8 +17,8 @@ from models.odds import Tallies
 from models.pricebook import PriceBook, context_window
 from models.pricing import Price, Rates
 from models.recorded import Records, Scope
-from producer.replayed import Replayed, Replayer
-from producer.routes import Plan
+from producer.whatif.replayed import Replayed, Replayer
+from producer.whatif.routes import Plan
 from tests.booked import HAIKU, OPUS, SONNET, attempt_row, book, usd
 from tests.running import Plant, running_plant
 from tests.stranger import Stranger, stranger_in

@@ -6,8 +6,9 @@ import pytest
 
 from models.errors import InputError, InputMistakes
 from producer.documents import read_documents
+from producer.files.shapes import Form
 from producer.plan import Document
-from producer.ways import _ways
+from producer.submit_options import _ways
 
 _ROWS = '{"id": "a", "title": "On rain", "text": "It rained."}\n{"id": "b"}\n'
 
@@ -15,7 +16,7 @@ _ROWS = '{"id": "a", "title": "On rain", "text": "It rained."}\n{"id": "b"}\n'
 def test_a_row_is_a_document_with_its_other_columns(tmp_path: Path) -> None:
     rows = tmp_path / "rows.csv"
     rows.write_text("name,title,text\na,On rain,It rained.\n", encoding="utf-8")
-    assert read_documents(str(rows), id_column="name") == [
+    assert read_documents(str(rows), Form(id_column="name")) == [
         Document("It rained.", id="a", columns={"name": "a", "title": "On rain"})
     ]
 

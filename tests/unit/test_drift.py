@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from models.bills import Bill, Unsure
-from producer.billing import Billed, Charge
-from producer.drift import Because, Cause, Drift, compare
+from producer.reconcile.billing import Billed, Charge
+from producer.reconcile.drift import Because, Cause, Drift, compare
 
 _DAY = date(2026, 11, 24)
 _NEXT = _DAY + timedelta(days=1)

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from producer.load import Loaded, load
+from producer.files.load import Loaded, load
+from producer.files.shapes import Form
 
 
 def from_stdin(text: str | bytes, **options: Any) -> Loaded:
     data = text.encode() if isinstance(text, str) else text
-    return load("-", stdin=io.BytesIO(data), **options)
+    return load("-", Form(**options), stdin=io.BytesIO(data))
 
 
 def mistakes_of(text: str | bytes, **options: Any) -> list[str]:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from models.errors import InputMistakes
-from producer.load import Loaded, load, opened_prompts
+from producer.files.load import Loaded, load, opened_prompts
+from producer.files.shapes import Form
 from producer.prompt import Prompt
 
 OPUS, HAIKU = "claude-opus-4-7", "claude-haiku-4-5-20251001"
@@ -26,7 +27,7 @@ def image(**image_url: str) -> dict[str, Any]:
 
 
 def loaded(*lines: str, **options: Any) -> Loaded:
-    return load("-", stdin=io.BytesIO("\n".join(lines).encode()), models=(OPUS, HAIKU), **options)
+    return load("-", Form(models=(OPUS, HAIKU), **options), stdin=io.BytesIO("\n".join(lines).encode()))
 
 
 def prompt_of(text: str, **options: Any) -> Prompt:
@@ -73,7 +74,7 @@ def test_a_line_is_recognised_and_what_has_an_equal_is_mapped() -> None:
 
 def test_a_model_is_heeded_only_where_the_chain_has_it_and_the_others_are_kept_to_be_told() -> None:
     data = io.BytesIO("\n".join([line("a"), line("b", model=HAIKU), line("c", model="o9")]).encode())
-    with opened_prompts("-", stdin=data, models=(OPUS, HAIKU)) as prompts:
+    with opened_prompts("-", Form(models=(OPUS, HAIKU)), stdin=data) as prompts:
         assert [prompt.params and prompt.params.get("model") for prompt in prompts.prompts()] == [None, HAIKU, None]
         assert prompts.unheeded_models == {"gpt-4o-mini", "o9"}
 

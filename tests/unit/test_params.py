@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from producer.params import problem_of
+from producer.web.params import problem_of
 
 _FINE = {"messages": [{"role": "user", "content": "Why?"}]}
 _MARKED = {"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}

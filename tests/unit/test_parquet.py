@@ -15,16 +15,17 @@ from pyarrow import parquet
 from models.answer import Answer
 from models.errors import InputError
 from models.outcome import State
-from producer.load import Loaded, load
+from producer.files.load import Loaded, load
+from producer.files.results import write_to
+from producer.files.shapes import Form
 from producer.prompt import Prompt
-from producer.results import write_to
 from tests.peak import run_to_peak
 
 _ROOT = Path(__file__).parents[2]
 _MOST_MB = 150  # of which the interpreter and pyarrow take 100; the file has 120
 _READ = """
 import sys
-from producer.load import opened_prompts
+from producer.files.load import opened_prompts
 
 with opened_prompts(sys.argv[1]) as prompts:
     print(sum(1 for _ in prompts.prompts()))
@@ -37,7 +38,7 @@ def written(path: Path, **columns: Any) -> Path:
 
 
 def loaded(path: Path, **options: Any) -> Loaded:
-    return load(str(path), **options)
+    return load(str(path), Form(**options))
 
 
 def mistakes_of(path: Path, **options: Any) -> list[str]:

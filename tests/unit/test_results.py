@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from models.answer import Answer
 from models.outcome import Outcome, State
-from producer.results import Format, write
+from producer.files.results import Format, write
 from producer.terminal import terminal_text
 
 ANY_TEXT = st.text(st.characters())  # halves of surrogate pairs and NUL included

@@ -9,7 +9,7 @@ import pytest
 
 from models.answer import Answer
 from models.outcome import Outcome, State
-from producer.results import write
+from producer.files.results import write
 
 AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
 

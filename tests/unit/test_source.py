@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from models.errors import InputError
+from producer.files.load import opened_prompts
+from producer.files.source import head_of, opened
 from producer.laid import Laid
-from producer.load import opened_prompts
-from producer.source import head_of, opened
 
 
 def test_a_file_can_be_read_again_from_behind_its_mark(tmp_path: Path) -> None:

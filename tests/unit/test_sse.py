@@ -8,7 +8,7 @@ from anthropic.lib.streaming._messages import accumulate_event
 from anthropic.types import Message, RawMessageStreamEvent
 from pydantic import TypeAdapter
 
-from producer import sse
+from producer.web import sse
 
 _EVENTS: TypeAdapter[Any] = TypeAdapter(RawMessageStreamEvent)
 _CITED = {

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.outcome import Outcome
+from producer.story.why import because
 from producer.terminal import terminal_text
-from producer.why import because
 from tests.told import MODELS, Row, attempt, decision, good, job, lines, lost
 
 _WORDS = st.sampled_from(["skip", "wait", "retry", "raise", "fallback", "climb", "park", "stop", "\x1b[2J"])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from producer.story import story, story_json
+from producer.story.job import story, story_json
 from tests.told import (
     HAIKU,
     MODELS,

@@ -8,14 +8,13 @@ import pytest
 
 from models.errors import InputError, InputMistakes
 from producer.client import Batch
-from producer.load import Loaded
+from producer.files.load import Loaded
+from producer.files.shapes import Form
 from producer.submit import hints, opened, read, tags
-
-PLAIN: dict[str, Any] = {"format": None, "template": None, "id_column": None, "max_tokens": None}
 
 
 def read_file(path: Path, *, skip_bad: bool) -> Loaded:
-    return read(str(path), format=None, template=None, id_column=None, max_tokens=None, skip_bad=skip_bad)
+    return read(str(path), Form(), skip_bad=skip_bad)
 
 
 def lines(path: Path, *records: dict[str, Any]) -> Path:
@@ -73,7 +72,7 @@ def test_lines_left_out_of_an_open_file_are_listed_as_they_are_met(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = lines(tmp_path / "a.jsonl", {"x": 1}, {"prompt": "Why?", "id": "a"}, {"prompt": "How?", "id": "a"})
-    with opened(str(path), **PLAIN, skip_bad=True) as prompts:
+    with opened(str(path), Form(), skip_bad=True) as prompts:
         assert [prompt.text for prompt in prompts.prompts()] == ["Why?"]
     told = capsys.readouterr().err.splitlines()
     assert [line.partition(": ")[2].split(": ")[0] for line in told] == [f"{path}:1", f"{path}:3"]
@@ -81,14 +80,14 @@ def test_lines_left_out_of_an_open_file_are_listed_as_they_are_met(
 
 def test_an_open_file_of_nothing_but_bad_lines_is_refused(tmp_path: Path) -> None:
     path = lines(tmp_path / "a.jsonl", {"x": 1})
-    with opened(str(path), **PLAIN, skip_bad=True) as prompts, pytest.raises(InputMistakes) as refused:
+    with opened(str(path), Form(), skip_bad=True) as prompts, pytest.raises(InputMistakes) as refused:
         next(prompts.prompts())
     assert str(refused.value) == f"{path}: holds nothing but bad lines\nnothing was queued"
 
 
 def test_an_id_that_comes_twice_in_an_open_file_is_found_behind_its_last_line(tmp_path: Path) -> None:
     path = lines(tmp_path / "a.jsonl", {"prompt": "Why?", "id": "2"}, {"prompt": "How?"}, {"prompt": "Who?", "id": "2"})
-    with opened(str(path), **PLAIN, skip_bad=False) as prompts:
+    with opened(str(path), Form(), skip_bad=False) as prompts:
         given = prompts.prompts()
         assert [next(given).text for _ in range(3)] == ["Why?", "How?", "Who?"]
         with pytest.raises(InputMistakes) as refused:
@@ -102,7 +101,7 @@ def test_an_id_that_comes_twice_in_an_open_file_is_found_behind_its_last_line(tm
 
 def test_only_the_first_of_very_many_mistakes_are_kept(tmp_path: Path) -> None:
     path = lines(tmp_path / "a.jsonl", *[{"x": number} for number in range(500)])
-    with opened(str(path), **PLAIN, skip_bad=False) as prompts, pytest.raises(InputMistakes) as refused:
+    with opened(str(path), Form(), skip_bad=False) as prompts, pytest.raises(InputMistakes) as refused:
         next(prompts.prompts())
     assert len(refused.value.mistakes) == 20
     assert str(refused.value).splitlines()[-2:] == ["and 480 more", "nothing was queued"]

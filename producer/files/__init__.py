@@ -1,0 +1,1 @@
+"""Prompts read from files of many formats, and answers written to them."""

@@ -1,0 +1,226 @@
+"""Reads prompts from a file or from stdin, and tells every line that cannot be one."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+from models.errors import InputError, InputMistakes
+from producer.check import check, check_id
+from producer.files.chat_lines import chat_completion
+from producer.files.formats import Record, Records, read_csv, read_jsonl, read_text
+from producer.files.parquet import read_parquet
+from producer.files.shapes import Form, Recipe, filled, message_batch, plain, row
+from producer.files.source import STDIN, head_of, name_of, opened, telling_unreadable
+from producer.prompt import Prompt
+from producer.repeats import Repeats
+from producer.template import TemplateError, parse_template
+
+FORMATS = ("jsonl", "text", "csv", "parquet", "anthropic", "openai")
+_BY_SUFFIX = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".txt": "text",
+    ".md": "text",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+}
+_PARQUET = b"PAR1"
+_WITHOUT_COLUMNS = ("text", "anthropic", "openai")
+AS_IT_IS = Form()
+_Make: TypeAlias = Callable[[Record, Recipe], Prompt | InputError]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """The prompts that are in order, and one mistake for each line (or file) that is not."""
+
+    prompts: list[Prompt]
+    mistakes: list[InputError]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptFile:
+    """An open file of prompts, read anew each time it is asked for them; none is kept.
+
+    `leave_out` is told each bad line that is left out; None: a bad line is not forgiven.
+    """
+
+    file: BinaryIO
+    start: int
+    format: str | None
+    recipe: Recipe
+    source: str
+    leave_out: Callable[[InputError], None] | None = None
+
+    @property
+    def unheeded_models(self) -> set[str]:
+        """The models that lines of another vendor named; complete once they were read."""
+        return self.recipe.unheeded_models
+
+    def prompts(self) -> Iterator[Prompt]:
+        """Read them in order. Raises InputMistakes: at once for the file itself, else behind its last line.
+
+        From the first bad line on no more is given, and the rest only looked through.
+        """
+        try:
+            yield from self._unforgiving() if self.leave_out is None else self._forgiving(self.leave_out)
+        except InputError as mistake:
+            raise InputMistakes([mistake]) from None
+
+    def exactly(self) -> Iterator[Prompt | InputError]:
+        """Read every line, as a prompt or as what is wrong with it; every id is kept, to compare it."""
+        return self._made(used={})
+
+    def _unforgiving(self) -> Iterator[Prompt]:
+        ids = Repeats()
+        for made in self._made(ids=ids):
+            if isinstance(made, InputError):
+                break
+            yield made
+        else:
+            if not ids.repeated():  # by their hashes: else each id is compared with all before it
+                return
+        if mistakes := InputMistakes.first(made for made in self.exactly() if isinstance(made, InputError)):
+            raise mistakes
+
+    def _forgiving(self, leave_out: Callable[[InputError], None]) -> Iterator[Prompt]:
+        count = 0
+        for made in self.exactly():
+            if isinstance(made, Prompt):
+                count += 1
+                yield made
+            else:
+                leave_out(made)
+        if not count:
+            raise InputError("holds nothing but bad lines", source=self.recipe.source)
+
+    def _made(self, *, ids: Repeats | None = None, used: dict[str, int] | None = None) -> Iterator[Prompt | InputError]:
+        position = 1
+        records, make = self._reader()
+        for record in _telling(records, self.source):
+            made = record if isinstance(record, InputError) else _checked(record, make, self.recipe)
+            if isinstance(made, Prompt) and isinstance(record, Record):
+                if ids is not None:
+                    ids.add(made.id or str(position))
+                elif used is not None:
+                    found = check_id(made, position=position, source=self.recipe.source, line=record.line, used=used)
+                    made = found or made
+            position += isinstance(made, Prompt)
+            yield made
+
+    def _reader(self) -> tuple[Records, _Make]:
+        self.file.seek(self.start)
+        head = head_of(self.file)
+        chosen = self.format or _format(self.source, head, self.file)
+        self.file.seek(self.start)
+        return _read(self.file, chosen, head, self.recipe)
+
+
+@contextmanager
+def opened_prompts(source: str, form: Form = AS_IT_IS, *, stdin: BinaryIO | None = None) -> Iterator[PromptFile]:
+    """Open a file of prompts, or stdin where `source` is "-", for a block. Raises InputError where it cannot."""
+    recipe = _recipe(name_of(source), form)
+    with opened(source, stdin) as file:
+        yield PromptFile(file=file, start=file.tell(), format=form.format, recipe=recipe, source=source)
+
+
+def load(source: str, form: Form = AS_IT_IS, *, stdin: BinaryIO | None = None) -> Loaded:
+    """Read every prompt of a file, or of stdin where `source` is "-".
+
+    Never raises for what the input holds: the caller decides whether a mistake stops everything.
+    """
+    try:
+        with opened_prompts(source, form, stdin=stdin) as prompts:
+            made = [*prompts.exactly()]
+    except InputError as mistake:
+        return Loaded(prompts=[], mistakes=[mistake])
+    return Loaded(
+        prompts=[one for one in made if isinstance(one, Prompt)],
+        mistakes=[one for one in made if isinstance(one, InputError)],
+    )
+
+
+def _recipe(source: str, form: Form) -> Recipe:
+    try:
+        template = None if form.template is None else parse_template(form.template)
+    except TemplateError as error:
+        raise InputError(str(error), source=source, field="template") from None
+    return Recipe(
+        source=source, template=template, id_column=form.id_column, max_tokens=form.max_tokens, models=form.models
+    )
+
+
+def _telling(records: Records, source: str) -> Records:
+    """Pass records on; a file that fails or is empty is a mistake of its own."""
+    with telling_unreadable(source):
+        first = next(records, None)
+        if first is None:
+            raise InputError("holds no prompts", source=name_of(source))
+        yield from chain([first], records)
+
+
+def _format(source: str, head: bytes, file: BinaryIO) -> str:
+    if source == STDIN:
+        known = "jsonl" if head.lstrip().startswith((b"{", b"[")) else "text"
+        known = "parquet" if head.startswith(_PARQUET) else known
+    elif (suffix := Path(source).suffix.lower()) in _BY_SUFFIX:
+        known = _BY_SUFFIX[suffix]
+    else:
+        problem = f"has a name that does not tell its format; end it in {', '.join(_BY_SUFFIX)} or give a format"
+        raise InputError(problem, source=source)
+    return _json_kind(file) if known == "jsonl" else known
+
+
+def _json_kind(file: BinaryIO) -> str:
+    objects = (record.fields for record in read_jsonl(file, "") if isinstance(record, Record))
+    first = next(objects, {}).keys()
+    return "anthropic" if {"custom_id", "params"} <= first else "openai" if {"custom_id", "body"} <= first else "jsonl"
+
+
+def _read(file: BinaryIO, format: str, head: bytes, recipe: Recipe) -> tuple[Records, _Make]:  # noqa: A002 - as in load
+    if recipe.source.endswith(".json") and head.lstrip().startswith(b"["):
+        problem = "is a JSON list; write one object a line, as jq -c '.[]' does"
+        raise InputError(problem, source=recipe.source)
+    if format in _WITHOUT_COLUMNS and (recipe.template or recipe.id_column):
+        field = "template" if recipe.template else "id_column"
+        problem = f"needs columns, and {format} has none; use jsonl, csv or parquet"
+        raise InputError(problem, source=recipe.source, field=field)
+    match format:
+        case "jsonl":
+            return read_jsonl(file, recipe.source), _filling(recipe) or plain
+        case "csv":
+            return read_csv(file, recipe.source, _needed(recipe)), _filling(recipe) or row
+        case "parquet":
+            return read_parquet(file, recipe.source, _needed(recipe)), _filling(recipe) or row
+        case "text":
+            return read_text(file, recipe.source), plain
+        case "anthropic":
+            return read_jsonl(file, recipe.source), message_batch
+        case "openai":
+            return read_jsonl(file, recipe.source), chat_completion
+        case _:
+            problem = f"{format!r} should be one of {', '.join(FORMATS)}"
+            raise InputError(problem, source=recipe.source, field="format")
+
+
+def _filling(recipe: Recipe) -> _Make | None:
+    return None if recipe.template is None else partial(filled, template=recipe.template)
+
+
+def _needed(recipe: Recipe) -> list[tuple[str, str]]:
+    columns = recipe.template.columns if recipe.template else ()
+    needed = [("template", column) for column in columns] or [("prompt", "prompt")]
+    return [*needed, ("id_column", recipe.id_column)] if recipe.id_column else needed
+
+
+def _checked(record: Record, make: _Make, recipe: Recipe) -> Prompt | InputError:
+    made = make(record, recipe)
+    if isinstance(made, InputError):
+        return made
+    return check(made, source=recipe.source, line=record.line) or made

@@ -1,0 +1,102 @@
+"""Rows of a Parquet file as records, each cell the text that CSV would have; and answers as a Parquet file."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from reprlib import repr as shown
+from typing import Any, BinaryIO
+
+from models.errors import InputError
+from producer.files.formats import Record, Records, missing_column
+
+_ROWS_AT_ONCE = 1000
+_BYTES_AT_ONCE = 1 << 20
+
+
+def read_parquet(file: BinaryIO, source: str, needed: Sequence[tuple[str, str]] = ()) -> Records:
+    """Read a record from each row; its `line` is the row's number from 1. NULL is an empty text.
+
+    `needed` is as in `read_csv`. Raises InputError for what is no Parquet, and without pyarrow.
+    """
+    pa, parquet = _pyarrow(source)
+    try:
+        # Else a row group, which is often the whole file, is read before its first row is given.
+        rows = parquet.ParquetFile(file, pre_buffer=False, buffer_size=_BYTES_AT_ONCE)
+        _check_columns(rows.schema_arrow.names, source, needed)
+        line = 0
+        for some in rows.iter_batches(batch_size=_ROWS_AT_ONCE, use_threads=False):
+            for fields in some.to_pylist():
+                line += 1
+                yield _record(fields, source, line)
+    except (pa.ArrowException, OSError) as error:
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(f"cannot be read as Parquet: {said[0]}", source=source) from None
+
+
+def write_parquet(
+    rows: Iterable[Mapping[str, Any]], columns: Sequence[str], kinds: Mapping[str, str], path: Path
+) -> None:
+    """Write rows to a file; `kinds` names the columns that are not text: integer or usd."""
+    pa, parquet = _pyarrow("results")
+    types = {"integer": pa.int64(), "usd": pa.decimal128(28, 9)}
+    schema = pa.schema([(name, types.get(kinds.get(name, ""), pa.string())) for name in columns])
+    left = iter(rows)
+    with path.open("wb") as out, parquet.ParquetWriter(out, schema, store_decimal_as_integer=False) as writer:
+        while some := list(islice(left, _ROWS_AT_ONCE)):
+            arrays = [pa.array([row.get(field.name) for row in some], type=field.type) for field in schema]
+            writer.write_batch(pa.record_batch(arrays, schema=schema))
+
+
+def _pyarrow(source: str) -> tuple[Any, Any]:
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - large, and of an extra
+        from pyarrow import parquet  # noqa: PLC0415
+    except ImportError:
+        problem = "parquet needs pyarrow: pip install 'stepdown[parquet]', or take another format"
+        raise InputError(problem, source=source) from None
+    return pa, parquet
+
+
+def _check_columns(names: Sequence[str], source: str, needed: Sequence[tuple[str, str]]) -> None:
+    for asker, column in needed:
+        if column not in names:
+            raise missing_column(asker, column, names, source=source, line=None)
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f"two columns are named {twice!r}; rename one", source=source)
+
+
+def _record(fields: Mapping[str, Any], source: str, line: int) -> Record | InputError:
+    texts: dict[str, str] = {}
+    for name, value in fields.items():
+        text = value if isinstance(value, str) else _text(value)
+        if text is None:
+            problem = f"{shown(value)} has no text: cast the column, or leave it out of the file"
+            return InputError(problem, source=source, line=line, field=name)
+        texts[name] = text
+    return Record(line=line, fields=texts)
+
+
+def _text(value: object) -> str | None:
+    match value:
+        case None:
+            return ""
+        case datetime() | date() | time():
+            return value.isoformat()
+        case Decimal():
+            return f"{value:f}"
+        case bool() | int() | float() | list() | dict():
+            try:
+                return json.dumps(value, ensure_ascii=False, default=_told)
+            except TypeError:
+                return None
+    return None
+
+
+def _told(value: object) -> str:
+    text = _text(value)
+    if text is None:
+        raise TypeError
+    return text

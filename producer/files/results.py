@@ -1,0 +1,161 @@
+"""Writes answers out: as JSON lines, as CSV, as Parquet, or exactly as one or the other vendor's batch."""
+
+import csv
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal, TextIO, TypeAlias, assert_never
+
+from models.answer import Answer
+from models.errors import InputError
+from models.outcome import OPEN_STATES, Outcome, State
+from producer.cells import csv_cell, json_line, whole
+from producer.files.chat_results import batch_output
+from producer.files.parquet import write_parquet
+from producer.laid import Laid
+from producer.terminal import plain_stdout
+
+Format: TypeAlias = Literal["jsonl", "csv", "anthropic", "openai"]
+TEXT_FORMATS: tuple[Format, ...] = ("jsonl", "csv", "anthropic", "openai")
+PARQUET = "parquet"
+
+OWN_COLUMNS = ("id", "text", "model", "fallback_depth", "stop_reason", "cost_usd", "error")
+_KINDS = {"fallback_depth": "integer", "cost_usd": "usd"}  # all else is text
+_CLASHING = re.compile(rf"(input_)*({'|'.join(OWN_COLUMNS)})")
+_ERROR_TYPES: Mapping[str, str] = {
+    Outcome.BAD_REQUEST: "invalid_request_error",
+    Outcome.TOO_LONG: "invalid_request_error",
+    Outcome.TOO_LARGE: "invalid_request_error",
+    Outcome.UNAUTHORIZED: "authentication_error",
+    Outcome.SPEND_LIMIT: "billing_error",
+    Outcome.MODEL_MISSING: "not_found_error",
+    Outcome.RATE_LIMITED: "rate_limit_error",
+    Outcome.RAMP_LIMITED: "rate_limit_error",
+    Outcome.OVERLOADED: "overloaded_error",
+    Outcome.TIMED_OUT: "timeout_error",
+}
+
+
+def write(answers: Iterable[Answer], *, format: Format, out: TextIO) -> None:  # noqa: A002 - the option's own name
+    """Write the answers to `out`, a UTF-8 text stream that leaves line ends alone (newline="").
+
+    All write as they read but csv, which sets the answers aside first, since its header names every column.
+    The vendors' formats have no word for a job that has not ended: such an answer is left out of them.
+    """
+    match format:
+        case "jsonl":
+            out.writelines(own_lines(answers))
+        case "csv":
+            _write_csv(answers, out)
+        case "anthropic":
+            out.writelines(message_batch_lines(answers))
+        case "openai":
+            out.writelines(json_line(batch_output(answer)) for answer in _ended(answers))
+        case _:
+            assert_never(format)
+
+
+def message_batch_lines(answers: Iterable[Answer]) -> Iterator[str]:
+    """Write each answer whose job has ended as a line of the vendor's message-batch results."""
+    return (json_line({"custom_id": answer.id, "result": _result(answer)}) for answer in _ended(answers))
+
+
+def own_lines(answers: Iterable[Answer]) -> Iterator[str]:
+    """Write each answer as a line of ours: the input's own columns, then what came of it."""
+    return (json_line(_row(answer)) for answer in answers)
+
+
+def write_to(path: Path | None, answers: Iterable[Answer], *, format: str) -> None:  # noqa: A002 - as above
+    """Write the answers to a file, or to stdout where `path` is None. Raises InputError for an unknown format."""
+    if format == PARQUET:
+        _write_parquet(answers, path)
+        return
+    if format not in TEXT_FORMATS:
+        problem = f"{format!r} is not a format; right is {', '.join((*TEXT_FORMATS, PARQUET))}"
+        raise InputError(problem, source="results", field="--format")
+    if path is None:
+        with plain_stdout() as stdout:
+            write(answers, format=format, out=stdout)
+        return
+    with _telling_unwritable(path), path.open("w", encoding="utf-8", newline="") as out:
+        write(answers, format=format, out=out)
+
+
+@contextmanager
+def _telling_unwritable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot be written ({error.strerror})", source=str(path)) from None
+
+
+def _ended(answers: Iterable[Answer]) -> Iterator[Answer]:
+    return (answer for answer in answers if answer.state not in OPEN_STATES)
+
+
+def _row(answer: Answer) -> dict[str, str | int | None]:
+    """Lay out one answer: the input's own columns, then ours."""
+    return {
+        **{_input_name(name): value for name, value in answer.columns.items()},
+        "id": answer.id,
+        "text": answer.text,
+        "model": answer.model,
+        "fallback_depth": answer.fallback_depth,
+        "stop_reason": answer.stop_reason,
+        "cost_usd": None if answer.cost_usd is None else format(answer.cost_usd, "f"),
+        "error": answer.error,
+    }
+
+
+def _input_name(column: str) -> str:
+    """Rename a column of the input that is called like one of ours, or like one so renamed.
+
+    >>> _input_name("text"), _input_name("input_text"), _input_name("title")
+    ('input_text', 'input_input_text', 'title')
+    """
+    return f"input_{column}" if _CLASHING.fullmatch(column) else column
+
+
+def _write_csv(answers: Iterable[Answer], out: TextIO) -> None:
+    with Laid() as rows:
+        header = _laid_out(answers, rows)
+        writer = csv.writer(out)
+        writer.writerow([csv_cell(name) for name in header])
+        writer.writerows([csv_cell(row.get(name)) for name in header] for row in rows)
+
+
+def _write_parquet(answers: Iterable[Answer], path: Path | None) -> None:
+    if path is None:
+        raise InputError("parquet is no text: name a file by -o", source="results", field="--format")
+    with Laid() as rows, _telling_unwritable(path):
+        header = _laid_out(answers, rows)
+        write_parquet((_typed(row) for row in rows), header, _KINDS, path)
+
+
+def _laid_out(answers: Iterable[Answer], rows: Laid) -> list[str]:
+    """Set all rows aside; returns the columns that any of them has, the input's own first."""
+    columns: dict[str, None] = {}
+    for answer in answers:
+        row = _row(answer)
+        columns |= dict.fromkeys(name for name in row if name not in OWN_COLUMNS)
+        rows.add(row, characters=sum(len(value) for value in row.values() if isinstance(value, str)))
+    return [*columns, *OWN_COLUMNS]
+
+
+def _typed(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay out a row as Parquet takes it: text of whole characters, and money exact."""
+    texts = {name: whole(value) if isinstance(value, str) else value for name, value in row.items()}
+    return {**texts, "cost_usd": None if row["cost_usd"] is None else Decimal(row["cost_usd"])}
+
+
+def _result(answer: Answer) -> dict[str, Any]:
+    if answer.message is not None:
+        return {"type": "succeeded", "message": dict(answer.message)}
+    if answer.state is State.CANCELLED:
+        return {"type": "canceled"}
+    if answer.outcome == "expired":
+        return {"type": "expired"}
+    kind = _ERROR_TYPES.get(answer.outcome, "api_error") if answer.outcome else "api_error"
+    return {"type": "errored", "error": {"type": "error", "error": {"type": kind, "message": answer.why_none}}}

@@ -1,0 +1,38 @@
+"""The address a server is at: whether other machines reach it, and a socket that listens there."""
+
+import os
+import socket
+from ipaddress import ip_address
+
+from models.errors import InputError
+
+_WAITING = 2048
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a name or an address means this machine only.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("::1"), is_loopback("localhost"), is_loopback("0.0.0.0")
+    (True, True, True, False)
+    """
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def listening(host: str, port: int, *, source: str) -> socket.socket:
+    """Listen at an address; port 0 is any that is free. Raises InputError where it cannot be had."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=_WAITING)
+    except OSError as error:
+        # Its own text repeats the address; that of a name nobody knows has no number of the system's.
+        reason = error.strerror if error.errno is None or error.errno < 0 else os.strerror(error.errno)
+        problem = f"cannot listen on {host}:{port} ({reason}); choose another --port or --host"
+        raise InputError(problem, source=source) from None
+
+
+def url_of(listener: socket.socket, host: str) -> str:
+    """Write where a server is, by the name it was given for it."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"

@@ -1,0 +1,1 @@
+"""`stepdown mcp`: the tools of a Model Context Protocol server."""

@@ -1,0 +1,71 @@
+"""`stepdown mcp --http`: a server's HTTP side, on loopback, or behind a token."""
+
+import secrets
+from typing import Any
+
+import uvicorn
+from mcp.server import Server
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from models.errors import InputError
+from producer.check import MAX_REQUEST_BYTES
+from producer.listening import is_loopback, listening, url_of
+from producer.options import hint
+
+PATH = "/mcp"
+_SOURCE = "stepdown mcp"
+_END_S = 3  # for replies on their way; what is submitted is kept already
+_NO_TOKEN = "send the token as Authorization: Bearer TOKEN (the server's MCP_TOKEN)"  # noqa: S105 - a sentence
+
+
+def serve(server: Server[Any], *, host: str, port: int, token: str | None) -> None:
+    """Serve until a signal, and say where on stderr. Raises InputError for a port or an address it cannot have."""
+    if token is None and not is_loopback(host):
+        problem = f"{host} is open to other machines: set MCP_TOKEN, or listen on 127.0.0.1"
+        raise InputError(problem, source=_SOURCE, field="--host")
+    app = server.streamable_http_app(
+        streamable_http_path=PATH,
+        max_request_body_size=MAX_REQUEST_BYTES,
+        transport_security=_security(host, token),
+    )
+    with listening(host, port, source=_SOURCE) as listener:
+        hint(f"stepdown mcp: {url_of(listener, host)}{PATH}{'' if token else ' (loopback only)'}")
+        config = uvicorn.Config(
+            app if token is None else guarded(app, token),
+            log_config=None,  # uvicorn's own would write each request to stdout
+            lifespan="on",
+            ws="none",
+            timeout_graceful_shutdown=_END_S,
+        )
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def guarded(app: ASGIApp, token: str) -> ASGIApp:
+    """Let nobody through who does not show the token."""
+
+    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan" and not _shows(Headers(scope=scope), token):
+            refused = JSONResponse({"error": _NO_TOKEN}, status_code=401, headers={"www-authenticate": "Bearer"})
+            await refused(scope, receive, send)
+            return
+        await app(scope, receive, send)
+
+    return guard
+
+
+def _shows(headers: Headers, token: str) -> bool:
+    kind, _, shown = headers.get("authorization", "").partition(" ")
+    return kind.lower() == "bearer" and secrets.compare_digest(shown.strip().encode(), token.encode())
+
+
+def _security(host: str, token: str | None) -> TransportSecuritySettings:
+    """Refuse what a web page of another site has a browser on this machine send; behind a token it cannot."""
+    if token is not None:
+        return TransportSecuritySettings(enable_dns_rebinding_protection=False)
+    names = ["127.0.0.1", "localhost", "[::1]", host]
+    return TransportSecuritySettings(
+        allowed_hosts=[f"{name}:*" for name in names], allowed_origins=[f"http://{name}:*" for name in names]
+    )

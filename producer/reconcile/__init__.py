@@ -1,0 +1,1 @@
+"""`stepdown ledger reconcile`: the ledger beside the provider's own report."""

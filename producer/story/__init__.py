@@ -1,0 +1,1 @@
+"""`stepdown job`: all that happened to a job, told in sentences."""

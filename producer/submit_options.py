@@ -1,0 +1,117 @@
+"""The options of a job's own terms, and of a map and a synthesis: given to a command by one word above it."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from models.errors import InputError
+from producer.days import parse_seconds
+from producer.options import with_options
+
+if TYPE_CHECKING:
+    from models.kinds import JobTerms
+
+# Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
+# ruff: noqa: PLC0415
+
+_SOURCE = "options"
+_OPTIONS = {
+    "patience_s": "--patience",
+    "deadline_s": "--deadline",
+    "expects.min_chars": "--min-chars",
+    "expects.pattern": "--pattern",
+    "expects.json_schema": "--json-schema",
+}
+
+
+def takes_terms(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `_terms`; it gets what they come to as `terms`, None where none is given."""
+    return with_options(command, _terms, name="terms")
+
+
+def takes_ways(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `_ways`; it gets what they come to as `ways`, None without --map."""
+    return with_options(command, _ways, name="ways")
+
+
+def _terms(
+    floor: Annotated[str | None, typer.Option(metavar="MODEL", help="the lowest model of the chain it accepts")] = None,
+    ceiling: Annotated[str | None, typer.Option(metavar="MODEL", help="the highest it may climb to")] = None,
+    patience: Annotated[
+        str | None, typer.Option(metavar="30s", help="how long it waits for a model's limits before it steps down")
+    ] = None,
+    deadline: Annotated[str | None, typer.Option(metavar="2h", help="when it has ended, answered or not")] = None,
+    climb_on: Annotated[
+        str | None, typer.Option(metavar="ENDS", help="truncated,empty,refused,invalid: asked again, one model up")
+    ] = None,
+    min_chars: Annotated[int | None, typer.Option(help="an answer with fewer characters is invalid")] = None,
+    pattern: Annotated[str | None, typer.Option(metavar="RE", help="one in which it is not found is invalid")] = None,
+    json_schema: Annotated[Path | None, typer.Option(metavar="FILE", help="one whose JSON fails it is invalid")] = None,
+) -> "JobTerms | None":
+    checks = {"min_chars": min_chars, "pattern": pattern, "json_schema": json_schema and _schema(json_schema)}
+    expects = {name: value for name, value in checks.items() if value is not None}
+    given = {
+        "floor": floor,
+        "ceiling": ceiling,
+        "patience_s": None if patience is None else parse_seconds(patience, source=_SOURCE, field="--patience"),
+        "deadline_s": None if deadline is None else parse_seconds(deadline, source=_SOURCE, field="--deadline"),
+        "climb_on": None if climb_on is None else [word.strip() for word in climb_on.split(",") if word.strip()],
+        "expects": expects or None,
+    }
+    return None if all(value is None for value in given.values()) else _checked(given)
+
+
+def _checked(given: Mapping[str, Any]) -> "JobTerms":
+    from models.kinds import parse_terms
+    from producer.options import settings
+
+    terms, problems = parse_terms(given, settings().chain.models)
+    for field, problem in problems:
+        option = _OPTIONS.get(field, f"--{field.replace('_', '-')}")
+        raise InputError(problem, source=_SOURCE, field=option)
+    return terms
+
+
+def _schema(path: Path) -> Any:
+    from models.expects import schema_from
+
+    try:
+        return schema_from(path)
+    except ValueError as error:
+        raise InputError(str(error), source=_SOURCE, field="--json-schema") from None
+
+
+def _ways(
+    map: Annotated[  # noqa: A002 - the option's own name
+        str | None,
+        typer.Option(
+            metavar="TEMPLATE", help='FILE (or a folder) is documents: asked of their parts, "Sum up: {text}"'
+        ),
+    ] = None,
+    reduce: Annotated[
+        str | None, typer.Option(metavar="TEMPLATE", help="asked of the answers, level by level until there is one")
+    ] = None,
+    part_tokens: Annotated[int | None, typer.Option(min=1, help="of a document in one prompt; else what fits")] = None,
+    step_tokens: Annotated[int | None, typer.Option(min=1, help="of answers in one prompt; else what fits")] = None,
+    synthesis_max_tokens: Annotated[int | None, typer.Option(min=1, help="output tokens of the synthesis")] = None,
+    on_failed_part: Annotated[
+        str | None, typer.Option(metavar="name|stop", help="a part without an answer is named, or stops the rest")
+    ] = None,
+    synthesis: Annotated[bool, typer.Option(help="one answer of all; without it one a document")] = True,
+) -> dict[str, Any] | None:
+    given = {
+        "reduce": reduce,
+        "part_tokens": part_tokens,
+        "step_tokens": step_tokens,
+        "synthesis_max_tokens": synthesis_max_tokens,
+        "on_failed_part": on_failed_part,
+    }
+    said = {name: value for name, value in given.items() if value is not None}
+    if map is not None:
+        return {"map": map, "synthesize": synthesis, **said}
+    if said or not synthesis:
+        option = f"--{next(iter(said)).replace('_', '-')}" if said else "--no-synthesis"
+        raise InputError("is for --map TEMPLATE", source=_SOURCE, field=option)
+    return None

@@ -1,0 +1,1 @@
+"""`stepdown serve`: the provider's two APIs and our own, over HTTP."""

@@ -1,0 +1,115 @@
+"""Who is let in: each request has an id, comes from a known caller, and ends without a word of it in any log."""
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from models.callers import LOCAL, Caller, caller_with
+from models.ids import new_id
+from producer.listening import is_loopback
+from producer.web.refusal import Refusal
+
+OPEN_PATHS = frozenset({"/healthz", "/api/v1/openapi.json"})
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "via")
+_ONLY_LOCAL = "without CALLERS_FILE this server is for programs on its own machine"
+_NO_TOKEN = "give the token of a caller as x-api-key, or as Authorization: Bearer"  # noqa: S105 - no token
+_STOPPING = "this server stops before the answer is there; a job that had not begun is cancelled"
+_BEARER = "bearer "
+
+_log = logging.getLogger("stepdown.serve")
+
+
+class Admission:
+    """Lets requests through to `app`, each with `state.caller` and `state.request_id`."""
+
+    def __init__(self, app: ASGIApp, *, callers: Sequence[Caller]) -> None:
+        self._app = app
+        self._callers = callers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 401 or 403 itself, and 500 where the code behind it breaks."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = f"req_{new_id().replace('-', '')}"
+        has_begun = False
+
+        async def numbered(message: Message) -> None:
+            nonlocal has_begun
+            if message["type"] == "http.response.start":
+                has_begun = True
+                message["headers"] = [*message["headers"], (b"request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            scope.setdefault("state", {}).update(caller=self._caller(scope), request_id=request_id)
+            await self._app(scope, receive, numbered)
+        except Refusal as refusal:
+            await refused(refusal, request_id)(scope, receive, numbered)
+        except ClientDisconnect:
+            return
+        except asyncio.CancelledError:  # kept here: whoever cancels is at the end of its patience, and logs the rest
+            if not has_begun:
+                await refused(Refusal(503, _STOPPING, is_for_good=True), request_id)(scope, receive, numbered)
+        except Exception as error:  # noqa: BLE001 - its text may quote a prompt: only where it happened is logged
+            _log.error("%s failed: %s\n%s", request_id, type(error).__name__, "".join(_frames(error)))
+            if not has_begun:
+                broken = Refusal(500, "this server has a mistake; its log has the request's id")
+                await refused(broken, request_id)(scope, receive, numbered)
+
+    def _caller(self, scope: Scope) -> Caller | None:
+        headers = Headers(scope=scope)
+        if scope["path"] in OPEN_PATHS and self._callers:
+            return None
+        if not self._callers:
+            _require_local(scope, headers)
+            return LOCAL
+        found = caller_with(_token(headers), self._callers)
+        if found is None:
+            raise Refusal(401, _NO_TOKEN)
+        return found
+
+
+def refused(refusal: Refusal, request_id: str) -> JSONResponse:
+    """Make the response that tells a refusal."""
+    headers = {"x-should-retry": "false"} if refusal.is_for_good else {}
+    return JSONResponse(refusal.body(request_id), status_code=refusal.status, headers=headers)
+
+
+def _require_local(scope: Scope, headers: Headers) -> None:
+    """Refuse what comes from elsewhere, also through a proxy or through a page in a browser on this machine."""
+    peer = scope.get("client")
+    if peer is None or not is_loopback(str(peer[0])):
+        raise Refusal(403, f"{_ONLY_LOCAL}, and you are not on it")
+    if any(name in headers for name in _FORWARDED):
+        raise Refusal(403, f"{_ONLY_LOCAL}, and this request came through a proxy")
+    if not is_loopback(_host(f"//{headers.get('host', '')}")):
+        raise Refusal(403, f"{_ONLY_LOCAL}: call it by 127.0.0.1 or localhost")
+    if "origin" in headers and not is_loopback(_host(headers["origin"])):
+        raise Refusal(403, f"{_ONLY_LOCAL}, not for pages of other hosts")
+
+
+def _host(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _token(headers: Headers) -> str:
+    authorization = headers.get("authorization", "")
+    if authorization[: len(_BEARER)].lower() == _BEARER:
+        return authorization[len(_BEARER) :].strip()
+    return headers.get("x-api-key", "").strip()
+
+
+def _frames(error: BaseException) -> list[Any]:
+    return traceback.format_tb(error.__traceback__)

@@ -1,0 +1,102 @@
+"""The application behind `stepdown serve`: its routes over one producer, and one wording for all that goes wrong."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import TypeAlias
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from models.errors import StepdownError
+from models.outcome import State
+from models.settings import Settings
+from producer.client import Producer
+from producer.web import batches_api, messages_api, metrics, own_api
+from producer.web.admission import Admission, refused
+from producer.web.refusal import Refusal, refusal_of
+from producer.web.waiting import Waiting
+
+_Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+_BATCHES = "/v1/messages/batches"
+_OWN = "/api/v1"
+_SILENT_S = 10.0  # less than what proxies and readers wait for a first byte
+_ROUTES: Mapping[str, Mapping[str, _Endpoint]] = {
+    "/v1/messages": {"POST": messages_api.create},
+    _BATCHES: {"POST": batches_api.create, "GET": batches_api.listing},
+    f"{_BATCHES}/{{id}}": {"GET": batches_api.retrieve, "DELETE": batches_api.delete},
+    f"{_BATCHES}/{{id}}/cancel": {"POST": batches_api.cancel},
+    f"{_BATCHES}/{{id}}/results": {"GET": batches_api.results},
+    f"{_OWN}/batches": {"POST": own_api.create, "GET": own_api.listing},
+    f"{_OWN}/batches/{{id}}": {"GET": own_api.retrieve},
+    f"{_OWN}/batches/{{id}}/results": {"GET": own_api.results},
+    f"{_OWN}/batches/{{id}}/jobs": {"GET": own_api.jobs},
+    f"{_OWN}/batches/{{id}}/cancel": {"POST": own_api.cancel},
+    f"{_OWN}/jobs/{{id}}": {"GET": own_api.job},
+    f"{_OWN}/health": {"GET": own_api.health},
+    f"{_OWN}/openapi.json": {"GET": own_api.document},
+    "/healthz": {"GET": metrics.healthz},
+    "/metrics": {"GET": metrics.metrics},
+}
+
+
+def app_over(producer: Producer, settings: Settings, *, silent_s: float = _SILENT_S) -> Starlette:
+    """Make the application; it does not close the producer.
+
+    A stream begins with its answer, and that one's status, if it is there within `silent_s`; else with a ping.
+    """
+    app = Starlette(
+        routes=[_route(path, endpoints) for path, endpoints in _ROUTES.items()],
+        middleware=[Middleware(Admission, callers=settings.callers)],
+        exception_handlers={HTTPException: _not_routed, StepdownError: _told},
+        lifespan=_waiting,
+    )
+    app.router.redirect_slashes = False  # a POST that is sent elsewhere loses its body
+    app.state.producer = producer
+    app.state.settings = settings
+    app.state.silent_s = silent_s
+    app.state.waiting = Waiting(
+        settled=producer.books.reports.settled,
+        let_go=partial(producer.books.orders.cancel, states=(State.QUEUED, State.WAITING)),
+    )
+    return app
+
+
+def _route(path: str, endpoints: Mapping[str, _Endpoint]) -> Route:
+    """Make one route of a path, so that its `allow` names every method."""
+
+    async def answer(request: Request) -> Response:
+        return await endpoints["GET" if request.method == "HEAD" else request.method](request)
+
+    return Route(path, answer, methods=[*endpoints])
+
+
+@asynccontextmanager
+async def _waiting(app: Starlette) -> AsyncIterator[None]:
+    looking = asyncio.create_task(app.state.waiting.run())
+    try:
+        yield
+    finally:
+        looking.cancel()
+        with suppress(asyncio.CancelledError):
+            await looking
+
+
+async def _not_routed(request: Request, error: Exception) -> Response:
+    """Tell that nothing is there, or nothing for this method; `allow` names those there are."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = error.headers if isinstance(error, HTTPException) else None
+    said = f"{request.method} is not for {request.url.path}" if headers else f"there is nothing at {request.url.path}"
+    response = refused(Refusal(status, said), request.state.request_id)
+    response.headers.update(headers or {})
+    return response
+
+
+async def _told(request: Request, error: Exception) -> Response:
+    refusal = refusal_of(error) if isinstance(error, StepdownError) else Refusal(500, "a mistake of ours")
+    return refused(refusal, request.state.request_id)

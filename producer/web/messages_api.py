@@ -1,0 +1,141 @@
+"""POST /v1/messages: one prompt through the chain, ahead of all bulk, answered when its job has ended."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from models.answer import Answer
+from models.ids import new_id
+from models.kinds import JobTerms
+from producer.client import Batch, Producer
+from producer.files.load import Loaded
+from producer.prompt import Prompt
+from producer.web import sse
+from producer.web.bodies import MB, read_object
+from producer.web.labels import COST, DEPTH, JOB, MAX_COST, TASK, label
+from producer.web.params import checked
+from producer.web.refusal import Refusal, refusal_for
+from producer.web.visit import caller_of, producer_of, waiting_of
+from producer.web.waiting import Waiting
+
+_MOST_BYTES = 32 * MB
+_LONGEST_S = 600.0  # what the SDKs wait, too
+_SHARE = 0.9  # of the caller's own patience: an answer that comes after it is bought for nothing
+
+
+async def create(request: Request) -> Response:
+    """Take a Messages API request, wait for its job, and answer as the provider does."""
+    given = await read_object(request, most_bytes=_MOST_BYTES)
+    is_stream = given.pop("stream", None) or False
+    if not isinstance(is_stream, bool):
+        raise Refusal(400, "stream: should be true or false")
+    producer, waiting = producer_of(request), waiting_of(request)
+    prompt = await run_in_threadpool(checked, given, id=None, models=producer.models, where="")
+    timeout_s = _timeout_s(request, is_stream=is_stream)
+    batch = await run_in_threadpool(_submitted, producer, prompt, request, timeout_s)
+    until = asyncio.get_running_loop().time() + timeout_s
+    silent_s: float = request.app.state.silent_s
+    with ExitStack() as until_end:
+        until_end.callback(waiting.leave, batch.id)
+        end = waiting.end_of(batch.id)
+        answer = await _ended(request, end, silent_s if is_stream else timeout_s)
+        if answer is None and is_stream:
+            until_end.pop_all()  # that stream leaves, at its own end
+            return _stream(_late_events(waiting, batch.id, end, until=until, silent_s=silent_s))
+    if answer is None:
+        raise _timed_out(timeout_s)
+    if answer.message is None:
+        raise refusal_for(answer)
+    if is_stream:
+        return _stream(_at_once(answer), headers=_told(answer))
+    return JSONResponse(dict(answer.message), headers=_told(answer))
+
+
+def _submitted(producer: Producer, prompt: Prompt, request: Request, timeout_s: float) -> Batch:
+    caller = caller_of(request)
+    return producer.submit(
+        Loaded(prompts=[prompt], mistakes=[]),
+        task=label(request.headers.get(TASK), header=TASK),
+        key=caller.key("message", new_id()),
+        tags=caller.batch_tags,
+        max_cost_usd=request.headers.get(MAX_COST),
+        urgent=True,
+        terms=JobTerms(deadline_s=max(1.0, timeout_s)),
+    )
+
+
+def _timeout_s(request: Request, *, is_stream: bool) -> float:
+    """Tell how long the caller waits: the SDK says so. A stream's patience is for the time between two events."""
+    try:
+        told = float(request.headers.get("x-stainless-timeout", _LONGEST_S))
+    except ValueError:
+        told = _LONGEST_S
+    if is_stream or not told > 0:
+        return _LONGEST_S
+    return min(_LONGEST_S, _SHARE * told)
+
+
+async def _ended(request: Request, end: asyncio.Future[Answer], timeout_s: float) -> Answer | None:
+    """Wait for the end, as long as the caller is there; None where it has not come in time."""
+    gone = asyncio.create_task(_gone(request))
+    either: set[asyncio.Future[Any]] = {end, gone}
+    try:
+        done, _ = await asyncio.wait(either, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        gone.cancel()
+    if end in done:
+        return end.result()
+    if gone in done:
+        raise Refusal(499, "you have gone")  # nobody hears it
+    return None
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _stream(events: AsyncIterator[str], *, headers: dict[str, str] | None = None) -> StreamingResponse:
+    never_kept = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+    return StreamingResponse(events, media_type="text/event-stream", headers={**(headers or {}), **never_kept})
+
+
+async def _at_once(answer: Answer) -> AsyncIterator[str]:
+    for event in sse.events(answer.message or {}):
+        yield event
+
+
+async def _late_events(
+    waiting: Waiting, batch_id: str, end: asyncio.Future[Answer], *, until: float, silent_s: float
+) -> AsyncIterator[str]:
+    """Ping until the end is there; what would have been a status is an error event by then."""
+    clock = asyncio.get_running_loop().time
+    try:
+        while not end.done() and clock() < until:
+            yield sse.PING
+            await asyncio.wait({end}, timeout=min(silent_s, max(0.0, until - clock())))
+        refusal = None if end.done() else _timed_out(_LONGEST_S)
+        if refusal is None and (answer := end.result()).message is not None:
+            async for event in _at_once(answer):
+                yield event
+            return
+        told = refusal or refusal_for(end.result())
+        yield sse.written({"type": "error", "error": {"type": told.kind, "message": str(told)}})
+    finally:
+        waiting.leave(batch_id)
+
+
+def _timed_out(timeout_s: float) -> Refusal:
+    return Refusal(504, f"no answer within {timeout_s:g} s; a job that had not begun is cancelled", is_for_good=True)
+
+
+def _told(answer: Answer) -> dict[str, str]:
+    told: dict[str, Any] = {DEPTH: answer.fallback_depth, COST: answer.cost_usd, JOB: answer.job_id}
+    return {
+        name: format(value, "f") if name == COST else str(value) for name, value in told.items() if value is not None
+    }

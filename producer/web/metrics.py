@@ -1,0 +1,95 @@
+"""/healthz and /metrics: whether ledger and broker answer, and today's figures for Prometheus."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from models.broker import Broker
+from models.embedded import required_broker_url
+from models.errors import StepdownError
+from models.outcome import FINAL_STATES, OPEN_STATES, State
+from models.settings import Settings
+from producer.client import Producer
+from producer.web.visit import producer_of, settings_of
+
+_KEPT_S = 2.0  # asked as often as one likes, looked at no more often than that
+_BROKER_S = 1.0
+_TEXT = "text/plain; version=0.0.4; charset=utf-8"
+
+
+async def healthz(request: Request) -> Response:
+    """Answer 200 where ledger and broker answer, else 503 and which of them does not."""
+    state = request.app.state
+    looked_at, found = getattr(state, "looked", (0.0, {}))
+    if time.monotonic() - looked_at > _KEPT_S or not found:
+        found = await run_in_threadpool(_look, producer_of(request), settings_of(request))
+        state.looked = (time.monotonic(), found)
+    return JSONResponse(found, status_code=200 if set(found.values()) == {"ok"} else 503)
+
+
+async def metrics(request: Request) -> Response:
+    """Tell open jobs by state, and this UTC day's ends, attempts and cost, as Prometheus reads them."""
+    lines = await run_in_threadpool(lambda: "".join(f"{line}\n" for line in _lines(producer_of(request))))
+    return PlainTextResponse(lines, headers={"content-type": _TEXT})
+
+
+def _look(producer: Producer, settings: Settings) -> dict[str, str]:
+    return {"ledger": _asked(producer.books.served.today), "broker": _asked(lambda: _ask_broker(settings))}
+
+
+def _asked(ask: Any) -> str:
+    try:
+        ask()
+    except StepdownError:  # its words name our addresses
+        return "does not answer"
+    return "ok"
+
+
+def _ask_broker(settings: Settings) -> None:
+    broker = Broker(required_broker_url(settings), rungs=len(settings.chain.models), timeout_s=_BROKER_S)
+    try:
+        broker.depth(None)
+    finally:
+        broker.close()
+
+
+def _lines(producer: Producer) -> Iterator[str]:
+    books = producer.books
+    today = books.served.today()
+    yield from _jobs(
+        "stepdown_jobs", "Open jobs by state; not those held for a person.", OPEN_STATES, books.served.open_jobs()
+    )
+    ended = books.served.ended_jobs(today)
+    yield from _jobs("stepdown_jobs_ended_today", "Jobs that ended this UTC day, by state.", FINAL_STATES, ended)
+    sums = books.questions.sums(["model", "outcome"], since=today, until=today)
+    yield from _head("stepdown_attempts_today", "Attempts opened this UTC day, by model and outcome.")
+    for (model, outcome), figures in sorted(sums.items(), key=str):
+        yield f'stepdown_attempts_today{{model="{_escaped(model)}",outcome="{_escaped(outcome)}"}} {figures.attempts}'
+    yield from _head("stepdown_cost_usd_today", "Known cost of this UTC day's attempts, by model.")
+    costs = defaultdict[object, Decimal](Decimal)
+    for (model, _), figures in sums.items():
+        costs[model] += figures.cost_usd
+    for model, cost_usd in sorted(costs.items(), key=str):
+        yield f'stepdown_cost_usd_today{{model="{_escaped(model)}"}} {cost_usd:f}'
+    yield from _head("stepdown_unknown_costs_today", "Attempts of this UTC day whose cost is not in it.")
+    yield f"stepdown_unknown_costs_today {sum(figures.unknown_costs for figures in sums.values())}"
+
+
+def _jobs(name: str, help_text: str, states: Sequence[State], counts: Mapping[str, int]) -> Iterator[str]:
+    yield from _head(name, help_text)
+    for state in states:
+        yield f'{name}{{state="{state}"}} {counts.get(state, 0)}'
+
+
+def _head(name: str, help_text: str) -> list[str]:
+    return [f"# HELP {name} {help_text}", f"# TYPE {name} gauge"]
+
+
+def _escaped(value: object) -> str:
+    return str(value).replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -1,0 +1,43 @@
+"""`stepdown serve`: listens on an address, with one producer behind it, until it is told to end."""
+
+import logging
+import sys
+
+import uvicorn
+
+from models.errors import InputError
+from models.settings import Settings
+from producer.client import Producer
+from producer.listening import is_loopback, listening, url_of
+from producer.web.app import app_over
+
+_SOURCE = "serve"
+
+
+def run(settings: Settings, *, host: str, port: int) -> None:
+    """Serve until SIGINT or SIGTERM. Raises InputError for an address that may not or cannot be listened on."""
+    if not settings.callers and not is_loopback(host):
+        problem = f"{host} can be reached from elsewhere: name your callers and their tokens in CALLERS_FILE first"
+        raise InputError(problem, source=_SOURCE, field="--host")
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    with Producer(settings) as producer, listening(host, port, source=_SOURCE) as listener:
+        config = uvicorn.Config(
+            app_over(producer, settings),
+            loop="asyncio",
+            http="h11",
+            ws="none",
+            lifespan="on",
+            log_config=None,  # no line a request: what people ask is in no log
+            access_log=False,
+            proxy_headers=False,  # else whoever writes X-Forwarded-For is on this machine
+            server_header=False,
+            timeout_graceful_shutdown=round(settings.drain_s),
+        )
+        sys.stderr.write(f"serving {url_of(listener, host)} ({_for_whom(settings)})\n")
+        sys.stderr.flush()
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _for_whom(settings: Settings) -> str:
+    count = len(settings.callers)
+    return f"{count} caller{'' if count == 1 else 's'} of CALLERS_FILE" if count else "this machine only"

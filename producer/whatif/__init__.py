@@ -1,0 +1,1 @@
+"""`stepdown whatif`: recorded jobs replayed under another chain."""
