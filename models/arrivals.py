@@ -78,7 +78,8 @@ class Arrivals:
     def forget_lost(self, *, older_than_s: float = _LOST_S) -> int:
         """Remove what is left of batches whose producer is gone; returns how many."""
         lost = select(Batch.id).where(
-            (Batch.job_count == LEAVING) | ((Batch.job_count == ARRIVING) & (Batch.created_at < db_now(-older_than_s)))
+            Batch.idempotency_key.is_(None),  # as `_begin` leaves it: an index, and all that is served has one
+            (Batch.job_count == LEAVING) | ((Batch.job_count == ARRIVING) & (Batch.created_at < db_now(-older_than_s))),
         )
         with reading(self._engine) as connection:
             found = connection.scalars(lost).all()

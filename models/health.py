@@ -1,29 +1,56 @@
-"""Whether jobs get their answers where they start: what `v_primary_health` says of this UTC day."""
+"""How this UTC day's jobs fare: how many there are, and whether they get their answers where they start."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 
-from sqlalchemy import Date, Engine, column, select, table, update
+from sqlalchemy import Connection, Date, Engine, column, func, select, table, text, update
 
 from models.base import db_now
+from models.candidates import QUEUED, WAITING
 from models.daily import Threshold
 from models.database import reading, transaction
+from models.job import Job
 from models.verdict import Verdict
 
 _FIGURES = ("start_model", "jobs", "mean_depth", "share_depth_0", "share_depth_2plus", "verdict")
 _VIEW = table("v_primary_health", column("day", Date), *(column(name) for name in _FIGURES))
 
+# Each from a partial index, whose own words these are: a count of all jobs by state reads every row there ever was.
+OPEN_JOBS = text(f"""
+    SELECT state, SUM(jobs) FROM (
+        SELECT 'queued' AS state, COUNT(*) AS jobs FROM jobs WHERE {QUEUED}
+        UNION ALL SELECT 'waiting', COUNT(*) FROM jobs WHERE {WAITING}
+        UNION ALL SELECT state, COUNT(*) FROM jobs
+            WHERE sent_at IS NOT NULL AND state IN ('queued', 'waiting') AND (state = 'queued' OR due_at IS NOT NULL)
+            GROUP BY state
+        UNION ALL SELECT 'running', COUNT(*) FROM jobs WHERE lease_until IS NOT NULL AND state = 'running'
+    ) AS counted GROUP BY state
+""")  # noqa: S608 - of our own words
+
 
 class Health:
-    """Reads today's verdicts, and keeps the figures they are made by. Raises LedgerError."""
+    """Counts jobs, reads today's verdicts, and keeps the figures they are made by. Raises LedgerError."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def today(self) -> list[Verdict]:
-        """Judge each start model by the jobs that succeeded this UTC day, by the database's clock."""
+    def open_jobs(self) -> dict[str, int]:
+        """Count the open jobs of the whole ledger by state; those held for a person are not among them."""
         with reading(self._engine) as connection:
-            day = connection.execute(select(db_now(0.0))).scalar_one().date()
+            return {str(state): int(count) for state, count in connection.execute(OPEN_JOBS)}
+
+    def ended_today(self) -> dict[str, int]:
+        """Count the jobs that have ended this UTC day, by state."""
+        with reading(self._engine) as connection:
+            midnight = _now(connection).replace(hour=0, minute=0, second=0, microsecond=0)
+            ended = select(Job.state, func.count()).where(Job.finished_at >= midnight).group_by(Job.state)
+            return {str(state): count for state, count in connection.execute(ended)}
+
+    def today(self) -> list[Verdict]:
+        """Judge each start model by the jobs that succeeded this UTC day."""
+        with reading(self._engine) as connection:
+            day = _now(connection).date()
             rows = connection.execute(select(_VIEW).where(_VIEW.c.day == day).order_by(_VIEW.c.start_model)).mappings()
             return [
                 Verdict(
@@ -44,3 +71,9 @@ class Health:
                 connection.execute(
                     update(Threshold).where(Threshold.name == name, Threshold.value != value).values(value=value)
                 )
+
+
+def _now(connection: Connection) -> datetime:
+    """Tell the time by the database's clock."""
+    now: datetime = connection.execute(select(db_now(0.0))).scalar_one()
+    return now.astimezone(UTC)

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, exists, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, exists, func, or_, select, update
 
 from models.base import db_now
 from models.batch import Batch
-from models.candidates import QUEUED, WAITING
 from models.database import reading, transaction
 from models.job import AnswerRow, Job
 from models.outcome import FINAL_STATES, State
@@ -20,17 +19,6 @@ _GONE = "deleted"
 _HAS_ANSWER = exists().where(AnswerRow.job_id == Job.id).correlate(Job)
 _IS_ANSWERED = or_(Job.state == State.SUCCEEDED, and_(Job.state.in_([State.FAILED, State.CANCELLED]), _HAS_ANSWER))
 _IS_EXPIRED = func.coalesce(Job.outcome, "") == _EXPIRED
-# Each from a partial index, whose own words these are: a count of all jobs by state reads every row there ever was.
-OPEN_JOBS = text(f"""
-    SELECT state, SUM(jobs) FROM (
-        SELECT 'queued' AS state, COUNT(*) AS jobs FROM jobs WHERE {QUEUED}
-        UNION ALL SELECT 'waiting', COUNT(*) FROM jobs WHERE {WAITING}
-        UNION ALL SELECT state, COUNT(*) FROM jobs
-            WHERE sent_at IS NOT NULL AND state IN ('queued', 'waiting') AND (state = 'queued' OR due_at IS NOT NULL)
-            GROUP BY state
-        UNION ALL SELECT 'running', COUNT(*) FROM jobs WHERE lease_until IS NOT NULL AND state = 'running'
-    ) AS counted GROUP BY state
-""")  # noqa: S608 - of our own words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,18 +100,6 @@ class Served:
         """Have a batch in no caller's scope any more: the same content is another one. Its rows stay."""
         with transaction(self._engine) as connection:
             connection.execute(update(Batch).where(Batch.id == batch_id).values(idempotency_key=f"{_GONE}/{batch_id}"))
-
-    def open_jobs(self) -> dict[str, int]:
-        """Count the open jobs of the whole ledger by state; those held for a person are not among them."""
-        with reading(self._engine) as connection:
-            return {str(state): int(count) for state, count in connection.execute(OPEN_JOBS)}
-
-    def ended_jobs(self, since: date) -> dict[str, int]:
-        """Count the jobs that have ended since a UTC day began, by state."""
-        midnight = datetime(since.year, since.month, since.day, tzinfo=UTC)
-        ended = select(Job.state, func.count()).where(Job.finished_at >= midnight).group_by(Job.state)
-        with reading(self._engine) as connection:
-            return {str(state): count for state, count in connection.execute(ended)}
 
 
 def _ours(scope: str) -> Any:

@@ -33,16 +33,12 @@ class Starts:
         self._clock = clock
         self._read: tuple[float, _Records] | None = None
 
-    def started(self, jobs: Sequence[NewJob], settings: Settings) -> list[NewJob]:
-        """Move new jobs whose kind is `auto` to the start that was learned, within their floor and ceiling.
-
-        A few explore another, as models/expected.py tells. What named its own start keeps it. Without a kind that is
-        `auto` among them nothing is read.
-        """
-        return [*map(self.starting(settings), jobs)]
-
     def starting(self, settings: Settings) -> Callable[[NewJob], NewJob]:
-        """Give what moves the jobs of one batch, as `started` does, one after the other."""
+        """Give what moves the new jobs of one batch, one after the other, to the start that was learned for their kind.
+
+        It moves those whose kind is `auto`, within their floor and ceiling; a few explore another, as
+        models/expected.py tells. What named its own start keeps it. Without such a kind among them nothing is read.
+        """
         chooser = _Chooser(starts=self, settings=settings, weighed={}, left={})
         return lambda job: chooser.started(job) if is_auto(job, settings) else job
 

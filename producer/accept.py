@@ -1,4 +1,4 @@
-"""Makes a batch of prompts: checked, priced, each with its rungs; and rings for its jobs once they are kept."""
+"""Makes a batch of prompts: checked, priced, each with its rungs."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -8,16 +8,13 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
-from models.broker import Broker
 from models.caps import usd
 from models.chain import Chain
-from models.embedded import required_broker_url
-from models.errors import BrokerError, InputError, InputMistakes, LedgerError, UnpricedModelError
+from models.errors import InputError, InputMistakes, UnpricedModelError
 from models.ids import new_id
 from models.job import job_row
 from models.kinds import JobTerms, as_entry, parse_terms, terms_for
 from models.life import NewBatch, NewJob, Unsent
-from models.outbox import Outbox
 from models.outcome import OnUnknown
 from models.plan import OnFailedPart
 from models.pricebook import PriceBook
@@ -34,7 +31,6 @@ from producer.span import is_asked, span_of
 
 MOST_WEIGHT = 100
 _MOST_URGENT = 10_000  # sent at once; the clock sends those behind them
-_RING_S = 0.3  # who submits does not wait for a Redis that is frozen: a worker's clock sends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,34 +128,6 @@ def require_prices(settings: Settings, dated: Mapping[str, Sequence[Price]]) -> 
     """Raise UnpricedModelError where a model of the chain has no price today; `dated` are those a person set."""
     if unpriced := PriceBook(settings.price_overrides, dated).unpriced(settings.chain.models):
         raise UnpricedModelError(unpriced)
-
-
-def ring(jobs: Sequence[Unsent], settings: Settings, outbox: Outbox) -> str | None:
-    """Send a message for urgent jobs, and for the first of each rung, as many as its queue has room for.
-
-    The clock sends the rest.
-    Returns why none could be sent; the jobs are kept all the same.
-    """
-    try:
-        broker = Broker(required_broker_url(settings), rungs=len(settings.chain.models), timeout_s=_RING_S)
-    except BrokerError as error:
-        return str(error)
-    try:
-        _send([job for job in jobs if job.is_urgent], broker, outbox)
-        for rung in sorted({job.rung for job in jobs if not job.is_urgent}):
-            room = max(0, min(settings.queue_window, broker.pace(rung).window) - broker.depth(rung))
-            bulk = [job for job in jobs if job.rung == rung and not job.is_urgent]
-            _send(bulk[:room], broker, outbox)
-    except (BrokerError, LedgerError) as error:  # accepted all the same, and whoever hears otherwise submits again
-        return str(error)
-    finally:
-        broker.close()
-    return None
-
-
-def _send(messages: Sequence[Unsent], broker: Broker, outbox: Outbox) -> None:
-    broker.send(messages)
-    outbox.mark_sent(messages)
 
 
 def _lay(jobs: Iterable[NewJob], settings: Settings, terms: Terms, starts: Starts, laid: Laid) -> LaidOut:

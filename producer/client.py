@@ -186,7 +186,8 @@ class Producer:
         allow_unpriced: bool,
         place: "Callable[[Sequence[str]], Sequence[NewStep]] | None" = None,
     ) -> Batch:
-        from producer.accept import laid_out, require_prices, ring  # noqa: PLC0415 - nor are prices and Celery
+        from producer.accept import laid_out, require_prices  # noqa: PLC0415 - nor are prices and Celery
+        from producer.ring import ring  # noqa: PLC0415
 
         if not allow_unpriced:
             require_prices(self._settings, self.books.prices.dated())

@@ -76,7 +76,7 @@ def purge(
 
 
 def _raise_cap(ours: "Producer", target: Mapping[str, str], given: str) -> None:
-    from producer.accept import max_cost  # noqa: PLC0415 - prices and Celery are not for the other orders
+    from producer.accept import max_cost  # noqa: PLC0415 - prices are not for the other orders
 
     if "batch_id" not in target:
         raise InputError("is a batch's: name a BATCH", source="retry", field="--max-cost")

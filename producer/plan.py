@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from itertools import groupby, pairwise
+from itertools import accumulate, groupby
 from reprlib import repr as shown
 from types import MappingProxyType
 from typing import Any
@@ -212,15 +212,17 @@ def _raised(
 
 def _chunks(items: Sequence[_Item], asked: Asked) -> list[Sequence[_Item]]:
     """Divide answers into as few groups as can be read at once, about as many in each."""
-    room = asked.text_room({})
-    for count in range(-(-_tokens(items) // max(1, room)), -(-len(items) // 2) + 1):
-        ends = [len(items) * number // count for number in range(count + 1)]
-        chunks = [items[begin:end] for begin, end in pairwise(ends)]
-        if all(_tokens(chunk) <= room for chunk in chunks):
-            return chunks
+    room, before = asked.text_room({}), [0, *accumulate(item.tokens for item in items)]
+    for count in range(-(-before[-1] // max(1, room)), -(-len(items) // 2) + 1):
+        if all(before[end] - before[begin] <= room for begin, end in _evenly(len(items), count)):
+            return [items[begin:end] for begin, end in _evenly(len(items), count)]
     longest = max(item.tokens for item in items)
     problem = f"answers of {longest} tokens are too long to read two at once in {room}; lower it"
     raise InputError(problem, source=_SOURCE, field="max_tokens")
+
+
+def _evenly(length: int, count: int) -> Iterator[tuple[int, int]]:
+    return ((length * number // count, length * (number + 1) // count) for number in range(count))
 
 
 def _step(

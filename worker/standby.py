@@ -107,7 +107,7 @@ def _job(asked: Asked, house: House) -> NewJob:
         is_urgent=True,
         branch=branch,
     )
-    return next(iter(house.books.starts.started([job], house.settings)))
+    return house.books.starts.starting(house.settings)(job)
 
 
 def _branch(job_id: str, asked: Asked, house: House) -> Branch:

@@ -89,11 +89,7 @@ class Desk:
 
     async def estimate(self, said: shapes.Estimate, _hear: Hear) -> Told:
         """Say what prompts would cost."""
-        prompts = _prompts(said.prompts)
-        for seq, prompt in enumerate(prompts, start=1):
-            if mistake := check(prompt, source=f"prompt {seq}", line=None):
-                raise mistake
-        return await self._in_thread(partial(_estimated, prompts, self._settings, said.task))
+        return await self._in_thread(partial(_estimated, _prompts(said.prompts), self._settings, said.task))
 
     async def status(self, said: shapes.Status, _hear: Hear) -> Told:
         """Say where a batch is."""
@@ -178,6 +174,9 @@ def _prompts(said: Sequence[str | shapes.OnePrompt]) -> list[Prompt]:
 
 
 def _estimated(prompts: list[Prompt], settings: Settings, task: str | None) -> Told:
+    for seq, prompt in enumerate(prompts, start=1):
+        if mistake := check(prompt, source=f"prompt {seq}", line=None):
+            raise mistake
     oracle = oracle_of(settings)
     found = expected(Loaded(prompts=prompts, mistakes=[]), oracle, settings, task)
     told = estimate_json(found, oracle.learned, exact=False)

@@ -20,16 +20,13 @@ from producer.files.load import Loaded
 from producer.files.results import message_batch_lines
 from producer.files.shapes import custom_id_problem
 from producer.prompt import Prompt
-from producer.web.bodies import MB, read_object
+from producer.web.bodies import LARGEST_BATCH, MOST_PROMPTS, read_object
 from producer.web.labels import MAX_COST, TASK, label, limit_of
 from producer.web.params import checked
 from producer.web.refusal import Refusal
 from producer.web.visit import books_of, caller_of, producer_of, settings_of
 
 _KIND = "batch"  # the word in our keys; message batches alone are shown here
-_MOST_BYTES = 256 * MB
-_MOST_REQUESTS = 100_000
-_MOST_LISTED, _LISTED = 1000, 20
 _PREFIX = "msgbatch_"
 _ID = re.compile(rf"{_PREFIX}([0-9a-f]{{8}})([0-9a-f]{{4}})([0-9a-f]{{4}})([0-9a-f]{{4}})([0-9a-f]{{12}})")
 _HOST = re.compile(r"[a-zA-Z0-9.:\[\]-]+")
@@ -39,7 +36,7 @@ _SOON_S = 1.0
 
 async def create(request: Request) -> Response:
     """Take a message batch; the same one again within a day is the same batch, bought once."""
-    given = await read_object(request, most_bytes=_MOST_BYTES)
+    given = await read_object(request, most_bytes=LARGEST_BATCH)
     producer = producer_of(request)
     prompts = await run_in_threadpool(_prompts, given, producer.models)
     batch_id = await run_in_threadpool(_submitted, producer, prompts, request)
@@ -49,7 +46,7 @@ async def create(request: Request) -> Response:
 async def listing(request: Request) -> Response:
     """List the caller's batches, the newest first."""
     asked = request.query_params
-    limit = limit_of(asked.get("limit"), usual=_LISTED, most=_MOST_LISTED)
+    limit = limit_of(asked.get("limit"))
     if "before_id" in asked and "after_id" in asked:
         raise Refusal(400, "before_id, after_id: give one of them")
     cursors = {name: _own_id(asked[name], name) for name in ("before_id", "after_id") if name in asked}
@@ -102,8 +99,8 @@ def _prompts(given: Mapping[str, Any], models: tuple[str, ...]) -> list[Prompt]:
         raise Refusal(400, f"{min(extra)}: is no field of a message batch; it has requests")
     if not isinstance(requests, list) or not requests:
         raise Refusal(400, f"requests: {shown(requests)} should be a list of at least one request")
-    if len(requests) > _MOST_REQUESTS:
-        raise Refusal(400, f"requests: {len(requests)} are more than the {_MOST_REQUESTS} a message batch may have")
+    if len(requests) > MOST_PROMPTS:
+        raise Refusal(400, f"requests: {len(requests)} are more than the {MOST_PROMPTS} a message batch may have")
     places: dict[str, int] = {}
     prompts = []
     for place, each in enumerate(requests):

@@ -9,8 +9,10 @@ from starlette.requests import Request
 from producer.files.formats import from_json
 from producer.web.refusal import Refusal
 
-MB = 1024 * 1024
-_LARGE = MB  # parsed beside the event loop
+_MB = 1024 * 1024
+LARGEST_MESSAGE, LARGEST_BATCH = 32 * _MB, 256 * _MB
+MOST_PROMPTS = 100_000  # in a batch
+_LARGE = _MB  # parsed beside the event loop
 
 
 async def read_object(request: Request, *, most_bytes: int) -> dict[str, Any]:
@@ -35,7 +37,7 @@ async def _read(request: Request, most_bytes: int) -> bytes:
 
 
 def _too_large(most_bytes: int) -> Refusal:
-    return Refusal(413, f"the body is larger than {most_bytes // MB} MB")
+    return Refusal(413, f"the body is larger than {most_bytes // _MB} MB")
 
 
 def _parsed(raw: bytes) -> Any:

@@ -7,6 +7,7 @@ from producer.web.refusal import Refusal
 TASK, MAX_COST, DEPTH, COST, JOB = (
     f"x-stepdown-{word}" for word in ("task", "max-cost-usd", "fallback-depth", "cost-usd", "job")
 )
+LISTED, MOST_LISTED = 20, 1000  # of batches, where nobody says how many; and at most
 _MOST_DIGITS = 9
 
 
@@ -17,11 +18,11 @@ def label(value: str | None, *, header: str) -> str | None:
     return (value or "").strip() or None
 
 
-def limit_of(given: str | None, *, usual: int, most: int) -> int:
+def limit_of(given: str | None) -> int:
     """Read how many are listed at most. Raises Refusal."""
     if given is None:
-        return usual
+        return LISTED
     is_number = given.isascii() and given.isdecimal() and len(given) <= _MOST_DIGITS
-    if not is_number or not 1 <= int(given) <= most:
-        raise Refusal(400, f"limit: {shown(given)} should be a whole number from 1 to {most}")
+    if not is_number or not 1 <= int(given) <= MOST_LISTED:
+        raise Refusal(400, f"limit: {shown(given)} should be a whole number from 1 to {MOST_LISTED}")
     return int(given)

@@ -16,21 +16,20 @@ from producer.client import Batch, Producer
 from producer.files.load import Loaded
 from producer.prompt import Prompt
 from producer.web import sse
-from producer.web.bodies import MB, read_object
+from producer.web.bodies import LARGEST_MESSAGE, read_object
 from producer.web.labels import COST, DEPTH, JOB, MAX_COST, TASK, label
 from producer.web.params import checked
 from producer.web.refusal import Refusal, refusal_for
 from producer.web.visit import caller_of, producer_of, waiting_of
 from producer.web.waiting import Waiting
 
-_MOST_BYTES = 32 * MB
 _LONGEST_S = 600.0  # what the SDKs wait, too
 _SHARE = 0.9  # of the caller's own patience: an answer that comes after it is bought for nothing
 
 
 async def create(request: Request) -> Response:
     """Take a Messages API request, wait for its job, and answer as the provider does."""
-    given = await read_object(request, most_bytes=_MOST_BYTES)
+    given = await read_object(request, most_bytes=LARGEST_MESSAGE)
     is_stream = given.pop("stream", None) or False
     if not isinstance(is_stream, bool):
         raise Refusal(400, "stream: should be true or false")

@@ -63,9 +63,9 @@ def _lines(producer: Producer) -> Iterator[str]:
     books = producer.books
     today = books.served.today()
     yield from _jobs(
-        "stepdown_jobs", "Open jobs by state; not those held for a person.", OPEN_STATES, books.served.open_jobs()
+        "stepdown_jobs", "Open jobs by state; not those held for a person.", OPEN_STATES, books.health.open_jobs()
     )
-    ended = books.served.ended_jobs(today)
+    ended = books.health.ended_today()
     yield from _jobs("stepdown_jobs_ended_today", "Jobs that ended this UTC day, by state.", FINAL_STATES, ended)
     sums = books.questions.sums(["model", "outcome"], since=today, until=today)
     yield from _head("stepdown_attempts_today", "Attempts opened this UTC day, by model and outcome.")

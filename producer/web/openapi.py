@@ -5,6 +5,8 @@ from typing import Any
 
 from models.outcome import State
 from producer.files.shapes import API_PARAMETERS
+from producer.web.bodies import MOST_PROMPTS
+from producer.web.labels import LISTED, MOST_LISTED
 
 _Schema = dict[str, Any]
 _STORED: _Schema = {"type": "string", "pattern": r"^[^\u0000]*$"}  # no database keeps a NUL
@@ -24,6 +26,7 @@ _COLUMN: _Schema = {"anyOf": [_STORED, {"type": ["number", "boolean", "null", "o
 _ID: _Schema = {"type": "string", "format": "uuid"}
 _COUNT: _Schema = {"type": "integer", "minimum": 0}
 _TIME: _Schema = {"type": "string", "format": "date-time"}
+_HOW_MANY: _Schema = {"type": "integer", "minimum": 1, "maximum": MOST_LISTED, "default": LISTED}
 
 
 def _or_null(schema: _Schema) -> _Schema:
@@ -89,7 +92,7 @@ _OWN_FIELDS = {
 
 _NEW_BATCH = {
     **_object(
-        {"prompts": {"type": "array", "minItems": 1, "maxItems": 100_000, "items": _ref("Prompt")}},
+        {"prompts": {"type": "array", "minItems": 1, "maxItems": MOST_PROMPTS, "items": _ref("Prompt")}},
         {
             **{name: _or_null(_LABEL) for name in ("task", "name")},
             "key": {**_or_null(_LABEL), "description": "the same prompts under one key are bought once"},
@@ -144,12 +147,9 @@ _JOB_LINE = _object(
 _RESULT = _object(
     {
         "id": {"type": "string"},
-        "text": {"type": ["string", "null"]},
-        "model": {"type": ["string", "null"]},
+        **{name: {"type": ["string", "null"]} for name in ("text", "model", "stop_reason", "error")},
         "fallback_depth": {"type": ["integer", "null"]},
-        "stop_reason": {"type": ["string", "null"]},
         "cost_usd": _or_null(_USD),
-        "error": {"type": ["string", "null"]},
     }
 )
 
@@ -170,7 +170,7 @@ _START = _object(
     {"model": {"type": "string"}, "jobs": _COUNT, "verdict": {"type": "string"}, "said": {"type": "string"}}
 )
 _ONE = [{"name": "id", "in": "path", "required": True, "schema": _ID}]
-_LIMIT = [{"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 20}}]
+_LIMIT = [{"name": "limit", "in": "query", "schema": _HOW_MANY}]
 _LISTED = _object({"batches": {"type": "array", "items": _ref("Batch")}, "has_more": {"type": "boolean"}})
 _CANCELLED = _object({"batch": _ID, "cancelled": _COUNT, "in_flight": _COUNT})
 

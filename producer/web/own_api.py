@@ -24,7 +24,7 @@ from producer.show import job_json, progress_json
 from producer.story.job import story, story_json
 from producer.story.told import told_of
 from producer.web.batches_api import in_parts
-from producer.web.bodies import MB, read_object
+from producer.web.bodies import LARGEST_BATCH, MOST_PROMPTS, read_object
 from producer.web.labels import limit_of
 from producer.web.openapi import MOST_ID, USD_ABOVE_0, openapi
 from producer.web.params import problem_of
@@ -32,22 +32,19 @@ from producer.web.refusal import Refusal
 from producer.web.visit import books_of, caller_of, producer_of
 
 _KIND = "own"
-_MOST_BYTES = 256 * MB
-_MOST_PROMPTS = 100_000
-_MOST_LISTED, _LISTED = 1000, 20
 _FIELDS = ("prompts", "task", "name", "key", "tags", "max_cost_usd", "urgent", "weight")
 _ID_LENGTH = 36
 
 
 async def create(request: Request) -> Response:
     """Take prompts as one batch; the same under the same key is the same batch."""
-    given = await read_object(request, most_bytes=_MOST_BYTES)
+    given = await read_object(request, most_bytes=LARGEST_BATCH)
     return await run_in_threadpool(_created, request, given)
 
 
 async def listing(request: Request) -> Response:
     """List the caller's batches, the newest first."""
-    limit = limit_of(request.query_params.get("limit"), usual=_LISTED, most=_MOST_LISTED)
+    limit = limit_of(request.query_params.get("limit"))
     return await run_in_threadpool(_listed, request, limit)
 
 
@@ -120,8 +117,8 @@ def _require_known(given: Mapping[str, Any]) -> None:
 
 
 def _prompts(given: object) -> list[Prompt]:
-    if not isinstance(given, list) or not 1 <= len(given) <= _MOST_PROMPTS:
-        raise Refusal(400, f"prompts: {shown(given)} should be a list of 1 to {_MOST_PROMPTS} prompts")
+    if not isinstance(given, list) or not 1 <= len(given) <= MOST_PROMPTS:
+        raise Refusal(400, f"prompts: {shown(given)} should be a list of 1 to {MOST_PROMPTS} prompts")
     read = [_prompt(each, place) for place, each in enumerate(given, start=1)]
     if mistakes := [each for each in read if isinstance(each, InputError)]:
         raise InputMistakes(mistakes)

@@ -60,15 +60,18 @@ class Waiting:
             while self._left:
                 await run_in_threadpool(self._let_go, self._left[0])
                 del self._left[0]
-            for some in _parts([*self._ends]):
+            for some in _parts(self._open()):
                 for batch_id, answer in (await run_in_threadpool(self._settled, some)).items():
                     end = self._ends.get(batch_id)
                     if end is not None and not end.done():
                         end.set_result(answer)
         except LedgerError:  # whoever waits has a time of his own
             return
-        if not self._ends and not self._left:
+        if not self._open() and not self._left:
             self._called.clear()
+
+    def _open(self) -> list[str]:
+        return [batch_id for batch_id, end in self._ends.items() if not end.done()]
 
 
 def _parts(ids: list[str]) -> list[list[str]]:

@@ -1,15 +1,20 @@
 """A primary that most of a day's jobs step two rungs down from is called unreliable; on both engines."""
 
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, select, text, update
 
+from models.base import db_now
 from models.books import Books
+from models.health import OPEN_JOBS
+from models.job import Job
 from models.ledger import Ledger
+from models.outcome import State
 from models.verdict import DEGRADED, OK, UNRELIABLE
-from tests.given import accepted, claimed, closing, opening, succeeded
+from tests.given import accepted, answered, claimed, closing, failed, opening, succeeded
 from tests.simulator.process import running_simulator
 from tests.stranger import settings_for, stranger_in
 
@@ -50,6 +55,34 @@ def test_jobs_of_another_day_do_not_count(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("UPDATE jobs SET finished_at = '2026-01-02 03:04:05'"))
     assert books.health.today() == []
+
+
+def test_open_jobs_are_counted_by_state_and_ended_ones_of_this_day(engine: Engine) -> None:
+    books = _books(engine)
+    _, (good, bad, old, running, sent, due, held, *_) = accepted(books.ledger, 9)
+    answered(books.ledger, good)
+    answered(books.ledger, old)
+    books.ledger.finish(claimed(books.ledger, bad), failed(), None)
+    claimed(books.ledger, running)
+    with engine.begin() as connection:
+        now = connection.execute(select(db_now(0.0))).scalar_one()
+        connection.execute(update(Job).where(Job.id == old).values(finished_at=now - timedelta(days=1)))
+        connection.execute(update(Job).where(Job.id == sent).values(sent_at=now))
+        connection.execute(update(Job).where(Job.id == due).values(state=State.WAITING, due_at=now))
+        connection.execute(update(Job).where(Job.id == held).values(state=State.WAITING, due_at=None, sent_at=now))
+    assert books.health.open_jobs() == {"queued": 3, "waiting": 1, "running": 1}
+    assert books.health.ended_today() == {"succeeded": 1, "failed": 1}
+
+
+def test_open_jobs_are_counted_without_reading_those_that_have_ended(engine: Engine) -> None:
+    is_sqlite = engine.dialect.name == "sqlite"
+    with engine.begin() as connection:
+        if not is_sqlite:
+            connection.execute(text("SET LOCAL enable_seqscan = off"))
+        asked = "EXPLAIN QUERY PLAN" if is_sqlite else "EXPLAIN"
+        plan = " ".join(str(row[-1]) for row in connection.execute(text(f"{asked} {OPEN_JOBS.text}")))
+    indexes = ("ix_jobs_queued", "ix_jobs_due", "ix_jobs_sent", "ix_jobs_lease")
+    assert [index for index in indexes if index not in plan] == []
 
 
 def test_what_the_settings_say_is_what_the_view_judges_by(engine: Engine) -> None:

@@ -14,7 +14,7 @@ from models.life import Unsent
 from models.outbox import Outbox
 from models.settings import load_settings
 from producer import Producer, Prompt
-from producer.accept import ring
+from producer.ring import ring
 from tests.eventually import eventually
 from tests.running import ENGINES, idle_plant, running_worker
 from tests.servers.fixtures import opened

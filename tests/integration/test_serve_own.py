@@ -148,7 +148,7 @@ def test_prometheus_reads_jobs_and_cost(plant: Plant) -> None:
     lines = _get(plant, "/metrics").text.splitlines()
     figures = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     assert int(figures['stepdown_jobs_ended_today{state="succeeded"}']) >= 1
-    assert int(figures['stepdown_jobs{state="queued"}']) >= 0
+    assert 'stepdown_jobs{state="queued"}' in figures
     assert float(figures['stepdown_cost_usd_today{model="claude-opus-4-7"}']) > 0
 
 

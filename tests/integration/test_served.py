@@ -3,16 +3,15 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, select, text, update
+from sqlalchemy import Engine, select, update
 
 from models.base import db_now
 from models.batch import Batch
 from models.callers import Caller
-from models.job import Job
 from models.ledger import Ledger
 from models.orders import Orders
 from models.outcome import State
-from models.served import OPEN_JOBS, Served
+from models.served import Served
 from tests.given import answered, claimed, failed, new_batch, new_job
 
 BOB = Caller(name="bob")
@@ -77,31 +76,3 @@ def test_what_has_an_answer_counts_as_the_results_tell_it(engine: Engine, ledger
     assert told is not None
     assert (told.succeeded, told.errored) == (1, 0)
     assert orders.retry(deadline_s=60, states=[State.CANCELLED], batch_id=batch_id) == 0
-
-
-def test_open_jobs_are_counted_by_state_and_ended_ones_by_their_day(engine: Engine, ledger: Ledger) -> None:
-    _, (good, bad, running, sent, due, held, *_) = _kept(ledger, BOB.key("batch", "1"), 8)
-    answered(ledger, good)
-    ledger.finish(claimed(ledger, bad), failed(), None)
-    claimed(ledger, running)
-    with engine.begin() as connection:
-        now = connection.execute(select(db_now(0.0))).scalar_one()
-        connection.execute(update(Job).where(Job.id == sent).values(sent_at=now))
-        connection.execute(update(Job).where(Job.id == due).values(state=State.WAITING, due_at=now))
-        connection.execute(update(Job).where(Job.id == held).values(state=State.WAITING, due_at=None, sent_at=now))
-    served = Served(engine)
-    assert served.open_jobs() == {"queued": 3, "waiting": 1, "running": 1}
-    assert served.ended_jobs(served.today()) == {"succeeded": 1, "failed": 1}
-    assert served.ended_jobs(served.today() + timedelta(days=1)) == {}
-
-
-def test_open_jobs_are_counted_without_reading_those_that_have_ended(engine: Engine, ledger: Ledger) -> None:
-    _kept(ledger, BOB.key("batch", "1"))
-    is_sqlite = engine.dialect.name == "sqlite"
-    with engine.begin() as connection:
-        if not is_sqlite:
-            connection.execute(text("SET LOCAL enable_seqscan = off"))
-        asked = "EXPLAIN QUERY PLAN" if is_sqlite else "EXPLAIN"
-        plan = " ".join(str(row[-1]) for row in connection.execute(text(f"{asked} {OPEN_JOBS.text}")))
-    for index in ("ix_jobs_queued", "ix_jobs_due", "ix_jobs_sent", "ix_jobs_lease"):
-        assert index in plan
