@@ -28,7 +28,7 @@ def read_parquet(file: BinaryIO, source: str, needed: Sequence[tuple[str, str]] 
         _check_columns(rows.schema_arrow.names, source, needed)
         line = 0
         for some in rows.iter_batches(batch_size=_ROWS_AT_ONCE, use_threads=False):
-            for fields in some.to_pylist():
+            for fields in _rows(some):
                 line += 1
                 yield _record(fields, source, line)
     except (pa.ArrowException, OSError) as error:
@@ -64,8 +64,26 @@ def _check_columns(names: Sequence[str], source: str, needed: Sequence[tuple[str
     for asker, column in needed:
         if column not in names:
             raise missing_column(asker, column, names, source=source, line=None)
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise InputError(f"two columns are named {twice!r}; rename one", source=source)
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"two columns are named {name!r}; rename one", source=source)
+
+
+def _rows(some: Any) -> list[dict[str, Any]]:
+    """Read a record batch; a cell that Python has no value for stays Arrow's own, which has no text."""
+    try:
+        rows: list[dict[str, Any]] = some.to_pylist()
+    except (ValueError, OverflowError):  # a time to the nanosecond or beyond the year 9999; bytes that are not UTF-8
+        names, columns = some.schema.names, some.columns
+        return [dict(zip(names, map(_value, cells), strict=True)) for cells in zip(*columns, strict=True)]
+    return rows
+
+
+def _value(cell: Any) -> Any:
+    try:
+        return cell.as_py()
+    except (ValueError, OverflowError):
+        return cell
 
 
 def _record(fields: Mapping[str, Any], source: str, line: int) -> Record | InputError:

@@ -97,6 +97,24 @@ def test_bytes_are_no_text_and_are_named_by_row_and_column(tmp_path: Path) -> No
     assert mistakes_of(path) == [r":2: raw: b'\xff' has no text: cast the column, or leave it out of the file"]
 
 
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([0, 1_764_057_600_000_000_001], pa.timestamp("ns")),
+        pa.array([0, 2**62], pa.timestamp("us")),
+        pa.Array.from_buffers(
+            pa.string(), 2, [None, pa.py_buffer(b"\0\0\0\0\1\0\0\0\3\0\0\0"), pa.py_buffer(b"a\xff\xff")]
+        ),
+    ],
+)
+def test_what_python_has_no_value_for_is_named_by_row_and_column(tmp_path: Path, column: Any) -> None:
+    path = written(tmp_path / "a.parquet", prompt=["a", "b"], odd=column)
+    assert [prompt.text for prompt in loaded(path).prompts] == ["a"]
+    [mistake] = mistakes_of(path)
+    assert mistake.startswith(":2: odd: ")
+    assert mistake.endswith(" has no text: cast the column, or leave it out of the file")
+
+
 def test_a_row_group_as_large_as_the_file_is_not_read_as_a_whole(tmp_path: Path) -> None:
     path, rng = tmp_path / "a.parquet", random.Random(7)
     parquet.write_table(pa.table({"prompt": [rng.randbytes(600).hex() for _ in range(100_000)]}), path)
