@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from itertools import islice
@@ -14,7 +14,7 @@ from anyio import CapacityLimiter, sleep, to_thread
 from models.answer import Answer
 from models.errors import InputError
 from models.kinds import JobTerms
-from models.outcome import OPEN_STATES
+from models.outcome import OPEN_STATES, State
 from models.progress import Progress
 from models.readonly import asked
 from models.settings import Settings
@@ -68,7 +68,11 @@ class Desk:
         value = shapes.Asked(batch=batch.id, answer=reply, cost_usd=cost, unknown_costs=progress.unknown_costs)
         words = [*([reply.text] if reply.text else []), job_line(answer)]
         if answer.state in OPEN_STATES:
-            words += [f"it goes on: wait for batch {batch.id}, then read its results", *_not_sent(batch)]
+            words += [
+                f"it goes on: wait for batch {batch.id}, then read its results",
+                *_not_sent(batch),
+                *_untouched(progress),
+            ]
         return Told(value=value, words=words)
 
     async def submit(self, said: shapes.Submit, _hear: Hear) -> Told:
@@ -103,7 +107,9 @@ class Desk:
     async def wait(self, said: shapes.Wait, hear: Hear) -> Told:
         """Say where a batch is once it has ended, or after `up_to_s`."""
         batch = await self._batch(said.batch)
-        return _where(await self._settled(batch, said.up_to_s, hear))
+        progress = await self._settled(batch, said.up_to_s, hear)
+        where = _where(progress)
+        return replace(where, words=[*where.words, *_untouched(progress)])
 
     async def results(self, said: shapes.Results, _hear: Hear) -> Told:
         """Read some answers of a batch."""
@@ -166,6 +172,11 @@ class Desk:
 
 def _not_sent(batch: Batch) -> list[str]:
     return [f"accepted, and sent later by a worker: {batch.not_sent}"] if batch.not_sent else []
+
+
+def _untouched(progress: Progress) -> list[str]:
+    is_untouched = progress.states.get(State.QUEUED, 0) + progress.blocked == progress.job_count
+    return ["no worker has taken any of it up: is `stepdown worker` running?"] if is_untouched else []
 
 
 def _prompts(said: Sequence[str | shapes.OnePrompt]) -> list[Prompt]:
