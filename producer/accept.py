@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cache
+from reprlib import repr as shown
 from typing import Any
 
 from models.broker import Broker
@@ -237,6 +238,10 @@ def _checked(prompts: Iterable[Prompt] | Loaded | PromptFile) -> Iterator[Prompt
 
 def _each_checked(prompts: Iterable[Prompt]) -> Iterator[Prompt]:
     for seq, prompt in enumerate(prompts, start=1):
+        if not isinstance(prompt, Prompt):
+            raise InputError(
+                f"{shown(prompt)} should be a Prompt, as in Prompt('Summarize: ...')", source=f"prompt {seq}"
+            )
         if mistake := check(prompt, source=f"prompt {seq}", line=None):
             raise mistake
         yield prompt
