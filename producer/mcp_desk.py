@@ -25,7 +25,7 @@ from producer.estimate import chain_line, estimate_json, expected
 from producer.load import Loaded
 from producer.prompt import Prompt
 from producer.show import job_line, over_budget_line, progress_line
-from producer.table import found_table, plain
+from producer.table import plain
 
 ASK_S = 45.0  # clients give up on a tool after a minute
 QUERY_S = 10.0
@@ -261,7 +261,8 @@ def _found(url: str, sql: str) -> Told:
     if is_cut and not rows:
         raise InputError(f"a row has more than {_MOST_CHARACTERS:,} characters: name fewer columns", source="sql")
     more = [f"these are the first {len(rows)} rows: there are more; LIMIT and OFFSET reach them"] if is_cut else []
-    shown = "\n".join(found_table(columns, rows))
+    # No table: aligned, one long cell would make every row as long.
+    shown = "\n".join(json.dumps(row, ensure_ascii=False) for row in (columns, *rows))
     return Told(value=shapes.Rows(columns=columns, rows=rows, is_cut=is_cut), words=[shown, *more])
 
 
