@@ -2,18 +2,22 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime, time
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from reprlib import repr as shown
 from typing import Any, BinaryIO
+from uuid import UUID
 
 from models.errors import InputError
 from producer.formats import Record, Records, missing_column
 
 _ROWS_AT_ONCE = 1000
 _BYTES_AT_ONCE = 1 << 20
+# A time to the nanosecond, beyond the year 9999 or in no known zone; bytes that are not UTF-8.
+_WITHOUT_VALUE = (ValueError, OverflowError, KeyError)
 
 
 def read_parquet(file: BinaryIO, source: str, needed: Sequence[tuple[str, str]] = ()) -> Records:
@@ -73,7 +77,7 @@ def _rows(some: Any) -> list[dict[str, Any]]:
     """Read a record batch; a cell that Python has no value for stays Arrow's own, which has no text."""
     try:
         rows: list[dict[str, Any]] = some.to_pylist()
-    except (ValueError, OverflowError):  # a time to the nanosecond or beyond the year 9999; bytes that are not UTF-8
+    except _WITHOUT_VALUE:
         names, columns = some.schema.names, some.columns
         return [dict(zip(names, map(_value, cells), strict=True)) for cells in zip(*columns, strict=True)]
     return rows
@@ -82,7 +86,7 @@ def _rows(some: Any) -> list[dict[str, Any]]:
 def _value(cell: Any) -> Any:
     try:
         return cell.as_py()
-    except (ValueError, OverflowError):
+    except _WITHOUT_VALUE:
         return cell
 
 
@@ -105,11 +109,11 @@ def _text(value: object) -> str | None:
             return value.isoformat()
         case Decimal():
             return f"{value:f}"
+        case UUID():
+            return str(value)
         case bool() | int() | float() | list() | dict():
-            try:
+            with suppress(TypeError):
                 return json.dumps(value, ensure_ascii=False, default=_told)
-            except TypeError:
-                return None
     return None
 
 

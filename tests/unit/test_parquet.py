@@ -54,11 +54,13 @@ def test_a_template_is_filled_from_columns_of_any_kind_and_all_of_them_come_back
         cost=[Decimal("1.50"), None],
         tags=[["a", "é"], None],
         is_new=[True, None],
+        uuid=pa.array([bytes(15) + b"7", None], pa.uuid()),
     )
     found = loaded(path, template="{title} of {on}", id_column="key")
     first = {
         "key": "7", "title": "One", "on": "1999-12-31", "at": "2026-11-25T08:00:00+00:00", "cost": "1.50",
         "tags": '["a", "é"]', "is_new": "true",
+        "uuid": "00000000-0000-0000-0000-000000000037",
     }  # fmt: skip
     assert found.prompts == [Prompt("One of 1999-12-31", id="7", columns=first)]
     assert mistakes_of(path, template="{title} of {on}", id_column="key") == [
@@ -102,6 +104,7 @@ def test_bytes_are_no_text_and_are_named_by_row_and_column(tmp_path: Path) -> No
     [
         pa.array([0, 1_764_057_600_000_000_001], pa.timestamp("ns")),
         pa.array([0, 2**62], pa.timestamp("us")),
+        pa.array([None, 0], pa.timestamp("us", tz="No/Where")),
         pa.Array.from_buffers(
             pa.string(), 2, [None, pa.py_buffer(b"\0\0\0\0\1\0\0\0\3\0\0\0"), pa.py_buffer(b"a\xff\xff")]
         ),
