@@ -41,7 +41,7 @@ def estimate(  # noqa: PLR0913, PLR0917 - each is an option
 
     given = settings()
     columns: dict[str, Any] = {"template": template, "id_column": id_column, "max_tokens": max_tokens}
-    loaded = submitting.read(file, format=file_format, **columns, skip_bad=skip_bad, models=given.chain.models)
+    loaded = submitting.read(file, format=file_format, **columns, skip_bad=skip_bad, chain=given.chain, task=task)
     if loaded.mistakes:
         raise InputMistakes(loaded.mistakes, end="nothing was estimated")
     found, learned = expected(loaded, given, task, allow_unpriced=allow_unpriced, exact=exact)

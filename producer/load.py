@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -33,6 +33,7 @@ _BY_SUFFIX = {
 _PARQUET = b"PAR1"
 _WITHOUT_COLUMNS = ("text", "anthropic", "openai")
 _Make: TypeAlias = Callable[[Record, Recipe], Prompt | InputError]
+Judge: TypeAlias = Callable[[Prompt, str, int], InputError | None]  # given its source and line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,8 @@ class Loaded:
 class PromptFile:
     """An open file of prompts, read anew each time it is asked for them; none is kept.
 
-    `leave_out` is told each bad line that is left out; None: a bad line is not forgiven.
+    `leave_out` is told each bad line that is left out; None: a bad line is not forgiven. `judge` finds what is wrong
+    with a prompt that would do in another chain.
     """
 
     file: BinaryIO
@@ -56,6 +58,7 @@ class PromptFile:
     recipe: Recipe
     source: str
     leave_out: Callable[[InputError], None] | None = None
+    judge: Judge | None = None
 
     @property
     def unheeded_models(self) -> set[str]:
@@ -103,7 +106,7 @@ class PromptFile:
         position = 1
         records, make = self._reader()
         for record in _telling(records, self.source):
-            made = record if isinstance(record, InputError) else _checked(record, make, self.recipe)
+            made = record if isinstance(record, InputError) else _checked(record, make, self.recipe, self.judge)
             if isinstance(made, Prompt) and isinstance(record, Record):
                 if ids is not None:
                     ids.add(made.id or str(position))
@@ -146,19 +149,21 @@ def load(
     id_column: str | None = None,
     max_tokens: int | None = None,
     models: tuple[str, ...] = (),
+    judge: Judge | None = None,
     stdin: BinaryIO | None = None,
 ) -> Loaded:
     """Read every prompt of a file, or of stdin where `source` is "-".
 
     The format (jsonl, text, csv, parquet, anthropic or openai) is told by the file's name and its first line.
     `template` makes prompts of columns ({column}); `max_tokens` is for prompts that name none themselves; `models`
-    are the chain's, for lines of another vendor, whose model is heeded only where it is one of them.
+    are the chain's, for lines of another vendor, whose model is heeded only where it is one of them; `judge` is as in
+    PromptFile.
     Never raises for what the input holds: the caller decides whether a mistake stops everything.
     """
     asked: dict[str, Any] = {"format": format, "template": template, "id_column": id_column}
     try:
         with opened_prompts(source, **asked, max_tokens=max_tokens, models=models, stdin=stdin) as prompts:
-            made = [*prompts.exactly()]
+            made = [*replace(prompts, judge=judge).exactly()]
     except InputError as mistake:
         return Loaded(prompts=[], mistakes=[mistake])
     return Loaded(
@@ -240,8 +245,11 @@ def _needed(recipe: Recipe) -> list[tuple[str, str]]:
     return [*needed, ("id_column", recipe.id_column)] if recipe.id_column else needed
 
 
-def _checked(record: Record, make: _Make, recipe: Recipe) -> Prompt | InputError:
+def _checked(record: Record, make: _Make, recipe: Recipe, judge: Judge | None) -> Prompt | InputError:
     made = make(record, recipe)
     if isinstance(made, InputError):
         return made
-    return check(made, source=recipe.source, line=record.line) or made
+    mistake = check(made, source=recipe.source, line=record.line)
+    if mistake is None and judge is not None:
+        mistake = judge(made, recipe.source, record.line)
+    return mistake or made

@@ -8,10 +8,13 @@ from dataclasses import replace
 from reprlib import repr as shown
 from typing import TYPE_CHECKING, Any
 
+from models.chain import Chain
 from models.errors import InputError, InputMistakes
 from models.outcome import OnUnknown
 from producer.documents import Documents, read_documents
 from producer.load import Loaded, PromptFile, load, opened_prompts
+from producer.prompt import Prompt
+from producer.span import misplaced
 
 if TYPE_CHECKING:
     from producer.client import Batch, Producer
@@ -28,12 +31,17 @@ def read(
     id_column: str | None,
     max_tokens: int | None,
     skip_bad: bool,
-    models: tuple[str, ...] = (),
+    chain: Chain,
+    task: str | None,
 ) -> Loaded:
     """Read all prompts of a file or of stdin; bad lines are listed and left out where they may be skipped."""
     gc.disable()  # a file of prompts is kept whole; searching it for rubbish takes a third longer
     asked: dict[str, Any] = {"format": format, "template": template, "id_column": id_column}
-    loaded = load(source, **asked, max_tokens=max_tokens, models=models)
+
+    def judge(prompt: Prompt, source: str, line: int) -> InputError | None:
+        return misplaced(prompt, chain, task, source=source, line=line)
+
+    loaded = load(source, **asked, max_tokens=max_tokens, models=chain.models, judge=judge)
     if not skip_bad or not loaded.prompts:
         return loaded
     for mistake in loaded.mistakes:
