@@ -67,7 +67,7 @@ class Desk:
         reply, cost = _reply(answer), _usd(progress.cost_usd)
         value = shapes.Asked(batch=batch.id, answer=reply, cost_usd=cost, unknown_costs=progress.unknown_costs)
         words = [*([reply.text] if reply.text else []), job_line(answer)]
-        if answer.state in OPEN_STATES:
+        if answer.state in OPEN_STATES and not progress.is_settled:
             words += [
                 f"it goes on: wait for batch {batch.id}, then read its results",
                 *_not_sent(batch),
