@@ -35,7 +35,7 @@ def read_parquet(file: BinaryIO, source: str, needed: Sequence[tuple[str, str]] 
             for fields in _rows(some):
                 line += 1
                 yield _record(fields, source, line)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: in a column's name
         said = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(f"cannot be read as Parquet: {said[0]}", source=source) from None
 

@@ -90,6 +90,9 @@ def test_what_cannot_be_read_is_one_mistake(tmp_path: Path) -> None:
         ": prompt: no column 'prompt'; the columns are 'text'; rename one, or use a template"
     ]
     assert mistakes_of(written(path, prompt=pa.array([], pa.string()))) == [": holds no prompts"]
+    path.write_bytes(written(path, prompt=["a"], odd=["b"]).read_bytes().replace(b"odd", b"o\xffd"))
+    [mistake] = mistakes_of(path)
+    assert mistake.startswith(": cannot be read as Parquet: 'utf-8' codec can't decode byte 0xff")
 
 
 def test_bytes_are_no_text_and_are_named_by_row_and_column(tmp_path: Path) -> None:
