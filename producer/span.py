@@ -1,6 +1,6 @@
 """Where a prompt starts in the chain, and how far it may go."""
 
-from models.chain import Chain, Span
+from models.chain import Chain, Span, called_in
 from models.errors import InputError
 from models.kinds import JobTerms, within
 from producer.prompt import Prompt
@@ -61,7 +61,8 @@ def _start(prompt: Prompt, chain: Chain, task: str | None, source: str, line: in
         return _rung(prompt.start, "start", chain, source, line)
     if prompt.params is None or not is_asked(prompt, chain, task):
         return None
-    return _rung(prompt.params["model"], "params.model", chain, source, line)
+    model = prompt.params["model"]
+    return _rung(called_in(chain.models, str(model)) or model, "params.model", chain, source, line)
 
 
 def _rung(model: object, field: str, chain: Chain, source: str, line: int | None) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from reprlib import repr as shown
 from typing import Any
 
-from models.chain import Chain, short_name
+from models.chain import Chain, called_in
 from models.errors import InputError
 from worker.provider import ChainMessage, as_message
 from worker.standby import Asked, answered, check_labels, house_of_this_process
@@ -106,13 +106,9 @@ class RawMessages:
 
 
 def _start(model: str, chain: Chain, task: str | None) -> str | None:
-    if model in chain.models:
-        return model
-    alike = [known for known in chain.models if short_name(known) == short_name(str(model))]
-    if len(alike) == 1:
-        return alike[0]
-    if task in {*chain.starts, *chain.autos}:
-        return None
+    start = called_in(chain.models, str(model))
+    if start is not None or task in {*chain.starts, *chain.autos}:
+        return start
     raise _wrong("model", f"{shown(model)} is not in MODEL_CHAIN ({', '.join(chain.models)})")
 
 
