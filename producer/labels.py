@@ -7,6 +7,7 @@ from producer.refusal import Refusal
 TASK, MAX_COST, DEPTH, COST, JOB = (
     f"x-stepdown-{word}" for word in ("task", "max-cost-usd", "fallback-depth", "cost-usd", "job")
 )
+KEY = "idempotency-key"
 _MOST_DIGITS = 9
 
 

@@ -1,6 +1,5 @@
 """Our own HTTP API, /api/v1: batches of prompts, their answers, a job's story, health. `openapi` describes it."""
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from models.errors import InputError, InputMistakes
-from models.ids import new_id
 from producer.batches_api import in_parts
 from producer.bodies import MB, read_object
 from producer.check import MAX_ID_LENGTH, check
@@ -104,7 +102,7 @@ def _created(request: Request, given: Mapping[str, Any]) -> Response:
     batch = producer.submit(
         loaded,
         **labels,
-        key=caller.key(_KIND, new_id() if key is None else _digest(key)),
+        key=caller.own_key(_KIND, key),
         tags={**_tags(given.get("tags")), **caller.batch_tags},
         max_cost_usd=_cap(_whole(given.get("max_cost_usd"))),
         urgent=_flag(given.get("urgent", False)),
@@ -223,7 +221,3 @@ def _whole_id(request: Request, kind: str) -> str:
 
 def _nothing(kind: str, given: str) -> Refusal:
     return Refusal(404, f"no {kind} of yours has the id {shown(given)}")
-
-
-def _digest(key: str) -> str:
-    return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()

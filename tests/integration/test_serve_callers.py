@@ -120,6 +120,18 @@ def test_a_caller_sees_its_own_batches_only(producer: Producer, settings: Settin
     )
 
 
+def test_an_idempotency_key_is_a_callers_own(producer: Producer, settings: Settings) -> None:
+    async def ask(token: str) -> None:
+        headers = _bearer(token) | {"idempotency-key": "tide/1", "x-stainless-timeout": "0.1"}
+        async with visiting(producer, settings, headers=headers) as client:
+            assert (await client.post("/v1/messages", json=asked())).status_code == 504
+
+    for token in (_AIRFLOW, _DAGSTER, _DAGSTER):
+        asyncio.run(ask(token))
+    batches = [producer.books.reports.batch(one.batch_id) for one in producer.books.reports.batches(limit=10)]
+    assert sorted(row["tags"]["caller"] for row in batches) == ["airflow", "dagster"]
+
+
 def test_a_batch_of_somebody_elses_making_is_not_there(producer: Producer, settings: Settings) -> None:
     own = producer.submit([Prompt("Not through the server.")], tags={"caller": "airflow"})
 
