@@ -19,7 +19,6 @@ from producer.formats import Record
 from producer.labels import limit_of
 from producer.load import Loaded
 from producer.openapi import MOST_ID, USD_ABOVE_0, openapi
-from producer.params import problem_of
 from producer.prompt import Prompt
 from producer.refusal import Refusal
 from producer.results import own_lines
@@ -137,10 +136,7 @@ def _prompt(each: object, place: int) -> Prompt | InputError:
     prompt = plain(Record(line=place, fields=fields), Recipe(source="prompts"))
     if isinstance(prompt, InputError):
         return prompt
-    if mistake := check(prompt, source="prompts", line=place):
-        return mistake
-    problem = problem_of(prompt.request())
-    return prompt if problem is None else InputError(problem, source="prompts", line=place)
+    return check(prompt, source="prompts", line=place) or prompt
 
 
 def _tags(given: object) -> dict[str, str]:
