@@ -16,7 +16,7 @@ from models.errors import KeyConflictError
 from models.served import ServedBatch
 from producer.bodies import MB, read_object
 from producer.client import Producer
-from producer.labels import MAX_COST, TASK, label, limit_of
+from producer.labels import MAX_COST, TASK, cap_of, label, limit_of
 from producer.load import Loaded
 from producer.params import checked
 from producer.prompt import Prompt
@@ -127,7 +127,7 @@ def _submitted(producer: Producer, prompts: Sequence[Prompt], request: Request) 
     caller, served = caller_of(request), producer.books.served
     said: dict[str, Any] = {
         "task": label(request.headers.get(TASK), header=TASK),
-        "max_cost_usd": request.headers.get(MAX_COST),
+        "max_cost_usd": cap_of(request.headers.get(MAX_COST)),
     }
     digest, today = _digest(prompts, said), served.today()
     keys = [caller.key(_KIND, digest, f"{day}") for day in (today, today - timedelta(days=1))]

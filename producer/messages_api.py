@@ -14,7 +14,7 @@ from models.kinds import JobTerms
 from producer import sse
 from producer.bodies import MB, read_object
 from producer.client import Batch, Producer
-from producer.labels import COST, DEPTH, JOB, KEY, MAX_COST, TASK, label
+from producer.labels import COST, DEPTH, JOB, KEY, MAX_COST, TASK, cap_of, label
 from producer.load import Loaded
 from producer.params import checked
 from producer.prompt import Prompt
@@ -65,7 +65,7 @@ def _submitted(producer: Producer, prompt: Prompt, request: Request, timeout_s: 
             task=label(request.headers.get(TASK), header=TASK),
             key=caller.own_key("message", _key(request)),
             tags=caller.batch_tags,
-            max_cost_usd=request.headers.get(MAX_COST),
+            max_cost_usd=cap_of(request.headers.get(MAX_COST)),
             urgent=True,
             terms=JobTerms(deadline_s=max(1.0, timeout_s)),
         )

@@ -143,6 +143,29 @@ def test_a_batch_of_somebody_elses_making_is_not_there(producer: Producer, setti
     assert asyncio.run(look()) == 404
 
 
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        ({"x-stepdown-max-cost-usd": "-1"}, "x-stepdown-max-cost-usd: '-1' should be USD"),
+        (
+            {"x-stepdown-task": "t" * 201},
+            "x-stepdown-task: 'tttttttttttt...ttttttttttttt' should be plain text of at most",
+        ),
+        ({"content-encoding": "gzip"}, "content-encoding: 'gzip' is not taken; send the body as it is"),
+    ],
+)
+def test_a_header_that_is_wrong_is_named(
+    producer: Producer, open_settings: Settings, headers: dict[str, str], said: str
+) -> None:
+    async def ask() -> list[str]:
+        bodies = {"/v1/messages": asked(), _BATCHES: {"requests": [{"custom_id": "a", "params": asked()}]}}
+        async with visiting(producer, open_settings, headers=headers) as client:
+            refused = [await client.post(path, json=body) for path, body in bodies.items()]
+            return [response.json()["error"]["message"] for response in refused]
+
+    assert all(message.startswith(said) for message in asyncio.run(ask()))
+
+
 def test_beyond_loopback_nothing_is_served_without_callers(tmp_path: Path) -> None:
     me: Stranger = stranger_in(tmp_path)
     told = me.types("serve", "--host", "192.0.2.7", expect=2)
