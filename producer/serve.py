@@ -1,5 +1,6 @@
 """`stepdown serve`: listens on an address, with one producer behind it, until it is told to end."""
 
+import asyncio
 import logging
 import socket
 import sys
@@ -11,9 +12,11 @@ from models.errors import InputError
 from models.settings import Settings
 from producer.admission import is_loopback
 from producer.client import Producer
+from producer.connections import hang_up, say_when_full
 from producer.web import app_over
 
 _WAITING = 2048
+_HEAD_S = 15.0  # for the head of a request; as many connections as there are open files are soon held without it
 
 
 def run(settings: Settings, *, host: str, port: int) -> None:
@@ -24,7 +27,6 @@ def run(settings: Settings, *, host: str, port: int) -> None:
     with Producer(settings) as producer, _listening(host, port) as listener:
         config = uvicorn.Config(
             app_over(producer, settings),
-            loop="asyncio",
             http="h11",
             ws="none",
             lifespan="on",
@@ -37,7 +39,16 @@ def run(settings: Settings, *, host: str, port: int) -> None:
         shown = f"[{host}]" if ":" in host else host
         sys.stderr.write(f"serving http://{shown}:{listener.getsockname()[1]} ({_for_whom(settings)})\n")
         sys.stderr.flush()
-        uvicorn.Server(config).run(sockets=[listener])
+        asyncio.run(_serve(uvicorn.Server(config), listener))
+
+
+async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
+    say_when_full(asyncio.get_running_loop())
+    hanging_up = asyncio.create_task(hang_up(server, after_s=_HEAD_S))
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        hanging_up.cancel()
 
 
 def _listening(host: str, port: int) -> socket.socket:
