@@ -159,7 +159,7 @@ def test_a_header_that_is_wrong_is_named(
 ) -> None:
     async def ask() -> list[str]:
         bodies = {"/v1/messages": asked(), _BATCHES: {"requests": [{"custom_id": "a", "params": asked()}]}}
-        async with visiting(producer, open_settings, headers=headers) as client:
+        async with visiting(producer, open_settings, headers={**headers, "x-stainless-timeout": "1"}) as client:
             refused = [await client.post(path, json=body) for path, body in bodies.items()]
             return [response.json()["error"]["message"] for response in refused]
 

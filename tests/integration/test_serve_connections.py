@@ -33,10 +33,12 @@ async def _listening() -> AsyncIterator[int]:
     with create_server(("127.0.0.1", 0)) as listener:
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         hanging_up = asyncio.create_task(hang_up(server, after_s=_AFTER_S))
-        yield listener.getsockname()[1]
-        server.should_exit = True
-        await serving
-        hanging_up.cancel()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            await serving
+            hanging_up.cancel()
 
 
 async def _said_after(port: int, *parts: bytes) -> bytes:
@@ -47,10 +49,11 @@ async def _said_after(port: int, *parts: bytes) -> bytes:
         writer.write(part)
         said += await reader.readuntil(b"here")
     writer.write(parts[-1])
-    async with asyncio.timeout(4):  # uvicorn's own patience with a connection that is kept alive is longer
-        said += await reader.read()
-    writer.close()
-    return said
+    try:
+        async with asyncio.timeout(4):  # uvicorn's own patience with a connection that is kept alive is longer
+            return said + await reader.read()
+    finally:
+        writer.close()
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nx: a"])
