@@ -9,11 +9,12 @@ from socket import create_server
 
 import pytest
 import uvicorn
-from producer.web.connections import hang_up, say_when_full
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+
+from producer.web.connections import hang_up, say_when_full
 
 _AFTER_S = 0.2
 _HEAD = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
