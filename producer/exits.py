@@ -22,6 +22,17 @@ def _hear(dropped: "sys.UnraisableHookArgs") -> None:
         case _:
             sys.__unraisablehook__(dropped)
             return
-    again = Timer(_AGAIN_S, os.kill, (os.getpid(), number))
-    again.daemon = True
-    again.start()
+    _say_again(number)
+
+
+def _say_again(number: int) -> None:
+    after_s = _AGAIN_S
+    while True:
+        again = Timer(after_s, os.kill, (os.getpid(), number))
+        again.daemon = True
+        try:
+            again.start()
+        except (KeyboardInterrupt, SystemExit):  # it came before its own start had ended: here it would be dropped, too
+            after_s *= 2
+        else:
+            return

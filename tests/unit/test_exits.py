@@ -36,6 +36,19 @@ def test_an_exit_that_is_dropped_is_said_again(number: str, code: int, where: st
     assert (ended.returncode, ended.stdout, ended.stderr) == (code, "dropped\n", "")
 
 
+def test_an_exit_that_comes_again_too_soon_is_said_once_more() -> None:
+    places = {"in_finalizer": "signal.raise_signal(signal.SIGTERM)", "in_callback": "None"}
+    script = _SCRIPT.format(**places).replace("hear_all()\nthing", "producer.exits._AGAIN_S = 1e-6\nhear_all()\nthing")
+    ended = subprocess.run(
+        [sys.executable, "-c", f"import producer.exits\n{script}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+    assert (ended.returncode, ended.stderr) == (143, "")
+
+
 @pytest.mark.parametrize("what", ["sys.exit(3)", "print(1 / 0)"])
 def test_any_other_mistake_in_a_finalizer_is_told_as_ever(what: str) -> None:
     script = _SCRIPT.format(in_finalizer=what, in_callback="None").replace("sleep(30)", "sleep(0)")
