@@ -24,6 +24,10 @@ class Documents:
     ways: dict[str, Any]
     unheeded_models: frozenset[str] = frozenset()  # as of a file of prompts; documents name none
 
+    def ways_for(self, task: str | None) -> dict[str, Any]:
+        """Give the words, with the task of the parts where the caller names it."""
+        return self.ways if task is None else {**self.ways, "task": task}
+
 
 def read_documents(source: str, form: Form = AS_IT_IS, *, skip_bad: bool = False) -> list[Document]:
     """Read documents; those of a text file or a folder are called by the files' names, rows by their ids.

@@ -7,23 +7,34 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from models.errors import InputMistakes, LedgerError, UnpricedModelError
+from models.errors import InputError, InputMistakes, LedgerError, UnpricedModelError
 from producer.options import FORMATS_IN, JsonOption, hint, say, settings
+from producer.submit_options import takes_terms, takes_ways
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from models.kinds import JobTerms
     from models.learned import Learned, Spread
     from models.settings import Settings
+    from producer.documents import Documents
     from producer.expect import Expectation, Oracle, Sum
     from producer.files.load import Loaded
+    from producer.foresee import Foreseen
+    from producer.prompt import Prompt
 
 # Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
 # ruff: noqa: PLC0415
 
 _COVERED = "the worst case: the dearest model that a prompt may reach answers it, at full length"
-_CLIMBING = "the worst case: each model that a prompt may reach answers it, at full length (CLIMB_ON)"
+_CLIMBING = "the worst case: each model that a prompt may reach answers it, at full length (it climbs on {ends})"
+_RAISING = "; a cut answer again with four times max_tokens"
+_READ = "; answers are read in twice the tokens they were written in"
 _NOT_COVERED = "not in it: a call whose answer was lost, bought again. From: the cheapest model answers every prompt"
 
 
+@takes_terms
+@takes_ways
 def estimate(  # noqa: PLR0913, PLR0917 - each is an option
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="as for submit; - is stdin")],
     template: Annotated[str | None, typer.Option(help='the prompt made of columns: "Summarize: {text}"')] = None,
@@ -35,32 +46,57 @@ def estimate(  # noqa: PLR0913, PLR0917 - each is an option
     allow_unpriced: Annotated[bool, typer.Option(help="take models without a price; their cost is unknown")] = False,
     exact: Annotated[bool, typer.Option("--exact", help="have the API count input tokens: free, a call each")] = False,
     as_json: JsonOption = False,
+    terms: "JobTerms | None" = None,
+    ways: "dict[str, Any] | None" = None,
 ) -> None:
-    """Say what a file of prompts would cost; nothing is spent."""
+    """Say what a file of prompts would cost, or of documents with --map; nothing is spent."""
     from producer import submit as submitting
     from producer.files.shapes import Form
 
+    if exact and ways is not None:
+        raise InputError("cannot count answers that are not there yet", source="estimate", field="--exact")
     given = settings()
     columns: dict[str, Any] = {"template": template, "id_column": id_column}
     form = Form(format=file_format, **columns, max_tokens=max_tokens, models=given.chain.models)
-    loaded = submitting.read(file, form, skip_bad=skip_bad)
-    if loaded.mistakes:
-        raise InputMistakes(loaded.mistakes, end="nothing was estimated")
-    found, learned = expected(loaded, given, task, allow_unpriced=allow_unpriced, exact=exact)
+    read = submitting.read_either(file, form, ways=ways, skip_bad=skip_bad)
+    oracle = oracle_of(given, terms, allow_unpriced=allow_unpriced)
+    found = expected(read, oracle, given, task, exact=exact)
     if as_json:
-        say(json.dumps(estimate_json(found, learned, given, exact=exact)))
+        say(json.dumps(estimate_json(found, oracle.learned, exact=exact)))
         return
-    for line in _lines(found, learned, given, exact=exact):
+    for line in _lines(found, oracle.learned, exact=exact):
         say(line)
 
 
 def expected(
-    loaded: "Loaded", given: "Settings", task: str | None, *, allow_unpriced: bool, exact: bool
-) -> tuple["Expectation", "Learned"]:
-    """Work out what prompts would cost, and tell what that was learned from. Raises UnpricedModelError."""
+    read: "Loaded | Documents", oracle: "Oracle", given: "Settings", task: str | None, *, exact: bool = False
+) -> "Expectation":
+    """Work out what prompts, or a map of documents, would cost. Raises InputError or InputMistakes."""
+    from producer.expect import expect
+    from producer.files.load import Loaded
+
+    if not isinstance(read, Loaded):
+        foreseen = _foreseen(read, oracle, given, task)
+        return expect(foreseen.prompts, oracle, task=task, reads=foreseen.reads)
+    if read.mistakes:
+        raise InputMistakes(read.mistakes, end="nothing was estimated")
+    counts = _counts(read.prompts, given, oracle, task) if exact else None
+    return expect(read.prompts, oracle, task=task, counts=counts)
+
+
+def _foreseen(read: "Documents", oracle: "Oracle", given: "Settings", task: str | None) -> "Foreseen":
+    from producer.foresee import foresee
+    from producer.summarize import How, planned
+
+    return foresee(planned(read.documents, How(**read.ways_for(task)), given, oracle.own), oracle)
+
+
+def oracle_of(given: "Settings", terms: "JobTerms | None" = None, *, allow_unpriced: bool = False) -> "Oracle":
+    """Gather what is known beforehand. Raises UnpricedModelError."""
     from datetime import UTC, datetime
 
-    from producer.expect import Oracle, expect
+    from models.kinds import JobTerms
+    from producer.expect import Oracle
     from producer.price_check import book_of
 
     now = datetime.now(UTC)
@@ -70,17 +106,16 @@ def expected(
     unpriced = book.unpriced(given.chain.models)
     if unpriced and not allow_unpriced:
         raise UnpricedModelError(unpriced)
-    learned = _learned(given)
-    oracle = Oracle(
+    return Oracle(
         chain=given.chain,
         book=book,
-        learned=learned,
+        learned=_learned(given),
         climbs=given.climbs,
+        kinds=given.kinds,
+        own=terms or JobTerms(),
         at=now,
         is_caching=given.prompt_cache == "on",
     )
-    counts = _counts(loaded, given, oracle, task) if exact else None
-    return expect(loaded.prompts, oracle, task=task, counts=counts), learned
 
 
 def _learned(given: "Settings") -> "Learned":
@@ -93,29 +128,31 @@ def _learned(given: "Settings") -> "Learned":
         return Learned()
 
 
-def _counts(loaded: "Loaded", given: "Settings", oracle: "Oracle", task: str | None) -> list[int]:
+def _counts(prompts: "Sequence[Prompt]", given: "Settings", oracle: "Oracle", task: str | None) -> list[int]:
     from producer.api import api_of
     from producer.counted import count_tokens
     from producer.span import span_of
 
     requests = []
-    for seq, prompt in enumerate(loaded.prompts, start=1):
-        start = span_of(prompt, oracle.chain, task, source=f"prompt {seq}").start
+    for seq, prompt in enumerate(prompts, start=1):
+        terms = oracle.terms(prompt.task or task)
+        start = span_of(prompt, oracle.chain, task, source=f"prompt {seq}", terms=terms).start
         requests.append((oracle.chain.models[start], prompt.request()))
     return count_tokens(requests, api_of(given))
 
 
-def _lines(found: "Expectation", learned: "Learned", given: "Settings", *, exact: bool) -> Iterator[str]:
+def _lines(found: "Expectation", learned: "Learned", *, exact: bool) -> Iterator[str]:
     from producer.table import table
 
-    yield f"{found.chain.prompts:,} prompts, {found.characters:,} characters"
+    made = f", {found.steps:,} of them of answers to others" if found.steps else ""
+    yield f"{found.chain.prompts:,} prompts{made}, {found.characters:,} characters"
     rows = [[model, *_figures(total)] for model, total in found.models.items()]
     yield from table(["if one answers all", "expected", "worst case", "message batches"], rows, right={1, 2, 3})
     starts = ", ".join(f"{count:,} with {model}" for model, count in found.starts.items())
     yield f"as the jobs would start: {starts}"
     yield chain_line(found.chain)
     yield from _reasons(found, learned, exact=exact)
-    yield _CLIMBING if given.climbs else _COVERED
+    yield _worst_case(found)
     yield _NOT_COVERED
     yield from _left_out(found.chain)
 
@@ -156,6 +193,12 @@ def _reasons(found: "Expectation", learned: "Learned", *, exact: bool) -> Iterat
         yield f"{found.marked:,} prompts {said}"
 
 
+def _worst_case(found: "Expectation") -> str:
+    said = _CLIMBING.format(ends=", ".join(sorted(found.climbs))) if found.climbs else _COVERED
+    said += _RAISING if "truncated" in found.climbs else ""
+    return said + (_READ if found.steps else "")
+
+
 def _left_out(chain: "Sum") -> Iterator[str]:
     if chain.unbounded:
         yield f"{chain.unbounded:,} prompts cannot be bounded (tools or fields whose passes nobody can count)"
@@ -178,12 +221,13 @@ def _money(usd: Decimal, rounding: str = ROUND_HALF_EVEN) -> str:
     return money(usd.quantize(unit, rounding=rounding))
 
 
-def estimate_json(found: "Expectation", learned: "Learned", given: "Settings", *, exact: bool) -> dict[str, Any]:
+def estimate_json(found: "Expectation", learned: "Learned", *, exact: bool) -> dict[str, Any]:
     """Lay an estimate out as a JSON object; money is text, None where it is not known."""
     ratios = {model: _spread_json(learned.ratio(model)) for model in found.models}
     shares = [{"task": task, **_spread_json(learned.output_share(task))} for task in found.tasks]
     return {
         "prompts": found.chain.prompts,
+        "steps": found.steps,
         "characters": found.characters,
         "starts": dict(found.starts),
         "chain": {**_sum_json(found.chain), "low_usd": _nano(found.chain.low, found.chain, ROUND_FLOOR)},
@@ -191,7 +235,7 @@ def estimate_json(found: "Expectation", learned: "Learned", given: "Settings", *
         "is_exact": exact,
         "characters_per_token": ratios,
         "output_share": shares,
-        "climb_on": sorted(given.climbs),
+        "climb_on": sorted(found.climbs),
     }
 
 

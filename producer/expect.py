@@ -1,15 +1,19 @@
 """What a file of prompts would cost: with each model of the chain, and as its jobs would really start."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 from models.bound import worst_case_usd
 from models.chain import Chain, Span
+from models.facts import facts_of
+from models.kinds import RAISED_TIMES, JobTerms, terms_for
 from models.learned import Learned
+from models.outcome import Outcome
 from models.pricebook import PriceBook, context_window
 from models.pricing import Price
 from models.size import Size, size_of
@@ -54,7 +58,8 @@ class Sum:
 class Expectation:
     """What the file would cost: `models` if one model answered it all, `chain` as its jobs would start and may go.
 
-    `starts` counts the prompts by the model they start with.
+    `starts` counts the prompts by the model they start with; `steps` are those that read answers to others; `climbs`
+    are the ends on which one of them may climb.
     """
 
     models: Mapping[str, Sum]
@@ -65,29 +70,76 @@ class Expectation:
     images: int
     documents: int
     marked: int
+    steps: int
+    climbs: frozenset[Outcome]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reads:
+    """What a prompt will read of answers that are not there yet, in tokens; `characters` are all else it asks.
+
+    Its own text holds as much as it may read at most.
+    """
+
+    characters: int
+    low: Decimal
+    expected: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Cost:
+    """Of one prompt with one model. `raised` is its worst case once more room was given to an answer that was cut."""
+
     low: Decimal
     expected: Decimal
     worst: Decimal | None
+    raised: Decimal | None
     batch: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Oracle:
-    """What is known beforehand: the chain, prices, what the ledger taught, and whether an answer may be bought anew."""
+    """What is known beforehand: the chain, prices, what the ledger taught, and what was asked of all jobs or a kind."""
 
     chain: Chain
     book: PriceBook
     learned: Learned
-    climbs: Collection[str]
+    climbs: frozenset[Outcome]
     at: datetime
+    kinds: Mapping[str, JobTerms] = field(default_factory=dict)
+    own: JobTerms = JobTerms()  # noqa: RUF009 - frozen
     is_caching: bool = False  # whether what prompts share will be marked for the cache
     _prices: dict[tuple[Any, ...], Price | None] = field(default_factory=dict)
+    _terms: dict[str | None, JobTerms] = field(default_factory=dict)
 
-    def cost(self, model: str, task: str | None, params: Mapping[str, Any], size: Size, tokens: int | None) -> Any:
+    def terms(self, task: str | None) -> JobTerms:
+        """Tell what holds for a job of this kind."""
+        if task not in self._terms:
+            self._terms[task] = terms_for(task, self.own, self.kinds, self.climbs)
+        return self._terms[task]
+
+    def climbs_of(self, task: str | None) -> frozenset[Outcome]:
+        """Tell on which ends such a job climbs."""
+        said = self.terms(task).climb_on
+        return self.climbs if said is None else said
+
+    def most_written(self, model: str, task: str | None, max_tokens: int) -> int:
+        """Tell how many tokens an answer may have: one that is cut, and climbs on that, is given more room."""
+        if Outcome.TRUNCATED not in self.climbs_of(task):
+            return max_tokens
+        raised = max_tokens * RAISED_TIMES
+        return max(max_tokens, min(raised, facts_of(model).most_output or raised))
+
+    def cost(
+        self,
+        model: str,
+        task: str | None,
+        params: Mapping[str, Any],
+        size: Size,
+        *,
+        tokens: int | None,
+        reads: Reads | None,
+    ) -> _Cost | None:
         """Bound one prompt's cost with one model; None where it has no price. `tokens` were counted, if given."""
         price, batch = self._price(model, params, None), self._price(model, params, "batch")
         most = params.get("max_tokens")
@@ -99,26 +151,37 @@ class Oracle:
             usual = size.characters / ratio.expected + size.images * _IMAGE_TOKENS[1]
         else:
             few = usual = Decimal(tokens)
-        worst = worst_case_usd(model, params, self.book, window=context_window(model), at=self.at)
+        if reads is not None:
+            few, usual = few + reads.low, usual + reads.expected
+        worst = self._worst(model, params)
+        more = self.most_written(model, task, most)
+        raised = worst if more == most else self._worst(model, {**params, "max_tokens": more})
         low = _usd(few, share.low * most, price, is_cached=size.is_marked)
         expected = max(low, _usd(usual, share.expected * most, price))
         return _Cost(
             low=low,
             expected=expected if worst is None else min(worst, expected),
             worst=worst,
+            raised=raised,
             batch=_usd(usual, share.expected * most, batch),
         )
 
-    def along(self, span: Span, costs: Sequence[_Cost | None]) -> _Cost | None:
-        """Bound one prompt's cost along its rungs: the cheapest may answer it, the dearest, or each buy it once."""
+    def along(self, span: Span, costs: Sequence[_Cost | None], climbs: frozenset[Outcome]) -> _Cost | None:
+        """Bound one prompt's cost along its rungs: the cheapest may answer it, the dearest, or each buy it once.
+
+        One that climbs where it was cut is bought once more: on one rung at its own length, on each with more room.
+        """
         ours = [costs[rung] for rung in range(span.ceiling, span.floor + 1)]
         known = [cost for cost in ours if cost is not None]
         start = costs[span.start]
         if start is None or len(known) < len(ours):
             return None
-        worsts = [cost.worst for cost in known if cost.worst is not None]
-        worst = None if len(worsts) < len(known) else sum(worsts, _ZERO) if self.climbs else max(worsts)
-        return _Cost(low=min(cost.low for cost in known), expected=start.expected, worst=worst, batch=start.batch)
+        once, each = [cost.worst for cost in known], [cost.raised for cost in known]
+        worst = _sum([_most(once), *each]) if Outcome.TRUNCATED in climbs else _sum(once) if climbs else _most(once)
+        return replace(start, low=min(cost.low for cost in known), worst=worst, raised=None)
+
+    def _worst(self, model: str, params: Mapping[str, Any]) -> Decimal | None:
+        return worst_case_usd(model, params, self.book, window=context_window(model), at=self.at)
 
     def _price(self, model: str, params: Mapping[str, Any], tier: str | None) -> Price | None:
         named = (model, tier, params.get("speed"), params.get("inference_geo"))
@@ -130,27 +193,37 @@ class Oracle:
 
 
 def expect(
-    prompts: Sequence[Prompt], oracle: Oracle, *, task: str | None, counts: Sequence[int] | None = None
+    prompts: Sequence[Prompt],
+    oracle: Oracle,
+    *,
+    task: str | None,
+    counts: Sequence[int] | None = None,
+    reads: Mapping[int, Reads] = MappingProxyType({}),
 ) -> Expectation:
     """Add up a file. `counts` are the input tokens of each prompt, where somebody counted them.
+
+    `reads` is what some prompts, by their place from 0, will read of others' answers.
 
     Raises InputError for a prompt that names a model outside the chain.
     """
     models = oracle.chain.models
     sums, chain = {model: Sum() for model in models}, Sum()
     starts, tasks = Counter[str](), Counter[str | None]()
-    sizes = []
+    sizes, climbs = list[Size](), set[Outcome]()
     shared = shared_prefixes([prompt.request() for prompt in prompts], models) if oracle.is_caching else []
     for seq, prompt in enumerate(prompts, start=1):
-        span = span_of(prompt, oracle.chain, task, source=f"prompt {seq}")
-        params, its_task = prompt.request(), prompt.task or task
+        params, its_task, read = prompt.request(), prompt.task or task, reads.get(seq - 1)
+        span = span_of(prompt, oracle.chain, task, source=f"prompt {seq}", terms=oracle.terms(its_task))
         size, tokens = size_of(params), None if counts is None else counts[seq - 1]
+        if read is not None:
+            size = replace(size, characters=read.characters)
         if shared and shared[seq - 1]:
             size = replace(size, is_marked=True)
-        costs = [oracle.cost(model, its_task, params, size, tokens) for model in models]
+        costs = [oracle.cost(model, its_task, params, size, tokens=tokens, reads=read) for model in models]
         for model, cost in zip(models, costs, strict=True):
             sums[model].add(cost)
-        chain.add(oracle.along(span, costs))
+        chain.add(oracle.along(span, costs, oracle.climbs_of(its_task)))
+        climbs |= oracle.climbs_of(its_task)
         starts[models[span.start]] += 1
         tasks[its_task] += 1
         sizes.append(size)
@@ -163,7 +236,19 @@ def expect(
         images=sum(size.images for size in sizes),
         documents=sum(size.documents for size in sizes),
         marked=sum(size.is_marked for size in sizes),
+        steps=len(reads),
+        climbs=frozenset(climbs),
     )
+
+
+def _most(costs: Sequence[Decimal | None]) -> Decimal | None:
+    known = [cost for cost in costs if cost is not None]
+    return max(known) if len(known) == len(costs) else None
+
+
+def _sum(costs: Sequence[Decimal | None]) -> Decimal | None:
+    known = [cost for cost in costs if cost is not None]
+    return sum(known, _ZERO) if len(known) == len(costs) else None
 
 
 def _usd(tokens: Decimal, written: Decimal, price: Price, *, is_cached: bool = False) -> Decimal:

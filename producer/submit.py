@@ -32,6 +32,13 @@ def read(source: str, form: Form, *, skip_bad: bool) -> Loaded:
     return Loaded(prompts=loaded.prompts, mistakes=[])
 
 
+def read_either(source: str, form: Form, *, ways: dict[str, Any] | None, skip_bad: bool) -> Loaded | Documents:
+    """Read prompts, or documents where they are to be mapped in some `ways`."""
+    if ways is None:
+        return read(source, form, skip_bad=skip_bad)
+    return _documents(source, form, ways, skip_bad=skip_bad)
+
+
 @contextmanager
 def opened_either(
     source: str, form: Form, *, ways: dict[str, Any] | None, skip_bad: bool
@@ -40,11 +47,8 @@ def opened_either(
     if ways is None:
         with opened(source, form, skip_bad=skip_bad) as prompts:
             yield prompts
-        return
-    if form.template is not None:
-        raise InputError("and --map are both the template; give one", source="submit", field="--template")
-    bound = {} if form.max_tokens is None else {"max_tokens": form.max_tokens}
-    yield Documents(documents=read_documents(source, form, skip_bad=skip_bad), ways=ways | bound)
+    else:
+        yield _documents(source, form, ways, skip_bad=skip_bad)
 
 
 @contextmanager
@@ -63,8 +67,14 @@ def submitted(producer: "Producer", read: PromptFile | Documents, *, task: str |
     """Submit what was read."""
     if isinstance(read, PromptFile):
         return producer.submit(read, task=task, **more)
-    ways = read.ways if task is None else {**read.ways, "task": task}
-    return producer.summarize(read.documents, **ways, **more)
+    return producer.summarize(read.documents, **read.ways_for(task), **more)
+
+
+def _documents(source: str, form: Form, ways: dict[str, Any], *, skip_bad: bool) -> Documents:
+    if form.template is not None:
+        raise InputError("and --map are both the template; give one", source=source, field="--template")
+    bound = {} if form.max_tokens is None else {"max_tokens": form.max_tokens}
+    return Documents(documents=read_documents(source, form, skip_bad=skip_bad), ways=ways | bound)
 
 
 def _tell_left_out(mistake: InputError) -> None:

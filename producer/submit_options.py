@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
 # ruff: noqa: PLC0415
 
-_SOURCE = "submit"
+_SOURCE = "options"
 _OPTIONS = {
     "patience_s": "--patience",
     "deadline_s": "--deadline",

@@ -128,8 +128,10 @@ class Fleet:
 
     def _ask(self, turnstile: Script, read: int, written: int, *, has_waited: bool, held_s: float) -> None:
         guessed = round(read * self.draw.uniform(0.8, 1.2)), round(self.tokens[1])
+        ticket = f"t{next(self._numbers)}"
         need = Need(
-            ticket=f"t{next(self._numbers)}",
+            ticket=ticket,
+            job=ticket,
             model=MODEL,
             group=GROUP,
             input_tokens=guessed[0],

@@ -74,7 +74,7 @@ class Door:
     def ask(self, **words: Any) -> Go | Later:
         """Ask for a small request, known as `ticket` or by a number."""
         words.setdefault("ticket", f"{self.model}-{next(self._tickets)}")
-        usual = {"input_tokens": 100, "output_tokens": 50, "hold_s": 150.0, "patience_s": 5.0}
+        usual = {"job": words["ticket"], "input_tokens": 100, "output_tokens": 50, "hold_s": 150.0, "patience_s": 5.0}
         return self.turnstile.ask(Need(model=self.model, group=self.group, **{**usual, **words}))
 
     def tell(self, ticket: str, how: How = "well", **words: Any) -> Change:
@@ -86,10 +86,10 @@ class Door:
             Ended(ticket=ticket, model=self.model, group=self.group, how=how, **{**usual, **words})
         )
 
-    def through(self, how: How = "well", **words: Any) -> Change:
-        """Have one request pass, and end so after no time."""
+    def through(self, how: How = "well", *, job: str = "", **words: Any) -> Change:
+        """Have one request pass, of a job of its own or of this one, and end so after no time."""
         ticket = f"{self.model}-passing-{next(self._tickets)}"
-        answer = self.ask(ticket=ticket)
+        answer = self.ask(ticket=ticket, job=job or ticket)
         assert isinstance(answer, Go), answer
         return self.tell(ticket, how, **words)
 

@@ -28,6 +28,8 @@ class OwnMemory:
             "HGET": self._hget,
             "HSET": self._hset,
             "HDEL": self._hdel,
+            "HLEN": lambda key: len(self._hashes.get(key, {})),
+            "DEL": lambda key: int(self._hashes.pop(key, None) is not None),
             "ZADD": self._zadd,
             "ZREM": self._zrem,
             "ZCOUNT": self._zcount,

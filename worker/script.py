@@ -36,7 +36,8 @@ class Script:
         """Let a request through, or say when to come back."""
         flags = (_flag(each) for each in (need.is_urgent, need.is_retry, need.has_waited))
         sizes = (need.input_tokens, need.output_tokens, need.hold_s, need.patience_s)
-        word, *told = self._run("ask", need.ticket, need.model, need.group, *map(str, sizes), *flags, self._worker)
+        signed = (self._worker, need.job)
+        word, *told = self._run("ask", need.ticket, need.model, need.group, *map(str, sizes), *flags, *signed)
         if word == "go":
             return Go(after_s=float(told[0]), is_probe=told[1] == "1")
         why, wait_s, *figures = told

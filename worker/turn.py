@@ -138,6 +138,7 @@ def _need(claim: Claim, opening: Opening, place: Place, policy: Policy, desk: De
     has_waited = place.given_up.get(place.rung) == WAITED
     return Need(
         ticket=opening.id,
+        job=claim.job_id,
         model=opening.model,
         group=policy.chain.group_of(opening.model),
         input_tokens=tokens.input,

@@ -24,6 +24,7 @@ local PROBE_TIMES = 2 -- a probe that is so many times slower than normal finds 
 local AROUND, READ_SHARE = 50, 0.01 -- what a call takes beside writing, and reading a token, in tokens written
 
 local FAILING = { overloaded = true, server_error = true, timed_out = true, unreachable = true, missing = true }
+local MOST_FAILED = 1000 -- jobs remembered for each model
 local KEY_KNOWN = { well = true, limited = true, ramped = true, missing = true }
 local CUTS = { limited = 0.5, overloaded = 0.5, server_error = 0.7 }
 
@@ -97,7 +98,7 @@ local function take_back(ticket)
   return {
     at = values[1], requests = 1, input = values[2], output = values[3], held_before = values[4],
     seen = { requests = values[5], input = values[6], output = values[7] },
-    moved = { requests = values[8], input = values[9], output = values[10] },
+    moved = { requests = values[8], input = values[9], output = values[10] }, job = values[11],
   }
 end
 
@@ -149,9 +150,24 @@ local function key_answer() -- nil: the key may be used, 'probe': by this one al
   return 'probe'
 end
 
-local function model_answer(model)
+-- Whether a job's last call of this model was answered by an error that may be the fault of its own request.
+local function has_failed(model_name, job) return redis.call('HGET', PREFIX .. 'failed:' .. model_name, job) end
+
+local function remember(model_name, job, how)
+  local key = PREFIX .. 'failed:' .. model_name
+  if how ~= 'server_error' then
+    redis.call('HDEL', key, job)
+    return
+  end
+  if redis.call('HLEN', key) >= MOST_FAILED then redis.call('DEL', key) end
+  redis.call('HSET', key, job, 1)
+  redis.call('PEXPIRE', key, FORGET_MS)
+end
+
+local function model_answer(model, is_again)
   if model.opened_at == 0 then return nil end
-  local wait = math.max(model.next_probe_at - NOW, model.probe_until - NOW > 0 and math.min(PROBE_EVERY, 1) or 0)
+  local next_at = is_again and model.next_probe_at or model.next_new_at
+  local wait = math.max(next_at - NOW, model.probe_until - NOW > 0 and math.min(PROBE_EVERY, 1) or 0)
   if wait <= 0 then return 'probe' end
   local for_s = figure(NOW - model.opened_at)
   return later('cooling', wait, 'kind', model.kind, 'for_s', for_s, 'failures', figure(model.run))
@@ -159,11 +175,12 @@ end
 
 local function cap_now(model) return math.max(1, math.floor(model.cap * ramp() ^ 2)) end
 
-local function ask(ticket, model_name, group_name, input, output, hold, patience, is_urgent, is_retry, has_waited)
+local function ask(ticket, model_name, group_name, input, output, hold, patience, is_urgent, is_retry, has_waited,
+  job)
   local key = key_answer()
   if type(key) == 'table' then return key end
   local model, model_key = load_model(model_name)
-  local probe = model_answer(model)
+  local probe = model_answer(model, has_failed(model_name, job))
   if type(probe) == 'table' then return probe end
   local group, group_key = load_group(group_name)
   count_requests()
@@ -209,7 +226,7 @@ local function ask(ticket, model_name, group_name, input, output, hold, patience
   end
   if has_waited then group.promises = math.max(0, group.promises - 1) end
   for _, each in ipairs(KINDS) do words[#words + 1] = group[each .. '_moved'] end
-  local signed = { model_name, group_name, ARGV[15] } -- for whoever finds its worker lost
+  local signed = { job, model_name, group_name, ARGV[15] } -- for whoever finds its worker lost
   for _, each in ipairs(signed) do words[#words + 1] = each end
   group.output_held = group.output_held + output
   redis.call('HSET', PREFIX .. 'tickets', ticket, table.concat(words, ' '))
@@ -227,9 +244,11 @@ local function ask(ticket, model_name, group_name, input, output, hold, patience
   return { 'go', string.format('%.3f', math.max(0, wait)), (probe or key) and '1' or '0' }
 end
 
-local function open(model, kind)
+-- `next_new_at`: when a job that has not failed here may probe. On one job's word alone (`doubt`) it may at once.
+local function open(model, kind, is_again)
   model.opened_at, model.kind, model.probe, model.probe_until = NOW, kind, '', 0
-  model.next_probe_at = NOW + PROBE_EVERY
+  model.doubt = is_again and 1 or 0
+  model.next_probe_at, model.next_new_at = NOW + PROBE_EVERY, is_again and NOW or NOW + PROBE_EVERY
 end
 
 local function close(model, model_name)
@@ -265,16 +284,30 @@ end
 -- most of them, or the others only take longer to end well.
 local function is_streak(model) return model.streak >= STREAK and model.streak >= STREAK_SHARE * (model.left + 1) end
 
+local function faded(model) return 0.5 ^ (math.max(0, NOW - model.judged_at) / EVIDENCE_HALF_LIFE) end
+
+-- A job that fails again where others end well tells of itself, not of the model.
+local function is_its_own(model, is_again)
+  return is_again and model.opened_at == 0 and model.goods * faded(model) >= 0.5
+end
+
+-- A probe that fails its job again lets a job that has not failed here be the next.
+local function put_off(model, ticket, is_again)
+  local wait = math.min(MOST_PROBE, math.max(PROBE_EVERY, PROBE_SHARE * (NOW - model.opened_at))) * spread(ticket)
+  if not is_again then model.doubt = 0 end
+  model.next_probe_at = NOW + wait
+  model.next_new_at = NOW + (not is_again and wait or model.doubt == 0 and PROBE_EVERY or 0)
+end
+
 -- Whether the model is still in rotation; '' where that has not changed.
-local function judge(model, model_name, ticket, how, pace, done, taken_at)
+local function judge(model, model_name, ticket, how, pace, done, taken_at, is_again)
   local is_probe = model.opened_at > 0 and model.probe == '=' .. ticket
   local is_failure = FAILING[how] or (is_probe and model.kind == 'slow' and pace > PROBE_TIMES * model.long)
   if model.opened_at > 0 then
     if not is_probe then return '' end -- it left before this began, or it says nothing of what is now
     model.probe, model.probe_until = '', 0
     if is_failure then
-      local backoff = math.min(MOST_PROBE, math.max(PROBE_EVERY, PROBE_SHARE * (NOW - model.opened_at)))
-      model.next_probe_at = NOW + backoff * spread(ticket)
+      put_off(model, ticket, is_again)
     elseif how ~= 'not_sent' and how ~= 'key_refused' then
       close(model, model_name)
       return 'closed'
@@ -282,7 +315,7 @@ local function judge(model, model_name, ticket, how, pace, done, taken_at)
     return ''
   end
   if how == 'not_sent' or how == 'key_refused' or taken_at < model.closed_at then return '' end
-  local kept = 0.5 ^ (math.max(0, NOW - model.judged_at) / EVIDENCE_HALF_LIFE)
+  local kept = faded(model)
   model.fails, model.goods, model.judged_at = model.fails * kept, model.goods * kept, NOW
   if is_failure then
     model.run, model.fails = model.run + 1, model.fails + 1
@@ -290,7 +323,7 @@ local function judge(model, model_name, ticket, how, pace, done, taken_at)
     model.streak, model.failed_at = model.streak + 1, math.max(model.failed_at, taken_at)
     if how == 'missing' or model.run >= EVIDENCE or is_streak(model)
       or (model.fails >= EVIDENCE and model.fails >= model.goods) then
-      open(model, how)
+      open(model, how, is_again)
       return 'opened'
     end
     return ''
@@ -397,8 +430,13 @@ local function tell(ticket, model_name, group_name, how, latency, input, output,
     model.samples = math.min(50, model.samples + 1)
     model.short, model.long = p95(model.short, pace, 0.2), p95(model.long, pace, 1 / model.samples)
   end
-  grow_or_cut(model, how, in_flight(model_name), taken_at)
-  local changed = judge(model, model_name, ticket, how, pace, done, taken_at)
+  local is_again = how == 'server_error' and has_failed(model_name, taken.job)
+  if how ~= 'not_sent' and how ~= 'key_refused' then remember(model_name, taken.job, how) end
+  local changed = ''
+  if not is_its_own(model, is_again) then
+    grow_or_cut(model, how, in_flight(model_name), taken_at)
+    changed = judge(model, model_name, ticket, how, pace, done, taken_at, is_again)
+  end
   if changed == 'opened' then group.promises = 0 end -- who comes back finds it cooling, and gives nothing up
   save(group, group_key)
   save(model, model_key)
@@ -429,7 +467,7 @@ end
 
 if COMMAND == 'ask' then
   return ask(ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]),
-    ARGV[12] == '1', ARGV[13] == '1', ARGV[14] == '1')
+    ARGV[12] == '1', ARGV[13] == '1', ARGV[14] == '1', ARGV[16])
 elseif COMMAND == 'tell' then
   local limits = {}
   for i = 13, #ARGV, 3 do limits[ARGV[i]] = { tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]) } end

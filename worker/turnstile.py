@@ -18,9 +18,11 @@ class Need:
     Tokens are estimates: the input that no cache holds, and what will be written. After `hold_s` without an end its
     worker is lost. `patience_s` is how long it would still wait for this model: told to come back sooner, it will, and
     is promised what it needs. `has_waited`: it was, and is back, ahead of newcomers.
+    `job` is whose it is: what fails one job again and again is no outage.
     """
 
     ticket: str
+    job: str
     model: str
     group: str
     input_tokens: int

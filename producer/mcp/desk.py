@@ -20,7 +20,7 @@ from models.readonly import asked
 from models.settings import Settings
 from producer.check import check
 from producer.client import Batch, Producer
-from producer.estimate import chain_line, estimate_json, expected
+from producer.estimate import chain_line, estimate_json, expected, oracle_of
 from producer.files.load import Loaded
 from producer.mcp import shapes
 from producer.prompt import Prompt
@@ -177,8 +177,9 @@ def _estimated(prompts: list[Prompt], settings: Settings, task: str | None) -> T
     for seq, prompt in enumerate(prompts, start=1):
         if mistake := check(prompt, source=f"prompt {seq}", line=None):
             raise mistake
-    found, learned = expected(Loaded(prompts=prompts, mistakes=[]), settings, task, allow_unpriced=False, exact=False)
-    told = estimate_json(found, learned, settings, exact=False)
+    oracle = oracle_of(settings)
+    found = expected(Loaded(prompts=prompts, mistakes=[]), oracle, settings, task)
+    told = estimate_json(found, oracle.learned, exact=False)
     chain = {name: told["chain"][name] for name in ("expected_usd", "low_usd", "worst_case_usd", "unbounded")}
     models = {model: one["expected_usd"] for model, one in told["models"].items()}
     value = shapes.Estimated(prompts=len(prompts), starts=told["starts"], if_one_answers_all=models, **chain)

@@ -23,6 +23,7 @@ def _steps(draw: st.DrawFn) -> list[tuple[str, Any]]:
     """Draw what happens: time that passes, requests that ask, ends of those that left (or never did), and looks."""
     asks = st.fixed_dictionaries(
         {
+            "job": st.sampled_from(["one", "two", "three"]),
             "input_tokens": st.integers(0, 20_000),
             "output_tokens": st.integers(0, 5_000),
             "hold_s": st.sampled_from([1.0, 30.0, 150.0]),

@@ -71,6 +71,51 @@ def test_failures_of_long_ago_are_no_evidence(door: Door, clock: Clock) -> None:
     assert door.ask() == Go()
 
 
+def test_one_job_that_fails_again_and_again_is_no_outage_while_others_end_well(door: Door) -> None:
+    ends = [door.through("server_error", job="same"), door.through()]
+    ends += [door.through("server_error", job="same") for _ in range(20)]
+    assert set(ends) == {""}
+    flight = door.leave(5)  # nor did more than the first cut it
+    assert {door.tell(ticket) for ticket in flight} == {""}
+
+
+def test_what_says_of_itself_that_it_is_the_model_counts_from_one_job_too(door: Door) -> None:
+    door.through()
+    assert [door.through("overloaded", job="same") for _ in range(3)] == ["", "", "opened"]
+
+
+def test_on_the_word_of_one_job_alone_it_rests_and_others_may_look(door: Door, clock: Clock) -> None:
+    door.through()
+    clock.pass_s(60)
+    assert [door.through("server_error", job="same") for _ in range(3)] == ["", "", "opened"]
+    assert _why(door.ask(job="same")) == COOLING
+    clock.pass_s(5)
+    assert door.ask(ticket="again", job="same") == Go(is_probe=True)
+    door.tell("again", "server_error")
+    assert door.ask(ticket="another") == Go(is_probe=True)
+    door.tell("another", "server_error")
+    assert [_why(door.ask(job="same")), _why(door.ask())] == [COOLING, COOLING]
+
+
+def test_a_job_that_ended_well_since_is_believed_again(door: Door) -> None:
+    ends: list[tuple[How, str]] = [("server_error", "one"), ("well", "one"), ("server_error", "one")]
+    assert {door.through(how, job=job) for how, job in ends} == {""}
+    assert door.through("server_error", job="two") == "opened"
+
+
+def test_a_probe_that_fails_its_job_again_keeps_nobody_else_waiting(door: Door, clock: Clock) -> None:
+    assert [door.through("server_error", job=job) for job in ("known", "two", "three")] == ["", "", "opened"]
+    clock.pass_s(600)
+    assert door.ask(ticket="probe", job="known") == Go(is_probe=True)
+    door.tell("probe", "server_error")
+    clock.pass_s(5)
+    assert _why(door.ask(job="known")) == COOLING
+    assert door.ask(ticket="another") == Go(is_probe=True)
+    door.tell("another", "server_error")
+    clock.pass_s(59)
+    assert [_why(door.ask(job="known")), _why(door.ask())] == [COOLING, COOLING]
+
+
 def test_a_model_that_is_missing_is_out_at_once(door: Door) -> None:
     assert door.through("missing") == "opened"
 

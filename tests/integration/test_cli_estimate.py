@@ -35,6 +35,10 @@ def _estimated(me: Stranger, *arguments: str) -> dict[str, Any]:
     return told
 
 
+def _worst(told: dict[str, Any], model: str | None = None) -> Decimal:
+    return Decimal((told["chain"] if model is None else told["models"][model])["worst_case_usd"])
+
+
 def test_an_estimate_needs_no_ledger_and_makes_none(me: Stranger) -> None:
     told = me.types("estimate", *_SUMMARIES)
     assert told.out.startswith("200 prompts, 144,502 characters\n")
@@ -59,12 +63,27 @@ def test_each_prompt_is_priced_from_its_own_start(me: Stranger) -> None:
 
 def test_climbing_may_buy_every_rung_once(me: Stranger) -> None:
     plain = _estimated(me, *_SUMMARIES)
-    me.configure(ANTHROPIC_API_KEY=KEY, CLIMB_ON="truncated")
-    climbing = _estimated(me, *_SUMMARIES)
-    all_of_them = sum(Decimal(total["worst_case_usd"]) for total in plain["models"].values())
-    assert Decimal(climbing["chain"]["worst_case_usd"]) == all_of_them
-    assert Decimal(plain["chain"]["worst_case_usd"]) == Decimal(plain["models"][OPUS]["worst_case_usd"])
-    assert "each model that a prompt may reach answers it" in me.types("estimate", *_SUMMARIES).out
+    climbing = _estimated(me, *_SUMMARIES, "--climb-on", "refused")
+    assert _worst(climbing) == sum(_worst(plain, model) for model in plain["models"])
+    assert _worst(plain) == _worst(plain, OPUS)
+    said = me.types("estimate", *_SUMMARIES, "--climb-on", "refused").out
+    assert "each model that a prompt may reach answers it, at full length (it climbs on refused)\n" in said
+
+
+def test_what_climbs_where_it_is_cut_may_be_bought_with_four_times_the_room_and_once_more(me: Stranger) -> None:
+    plain = _estimated(me, *_SUMMARIES)
+    long = _estimated(me, *_SUMMARIES[:-1], "1200")
+    cut = _estimated(me, *_SUMMARIES, "--task", "summarize")
+    assert (cut["climb_on"], plain["climb_on"]) == (["empty", "truncated"], [])
+    assert _worst(cut) == sum(_worst(long, model) for model in long["models"]) + _worst(plain, OPUS)
+
+
+def test_a_task_kind_has_its_own_floor_and_climbs(me: Stranger) -> None:
+    me.write("tasks.toml", f"[topics]\nfloor = '{OPUS}'\nclimb_on = ['refused']\n")
+    me.configure(ANTHROPIC_API_KEY=KEY, TASKS_FILE="tasks.toml")
+    told = _estimated(me, *_SUMMARIES, "--task", "topics")
+    assert (_worst(told), told["climb_on"]) == (_worst(told, OPUS), ["refused"])
+    assert Decimal(told["chain"]["low_usd"]) > Decimal(_estimated(me, *_SUMMARIES)["chain"]["low_usd"])
 
 
 def test_what_nobody_can_bound_is_counted_and_said(me: Stranger) -> None:
@@ -141,6 +160,22 @@ def test_the_real_cost_lies_in_the_printed_range_and_near_what_was_expected_once
         assert (told["characters_per_token"][HAIKU]["attempts"] >= 20) == is_learned
         if is_learned:
             assert abs(Decimal(chain["expected_usd"]) / real - 1) < Decimal("0.25")
+
+
+def test_what_documents_cost_lies_in_the_range_printed_for_their_map(plant: Plant, tmp_path: Path) -> None:
+    me = stranger_in(tmp_path / "me", **plant.variables)
+    chapters = "".join((EXAMPLES / "chapters.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)[:6])
+    me.write("six.jsonl", chapters)
+    ways = ("--map", "Sum up: {text}", "--part-tokens", "800", "--step-tokens", "5000", "--max-tokens", "400")
+    for script, is_less in (("", True), ("[[rules]]\nanswer = 'max_tokens'", False)):  # all cut, and asked for again
+        plant.simulator.set_script(script)
+        told = _estimated(me, "six.jsonl", *ways)
+        batch = plant.producer.batch(me.types("submit", "six.jsonl", *ways).out.strip())
+        plant.finished(batch)
+        real = batch.progress().cost_usd
+        assert (told["prompts"], told["steps"] > 2) == (batch.progress().job_count, True)
+        assert Decimal(told["chain"]["low_usd"]) < real < _worst(told)
+        assert (real < Decimal(told["chain"]["expected_usd"])) == is_less
 
 
 def test_what_prompts_share_may_be_read_from_the_cache(me: Stranger) -> None:

@@ -90,3 +90,14 @@ def test_advice_to_wait_for_months_can_be_written_down(plant: Plant) -> None:
     plant.simulator.set_script("[[rules]]\nmodel = 'opus'\nanswer = 429\nretry_after_s = 9000000")
     _, answered = plant.answered(_PROMPT)
     assert (answered.state, answered.model) == ("succeeded", SONNET)
+
+
+def test_a_request_that_nothing_can_answer_keeps_no_other_job_from_its_model(plant: Plant) -> None:
+    plant.simulator.set_script("[[rules]]\nprompt_contains = 'poison'\nanswer = 500")
+    poison = plant.submit("poison")
+    eventually(lambda: len(plant.attempts(poison)) > 8, within_s=20, because="it was tried on all models, and again")
+    batch, answer = plant.answered(_PROMPT)
+    assert (answer.model, answer.fallback_depth) == (OPUS, 0)
+    assert [row["outcome"] for row in plant.attempts(batch)] == ["answered"]
+    plant.simulator.set_script("")
+    assert plant.finished(poison)[0].state == "succeeded"

@@ -76,7 +76,8 @@ def joins(broker: Broker, events: list[Event]) -> Iterator[Callable[..., Fleet]]
 
 
 def _ask(fleet: Fleet, **words: Any) -> Go | Later:
-    usual = {"ticket": f"t{next(_numbers)}", "input_tokens": 100, "output_tokens": 50, "hold_s": 150, "patience_s": 5}
+    ticket = f"t{next(_numbers)}"
+    usual = {"ticket": ticket, "job": ticket, "input_tokens": 100, "output_tokens": 50, "hold_s": 150, "patience_s": 5}
     need = Need(model=_MODEL, group=_GROUP, **{**usual, **words})
     began_at = time.monotonic()
     answer = fleet.ask(need)
