@@ -209,24 +209,17 @@ def expect(
     models = oracle.chain.models
     sums, chain = {model: Sum() for model in models}, Sum()
     starts, tasks = Counter[str](), Counter[str | None]()
-    sizes, climbs = list[Size](), set[Outcome]()
-    shared = shared_prefixes([prompt.request() for prompt in prompts], models) if oracle.is_caching else []
-    for seq, prompt in enumerate(prompts, start=1):
+    sizes = _sizes(prompts, oracle, reads)
+    for seq, (prompt, size) in enumerate(zip(prompts, sizes, strict=True), start=1):
         params, its_task, read = prompt.request(), prompt.task or task, reads.get(seq - 1)
         span = span_of(prompt, oracle.chain, task, source=f"prompt {seq}", terms=oracle.terms(its_task))
-        size, tokens = size_of(params), None if counts is None else counts[seq - 1]
-        if read is not None:
-            size = replace(size, characters=read.characters)
-        if shared and shared[seq - 1]:
-            size = replace(size, is_marked=True)
+        tokens = None if counts is None else counts[seq - 1]
         costs = [oracle.cost(model, its_task, params, size, tokens=tokens, reads=read) for model in models]
         for model, cost in zip(models, costs, strict=True):
             sums[model].add(cost)
         chain.add(oracle.along(span, costs, oracle.climbs_of(its_task)))
-        climbs |= oracle.climbs_of(its_task)
         starts[models[span.start]] += 1
         tasks[its_task] += 1
-        sizes.append(size)
     return Expectation(
         models=sums,
         chain=chain,
@@ -237,8 +230,19 @@ def expect(
         documents=sum(size.documents for size in sizes),
         marked=sum(size.is_marked for size in sizes),
         steps=len(reads),
-        climbs=frozenset(climbs),
+        climbs=frozenset[Outcome]().union(*map(oracle.climbs_of, tasks)),
     )
+
+
+def _sizes(prompts: Sequence[Prompt], oracle: Oracle, reads: Mapping[int, Reads]) -> list[Size]:
+    requests = [prompt.request() for prompt in prompts]
+    sizes = [size_of(request) for request in requests]
+    for place, read in reads.items():
+        sizes[place] = replace(sizes[place], characters=read.characters)
+    if not oracle.is_caching:
+        return sizes
+    shared = shared_prefixes(requests, oracle.chain.models)
+    return [replace(size, is_marked=size.is_marked or bool(of)) for size, of in zip(sizes, shared, strict=True)]
 
 
 def _most(costs: Sequence[Decimal | None]) -> Decimal | None:
