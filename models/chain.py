@@ -1,7 +1,7 @@
 """The chain: ordered models, where each task kind starts, and which rung comes next."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from models.errors import Mistake, SettingsError
@@ -85,6 +85,18 @@ def short_name(model: str) -> str:
     'haiku-4-5'
     """
     return _DATE.sub("", model.removeprefix("claude-"))
+
+
+def called_in(models: Sequence[str], name: str) -> str | None:
+    """Find which model of a chain is called so, with its date or without; one of another day is another model.
+
+    >>> called_in(("claude-opus-4-7", "claude-haiku-4-5-20251001"), "claude-haiku-4-5")
+    'claude-haiku-4-5-20251001'
+    """
+    if name in models:
+        return name
+    alike = [known for known in models if name in {known, _DATE.sub("", known)} or _DATE.sub("", name) == known]
+    return alike[0] if len(alike) == 1 else None
 
 
 def parse_chain(text: str) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from models.plan import NewStep
 from models.prepared import Cursor, Prepared
 from models.price import PriceRow, price_row
 from models.pricing import Price
-from models.reservations import reserve, settle
+from models.reservations import over_cap, reserve, settle
 
 _TICK = timedelta(milliseconds=1)  # what SQLite's clock tells apart
 _NOW = db_now(0.0)
@@ -132,6 +132,11 @@ class Ledger:
             if over is not None:
                 cursor.undo()
             return over or True
+
+    def over_cap(self, opening: Opening) -> OverCap | None:
+        """Tell a cap that has no room for an attempt, whatever becomes of those in flight; nothing is written."""
+        with self._hot() as cursor:
+            return over_cap(cursor, opening)
 
     def close_attempt(self, _claim: Claim, closing: Closing) -> None:
         """Write how an attempt ended, while its job goes on."""

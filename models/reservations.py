@@ -12,9 +12,9 @@ from sqlalchemy import bindparam, func, select, type_coerce, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.dml import UpdateBase
 
-from models.base import NanoUSD
+from models.base import NanoUSD, db_now
 from models.budget import BudgetRow
-from models.life import Opening, OverCap, is_for_good
+from models.life import Cap, Opening, OverCap, is_for_good
 from models.prepared import Cursor
 
 _Execute = Callable[[UpdateBase, dict[str, Any]], object]
@@ -33,6 +33,7 @@ _RESERVE = (
 _LOOK = select(
     _CAP.label("cap"), type_coerce(_GONE, _MONEY).label("gone"), BudgetRow.reserved_nano_usd.label("reserved")
 ).where(_THIS)
+_CLOCK = select(db_now(0.0).label("now"))
 # Written by all workers at once on a day's first call: the second waits for the first, and adds nothing.
 _ADD = (
     insert(BudgetRow)  # Postgres's, which SQLite reads as well
@@ -77,13 +78,19 @@ def reserve(cursor: Cursor, opening: Opening, *, opened_at: datetime) -> OverCap
         found = cursor.first(_LOOK, given)
         if found is None:
             raise LookupError(f"{cap.scope} has no budget")
-        return OverCap(
-            cap=cap,
-            cap_usd=found["cap"],
-            gone_usd=found["gone"],
-            reserved_usd=found["reserved"],
-            needs_usd=opening.worst_case_usd or _ZERO,
-        )
+        return _over(cap, found, opening)
+    return None
+
+
+def over_cap(cursor: Cursor, opening: Opening) -> OverCap | None:
+    """Tell the first cap that has no room for the opening's worst case, even without the calls in flight."""
+    clock = cursor.first(_CLOCK, {}) or {}
+    for cap in opening.caps:
+        given = {"of_scope": cap.scope, "of_day": _day(cap.scope, clock["now"]), "cap": cap.cap_usd}
+        nothing_yet = {"cap": cap.cap_usd, "gone": _ZERO, "reserved": _ZERO}
+        over = _over(cap, cursor.first(_LOOK, given) or nothing_yet, opening)
+        if not over.may_fit_later:
+            return over
     return None
 
 
@@ -104,6 +111,16 @@ def settle(do: _Execute, row: Mapping[str, Any], cost_usd: Decimal | None) -> No
     }
     for scope in row["budgets"]:
         do(_SETTLE, {"of_scope": scope, "of_day": _day(scope, row["opened_at"]), **change})
+
+
+def _over(cap: Cap, found: Mapping[str, Any], opening: Opening) -> OverCap:
+    return OverCap(
+        cap=cap,
+        cap_usd=found["cap"],
+        gone_usd=found["gone"],
+        reserved_usd=found["reserved"],
+        needs_usd=opening.worst_case_usd or _ZERO,
+    )
 
 
 def _day(scope: str, opened_at: datetime) -> str:

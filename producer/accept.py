@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cache
+from reprlib import repr as shown
 from typing import Any
 
 from models.caps import usd
@@ -24,10 +25,10 @@ from models.starts import ASKED, Starts
 from producer.alike import Prefixes
 from producer.check import check, check_labels
 from producer.content import Content
-from producer.files.load import Loaded, PromptFile
+from producer.files.load import Judge, Loaded, PromptFile
 from producer.laid import Laid
 from producer.prompt import Prompt
-from producer.span import is_asked, span_of
+from producer.span import is_asked, misplaced, span_of
 
 MOST_WEIGHT = 100
 _MOST_URGENT = 10_000  # sent at once; the clock sends those behind them
@@ -185,17 +186,22 @@ class _First:
 
 def _jobs(prompts: Iterable[Prompt] | Loaded | PromptFile, settings: Settings, terms: Terms) -> Iterator[NewJob]:
     asked = cache(lambda task: terms_for(task, terms.own, settings.kinds, settings.climbs))
+
+    def judge(prompt: Prompt, source: str, line: int) -> InputError | None:
+        own = asked(prompt.task or terms.task)
+        return misplaced(prompt, settings.chain, terms.task, source=source, line=line, terms=own)
+
     seq = 0
-    for prompt in _checked(prompts):
+    for prompt in _checked(prompts, judge):
         seq += 1
         yield _job(prompt, seq, settings.chain, terms, asked(prompt.task or terms.task))
     if not seq:
         raise InputError("no prompts: give at least one", source="submit")
 
 
-def _checked(prompts: Iterable[Prompt] | Loaded | PromptFile) -> Iterator[Prompt]:
+def _checked(prompts: Iterable[Prompt] | Loaded | PromptFile, judge: Judge) -> Iterator[Prompt]:
     if isinstance(prompts, PromptFile):
-        return prompts.prompts()
+        return replace(prompts, judge=judge).prompts()
     if isinstance(prompts, Loaded):
         if prompts.mistakes:
             raise InputMistakes(prompts.mistakes)
@@ -205,6 +211,10 @@ def _checked(prompts: Iterable[Prompt] | Loaded | PromptFile) -> Iterator[Prompt
 
 def _each_checked(prompts: Iterable[Prompt]) -> Iterator[Prompt]:
     for seq, prompt in enumerate(prompts, start=1):
+        if not isinstance(prompt, Prompt):
+            raise InputError(
+                f"{shown(prompt)} should be a Prompt, as in Prompt('Summarize: ...')", source=f"prompt {seq}"
+            )
         if mistake := check(prompt, source=f"prompt {seq}", line=None):
             raise mistake
         yield prompt

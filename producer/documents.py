@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,9 @@ from typing import Any
 from models.errors import InputError, InputMistakes
 from producer.files.load import AS_IT_IS, load
 from producer.files.shapes import Form
-from producer.files.source import STDIN
+from producer.files.source import STDIN, name_of, telling_unreadable
 from producer.plan import TEXT, Document
+from producer.prompt import Prompt
 
 _TEXTS = (".txt", ".md")
 
@@ -32,41 +33,58 @@ class Documents:
 def read_documents(source: str, form: Form = AS_IT_IS, *, skip_bad: bool = False) -> list[Document]:
     """Read documents; those of a text file or a folder are called by the files' names, rows by their ids.
 
-    A row's text is its column `text`. Raises InputError or InputMistakes; bad rows may be listed and left out.
+    A row's text is its column `text`. Raises InputError or InputMistakes; what is bad may be listed and left out.
     """
     path = Path(source)
-    if source != STDIN and path.is_dir():
-        return list(_folder(path))
-    if form.format == "text" or (form.format is None and path.suffix.lower() in _TEXTS):
-        return [_whole(source)]
-    loaded = load(source, Form(format=form.format, template=f"{{{TEXT}}}", id_column=form.id_column))
-    if loaded.mistakes and not (skip_bad and loaded.prompts):
-        raise InputMistakes(loaded.mistakes)
-    for mistake in loaded.mistakes:
+    is_folder = source != STDIN and path.is_dir()
+    if not is_folder and form.format != "text" and (form.format or path.suffix.lower() not in _TEXTS):
+        loaded = load(source, Form(format=form.format, template=f"{{{TEXT}}}", id_column=form.id_column))
+        return _good([_of_row(prompt) for prompt in loaded.prompts], loaded.mistakes, skip_bad=skip_bad)
+    if form.id_column is not None:
+        problem = "needs columns, and a text has none: it is called by its file"
+        raise InputError(problem, source=source, field="id_column")
+    return _good(*_folder(path), skip_bad=skip_bad) if is_folder else [_whole(source)]
+
+
+def _good(documents: list[Document], mistakes: Sequence[InputError], *, skip_bad: bool) -> list[Document]:
+    if mistakes and not (skip_bad and documents):
+        raise InputMistakes(mistakes)
+    for mistake in mistakes:
         sys.stderr.write(f"left out: {mistake}\n")
-    return [
-        Document(
-            prompt.text, id=prompt.id, columns={name: cell for name, cell in prompt.columns.items() if name != TEXT}
-        )
-        for prompt in loaded.prompts
-    ]
+    return documents
 
 
-def _folder(folder: Path) -> Iterator[Document]:
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _TEXTS and path.is_file())
+def _of_row(prompt: Prompt) -> Document:
+    columns = {name: cell for name, cell in prompt.columns.items() if name != TEXT}
+    return Document(prompt.text, id=prompt.id, columns=columns)
+
+
+def _folder(folder: Path) -> tuple[list[Document], list[InputError]]:
+    with telling_unreadable(str(folder)):
+        files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _TEXTS and path.is_file())
     if not files:
         raise InputError(f"holds no file that ends in {' or '.join(_TEXTS)}", source=str(folder))
     stems = Counter(path.stem for path in files)
+    documents, mistakes = list[Document](), list[InputError]()
     for path in files:
-        document = _whole(str(path))
-        yield document if stems[path.stem] == 1 else replace(document, id=path.name)
+        try:
+            document = _whole(str(path))
+        except InputError as mistake:
+            mistakes.append(mistake)
+        else:
+            documents.append(document if stems[path.stem] == 1 else replace(document, id=path.name))
+    return documents, mistakes
 
 
 def _whole(source: str) -> Document:
-    try:
+    with telling_unreadable(source):
         data = sys.stdin.buffer.read() if source == STDIN else Path(source).read_bytes()
-        return Document(data.decode("utf-8-sig"), id="stdin" if source == STDIN else Path(source).stem)
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}; name a readable file", source=source) from None
+    try:
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"is no UTF-8 text (byte {error.start + 1}); save it as UTF-8", source=source) from None
+        raise InputError(
+            f"is no UTF-8 text (byte {error.start + 1}); save it as UTF-8", source=name_of(source)
+        ) from None
+    if not text.strip():
+        raise InputError("holds no text", source=name_of(source))
+    return Document(text, id=name_of(source) if source == STDIN else Path(source).stem)

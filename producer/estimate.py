@@ -58,8 +58,8 @@ def estimate(  # noqa: PLR0913, PLR0917 - each is an option
     given = settings()
     columns: dict[str, Any] = {"template": template, "id_column": id_column}
     form = Form(format=file_format, **columns, max_tokens=max_tokens, models=given.chain.models)
-    read = submitting.read_either(file, form, ways=ways, skip_bad=skip_bad)
     oracle = oracle_of(given, terms, allow_unpriced=allow_unpriced)
+    read = submitting.read_either(file, form, ways=ways, judge=oracle.judge(task), skip_bad=skip_bad)
     found = expected(read, oracle, given, task, exact=exact)
     if as_json:
         say(json.dumps(estimate_json(found, oracle.learned, exact=exact)))

@@ -10,6 +10,7 @@ from typing import Any
 
 from models.bound import worst_case_usd
 from models.chain import Chain, Span
+from models.errors import InputError
 from models.facts import facts_of
 from models.kinds import RAISED_TIMES, JobTerms, terms_for
 from models.learned import Learned
@@ -18,8 +19,9 @@ from models.pricebook import PriceBook, context_window
 from models.pricing import Price
 from models.size import Size, size_of
 from producer.alike import shared_prefixes
+from producer.files.load import Judge
 from producer.prompt import Prompt
-from producer.span import span_of
+from producer.span import misplaced, span_of
 
 _MILLION = Decimal(1_000_000)
 _ZERO = Decimal(0)
@@ -117,6 +119,15 @@ class Oracle:
         if task not in self._terms:
             self._terms[task] = terms_for(task, self.own, self.kinds, self.climbs)
         return self._terms[task]
+
+    def judge(self, task: str | None) -> Judge:
+        """Make what finds a line whose models have no place in the chain."""
+
+        def judge(prompt: Prompt, source: str, line: int) -> InputError | None:
+            terms = self.terms(prompt.task or task)
+            return misplaced(prompt, self.chain, task, source=source, line=line, terms=terms)
+
+        return judge
 
     def climbs_of(self, task: str | None) -> frozenset[Outcome]:
         """Tell on which ends such a job climbs."""

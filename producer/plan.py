@@ -1,5 +1,6 @@
 """Plans a synthesis before anything is asked: parts of documents, and the steps made of their answers by level."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from itertools import accumulate, groupby
@@ -110,7 +111,15 @@ def plan(documents: Sequence[Document], outline: Outline) -> list[Planned]:
             raise InputError("leaves no room for what it reads; lower it", source=_SOURCE, field="synthesis_max_tokens")
     if outline.synthesis is not None:
         planned.append(_step(items, outline.synthesis, level + 1, None, SYNTHESIS))
+    _check_names(planned)
     return planned
+
+
+def _check_names(planned: Sequence[Planned]) -> None:
+    for name, count in Counter(one.prompt.id for one in planned).items():
+        if count > 1:
+            problem = f"{name!r} is what a part of another document is called, or a step; call it otherwise"
+            raise InputError(problem, source=_SOURCE, field="id")
 
 
 def _check_templates(outline: Outline) -> None:

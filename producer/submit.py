@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from models.errors import InputError, InputMistakes
 from models.outcome import OnUnknown
 from producer.documents import Documents, read_documents
-from producer.files.load import Loaded, PromptFile, load, opened_prompts
+from producer.files.load import Judge, Loaded, PromptFile, load, opened_prompts
 from producer.files.shapes import Form
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ _MOST_NAMED = 3
 _MANY = 10_000  # prompts: from here on people want to know how fast it was
 
 
-def read(source: str, form: Form, *, skip_bad: bool) -> Loaded:
+def read(source: str, form: Form, *, judge: Judge, skip_bad: bool) -> Loaded:
     """Read all prompts of a file or of stdin; bad lines are listed and left out where they may be skipped."""
     gc.disable()  # a file of prompts is kept whole; searching it for rubbish takes a third longer
-    loaded = load(source, form)
+    loaded = load(source, form, judge=judge)
     if not skip_bad or not loaded.prompts:
         return loaded
     for mistake in loaded.mistakes:
@@ -32,10 +32,12 @@ def read(source: str, form: Form, *, skip_bad: bool) -> Loaded:
     return Loaded(prompts=loaded.prompts, mistakes=[])
 
 
-def read_either(source: str, form: Form, *, ways: dict[str, Any] | None, skip_bad: bool) -> Loaded | Documents:
+def read_either(
+    source: str, form: Form, *, ways: dict[str, Any] | None, judge: Judge, skip_bad: bool
+) -> Loaded | Documents:
     """Read prompts, or documents where they are to be mapped in some `ways`."""
     if ways is None:
-        return read(source, form, skip_bad=skip_bad)
+        return read(source, form, judge=judge, skip_bad=skip_bad)
     return _documents(source, form, ways, skip_bad=skip_bad)
 
 

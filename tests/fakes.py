@@ -109,6 +109,11 @@ class MemoryLedger:
         self.attempts[opening.id] = MemoryAttempt(job_id=claim.job_id, opening=opening)
         return True
 
+    def over_cap(self, opening: Opening) -> OverCap | None:
+        """Tell a cap that has no room for an attempt, even without those in flight."""
+        found = (self._over(cap, opening) for cap in opening.caps)
+        return next((over for over in found if over is not None and not over.may_fit_later), None)
+
     def _over(self, cap: Cap, opening: Opening) -> OverCap | None:
         gone = reserved = Decimal(0)
         for attempt in self.attempts.values():

@@ -3,9 +3,10 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from reprlib import repr as shown
 from typing import Any
 
-from models.chain import short_name
+from models.chain import Chain, called_in
 from models.errors import InputError
 from worker.provider import ChainMessage, as_message
 from worker.standby import Asked, answered, check_labels, house_of_this_process
@@ -57,7 +58,8 @@ class Messages:
         """Ask the chain, and return the Message of the first model that answered: `message.model` tells which.
 
         A `model` of MODEL_CHAIN, with its date or without, is where the chain begins; with any other it begins where
-        TASK_STARTS puts the client's task, else at the primary. Other params go out as they are: system, tools, ...
+        TASK_STARTS puts the client's task, and where that says nothing, the model is refused, as `stepdown serve` does.
+        Other params go out as they are: system, tools, ...
         `timeout` is not heeded: CALL_TIMEOUT_S holds for each attempt. Answers come back whole.
         Raises InputError for what cannot be asked so (`stream=True`, headers of the caller's own), TooDeepError and
         TreeBudgetError, ChainExhaustedError where no model answered or each refused; SettingsError, LedgerError.
@@ -66,7 +68,7 @@ class Messages:
         check_labels(_HERE, depth=client.depth, task=client.task, parent=client.parent)
         request = _request({"max_tokens": max_tokens, "messages": messages, "stream": stream, **params})
         chain = house_of_this_process().office.desk.chain
-        start = _start(model, chain.models)
+        start = _start(model, chain, client.task)
         asked = Asked(params=request, task=client.task, start=start, parent=client.parent, depth=client.depth)
         answer = answered(asked)
         return as_message(
@@ -103,11 +105,11 @@ class RawMessages:
         return RawMessage(message=message, headers={"x-stepdown-job": message.job_id, **depth, **cost})
 
 
-def _start(model: str, models: tuple[str, ...]) -> str | None:
-    if model in models:
-        return model
-    alike = [known for known in models if short_name(known) == short_name(str(model))]
-    return alike[0] if len(alike) == 1 else None
+def _start(model: str, chain: Chain, task: str | None) -> str | None:
+    start = called_in(chain.models, str(model))
+    if start is not None or task in {*chain.starts, *chain.autos}:
+        return start
+    raise _wrong("model", f"{shown(model)} is not in MODEL_CHAIN ({', '.join(chain.models)})")
 
 
 def _request(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,6 +34,10 @@ class Ledger(Protocol):
         """Commit the attempt and what it may cost; False: the job is no longer ours; or it does not fit under a cap."""
         ...
 
+    def over_cap(self, opening: Opening) -> OverCap | None:
+        """Tell a cap that has no room for the attempt, whatever becomes of those in flight; nothing is written."""
+        ...
+
     def close_attempt(self, claim: Claim, closing: Closing) -> None:
         """Write how it ended, while the job goes on."""
         ...

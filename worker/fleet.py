@@ -19,6 +19,7 @@ from worker.script import TEXT, Script, left_behind
 from worker.turnstile import Change, Ended, Go, Later, Need, Room, Turnstile
 
 _TIMEOUT_S = 0.25
+_CONNECTIONS = 50
 _AGAIN_S = 2.0  # while Redis is away one thread looks whether it is back, so often
 _HEARD_S = 5.0  # a worker that was not heard for so long shares no limits, and is at no call
 _SHARED = ("_limit", "_level", "promises", "cap", "threshold", "good_cap")  # what each worker alone has its part of
@@ -33,6 +34,19 @@ def alone(namespace: str, *, probe_every_s: float, key_pause_s: float) -> Turnst
     return Script(memory.run, probe_every_s=probe_every_s, key_pause_s=key_pause_s)
 
 
+def connected(url: str, *, timeout_s: float) -> redis.Redis:
+    """Give any number of threads a few connections, each tried once; who finds none free waits for one."""
+    pool = redis.BlockingConnectionPool.from_url(
+        url,
+        max_connections=_CONNECTIONS,  # redis' own pool refuses the 101st thread, as if Redis were away
+        timeout=4 * timeout_s,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=Retry(NoBackoff(), 0),
+    )
+    return redis.Redis.from_pool(pool)
+
+
 class Fleet:
     """Shared by the threads of a worker, and by all workers of one key. No question waits for a Redis that is away."""
 
@@ -41,9 +55,7 @@ class Fleet:
     ) -> None:
         self._prefix = turnstile_prefix(namespace)
         self._worker, self._workers_key = worker, f"{self._prefix}workers"
-        self._redis = redis.Redis.from_url(
-            url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, retry=Retry(NoBackoff(), 0)
-        )
+        self._redis = connected(url, timeout_s=_TIMEOUT_S)
         script = self._redis.register_script(TEXT)
         self._shared = Script(
             lambda words: script(keys=[self._prefix], args=list(words)),

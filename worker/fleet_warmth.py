@@ -4,10 +4,9 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from models.keys import warmth_key
+from worker.fleet import connected
 from worker.warmth import KEPT_S, WARMING_S, OwnWarmth, Spot, Warm
 
 _TIMEOUT_S = 0.25
@@ -21,9 +20,7 @@ class FleetWarmth:
     def __init__(
         self, url: str, clock: Callable[[], float], *, namespace: str = "", timeout_s: float = _TIMEOUT_S
     ) -> None:
-        self._redis = redis.Redis.from_url(
-            url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
-        )
+        self._redis = connected(url, timeout_s=timeout_s)
         self._namespace = namespace
         self._clock = clock
         self._own = OwnWarmth(clock)

@@ -23,6 +23,10 @@ class Spooled:
         failpoint("after_open")
         return opened
 
+    def over_cap(self, opening: Opening) -> OverCap | None:
+        """Tell a cap that has no room for the attempt."""
+        return self._ledger.over_cap(opening)
+
     def close_attempt(self, claim: Claim, closing: Closing) -> None:
         """Write how it ended, while the job goes on."""
         slip = self._kept(claim, closing, None)

@@ -80,6 +80,10 @@ def turn(
     if opening.caps and opening.worst_case_usd is None:
         said = f"over budget: nothing bounds what {opening.model} may cost (it has no price, or a tool no max_uses)"
         return _skip(place, OVER_BUDGET, said, policy, last)
+    # Who stands by hears of a cap before any wait for a model.
+    over = desk.ledger.over_cap(opening) if opening.caps and claim.is_urgent else None
+    if over is not None:
+        return _without_room(over, place, policy, last)
     return _warmed(replace(claim, params=fit.params), fit, opening, place, policy, desk, last)
 
 
@@ -210,12 +214,16 @@ def _bought(call: _Call, place: Place, policy: Policy, desk: Desk, last: Step | 
             desk.turnstile.tell(_ended(call.need, "not_sent"))
     match opened:
         case OverCap() as over:
-            why = RESERVED if over.may_fit_later else OVER_TODAY if over.may_fit_tomorrow else OVER_BUDGET
-            return _skip(place, why, worded(over), policy, last, figures_of(over))
+            return _without_room(over, place, policy, last)
         case False:
             return None
         case _:
             return _attempt(call, place, policy, desk)
+
+
+def _without_room(over: OverCap, place: Place, policy: Policy, last: Step | None) -> Step:
+    why = RESERVED if over.may_fit_later else OVER_TODAY if over.may_fit_tomorrow else OVER_BUDGET
+    return _skip(place, why, worded(over), policy, last, figures_of(over))
 
 
 def _attempt(call: _Call, place: Place, policy: Policy, desk: Desk) -> Step:

@@ -41,7 +41,7 @@ def _message(message: object, field: str) -> dict[str, Any]:
     if not isinstance(message, dict):
         raise Unmapped(field, f"{shown(message)} should be an object with role and content")
     role = message.get("role")
-    if role in {"tool", "function"}:
+    if role in ("tool", "function"):  # no set: it may be a list
         raise Unmapped(f"{field}.role", f"{role!r}: results of another API's tools are not mapped")
     if role not in _ROLES:
         raise Unmapped(f"{field}.role", f"{shown(role)} should be one of {', '.join(_ROLES)}")

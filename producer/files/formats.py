@@ -63,7 +63,7 @@ def read_csv(file: BinaryIO, source: str, needed: Sequence[tuple[str, str]] = ()
 def missing_column(asker: str, column: str, columns: Sequence[str], *, source: str, line: int | None) -> InputError:
     """Say which column is not there, and which are."""
     hint = "; rename one, or use a template" if asker == "prompt" else ""
-    problem = f"no column {column!r}; the columns are {', '.join(map(repr, columns))}{hint}"
+    problem = f"no column {column!r}; the columns are {', '.join(map(repr, columns)) or 'none'}{hint}"
     return InputError(problem, source=source, line=line, field=asker)
 
 
@@ -130,8 +130,9 @@ def _csv_records(
     for asker, column in needed if header else ():
         if column not in header:
             raise missing_column(asker, column, header, source=source, line=line)
-    if twice := next((name for name in header if header.count(name) > 1), None):
-        raise InputError(f"two columns are named {twice!r}; rename one", source=source, line=line)
+    for name in header:
+        if header.count(name) > 1:
+            raise InputError(f"two columns are named {name!r}; rename one", source=source, line=line)
     for line, row in rows:
         if isinstance(row, InputError):
             yield row

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -34,6 +34,7 @@ _PARQUET = b"PAR1"
 _WITHOUT_COLUMNS = ("text", "anthropic", "openai")
 AS_IT_IS = Form()
 _Make: TypeAlias = Callable[[Record, Recipe], Prompt | InputError]
+Judge: TypeAlias = Callable[[Prompt, str, int], InputError | None]  # given its source and line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,8 @@ class Loaded:
 class PromptFile:
     """An open file of prompts, read anew each time it is asked for them; none is kept.
 
-    `leave_out` is told each bad line that is left out; None: a bad line is not forgiven.
+    `leave_out` is told each bad line that is left out; None: a bad line is not forgiven. `judge` finds what is wrong
+    with a prompt that would do in another chain.
     """
 
     file: BinaryIO
@@ -57,6 +59,7 @@ class PromptFile:
     recipe: Recipe
     source: str
     leave_out: Callable[[InputError], None] | None = None
+    judge: Judge | None = None
 
     @property
     def unheeded_models(self) -> set[str]:
@@ -104,7 +107,7 @@ class PromptFile:
         position = 1
         records, make = self._reader()
         for record in _telling(records, self.source):
-            made = record if isinstance(record, InputError) else _checked(record, make, self.recipe)
+            made = record if isinstance(record, InputError) else _checked(record, make, self.recipe, self.judge)
             if isinstance(made, Prompt) and isinstance(record, Record):
                 if ids is not None:
                     ids.add(made.id or str(position))
@@ -130,14 +133,14 @@ def opened_prompts(source: str, form: Form = AS_IT_IS, *, stdin: BinaryIO | None
         yield PromptFile(file=file, start=file.tell(), format=form.format, recipe=recipe, source=source)
 
 
-def load(source: str, form: Form = AS_IT_IS, *, stdin: BinaryIO | None = None) -> Loaded:
-    """Read every prompt of a file, or of stdin where `source` is "-".
+def load(source: str, form: Form = AS_IT_IS, *, judge: Judge | None = None, stdin: BinaryIO | None = None) -> Loaded:
+    """Read every prompt of a file, or of stdin where `source` is "-"; `judge` is as in PromptFile.
 
     Never raises for what the input holds: the caller decides whether a mistake stops everything.
     """
     try:
         with opened_prompts(source, form, stdin=stdin) as prompts:
-            made = [*prompts.exactly()]
+            made = [*replace(prompts, judge=judge).exactly()]
     except InputError as mistake:
         return Loaded(prompts=[], mistakes=[mistake])
     return Loaded(
@@ -219,8 +222,11 @@ def _needed(recipe: Recipe) -> list[tuple[str, str]]:
     return [*needed, ("id_column", recipe.id_column)] if recipe.id_column else needed
 
 
-def _checked(record: Record, make: _Make, recipe: Recipe) -> Prompt | InputError:
+def _checked(record: Record, make: _Make, recipe: Recipe, judge: Judge | None) -> Prompt | InputError:
     made = make(record, recipe)
     if isinstance(made, InputError):
         return made
-    return check(made, source=recipe.source, line=record.line) or made
+    mistake = check(made, source=recipe.source, line=record.line)
+    if mistake is None and judge is not None:
+        mistake = judge(made, recipe.source, record.line)
+    return mistake or made

@@ -2,18 +2,22 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime, time
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from reprlib import repr as shown
 from typing import Any, BinaryIO
+from uuid import UUID
 
 from models.errors import InputError
 from producer.files.formats import Record, Records, missing_column
 
 _ROWS_AT_ONCE = 1000
 _BYTES_AT_ONCE = 1 << 20
+# A time to the nanosecond, beyond the year 9999 or in no known zone; bytes that are not UTF-8.
+_WITHOUT_VALUE = (ValueError, OverflowError, KeyError)
 
 
 def read_parquet(file: BinaryIO, source: str, needed: Sequence[tuple[str, str]] = ()) -> Records:
@@ -28,10 +32,10 @@ def read_parquet(file: BinaryIO, source: str, needed: Sequence[tuple[str, str]] 
         _check_columns(rows.schema_arrow.names, source, needed)
         line = 0
         for some in rows.iter_batches(batch_size=_ROWS_AT_ONCE, use_threads=False):
-            for fields in some.to_pylist():
+            for fields in _rows(some):
                 line += 1
                 yield _record(fields, source, line)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: in a column's name
         said = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(f"cannot be read as Parquet: {said[0]}", source=source) from None
 
@@ -64,8 +68,26 @@ def _check_columns(names: Sequence[str], source: str, needed: Sequence[tuple[str
     for asker, column in needed:
         if column not in names:
             raise missing_column(asker, column, names, source=source, line=None)
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise InputError(f"two columns are named {twice!r}; rename one", source=source)
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"two columns are named {name!r}; rename one", source=source)
+
+
+def _rows(some: Any) -> list[dict[str, Any]]:
+    """Read a record batch; a cell that Python has no value for stays Arrow's own, which has no text."""
+    try:
+        rows: list[dict[str, Any]] = some.to_pylist()
+    except _WITHOUT_VALUE:
+        names, columns = some.schema.names, some.columns
+        return [dict(zip(names, map(_value, cells), strict=True)) for cells in zip(*columns, strict=True)]
+    return rows
+
+
+def _value(cell: Any) -> Any:
+    try:
+        return cell.as_py()
+    except _WITHOUT_VALUE:
+        return cell
 
 
 def _record(fields: Mapping[str, Any], source: str, line: int) -> Record | InputError:
@@ -87,11 +109,11 @@ def _text(value: object) -> str | None:
             return value.isoformat()
         case Decimal():
             return f"{value:f}"
+        case UUID():
+            return str(value)
         case bool() | int() | float() | list() | dict():
-            try:
+            with suppress(TypeError):
                 return json.dumps(value, ensure_ascii=False, default=_told)
-            except TypeError:
-                return None
     return None
 
 

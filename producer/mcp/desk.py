@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from itertools import islice
@@ -14,7 +14,7 @@ from anyio import CapacityLimiter, sleep, to_thread
 from models.answer import Answer
 from models.errors import InputError
 from models.kinds import JobTerms
-from models.outcome import OPEN_STATES
+from models.outcome import OPEN_STATES, State
 from models.progress import Progress
 from models.readonly import asked
 from models.settings import Settings
@@ -25,7 +25,7 @@ from producer.files.load import Loaded
 from producer.mcp import shapes
 from producer.prompt import Prompt
 from producer.show import job_line, over_budget_line, progress_line
-from producer.table import found_table, plain
+from producer.table import plain
 
 ASK_S = 45.0  # clients give up on a tool after a minute
 QUERY_S = 10.0
@@ -67,8 +67,12 @@ class Desk:
         reply, cost = _reply(answer), _usd(progress.cost_usd)
         value = shapes.Asked(batch=batch.id, answer=reply, cost_usd=cost, unknown_costs=progress.unknown_costs)
         words = [*([reply.text] if reply.text else []), job_line(answer)]
-        if answer.state in OPEN_STATES:
-            words += [f"it goes on: wait for batch {batch.id}, then read its results", *_not_sent(batch)]
+        if answer.state in OPEN_STATES and not progress.is_settled:
+            words += [
+                f"it goes on: wait for batch {batch.id}, then read its results",
+                *_not_sent(batch),
+                *_untouched(progress),
+            ]
         return Told(value=value, words=words)
 
     async def submit(self, said: shapes.Submit, _hear: Hear) -> Told:
@@ -99,7 +103,9 @@ class Desk:
     async def wait(self, said: shapes.Wait, hear: Hear) -> Told:
         """Say where a batch is once it has ended, or after `up_to_s`."""
         batch = await self._batch(said.batch)
-        return _where(await self._settled(batch, said.up_to_s, hear))
+        progress = await self._settled(batch, said.up_to_s, hear)
+        where = _where(progress)
+        return replace(where, words=[*where.words, *_untouched(progress)])
 
     async def results(self, said: shapes.Results, _hear: Hear) -> Told:
         """Read some answers of a batch."""
@@ -162,6 +168,11 @@ class Desk:
 
 def _not_sent(batch: Batch) -> list[str]:
     return [f"accepted, and sent later by a worker: {batch.not_sent}"] if batch.not_sent else []
+
+
+def _untouched(progress: Progress) -> list[str]:
+    is_untouched = progress.states.get(State.QUEUED, 0) + progress.blocked == progress.job_count
+    return ["no worker has taken any of it up: is `stepdown worker` running?"] if is_untouched else []
 
 
 def _prompts(said: Sequence[str | shapes.OnePrompt]) -> list[Prompt]:
@@ -250,7 +261,8 @@ def _found(url: str, sql: str) -> Told:
     if is_cut and not rows:
         raise InputError(f"a row has more than {_MOST_CHARACTERS:,} characters: name fewer columns", source="sql")
     more = [f"these are the first {len(rows)} rows: there are more; LIMIT and OFFSET reach them"] if is_cut else []
-    shown = "\n".join(found_table(columns, rows))
+    # No table: aligned, one long cell would make every row as long.
+    shown = "\n".join(json.dumps(row, ensure_ascii=False) for row in (columns, *rows))
     return Told(value=shapes.Rows(columns=columns, rows=rows, is_cut=is_cut), words=[shown, *more])
 
 

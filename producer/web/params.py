@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from reprlib import repr as shown
 from typing import Any
 
+from models.chain import called_in
 from producer.check import check
 from producer.prompt import Prompt
 from producer.web.refusal import Refusal
@@ -24,7 +25,7 @@ def checked(params: object, *, id: str | None, models: tuple[str, ...], where: s
     model = params.get("model")
     if not isinstance(model, str) or not model:
         raise Refusal(400, f"{where}model: {shown(model)} should be the name of a model")
-    if model not in models:
+    if called_in(models, model) is None:
         said = f"{where}model: {shown(model)} is not in this server's chain; it has {', '.join(models)}"
         raise Refusal(404, said)
     prompt = Prompt(id=id, params=params)

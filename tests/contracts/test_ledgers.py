@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine
 
 from models.ledger import Ledger
-from models.life import Claim, NewJob
+from models.life import Cap, Claim, NewJob, OverCap
 from models.orders import Orders
 from models.outcome import Outcome, Reason, State
 from models.reports import Reports
@@ -130,6 +130,23 @@ def test_an_attempt_is_there_before_its_request(book: Book) -> None:
     job_id, claim = book.started()
     assert book.ledger.open_attempt(claim, opening(1))
     assert book.attempts(job_id) == [(1, None, None)]
+
+
+def test_what_is_gone_leaves_no_room_under_a_cap_and_what_is_in_flight_may_yet(book: Book) -> None:
+    (_, claim), caps = book.started(), (Cap(scope="day", cap_usd=Decimal("0.015")),)
+    first, second = (opening(number, caps=caps, worst_case_usd=Decimal("0.01")) for number in (1, 2))
+    assert book.ledger.over_cap(first) is None
+    assert book.ledger.open_attempt(claim, first) is True
+    assert isinstance(book.ledger.open_attempt(claim, second), OverCap)
+    assert book.ledger.over_cap(second) is None
+    book.ledger.close_attempt(claim, closing(first.id))
+    over = book.ledger.over_cap(second)
+    assert isinstance(over, OverCap)
+    assert over == book.ledger.open_attempt(claim, second)
+    dear = opening(2, caps=(Cap(scope="tree:new", cap_usd=Decimal("0.015")),), worst_case_usd=Decimal(1))
+    over = book.ledger.over_cap(dear)
+    assert over is not None
+    assert (over.cap.scope, over.gone_usd, over.needs_usd) == ("tree:new", Decimal(0), Decimal(1))
 
 
 def test_a_walk_closes_each_attempt_and_keeps_the_answer(book: Book) -> None:

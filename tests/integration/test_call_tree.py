@@ -135,6 +135,15 @@ def test_fifty_threads_never_pass_what_their_tree_may_cost(caller: Caller) -> No
     assert alone["content"], "another tree has its own"
 
 
+def test_what_its_tree_cannot_pay_is_told_though_every_model_is_out(caller: Caller) -> None:
+    caller.plant.simulator.set_script("[[rules]]\nanswer = 529")
+    for _ in range(4):
+        cooling, _ = caller.call(max_tokens=10)
+    assert "cooling" in cooling["said"]
+    dear, purchases = caller.call(parent="run-dear", max_tokens=30_000)
+    assert (dear["error"], purchases) == ("TreeBudgetError", [])
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

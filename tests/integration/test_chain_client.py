@@ -79,7 +79,6 @@ def test_a_raw_response_tells_in_its_headers_what_the_chain_made_of_the_call(cal
         ("claude-haiku-4-5", None, HAIKU),
         (SONNET, "summarize", SONNET),
         ("claude-from-elsewhere", "summarize", HAIKU),
-        ("claude-from-elsewhere", None, OPUS),
     ],
 )
 def test_the_model_is_where_the_chain_begins_else_the_clients_task(
@@ -137,6 +136,8 @@ def test_sixteen_threads_share_one_client_and_each_gets_its_own_answers(caller: 
         ({"messages": "Hi"}, "messages: should be a list of messages"),
         ({"system": "half \ud800"}, "params: cannot be sent as JSON"),
         ({"client": {"parent": ""}}, "parent: '' should be text"),
+        ({"model": "claude-2"}, f"model: 'claude-2' is not in MODEL_CHAIN ({OPUS}, {SONNET}, {HAIKU})"),
+        ({"model": "claude-2", "client": {"task": "plan"}}, "model: 'claude-2' is not in MODEL_CHAIN"),
     ],
 )
 def test_what_cannot_be_asked_so_is_refused_with_the_field(caller: Caller, wrong: Any, said: str) -> None:

@@ -87,6 +87,18 @@ def test_bad_lines_may_be_left_out_and_are_listed(me: Stranger) -> None:
     assert len(results(me, told.out.strip())) == 1
 
 
+def test_lines_whose_models_the_chain_has_not_are_bad_lines(me: Stranger) -> None:
+    lines = ['{"prompt": "a", "start": "huge"}', "", '{"prompt": "b"}', '{"prompt": "c", "floor": "tiny"}']
+    path = me.write("placed.jsonl", "\n".join(lines))
+    told = me.types("submit", path, expect=2).err.splitlines()
+    assert [line.partition(" is not in")[0] for line in told[:2]] == [
+        f"stepdown: {path}:1: start: 'huge'",
+        f"{path}:4: floor: 'tiny'",
+    ]
+    assert told[2:] == ["nothing was queued"]
+    assert json.loads(me.types("status", me.types("submit", path, "--skip-bad").out.strip(), "--json").out)["jobs"] == 1
+
+
 def test_a_file_of_nothing_but_bad_lines_is_refused_even_then(me: Stranger) -> None:
     me.write("bad.jsonl", '{"prompt": ""}\n')
     told = me.types("submit", "bad.jsonl", "--skip-bad", expect=2)

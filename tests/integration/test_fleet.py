@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
-from threading import Thread
+from threading import Barrier, Thread
 from typing import Any
 
 import psutil
@@ -121,6 +122,20 @@ def test_what_a_lost_worker_had_in_flight_is_in_nobodys_way(broker: Broker, join
         client.zadd(heard, {"lost": 0}, xx=True)  # it was not heard since 1970
     other.refresh()
     assert isinstance(_ask(other), Go)
+
+
+def test_more_threads_than_redis_has_connections_for_ask_at_once_and_none_is_left_alone(
+    joins: Callable[..., Fleet], events: list[Event]
+) -> None:
+    fleet, start = joins(), Barrier(200)
+
+    def asks(_number: int) -> None:
+        start.wait()
+        fleet.rooms({_MODEL: _GROUP}, horizon_s=1)
+
+    with ThreadPoolExecutor(200) as threads:
+        list(threads.map(asks, range(200)))
+    assert events == []
 
 
 def test_another_key_is_another_matter(joins: Callable[..., Fleet]) -> None:

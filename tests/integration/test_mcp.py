@@ -218,6 +218,9 @@ def test_a_query_gives_a_bounded_answer(model: Speaker) -> None:
     assert (len(found["rows"]), found["is_cut"]) == (200, True)
     assert "these are the first 200 rows" in model.words("ledger_query", sql=many)
     assert len(model.says("ledger_query", sql=f"{NUMBERS} SELECT {wide} FROM n")["rows"]) == 1  # noqa: S608
+    one_long = f"{NUMBERS} SELECT i, CASE i WHEN 9 THEN {wide} ELSE 'short' END AS cell FROM n"  # noqa: S608
+    words = model.words("ledger_query", sql=one_long)
+    assert (len(words) < 100_000, words.splitlines()[:2]) == (True, ['["i", "cell"]', '[1, "short"]'])
     assert "name fewer columns" in model.refused("ledger_query", sql=f"SELECT {wide} AS a, {wide} AS b")
 
 

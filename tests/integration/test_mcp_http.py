@@ -7,17 +7,27 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
 
+import anyio
 import httpx2
 import pytest
+from sqlalchemy import text
 
 from models.errors import InputError
+from models.outcome import Outcome
+from models.progress import Progress
 from models.settings import load_settings
+from producer.client import Producer
+from producer.mcp.desk import Desk
 from producer.mcp.server import server_of
+from producer.mcp.shapes import Ask
 from producer.processes import mcp
-from tests.running import ROOT
+from tests.given import claimed, parked
+from tests.running import ROOT, environment_of, settings_of
+from tests.servers.fixtures import opened
 from tests.speaking import over_http, over_stdio, speaking
 from tests.stranger import Stranger, end, stranger_in
 
@@ -27,6 +37,8 @@ HELLO = (
     ' "capabilities": {}, "clientInfo": {"name": "a test", "version": "1"}}}\n'
 )
 HEADERS = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
+
+_UNTOUCHED = "no worker has taken any of it up: is `stepdown worker` running?"
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +107,38 @@ def test_nobody_to_send_to_is_told(tmp_path: Path) -> None:
         kept = model.says("submit", prompts=["Hi"], max_cost_usd="0.1")
         assert kept["not_sent"].startswith("no broker is running here: start `stepdown worker`")
         assert model.says("status", batch=kept["batch"])["states"] == {"queued": 1}
+        assert model.words("wait", batch=kept["batch"], up_to_s=0.1).endswith(_UNTOUCHED)
+
+
+def test_who_asks_hears_that_no_worker_took_it_up(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    settings = settings_of(environment_of({"DATABASE_URL": url, "STATE_DIR": str(tmp_path)}))
+    with Producer(settings) as producer:
+        desk = Desk(producer, settings, ask_s=0.1)
+        told = anyio.run(desk.ask, Ask(prompt="Hi", max_cost_usd=Decimal("0.1")), _unheard)
+    assert told.words[-1] == _UNTOUCHED
+
+
+def test_a_job_that_is_held_for_a_person_is_not_said_to_go_on(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    settings = settings_of(environment_of({"DATABASE_URL": url, "STATE_DIR": str(tmp_path)}))
+    with Producer(settings) as producer, opened(url) as engine:
+
+        async def holds(progress: Progress) -> None:
+            ledger, (job,) = producer.books.ledger, list(producer.books.reports.answers(progress.batch_id))
+            ledger.finish(
+                claimed(ledger, job.job_id), parked(0, outcome=Outcome.UNKNOWN, error="its worker is lost"), None
+            )
+            with engine.begin() as connection:
+                connection.execute(text("UPDATE jobs SET due_at = NULL"))
+
+        told = anyio.run(Desk(producer, settings).ask, Ask(prompt="Hi", max_cost_usd=Decimal("0.1")), holds)
+    (word,) = told.words
+    assert word.endswith("  waiting  -  $0.00  its worker is lost")
+
+
+async def _unheard(_progress: Progress) -> None:
+    """Hear nothing."""
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

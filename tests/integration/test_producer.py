@@ -163,6 +163,9 @@ def test_a_bad_prompt_anywhere_keeps_all_of_them_out(producer: Producer, engine:
         producer.submit([Prompt("a", id="2"), Prompt("b")])
     with pytest.raises(InputError, match=r"^prompt 2: floor: 'gone' is not in MODEL_CHAIN"):
         producer.submit([SUMMARIZE, Prompt("b", floor="gone")])
+    texts: Any = [SUMMARIZE, "b"]
+    with pytest.raises(InputError, match=r"^prompt 2: 'b' should be a Prompt, as in Prompt\('Summarize: ...'\)$"):
+        producer.submit(texts)
     with pytest.raises(InputError, match=r"^submit: no prompts: give at least one$"):
         producer.submit([])
     assert nothing_was_written(engine)

@@ -99,7 +99,8 @@ def test_a_message_steps_down_when_its_model_is_overloaded(site: Site) -> None:
 
 
 def test_the_model_in_the_request_names_where_it_starts(site: Site) -> None:
-    assert site.client.messages.create(model=HAIKU, max_tokens=100, messages=SALT).model == HAIKU
+    for name in (HAIKU, "claude-haiku-4-5"):
+        assert site.client.messages.create(model=name, max_tokens=100, messages=SALT).model == HAIKU
 
 
 def test_a_stream_tells_the_same_message_in_events(site: Site) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.chain import Chain, Span, limit_group, parse_chain, parse_groups, parse_starts, short_name
+from models.chain import Chain, Span, called_in, limit_group, parse_chain, parse_groups, parse_starts, short_name
 from models.errors import SettingsError
 from tests.walking import HAIKU, OPUS, SONNET
 
@@ -113,6 +113,21 @@ def test_nothing_better_is_called_while_something_cheaper_is_left(span: Span, gi
     down = [rung for rung in available if rung >= span.start]
     assert list(available[: len(down)]) == sorted(down)
     assert list(available[len(down) :]) == sorted(set(available) - set(down), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("claude-haiku-4-5", "claude-haiku-4-5-20251001"),
+        ("claude-opus-4-7-20260401", "claude-opus-4-7"),
+        ("claude-opus-4-7", "claude-opus-4-7"),
+        ("claude-haiku-4-5-20240101", None),
+        ("haiku-4-5", None),
+        ("", None),
+    ],
+)
+def test_a_model_is_known_with_its_date_or_without(name: str, model: str | None) -> None:
+    assert called_in(("claude-opus-4-7", "claude-haiku-4-5-20251001"), name) == model
 
 
 @given(span=_spans(), rungs=st.integers(1, 10))

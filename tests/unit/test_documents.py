@@ -42,16 +42,38 @@ def test_texts_that_differ_in_their_ending_alone_are_called_by_their_whole_names
     assert [document.id for document in read_documents(str(tmp_path))] == ["a.md", "a.txt", "b"]
 
 
+def test_bad_texts_of_a_folder_are_all_named_or_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, data in (("a.txt", b""), ("b.txt", b"It rained."), ("c.md", b"caf\xe9")):
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(InputMistakes) as caught:
+        read_documents(str(tmp_path))
+    assert [str(mistake).split(": ")[0] for mistake in caught.value.mistakes] == [
+        str(tmp_path / "a.txt"),
+        str(tmp_path / "c.md"),
+    ]
+    assert read_documents(str(tmp_path), skip_bad=True) == [Document("It rained.", id="b")]
+    assert f"left out: {tmp_path / 'a.txt'}: holds no text\n" in capsys.readouterr().err
+
+
+def test_a_text_has_no_column_to_be_called_by(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("It rained.", encoding="utf-8")
+    for source in (tmp_path, tmp_path / "a.txt"):
+        with pytest.raises(InputError, match="id_column: needs columns, and a text has none"):
+            read_documents(str(source), Form(id_column="name"))
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
         ("empty", r"holds no file that ends in \.txt or \.md"),
         ("none.txt", "cannot be read: No such file or directory; name a readable file"),
+        ("blank.txt", r"blank\.txt: holds no text"),
         ("latin.txt", r"is no UTF-8 text \(byte 4\); save it as UTF-8"),
     ],
 )
 def test_what_cannot_be_read_is_told(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "empty").mkdir()
+    (tmp_path / "blank.txt").write_text(" \n", encoding="utf-8")
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
     with pytest.raises(InputError, match=said):
         read_documents(str(tmp_path / name))

@@ -194,6 +194,7 @@ def test_a_line_that_cannot_be_mapped_names_its_field_and_what_would_be_right(te
         (5, "5 should be an object with role and content"),
         ({"role": "tool", "content": "x"}, "role: 'tool': results of another API's tools are not mapped"),
         ({"role": "critic", "content": "x"}, "role: 'critic' should be one of system, developer, user, assistant"),
+        ({"role": ["user"], "content": "x"}, "role: ['user'] should be one of system, developer, user, assistant"),
         ({"role": "user", "content": ""}, "content: is empty; the API refuses a message without text"),
         ({"role": "user", "content": None}, "content: None should be text or a list of content parts"),
         ({"role": "user", "content": []}, "content: [] should be text or a list of content parts"),

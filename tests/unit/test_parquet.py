@@ -55,11 +55,13 @@ def test_a_template_is_filled_from_columns_of_any_kind_and_all_of_them_come_back
         cost=[Decimal("1.50"), None],
         tags=[["a", "é"], None],
         is_new=[True, None],
+        uuid=pa.array([bytes(15) + b"7", None], pa.uuid()),
     )
     found = loaded(path, template="{title} of {on}", id_column="key")
     first = {
         "key": "7", "title": "One", "on": "1999-12-31", "at": "2026-11-25T08:00:00+00:00", "cost": "1.50",
         "tags": '["a", "é"]', "is_new": "true",
+        "uuid": "00000000-0000-0000-0000-000000000037",
     }  # fmt: skip
     assert found.prompts == [Prompt("One of 1999-12-31", id="7", columns=first)]
     assert mistakes_of(path, template="{title} of {on}", id_column="key") == [
@@ -89,6 +91,9 @@ def test_what_cannot_be_read_is_one_mistake(tmp_path: Path) -> None:
         ": prompt: no column 'prompt'; the columns are 'text'; rename one, or use a template"
     ]
     assert mistakes_of(written(path, prompt=pa.array([], pa.string()))) == [": holds no prompts"]
+    path.write_bytes(written(path, prompt=["a"], odd=["b"]).read_bytes().replace(b"odd", b"o\xffd"))
+    [mistake] = mistakes_of(path)
+    assert mistake.startswith(": cannot be read as Parquet: 'utf-8' codec can't decode byte 0xff")
 
 
 def test_bytes_are_no_text_and_are_named_by_row_and_column(tmp_path: Path) -> None:
@@ -96,6 +101,25 @@ def test_bytes_are_no_text_and_are_named_by_row_and_column(tmp_path: Path) -> No
     found = loaded(path)
     assert [prompt.text for prompt in found.prompts] == ["a"]
     assert mistakes_of(path) == [r":2: raw: b'\xff' has no text: cast the column, or leave it out of the file"]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([0, 1_764_057_600_000_000_001], pa.timestamp("ns")),
+        pa.array([0, 2**62], pa.timestamp("us")),
+        pa.array([None, 0], pa.timestamp("us", tz="No/Where")),
+        pa.Array.from_buffers(
+            pa.string(), 2, [None, pa.py_buffer(b"\0\0\0\0\1\0\0\0\3\0\0\0"), pa.py_buffer(b"a\xff\xff")]
+        ),
+    ],
+)
+def test_what_python_has_no_value_for_is_named_by_row_and_column(tmp_path: Path, column: Any) -> None:
+    path = written(tmp_path / "a.parquet", prompt=["a", "b"], odd=column)
+    assert [prompt.text for prompt in loaded(path).prompts] == ["a"]
+    [mistake] = mistakes_of(path)
+    assert mistake.startswith(":2: odd: ")
+    assert mistake.endswith(" has no text: cast the column, or leave it out of the file")
 
 
 def test_a_row_group_as_large_as_the_file_is_not_read_as_a_whole(tmp_path: Path) -> None:

@@ -154,6 +154,11 @@ def _template(text: str, field: str) -> Outline:
             _outline(),
             "document 2: id: 'x' is document 1's; ids are uni",
         ),
+        (
+            [Document("It rained. " * 60, id="x"), Document("b", id="x/2")],
+            _outline(part_room=60),
+            "id: 'x/2' is what a part of another document is called",
+        ),
         ([Document("a", id="synthesis")], _outline(), "'synthesis' is that of what is made of all"),
         ([Document("a")], _template("{title}: {text}", "map"), r"map: names {title}, which '1' has not"),
         ([Document("a")], _template("{title}", "map"), r"map: has no place for it: write {text}"),

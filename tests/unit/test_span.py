@@ -61,6 +61,11 @@ def test_floor_and_ceiling_bound_the_walk_and_are_the_whole_chain_otherwise(
     assert span(Prompt("a", start="middle", **limits)) == Span(start=1, floor=floor, ceiling=ceiling)  # type: ignore[arg-type]
 
 
+def test_a_model_in_params_may_be_named_without_its_date() -> None:
+    dated = Chain(models=("claude-opus-4-7", "claude-haiku-4-5-20251001"))
+    assert span_of(with_model("claude-haiku-4-5"), dated, None, source="prompt 7").start == 1
+
+
 @pytest.mark.parametrize(
     ("prompt", "problem"),
     [

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import LedgerError
-from models.life import Claim, Closing, Ending, Kept
+from models.life import Claim, Closing, Ending, Kept, Opening
 from models.outcome import Outcome
 from tests.given import closing, failing, parked, succeeded
 from tests.walking import scene
@@ -19,6 +19,9 @@ class AwayLedger:
 
     def open_attempt(self, *_given: object) -> bool:
         raise LedgerError("away")
+
+    def over_cap(self, _opening: Opening) -> None:
+        """Know of no cap."""
 
     def close_attempt(self, *_given: object) -> None:
         raise LedgerError("away")

@@ -1,20 +1,30 @@
 """What `stepdown submit` does beside submitting: bad lines, tags, hints."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from models.chain import Chain
 from models.errors import InputError, InputMistakes
 from producer.client import Batch
 from producer.files.load import Loaded
 from producer.files.shapes import Form
+from producer.prompt import Prompt
+from producer.span import misplaced
 from producer.submit import hints, opened, read, tags
 
+CHAIN = Chain(models=("big", "small"), starts={"sum": 1})
 
-def read_file(path: Path, *, skip_bad: bool) -> Loaded:
-    return read(str(path), Form(), skip_bad=skip_bad)
+
+def read_file(path: Path, *, skip_bad: bool, task: str | None = None) -> Loaded:
+    return read(str(path), Form(), judge=partial(_judge, task), skip_bad=skip_bad)
+
+
+def _judge(task: str | None, prompt: Prompt, source: str, line: int) -> InputError | None:
+    return misplaced(prompt, CHAIN, task, source=source, line=line)
 
 
 def lines(path: Path, *records: dict[str, Any]) -> Path:
@@ -110,6 +120,19 @@ def test_only_the_first_of_very_many_mistakes_are_kept(tmp_path: Path) -> None:
 def test_mistakes_stay_with_what_was_read(tmp_path: Path) -> None:
     loaded = read_file(lines(tmp_path / "a.jsonl", {"prompt": "Why?"}, {"prompt": ""}), skip_bad=False)
     assert (len(loaded.prompts), len(loaded.mistakes)) == (1, 1)
+
+
+def test_a_model_that_is_not_in_the_chain_is_a_mistake_of_its_line(tmp_path: Path) -> None:
+    asked = {"max_tokens": 9, "messages": [{"role": "user", "content": "Why?"}]}
+    params = [{"model": model, **asked} for model in ("big", "huge", "small", "tiny")]
+    path = lines(tmp_path / "a.jsonl", *({"custom_id": one["model"], "params": one} for one in params))
+    loaded = read_file(path, skip_bad=False)
+    assert [prompt.id for prompt in loaded.prompts] == ["big", "small"]
+    assert [str(mistake) for mistake in loaded.mistakes] == [
+        f"{path}:2: params.model: 'huge' is not in MODEL_CHAIN (big, small)",
+        f"{path}:4: params.model: 'tiny' is not in MODEL_CHAIN (big, small)",
+    ]
+    assert read_file(path, skip_bad=False, task="sum").mistakes == [], "the task says where"
 
 
 def test_skipped_lines_are_listed_each_with_its_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -197,3 +197,13 @@ def test_a_cost_above_the_worst_case_is_told() -> None:
     found = _capped("1", worst_case_usd=lambda _model, _params: Decimal("0.0001"))
     found.walk()
     assert [type(event) for event in found.events if isinstance(event, WorstCasePassed)] == [WorstCasePassed]
+
+
+def test_who_stands_by_hears_of_a_cap_before_any_wait_for_a_model() -> None:
+    found = _capped("0.05", held=["cooling:4"], terms={"is_urgent": True})
+    ending = found.walk(time_left_s=0).ending
+    assert ending is not None
+    assert (ending.state, ending.outcome, found.turnstile.needs) == (State.FAILED, "over_budget", [])
+    found = _capped("0.35", held=["cooling:4"], terms={"is_urgent": True})
+    found.walk()
+    assert found.provider.calls == [HAIKU], "opus does not fit, and sonnet is cooling"
