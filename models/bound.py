@@ -34,19 +34,44 @@ def worst_case_usd(
     that the API runs itself (`max_uses` each) the model is passed over once more for each use; without `max_uses` there
     is no bound.
     """
-    speed, geo, most = params.get("speed"), params.get("inference_geo"), params.get("max_tokens")
-    uses = _server_uses(params)
-    if uses is None or type(most) is not int or any(params.get(name) for name in _MORE_PASSES):
+    if _unbounded(params) is not None:
         return None
-    if not (isinstance(speed, str | None) and isinstance(geo, str | None)):
-        return None
-    price = prices.price(model, at=at, speed=speed, inference_geo=geo)
+    most, uses = params["max_tokens"], sum(tool["max_uses"] for _, tool in _served(params))
+    price = prices.price(model, at=at, speed=params.get("speed"), inference_geo=params.get("inference_geo"))
     tokens = window if uses else _prompt_tokens(params, window)
     if price is None or tokens is None:
         return None
     dearest = max(_once(tokens, most, rates) for rates in (price.rates, price.rates_for(tokens)))
     worst = (uses + 1) * dearest + uses * WEB_SEARCH_USD_PER_THOUSAND / 1000
     return worst.quantize(NANO_USD, rounding=ROUND_CEILING) if worst <= _MOST_USD else None
+
+
+def why_unbounded(params: Mapping[str, Any]) -> str:
+    """Say why nothing bounds what a request may cost: which field it is, and what would be right."""
+    if (why := _unbounded(params)) is not None:
+        return why
+    speed = params.get("speed")
+    if speed not in {None, "standard"}:
+        return f"speed: {speed} has no price here; leave it out"
+    return f"it has no price here, or a document and no window that is known, or would cost more than ${_MOST_USD:,}"
+
+
+def _unbounded(params: Mapping[str, Any]) -> str | None:
+    for name in _MORE_PASSES:
+        if params.get(name):
+            return f"{name}: nobody can tell how often it has the model pass over the prompt; leave it out"
+    if type(params.get("max_tokens")) is not int:
+        return "max_tokens: should be a whole number"
+    for name in ("speed", "inference_geo"):
+        if not isinstance(params.get(name), str | None):
+            return f"{name}: should be text"
+    for place, tool in _served(params):
+        if "model" in tool:
+            return f"tools[{place}].model: another model is asked on the way, at its own price; leave the tool out"
+        uses = tool.get("max_uses")
+        if not (type(uses) is int and uses >= 0):
+            return f"tools[{place}].max_uses: give a whole number: the API runs this tool as often as it likes"
+    return None
 
 
 def _once(tokens: int, most: int, rates: Rates) -> Decimal:
@@ -76,16 +101,11 @@ def _media(content: object) -> Iterator[Mapping[str, Any]]:
             yield from _media(part)
 
 
-def _server_uses(params: Mapping[str, Any]) -> int | None:
+def _served(params: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
+    """List the tools that the API runs itself, with their places."""
     tools = params.get("tools")
-    if not isinstance(tools, list):
-        return 0
-    served = [tool for tool in tools if isinstance(tool, dict) and not _is_callers_own(tool)]
-    if any("model" in tool for tool in served):
-        return None  # another model is asked on the way, at its own price
-    uses = [tool.get("max_uses") for tool in served]
-    known = [count for count in uses if type(count) is int and count >= 0]
-    return sum(known) if len(known) == len(uses) else None
+    known = enumerate(tools) if isinstance(tools, list) else ()
+    return [(place, tool) for place, tool in known if isinstance(tool, dict) and not _is_callers_own(tool)]
 
 
 def _is_callers_own(tool: Mapping[str, Any]) -> bool:

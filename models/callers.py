@@ -11,6 +11,7 @@ from typing import Any
 
 from models.caps import usd
 from models.errors import Mistake, SettingsError
+from models.ids import new_id
 from models.toml import read_toml
 
 CALLER = "caller"  # the tag that names whose batch it is
@@ -43,18 +44,26 @@ class Caller:
         """
         return "/".join(["serve", self.name, *(words or [""])])
 
+    def own_key(self, kind: str, given: str | None) -> str:
+        """Make the key of what the caller gives one of its own, which may be any text; without one it has no equal."""
+        return self.key(kind, new_id() if given is None else _digest(given))
+
 
 LOCAL = Caller(name="local")  # whoever is on this machine, where there is no CALLERS_FILE
 
 
 def caller_with(token: str, callers: Iterable[Caller]) -> Caller | None:
     """Find whose token it is; it takes as long whoever's it is, and if it is nobody's."""
-    digest = hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
+    digest = _digest(token)
     found = None
     for caller in callers:
         if caller.token_sha256 is not None and hmac.compare_digest(digest, caller.token_sha256):
             found = caller
     return found
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def read_callers(path: Path) -> tuple[Caller, ...]:

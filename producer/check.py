@@ -6,6 +6,7 @@ from reprlib import repr as shown
 from typing import Any, TypeAlias
 
 from models.errors import InputError
+from producer.fields import field_problem
 from producer.prompt import Prompt
 
 MAX_REQUEST_BYTES = 32 * 1024 * 1024  # the API answers 413 above it: faults.md, row 33
@@ -28,6 +29,7 @@ def check(prompt: Prompt, *, source: str, line: int | None) -> InputError | None
         or _columns_problem(prompt.columns)
         or (_text_problem(prompt) if prompt.params is None else _params_problem(prompt.params))
         or _written_problem(prompt)
+        or (None if prompt.params is None else field_problem(prompt.params))
     )
     return None if problem is None else InputError(problem[1], source=source, line=line, field=problem[0])
 

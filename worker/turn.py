@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from models.bound import why_unbounded
 from models.ids import new_id
 from models.life import Claim, Opening, OverCap
 from models.outcome import OVER_BUDGET, Reason
@@ -78,7 +79,8 @@ def turn(
         return _skip(place, UNFIT, said, policy, last, {"because": fit.why})
     opening = _opening(claim, fit, place, reason, number, policy, desk)
     if opening.caps and opening.worst_case_usd is None:
-        said = f"over budget: nothing bounds what {opening.model} may cost (it has no price, or a tool no max_uses)"
+        why = why_unbounded(fit.params)
+        said = f"over budget: nothing bounds what {opening.model} may cost: {why}"
         return _skip(place, OVER_BUDGET, said, policy, last)
     # Who stands by hears of a cap before any wait for a model.
     over = desk.ledger.over_cap(opening) if opening.caps and claim.is_urgent else None

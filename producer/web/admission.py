@@ -15,13 +15,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from models.callers import LOCAL, Caller, caller_with
 from models.ids import new_id
 from producer.listening import is_loopback
+from producer.web.labels import KEY
 from producer.web.refusal import Refusal
 
 OPEN_PATHS = frozenset({"/healthz", "/api/v1/openapi.json"})
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "via")
 _ONLY_LOCAL = "without CALLERS_FILE this server is for programs on its own machine"
 _NO_TOKEN = "give the token of a caller as x-api-key, or as Authorization: Bearer"  # noqa: S105 - no token
-_STOPPING = "this server stops before the answer is there; a job that had not begun is cancelled"
+_STOPPING = "this server stops before the answer is there; a job that had not begun is cancelled, unless it has a key"
 _BEARER = "bearer "
 
 _log = logging.getLogger("stepdown.serve")
@@ -58,7 +59,9 @@ class Admission:
             return
         except asyncio.CancelledError:  # kept here: whoever cancels is at the end of its patience, and logs the rest
             if not has_begun:
-                await refused(Refusal(503, _STOPPING, is_for_good=True), request_id)(scope, receive, numbered)
+                is_for_good = not Headers(scope=scope).get(KEY, "").strip()  # under a key it is the same job again
+                stopping = Refusal(503, _STOPPING, is_for_good=is_for_good)
+                await refused(stopping, request_id)(scope, receive, numbered)
         except Exception as error:  # noqa: BLE001 - its text may quote a prompt: only where it happened is logged
             _log.error("%s failed: %s\n%s", request_id, type(error).__name__, "".join(_frames(error)))
             if not has_begun:

@@ -21,7 +21,7 @@ from producer.files.results import message_batch_lines
 from producer.files.shapes import custom_id_problem
 from producer.prompt import Prompt
 from producer.web.bodies import LARGEST_BATCH, MOST_PROMPTS, read_object
-from producer.web.labels import MAX_COST, TASK, label, limit_of
+from producer.web.labels import MAX_COST, TASK, cap_of, label, limit_of
 from producer.web.params import checked
 from producer.web.refusal import Refusal
 from producer.web.visit import books_of, caller_of, producer_of, settings_of
@@ -124,7 +124,7 @@ def _submitted(producer: Producer, prompts: Sequence[Prompt], request: Request) 
     caller, served = caller_of(request), producer.books.served
     said: dict[str, Any] = {
         "task": label(request.headers.get(TASK), header=TASK),
-        "max_cost_usd": request.headers.get(MAX_COST),
+        "max_cost_usd": cap_of(request.headers.get(MAX_COST)),
     }
     digest, today = _digest(prompts, said), served.today()
     keys = [caller.key(_KIND, digest, f"{day}") for day in (today, today - timedelta(days=1))]

@@ -1,6 +1,7 @@
 """Reads a request's body as JSON, within a limit, and refuses what is none."""
 
 import json
+from reprlib import repr as shown
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -17,6 +18,8 @@ _LARGE = _MB  # parsed beside the event loop
 
 async def read_object(request: Request, *, most_bytes: int) -> dict[str, Any]:
     """Read an object. Raises Refusal: 413 above `most_bytes`, 400 for anything but an object in JSON."""
+    if (encoding := request.headers.get("content-encoding", "identity")) != "identity":
+        raise Refusal(400, f"content-encoding: {shown(encoding)} is not taken; send the body as it is")
     raw = await _read(request, most_bytes)
     value = await run_in_threadpool(_parsed, raw) if len(raw) > _LARGE else _parsed(raw)
     if not isinstance(value, dict):

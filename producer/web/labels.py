@@ -2,20 +2,31 @@
 
 from reprlib import repr as shown
 
+from models.caps import usd
+from producer.check import MAX_ID_LENGTH
 from producer.web.refusal import Refusal
 
 TASK, MAX_COST, DEPTH, COST, JOB = (
     f"x-stepdown-{word}" for word in ("task", "max-cost-usd", "fallback-depth", "cost-usd", "job")
 )
+KEY = "idempotency-key"
 LISTED, MOST_LISTED = 20, 1000  # of batches, where nobody says how many; and at most
 _MOST_DIGITS = 9
 
 
 def label(value: str | None, *, header: str) -> str | None:
-    """Read a header that is kept as text; blank is none. Raises Refusal where it is no plain text."""
-    if value is not None and not value.isprintable():
-        raise Refusal(400, f"{header}: {shown(value)} should be plain text")
+    """Read a header that is kept as text; blank is none. Raises Refusal where it is no plain text, or too long."""
+    if value is not None and not (value.isprintable() and len(value) <= MAX_ID_LENGTH):
+        raise Refusal(400, f"{header}: {shown(value)} should be plain text of at most {MAX_ID_LENGTH} characters")
     return (value or "").strip() or None
+
+
+def cap_of(value: str | None) -> str | None:
+    """Read the header that says what all of it may cost. Raises Refusal."""
+    try:
+        return None if value is None else f"{usd(value).normalize():f}"
+    except ValueError as error:
+        raise Refusal(400, f"{MAX_COST}: {error}") from None
 
 
 def limit_of(given: str | None) -> int:

@@ -10,14 +10,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from models.answer import Answer
-from models.ids import new_id
+from models.errors import KeyConflictError
 from models.kinds import JobTerms
 from producer.client import Batch, Producer
 from producer.files.load import Loaded
 from producer.prompt import Prompt
 from producer.web import sse
 from producer.web.bodies import LARGEST_MESSAGE, read_object
-from producer.web.labels import COST, DEPTH, JOB, MAX_COST, TASK, label
+from producer.web.labels import COST, DEPTH, JOB, KEY, MAX_COST, TASK, cap_of, label
 from producer.web.params import checked
 from producer.web.refusal import Refusal, refusal_for
 from producer.web.visit import caller_of, producer_of, waiting_of
@@ -40,12 +40,12 @@ async def create(request: Request) -> Response:
     until = asyncio.get_running_loop().time() + timeout_s
     silent_s: float = request.app.state.silent_s
     with ExitStack() as until_end:
-        until_end.callback(waiting.leave, batch.id)
-        end = waiting.end_of(batch.id)
+        end = waiting.end_of(batch.id, is_kept=_key(request) is not None)
+        until_end.callback(waiting.leave, end)
         answer = await _ended(request, end, silent_s if is_stream else timeout_s)
         if answer is None and is_stream:
             until_end.pop_all()  # that stream leaves, at its own end
-            return _stream(_late_events(waiting, batch.id, end, until=until, silent_s=silent_s))
+            return _stream(_late_events(waiting, end, until=until, silent_s=silent_s))
     if answer is None:
         raise _timed_out(timeout_s)
     if answer.message is None:
@@ -57,15 +57,23 @@ async def create(request: Request) -> Response:
 
 def _submitted(producer: Producer, prompt: Prompt, request: Request, timeout_s: float) -> Batch:
     caller = caller_of(request)
-    return producer.submit(
-        Loaded(prompts=[prompt], mistakes=[]),
-        task=label(request.headers.get(TASK), header=TASK),
-        key=caller.key("message", new_id()),
-        tags=caller.batch_tags,
-        max_cost_usd=request.headers.get(MAX_COST),
-        urgent=True,
-        terms=JobTerms(deadline_s=max(1.0, timeout_s)),
-    )
+    try:
+        return producer.submit(
+            Loaded(prompts=[prompt], mistakes=[]),
+            task=label(request.headers.get(TASK), header=TASK),
+            key=caller.own_key("message", _key(request)),
+            tags=caller.batch_tags,
+            max_cost_usd=cap_of(request.headers.get(MAX_COST)),
+            urgent=True,
+            terms=JobTerms(deadline_s=max(1.0, timeout_s)),
+        )
+    except KeyConflictError:
+        said = f"{KEY}: is that of another request of yours; send the same again, or choose another key"
+        raise Refusal(409, said, is_for_good=True) from None
+
+
+def _key(request: Request) -> str | None:
+    return label(request.headers.get(KEY), header=KEY)
 
 
 def _timeout_s(request: Request, *, is_stream: bool) -> float:
@@ -110,7 +118,7 @@ async def _at_once(answer: Answer) -> AsyncIterator[str]:
 
 
 async def _late_events(
-    waiting: Waiting, batch_id: str, end: asyncio.Future[Answer], *, until: float, silent_s: float
+    waiting: Waiting, end: asyncio.Future[Answer], *, until: float, silent_s: float
 ) -> AsyncIterator[str]:
     """Ping until the end is there; what would have been a status is an error event by then."""
     clock = asyncio.get_running_loop().time
@@ -126,7 +134,7 @@ async def _late_events(
         told = refusal or refusal_for(end.result())
         yield sse.written({"type": "error", "error": {"type": told.kind, "message": str(told)}})
     finally:
-        waiting.leave(batch_id)
+        waiting.leave(end)
 
 
 def _timed_out(timeout_s: float) -> Refusal:

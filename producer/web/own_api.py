@@ -1,6 +1,5 @@
 """Our own HTTP API, /api/v1: batches of prompts, their answers, a job's story, health. `openapi` describes it."""
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from models.errors import InputError, InputMistakes
-from models.ids import new_id
 from producer.check import MAX_ID_LENGTH, check
 from producer.files.formats import Record
 from producer.files.load import Loaded
@@ -27,7 +25,6 @@ from producer.web.batches_api import in_parts
 from producer.web.bodies import LARGEST_BATCH, MOST_PROMPTS, read_object
 from producer.web.labels import limit_of
 from producer.web.openapi import MOST_ID, USD_ABOVE_0, openapi
-from producer.web.params import problem_of
 from producer.web.refusal import Refusal
 from producer.web.visit import books_of, caller_of, producer_of
 
@@ -101,7 +98,7 @@ def _created(request: Request, given: Mapping[str, Any]) -> Response:
     batch = producer.submit(
         loaded,
         **labels,
-        key=caller.key(_KIND, new_id() if key is None else _digest(key)),
+        key=caller.own_key(_KIND, key),
         tags={**_tags(given.get("tags")), **caller.batch_tags},
         max_cost_usd=_cap(_whole(given.get("max_cost_usd"))),
         urgent=_flag(given.get("urgent", False)),
@@ -136,10 +133,7 @@ def _prompt(each: object, place: int) -> Prompt | InputError:
     prompt = plain(Record(line=place, fields=fields), Recipe(source="prompts"))
     if isinstance(prompt, InputError):
         return prompt
-    if mistake := check(prompt, source="prompts", line=place):
-        return mistake
-    problem = problem_of(prompt.request())
-    return prompt if problem is None else InputError(problem, source="prompts", line=place)
+    return check(prompt, source="prompts", line=place) or prompt
 
 
 def _tags(given: object) -> dict[str, str]:
@@ -220,7 +214,3 @@ def _whole_id(request: Request, kind: str) -> str:
 
 def _nothing(kind: str, given: str) -> Refusal:
     return Refusal(404, f"no {kind} of yours has the id {shown(given)}")
-
-
-def _digest(key: str) -> str:
-    return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()

@@ -94,6 +94,8 @@ def refusal_for(answer: Answer) -> Refusal:
         return Refusal(503, message, is_for_good=True)
     if answer.state is State.CANCELLED:
         return Refusal(503, f"cancelled by a person (job {answer.job_id})", is_for_good=True)
+    if answer.state is State.SUCCEEDED:
+        return Refusal(404, f"was answered, and the answer is purged (job {answer.job_id})", is_for_good=True)
     status = _OF_OUTCOMES.get(answer.outcome or "", _SERVER_ERROR)
     ended = answer.error or f"ended as {answer.outcome}, without an answer"
     return Refusal(status, f"{ended} (job {answer.job_id})", is_for_good=True)

@@ -1,6 +1,8 @@
 """`stepdown serve`: listens on an address, with one producer behind it, until it is told to end."""
 
+import asyncio
 import logging
+import socket
 import sys
 
 import uvicorn
@@ -10,8 +12,10 @@ from models.settings import Settings
 from producer.client import Producer
 from producer.listening import is_loopback, listening, url_of
 from producer.web.app import app_over
+from producer.web.connections import hang_up, say_when_full
 
 _SOURCE = "serve"
+_HEAD_S = 15.0  # for the head of a request; as many connections as there are open files are soon held without it
 
 
 def run(settings: Settings, *, host: str, port: int) -> None:
@@ -23,7 +27,6 @@ def run(settings: Settings, *, host: str, port: int) -> None:
     with Producer(settings) as producer, listening(host, port, source=_SOURCE) as listener:
         config = uvicorn.Config(
             app_over(producer, settings),
-            loop="asyncio",
             http="h11",
             ws="none",
             lifespan="on",
@@ -35,7 +38,16 @@ def run(settings: Settings, *, host: str, port: int) -> None:
         )
         sys.stderr.write(f"serving {url_of(listener, host)} ({_for_whom(settings)})\n")
         sys.stderr.flush()
-        uvicorn.Server(config).run(sockets=[listener])
+        asyncio.run(_serve(uvicorn.Server(config), listener))
+
+
+async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
+    say_when_full(asyncio.get_running_loop())
+    hanging_up = asyncio.create_task(hang_up(server, after_s=_HEAD_S))
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        hanging_up.cancel()
 
 
 def _for_whom(settings: Settings) -> str:

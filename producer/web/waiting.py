@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -13,8 +14,14 @@ _LOOK_EVERY_S = 0.05  # somebody stands by
 _AT_ONCE = 500
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Awaited:
+    batch_id: str
+    is_kept: bool
+
+
 class Waiting:
-    """Who waits for which batch of one job.
+    """Who waits for which batch of one job; several may wait for the same.
 
     `settled` reads the answers of those batches that have ended, `let_go` gives up a batch that nobody waits for any
     more. Both are asked beside the event loop, and again where the ledger is away.
@@ -25,23 +32,24 @@ class Waiting:
     ) -> None:
         self._settled = settled
         self._let_go = let_go
-        self._ends: dict[str, asyncio.Future[Answer]] = {}
+        self._ends: dict[asyncio.Future[Answer], _Awaited] = {}
         self._left: list[str] = []
         self._called = asyncio.Event()
 
-    def end_of(self, batch_id: str) -> asyncio.Future[Answer]:
-        """Wait for a batch; pair it with `leave`."""
-        end = self._ends[batch_id] = asyncio.get_running_loop().create_future()
+    def end_of(self, batch_id: str, *, is_kept: bool) -> asyncio.Future[Answer]:
+        """Wait for a batch; pair it with `leave`. One that `is_kept` is asked for again, and not let go of."""
+        end: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._ends[end] = _Awaited(batch_id=batch_id, is_kept=is_kept)
         self._called.set()
         return end
 
-    def leave(self, batch_id: str) -> None:
-        """Wait no longer; a batch that has not ended is let go of."""
-        end = self._ends.pop(batch_id, None)
-        if end is not None and not end.done():
-            end.cancel()
-            self._left.append(batch_id)
-            self._called.set()
+    def leave(self, end: asyncio.Future[Answer]) -> None:
+        """Wait no longer; a batch that has not ended is let go of, unless it is kept."""
+        awaited = self._ends.pop(end, None)
+        if awaited is None or not end.cancel() or awaited.is_kept:
+            return
+        self._left.append(awaited.batch_id)
+        self._called.set()
 
     async def run(self) -> None:
         """Look until cancelled; then let go of what is left."""
@@ -51,8 +59,8 @@ class Waiting:
                 await self._look()
                 await asyncio.sleep(_LOOK_EVERY_S)
         finally:
-            for batch_id in [*self._ends]:
-                self.leave(batch_id)
+            for end in [*self._ends]:
+                self.leave(end)
             await self._look()
 
     async def _look(self) -> None:
@@ -61,17 +69,17 @@ class Waiting:
                 await run_in_threadpool(self._let_go, self._left[0])
                 del self._left[0]
             for some in _parts(self._open()):
-                for batch_id, answer in (await run_in_threadpool(self._settled, some)).items():
-                    end = self._ends.get(batch_id)
-                    if end is not None and not end.done():
-                        end.set_result(answer)
+                settled = await run_in_threadpool(self._settled, some)
+                for end, awaited in self._ends.items():
+                    if awaited.batch_id in settled and not end.done():
+                        end.set_result(settled[awaited.batch_id])
         except LedgerError:  # whoever waits has a time of his own
             return
         if not self._open() and not self._left:
             self._called.clear()
 
     def _open(self) -> list[str]:
-        return [batch_id for batch_id, end in self._ends.items() if not end.done()]
+        return sorted({awaited.batch_id for end, awaited in self._ends.items() if not end.done()})
 
 
 def _parts(ids: list[str]) -> list[list[str]]:

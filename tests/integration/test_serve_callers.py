@@ -122,6 +122,18 @@ def test_a_caller_sees_its_own_batches_only(producer: Producer, settings: Settin
     )
 
 
+def test_an_idempotency_key_is_a_callers_own(producer: Producer, settings: Settings) -> None:
+    async def ask(token: str) -> None:
+        headers = _bearer(token) | {"idempotency-key": "tide/1", "x-stainless-timeout": "0.1"}
+        async with visiting(producer, settings, headers=headers) as client:
+            assert (await client.post("/v1/messages", json=asked())).status_code == 504
+
+    for token in (_AIRFLOW, _DAGSTER, _DAGSTER):
+        asyncio.run(ask(token))
+    batches = [producer.books.reports.batch(one.batch_id) for one in producer.books.reports.batches(limit=10)]
+    assert sorted(row["tags"]["caller"] for row in batches) == ["airflow", "dagster"]
+
+
 def test_a_batch_of_somebody_elses_making_is_not_there(producer: Producer, settings: Settings) -> None:
     own = producer.submit([Prompt("Not through the server.")], tags={"caller": "airflow"})
 
@@ -131,6 +143,29 @@ def test_a_batch_of_somebody_elses_making_is_not_there(producer: Producer, setti
             return (await client.get(f"{_BATCHES}/msgbatch_{own.id.replace('-', '')}")).status_code
 
     assert asyncio.run(look()) == 404
+
+
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        ({"x-stepdown-max-cost-usd": "-1"}, "x-stepdown-max-cost-usd: '-1' should be USD"),
+        (
+            {"x-stepdown-task": "t" * 201},
+            "x-stepdown-task: 'tttttttttttt...ttttttttttttt' should be plain text of at most",
+        ),
+        ({"content-encoding": "gzip"}, "content-encoding: 'gzip' is not taken; send the body as it is"),
+    ],
+)
+def test_a_header_that_is_wrong_is_named(
+    producer: Producer, open_settings: Settings, headers: dict[str, str], said: str
+) -> None:
+    async def ask() -> list[str]:
+        bodies = {"/v1/messages": asked(), _BATCHES: {"requests": [{"custom_id": "a", "params": asked()}]}}
+        async with visiting(producer, open_settings, headers={**headers, "x-stainless-timeout": "1"}) as client:
+            refused = [await client.post(path, json=body) for path, body in bodies.items()]
+            return [response.json()["error"]["message"] for response in refused]
+
+    assert all(message.startswith(said) for message in asyncio.run(ask()))
 
 
 def test_beyond_loopback_nothing_is_served_without_callers(tmp_path: Path) -> None:

@@ -213,6 +213,42 @@ def test_a_server_that_stops_says_so_to_who_waits_and_cancels_what_has_not_begun
     assert "Traceback" not in (tmp_path / "log").read_text(encoding="utf-8")
 
 
+def test_a_message_with_a_key_outlives_its_server_and_is_answered_by_the_next(plant: Plant, tmp_path: Path) -> None:
+    plant.simulator.set_script('[[rules]]\nprompt_contains = "tephra"\nanswer = "ok"\ndelay_s = 1.5')
+    before = len(plant.simulator.purchases())
+    variables = {**plant.variables, "CALLERS_FILE": "", "DRAIN_S": "0.1"}
+
+    def ask(url: str) -> httpx2.Response:
+        return httpx2.post(f"{url}/v1/messages", json=asked("tephra"), headers={"idempotency-key": "t/1"}, timeout=30)
+
+    with ThreadPoolExecutor() as pool:
+        with running_server(variables, tmp_path / "log") as url:
+            told = pool.submit(ask, url)
+            eventually(
+                lambda: len(plant.simulator.purchases()) > before, within_s=10, because="it is asked of the model"
+            )
+        assert told.result().status_code == 503
+        assert "x-should-retry" not in told.result().headers
+    with running_server(variables, tmp_path / "log.2") as url:
+        answered = ask(url)
+    assert (answered.status_code, answered.json()["type"]) == (200, "message")
+    assert len(plant.simulator.purchases()) == before + 1
+
+
+def test_who_goes_away_and_has_a_key_finds_the_job_as_it_was(sqlite_url: str, tmp_path: Path) -> None:
+    settings = load_settings(env_file=None, database_url=sqlite_url, state_dir=tmp_path)
+
+    async def go_away(producer: Producer) -> None:
+        headers = {"idempotency-key": "tuff/1", "x-stainless-timeout": "1"}
+        async with visiting(producer, settings, headers=headers) as client:
+            assert (await client.post("/v1/messages", json=asked())).status_code == 504
+
+    with Producer(settings) as producer:
+        asyncio.run(go_away(producer))
+        asyncio.run(go_away(producer))
+        assert [one.states for one in producer.books.reports.batches(limit=2)] == [{State.QUEUED: 1}]
+
+
 def test_a_patience_that_ends_is_a_timeout_that_is_not_sent_again(sqlite_url: str, tmp_path: Path) -> None:
     settings = load_settings(env_file=None, database_url=sqlite_url, state_dir=tmp_path)
 

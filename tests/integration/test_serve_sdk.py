@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
@@ -89,6 +90,24 @@ def test_a_message_comes_back_with_its_depth_and_its_cost(site: Site) -> None:
     assert raw.headers["x-stepdown-fallback-depth"] == "0"
     assert Decimal(raw.headers["x-stepdown-cost-usd"]) > 0
     assert raw.headers["request-id"].startswith("req_")
+
+
+def test_a_message_sent_again_under_its_key_is_the_same_job(site: Site) -> None:
+    def ask(content: str, key: str | None) -> tuple[str, str]:
+        headers = {} if key is None else {"idempotency-key": key}
+        asked: list[MessageParam] = [{"role": "user", "content": content}]
+        create = site.client.messages.with_raw_response.create
+        raw = create(model=HAIKU, max_tokens=20, messages=asked, extra_headers=headers)
+        return raw.headers["x-stepdown-job"], raw.parse().id
+
+    with ThreadPoolExecutor(6) as pool:
+        ((job, message),) = {*pool.map(lambda _: ask("Explain magma.", "magma/1"), range(6))}
+    assert [bought["job"] for bought in site.plant.simulator.purchases()].count(job) == 1
+    for key in ("magma/2", None):
+        assert ask("Explain magma.", key)[1] != message
+    with pytest.raises(anthropic.ConflictError, match="idempotency-key: is that of another request") as refused:
+        ask("Explain lava.", "magma/1")
+    assert refused.value.response.headers["x-should-retry"] == "false"
 
 
 def test_a_message_steps_down_when_its_model_is_overloaded(site: Site) -> None:

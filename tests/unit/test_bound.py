@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.bound import worst_case_usd
+from models.bound import why_unbounded, worst_case_usd
 from models.pricebook import PriceBook, context_window
 from models.pricing import cost_usd, parse_costs
 from models.usage import Usage
@@ -117,27 +117,37 @@ def test_tools_of_the_callers_own_end_the_reply_and_cost_what_the_api_says_of_th
 
 
 @pytest.mark.parametrize(
-    "request_",
+    ("request_", "field"),
     [
-        _request(tools=[{"type": "web_search_20260209", "name": "web_search"}]),
-        _request(mcp_servers=[{"type": "url", "url": "https://x"}]),
-        _request(fallbacks=[{"model": "claude-opus-4-8"}]),
-        _request(context_management={"edits": []}),
-        _request(speed="fast"),
-        _request(speed=["fast"]),
-        _request(inference_geo={}),
-        _request(tools=[{"type": ["web_search"]}]),
-        _request(tools=[{"type": "advisor_20260301", "name": "advisor", "model": "claude-opus-4-8", "max_uses": 2}]),
-        _request() | {"max_tokens": 10**15},
-        {"messages": []},
+        (
+            _request(tools=[{"name": "look"}, {"type": "web_search_20260209", "name": "web_search"}]),
+            "tools[1].max_uses",
+        ),
+        (_request(mcp_servers=[{"type": "url", "url": "https://x"}]), "mcp_servers"),
+        (_request(fallbacks=[{"model": "claude-opus-4-8"}]), "fallbacks"),
+        (_request(context_management={"edits": []}), "context_management"),
+        (_request(container="container_1"), "container"),
+        (_request(speed="fast"), "speed"),
+        (_request(speed=["fast"]), "speed"),
+        (_request(inference_geo={}), "inference_geo"),
+        (_request(tools=[{"type": ["web_search"]}]), "tools[0].max_uses"),
+        (_request(tools=[{"type": "web_search_20260209", "max_uses": -5}]), "tools[0].max_uses"),
+        (
+            _request(tools=[{"type": "advisor_20260301", "name": "a", "model": "claude-opus-4-8", "max_uses": 2}]),
+            "tools[0].model",
+        ),
+        (_request() | {"max_tokens": 10**15}, "it has no price here, or"),
+        ({"messages": []}, "max_tokens"),
     ],
 )
-def test_what_nothing_bounds_has_no_bound(request_: dict[str, Any]) -> None:
+def test_what_nothing_bounds_has_no_bound_and_is_told_its_field(request_: dict[str, Any], field: str) -> None:
     assert _bound(request_) is None
+    assert why_unbounded(request_).startswith(field)
 
 
 def test_a_model_without_a_price_has_no_bound() -> None:
     assert _bound(_request(), "claude-of-tomorrow") is None
+    assert why_unbounded(_request()).startswith("it has no price here")
 
 
 def test_us_inference_costs_more_at_most_too() -> None:

@@ -49,7 +49,7 @@ def test_while_the_ledger_is_away_those_who_wait_are_not_let_go() -> None:
 
     async def wait() -> list[Answer]:
         async with _looking(ledger) as waiting:
-            ends = [waiting.end_of("a"), waiting.end_of("b")]
+            ends = [waiting.end_of("a", is_kept=False), waiting.end_of("b", is_kept=False)]
             return await asyncio.wait_for(asyncio.gather(*ends), timeout=5)
 
     assert asyncio.run(wait()) == [_answer("a"), _answer("b")]
@@ -61,8 +61,8 @@ def test_an_end_that_is_known_is_not_looked_for_again() -> None:
 
     async def wait() -> None:
         async with _looking(ledger) as waiting:
-            await waiting.end_of("a")  # and whoever waited for it has not left yet
-            late = waiting.end_of("b")
+            await waiting.end_of("a", is_kept=False)  # and whoever waited for it has not left yet
+            late = waiting.end_of("b", is_kept=False)
             ledger.ended["b"] = _answer("b")
             await asyncio.wait_for(late, timeout=5)
 
