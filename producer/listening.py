@@ -26,13 +26,18 @@ def listening(host: str, port: int, *, source: str) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=_WAITING)
-    except OSError as error:
-        # Its own text repeats the address; that of a name nobody knows has no number of the system's.
-        reason = error.strerror if error.errno is None or error.errno < 0 else os.strerror(error.errno)
-        problem = f"cannot listen on {host}:{port} ({reason}); choose another --port or --host"
+    except (OSError, ValueError) as error:  # the second for what can be no name: two dots in a row
+        problem = f"cannot listen on {host}:{port} ({_reason(error)}); choose another --port or --host"
         raise InputError(problem, source=source) from None
 
 
 def url_of(listener: socket.socket, host: str) -> str:
     """Write where a server is, by the name it was given for it."""
     return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+
+
+def _reason(error: OSError | ValueError) -> str | None:
+    # The system's own text repeats the address; that of a name nobody knows has no number of the system's.
+    if isinstance(error, ValueError):
+        return "no name of a machine"
+    return error.strerror if error.errno is None or error.errno < 0 else os.strerror(error.errno)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn, TypeAlias
@@ -58,6 +59,19 @@ def read_csv(file: BinaryIO, source: str, needed: Sequence[tuple[str, str]] = ()
         yield from _csv_records(_numbered(rows, source), source, needed)
     finally:
         csv.field_size_limit(former_limit)
+
+
+def check_columns(
+    names: Sequence[str], needed: Sequence[tuple[str, str]], *, source: str, line: int | None = None
+) -> None:
+    """Raise InputError where a column that is needed is not there, or two have one name."""
+    counts = Counter(names)
+    for asker, column in needed:
+        if column not in counts:
+            raise missing_column(asker, column, names, source=source, line=line)
+    for name, count in counts.items():
+        if count > 1:
+            raise InputError(f"two columns are named {name!r}; rename one", source=source, line=line)
 
 
 def missing_column(asker: str, column: str, columns: Sequence[str], *, source: str, line: int | None) -> InputError:
@@ -127,12 +141,7 @@ def _csv_records(
     line, header = next(rows, (1, []))
     if isinstance(header, InputError):
         raise header
-    for asker, column in needed if header else ():
-        if column not in header:
-            raise missing_column(asker, column, header, source=source, line=line)
-    for name in header:
-        if header.count(name) > 1:
-            raise InputError(f"two columns are named {name!r}; rename one", source=source, line=line)
+    check_columns(header, needed if header else (), source=source, line=line)
     for line, row in rows:
         if isinstance(row, InputError):
             yield row

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from uuid import UUID
 
 from models.errors import InputError
-from producer.files.formats import Record, Records, missing_column
+from producer.files.formats import Record, Records, check_columns
 
 _ROWS_AT_ONCE = 1000
 _BYTES_AT_ONCE = 1 << 20
@@ -29,7 +29,7 @@ def read_parquet(file: BinaryIO, source: str, needed: Sequence[tuple[str, str]] 
     try:
         # Else a row group, which is often the whole file, is read before its first row is given.
         rows = parquet.ParquetFile(file, pre_buffer=False, buffer_size=_BYTES_AT_ONCE)
-        _check_columns(rows.schema_arrow.names, source, needed)
+        check_columns(rows.schema_arrow.names, needed, source=source)
         line = 0
         for some in rows.iter_batches(batch_size=_ROWS_AT_ONCE, use_threads=False):
             for fields in _rows(some):
@@ -62,15 +62,6 @@ def _pyarrow(source: str) -> tuple[Any, Any]:
         problem = "parquet needs pyarrow: pip install 'stepdown[parquet]', or take another format"
         raise InputError(problem, source=source) from None
     return pa, parquet
-
-
-def _check_columns(names: Sequence[str], source: str, needed: Sequence[tuple[str, str]]) -> None:
-    for asker, column in needed:
-        if column not in names:
-            raise missing_column(asker, column, names, source=source, line=None)
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"two columns are named {name!r}; rename one", source=source)
 
 
 def _rows(some: Any) -> list[dict[str, Any]]:

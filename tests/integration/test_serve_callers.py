@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from models.errors import InputError
 from models.settings import Settings, load_settings
 from producer.client import Producer
+from producer.listening import listening
 from producer.prompt import Prompt
 from tests.serving import asked, visiting
 from tests.stranger import Stranger, stranger_in
@@ -177,3 +179,9 @@ def test_an_address_that_is_taken_is_a_clear_error(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         told = stranger_in(tmp_path).types("serve", "--port", str(port), expect=2)
     assert f"cannot listen on 127.0.0.1:{port} (Address already in use); choose another --port" in told.err
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 300, "half \ud800"])
+def test_what_can_be_no_name_of_a_machine_is_refused(host: str) -> None:
+    with pytest.raises(InputError, match=r"\(no name of a machine\); choose another --port or --host$"):
+        listening(host, 0, source="serve")

@@ -6,47 +6,20 @@ import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
 from decimal import Decimal
 from http.client import HTTPConnection
-from pathlib import Path
 
 import anthropic
 import pytest
 from anthropic.types import Message, MessageParam
 from anthropic.types.beta import BetaUserMessageParam
 from anthropic.types.messages import MessageBatch
-from anthropic.types.messages.batch_create_params import Request
 
 from tests.eventually import eventually
-from tests.running import API_KEY, ENGINES, HAIKU, OPUS, SONNET, Plant, running_plant, running_server
+from tests.running import API_KEY, ENGINES, HAIKU, OPUS, SONNET, running_plant, running_server
+from tests.served import Site, own_id, requests
 
 SALT: list[MessageParam] = [{"role": "user", "content": "Why is the sea salt?"}]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
-    """A plant with a server before it, and the SDK's client of that."""
-
-    plant: Plant
-    url: str
-    client: anthropic.Anthropic
-    log: Path
-
-    def ended(self, batch_id: str) -> MessageBatch:
-        """Poll a batch, as the provider's example does."""
-
-        def look() -> MessageBatch | None:
-            batch = self.client.messages.batches.retrieve(batch_id)
-            return batch if batch.processing_status == "ended" else None
-
-        found = eventually(look, within_s=30, because="the message batch ends")
-        assert found is not None
-        return found
-
-    def purchases_of(self, batch_id: str) -> int:
-        """Count what was bought for a batch."""
-        return len(self.plant.purchases(self.plant.producer.batch(_own(batch_id))))
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -64,22 +37,6 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(autouse=True)
 def _no_faults(site: Site) -> None:
     site.plant.simulator.set_script("")
-
-
-def requests(*words: str, model: str = OPUS) -> list[Request]:
-    """Make the requests of a message batch."""
-    return [
-        Request(
-            custom_id=f"doc-{word}",
-            params={"model": model, "max_tokens": 50, "messages": [{"role": "user", "content": f"Explain {word}."}]},
-        )
-        for word in words
-    ]
-
-
-def _own(batch_id: str) -> str:
-    digits = batch_id.removeprefix("msgbatch_")
-    return "-".join([digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]])
 
 
 def test_a_message_comes_back_with_its_depth_and_its_cost(site: Site) -> None:
@@ -189,7 +146,7 @@ def test_the_same_batch_sent_many_times_at_once_is_one_batch(site: Site) -> None
 def test_what_is_cancelled_ends_and_sent_again_it_buys_only_what_is_missing(site: Site) -> None:
     site.plant.simulator.set_script('[[rules]]\nprompt_contains = "erosion"\nanswer = "ok"\ndelay_s = 3.0')
     created = site.client.messages.batches.create(requests=requests("erosion", "sand"))
-    own = site.plant.producer.batch(_own(created.id))
+    own = site.plant.producer.batch(own_id(created.id))
     eventually(lambda: own.progress().succeeded == 1, within_s=20, because="the quick one is answered")
     assert site.client.messages.batches.cancel(created.id).cancel_initiated_at is not None
     assert site.ended(created.id).request_counts.to_dict().items() >= {"canceled": 1, "succeeded": 1}.items()
@@ -205,7 +162,7 @@ def test_what_is_cancelled_ends_and_sent_again_it_buys_only_what_is_missing(site
 def test_an_ended_batch_is_deleted_with_its_text_and_its_cost_stays(site: Site) -> None:
     created = site.client.messages.batches.create(requests=requests("granite"))
     site.ended(created.id)
-    own = site.plant.producer.batch(_own(created.id))
+    own = site.plant.producer.batch(own_id(created.id))
     cost = own.progress().cost_usd
     assert site.client.messages.batches.delete(created.id).type == "message_batch_deleted"
     with pytest.raises(anthropic.NotFoundError):
