@@ -24,6 +24,7 @@ OPEN_JOBS = text(f"""
         UNION ALL SELECT state, COUNT(*) FROM jobs
             WHERE sent_at IS NOT NULL AND state IN ('queued', 'waiting') AND (state = 'queued' OR due_at IS NOT NULL)
             GROUP BY state
+        UNION ALL SELECT 'held', COUNT(*) FROM jobs WHERE state = 'waiting' AND due_at IS NULL
         UNION ALL SELECT 'running', COUNT(*) FROM jobs WHERE lease_until IS NOT NULL AND state = 'running'
     ) AS counted GROUP BY state
 """)  # noqa: S608 - of our own words
@@ -36,7 +37,7 @@ class Health:
         self._engine = engine
 
     def open_jobs(self) -> dict[str, int]:
-        """Count the open jobs of the whole ledger by state; those held for a person are not among them."""
+        """Count the open jobs of the whole ledger by state; those that wait for a person are under `held`."""
         with reading(self._engine) as connection:
             return {str(state): int(count) for state, count in connection.execute(OPEN_JOBS)}
 

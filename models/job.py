@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint, false, text
+from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint, false, literal_column, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Id, Json, Line, Time, Word, escaped_json
@@ -96,6 +96,12 @@ class Job(Base):
             postgresql_where=text("sent_at IS NOT NULL AND state IN ('queued', 'waiting')"),
         ),
         Index(
+            "ix_jobs_held",
+            "batch_id",
+            sqlite_where=text("state = 'waiting' AND due_at IS NULL"),
+            postgresql_where=text("state = 'waiting' AND due_at IS NULL"),
+        ),
+        Index(
             "ix_jobs_parts",  # steps that wait for their parts
             "batch_id",
             sqlite_where=text("state = 'waiting' AND outcome = 'parts'"),
@@ -141,7 +147,7 @@ class AnswerRow(Base):
     created_at: Mapped[Time]
 
 
-IS_HELD = (Job.state == State.WAITING) & Job.due_at.is_(None)
+IS_HELD = (Job.state == literal_column(f"'{State.WAITING}'")) & Job.due_at.is_(None)  # as the partial index says it
 
 
 def job_row(batch_id: str | None, job: NewJob) -> dict[str, Any]:

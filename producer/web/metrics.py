@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from models.broker import Broker
 from models.embedded import required_broker_url
 from models.errors import StepdownError
-from models.outcome import FINAL_STATES, OPEN_STATES, State
+from models.outcome import FINAL_STATES, OPEN_STATES
 from models.settings import Settings
 from producer.client import Producer
 from producer.web.visit import producer_of, settings_of
@@ -63,7 +63,7 @@ def _lines(producer: Producer) -> Iterator[str]:
     books = producer.books
     today = books.served.today()
     yield from _jobs(
-        "stepdown_jobs", "Open jobs by state; not those held for a person.", OPEN_STATES, books.health.open_jobs()
+        "stepdown_jobs", "Open jobs by state; held: for a person.", (*OPEN_STATES, "held"), books.health.open_jobs()
     )
     ended = books.health.ended_today()
     yield from _jobs("stepdown_jobs_ended_today", "Jobs that ended this UTC day, by state.", FINAL_STATES, ended)
@@ -81,7 +81,7 @@ def _lines(producer: Producer) -> Iterator[str]:
     yield f"stepdown_unknown_costs_today {sum(figures.unknown_costs for figures in sums.values())}"
 
 
-def _jobs(name: str, help_text: str, states: Sequence[State], counts: Mapping[str, int]) -> Iterator[str]:
+def _jobs(name: str, help_text: str, states: Sequence[str], counts: Mapping[str, int]) -> Iterator[str]:
     yield from _head(name, help_text)
     for state in states:
         yield f'{name}{{state="{state}"}} {counts.get(state, 0)}'

@@ -70,7 +70,7 @@ def test_open_jobs_are_counted_by_state_and_ended_ones_of_this_day(engine: Engin
         connection.execute(update(Job).where(Job.id == sent).values(sent_at=now))
         connection.execute(update(Job).where(Job.id == due).values(state=State.WAITING, due_at=now))
         connection.execute(update(Job).where(Job.id == held).values(state=State.WAITING, due_at=None, sent_at=now))
-    assert books.health.open_jobs() == {"queued": 3, "waiting": 1, "running": 1}
+    assert books.health.open_jobs() == {"queued": 3, "waiting": 1, "running": 1, "held": 1}
     assert books.health.ended_today() == {"succeeded": 1, "failed": 1}
 
 
@@ -81,7 +81,7 @@ def test_open_jobs_are_counted_without_reading_those_that_have_ended(engine: Eng
             connection.execute(text("SET LOCAL enable_seqscan = off"))
         asked = "EXPLAIN QUERY PLAN" if is_sqlite else "EXPLAIN"
         plan = " ".join(str(row[-1]) for row in connection.execute(text(f"{asked} {OPEN_JOBS.text}")))
-    indexes = ("ix_jobs_queued", "ix_jobs_due", "ix_jobs_sent", "ix_jobs_lease")
+    indexes = ("ix_jobs_queued", "ix_jobs_due", "ix_jobs_sent", "ix_jobs_held", "ix_jobs_lease")
     assert [index for index in indexes if index not in plan] == []
 
 
