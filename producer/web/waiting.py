@@ -1,6 +1,8 @@
 """Waits for the ends of many jobs at once: one look into the ledger for all who wait, not one each."""
 
 import asyncio
+import logging
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +14,8 @@ from models.errors import LedgerError
 
 _LOOK_EVERY_S = 0.05  # somebody stands by
 _AT_ONCE = 500
+
+_log = logging.getLogger("stepdown.serve")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +78,11 @@ class Waiting:
                     if awaited.batch_id in settled and not end.done():
                         end.set_result(settled[awaited.batch_id])
         except LedgerError:  # whoever waits has a time of his own
+            return
+        except Exception as error:  # noqa: BLE001 - else nobody would be told of any end again
+            _log.error(
+                "a look for ends failed: %s at %s", type(error).__name__, traceback.format_tb(error.__traceback__)[-1]
+            )
             return
         if not self._open() and not self._left:
             self._called.clear()

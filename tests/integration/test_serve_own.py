@@ -235,6 +235,18 @@ def test_a_message_with_a_key_outlives_its_server_and_is_answered_by_the_next(pl
     assert len(plant.simulator.purchases()) == before + 1
 
 
+def test_a_message_whose_answer_is_purged_is_told_so_under_its_key(plant: Plant) -> None:
+    async def ask(client: httpx2.AsyncClient) -> httpx2.Response:
+        return await client.post("/v1/messages", json=asked("Explain loess."), headers={"idempotency-key": "loess/1"})
+
+    job_id = _visit(plant, ask).headers["x-stepdown-job"]
+    batch_id = plant.producer.books.reports.job(job_id)["batch_id"]
+    assert plant.producer.books.orders.purge(older_than_s=-1, batch_id=batch_id) == 1
+    gone = _visit(plant, ask)
+    assert (gone.status_code, gone.headers["x-should-retry"]) == (404, "false")
+    assert "the answer is purged" in gone.json()["error"]["message"]
+
+
 def test_who_goes_away_and_has_a_key_finds_the_job_as_it_was(sqlite_url: str, tmp_path: Path) -> None:
     settings = load_settings(env_file=None, database_url=sqlite_url, state_dir=tmp_path)
 

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+import pytest
+
 from models.answer import Answer
 from models.errors import LedgerError
 from models.outcome import State
@@ -54,6 +56,18 @@ def test_while_the_ledger_is_away_those_who_wait_are_not_let_go() -> None:
 
     assert asyncio.run(wait()) == [_answer("a"), _answer("b")]
     assert (ledger.asked[-1], ledger.let_go) == (("a", "b"), [])
+
+
+def test_a_look_that_fails_for_a_mistake_of_ours_is_not_the_last(caplog: pytest.LogCaptureFixture) -> None:
+    ledger = Ledger(ended={"a": _answer("a")}, failures=[KeyError("a word of a prompt")])
+
+    async def wait() -> Answer:
+        async with _looking(ledger) as waiting:
+            return await asyncio.wait_for(waiting.end_of("a", is_kept=False), timeout=5)
+
+    assert asyncio.run(wait()) == _answer("a")
+    assert "a look for ends failed: KeyError" in caplog.text
+    assert "a word of" not in caplog.text
 
 
 def test_an_end_that_is_known_is_not_looked_for_again() -> None:
