@@ -1,10 +1,7 @@
 """Writes the ledger's rows to a file, CSV or Parquet, whole or not at all."""
 
 import csv
-import errno
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from itertools import islice
@@ -13,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.errors import InputError
 from producer.cells import csv_cell
+from producer.replacing import replacing
 from producer.terminal import terminal_text
 
 if TYPE_CHECKING:
@@ -30,27 +28,11 @@ def write(rows: Iterable[Sequence[Any]], fields: "Mapping[str, Kind]", *, path: 
     """
     if format not in FORMATS:
         raise InputError(f"{format!r} should be {' or '.join(FORMATS)}", source="ledger export", field="--format")
-    with _whole(path) as part:
-        return _csv(rows, fields, part) if format == "csv" else _parquet(rows, fields, part)
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """Lend a file beside `path` that takes its place when all of it is written; a link keeps pointing where it did."""
-    shown = terminal_text(str(path))
     if path.name in {"", "-"} or (path.exists() and not path.is_file()):
+        shown = terminal_text(str(path))
         raise InputError("is no file: name one, new or old", source="ledger export", field=f"-o {shown!r}")
-    target = path.resolve()
-    part = target.with_name(f".{os.getpid()}.part")
-    try:
-        if target.exists() and not os.access(target, os.W_OK):
-            raise PermissionError(errno.EACCES, "it is read-only")
-        yield part
-        part.replace(target)
-    except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror})", source=shown) from None
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as part:
+        return _csv(rows, fields, part) if format == "csv" else _parquet(rows, fields, part)
 
 
 def _csv(rows: Iterable[Sequence[Any]], fields: "Mapping[str, Kind]", path: Path) -> int:

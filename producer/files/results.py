@@ -3,7 +3,6 @@
 import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, TextIO, TypeAlias, assert_never
@@ -15,6 +14,7 @@ from producer.cells import csv_cell, json_line, whole
 from producer.files.chat_results import batch_output
 from producer.files.parquet import write_parquet
 from producer.laid import Laid
+from producer.replacing import replacing
 from producer.terminal import plain_stdout
 
 Format: TypeAlias = Literal["jsonl", "csv", "anthropic", "openai"]
@@ -68,7 +68,10 @@ def own_lines(answers: Iterable[Answer]) -> Iterator[str]:
 
 
 def write_to(path: Path | None, answers: Iterable[Answer], *, format: str) -> None:  # noqa: A002 - as above
-    """Write the answers to a file, or to stdout where `path` is None. Raises InputError for an unknown format."""
+    """Write the answers to a file, whole or not at all, or to stdout where `path` is None.
+
+    Raises InputError for an unknown format, or a file that cannot be written.
+    """
     if format == PARQUET:
         _write_parquet(answers, path)
         return
@@ -79,16 +82,8 @@ def write_to(path: Path | None, answers: Iterable[Answer], *, format: str) -> No
         with plain_stdout() as stdout:
             write(answers, format=format, out=stdout)
         return
-    with _telling_unwritable(path), path.open("w", encoding="utf-8", newline="") as out:
+    with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as out:
         write(answers, format=format, out=out)
-
-
-@contextmanager
-def _telling_unwritable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror})", source=str(path)) from None
 
 
 def _ended(answers: Iterable[Answer]) -> Iterator[Answer]:
@@ -129,9 +124,9 @@ def _write_csv(answers: Iterable[Answer], out: TextIO) -> None:
 def _write_parquet(answers: Iterable[Answer], path: Path | None) -> None:
     if path is None:
         raise InputError("parquet is no text: name a file by -o", source="results", field="--format")
-    with Laid() as rows, _telling_unwritable(path):
+    with Laid() as rows, replacing(path) as part:
         header = _laid_out(answers, rows)
-        write_parquet((_typed(row) for row in rows), header, _KINDS, path)
+        write_parquet((_typed(row) for row in rows), header, _KINDS, part)
 
 
 def _laid_out(answers: Iterable[Answer], rows: Laid) -> list[str]:

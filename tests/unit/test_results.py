@@ -3,7 +3,11 @@
 import csv
 import io
 import json
+import os
+from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -13,7 +17,7 @@ from hypothesis import strategies as st
 
 from models.answer import Answer
 from models.outcome import Outcome, State
-from producer.files.results import Format, write
+from producer.files.results import PARQUET, TEXT_FORMATS, Format, write, write_to
 from producer.terminal import terminal_text
 
 ANY_TEXT = st.text(st.characters())  # halves of surrogate pairs and NUL included
@@ -213,3 +217,27 @@ def test_a_terminal_is_shown_text_only(text: str) -> None:
 def test_a_terminal_escape_is_shown_not_obeyed() -> None:
     shown = terminal_text("a\tb\n\x1b]0;title\x07\r\x9b2J\u202e é😀")
     assert shown == "a\\tb\\n\\x1b]0;title\\x07\\r\\x9b2J\\u202e é😀"
+
+
+@pytest.mark.parametrize("form", [*TEXT_FORMATS, PARQUET])
+def test_a_file_is_as_it_was_until_the_last_answer_is_written(tmp_path: Path, form: str) -> None:
+    def lost_in_the_middle() -> Iterator[Answer]:
+        yield answered()
+        raise RuntimeError
+
+    path = tmp_path / "kept"
+    path.write_text("as it was", encoding="utf-8")
+    with pytest.raises(RuntimeError):
+        write_to(path, lost_in_the_middle(), format=form)
+    assert [one.read_text(encoding="utf-8") for one in tmp_path.iterdir()] == ["as it was"]
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    heard = list[str]()
+    reader = Thread(target=lambda: heard.append((tmp_path / "pipe").read_text(encoding="utf-8")), daemon=True)
+    reader.start()
+    write_to(tmp_path / "pipe", [answered()], format="jsonl")
+    reader.join(timeout=10)
+    assert json.loads(heard[0])["text"] == "Because."
+    assert (tmp_path / "pipe").is_fifo()
