@@ -49,6 +49,11 @@ class Progress:
         return self.finished + self.held + self.blocked == self.job_count
 
     @property
+    def is_untouched(self) -> bool:
+        """True until a worker has taken up any job of the batch."""
+        return self.states.get(State.QUEUED, 0) + self.blocked == self.job_count
+
+    @property
     def succeeded(self) -> int:
         """How many jobs have their answer."""
         return self.states.get(State.SUCCEEDED, 0)

@@ -9,6 +9,7 @@ from models.outcome import State
 from models.progress import Progress
 from producer.words import bar, money
 
+NO_WORKER = "no worker has taken any of it up: is `stepdown worker` running?"
 _LOOK_EVERY_S = 0.25
 _TELL_EVERY_S = 10.0
 
@@ -73,4 +74,6 @@ def line(progress: Progress, *, done: int, passed_s: float) -> str:
     if rate > 0 and left:
         parts.append(f"ETA {left / rate:.0f} s")
     parts.append(money(progress.cost_usd, unknown=progress.unknown_costs))
+    if progress.is_untouched and passed_s >= _TELL_EVERY_S:
+        parts.append(NO_WORKER)
     return "  " + "  ".join(parts)

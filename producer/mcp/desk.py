@@ -14,7 +14,7 @@ from anyio import CapacityLimiter, sleep, to_thread
 from models.answer import Answer
 from models.errors import InputError
 from models.kinds import JobTerms
-from models.outcome import OPEN_STATES, State
+from models.outcome import OPEN_STATES
 from models.progress import Progress
 from models.readonly import asked
 from models.settings import Settings
@@ -26,6 +26,7 @@ from producer.mcp import shapes
 from producer.prompt import Prompt
 from producer.show import job_line, over_budget_line, progress_line
 from producer.table import plain
+from producer.watch import NO_WORKER
 
 ASK_S = 45.0  # clients give up on a tool after a minute
 QUERY_S = 10.0
@@ -171,8 +172,7 @@ def _not_sent(batch: Batch) -> list[str]:
 
 
 def _untouched(progress: Progress) -> list[str]:
-    is_untouched = progress.states.get(State.QUEUED, 0) + progress.blocked == progress.job_count
-    return ["no worker has taken any of it up: is `stepdown worker` running?"] if is_untouched else []
+    return [NO_WORKER] if progress.is_untouched else []
 
 
 def _prompts(said: Sequence[str | shapes.OnePrompt]) -> list[Prompt]:

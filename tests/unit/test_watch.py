@@ -126,3 +126,10 @@ def test_without_a_rate_no_time_is_promised(done: int, passed_s: float) -> None:
 def test_a_cancelled_job_has_ended() -> None:
     cancelled = progress(0, states={"succeeded": 8, "cancelled": 2})
     assert "10/10" in line(cancelled, done=2, passed_s=1)
+
+
+def test_who_waits_for_nobody_is_told_so() -> None:
+    nobody = "no worker has taken any of it up: is `stepdown worker` running?"
+    assert line(progress(0), done=0, passed_s=10).endswith(nobody)
+    for soon_or_begun in (line(progress(0), done=0, passed_s=9), line(progress(1), done=1, passed_s=10)):
+        assert nobody not in soon_or_begun
