@@ -101,7 +101,7 @@ def _twice(site: Site, wanted: list[str]) -> Iterator[bool]:
             is_well = is_ready and _run(framework.command, site.folder, variables)
             bought = len(site.simulator.purchases()) - before
             took = f"{time.monotonic() - begun_s:.1f} s"
-            _tell(f"{framework.name}: {'ran' if is_well else 'FAILED'}, bought {bought} of {expected}, {took}")
+            _tell(f"{framework.name}: {'ran' if is_well else 'FAILED'}, bought {bought}, expected {expected}, {took}")
             yield is_well and bought == expected
 
 
