@@ -15,6 +15,7 @@ from models.ids import new_id
 from models.toml import read_toml
 
 CALLER = "caller"  # the tag that names whose batch it is
+CALLER_CAP = "caller_day_cap_usd"  # and what a UTC day of all of them may cost
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FIELDS = ("token", "token_sha256", "tags", "day_cap_usd")
@@ -33,8 +34,9 @@ class Caller:
 
     @property
     def batch_tags(self) -> dict[str, str]:
-        """The tags of all its batches, its own name among them."""
-        return {**self.tags, CALLER: self.name}
+        """The tags of all its batches, its name among them, and its cap: a worker heeds that without CALLERS_FILE."""
+        cap = {} if self.day_cap_usd is None else {CALLER_CAP: f"{self.day_cap_usd:f}"}
+        return {**self.tags, CALLER: self.name, **cap}
 
     def key(self, *words: str) -> str:
         """Make an idempotency key that no other caller has; with no words, what all of its keys begin with.
@@ -86,6 +88,18 @@ def read_callers(path: Path) -> tuple[Caller, ...]:
     if mistakes:
         raise SettingsError([Mistake(variable="CALLERS_FILE", value=str(path), fix=fix) for fix in mistakes])
     return tuple(callers)
+
+
+def cap_told(tags: Mapping[str, str]) -> tuple[str, Decimal] | None:
+    """Read whose cap the tags of a batch tell, as `caller=NAME`, and how much it is in USD; None where they tell none.
+
+    >>> cap_told({"caller": "airflow", "caller_day_cap_usd": "5"})
+    ('caller=airflow', Decimal('5'))
+    """
+    try:
+        return f"{CALLER}={tags[CALLER]}", usd(tags[CALLER_CAP])
+    except (KeyError, ValueError):  # or somebody else gave a tag that name
+        return None
 
 
 def caps_of(callers: Iterable[Caller], tag_caps: Mapping[str, Decimal]) -> dict[str, Decimal]:
@@ -140,8 +154,8 @@ def _is_token(text: str) -> bool:
 def _tags_problem(tags: object) -> tuple[str, str | None]:
     if not isinstance(tags, dict) or not all(isinstance(value, str) for value in tags.values()):
         return "tags", 'should be a table of texts, such as { team = "media" }'
-    if CALLER in tags:
-        return "tags", f"{CALLER} is taken: it names the caller"
+    if taken := {CALLER, CALLER_CAP} & tags.keys():
+        return "tags", f"{min(taken)} is taken: it is told of each caller's batches"
     if any(not name.strip() or max(len(name), len(value)) > _LONGEST_TAG for name, value in tags.items()):
         return "tags", f"a tag has 1 to {_LONGEST_TAG} characters"
     return "tags", None

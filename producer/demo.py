@@ -58,7 +58,7 @@ def _work(producer: Producer, jobs: int) -> None:
     _follow("articles, from the primary", news)
     reduce = "Synthesize these notes into one paragraph.\n\n{text}"
     whole = producer.summarize(documents, map="{text}", reduce=reduce, name="documents")
-    _follow("12 documents, mapped on the cheapest model and synthesized on the primary", whole)
+    _follow("12 documents, mapped from the cheapest model up and synthesized on the primary", whole)
     *_, synthesis = whole.answers()
     stage.say(f"  {synthesis.model}: {(synthesis.text or synthesis.error or '')[:200]}...")
 
@@ -81,8 +81,8 @@ def _settle(producer: Producer, started: datetime) -> bool:
         first_s, last_s = ((end - started).total_seconds() for end in ends)
         stage.say(f"  first answer {first_s:.1f} s after the start, the last {last_s:.1f} s")
     stage.say(f"  Ask the ledger:   DATABASE_URL=sqlite:///{_HERE}/ledger.db stepdown ledger sql {_QUESTION}")
-    own = "stepdown worker & stepdown submit articles.jsonl --max-cost 1 --watch"
-    stage.say(f"  Your own file:    export ANTHROPIC_API_KEY=...; {own}")
+    own = "stepdown worker & stepdown submit FILE --max-cost 1 --watch"
+    stage.say(f"  Your own file:    . .venv/bin/activate; export ANTHROPIC_API_KEY=...; {own}")
     return agrees
 
 

@@ -61,9 +61,12 @@ def _of_row(prompt: Prompt) -> Document:
 
 def _folder(folder: Path) -> tuple[list[Document], list[InputError]]:
     with telling_unreadable(str(folder)):
-        files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _TEXTS and path.is_file())
+        found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    files = [path for path in found if path.suffix.lower() in _TEXTS and path.is_file()]
     if not files:
         raise InputError(f"holds no file that ends in {' or '.join(_TEXTS)}", source=str(folder))
+    if passed := len(found) - len(files):
+        sys.stderr.write(f"{folder}: {passed} of {len(found)} entries are no {' or '.join(_TEXTS)} file: passed over\n")
     stems = Counter(path.stem for path in files)
     documents, mistakes = list[Document](), list[InputError]()
     for path in files:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from models.branch import tree_scope
+from models.callers import cap_told
 from models.life import Cap, Claim, OverCap, batch_scope
 
 
@@ -24,7 +25,9 @@ class Caps:
     def over(self, claim: Claim) -> tuple[Cap, ...]:
         """List the caps that hold for a job, in the order of their scopes; its batch's is in the ledger."""
         tags = {f"{name}={value}" for name, value in claim.tags.items()}
-        caps = [Cap(scope=f"tag:{tag}", cap_usd=usd) for tag, usd in self.by_tag.items() if tag in tags]
+        told = cap_told(claim.tags)
+        by_tag = self.by_tag if told is None else {told[0]: told[1], **self.by_tag}  # what is set here is newer
+        caps = [Cap(scope=f"tag:{tag}", cap_usd=usd) for tag, usd in by_tag.items() if tag in tags]
         caps += [Cap(scope=f"task:{task}", cap_usd=usd) for task, usd in self.by_task.items() if task == claim.task]
         if self.day_usd is not None:
             caps.append(Cap(scope="day", cap_usd=self.day_usd))

@@ -71,7 +71,10 @@ def check_columns(
             raise missing_column(asker, column, names, source=source, line=line)
     for name, count in counts.items():
         if count > 1:
-            raise InputError(f"two columns are named {name!r}; rename one", source=source, line=line)
+            fix = (
+                f"two columns are named {name!r}; rename one" if name else "two columns have no name; name or drop them"
+            )
+            raise InputError(fix, source=source, line=line)
 
 
 def missing_column(asker: str, column: str, columns: Sequence[str], *, source: str, line: int | None) -> InputError:

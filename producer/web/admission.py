@@ -77,7 +77,7 @@ class Admission:
             return LOCAL
         found = caller_with(_token(headers), self._callers)
         if found is None:
-            raise Refusal(401, _NO_TOKEN)
+            raise Refusal(401, f"no caller has this token; {_NO_TOKEN}" if _token(headers) else _NO_TOKEN)
         return found
 
 

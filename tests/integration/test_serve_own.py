@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,9 @@ def plant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("own")
     callers = folder / "callers.toml"
     callers.write_text(f'[poor]\ntoken = "{_TOKEN}"\nday_cap_usd = 0.000001\n', encoding="utf-8")
-    with running_plant(request, folder, CALLERS_FILE=str(callers)) as plant:
-        yield plant
+    with running_plant(request, folder) as plant:
+        # The server's; its worker has none.
+        yield replace(plant, variables={**plant.variables, "CALLERS_FILE": str(callers)})
 
 
 def _visit(plant: Plant, look: Callable[[httpx2.AsyncClient], Awaitable[Any]]) -> Any:

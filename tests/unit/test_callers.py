@@ -38,7 +38,7 @@ def test_a_caller_is_known_by_its_token_or_by_the_digest_of_it(tmp_path: Path) -
 def test_its_batches_have_its_tags_and_its_name(tmp_path: Path) -> None:
     text = f'[airflow]\ntoken = "{_TOKEN}"\ntags = {{ team = "media" }}\nday_cap_usd = 2.5\n'
     (caller,) = read_callers(_file(tmp_path, text))
-    assert caller.batch_tags == {"team": "media", "caller": "airflow"}
+    assert caller.batch_tags == {"team": "media", "caller": "airflow", "caller_day_cap_usd": "2.5"}
     assert caller.day_cap_usd == Decimal("2.5")
 
 

@@ -99,3 +99,13 @@ def test_a_call_in_a_tree_is_under_that_trees_cap_for_good() -> None:
     (cap,) = Caps(tree_usd=Decimal(2)).over(_claim(tree="run-7"))
     assert (cap.scope, cap.cap_usd, cap.is_daily) == ("tree:run-7", Decimal(2), False)
     assert Caps(tree_usd=Decimal(2)).over(_claim()) == Caps().over(_claim(tree="run-7")) == ()
+
+
+def test_a_callers_cap_goes_with_its_batch_and_that_of_the_worker_comes_before_it() -> None:
+    tags = {"caller": "airflow", "caller_day_cap_usd": "5", "team": "media"}
+    claim = _claim(tags=tags)
+    assert [(cap.scope, cap.cap_usd) for cap in Caps().over(claim)] == [("tag:caller=airflow", Decimal(5))]
+    own = Caps(by_tag={"caller=airflow": Decimal(2)})
+    assert [(cap.scope, cap.cap_usd) for cap in own.over(claim)] == [("tag:caller=airflow", Decimal(2))]
+    for none in ("", "much", "-1"):
+        assert Caps().over(_claim(tags={**tags, "caller_day_cap_usd": none})) == ()

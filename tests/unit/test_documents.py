@@ -86,3 +86,13 @@ def test_what_belongs_to_a_map_is_refused_without_one() -> None:
     with pytest.raises(InputError, match="--no-synthesis: is for --map TEMPLATE"):
         _ways(synthesis=False)
     assert _ways(map="{text}", step_tokens=9) == {"map": "{text}", "synthesize": True, "step_tokens": 9}
+
+
+def test_what_is_no_text_in_a_folder_is_passed_over_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.txt", ".hidden.txt", "d.pdf"):
+        (tmp_path / name).write_text("It rained.", encoding="utf-8")
+    (tmp_path / "below").mkdir()
+    assert [document.id for document in read_documents(str(tmp_path))] == ["a"]
+    assert capsys.readouterr().err == f"{tmp_path}: 2 of 3 entries are no .txt or .md file: passed over\n"

@@ -121,7 +121,7 @@ def test_a_quote_that_is_never_closed_is_named_by_the_line_it_opens_on() -> None
             "id_column: no column 'key'; the columns are 'id', 'text'",
         ),
         ("prompt,n,n\na,1,2\n", {}, "two columns are named 'n'; rename one"),
-        ("prompt,,\na,1,2\n", {}, "two columns are named ''; rename one"),
+        ("prompt,,\na,1,2\n", {}, "two columns have no name; name or drop them"),
     ],
 )
 def test_a_csv_header_that_cannot_serve_is_one_mistake(text: str, options: dict[str, Any], problem: str) -> None:

@@ -23,7 +23,7 @@ def agent(question: str, levels: tuple[str, ...], parent: str) -> list[str]:
 
 def main() -> None:
     """Ask down all levels, then one too many."""
-    run, question = str(uuid4()), " ".join(sys.argv[1:])
+    run, question = str(uuid4()), " ".join(sys.argv[1:]) or sys.exit("python subagents.py QUESTION")
     for level, said in zip(LEVELS, agent(question, LEVELS, parent=run), strict=True):
         print(f"{level}: {said}")
     try:
