@@ -20,6 +20,7 @@ from models.life import batch_scope
 from models.outcome import FINAL_STATES, OVER_BUDGET, Outcome, State
 from models.pricing import NANO_USD
 from models.progress import CacheUse, ModelLine, Progress
+from models.step import PartRow
 from models.steps import blocked
 from models.views import ATTEMPTS
 
@@ -151,6 +152,13 @@ class Reports:
         ours = select(DecisionRow.__table__).where(DecisionRow.job_id == job_id)
         with reading(self._engine) as connection:
             rows = connection.execute(ours.order_by(DecisionRow.lease_token, DecisionRow.number)).mappings()
+            return [dict(**row) for row in rows]
+
+    def parts(self, job_id: str) -> list[dict[str, Any]]:
+        """Read which jobs' answers one job is made of, in the order it reads them, and when each ended."""
+        theirs = select(Job.prompt_id, Job.state, Job.finished_at).join(PartRow, PartRow.part_id == Job.id)
+        with reading(self._engine) as connection:
+            rows = connection.execute(theirs.where(PartRow.job_id == job_id).order_by(PartRow.position)).mappings()
             return [dict(**row) for row in rows]
 
     def batch(self, batch_id: str) -> dict[str, Any]:

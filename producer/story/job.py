@@ -18,6 +18,7 @@ from producer.words import duration, money
 _WIDTH = 110
 _BESIDE = " " * 12  # where a line goes on, below what stands after its time
 _A_DAY_S = 86_400
+_MOST_NAMED = 5
 _QUEUED_AGAIN = "ended so, and was queued again by a person (stepdown retry)"
 _REBOUGHT = "to be bought again: its batch or HOLD_ABOVE_USD allowed that, or a person did (stepdown release)"
 _QUEUED_OR_LOST = f"{_QUEUED_AGAIN}; or its worker was lost, and another one went on"
@@ -52,7 +53,8 @@ def story(told: Told, models: Sequence[str]) -> Iterator[str]:
 def story_json(told: Told) -> str:
     """Write the same as one JSON object, without the prompt."""
     kept = {name: value for name, value in told.job.items() if name not in {"params", "columns"}}
-    whole = {**kept, "attempts": list(map(dict, told.attempts)), "decisions": list(map(dict, told.decisions))}
+    rows = {"attempts": told.attempts, "decisions": told.decisions, "parts": told.parts}
+    whole = {**kept, **{name: list(map(dict, some)) for name, some in rows.items()}}
     return json.dumps(whole, default=_plain)
 
 
@@ -71,6 +73,9 @@ def _wrapped(event: _Event) -> list[str]:
 def _events(told: Told, models: Sequence[str]) -> Iterator[_Event]:
     job = told.job
     yield _Event(at=job["created_at"], said=_accepted(told, models))
+    if told.parts and all(part["finished_at"] for part in told.parts):
+        at = max(part["finished_at"] for part in told.parts)
+        yield _Event(at=at, said=f"the last of the {len(told.parts)} answers it is made of was there, or given up")
     before: Row | None = None  # the last attempt
     is_over = is_call = False  # whether what was told last ended the job; whether it was an attempt
     for each in in_turn(told):
@@ -113,7 +118,8 @@ def _accepted(told: Told, models: Sequence[str]) -> str:
     start = short_name(job["start_model"]) if job["start_model"] else _rung(job["start_rung"], models)
     how = "accepted" if batch is None else f"accepted as one of {batch['job_count']:,} jobs of its batch"
     task = f", task {job['task']}" if job["task"] else ""
-    return "; ".join([f"{how}{task}", f"to start at {start}{_start_reason(job)}", *_terms(told, models)])
+    made = [f"made of the answers to {_some([part['prompt_id'] for part in told.parts])}"] if told.parts else []
+    return "; ".join([f"{how}{task}", *made, f"to start at {start}{_start_reason(job)}", *_terms(told, models)])
 
 
 def _start_reason(job: Row) -> str:
@@ -158,6 +164,11 @@ def _terms(told: Told, models: Sequence[str]) -> Iterator[str]:
         yield f"its answer is checked ({', '.join(job['expects'])})"
     if not job["rebuys"] and abs((left_s := (job["deadline_at"] - job["created_at"]).total_seconds()) - _A_DAY_S) > 1:
         yield f"to end within {duration(left_s)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_MOST_NAMED])
+    return shown if len(names) <= _MOST_NAMED else f"{shown} and {len(names) - _MOST_NAMED} more"
 
 
 def _given_up(told: Told, models: Sequence[str]) -> Iterator[_Event]:

@@ -12,12 +12,16 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """Rows by column. `batch` is None for a call without the queue; attempts and decisions are in order."""
+    """Rows by column. `batch` is None for a call without the queue; all else is in order.
+
+    `parts` are the jobs whose answers a step is made of.
+    """
 
     job: Row
     batch: Row | None
     attempts: Sequence[Row]
     decisions: Sequence[Row] = ()
+    parts: Sequence[Row] = ()
 
 
 class Reads(Protocol):
@@ -39,6 +43,10 @@ class Reads(Protocol):
         """Read what was decided about a job."""
         ...
 
+    def parts(self, job_id: str) -> list[dict[str, Any]]:
+        """Read which jobs' answers a job is made of."""
+        ...
+
 
 def told_of(job_id: str, reports: Reads) -> Told:
     """Read all that is known of a job."""
@@ -48,6 +56,7 @@ def told_of(job_id: str, reports: Reads) -> Told:
         batch=None if job["batch_id"] is None else reports.batch(job["batch_id"]),
         attempts=reports.attempts(job_id),
         decisions=reports.decisions(job_id),
+        parts=reports.parts(job_id),
     )
 
 

@@ -129,7 +129,7 @@ _JOB = _object(
         "prompt_id": {"type": "string"},
         "state": {"enum": [state.value for state in State]},
         "story": {"type": "array", "items": {"type": "string"}, "description": "all that happened, as sentences"},
-        **{name: {"type": "array", "items": {"type": "object"}} for name in ("attempts", "decisions")},
+        **{name: {"type": "array", "items": {"type": "object"}} for name in ("attempts", "decisions", "parts")},
     }
 )
 
