@@ -38,9 +38,9 @@ def test_a_file_is_mapped_and_synthesized_and_its_results_tell_their_level(me: S
         ("chapter-03", "0", "claude-haiku-4-5-20251001"),
         ("synthesis", "1", "claude-opus-4-7"),
     ]
-    told = me.types("job", "synthesis").out.replace("\n" + " " * 12, " ")
-    assert "made of the answers to chapter-01, chapter-02, chapter-03" in told
-    assert "  the last of the 3 answers it is made of was there, or given up\n" in told
+    said = me.types("job", "synthesis").out.replace("\n" + " " * 12, " ")
+    assert "made of the answers to chapter-01, chapter-02, chapter-03" in said
+    assert "  the last of the 3 answers it is made of was there, or given up\n" in said
     assert rows[0]["title"] == "Pride and Prejudice, chapter 1"
     asked = "SELECT document, level, jobs, unknown_costs FROM v_documents ORDER BY level, document"
     assert me.types("ledger", "sql", asked, "--csv").out.splitlines()[-1].endswith(",1,1,0")
