@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from models.errors import InputError
@@ -16,8 +16,8 @@ from producer.terminal import terminal_text
 def replacing(path: Path) -> Iterator[Path]:
     """Lend a file beside `path` that takes its place when all of it is written; a link keeps pointing where it did.
 
-    Who may read and write it stays as it was. What is no file, such as a pipe, is lent itself. Raises InputError where
-    it cannot be written.
+    Whose it is, and who may read and write it, stays as it was. What is no file, such as a pipe, is lent itself.
+    Raises InputError where it cannot be written.
     """
     try:
         if path.exists() and not path.is_file():  # asked of a link itself: what /dev/stdout leads to may have no name
@@ -46,6 +46,9 @@ def _part(target: Path) -> Iterator[Path]:
     try:
         part.touch(exist_ok=False)
         if target.exists():
+            was = target.stat()
+            with suppress(PermissionError):  # who is not root gives nothing away
+                os.chown(part, was.st_uid, was.st_gid)
             shutil.copymode(target, part)
         yield part
     finally:

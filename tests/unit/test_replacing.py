@@ -24,6 +24,14 @@ def test_who_may_read_a_file_stays_as_it_was(tmp_path: Path) -> None:
     assert (stat.S_IMODE(path.stat().st_mode), path.read_text(encoding="utf-8")) == (0o600, "new")
 
 
+def test_a_file_stays_its_owners_where_root_writes_it(tmp_path: Path) -> None:
+    path, owner = tmp_path / "theirs", os.geteuid() or 12_345
+    path.touch()
+    os.chown(path, owner, -1)
+    _write(path)
+    assert path.stat().st_uid == owner
+
+
 def test_a_link_to_a_pipe_without_a_name_is_written_to() -> None:
     reads, writes = os.pipe()
     with ExitStack() as open_ends:
