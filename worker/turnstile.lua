@@ -25,6 +25,7 @@ local AROUND, READ_SHARE = 50, 0.01 -- what a call takes beside writing, and rea
 
 local FAILING = { overloaded = true, server_error = true, timed_out = true, unreachable = true, missing = true }
 local MOST_FAILED = 1000 -- jobs remembered for each model
+local MOST_AGAIN = 10 -- jobs that may fail again, each by its own fault, before one ends well
 local KEY_KNOWN = { well = true, limited = true, ramped = true, missing = true }
 local CUTS = { limited = 0.5, overloaded = 0.5, server_error = 0.7 }
 
@@ -150,7 +151,7 @@ local function key_answer() -- nil: the key may be used, 'probe': by this one al
   return 'probe'
 end
 
--- Whether a job's last call of this model was answered by an error that may be the fault of its own request.
+-- When a job's last call of this model was answered by an error that may be the fault of its own request; else false.
 local function has_failed(model_name, job) return redis.call('HGET', PREFIX .. 'failed:' .. model_name, job) end
 
 local function remember(model_name, job, how)
@@ -160,7 +161,7 @@ local function remember(model_name, job, how)
     return
   end
   if redis.call('HLEN', key) >= MOST_FAILED then redis.call('DEL', key) end
-  redis.call('HSET', key, job, 1)
+  redis.call('HSET', key, job, string.format('%.6f', NOW))
   redis.call('PEXPIRE', key, FORGET_MS)
 end
 
@@ -286,9 +287,11 @@ local function is_streak(model) return model.streak >= STREAK and model.streak >
 
 local function faded(model) return 0.5 ^ (math.max(0, NOW - model.judged_at) / EVIDENCE_HALF_LIFE) end
 
--- A job that fails again where others end well tells of itself, not of the model.
-local function is_its_own(model, is_again)
-  return is_again and model.opened_at == 0 and model.goods * faded(model) >= 0.5
+-- A job that fails again where others end well tells of itself, not of the model; more than a few do of the model.
+local function is_its_own(model, failed_at)
+  if not failed_at or model.opened_at > 0 or model.goods * faded(model) < 0.5 then return false end
+  if tonumber(failed_at) < model.good_at then model.again = model.again + 1 end
+  return model.again <= MOST_AGAIN
 end
 
 -- A probe that fails its job again lets a job that has not failed here be the next.
@@ -328,7 +331,7 @@ local function judge(model, model_name, ticket, how, pace, done, taken_at, is_ag
     end
     return ''
   end
-  model.run, model.goods = 0, model.goods + 1
+  model.run, model.goods, model.again, model.good_at = 0, model.goods + 1, 0, NOW
   if taken_at > model.failed_at then model.streak = 0 end
   if model.fails < 0.5 then model.good_cap = model.cap end -- and not what the onset of an outage has cut it to
   if how ~= 'well' or not is_slow(model, done) then return '' end
@@ -430,12 +433,12 @@ local function tell(ticket, model_name, group_name, how, latency, input, output,
     model.samples = math.min(50, model.samples + 1)
     model.short, model.long = p95(model.short, pace, 0.2), p95(model.long, pace, 1 / model.samples)
   end
-  local is_again = how == 'server_error' and has_failed(model_name, taken.job)
+  local failed_at = how == 'server_error' and has_failed(model_name, taken.job)
   if how ~= 'not_sent' and how ~= 'key_refused' then remember(model_name, taken.job, how) end
   local changed = ''
-  if not is_its_own(model, is_again) then
+  if not is_its_own(model, failed_at) then
     grow_or_cut(model, how, in_flight(model_name), taken_at)
-    changed = judge(model, model_name, ticket, how, pace, done, taken_at, is_again)
+    changed = judge(model, model_name, ticket, how, pace, done, taken_at, failed_at)
   end
   if changed == 'opened' then group.promises = 0 end -- who comes back finds it cooling, and gives nothing up
   save(group, group_key)

@@ -39,15 +39,16 @@ async def create(request: Request) -> Response:
     batch = await run_in_threadpool(_submitted, producer, prompt, request, timeout_s)
     until = asyncio.get_running_loop().time() + timeout_s
     silent_s: float = request.app.state.silent_s
+    is_kept = _key(request) is not None
     with ExitStack() as until_end:
-        end = waiting.end_of(batch.id, is_kept=_key(request) is not None)
+        end = waiting.end_of(batch.id, is_kept=is_kept)
         until_end.callback(waiting.leave, end)
         answer = await _ended(request, end, silent_s if is_stream else timeout_s)
         if answer is None and is_stream:
             until_end.pop_all()  # that stream leaves, at its own end
-            return _stream(_late_events(waiting, end, until=until, silent_s=silent_s))
+            return _stream(_late_events(waiting, end, until=until, silent_s=silent_s, is_kept=is_kept))
     if answer is None:
-        raise _timed_out(timeout_s)
+        raise _timed_out(timeout_s, is_kept=is_kept)
     if answer.message is None:
         raise refusal_for(answer)
     if is_stream:
@@ -56,16 +57,16 @@ async def create(request: Request) -> Response:
 
 
 def _submitted(producer: Producer, prompt: Prompt, request: Request, timeout_s: float) -> Batch:
-    caller = caller_of(request)
+    caller, key = caller_of(request), _key(request)
     try:
         return producer.submit(
             Loaded(prompts=[prompt], mistakes=[]),
             task=label(request.headers.get(TASK), header=TASK),
-            key=caller.own_key("message", _key(request)),
+            key=caller.own_key("message", key),
             tags=caller.batch_tags,
             max_cost_usd=cap_of(request.headers.get(MAX_COST)),
             urgent=True,
-            terms=JobTerms(deadline_s=max(1.0, timeout_s)),
+            terms=JobTerms(deadline_s=max(1.0, timeout_s) if key is None else _LONGEST_S),  # who comes back may wait
         )
     except KeyConflictError:
         said = f"{KEY}: is that of another request of yours; send the same again, or choose another key"
@@ -118,7 +119,7 @@ async def _at_once(answer: Answer) -> AsyncIterator[str]:
 
 
 async def _late_events(
-    waiting: Waiting, end: asyncio.Future[Answer], *, until: float, silent_s: float
+    waiting: Waiting, end: asyncio.Future[Answer], *, until: float, silent_s: float, is_kept: bool
 ) -> AsyncIterator[str]:
     """Ping until the end is there; what would have been a status is an error event by then."""
     clock = asyncio.get_running_loop().time
@@ -126,7 +127,7 @@ async def _late_events(
         while not end.done() and clock() < until:
             yield sse.PING
             await asyncio.wait({end}, timeout=min(silent_s, max(0.0, until - clock())))
-        refusal = None if end.done() else _timed_out(_LONGEST_S)
+        refusal = None if end.done() else _timed_out(_LONGEST_S, is_kept=is_kept)
         if refusal is None and (answer := end.result()).message is not None:
             async for event in _at_once(answer):
                 yield event
@@ -137,8 +138,9 @@ async def _late_events(
         waiting.leave(end)
 
 
-def _timed_out(timeout_s: float) -> Refusal:
-    return Refusal(504, f"no answer within {timeout_s:g} s; a job that had not begun is cancelled", is_for_good=True)
+def _timed_out(timeout_s: float, *, is_kept: bool) -> Refusal:
+    then = "sent again under its key, it is the same job" if is_kept else "a job that had not begun is cancelled"
+    return Refusal(504, f"no answer within {timeout_s:g} s; {then}", is_for_good=True)
 
 
 def _told(answer: Answer) -> dict[str, str]:

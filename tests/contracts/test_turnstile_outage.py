@@ -79,6 +79,16 @@ def test_one_job_that_fails_again_and_again_is_no_outage_while_others_end_well(d
     assert {door.tell(ticket) for ticket in flight} == {""}
 
 
+def test_many_jobs_that_fail_again_are_an_outage_however_many_ended_well_before(door: Door, clock: Clock) -> None:
+    _have_answered(door, 64)
+    jobs = [f"job-{number}" for number in range(13)]
+    for job in jobs:
+        assert (door.through("server_error", job=job), door.through()) == ("", "")
+        clock.pass_s(0.1)
+    assert door.through() == ""
+    assert [door.through("server_error", job=job) for job in jobs] == [*[""] * 12, "opened"]
+
+
 def test_what_says_of_itself_that_it_is_the_model_counts_from_one_job_too(door: Door) -> None:
     door.through()
     assert [door.through("overloaded", job="same") for _ in range(3)] == ["", "", "opened"]

@@ -237,6 +237,16 @@ def test_a_message_with_a_key_outlives_its_server_and_is_answered_by_the_next(pl
     assert len(plant.simulator.purchases()) == before + 1
 
 
+def test_a_message_with_a_key_is_not_given_up_with_the_first_who_asked(plant: Plant) -> None:
+    async def ask(client: httpx2.AsyncClient, patience_s: str) -> int:
+        headers = {"idempotency-key": "tuff/2", "x-stainless-timeout": patience_s}
+        return (await client.post("/v1/messages", json=asked("Explain tuff."), headers=headers)).status_code
+
+    plant.simulator.set_script('[[rules]]\nprompt_contains = "tuff"\nanswer = 429\nretry_after_s = 2\ntimes = 3')
+    assert _visit(plant, lambda client: ask(client, "1")) == 504
+    assert _visit(plant, lambda client: ask(client, "20")) == 200
+
+
 def test_a_message_whose_answer_is_purged_is_told_so_under_its_key(plant: Plant) -> None:
     async def ask(client: httpx2.AsyncClient) -> httpx2.Response:
         return await client.post("/v1/messages", json=asked("Explain loess."), headers={"idempotency-key": "loess/1"})
@@ -255,7 +265,8 @@ def test_who_goes_away_and_has_a_key_finds_the_job_as_it_was(sqlite_url: str, tm
     async def go_away(producer: Producer) -> None:
         headers = {"idempotency-key": "tuff/1", "x-stainless-timeout": "1"}
         async with visiting(producer, settings, headers=headers) as client:
-            assert (await client.post("/v1/messages", json=asked())).status_code == 504
+            late = await client.post("/v1/messages", json=asked())
+            assert (late.status_code, "the same job" in late.text, "cancelled" in late.text) == (504, True, False)
 
     with Producer(settings) as producer:
         asyncio.run(go_away(producer))
