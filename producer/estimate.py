@@ -30,7 +30,10 @@ _COVERED = "the worst case: the dearest model that a prompt may reach answers it
 _CLIMBING = "the worst case: each model that a prompt may reach answers it, at full length (it climbs on {ends})"
 _RAISING = "; a cut answer again with four times max_tokens"
 _READ = "; answers are read in twice the tokens they were written in"
-_NOT_COVERED = "not in it: a call whose answer was lost, bought again. From: the cheapest model answers every prompt"
+_NOT_COVERED = (
+    "not in it: a call whose answer was lost, bought again; answers of less of max_tokens than told above. "
+    "From: the cheapest model answers every prompt"
+)
 
 
 @takes_terms
