@@ -1,4 +1,4 @@
-"""What the ledger teaches about prompts not bought yet: characters a token, and how much of max_tokens is written."""
+"""What the ledger teaches about prompts not bought yet: characters a token, and how many tokens are written."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,6 @@ _LOOKED_AT = 20_000  # of the newest answers: a model that was not used lately m
 _MOST = 1_000  # answers that one figure is learned from
 _JOBS_AT_ONCE = 100
 _MOST_CHARACTERS = 50_000_000  # of prompts read: some seconds
-_ONE = Decimal(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,24 +32,54 @@ class Spread:
 
 
 CHARACTERS_A_TOKEN = Spread(expected=Decimal("3.5"), low=Decimal("2.5"), high=Decimal(5))  # English: 3.5 to 4
-OUTPUT_SHARE = Spread(expected=Decimal("0.5"), low=Decimal(0), high=_ONE)
+_WRITTEN_SHARE = Decimal("0.5")  # of max_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lengths:
+    """How long answers were: tokens written, and the max_tokens of each; `is_own`: of the task in question."""
+
+    each: Sequence[tuple[int, int]] = ()
+    is_own: bool = True
+
+    def under(self, max_tokens: int | None) -> Spread:
+        """Tell how many tokens to expect under another max_tokens, and between which bounds nine of ten lie.
+
+        An answer that was cut would have gone on as far as that lets it. From other tasks only what to expect is
+        learned; without any answer half of max_tokens is expected. None: as they were written.
+        """
+        if not self.each:
+            bound = Decimal(max_tokens or 0)
+            return Spread(expected=_WRITTEN_SHARE * bound, low=Decimal(0), high=bound)
+        found = _spread([(_written(*one, max_tokens), 1) for one in self.each])
+        if self.is_own:
+            return found
+        longest = max(written for written, _ in self.each) if max_tokens is None else max_tokens
+        return Spread(expected=found.expected, low=Decimal(0), high=Decimal(longest), attempts=found.attempts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learned:
-    """Ratios learned from the newest answers: by model, and by task; `share` is that of all of them."""
+    """What the newest answers teach: ratios by model, lengths by task, and the lengths of all of them."""
 
     characters_a_token: Mapping[str, Spread] = field(default_factory=dict)
-    task_shares: Mapping[str, Spread] = field(default_factory=dict)
-    share: Spread = OUTPUT_SHARE
+    task_lengths: Mapping[str, Lengths] = field(default_factory=dict)
+    lengths: Lengths = Lengths()
+    _known: dict[tuple[str | None, int], Spread] = field(default_factory=dict, compare=False, repr=False)
 
     def ratio(self, model: str) -> Spread:
         """Tell how many characters of a prompt are one token of `model`."""
         return self.characters_a_token.get(model, CHARACTERS_A_TOKEN)
 
-    def output_share(self, task: str | None) -> Spread:
-        """Tell which share of max_tokens an answer has; from other tasks only what to expect, not the bounds."""
-        return self.task_shares.get(task or "", self.share)
+    def lengths_of(self, task: str | None) -> Lengths:
+        """Give the lengths of a task's answers, or of all."""
+        return self.task_lengths.get(task or "", self.lengths)
+
+    def output_tokens(self, task: str | None, max_tokens: int) -> Spread:
+        """Tell how many tokens an answer has."""
+        if (task, max_tokens) not in self._known:
+            self._known[task, max_tokens] = self.lengths_of(task).under(max_tokens)
+        return self._known[task, max_tokens]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,11 +158,10 @@ def _learned(samples: Sequence[_Sample]) -> Learned:
         by_task[sample.task].append(sample)
         if sample.size.is_text and sample.size.characters:
             by_model[sample.model].append(sample)
-    everything = _share(samples[:_MOST])
     return Learned(
         characters_a_token={model: _ratio(some[:_MOST]) for model, some in by_model.items() if len(some) >= LEAST},
-        task_shares={task: _share(some[:_MOST]) for task, some in by_task.items() if task and len(some) >= LEAST},
-        share=OUTPUT_SHARE if len(samples) < LEAST else _unbounded(everything),
+        task_lengths={task: _lengths(some) for task, some in by_task.items() if task and len(some) >= LEAST},
+        lengths=Lengths() if len(samples) < LEAST else _lengths(samples, is_own=False),
     )
 
 
@@ -141,18 +169,18 @@ def _ratio(samples: Sequence[_Sample]) -> Spread:
     return _spread([(sample.size.characters, sample.prompt_tokens) for sample in samples])
 
 
-def _share(samples: Sequence[_Sample]) -> Spread:
-    return _spread([(min(sample.output_tokens, sample.max_tokens), sample.max_tokens) for sample in samples])
+def _lengths(samples: Sequence[_Sample], *, is_own: bool = True) -> Lengths:
+    return Lengths(each=tuple((one.output_tokens, one.max_tokens) for one in samples[:_MOST]), is_own=is_own)
 
 
-def _unbounded(spread: Spread) -> Spread:
-    return Spread(expected=spread.expected, low=OUTPUT_SHARE.low, high=OUTPUT_SHARE.high, attempts=spread.attempts)
+def _written(written: int, under: int, max_tokens: int | None) -> int:
+    if max_tokens is None:
+        return written
+    return max_tokens if written >= under else min(written, max_tokens)
 
 
 def _spread(pairs: Sequence[tuple[int, int]]) -> Spread:
     each = sorted(Decimal(over) / under for over, under in pairs)
-    if not each:
-        return OUTPUT_SHARE
     last = len(each) - 1
     total = Decimal(sum(over for over, _ in pairs)) / sum(under for _, under in pairs)
     return Spread(expected=total, low=each[last * 5 // 100], high=each[-(-last * 95 // 100)], attempts=len(each))

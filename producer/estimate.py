@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from models.kinds import JobTerms
-    from models.learned import Learned, Spread
+    from models.learned import Learned, Lengths, Spread
     from models.settings import Settings
     from producer.documents import Documents
     from producer.expect import Expectation, Oracle, Sum
@@ -31,7 +31,7 @@ _CLIMBING = "the worst case: each model that a prompt may reach answers it, at f
 _RAISING = "; a cut answer again with four times max_tokens"
 _READ = "; answers are read in twice the tokens they were written in"
 _NOT_COVERED = (
-    "not in it: a call whose answer was lost, bought again; answers of less of max_tokens than told above. "
+    "not in it: a call whose answer was lost, bought again; answers shorter than told above. "
     "From: the cheapest model answers every prompt"
 )
 
@@ -184,9 +184,7 @@ def _reasons(found: "Expectation", learned: "Learned", *, exact: bool) -> Iterat
             ratio = learned.ratio(model)
             yield f"{ratio.expected:.2f} characters a token, {_source(ratio)}, for {model}"
     for task in found.tasks:
-        share = learned.output_share(task)
-        bounds = f"{share.low * 100:.0f} to {share.high * 100:.0f}%"
-        yield f"{share.expected * 100:.0f}% of max_tokens written ({bounds}), {_source(share)}{_of_task(task)}"
+        yield f"{_length(learned.lengths_of(task))}{_of_task(task)}"
     if found.images and not exact:
         yield f"{found.images:,} images are taken for 1,600 tokens each"
     if found.documents and not exact:
@@ -194,6 +192,14 @@ def _reasons(found: "Expectation", learned: "Learned", *, exact: bool) -> Iterat
     if found.marked:
         said = "are marked for the cache, by you or for what they share; expected reads nothing from it"
         yield f"{found.marked:,} prompts {said}"
+
+
+def _length(lengths: "Lengths") -> str:
+    if not lengths.each:
+        return "50% of max_tokens written (0 to 100%), taken for want of attempts"
+    found = lengths.under(None)
+    bounds = f"{found.low:.0f} to {found.high:.0f}" if lengths.is_own else "anything up to max_tokens"
+    return f"{found.expected:.0f} tokens written ({bounds}), {_source(found)}"
 
 
 def _worst_case(found: "Expectation") -> str:
@@ -227,7 +233,7 @@ def _money(usd: Decimal, rounding: str = ROUND_HALF_EVEN) -> str:
 def estimate_json(found: "Expectation", learned: "Learned", *, exact: bool) -> dict[str, Any]:
     """Lay an estimate out as a JSON object; money is text, None where it is not known."""
     ratios = {model: _spread_json(learned.ratio(model)) for model in found.models}
-    shares = [{"task": task, **_spread_json(learned.output_share(task))} for task in found.tasks]
+    lengths = [{"task": task, **_spread_json(learned.lengths_of(task).under(None))} for task in found.tasks]
     return {
         "prompts": found.chain.prompts,
         "steps": found.steps,
@@ -237,7 +243,7 @@ def estimate_json(found: "Expectation", learned: "Learned", *, exact: bool) -> d
         "models": {model: _sum_json(total) for model, total in found.models.items()},
         "is_exact": exact,
         "characters_per_token": ratios,
-        "output_share": shares,
+        "output_tokens": lengths,
         "climb_on": sorted(found.climbs),
     }
 

@@ -156,7 +156,7 @@ class Oracle:
         most = params.get("max_tokens")
         if price is None or batch is None or type(most) is not int:
             return None
-        ratio, share = self.learned.ratio(model), self.learned.output_share(task)
+        ratio, written = self.learned.ratio(model), self.learned.output_tokens(task, most)
         if tokens is None:
             few = size.characters / ratio.high + size.images * _IMAGE_TOKENS[0]
             usual = size.characters / ratio.expected + size.images * _IMAGE_TOKENS[1]
@@ -167,14 +167,14 @@ class Oracle:
         worst = self._worst(model, params)
         more = self.most_written(model, task, most)
         raised = worst if more == most else self._worst(model, {**params, "max_tokens": more})
-        low = _usd(few, share.low * most, price, is_cached=size.is_marked)
-        expected = max(low, _usd(usual, share.expected * most, price))
+        low = _usd(few, written.low, price, is_cached=size.is_marked)
+        expected = max(low, _usd(usual, written.expected, price))
         return _Cost(
             low=low,
             expected=expected if worst is None else min(worst, expected),
             worst=worst,
             raised=raised,
-            batch=_usd(usual, share.expected * most, batch),
+            batch=_usd(usual, written.expected, batch),
         )
 
     def along(self, span: Span, costs: Sequence[_Cost | None], climbs: frozenset[Outcome]) -> _Cost | None:

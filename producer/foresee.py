@@ -42,9 +42,8 @@ def _longest(part: Planned, oracle: Oracle) -> Told:
 def _reads(step: Planned, parts: Sequence[Planned], oracle: Oracle) -> Reads:
     low, expected = Decimal(0), Decimal(0)
     for part in parts:
-        share = oracle.learned.output_share(part.prompt.task)
-        low += share.low * part.prompt.max_tokens
-        expected += share.expected * part.prompt.max_tokens
+        written = oracle.learned.output_tokens(part.prompt.task, part.prompt.max_tokens)
+        low, expected = low + written.low, expected + written.expected
     around = question(step.pieces, [Told(label=part.label, text="") for part in parts], [])
     repeated = max(1, len(step.pieces) - 1)
     return Reads(characters=len(around), low=repeated * low, expected=repeated * expected)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from models.errors import LedgerError
-from models.learned import CHARACTERS_A_TOKEN, OUTPUT_SHARE, Learned, learn
+from models.learned import CHARACTERS_A_TOKEN, Learned, Spread, learn
 from models.ledger import Ledger
 from models.outcome import Outcome
 from models.usage import Usage
@@ -24,6 +24,10 @@ def _answer(ledger: Ledger, count: int, *, characters: int, tokens: int, share: 
     ledger.enqueue(new_batch(), jobs)
     for job in jobs:
         answered(ledger, job.id, usage=Usage(input_tokens=tokens - 1, cache_read_tokens=1, output_tokens=share))
+
+
+def _spread(low: int, expected: int, high: int, *, attempts: int = 0) -> Spread:
+    return Spread(low=Decimal(low), expected=Decimal(expected), high=Decimal(high), attempts=attempts)
 
 
 def test_the_ratio_of_a_model_is_learned_from_its_answers(ledger: Ledger, database_url: str) -> None:
@@ -42,15 +46,24 @@ def test_one_odd_answer_of_forty_does_not_widen_the_bounds(ledger: Ledger, datab
     assert learn(database_url).ratio(OPUS).high == 4
 
 
-def test_the_share_of_max_tokens_is_learned_by_task_and_its_bounds_from_that_task_only(
+def test_how_much_is_written_is_learned_by_task_and_its_bounds_from_that_task_only(
     ledger: Ledger, database_url: str
 ) -> None:
     _answer(ledger, 20, characters=400, tokens=100, share=20, task="summarize")
     _answer(ledger, 20, characters=400, tokens=100, share=60)
     learned = learn(database_url)
-    own, other = learned.output_share("summarize"), learned.output_share("translate")
-    assert (own.expected, own.low, own.high, own.attempts) == (Decimal("0.2"), Decimal("0.2"), Decimal("0.2"), 20)
-    assert (other.expected, other.low, other.high, other.attempts) == (Decimal("0.4"), Decimal(0), Decimal(1), 40)
+    own, other = learned.output_tokens("summarize", 1000), learned.output_tokens("translate", 1000)
+    assert own == _spread(20, 20, 20, attempts=20)
+    assert other == _spread(0, 40, 1000, attempts=40)
+
+
+def test_a_length_is_of_tokens_and_what_was_cut_goes_on_as_far_as_it_may(ledger: Ledger, database_url: str) -> None:
+    _answer(ledger, 10, characters=400, tokens=100, share=20, task="summarize")
+    _answer(ledger, 10, characters=400, tokens=100, share=100, task="summarize")
+    learned = learn(database_url)
+    assert learned.output_tokens("summarize", 10) == _spread(10, 10, 10, attempts=20)
+    assert learned.output_tokens("summarize", 50) == _spread(20, 35, 50, attempts=20)
+    assert learned.output_tokens("summarize", 400) == _spread(20, 210, 400, attempts=20)
 
 
 def test_nothing_is_learned_from_images_from_purged_prompts_or_from_lost_calls(
@@ -84,7 +97,7 @@ def test_an_empty_ledger_and_one_that_is_not_there_teach_nothing(database_url: s
     absent = tmp_path / "nowhere" / "ledger.db"
     assert learn(f"sqlite:///{absent}") == Learned()
     assert not absent.parent.exists()
-    assert Learned().output_share("summarize") == OUTPUT_SHARE
+    assert Learned().output_tokens("summarize", 100) == _spread(0, 50, 100)
 
 
 def test_a_database_without_the_tables_is_told(empty_database_url: str, tmp_path: Path) -> None:
