@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -42,20 +42,21 @@ class Lengths:
     each: Sequence[tuple[int, int]] = ()
     is_own: bool = True
 
-    def under(self, max_tokens: int | None) -> Spread:
+    def under(self, max_tokens: int) -> Spread:
         """Tell how many tokens to expect under another max_tokens, and between which bounds nine of ten lie.
 
         An answer that was cut would have gone on as far as that lets it. From other tasks only what to expect is
-        learned; without any answer half of max_tokens is expected. None: as they were written.
+        learned; without any answer half of max_tokens is expected.
         """
+        bound = Decimal(max_tokens)
         if not self.each:
-            bound = Decimal(max_tokens or 0)
             return Spread(expected=_WRITTEN_SHARE * bound, low=Decimal(0), high=bound)
-        found = _spread([(_written(*one, max_tokens), 1) for one in self.each])
-        if self.is_own:
-            return found
-        longest = max(written for written, _ in self.each) if max_tokens is None else max_tokens
-        return Spread(expected=found.expected, low=Decimal(0), high=Decimal(longest), attempts=found.attempts)
+        found = _spread([(max_tokens if cut <= written else min(written, max_tokens), 1) for written, cut in self.each])
+        return found if self.is_own else replace(found, low=Decimal(0), high=bound)
+
+    def as_written(self) -> Spread | None:
+        """Tell how many tokens they had; None where there are none."""
+        return _spread([(written, 1) for written, _ in self.each]) if self.each else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,12 +172,6 @@ def _ratio(samples: Sequence[_Sample]) -> Spread:
 
 def _lengths(samples: Sequence[_Sample], *, is_own: bool = True) -> Lengths:
     return Lengths(each=tuple((one.output_tokens, one.max_tokens) for one in samples[:_MOST]), is_own=is_own)
-
-
-def _written(written: int, under: int, max_tokens: int | None) -> int:
-    if max_tokens is None:
-        return written
-    return max_tokens if written >= under else min(written, max_tokens)
 
 
 def _spread(pairs: Sequence[tuple[int, int]]) -> Spread:

@@ -195,9 +195,9 @@ def _reasons(found: "Expectation", learned: "Learned", *, exact: bool) -> Iterat
 
 
 def _length(lengths: "Lengths") -> str:
-    if not lengths.each:
+    found = lengths.as_written()
+    if found is None:
         return "50% of max_tokens written (0 to 100%), taken for want of attempts"
-    found = lengths.under(None)
     bounds = f"{found.low:.0f} to {found.high:.0f}" if lengths.is_own else "anything up to max_tokens"
     return f"{found.expected:.0f} tokens written ({bounds}), {_source(found)}"
 
@@ -233,7 +233,7 @@ def _money(usd: Decimal, rounding: str = ROUND_HALF_EVEN) -> str:
 def estimate_json(found: "Expectation", learned: "Learned", *, exact: bool) -> dict[str, Any]:
     """Lay an estimate out as a JSON object; money is text, None where it is not known."""
     ratios = {model: _spread_json(learned.ratio(model)) for model in found.models}
-    lengths = [{"task": task, **_spread_json(learned.lengths_of(task).under(None))} for task in found.tasks]
+    lengths = [{"task": task, **_length_json(learned.lengths_of(task))} for task in found.tasks]
     return {
         "prompts": found.chain.prompts,
         "steps": found.steps,
@@ -262,6 +262,14 @@ def _nano(usd: Decimal, total: "Sum", rounding: str = ROUND_HALF_EVEN) -> str | 
     from models.pricing import NANO_USD
 
     return None if total.unpriced == total.prompts else f"{usd.quantize(NANO_USD, rounding=rounding):f}"
+
+
+def _length_json(lengths: "Lengths") -> dict[str, Any]:
+    """Lay lengths out; None is what nothing was learned of: all of it, or the bounds, where other tasks taught."""
+    found = lengths.as_written()
+    if found is None:
+        return {"expected": None, "low": None, "high": None, "attempts": 0}
+    return _spread_json(found) | ({} if lengths.is_own else {"low": None, "high": None})
 
 
 def _spread_json(spread: "Spread") -> dict[str, Any]:

@@ -77,7 +77,7 @@ class Expectation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reads:
+class Reading:
     """What a prompt will read of answers that are not there yet, in tokens; `characters` are all else it asks.
 
     Its own text holds as much as it may read at most.
@@ -149,7 +149,7 @@ class Oracle:
         size: Size,
         *,
         tokens: int | None,
-        reads: Reads | None,
+        reads: Reading | None,
     ) -> _Cost | None:
         """Bound one prompt's cost with one model; None where it has no price. `tokens` were counted, if given."""
         price, batch = self._price(model, params, None), self._price(model, params, "batch")
@@ -209,7 +209,7 @@ def expect(
     *,
     task: str | None,
     counts: Sequence[int] | None = None,
-    reads: Mapping[int, Reads] = MappingProxyType({}),
+    reads: Mapping[int, Reading] = MappingProxyType({}),
 ) -> Expectation:
     """Add up a file. `counts` are the input tokens of each prompt, where somebody counted them.
 
@@ -245,7 +245,7 @@ def expect(
     )
 
 
-def _sizes(prompts: Sequence[Prompt], oracle: Oracle, reads: Mapping[int, Reads]) -> list[Size]:
+def _sizes(prompts: Sequence[Prompt], oracle: Oracle, reads: Mapping[int, Reading]) -> list[Size]:
     requests = [prompt.request() for prompt in prompts]
     sizes = [size_of(request) for request in requests]
     for place, read in reads.items():

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from models.plan import Told, question
-from producer.expect import Oracle, Reads
+from producer.expect import Oracle, Reading
 from producer.plan import Planned
 from producer.prompt import Prompt
 
@@ -17,12 +17,12 @@ class Foreseen:
     """The prompts of a plan; those at the places of `reads` are made of answers."""
 
     prompts: Sequence[Prompt]
-    reads: Mapping[int, Reads]
+    reads: Mapping[int, Reading]
 
 
 def foresee(planned: Sequence[Planned], oracle: Oracle) -> Foreseen:
     """Fill the steps of a plan with answers of the greatest length, and tell of the usual ones how much they hold."""
-    prompts, reads = list[Prompt](), dict[int, Reads]()
+    prompts, reads = list[Prompt](), dict[int, Reading]()
     for place, one in enumerate(planned):
         if not one.parts:
             prompts.append(one.prompt)
@@ -39,11 +39,11 @@ def _longest(part: Planned, oracle: Oracle) -> Told:
     return Told(label=part.label, text="x" * (_READ_TIMES * most))  # no token is shorter than a character
 
 
-def _reads(step: Planned, parts: Sequence[Planned], oracle: Oracle) -> Reads:
+def _reads(step: Planned, parts: Sequence[Planned], oracle: Oracle) -> Reading:
     low, expected = Decimal(0), Decimal(0)
     for part in parts:
         written = oracle.learned.output_tokens(part.prompt.task, part.prompt.max_tokens)
         low, expected = low + written.low, expected + written.expected
     around = question(step.pieces, [Told(label=part.label, text="") for part in parts], [])
     repeated = max(1, len(step.pieces) - 1)
-    return Reads(characters=len(around), low=repeated * low, expected=repeated * expected)
+    return Reading(characters=len(around), low=repeated * low, expected=repeated * expected)

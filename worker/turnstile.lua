@@ -165,9 +165,9 @@ local function remember(model_name, job, how)
   redis.call('PEXPIRE', key, FORGET_MS)
 end
 
-local function model_answer(model, is_again)
+local function model_answer(model, model_name, job)
   if model.opened_at == 0 then return nil end
-  local next_at = is_again and model.next_probe_at or model.next_new_at
+  local next_at = job and has_failed(model_name, job) and model.next_probe_at or model.next_new_at
   local wait = math.max(next_at - NOW, model.probe_until - NOW > 0 and math.min(PROBE_EVERY, 1) or 0)
   if wait <= 0 then return 'probe' end
   local for_s = figure(NOW - model.opened_at)
@@ -181,7 +181,7 @@ local function ask(ticket, model_name, group_name, input, output, hold, patience
   local key = key_answer()
   if type(key) == 'table' then return key end
   local model, model_key = load_model(model_name)
-  local probe = model_answer(model, has_failed(model_name, job))
+  local probe = model_answer(model, model_name, job)
   if type(probe) == 'table' then return probe end
   local group, group_key = load_group(group_name)
   count_requests()
@@ -438,7 +438,7 @@ local function tell(ticket, model_name, group_name, how, latency, input, output,
   local changed = ''
   if not is_its_own(model, failed_at) then
     grow_or_cut(model, how, in_flight(model_name), taken_at)
-    changed = judge(model, model_name, ticket, how, pace, done, taken_at, failed_at)
+    changed = judge(model, model_name, ticket, how, pace, done, taken_at, failed_at ~= false)
   end
   if changed == 'opened' then group.promises = 0 end -- who comes back finds it cooling, and gives nothing up
   save(group, group_key)

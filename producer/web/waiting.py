@@ -69,14 +69,13 @@ class Waiting:
 
     async def _look(self) -> None:
         try:
-            while self._left:
-                await run_in_threadpool(self._let_go, self._left[0])
-                del self._left[0]
             for some in _parts(self._open()):
                 settled = await run_in_threadpool(self._settled, some)
                 for end, awaited in self._ends.items():
                     if awaited.batch_id in settled and not end.done():
                         end.set_result(settled[awaited.batch_id])
+            while self._left:
+                await self._let_one_go()
         except LedgerError:  # whoever waits has a time of his own
             return
         except Exception as error:  # noqa: BLE001 - else nobody would be told of any end again
@@ -86,6 +85,16 @@ class Waiting:
             return
         if not self._open() and not self._left:
             self._called.clear()
+
+    async def _let_one_go(self) -> None:
+        try:
+            await run_in_threadpool(self._let_go, self._left[0])
+        except LedgerError:
+            raise
+        except Exception:  # it would fail again
+            del self._left[0]
+            raise
+        del self._left[0]
 
     def _open(self) -> list[str]:
         return sorted({awaited.batch_id for end, awaited in self._ends.items() if not end.done()})

@@ -46,6 +46,8 @@ def test_an_estimate_needs_no_ledger_and_makes_none(me: Stranger) -> None:
     assert "3.50 characters a token, taken for want of attempts, for claude-opus-4-7" in told.out
     assert "50% of max_tokens written (0 to 100%), taken for want of attempts" in told.out
     assert (told.err, (me.folder / ".stepdown").exists()) == ("", False)
+    (length,) = _estimated(me, *_SUMMARIES)["output_tokens"]
+    assert length == {"task": None, "expected": None, "low": None, "high": None, "attempts": 0}
 
 
 def test_each_prompt_is_priced_from_its_own_start(me: Stranger) -> None:

@@ -21,6 +21,7 @@ class Ledger:
     failures: list[Exception] = field(default_factory=list)
     asked: list[tuple[str, ...]] = field(default_factory=list)
     let_go: list[str] = field(default_factory=list)
+    refusals: list[Exception] = field(default_factory=list)
 
     def settled(self, batch_ids: Sequence[str]) -> Mapping[str, Answer]:
         """Tell those that have ended."""
@@ -29,6 +30,12 @@ class Ledger:
             raise self.failures.pop()
         return {batch_id: self.ended[batch_id] for batch_id in batch_ids if batch_id in self.ended}
 
+    def leave(self, batch_id: str) -> None:
+        """Let go of a batch."""
+        if self.refusals:
+            raise self.refusals.pop()
+        self.let_go.append(batch_id)
+
 
 def _answer(batch_id: str) -> Answer:
     return Answer(id="1", job_id=batch_id, state=State.SUCCEEDED)
@@ -36,7 +43,7 @@ def _answer(batch_id: str) -> Answer:
 
 @asynccontextmanager
 async def _looking(ledger: Ledger) -> AsyncIterator[Waiting]:
-    waiting = Waiting(settled=ledger.settled, let_go=ledger.let_go.append)
+    waiting = Waiting(settled=ledger.settled, let_go=ledger.leave)
     looking = asyncio.create_task(waiting.run())
     try:
         yield waiting
@@ -83,3 +90,19 @@ def test_an_end_that_is_known_is_not_looked_for_again() -> None:
     asyncio.run(wait())
     assert ledger.asked == [("a",), ("b",)]
     assert ledger.let_go == []
+
+
+@pytest.mark.parametrize(("refusal", "let_go"), [(LedgerError("away"), ["a"]), (KeyError("a"), [])])
+def test_a_batch_that_cannot_be_let_go_of_keeps_nobody_from_his_end(refusal: Exception, let_go: list[str]) -> None:
+    ledger = Ledger(ended={"b": _answer("b"), "c": _answer("c")}, refusals=[refusal])
+
+    async def wait() -> None:
+        async with _looking(ledger) as waiting:
+            waiting.leave(waiting.end_of("a", is_kept=False))
+            for batch_id in ("b", "c"):
+                end = waiting.end_of(batch_id, is_kept=False)
+                await asyncio.wait_for(end, timeout=5)
+                waiting.leave(end)
+
+    asyncio.run(wait())
+    assert ledger.let_go == let_go, "again where the ledger was away, and not for ever"
