@@ -9,6 +9,12 @@ from models.base import Base, Id, Json, Line, Time, Word, escaped_json
 from models.life import Closing, Ending, NewJob
 from models.outcome import State
 
+# Jobs that wait for a model: the words of the index, which a query must repeat.
+THROTTLED = (
+    "state = 'waiting' AND sent_at IS NULL AND due_at IS NOT NULL AND outcome IN ('cooling', 'limited', 'full', "
+    "'rate_limited', 'ramp_limited', 'key_paused', 'overloaded', 'server_error', 'unreachable')"
+)
+
 
 class Job(Base):
     """One row a prompt. Rungs count from 0, the primary; times are the database's clock, in UTC."""
@@ -88,6 +94,12 @@ class Job(Base):
             "due_at",
             sqlite_where=text("state = 'waiting' AND sent_at IS NULL AND due_at IS NOT NULL"),
             postgresql_where=text("state = 'waiting' AND sent_at IS NULL AND due_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_jobs_throttled",  # the dispatcher makes them due as soon as a model has room
+            "due_at",
+            sqlite_where=text(THROTTLED),
+            postgresql_where=text(THROTTLED),
         ),
         Index(
             "ix_jobs_sent",

@@ -1,17 +1,18 @@
 """Which jobs should have a message in their queue, and which of them have none."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, bindparam, or_, select, text, update
 
 from models.base import UTCDateTime, db_now
 from models.candidates import QUEUED, WAITING, Candidate, Candidates, urgent
 from models.database import reading, transaction
-from models.job import Job
+from models.job import THROTTLED, Job
 from models.keys import Lane
 from models.life import Unsent
 from models.outcome import State
+from models.pace import Due
 from models.shares import Shares
 
 _NOW = db_now(0.0)
@@ -44,14 +45,28 @@ _BEYOND = text(f"""
     UNION ALL SELECT id FROM jobs WHERE {SENT} AND rung > :last
 """)  # noqa: S608 - of our own words
 _BRING = update(Job).where(Job.id == bindparam("job_id"), Job.state.in_([State.QUEUED, State.WAITING]))
+# A job whose own calls failed for more rounds than a few fails by itself, and keeps its backoff.
+_IS_DENIED = "outcome IN ('cooling', 'limited', 'full', 'rate_limited', 'key_paused') OR rounds <= :most_rounds"
+# A job that gave nothing up may go to any of its rungs; all others wait for the model of their own.
+_MAY_GO = "rung = :rung OR (given_up = '{}' AND outcome <> 'full' AND ceiling_rung <= :rung AND floor_rung >= :rung)"
 _WAKE = text(f"""
     UPDATE jobs SET due_at = :now WHERE state = 'waiting' AND id IN (
-        SELECT id FROM jobs
-        WHERE {WAITING} AND due_at > :now AND outcome IN ('cooling', 'limited')
-            AND ceiling_rung <= :rung AND floor_rung >= :rung
+        SELECT id FROM jobs WHERE {THROTTLED} AND due_at > :soon AND ({_IS_DENIED}) AND ({_MAY_GO})
         ORDER BY due_at LIMIT :count
     )
-""").bindparams(bindparam("now", type_=UTCDateTime()))  # noqa: S608
+""").bindparams(bindparam("now", type_=UTCDateTime()), bindparam("soon", type_=UTCDateTime()))  # noqa: S608
+_DUE = (
+    text(f"""
+    SELECT COUNT(*) AS jobs, MIN(due_at) AS oldest FROM (
+        SELECT due_at FROM jobs WHERE {WAITING} AND is_urgent = :is_urgent AND rung = :rung AND due_at <= :now
+        LIMIT :most
+    ) AS due
+""")  # noqa: S608 - of our own words
+    .bindparams(bindparam("now", type_=UTCDateTime()))
+    .columns(oldest=UTCDateTime())
+)
+_SOON_S = 2.0  # a job that is due as soon is left alone
+_MOST_ROUNDS = 5
 
 
 class Outbox:
@@ -108,9 +123,20 @@ class Outbox:
         return len(beyond)
 
     def wake(self, rung: int, *, limit: int) -> int:
-        """Have jobs that wait for models go on now that the one of this rung is back; returns how many."""
+        """Make jobs due now that wait for a model, since the one of this rung has room; return how many."""
         with transaction(self._engine) as connection:
-            return connection.execute(_WAKE, {"now": _now(connection), "rung": rung, "count": limit}).rowcount
+            now = _now(connection)
+            soon = now + timedelta(seconds=_SOON_S)
+            given = {"now": now, "soon": soon, "rung": rung, "count": limit, "most_rounds": _MOST_ROUNDS}
+            return connection.execute(_WAKE, given).rowcount
+
+    def due(self, rung: int, *, limit: int) -> Due:
+        """Count the waiting jobs of a rung that are due and have no message, up to `limit`."""
+        with reading(self._engine) as connection:
+            now = _now(connection)
+            given = {"now": now, "rung": rung, "is_urgent": False, "most": limit}
+            row = connection.execute(_DUE, given).one()
+        return Due(jobs=row.jobs, late_s=0.0 if row.oldest is None else (now - row.oldest).total_seconds())
 
 
 def _now(connection: Connection) -> datetime:

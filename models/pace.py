@@ -11,6 +11,14 @@ _SHRINKAGE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """Waiting jobs whose time has come and that have no message; `late_s` is how long the first of them is due."""
+
+    jobs: int
+    late_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
     """What one clock leaves to the next.
 

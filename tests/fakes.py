@@ -164,19 +164,13 @@ class MemoryLedger:
 
 @dataclass(slots=True)
 class MemoryRooms:
-    """As many requests could leave to each rung as we say; `back` are the rungs whose model came back."""
+    """As many requests could leave to each rung's model as we say."""
 
     frees: Sequence[int] = (1000, 1000, 1000)
-    back: list[int] = field(default_factory=list)
 
     def free(self) -> Sequence[int]:
         """Count what could leave."""
         return self.frees
-
-    def recovered(self) -> Sequence[int]:
-        """Tell it once."""
-        told, self.back = self.back, []
-        return told
 
 
 @dataclass(slots=True)

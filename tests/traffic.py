@@ -124,14 +124,15 @@ class Fleet:
     def _job(self) -> None:
         turnstile = self.draw.choice(self.turnstiles)
         read, written = (round(each * self.draw.lognormvariate(0, 0.5)) + 1 for each in self.tokens)
-        self._ask(turnstile, read, written, has_waited=False, held_s=0.0)
+        self._ask(turnstile, f"job {next(self._numbers)}", (read, written), has_waited=False, held_s=0.0)
 
-    def _ask(self, turnstile: Script, read: int, written: int, *, has_waited: bool, held_s: float) -> None:
+    def _ask(self, turnstile: Script, job: str, sizes: tuple[int, int], *, has_waited: bool, held_s: float) -> None:
+        read, written = sizes
         guessed = round(read * self.draw.uniform(0.8, 1.2)), round(self.tokens[1])
         ticket = f"t{next(self._numbers)}"
         need = Need(
             ticket=ticket,
-            job=ticket,
+            job=job,
             model=MODEL,
             group=GROUP,
             input_tokens=guessed[0],
@@ -140,7 +141,7 @@ class Fleet:
             patience_s=1 - held_s if has_waited else self.patience_s,
             has_waited=has_waited or held_s > 0,
         )
-        again = self._asks_again(turnstile, read, written)
+        again = self._asks_again(turnstile, job, sizes)
         match turnstile.ask(need):
             case Go(after_s=after_s):
                 travel_s = self.draw.uniform(0.01, 0.1)
@@ -155,8 +156,8 @@ class Fleet:
             case _:
                 self.stepped_down += 1
 
-    def _asks_again(self, turnstile: Script, read: int, written: int) -> Callable[..., None]:
-        return lambda **words: self._ask(turnstile, read, written, **words)
+    def _asks_again(self, turnstile: Script, job: str, sizes: tuple[int, int]) -> Callable[..., None]:
+        return lambda **words: self._ask(turnstile, job, sizes, **words)
 
     def _tells(self, turnstile: Script, need: Need) -> Callable[..., None]:
         def ends(how: How, **words: Any) -> None:

@@ -101,6 +101,6 @@ class Door:
             assert isinstance(answer, Go), answer
         return tickets
 
-    def open(self, how: How = "overloaded") -> None:
-        """Take the model out of rotation."""
-        assert [self.through(how) for _ in range(3)] == ["", "", "opened"]
+    def open(self, how: How = "overloaded", *, after: int = 3) -> None:
+        """Take the model out of rotation by so many failures."""
+        assert [self.through(how) for _ in range(after)] == [*[""] * (after - 1), "opened"]

@@ -157,10 +157,6 @@ class ScriptedTurnstile:
         """Have room for everything."""
         return {model: Room(free=1_000, is_closed=False) for model in models}
 
-    def recovered(self) -> tuple[str, ...]:
-        """Have lost nothing."""
-        return ()
-
 
 class OnePrice:
     """Says that every model costs the same, but those it is told not to know."""

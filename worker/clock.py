@@ -2,18 +2,20 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Protocol
 
 from models.keys import Lane, queue_name
 from models.life import Unsent
-from models.pace import Pace
+from models.pace import Due, Pace
 from models.plan import Ripened
 from models.shares import Shares
-from worker.events import JobsSent, MessagesLost, StepsRipened, Tell
+from worker.events import JobsLate, JobsSent, MessagesLost, StepsRipened, Tell
 from worker.failpoints import failpoint
 
 _LOST_AFTER_S = 10.0  # a message may wait so long in the hands of a worker whose threads are all busy
 _AT_ONCE = 1000
+_LATE_S = 30.0  # a due time so long past is a fault of the queue, not of a busy second
 
 
 class Queues(Protocol):
@@ -72,7 +74,11 @@ class Outbox(Protocol):
         ...
 
     def wake(self, rung: int, *, limit: int) -> int:
-        """Have jobs that wait for a model go on, now that this rung's is back."""
+        """Make jobs due that wait for a model, since the one of this rung has room."""
+        ...
+
+    def due(self, rung: int, *, limit: int) -> Due:
+        """Count the waiting jobs that are due."""
         ...
 
 
@@ -88,11 +94,7 @@ class Rooms(Protocol):
     """Knows how many requests could leave soon."""
 
     def free(self) -> Sequence[int]:
-        """Count them for each rung's queue, whose jobs may go to the rungs below, too."""
-        ...
-
-    def recovered(self) -> Sequence[int]:
-        """List the rungs whose model is back since somebody asked last."""
+        """Count for each rung how many its model takes."""
         ...
 
 
@@ -124,8 +126,6 @@ class Clock:
         if self.queues.has_lost_all():
             for lane in (None, *range(self.rungs)):
                 self._forget(lane, older_than_s=0)
-        for rung in self.rooms.recovered():
-            self.outbox.wake(rung, limit=_AT_ONCE)
         try:
             self._ripen()
         finally:  # whatever becomes of the steps, everybody else's jobs are sent
@@ -133,9 +133,17 @@ class Clock:
         return sent
 
     def _send_all(self) -> int:
-        sent = self._send_urgent()
-        fetched = self.queues.fetched()
-        return sent + sum(self._top_up(rung, free, fetched) for rung, free in enumerate(self.rooms.free()))
+        sent, fetched, frees = self._send_urgent(), self.queues.fetched(), self.rooms.free()
+        depths = [self.queues.depth(rung) for rung in range(self.rungs)]
+        pending = [depth + fetched.get(queue_name(rung), 0) for rung, depth in enumerate(depths)]
+        for rung, free in enumerate(frees):
+            if not depths[rung]:
+                self._look_for_lost(rung)
+            if (spare := free - pending[rung]) > 0:
+                self.outbox.wake(rung, limit=min(spare, _AT_ONCE))
+        # The jobs of a queue may go to the rungs below, too.
+        below = tuple(accumulate(reversed(frees)))[::-1]
+        return sent + sum(self._top_up(rung, free, pending[rung]) for rung, free in enumerate(below))
 
     def _ripen(self) -> None:
         ripened = self.steps.ripen(limit=_AT_ONCE)
@@ -147,14 +155,13 @@ class Clock:
             self._look_for_lost(None)
         return self._send(None, self.outbox.urgent(limit=_AT_ONCE))
 
-    def _top_up(self, rung: int, free: int, fetched: Mapping[str, int]) -> int:
-        depth = self.queues.depth(rung)
-        if not depth:
-            self._look_for_lost(rung)
-        pending = depth + fetched.get(queue_name(rung), 0)
+    def _top_up(self, rung: int, free: int, pending: int) -> int:
         last = self.queues.pace(rung)
         window, shares = last.next_window(pending, tick_s=self.tick_s, most=self.window), Shares(last.passes)
-        room = min(window, free) - pending
+        due = self.outbox.due(rung, limit=window)
+        if due.late_s > _LATE_S:
+            self.tell(JobsLate(lane=rung, count=due.jobs, late_s=due.late_s))
+        room = min(window, max(free, due.jobs)) - pending  # a job that is due goes, and hears of its model itself
         jobs = self.outbox.unsent(rung, limit=room, shares=shares) if room > 0 else []
         if jobs or last.level:
             self.queues.keep_pace(rung, Pace(window=window, level=pending, passes=shares.passes))

@@ -73,7 +73,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What the operator chose. `time_left_s` is how long the job may still wait; 0 for a caller who stands by."""
+    """What the operator chose. `time_left_s` is how long the job may still wait; 0 for a caller who stands by.
+
+    `patience_s` is for limits of the provider, `queue_s` for a limit of our own: how many calls are in flight.
+    """
 
     chain: Chain
     span: Span
@@ -83,6 +86,7 @@ class Policy:
     time_left_s: float
     draw: Callable[[], float]
     window_of: Callable[[str], int | None]
+    queue_s: float = 0.0
     until_tomorrow_s: float | None = None  # None: a job over a day's cap does not wait for the next
 
 
@@ -206,13 +210,17 @@ def step_past_limit(place: Place, why: str, policy: Policy, *, wait_s: float | N
 
 
 def wait_for(place: Place, policy: Policy, *, wait_s: float) -> Park | None:
-    """Wait for this rung where that is within the job's patience, once a round; None where it is not.
-
-    A rung that says "one second" for ever must not keep the job from the others.
-    """
+    """Wait for this rung where that is within the job's patience, once a round; None where it is not."""
     if wait_s > policy.patience_s or wait_s >= policy.time_left_s or place.given_up.get(place.rung) == WAITED:
         return None
     return Park(after_s=wait_s, rung=place.rung, given_up={**place.given_up, place.rung: WAITED}, rounds=place.rounds)
+
+
+def queue_for(place: Place, policy: Policy, *, wait_s: float) -> Park | None:
+    """Wait for a place among the calls in flight, as often as there is none; None beyond the job's time for it."""
+    if wait_s > policy.queue_s or wait_s >= policy.time_left_s:
+        return None
+    return Park(after_s=max(_LEAST_S, wait_s), rung=place.rung, given_up=place.given_up, rounds=place.rounds)
 
 
 def park(policy: Policy, place: Place, *, after_s: float) -> Decision:

@@ -66,6 +66,15 @@ class JobsSent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobsLate:
+    """Waiting jobs are due for long and were not sent until now: their queue is full, or no dispatcher was there."""
+
+    lane: Lane
+    count: int
+    late_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClockFailed:
     """The broker or the ledger was away for a tick of this clock; the next one asks again."""
 
@@ -196,6 +205,7 @@ Event = (
     | JobLost
     | KeyPaused
     | JobsSent
+    | JobsLate
     | ClockFailed
     | ReplyKept
     | SpoolFailed

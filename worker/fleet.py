@@ -22,7 +22,8 @@ _TIMEOUT_S = 0.25
 _CONNECTIONS = 50
 _AGAIN_S = 2.0  # while Redis is away one thread looks whether it is back, so often
 _HEARD_S = 5.0  # a worker that was not heard for so long shares no limits, and is at no call
-_SHARED = ("_limit", "_level", "promises", "cap", "threshold", "good_cap")  # what each worker alone has its part of
+# Each worker alone has its part of these.
+_SHARED = ("_limit", "_tokens", "_reserved", "slow_start_threshold", "good_concurrency")
 _MOST_UNTOLD = 10_000
 
 _Answer = TypeVar("_Answer")
@@ -116,10 +117,6 @@ class Fleet:
             lambda: self._shared.rooms(models, horizon_s=horizon_s),
             lambda: self._own.rooms(models, horizon_s=horizon_s),
         )
-
-    def recovered(self) -> tuple[str, ...]:
-        """List the models that came back since somebody of the fleet asked last."""
-        return self._answered(self._shared.recovered, self._own.recovered)
 
     def refresh(self) -> None:
         """Be heard, and keep a copy of what Redis knows, to go on with where it goes away. For a clock, each second."""

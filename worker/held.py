@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from worker.decide import Decision, Place, Policy, park, step_past, step_past_limit, wait_for
+from worker.decide import Decision, Place, Policy, park, queue_for, step_past, step_past_limit, wait_for
 from worker.turnstile import COOLING, FULL, PAUSED, RETRIES_SPENT, Go, Later, Need, Turnstile
 
 IN_HAND_S = 1.0  # so short a wait is not worth two transactions
@@ -42,7 +42,7 @@ def held_back(later: Later, place: Place, policy: Policy, *, failed_as: str) -> 
         case why if why == COOLING:
             return step_past(place, COOLING, policy, wait_s=later.wait_s)
         case why:
-            waiting = wait_for(place, policy, wait_s=later.wait_s)
+            waiting = (queue_for if why == FULL else wait_for)(place, policy, wait_s=later.wait_s)
             return waiting or step_past_limit(place, why, policy, wait_s=later.wait_s)
 
 

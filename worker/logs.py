@@ -20,6 +20,7 @@ from worker.events import (
     FleetTogether,
     JobEnded,
     JobLost,
+    JobsLate,
     JobsSent,
     KeyPaused,
     MessageDiscarded,
@@ -35,7 +36,7 @@ from worker.events import (
     WorstCasePassed,
 )
 
-ClockWork = JobsSent | StepsRipened | ClockFailed | MessagesLost | MessageDiscarded | DaysRolled
+ClockWork = JobsSent | JobsLate | StepsRipened | ClockFailed | MessagesLost | DaysRolled
 Turn = ModelCooling | ModelBack | FleetAlone | FleetTogether
 Fault = ReplyKept | SpoolFailed | RepliesReplayed | Rescued | BatchPaused | DiskLow
 _LOG = logging.getLogger("stepdown")
@@ -65,7 +66,7 @@ def log(event: Event) -> None:
             )
         case JobEnded():
             _log_ended(event)
-        case Dropped() | JobLost():
+        case Dropped() | JobLost() | MessageDiscarded():
             _log_not_ours(event)
         case KeyPaused(outcome=outcome, for_s=for_s):
             _LOG.error(
@@ -73,7 +74,7 @@ def log(event: Event) -> None:
             )
         case PrimaryJudged(verdict=verdict):
             _LOG.log(_LEVELS.get(verdict.verdict, logging.INFO), "health: %s", verdict.in_words())
-        case JobsSent() | StepsRipened() | ClockFailed() | MessagesLost() | MessageDiscarded() | DaysRolled():
+        case JobsSent() | JobsLate() | StepsRipened() | ClockFailed() | MessagesLost() | DaysRolled():
             _log_clock(event)
         case ReplyKept() | SpoolFailed() | RepliesReplayed() | Rescued() | BatchPaused() | DiskLow():
             _log_fault(event)
@@ -83,8 +84,10 @@ def log(event: Event) -> None:
             assert_never(event)
 
 
-def _log_not_ours(event: Dropped | JobLost) -> None:
+def _log_not_ours(event: Dropped | JobLost | MessageDiscarded) -> None:
     match event:
+        case MessageDiscarded(said=said):
+            _LOG.warning("a value in a queue that is no message was discarded (%s)", said)
         case Dropped(job_id=job_id):
             _LOG.info("job %s: delivery dropped, it is finished or somebody else's", job_id)
         case JobLost(job_id=job_id):
@@ -97,6 +100,8 @@ def _log_clock(event: ClockWork) -> None:
     match event:
         case JobsSent(lane=lane, count=count):
             _LOG.info("clock: %d jobs sent to %s", count, queue_name(lane))
+        case JobsLate(lane=lane, count=count, late_s=late_s):
+            _LOG.warning("clock: %d jobs of %s are due, the first for %.0f s", count, queue_name(lane), late_s)
         case StepsRipened(asked=asked, stopped=stopped):
             _LOG.info("clock: the parts of %d steps have ended; %d are asked, %d fail", asked + stopped, asked, stopped)
         case ClockFailed(name=name, said=said):
@@ -105,8 +110,6 @@ def _log_clock(event: ClockWork) -> None:
             _LOG.warning("clock: %s lost %d messages; they are sent again", queue_name(lane), count)
         case DaysRolled(first=first, last=last, count=count):
             _LOG.info("rollup: %d days added up, %s to %s", count, first, last)
-        case MessageDiscarded(said=said):
-            _LOG.warning("a value in a queue that is no message was discarded (%s)", said)
         case _:
             assert_never(event)
 

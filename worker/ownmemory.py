@@ -9,6 +9,8 @@ from lupa import lua51
 
 from worker.script import TEXT
 
+_MOST_VALUES = 10_000  # nothing expires here
+
 
 class OwnMemory:
     """Runs the script in this process, for all its threads."""
@@ -19,6 +21,7 @@ class OwnMemory:
         self._clock = clock
         self._hashes: dict[str, dict[str, str]] = {}
         self._scores: dict[str, dict[str, float]] = {}
+        self._values: dict[str, str] = {}
         self._lua = lua51.LuaRuntime(unpack_returned_tuples=True)
         self._chunk = self._lua.eval(f"function(redis, KEYS, ARGV) {TEXT}\nend")
         self._commands = self._lua.table(call=self._call)
@@ -28,11 +31,12 @@ class OwnMemory:
             "HGET": self._hget,
             "HSET": self._hset,
             "HDEL": self._hdel,
-            "HLEN": lambda key: len(self._hashes.get(key, {})),
-            "DEL": lambda key: int(self._hashes.pop(key, None) is not None),
+            "GET": self._get,
+            "SET": self._set,
+            "DEL": lambda key: int(self._values.pop(key, None) is not None),
             "ZADD": self._zadd,
             "ZREM": self._zrem,
-            "ZCOUNT": self._zcount,
+            "ZCARD": lambda key: len(self._scores.get(key, {})),
             "ZRANGEBYSCORE": self._zrangebyscore,
             "PEXPIRE": lambda _key, _ms: 1,  # a process forgets by ending
         }
@@ -75,16 +79,21 @@ class OwnMemory:
     def _hdel(self, key: str, name: str) -> int:
         return int(self._hashes.get(key, {}).pop(name, None) is not None)
 
+    def _get(self, key: str) -> Any:
+        return self._values.get(key, False)
+
+    def _set(self, key: str, value: str, *_lifetime: str) -> bool:
+        if len(self._values) >= _MOST_VALUES:
+            self._values.clear()
+        self._values[key] = value
+        return True
+
     def _zadd(self, key: str, score: float, name: str) -> int:
         self._scores.setdefault(key, {})[name] = float(score)
         return 1
 
     def _zrem(self, key: str, name: str) -> int:
         return int(self._scores.get(key, {}).pop(name, None) is not None)
-
-    def _zcount(self, key: str, least: str, _most: str) -> int:
-        above = float(least.removeprefix("("))
-        return sum(at > above for at in self._scores.get(key, {}).values())
 
     def _zrangebyscore(self, key: str, _least: str, most: str) -> Any:
         # As Redis has them: by score, then by name.

@@ -6,8 +6,10 @@ from typing import Any
 
 from worker.turnstile import Change, Ended, Go, Later, Need, Room
 
-TEXT = Path(__file__).with_name("turnstile.lua").read_text(encoding="utf-8")
-_CHANGES: Mapping[str, Change] = {"": "", "opened": "opened", "closed": "closed"}
+_FOLDER = Path(__file__).with_name("admission")
+_SUBJECTS = ("state", "limits", "evidence", "concurrency", "breaker", "admission")  # each uses those before it
+TEXT = "\n".join((_FOLDER / f"{subject}.lua").read_text(encoding="utf-8") for subject in _SUBJECTS)
+_CHANGES: Mapping[str, Change] = {"": "", "opened": "opened", "closed": "closed", "key_works": "key_works"}
 Run = Callable[[Sequence[str]], Sequence[Any]]  # arguments of the script -> what it returned
 
 
@@ -34,11 +36,8 @@ class Script:
 
     def ask(self, need: Need) -> Go | Later:
         """Let a request through, or say when to come back."""
-        flags = (_flag(each) for each in (need.is_urgent, need.is_retry, need.has_waited))
-        sizes = (need.input_tokens, need.output_tokens, need.hold_s, need.patience_s)
-        signed = (self._worker, need.job)
-        word, *told = self._run("ask", need.ticket, need.model, need.group, *map(str, sizes), *flags, *signed)
-        if word == "go":
+        word, *told = self._run("acquire", worker=self._worker, **_request(need))
+        if word == "granted":
             return Go(after_s=float(told[0]), is_probe=told[1] == "1")
         why, wait_s, *figures = told
         return Later(
@@ -49,28 +48,32 @@ class Script:
 
     def tell(self, ended: Ended) -> Change:
         """Note how a request that was let through ended; returns what that made of its model's cooldown."""
-        known = (ended.latency_ms, ended.input_tokens, ended.output_tokens, ended.retry_after_s)
-        limits = (str(word) for kind, figures in ended.limits.items() for word in (kind, *figures))
-        words = ("" if one is None else str(one) for one in known)
-        changed, *_ = self._run("tell", ended.ticket, ended.model, ended.group, ended.how, *words, *limits)
+        known = {
+            "latency_ms": ended.latency_ms,
+            "input": ended.input_tokens,
+            "output": ended.output_tokens,
+            "retry_after_s": ended.retry_after_s,
+        }
+        for kind, (limit, remaining) in ended.limits.items():
+            known |= {f"{kind}_limit": limit, f"{kind}_remaining": remaining}
+        words = {name: str(value) for name, value in known.items() if value is not None}
+        changed, *_ = self._run(
+            "release", ticket=ended.ticket, model=ended.model, group=ended.group, result=ended.how, **words
+        )
         return _CHANGES[changed]
 
     def rooms(self, models: Mapping[str, str], *, horizon_s: float) -> Mapping[str, Room]:
         """Tell for each model, given with its group, how many requests could leave within `horizon_s`."""
-        pairs = (word for pair in models.items() for word in pair)
-        free = self._run("rooms", str(horizon_s), *pairs)
+        free = self._run("capacity", horizon_s=str(horizon_s), **models)
         return {
             model: Room(free=max(0, int(count)), is_closed=int(count) < 0)
             for model, count in zip(models, free, strict=True)
         }
 
-    def recovered(self) -> tuple[str, ...]:
-        """List the models that came back since somebody of the fleet asked last."""
-        return tuple(self._run("recovered")[0].split())
-
-    def _run(self, command: str, *words: str) -> list[str]:
+    def _run(self, command: str, **words: str) -> list[str]:
         now = "" if self._now is None else f"{self._now():.6f}"
-        return [_text(word) for word in self._run_script([command, now, *self._tuning, *words])]
+        pairs = (word for pair in words.items() for word in pair)
+        return [_text(word) for word in self._run_script([command, now, *self._tuning, *pairs])]
 
 
 def left_behind(tickets: Mapping[Any, Any], worker: str) -> list[Ended]:
@@ -84,6 +87,23 @@ def left_behind(tickets: Mapping[Any, Any], worker: str) -> list[Ended]:
         for ticket, (*_, model, group, by) in words.items()
         if by == worker
     ]
+
+
+def _request(need: Need) -> dict[str, str]:
+    return {
+        "ticket": need.ticket,
+        "job": need.job,
+        "model": need.model,
+        "group": need.group,
+        "input": str(need.input_tokens),
+        "output": str(need.output_tokens),
+        "hold_s": str(need.hold_s),
+        "patience_s": str(need.patience_s),
+        "queue_s": str(need.patience_s if need.queue_s is None else need.queue_s),
+        "is_urgent": _flag(need.is_urgent),
+        "is_retry": _flag(need.is_retry),
+        "has_waited": _flag(need.has_waited),
+    }
 
 
 def _flag(is_so: bool) -> str:

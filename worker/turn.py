@@ -151,6 +151,7 @@ def _need(claim: Claim, opening: Opening, place: Place, policy: Policy, desk: De
         output_tokens=tokens.output,
         hold_s=desk.hold_s,
         patience_s=min(IN_HAND_S if has_waited else policy.patience_s, policy.time_left_s),
+        queue_s=min(policy.queue_s, policy.time_left_s),
         is_urgent=claim.is_urgent,
         is_retry=opening.reason is Reason.RETRY,
         has_waited=has_waited,

@@ -17,7 +17,8 @@ class Need:
 
     Tokens are estimates: the input that no cache holds, and what will be written. After `hold_s` without an end its
     worker is lost. `patience_s` is how long it would still wait for this model: told to come back sooner, it will, and
-    is promised what it needs. `has_waited`: it was, and is back, ahead of newcomers.
+    is promised what it needs. `has_waited`: it was, and is back, ahead of newcomers. `queue_s` is the same for a place
+    among the calls in flight, which is our own limit; None: as long as for the model's.
     `job` is whose it is: what fails one job again and again is no outage.
     """
 
@@ -29,6 +30,7 @@ class Need:
     output_tokens: int
     hold_s: float
     patience_s: float
+    queue_s: float | None = None
     is_urgent: bool = False
     is_retry: bool = False
     has_waited: bool = False
@@ -92,7 +94,8 @@ class Room:
     is_closed: bool
 
 
-Change = Literal["", "opened", "closed"]  # of a model's cooldown
+# What an end made of its model's circuit breaker; key_works: the key was refused to this request, and answers others.
+Change = Literal["", "opened", "closed", "key_works"]
 
 
 class Turnstile(Protocol):
@@ -108,8 +111,4 @@ class Turnstile(Protocol):
 
     def rooms(self, models: Mapping[str, str], *, horizon_s: float) -> Mapping[str, Room]:
         """Tell for each model, given with its group, how many requests could leave within `horizon_s`."""
-        ...
-
-    def recovered(self) -> tuple[str, ...]:
-        """List the models that came back since somebody of the fleet asked last."""
         ...

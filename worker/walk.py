@@ -75,6 +75,7 @@ def _policy(claim: Claim, desk: Desk, time_left_s: float) -> Policy:
         span=claim.span.clamped(len(desk.chain.models)),
         climbs=desk.climbs if claim.climb_on is None else claim.climb_on,
         patience_s=desk.patience_s if claim.patience_s is None else claim.patience_s,
+        queue_s=time_left_s if claim.patience_s is None else claim.patience_s,
         key_pause_s=desk.key_pause_s,
         time_left_s=time_left_s,
         draw=desk.draw,

@@ -70,7 +70,7 @@ def _told(door: Door, steps: list[tuple[str, Any]]) -> list[Any]:
                 answers.append(door.turnstile.tell(Ended(ticket=ticket, model=model, group=group, **end)))
             case _:
                 rooms = door.turnstile.rooms({"opus": "opus-4", "sonnet": "sonnet-4"}, horizon_s=words)
-                answers += [rooms, door.turnstile.recovered()]
+                answers.append(rooms)
     return answers
 
 

@@ -177,6 +177,16 @@ def test_after_a_429_what_was_used_up_is_used_up(door: Door, clock: Clock) -> No
     assert later.figures["limit"] == "output"
 
 
+def test_a_large_request_is_not_kept_waiting_by_small_ones(door: Door, clock: Clock) -> None:
+    door.through(limits={"input": (20_000, 3_000)})
+    wait_s = _limited(door.ask(job="large", input_tokens=17_000, patience_s=60)).wait_s
+    came_at = clock.at
+    while clock.at < came_at + wait_s:
+        _limited(door.ask(patience_s=0, input_tokens=1_000))
+        clock.pass_s(1)
+    assert isinstance(door.ask(job="large", input_tokens=17_000, has_waited=True), Go)
+
+
 def test_those_who_wait_are_told_times_one_after_the_other(door: Door) -> None:
     door.through(limits={"requests": (60, 10)})
     _passed(door)
@@ -217,11 +227,12 @@ def test_who_waits_for_a_place_is_promised_what_it_needs(door: Door) -> None:
 def test_who_waited_and_will_not_wait_again_gives_up_what_it_was_promised(door: Door) -> None:
     door.through(limits={"requests": (20, 0)})  # one in 3 s
     before = _limited(door.ask(patience_s=0)).wait_s
-    for _ in range(30):
-        door.ask(patience_s=600, input_tokens=400)
+    for number in range(30):
+        for _ in range(3):  # however often a job asks, it has one place in the line
+            door.ask(job=f"job {number}", patience_s=600, input_tokens=400)
     assert _limited(door.ask(patience_s=0)).wait_s == pytest.approx(before + 30 * 3)
-    for _ in range(30):
-        _limited(door.ask(patience_s=0, has_waited=True, input_tokens=100))
+    for number in range(30):
+        _limited(door.ask(job=f"job {number}", patience_s=0, has_waited=True, input_tokens=100))
     assert _limited(door.ask(patience_s=0)).wait_s == pytest.approx(before)
 
 
@@ -253,7 +264,7 @@ def test_a_closed_group_has_no_room_and_a_model_to_be_probed_has_one(door: Door,
 
 
 def test_looking_for_room_changes_nothing(door: Door, clock: Clock) -> None:
-    door.through(limits=_FULL)
+    door.through(limits={kind: limit for kind, limit in _FULL.items() if kind != "requests"})
     tickets = door.leave(8, hold_s=10)
     clock.pass_s(11)
     for _ in range(3):
@@ -262,14 +273,16 @@ def test_looking_for_room_changes_nothing(door: Door, clock: Clock) -> None:
     assert [door.tell(ticket) for ticket in tickets] == [""] * 8
 
 
-def test_what_was_promised_before_its_model_went_out_of_rotation_holds_nobody_back(door: Door, clock: Clock) -> None:
+def test_a_job_that_finds_its_model_out_of_rotation_gives_its_place_up(door: Door, clock: Clock) -> None:
     door.through(limits={"requests": (60, 5)})  # one a second
     tickets = door.leave(3)
     while isinstance(door.ask(patience_s=0), Go):
         pass
-    for _ in range(30):
-        _limited(door.ask(patience_s=60))
+    for number in range(30):
+        _limited(door.ask(job=f"job {number}", patience_s=60))
     assert "opened" in [door.tell(ticket, "overloaded") for ticket in tickets]
+    for number in range(30):
+        assert isinstance(door.ask(job=f"job {number}", has_waited=True), Later)
     clock.pass_s(5)
     door.ask(ticket="the probe")
     assert door.tell("the probe") == "closed"

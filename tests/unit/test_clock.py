@@ -11,12 +11,12 @@ import pytest
 from models.errors import BrokerError, LedgerError
 from models.keys import Lane, queue_name
 from models.life import Unsent
-from models.pace import Pace
+from models.pace import Due, Pace
 from models.plan import Ripened
 from models.shares import Shares
 from tests.fakes import MemoryRooms, MemorySteps
 from worker.clock import Clock
-from worker.events import ClockFailed, Event, JobsSent, MessagesLost, StepsRipened
+from worker.events import ClockFailed, Event, JobsLate, JobsSent, MessagesLost, StepsRipened
 from worker.every import every
 
 
@@ -71,7 +71,8 @@ class MemoryOutbox:
     queues: MemoryQueues | None = None
     marked: list[Unsent] = field(default_factory=list)
     in_haste: list[Unsent] = field(default_factory=list)
-    woken: list[int] = field(default_factory=list)
+    woken: list[tuple[int, int]] = field(default_factory=list)
+    dues: dict[int, Due] = field(default_factory=dict)
     lost: dict[Lane, int] = field(default_factory=dict)
     fitted: list[int] = field(default_factory=list)
     asked_for_lost: list[tuple[Lane, float]] = field(default_factory=list)
@@ -85,8 +86,12 @@ class MemoryOutbox:
         return self.lost.pop(lane, 0)
 
     def wake(self, rung: int, *, limit: int) -> int:
-        self.woken.append(rung)
+        self.woken.append((rung, limit))
         return limit
+
+    def due(self, rung: int, *, limit: int) -> Due:
+        found = self.dues.get(rung, Due(jobs=0, late_s=0))
+        return replace(found, jobs=min(found.jobs, limit))
 
     def urgent(self, *, limit: int) -> list[Unsent]:
         return self.in_haste[:limit]
@@ -272,9 +277,18 @@ def test_the_turns_of_batches_go_on_from_one_clock_to_the_next() -> None:
     assert queues.paces[0].passes == {"a batch": 2.0}
 
 
-def test_when_a_model_is_back_the_jobs_that_wait_for_it_are_woken() -> None:
-    outbox = MemoryOutbox()
-    clock = _clock(MemoryQueues(), outbox, [], rooms=MemoryRooms(back=[1]))
-    clock.tick()
-    clock.tick()
-    assert outbox.woken == [1]
+def test_jobs_that_wait_for_a_model_are_made_due_as_soon_as_it_has_room_for_them() -> None:
+    queues, outbox = MemoryQueues({0: 3, 1: 9}, {queue_name(0): 2}), MemoryOutbox()
+    _clock(queues, outbox, [], rooms=MemoryRooms((7, 9, 4))).tick()
+    assert outbox.woken == [(0, 2), (2, 4)]
+
+
+def test_a_job_that_is_due_is_sent_though_no_model_has_room() -> None:
+    queues, outbox = MemoryQueues(), MemoryOutbox({1: _jobs(1, 8)}, dues={1: Due(jobs=3, late_s=0.4)})
+    assert _clock(queues, outbox, [], rooms=MemoryRooms((0, 0, 0))).tick() == 3
+
+
+def test_jobs_that_are_due_for_long_are_told_of() -> None:
+    events, late = list[Event](), Due(jobs=3, late_s=31)
+    _clock(MemoryQueues(), MemoryOutbox({1: _jobs(1, 3)}, dues={1: late}), events).tick()
+    assert events == [JobsLate(lane=1, count=3, late_s=31), JobsSent(lane=1, count=3)]

@@ -74,7 +74,7 @@ def test_a_model_that_stays_full_is_waited_for_without_a_thread() -> None:
     job = scene(held=["full:0.4"] * 3)
     job.walk()
     assert sum(job.slept) <= 1
-    assert (job.provider.calls, job.job.state, job.job.due_at) == ([], State.WAITING, 0.4)
+    assert (job.provider.calls, job.job.state, job.job.due_at) == ([], State.WAITING, 0.5)
 
 
 def test_where_nothing_may_be_called_the_job_waits_for_the_first_that_may() -> None:

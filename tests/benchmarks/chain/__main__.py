@@ -1,4 +1,4 @@
-"""`make bench-chain`: three tables, all sides in one run; figures also go to bench-chain-results.json.
+"""`make bench-chain`: four tables, all sides in one run; figures also go to bench-chain-results.json.
 
 make bench-chain ARGS="--table overload --only stepdown --quick"
 """
@@ -17,15 +17,16 @@ from typing import Any
 
 import psutil
 
-from tests.benchmarks.chain import mixed, outage, overload
+from tests.benchmarks.chain import mixed, noise, outage, overload
 from tests.benchmarks.chain.fleet import run_fleet
 from tests.benchmarks.chain.peer import PEERS, install, run_peer
 from tests.benchmarks.chain.ran import Load, Ran
 from tests.benchmarks.chain.table import Column, lines
 
 _RESULTS = Path(__file__).parents[3] / "bench-chain-results.json"
-_TABLES = ("overload", "outage", "mixed")
+_TABLES = ("noise", "overload", "outage", "mixed")
 _COLUMNS: Mapping[str, Sequence[Column]] = {
+    "noise": noise.COLUMNS,
     "overload": overload.COLUMNS,
     "outage": outage.COLUMNS,
     "mixed": mixed.COLUMNS,
@@ -64,6 +65,8 @@ def _sides(names: Sequence[str]) -> dict[str, Callable[[Load], Ran]]:
 def _run(table: str, sides: Mapping[str, Callable[[Load], Ran]], *, is_quick: bool) -> list[dict[str, Any]]:
     began_s = time.monotonic()
     match table:
+        case "noise":
+            rows = noise.run([name for name in sides if name in ("stepdown", "litellm")], is_quick=is_quick, say=_told)
         case "overload":
             peers = {name: side for name, side in sides.items() if name in PEERS}
             ours = overload.OURS if "stepdown" in sides else {}

@@ -1,7 +1,7 @@
 """Our side: two worker processes on one key, one Valkey and one SQLite ledger, as a person would start them."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,21 +23,31 @@ _DEFAULTS = dict.fromkeys(("CALL_TIMEOUT_S", "KEY_PAUSE_S", "PATIENCE_S", "CLOCK
 
 def run_fleet(load: Load, *, side: str = "stepdown", **variables: str) -> Ran:
     """Submit everything as one batch and wait for its end; `variables` are settings, as a person would set them."""
-    with TemporaryDirectory(prefix="bench-chain-") as name, running_simulator(latency_s=load.latency_s) as simulator:
-        folder = Path(name)
-        with _fleet(folder, simulator, load, variables) as producer:
-            simulator.set_script(load.script)  # its buckets are full again, and its seconds begin
-            started, began_s = datetime.now(UTC), time.monotonic()
-            batch = producer.submit([_prompt(asked) for asked in load.asked])
-            is_whole = _wait(batch, began_s + load.limit_s)
-            wall_s = time.monotonic() - began_s
-            ends = [_end(answer) for answer in batch.answers() if answer.state in ("succeeded", "failed")]
-            return ran(side, simulator, started, ends, wall_s=wall_s, is_cut=not is_whole)
+    with submitted_to(load, **variables) as (producer, simulator):
+        simulator.set_script(load.script)  # its buckets are full again, and its seconds begin
+        return answered(producer, simulator, load, side=side)
+
+
+def answered(producer: Producer, simulator: RunningSimulator, load: Load, *, side: str) -> Ran:
+    """Submit a load to a fleet that is there, and wait for its end."""
+    before = len(simulator.purchases())
+    started, began_s = datetime.now(UTC), time.monotonic()
+    batch = producer.submit([_prompt(asked) for asked in load.asked])
+    is_whole = _wait(batch, began_s + load.limit_s)
+    wall_s = time.monotonic() - began_s
+    ends = [_end(answer) for answer in batch.answers() if answer.state in ("succeeded", "failed")]
+    return ran(side, simulator, started, ends, wall_s=wall_s, is_cut=not is_whole, after=before)
 
 
 @contextmanager
-def _fleet(folder: Path, simulator: RunningSimulator, load: Load, variables: Mapping[str, str]) -> Iterator[Producer]:
-    with ExitStack() as until_end:
+def submitted_to(load: Load, **variables: str) -> Iterator[tuple[Producer, RunningSimulator]]:
+    """Start a fleet and a simulator for a load; nothing is submitted yet."""
+    with (
+        TemporaryDirectory(prefix="bench-chain-") as name,
+        running_simulator(latency_s=load.latency_s) as simulator,
+        ExitStack() as until_end,
+    ):
+        folder = Path(name)
         environment = environment_of(
             {
                 **_DEFAULTS,
@@ -52,9 +62,9 @@ def _fleet(folder: Path, simulator: RunningSimulator, load: Load, variables: Map
         )
         producer = until_end.enter_context(Producer(settings_of(environment)))
         for number in range(_WORKERS):
-            log, name = folder / f"worker-{number}.log", f"bench-{number}@%h"
-            until_end.enter_context(running_worker(environment, log, more=("-n", name)))
-        yield producer
+            log, worker = folder / f"worker-{number}.log", f"bench-{number}@%h"
+            until_end.enter_context(running_worker(environment, log, more=("-n", worker)))
+        yield producer, simulator
 
 
 def _prompt(asked: Asked) -> Prompt:

@@ -71,9 +71,11 @@ class Ran:
         return len(self.ends) - self.succeeded
 
 
-def ran(side: str, simulator: RunningSimulator, started: datetime, ends: Sequence[End], **how: Any) -> Ran:
-    """Put a run together with what the simulator wrote down since it started."""
-    purchases = simulator.purchases()
+def ran(
+    side: str, simulator: RunningSimulator, started: datetime, ends: Sequence[End], *, after: int = 0, **how: Any
+) -> Ran:
+    """Put a run together with what the simulator wrote down since it started, but for the first `after` purchases."""
+    purchases = simulator.purchases()[after:]
     return Ran(
         side=side,
         ends=ends,
