@@ -14,6 +14,7 @@ from anthropic import APIError, APIStatusError, AsyncAnthropic, DefaultAioHttpCl
 from anthropic.types import Message
 
 from models.line import line
+from worker.deadline import Deadline
 from worker.reply import Broken, Received
 
 # Where these are below the SDK's error, no byte of the request has left; in everything else some may have.
@@ -46,8 +47,7 @@ class AnthropicProvider:
     500 threads that wait on one loop cost half the CPU of 500 that each hold a connection: facts.md.
     """
 
-    def __init__(self, *, api_key: str, base_url: str, call_timeout_s: float, connect_timeout_s: float) -> None:
-        self._call_timeout_s = call_timeout_s
+    def __init__(self, *, api_key: str, base_url: str, connect_timeout_s: float) -> None:
         self._in_flight: set[asyncio.Task[Any]] = set()
         self._settings = (api_key, base_url, connect_timeout_s)
         self._loop = asyncio.new_event_loop()
@@ -57,33 +57,36 @@ class AnthropicProvider:
 
     async def _connect(self) -> AsyncAnthropic:
         api_key, base_url, connect_timeout_s = self._settings
+        timeout = httpx2.Timeout(None, connect=connect_timeout_s)  # each call has its own deadline, body included
         return AsyncAnthropic(
             api_key=api_key,
             base_url=base_url,
             max_retries=0,  # each request that leaves the machine is an attempt with its row
-            timeout=httpx2.Timeout(self._call_timeout_s, connect=connect_timeout_s),
+            timeout=timeout,
             http_client=DefaultAioHttpClient(
                 # No limit of its own: a call that waits for a connection is an attempt whose request has not left.
                 # It is 0, to aiohttp; None would leave it at aiohttp's own hundred.
                 limits=httpx2.Limits(max_connections=0),
-                timeout=httpx2.Timeout(self._call_timeout_s, connect=connect_timeout_s),
+                timeout=timeout,
                 follow_redirects=False,  # a second request, without its row
             ),
         )
 
-    def call(self, model: str, params: Mapping[str, Any], *, attempt_id: str, job_id: str) -> Received | Broken:
-        """Send one request and wait for its whole body, at most the call timeout of wall-clock time."""
+    def call(
+        self, model: str, params: Mapping[str, Any], *, attempt_id: str, job_id: str, deadline: Deadline
+    ) -> Received | Broken:
+        """Send one request and wait for its whole body, until the deadline at most, in wall-clock time."""
         started = time.monotonic()
         body = {"model": model, **params}
         headers = {"x-stepdown-attempt": attempt_id, "x-stepdown-job": job_id}
-        sent = asyncio.run_coroutine_threadsafe(self._send(body, headers), self._loop)
+        sent = asyncio.run_coroutine_threadsafe(self._send(body, headers, deadline), self._loop)
         try:
             response = sent.result()
         except CancelledError:
             return Broken(how="cut", detail="the worker was stopped during the call", latency_ms=_since(started))
         except TimeoutError:
-            said = f"no complete reply within {self._call_timeout_s:g} s"
-            return Broken(how="timed_out", detail=said, latency_ms=_since(started))
+            detail = f"no complete reply within {deadline}"
+            return Broken(how="timed_out", detail=detail, latency_ms=_since(started))
         except APIError as error:
             return _broken(error, _since(started))
         return Received(
@@ -93,11 +96,11 @@ class AnthropicProvider:
             latency_ms=_since(started),
         )
 
-    async def _send(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> httpx2.Response:
+    async def _send(self, body: Mapping[str, Any], headers: Mapping[str, str], deadline: Deadline) -> httpx2.Response:
         if (task := asyncio.current_task()) is not None:
             self._in_flight.add(task)
             task.add_done_callback(self._in_flight.discard)
-        async with asyncio.timeout(self._call_timeout_s):
+        async with asyncio.timeout(deadline.after_s):
             try:
                 return await self._client.post(
                     "/v1/messages", body=body, cast_to=httpx2.Response, options={"headers": headers}
