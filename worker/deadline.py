@@ -19,7 +19,7 @@ class Deadline:
 
     def __str__(self) -> str:
         """Say when, and why then."""
-        return f"{self.after_s:,.6g} s ({self.reason})"
+        return f"{self.after_s:,.4g} s ({self.reason})"
 
 
 def deadline_of(params: Mapping[str, Any], *, pace: float, call_timeout_s: float, time_left_s: float) -> Deadline:
@@ -39,7 +39,7 @@ def deadline_of(params: Mapping[str, Any], *, pace: float, call_timeout_s: float
     if after_s <= call_timeout_s:
         return Deadline(after_s=call_timeout_s, reason="CALL_TIMEOUT_S")
     if after_s == long_s:
-        reason = f"max_tokens {tokens} at {pace / scale:.3g} tokens/s"
+        reason = f"max_tokens {tokens} at {round(pace / scale, 1):,g} tokens/s"
     else:
         reason = "the job's own deadline" if after_s == time_left_s else "the most a call is given"
     return Deadline(after_s=after_s, reason=f"{reason}; CALL_TIMEOUT_S is {call_timeout_s:g}")

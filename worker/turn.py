@@ -7,7 +7,7 @@ from typing import Any
 from models.bound import why_unbounded
 from models.ids import new_id
 from models.life import Claim, Opening, OverCap
-from models.outcome import OVER_BUDGET, Reason
+from models.outcome import OVER_BUDGET, Outcome, Reason
 from models.prefix import marked
 from worker.budget import figures_of, worded
 from worker.classify import classify
@@ -254,7 +254,8 @@ def _attempt(call: _Call, place: Place, policy: Policy, desk: Desk) -> Step:
         desk.tell(KeyPaused(outcome=end.outcome, said=said_of(end), for_s=desk.key_pause_s))
     most = desk.facts_of(opening.model).most_output
     decision = raising(end, claim, most, policy.climbs) or decide(end, place, policy)
-    step = Step(place=place, decision=decision, end=end, closing=closing, depth=opening.fallback_depth)
+    figures = {"deadline": str(call.deadline)} if end.outcome is Outcome.TIMED_OUT else {}
+    step = Step(place=place, decision=decision, end=end, closing=closing, depth=opening.fallback_depth, figures=figures)
     return _or_staying(step, end.retry_after_s if isinstance(end, Failure) else None, call, policy, desk)
 
 

@@ -51,6 +51,7 @@ def test_a_caller_who_stands_by_gets_the_whole_time() -> None:
     [
         (_deadline(32_000), "2,000 s (max_tokens 32000 at 16 tokens/s; CALL_TIMEOUT_S is 120)"),
         (_deadline(32_000, timeout_s=60), "1,000 s (max_tokens 32000 at 32 tokens/s; CALL_TIMEOUT_S is 60)"),
+        (_deadline(8_000, timeout_s=1), "4.167 s (max_tokens 8000 at 1,920 tokens/s; CALL_TIMEOUT_S is 1)"),
         (_deadline(100, timeout_s=2.5), "2.5 s (CALL_TIMEOUT_S)"),
         (_deadline(128_000), "3,600 s (the most a call is given; CALL_TIMEOUT_S is 120)"),
         (_deadline(32_000, time_left_s=300), "300 s (the job's own deadline; CALL_TIMEOUT_S is 120)"),
@@ -87,3 +88,12 @@ def test_a_model_that_was_measured_slow_gets_more_time_and_no_other_does() -> No
         job.desk.expected.learn(OPUS, PARAMS, Usage(input_tokens=9, output_tokens=1_000), latency_ms=100_000)
     job.walk()
     assert (job.provider.calls, job.provider.deadlines_s) == ([OPUS, SONNET], [1_600, 500])
+
+
+def test_the_decision_after_a_cut_call_names_its_deadline() -> None:
+    job = scene("timed_out", "ok", params={**PARAMS, "max_tokens": 8_000})
+    job.walk()
+    assert job.job.ending is not None
+    (decided,) = job.job.ending.decisions
+    assert (decided.decision, decided.why) == ("fallback", "timed_out")
+    assert decided.figures["deadline"] == "500 s (max_tokens 8000 at 16 tokens/s; CALL_TIMEOUT_S is 120)"
