@@ -18,7 +18,7 @@ class Deadline:
     reason: str
 
     def __str__(self) -> str:
-        """Say when, and why then."""
+        """Word the time with its reason."""
         return f"{self.after_s:,.4g} s ({self.reason})"
 
 

@@ -26,7 +26,7 @@ _LEAST_SHARE = 0.1  # of the newest reply in a mean
 _LEAST_CHARACTERS_A_TOKEN = 0.5
 _LONG_OUTPUT = 500  # tokens; in a shorter answer the wait for the first token counts for too much
 _PACES_KEPT, _LEAST_PACES = 100, 10
-_SLOW_QUANTILE, _SLOW_MARGIN = 0.9, 2.0  # one healthy answer in ten is slower than the quantile, none than its double
+_SLOW_QUANTILE, _SLOW_MARGIN = 0.9, 2.0  # a tenth of healthy answers is slower than the quantile
 _LIMITS = {"requests": "requests", "input": "input-tokens", "output": "output-tokens"}
 _HOW: Mapping[Outcome, How] = {
     Outcome.MALFORMED: "server_error",
@@ -47,8 +47,8 @@ _HOW: Mapping[Outcome, How] = {
 class Tokens:
     """A forecast of a request's tokens: input that no cache holds, input read from a cache, and output.
 
-    `replies` counts the replies of this model to requests of this size. They stand behind both figures; with 0 at
-    least one figure is borrowed from other requests, or is a prior.
+    `replies` counts the replies behind the figures: of this model, to requests of this size, for the figure with fewer.
+    With 0, at least one figure is borrowed from other requests or is a prior.
     """
 
     input: int
@@ -122,9 +122,9 @@ class Expected:
         )
 
     def learn(self, model: str, params: Mapping[str, Any], usage: Usage, *, latency_ms: int | None = None) -> None:
-        """Take what one reply used into account. `params` are without any mark of ours."""
+        """Take the usage of one reply into account. `params` are without any mark of ours."""
         size, output = size_of(params), usage.output_tokens
-        # The ratio includes what the caller's own marks save; what ours save, the forecast knows beforehand.
+        # The ratio includes the savings by the caller's own marks. The forecast itself subtracts the savings by ours.
         counted = uncached(usage) if size.is_marked else usage.prompt_tokens
         with self._lock:
             if size.is_text and counted > 0:

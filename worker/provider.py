@@ -1,6 +1,7 @@
 """The Anthropic Messages API, called once and cut exactly at a deadline. The only file that knows the SDK."""
 
 import asyncio
+import socket
 import time
 from collections.abc import Mapping
 from concurrent.futures import CancelledError
@@ -20,6 +21,7 @@ from worker.reply import Broken, Received
 # Where these are below the SDK's error, no byte of the request has left; in everything else some may have.
 # httpx2's own ConnectError does not tell: its aiohttp transport raises it for a connection reset after sending, too.
 _NOTHING_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+_PROBES = {"TCP_KEEPIDLE": 60, "TCP_KEEPALIVE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}  # seconds; KEEPCNT: probes
 _OK, _NOT_FOUND = 200, 404
 _FACTS_S = 2.0
 _LIMITS = (
@@ -63,7 +65,7 @@ class AnthropicProvider:
             base_url=base_url,
             max_retries=0,  # each request that leaves the machine is an attempt with its row
             timeout=timeout,
-            http_client=DefaultAioHttpClient(
+            http_client=_Client(
                 # No limit of its own: a call that waits for a connection is an attempt whose request has not left.
                 # It is 0, to aiohttp; None would leave it at aiohttp's own hundred.
                 limits=httpx2.Limits(max_connections=0),
@@ -140,6 +142,36 @@ class AnthropicProvider:
     async def _disconnect(self) -> None:
         await self._client.close()
         await self._loop.shutdown_default_executor()  # its threads look up names
+
+
+class _Client(DefaultAioHttpClient):
+    """The SDK's client on aiohttp. Its connections probe a silent peer, so that a dead one ends before its deadline.
+
+    The probes also keep a connection open in a NAT gateway, which forgets silent ones: in AWS after 350 s.
+    """
+
+    def _init_transport(self, *args: Any, **options: Any) -> Any:
+        transport: Any = super()._init_transport(*args, **options)
+        transport.client = lambda: aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=transport.limits.max_connections,
+                keepalive_timeout=transport.limits.keepalive_expiry,
+                ssl=transport.ssl_context,
+                socket_factory=probing_socket,
+            )
+        )
+        return transport
+
+
+def probing_socket(address: tuple[Any, ...]) -> socket.socket:
+    """Make a socket whose peer is probed after a minute of silence, and given up after two minutes without a word."""
+    family, kind, protocol, *_ = address
+    made = socket.socket(family=family, type=kind, proto=protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _PROBES.items():
+        if (option := getattr(socket, name, None)) is not None:  # each system has its own
+            made.setsockopt(socket.IPPROTO_TCP, option, value)
+    return made
 
 
 def as_message(message: Mapping[str, Any], **more: Any) -> ChainMessage:

@@ -8,7 +8,7 @@ from threading import Thread
 import pytest
 
 from worker.deadline import Deadline
-from worker.provider import AnthropicProvider
+from worker.provider import AnthropicProvider, probing_socket
 from worker.reply import Broken, Received
 
 _PARAMS = {"max_tokens": 100, "messages": [{"role": "user", "content": "Ten harbours were dredged in spring."}]}
@@ -109,6 +109,15 @@ def test_a_server_that_takes_no_connection_is_unreachable_within_the_connect_tim
     assert isinstance(end, Broken)
     assert end.how == "unreachable"
     assert end.latency_ms < 10_000
+
+
+def test_a_peer_that_is_silent_is_probed_for_a_minute_and_given_up_after_two() -> None:
+    (address,) = socket.getaddrinfo("127.0.0.1", 9, type=socket.SOCK_STREAM)
+    with closing(probing_socket(address)) as made:
+        assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        wanted = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+        known = {name: value for name, value in wanted.items() if hasattr(socket, name)}  # each system has its own
+        assert {name: made.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in known} == known
 
 
 @contextmanager
