@@ -8,11 +8,11 @@ from decimal import Decimal
 from typing import Any
 
 from models.chain import Chain, Span
+from models.deadline import Deadline
 from models.life import NewJob
 from models.pricing import Price, Rates
 from tests.fakes import MemoryAttempt, MemoryJob, MemoryLedger
 from worker.budget import Caps
-from worker.deadline import Deadline
 from worker.desk import Desk
 from worker.events import Event
 from worker.gate import Gate

@@ -7,12 +7,12 @@ from typing import Any, Protocol
 
 from models.bound import WorstCase
 from models.chain import Chain
+from models.deadline import Deadline
 from models.facts import Facts, facts_of
 from models.life import Claim, Closing, Ending, Opening, OverCap
 from models.outcome import Outcome
 from models.pricing import Prices
 from worker.budget import Caps
-from worker.deadline import Deadline
 from worker.events import Tell
 from worker.needs import Expected
 from worker.reply import Broken, Received

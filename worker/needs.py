@@ -10,13 +10,13 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
+from models.deadline import UNMEASURED_PACE
 from models.facts import Facts
 from models.outcome import Outcome
 from models.prefix import prefix_tokens
 from models.pricing import Prices, cost_usd
 from models.size import CHARACTERS_A_TOKEN, Size, size_of, usual_tokens
 from models.usage import Usage
-from worker.deadline import UNMEASURED_PACE
 from worker.reply import Broken, Failure, Received, Reply
 from worker.turnstile import How
 

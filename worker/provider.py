@@ -14,8 +14,8 @@ import httpx2
 from anthropic import APIError, APIStatusError, AsyncAnthropic, DefaultAioHttpClient
 from anthropic.types import Message
 
+from models.deadline import Deadline
 from models.line import line
-from worker.deadline import Deadline
 from worker.reply import Broken, Received
 
 # Where these are below the SDK's error, no byte of the request has left; in everything else some may have.

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from models.bound import why_unbounded
+from models.deadline import Deadline, deadline_of
 from models.ids import new_id
 from models.life import Claim, Opening, OverCap
 from models.outcome import OVER_BUDGET, Outcome, Reason
 from models.prefix import marked
 from worker.budget import figures_of, worded
 from worker.classify import classify
-from worker.deadline import Deadline, deadline_of
 from worker.decide import (
     ABOUT_THE_KEY,
     CLIMBING,

@@ -6,12 +6,12 @@ from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 
+from models.deadline import Deadline
 from tests.at_once import at_once
 from tests.eventually import eventually
 from tests.running import OPUS
 from tests.servers.ports import free_port
 from tests.simulator.process import RunningSimulator, running_simulator
-from worker.deadline import Deadline
 from worker.provider import AnthropicProvider
 from worker.reply import Broken, Received
 

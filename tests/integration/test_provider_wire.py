@@ -7,7 +7,7 @@ from threading import Thread
 
 import pytest
 
-from worker.deadline import Deadline
+from models.deadline import Deadline
 from worker.provider import AnthropicProvider, probing_socket
 from worker.reply import Broken, Received
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.deadline import UNMEASURED_PACE, Deadline, deadline_of
 from models.usage import Usage
 from tests.walking import OPUS, PARAMS, SONNET, scene
-from worker.deadline import UNMEASURED_PACE, Deadline, deadline_of
 from worker.desk import AROUND_A_CALL_S
 
 

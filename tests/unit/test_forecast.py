@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.deadline import UNMEASURED_PACE
 from models.usage import Usage
 from tests.walking import HAIKU, OPUS, SONNET
-from worker.deadline import UNMEASURED_PACE
 from worker.needs import Expected
 
 _DOCUMENT = 85_000  # characters, of 17,000 tokens

@@ -7,6 +7,7 @@ from typing import Any
 UNMEASURED_PACE = 16.0  # output tokens a second; healthy long answers have 30 to 150, and half of that under load
 _USUAL_TIMEOUT_S = 120.0  # CALL_TIMEOUT_S by default: at the unmeasured pace the time of 1,920 tokens
 _MOST_S = 3600.0
+_STANDS_BY_S = 600.0  # the SDKs wait as long
 _ANY_TOKENS = 10**9  # nobody limits the max_tokens of a model that nobody knows
 
 
@@ -43,3 +44,13 @@ def deadline_of(params: Mapping[str, Any], *, pace: float, call_timeout_s: float
     else:
         reason = "the job's own deadline" if after_s == time_left_s else "the most a call is given"
     return Deadline(after_s=after_s, reason=f"{reason}; CALL_TIMEOUT_S is {call_timeout_s:g}")
+
+
+def stands_by_s(params: Mapping[str, Any], *, call_timeout_s: float) -> float:
+    """Return how many seconds a caller stands by who names no time: ten minutes, or a call's deadline if longer.
+
+    >>> stands_by_s({"max_tokens": 1024}, call_timeout_s=120), stands_by_s({"max_tokens": 32000}, call_timeout_s=120)
+    (600.0, 2000.0)
+    """
+    deadline = deadline_of(params, pace=UNMEASURED_PACE, call_timeout_s=call_timeout_s, time_left_s=0)
+    return max(_STANDS_BY_S, deadline.after_s)
