@@ -12,6 +12,7 @@ from migrations.run import ensure_schema
 from models.answer import Answer
 from models.books import Books
 from models.database import open_database
+from models.deadline import stands_by_s
 from models.kinds import JobTerms
 from models.outcome import OnUnknown
 from models.progress import Progress
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY_S = 0.5
 _ASK_LOOK_EVERY_S = 0.05  # somebody stands by
-_ASK_S = 600.0
 
 
 class Batch:
@@ -207,7 +207,7 @@ class Producer:
         self,
         prompt: Prompt | str,
         *,
-        timeout_s: float = _ASK_S,
+        timeout_s: float | None = None,
         task: str | None = None,
         tags: Mapping[str, str] | None = None,
         max_cost_usd: Decimal | str | float | None = None,
@@ -215,11 +215,14 @@ class Producer:
     ) -> Answer:
         """Have one prompt answered ahead of all bulk, and wait for it: an urgent batch of one.
 
-        Whoever asks does not come back: a job that has not ended after `timeout_s` fails by its own deadline, or is
-        cancelled, and TimeoutError is raised. Other arguments, and what else is raised, are `submit`'s. An answer whose
+        The caller does not come back: a job that has not ended after `timeout_s` fails by its own deadline, or is
+        cancelled, and TimeoutError is raised. Left out, `timeout_s` is ten minutes, or the deadline of a call with so
+        many max_tokens if that is longer. Other arguments, and what else is raised, are `submit`'s. An answer whose
         state is not succeeded tells in `outcome` and `error` why there is none.
         """
         asked = Prompt(prompt) if isinstance(prompt, str) else prompt
+        if timeout_s is None:
+            timeout_s = stands_by_s(asked.request(), call_timeout_s=self._settings.call_timeout_s)
         own = replace(terms or JobTerms(), deadline_s=timeout_s)
         batch = self.submit([asked], task=task, tags=tags, max_cost_usd=max_cost_usd, urgent=True, terms=own)
         try:

@@ -15,7 +15,7 @@ from models.errors import InputError
 from models.settings import Settings, child_environment
 
 _FLOWER_COLUMNS = "name,uuid,state,result,received,runtime,worker"
-_RUNTIME_BUCKETS = "0.5,1,2,5,10,20,40,80,120,240,480"  # Flower's own end at 10 s; a call may take minutes
+_RUNTIME_BUCKETS = "0.5,1,2,5,10,20,40,80,120,240,480,960,1920,3600"  # Flower's end at 10 s; a call may take an hour
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 

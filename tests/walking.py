@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from models.chain import Chain, Span
+from models.deadline import Deadline
 from models.life import NewJob
 from models.pricing import Price, Rates
 from tests.fakes import MemoryAttempt, MemoryJob, MemoryLedger
@@ -119,13 +120,15 @@ class ScriptedProvider:
     script: list[str]
     calls: list[str] = field(default_factory=list)
     sent: list[int] = field(default_factory=list)
+    deadlines_s: list[float] = field(default_factory=list)
     requests: list[Mapping[str, Any]] = field(default_factory=list)
     meanwhile: Callable[[], object] = lambda: None
 
-    def call(self, model: str, params: Mapping[str, Any], *, attempt_id: str, job_id: str) -> Received | Broken:  # noqa: ARG002 - the Protocol's
+    def call(self, model: str, params: Mapping[str, Any], *, deadline: Deadline, **_ids: str) -> Received | Broken:
         """Answer as the script says."""
         self.calls.append(model)
         self.sent.append(params["max_tokens"])
+        self.deadlines_s.append(deadline.after_s)
         self.requests.append(params)
         self.meanwhile()
         return end_of(self.script.pop(0) if self.script else "ok", model)
@@ -288,6 +291,6 @@ def _desk(
         climbs=frozenset(),
         patience_s=5,
         key_pause_s=60,
-        hold_s=150,
+        call_timeout_s=120,
         is_stopping=gate.is_stopping,
     )

@@ -60,7 +60,7 @@ class Messages:
         A `model` of MODEL_CHAIN, with its date or without, is where the chain begins; with any other it begins where
         TASK_STARTS puts the client's task, and where that says nothing, the model is refused, as `stepdown serve` does.
         Other params go out as they are: system, tools, ...
-        `timeout` is not heeded: CALL_TIMEOUT_S holds for each attempt. Answers come back whole.
+        `timeout` has no effect: CALL_TIMEOUT_S and max_tokens set each attempt's deadline. Answers come back whole.
         Raises InputError for what cannot be asked so (`stream=True`, headers of the caller's own), TooDeepError and
         TreeBudgetError, ChainExhaustedError where no model answered or each refused; SettingsError, LedgerError.
         """

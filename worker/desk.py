@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from models.bound import WorstCase
 from models.chain import Chain
+from models.deadline import Deadline
 from models.facts import Facts, facts_of
 from models.life import Claim, Closing, Ending, Opening, OverCap
 from models.outcome import Outcome
@@ -18,11 +19,15 @@ from worker.reply import Broken, Received
 from worker.turnstile import Turnstile
 from worker.warmth import Warming
 
+AROUND_A_CALL_S = 30.0  # transactions before and after the call
+
 
 class Provider(Protocol):
     """Sends one request, once, and says what came back by the deadline."""
 
-    def call(self, model: str, params: Mapping[str, Any], *, attempt_id: str, job_id: str) -> Received | Broken:
+    def call(
+        self, model: str, params: Mapping[str, Any], *, attempt_id: str, job_id: str, deadline: Deadline
+    ) -> Received | Broken:
         """Ask the model; never raises for anything the network or the provider does."""
         ...
 
@@ -51,7 +56,7 @@ class Ledger(Protocol):
 class Desk:
     """All a walk works with, built once at the entry point. `now` is UTC; `draw` gives numbers from 0 to 1.
 
-    `hold_s` is the longest a call may last, with all around it: after so long its ticket lapses.
+    `call_timeout_s` is the least time a call is given. A call's ticket lapses `AROUND_A_CALL_S` after its deadline.
     """
 
     chain: Chain
@@ -70,7 +75,7 @@ class Desk:
     climbs: frozenset[Outcome]
     patience_s: float
     key_pause_s: float
-    hold_s: float
+    call_timeout_s: float
     is_stopping: Callable[[], bool] = lambda: False
     facts_of: Callable[[str], Facts] = facts_of
     warming: Warming | None = None  # None: nothing is marked for the cache

@@ -1,23 +1,32 @@
 """What a request will ask of its model's limits, warm or cold, and what its end tells of the model."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from threading import Lock
 from typing import Any
 
+from models.deadline import UNMEASURED_PACE
 from models.facts import Facts
 from models.outcome import Outcome
 from models.prefix import prefix_tokens
 from models.pricing import Prices, cost_usd
-from models.size import CHARACTERS_A_TOKEN, size_of, usual_tokens
+from models.size import CHARACTERS_A_TOKEN, Size, size_of, usual_tokens
 from models.usage import Usage
 from worker.reply import Broken, Failure, Received, Reply
 from worker.turnstile import How
 
-_WRITTEN_SHARE = 0.5  # of max_tokens, until a reply has told better
-_NEW_SHARE = 0.1  # how much one reply moves what is expected of the next
+_PRIOR_OUTPUT = 500  # tokens; the output limit counts generated tokens only, so a low guess costs a 429 at most
+_PRIOR_WEIGHT = 100  # tokens at the usual ratio, beside replies to prompts of another length
+_LEAST_SHARE = 0.1  # of the newest reply in a mean
+_LEAST_CHARACTERS_A_TOKEN = 0.5
+_LONG_OUTPUT = 500  # tokens; in a shorter answer the wait for the first token counts for too much
+_PACES_KEPT, _LEAST_PACES = 100, 10
+_SLOW_QUANTILE, _SLOW_MARGIN = 0.9, 2.0  # a tenth of healthy answers is slower than the quantile
 _LIMITS = {"requests": "requests", "input": "input-tokens", "output": "output-tokens"}
 _HOW: Mapping[Outcome, How] = {
     Outcome.MALFORMED: "server_error",
@@ -36,48 +45,125 @@ _HOW: Mapping[Outcome, How] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
-    """What a request is expected to use: input that no cache holds, input read from one, and output."""
+    """A forecast of a request's tokens: input that no cache holds, input read from a cache, and output.
+
+    `replies` counts the replies behind the figures: of this model, to requests of this size, for the figure with fewer.
+    With 0, at least one figure is borrowed from other requests or is a prior.
+    """
 
     input: int
     output: int
     cached: int = 0
+    replies: int = 0
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether a reply to a request of the same kind stands behind the forecast."""
+        return self.replies > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kind:
+    """Requests that are alike. `size` is the bit length of their characters or of their max_tokens."""
+
+    model: str
+    size: int
+    is_marked: bool = False  # the caller marks a part for the prompt cache
+
+
+@dataclass(slots=True)
+class _Mean:
+    """A mean over replies. The first reply is the mean; later, the newest reply has a tenth of the weight."""
+
+    replies: int = 0
+    value: float = 0.0
+
+    def add(self, seen: float) -> None:
+        self.replies += 1
+        self.value += max(1 / self.replies, _LEAST_SHARE) * (seen - self.value)
+
+
+@dataclass(slots=True)
+class _Prompts:
+    """The mean length of prompts, in characters and in tokens."""
+
+    characters: _Mean = field(default_factory=_Mean)
+    tokens: _Mean = field(default_factory=_Mean)
+
+    def characters_a_token(self, *, prior_weight: float = 0) -> float:
+        characters = self.characters.value + CHARACTERS_A_TOKEN * prior_weight
+        return max(_LEAST_CHARACTERS_A_TOKEN, characters / (self.tokens.value + prior_weight))
 
 
 class Expected:
-    """Expects of a request what replies to others have taught; shared by the threads of one worker."""
+    """Forecasts a request's tokens and a model's pace from earlier replies. The threads of one worker share it."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._a_token: dict[tuple[str, bool], float] = {}  # model, whether its caller marked it -> characters
-        self._written: dict[tuple[str, int], float] = {}  # model, size of max_tokens -> share of it
+        self._prompts: defaultdict[_Kind, _Prompts] = defaultdict(_Prompts)
+        self._output: defaultdict[_Kind, _Mean] = defaultdict(_Mean)
+        self._paces: defaultdict[str, deque[float]] = defaultdict(partial(deque, maxlen=_PACES_KEPT))
 
     def tokens(self, model: str, params: Mapping[str, Any], *, is_warm: bool = False) -> Tokens:
-        """Estimate what the model will count; what is wrong with it is settled when the reply is there.
+        """Estimate the tokens that the model will count. The reply's own count corrects the estimate later.
 
-        `is_warm`: system and tools will be read from its cache.
+        `is_warm`: the model reads system and tools from its cache.
         """
         size, most = size_of(params), _most(params)
-        a_token = self._a_token.get((model, size.is_marked), CHARACTERS_A_TOKEN)
+        with self._lock:
+            a_token, asked = self._characters_a_token(_prompt_kind(model, size))
+            output, answered = self._usual_output(_output_kind(model, most), most)
         cached = prefix_tokens(params, a_token=a_token) if is_warm else 0
-        share = self._written.get((model, most.bit_length()), _WRITTEN_SHARE)
         return Tokens(
             input=max(0, usual_tokens(size, a_token=a_token) - cached) + 1,
             cached=cached,
-            output=max(1, round(most * share)),
+            output=max(1, min(round(output), most)),
+            replies=min(asked, answered),
         )
 
-    def learn(self, model: str, params: Mapping[str, Any], usage: Usage) -> None:
-        """Take what one reply used into account. `params` are without any mark of ours."""
-        size, most = size_of(params), _most(params)
-        # How much of a prompt its caller's own marks save is learned with it; for ours it is known beforehand.
+    def learn(self, model: str, params: Mapping[str, Any], usage: Usage, *, latency_ms: int | None = None) -> None:
+        """Take the usage of one reply into account. `params` are without any mark of ours."""
+        size, output = size_of(params), usage.output_tokens
+        # The ratio includes the savings by the caller's own marks. The forecast itself subtracts the savings by ours.
         counted = uncached(usage) if size.is_marked else usage.prompt_tokens
         with self._lock:
             if size.is_text and counted > 0:
-                kind = (model, size.is_marked)
-                known = self._a_token.get(kind, CHARACTERS_A_TOKEN)
-                self._a_token[kind] = max(0.5, _moved(known, size.characters / counted))
-            key = (model, most.bit_length())
-            self._written[key] = _moved(self._written.get(key, _WRITTEN_SHARE), usage.output_tokens / most)
+                prompts = self._prompts[_prompt_kind(model, size)]
+                prompts.characters.add(size.characters)
+                prompts.tokens.add(counted)
+            self._output[_output_kind(model, _most(params))].add(output)
+            if latency_ms is not None and output >= _LONG_OUTPUT:
+                self._paces[model].append(latency_ms / 1000 / output)
+
+    def pace(self, model: str) -> float:
+        """Return output tokens a second below which no healthy long answer of the model falls.
+
+        A measured pace counts only where it is slower than the usual one: a call that is cut too early is paid for.
+        """
+        with self._lock:
+            seconds = sorted(self._paces.get(model, ()))
+        if len(seconds) < _LEAST_PACES:
+            return UNMEASURED_PACE
+        slow_s = seconds[math.ceil(_SLOW_QUANTILE * len(seconds)) - 1]
+        return min(UNMEASURED_PACE, 1 / (_SLOW_MARGIN * slow_s)) if slow_s else UNMEASURED_PACE
+
+    def _characters_a_token(self, kind: _Kind) -> tuple[float, int]:
+        """Return the ratio for prompts of this kind, and the number of replies behind the ratio."""
+        if kind in self._prompts:
+            return self._prompts[kind].characters_a_token(), self._prompts[kind].tokens.replies
+        # A marked ratio holds for one model's warm cache; another model, or an unmarked prompt, counts every token.
+        others = [each for each in self._prompts if not each.is_marked or (kind.is_marked and each.model == kind.model)]
+        nearest = _nearest(kind, others)
+        if nearest is None:
+            return CHARACTERS_A_TOKEN, 0
+        return self._prompts[nearest].characters_a_token(prior_weight=_PRIOR_WEIGHT), 0
+
+    def _usual_output(self, kind: _Kind, most: int) -> tuple[float, int]:
+        """Return the output tokens of requests of this kind, and the number of replies behind the figure."""
+        if kind in self._output:
+            return self._output[kind].value, self._output[kind].replies
+        nearest = _nearest(kind, self._output)
+        return (min(most / 2, _PRIOR_OUTPUT) if nearest is None else self._output[nearest].value), 0
 
 
 def is_dearer(stays: Tokens, moves: Tokens, *, warm: str, cold: Facts, prices: Prices, at: datetime) -> bool:
@@ -131,8 +217,21 @@ def _most(params: Mapping[str, Any]) -> int:
     return most if isinstance(most, int) and most > 0 else 1
 
 
-def _moved(known: float, seen: float) -> float:
-    return known + _NEW_SHARE * (seen - known)
+def _prompt_kind(model: str, size: Size) -> _Kind:
+    return _Kind(model=model, size=size.characters.bit_length(), is_marked=size.is_marked)
+
+
+def _output_kind(model: str, most: int) -> _Kind:
+    return _Kind(model=model, size=most.bit_length())
+
+
+def _nearest(wanted: _Kind, kinds: Iterable[_Kind]) -> _Kind | None:
+    """Return the kind that is most alike: by cache mark, then by size, then by model. Returns None if there is none."""
+
+    def distance(kind: _Kind) -> tuple[bool, int, bool]:
+        return kind.is_marked != wanted.is_marked, abs(kind.size - wanted.size), kind.model != wanted.model
+
+    return min(kinds, key=distance, default=None)
 
 
 def _cost_usd(usage: Usage, model: str, prices: Prices, at: datetime) -> Decimal | None:

@@ -48,7 +48,6 @@ _REPLAY_EVERY_S = 2.0
 _PRICES_EVERY_TICKS = 30  # half a minute, at the usual CLOCK_TICK_S
 _REFRESH_EVERY_S = 1.0
 _FACTS_EVERY_S = 5.0
-_AROUND_A_CALL_S = 30.0  # transactions before and after it
 _BAD = ("degraded", "unreliable")
 _MB = 1024 * 1024
 
@@ -96,7 +95,6 @@ def _house(settings: Settings, books: Books, tell: Tell, until_end: ExitStack) -
     provider = AnthropicProvider(
         api_key=settings.anthropic_api_key.get_secret_value() if settings.anthropic_api_key else "",
         base_url=settings.anthropic_base_url,
-        call_timeout_s=settings.call_timeout_s,
         connect_timeout_s=settings.connect_timeout_s,
     )
     until_end.callback(provider.close)
@@ -172,7 +170,7 @@ def _desk(
         climbs=settings.climbs,
         patience_s=settings.patience_s,
         key_pause_s=settings.key_pause_s,
-        hold_s=settings.call_timeout_s + _AROUND_A_CALL_S,
+        call_timeout_s=settings.call_timeout_s,
         is_stopping=gate.is_stopping,
     )
 

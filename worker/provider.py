@@ -1,6 +1,7 @@
 """The Anthropic Messages API, called once and cut exactly at a deadline. The only file that knows the SDK."""
 
 import asyncio
+import socket
 import time
 from collections.abc import Mapping
 from concurrent.futures import CancelledError
@@ -13,12 +14,14 @@ import httpx2
 from anthropic import APIError, APIStatusError, AsyncAnthropic, DefaultAioHttpClient
 from anthropic.types import Message
 
+from models.deadline import Deadline
 from models.line import line
 from worker.reply import Broken, Received
 
 # Where these are below the SDK's error, no byte of the request has left; in everything else some may have.
 # httpx2's own ConnectError does not tell: its aiohttp transport raises it for a connection reset after sending, too.
 _NOTHING_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+_PROBES = {"TCP_KEEPIDLE": 60, "TCP_KEEPALIVE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}  # seconds; KEEPCNT: probes
 _OK, _NOT_FOUND = 200, 404
 _FACTS_S = 2.0
 _LIMITS = (
@@ -46,8 +49,7 @@ class AnthropicProvider:
     500 threads that wait on one loop cost half the CPU of 500 that each hold a connection: facts.md.
     """
 
-    def __init__(self, *, api_key: str, base_url: str, call_timeout_s: float, connect_timeout_s: float) -> None:
-        self._call_timeout_s = call_timeout_s
+    def __init__(self, *, api_key: str, base_url: str, connect_timeout_s: float) -> None:
         self._in_flight: set[asyncio.Task[Any]] = set()
         self._settings = (api_key, base_url, connect_timeout_s)
         self._loop = asyncio.new_event_loop()
@@ -57,33 +59,36 @@ class AnthropicProvider:
 
     async def _connect(self) -> AsyncAnthropic:
         api_key, base_url, connect_timeout_s = self._settings
+        timeout = httpx2.Timeout(None, connect=connect_timeout_s)  # each call has its own deadline, body included
         return AsyncAnthropic(
             api_key=api_key,
             base_url=base_url,
             max_retries=0,  # each request that leaves the machine is an attempt with its row
-            timeout=httpx2.Timeout(self._call_timeout_s, connect=connect_timeout_s),
-            http_client=DefaultAioHttpClient(
+            timeout=timeout,
+            http_client=_Client(
                 # No limit of its own: a call that waits for a connection is an attempt whose request has not left.
                 # It is 0, to aiohttp; None would leave it at aiohttp's own hundred.
                 limits=httpx2.Limits(max_connections=0),
-                timeout=httpx2.Timeout(self._call_timeout_s, connect=connect_timeout_s),
+                timeout=timeout,
                 follow_redirects=False,  # a second request, without its row
             ),
         )
 
-    def call(self, model: str, params: Mapping[str, Any], *, attempt_id: str, job_id: str) -> Received | Broken:
-        """Send one request and wait for its whole body, at most the call timeout of wall-clock time."""
+    def call(
+        self, model: str, params: Mapping[str, Any], *, attempt_id: str, job_id: str, deadline: Deadline
+    ) -> Received | Broken:
+        """Send one request and wait for its whole body, until the deadline at most, in wall-clock time."""
         started = time.monotonic()
         body = {"model": model, **params}
         headers = {"x-stepdown-attempt": attempt_id, "x-stepdown-job": job_id}
-        sent = asyncio.run_coroutine_threadsafe(self._send(body, headers), self._loop)
+        sent = asyncio.run_coroutine_threadsafe(self._send(body, headers, deadline), self._loop)
         try:
             response = sent.result()
         except CancelledError:
             return Broken(how="cut", detail="the worker was stopped during the call", latency_ms=_since(started))
         except TimeoutError:
-            said = f"no complete reply within {self._call_timeout_s:g} s"
-            return Broken(how="timed_out", detail=said, latency_ms=_since(started))
+            detail = f"no complete reply within {deadline}"
+            return Broken(how="timed_out", detail=detail, latency_ms=_since(started))
         except APIError as error:
             return _broken(error, _since(started))
         return Received(
@@ -93,11 +98,11 @@ class AnthropicProvider:
             latency_ms=_since(started),
         )
 
-    async def _send(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> httpx2.Response:
+    async def _send(self, body: Mapping[str, Any], headers: Mapping[str, str], deadline: Deadline) -> httpx2.Response:
         if (task := asyncio.current_task()) is not None:
             self._in_flight.add(task)
             task.add_done_callback(self._in_flight.discard)
-        async with asyncio.timeout(self._call_timeout_s):
+        async with asyncio.timeout(deadline.after_s):
             try:
                 return await self._client.post(
                     "/v1/messages", body=body, cast_to=httpx2.Response, options={"headers": headers}
@@ -137,6 +142,36 @@ class AnthropicProvider:
     async def _disconnect(self) -> None:
         await self._client.close()
         await self._loop.shutdown_default_executor()  # its threads look up names
+
+
+class _Client(DefaultAioHttpClient):
+    """The SDK's client on aiohttp. Its connections probe a silent peer, so that a dead one ends before its deadline.
+
+    The probes also keep a connection open in a NAT gateway, which forgets silent ones: in AWS after 350 s.
+    """
+
+    def _init_transport(self, *args: Any, **options: Any) -> Any:
+        transport: Any = super()._init_transport(*args, **options)
+        transport.client = lambda: aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=transport.limits.max_connections,
+                keepalive_timeout=transport.limits.keepalive_expiry,
+                ssl=transport.ssl_context,
+                socket_factory=probing_socket,
+            )
+        )
+        return transport
+
+
+def probing_socket(address: tuple[Any, ...]) -> socket.socket:
+    """Make a socket whose peer is probed after a minute of silence, and given up after two minutes without a word."""
+    family, kind, protocol, *_ = address
+    made = socket.socket(family=family, type=kind, proto=protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _PROBES.items():
+        if (option := getattr(socket, name, None)) is not None:  # each system has its own
+            made.setsockopt(socket.IPPROTO_TCP, option, value)
+    return made
 
 
 def as_message(message: Mapping[str, Any], **more: Any) -> ChainMessage:

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from models.bound import why_unbounded
+from models.deadline import Deadline, deadline_of
 from models.ids import new_id
 from models.life import Claim, Opening, OverCap
-from models.outcome import OVER_BUDGET, Reason
+from models.outcome import OVER_BUDGET, Outcome, Reason
 from models.prefix import marked
 from worker.budget import figures_of, worded
 from worker.classify import classify
@@ -29,7 +30,7 @@ from worker.decide import (
     depth_at,
     step_past,
 )
-from worker.desk import Desk
+from worker.desk import AROUND_A_CALL_S, Desk
 from worker.events import AttemptClosed, KeyPaused, ModelBack, ModelCooling, WorstCasePassed
 from worker.fit import Fitted, Misfit, fitted
 from worker.held import IN_HAND_S, KEY_PAUSED, held_back, pass_through
@@ -58,6 +59,7 @@ class _Call:
     claim: Claim
     opening: Opening
     need: Need
+    deadline: Deadline
     spot: Spot | None = None
 
 
@@ -113,13 +115,12 @@ def _warmed(
     """Go on once nobody else warms the cache this request is for, and say what the request made of it."""
     spot = Spot(model=opening.model, prefix=claim.prefix) if fit.is_cached and claim.prefix else None
     if spot is None or desk.warming is None:
-        call = _Call(claim=claim, opening=opening, need=_need(claim, opening, place, policy, desk))
+        call = _call(claim, opening, place, policy, desk)
         return _through(call, place, policy, desk, last, held_s=0.0)
     found, held_s = desk.warming.hold(spot, is_urgent=claim.is_urgent, is_stopping=desk.is_stopping)
     step: Step | None = None
     try:
-        need = _need(claim, opening, place, policy, desk, is_warm=found == "warm")
-        call = _Call(claim=claim, opening=opening, need=need, spot=spot)
+        call = replace(_call(claim, opening, place, policy, desk, is_warm=found == "warm"), spot=spot)
         step = _through(call, place, policy, desk, last, held_s=held_s)
         return step
     finally:
@@ -139,23 +140,30 @@ def _through(call: _Call, place: Place, policy: Policy, desk: Desk, last: Step |
             return _bought(replace(call, opening=opening), place, policy, desk, last)
 
 
-def _need(claim: Claim, opening: Opening, place: Place, policy: Policy, desk: Desk, *, is_warm: bool = False) -> Need:
+def _call(claim: Claim, opening: Opening, place: Place, policy: Policy, desk: Desk, *, is_warm: bool = False) -> _Call:
+    deadline = deadline_of(
+        claim.params,
+        pace=desk.expected.pace(opening.model),
+        call_timeout_s=desk.call_timeout_s,
+        time_left_s=policy.time_left_s,
+    )
     tokens = desk.expected.tokens(opening.model, claim.params, is_warm=is_warm)
     has_waited = place.given_up.get(place.rung) == WAITED
-    return Need(
+    need = Need(
         ticket=opening.id,
         job=claim.job_id,
         model=opening.model,
         group=policy.chain.group_of(opening.model),
         input_tokens=tokens.input,
         output_tokens=tokens.output,
-        hold_s=desk.hold_s,
+        hold_s=deadline.after_s + AROUND_A_CALL_S,
         patience_s=min(IN_HAND_S if has_waited else policy.patience_s, policy.time_left_s),
         queue_s=min(policy.queue_s, policy.time_left_s),
         is_urgent=claim.is_urgent,
         is_retry=opening.reason is Reason.RETRY,
         has_waited=has_waited,
     )
+    return _Call(claim=claim, opening=opening, need=need, deadline=deadline)
 
 
 def _held(later: Later, call: _Call, place: Place, policy: Policy, desk: Desk, last: Step | None) -> Step:
@@ -233,7 +241,9 @@ def _attempt(call: _Call, place: Place, policy: Policy, desk: Desk) -> Step:
     began_at = desk.now()  # over midnight, its day is the one it was opened on, as in every sum over days
     claim, opening = call.claim, call.opening
     request = claim.params if call.spot is None else marked(claim.params)
-    received = desk.provider.call(opening.model, request, attempt_id=opening.id, job_id=claim.job_id)
+    received = desk.provider.call(
+        opening.model, request, attempt_id=opening.id, job_id=claim.job_id, deadline=call.deadline
+    )
     end = judged(classify(received), claim.expects)
     _tell(call, received, end, desk)
     closing = receipt(opening.id, end, desk.prices, at=began_at)
@@ -245,14 +255,15 @@ def _attempt(call: _Call, place: Place, policy: Policy, desk: Desk) -> Step:
         desk.tell(KeyPaused(outcome=end.outcome, said=said_of(end), for_s=desk.key_pause_s))
     most = desk.facts_of(opening.model).most_output
     decision = raising(end, claim, most, policy.climbs) or decide(end, place, policy)
-    step = Step(place=place, decision=decision, end=end, closing=closing, depth=opening.fallback_depth)
+    figures = {"deadline": str(call.deadline)} if end.outcome is Outcome.TIMED_OUT else {}
+    step = Step(place=place, decision=decision, end=end, closing=closing, depth=opening.fallback_depth, figures=figures)
     return _or_staying(step, end.retry_after_s if isinstance(end, Failure) else None, call, policy, desk)
 
 
 def _tell(call: _Call, received: Received | Broken, end: Reply | Failure, desk: Desk) -> None:
     need, usage = call.need, end.usage if isinstance(end, Reply) else None
     if usage is not None:
-        desk.expected.learn(need.model, call.claim.params, usage)
+        desk.expected.learn(need.model, call.claim.params, usage, latency_ms=end.latency_ms)
     # A call that was cut since its own worker stops tells nothing of its model.
     is_ours = isinstance(received, Broken) and received.how == "cut" and desk.is_stopping()
     changed = desk.turnstile.tell(

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from anyio import CapacityLimiter, sleep, to_thread
 
 from models.answer import Answer
+from models.deadline import stands_by_s
 from models.errors import InputError
 from models.kinds import JobTerms
 from models.outcome import OPEN_STATES
@@ -33,7 +34,6 @@ QUERY_S = 10.0
 MOST_ROWS = 200
 TAGS = {"via": "mcp"}  # TAG_CAPS_USD=via=mcp:5 caps the day of all that is asked here
 _MOST_CHARACTERS = 100_000  # of answers or rows in one reply: what its reader, a model, has room for
-_ASK_DEADLINE_S = 600.0  # as Producer.ask: who asked does not stand by for ever
 _THREADS = 16
 _FIRST_LOOK_S, _LAST_LOOK_S, _SLOWER = 0.05, 0.5, 1.5
 
@@ -61,7 +61,7 @@ class Desk:
     async def ask(self, said: shapes.Ask, hear: Hear) -> Told:
         """Submit an urgent batch of one and stand by for it, as Producer.ask does; what takes longer goes on."""
         prompts = [Prompt(said.prompt, max_tokens=said.max_tokens)]
-        own = JobTerms(deadline_s=_ASK_DEADLINE_S)
+        own = JobTerms(deadline_s=stands_by_s(prompts[0].request(), call_timeout_s=self._settings.call_timeout_s))
         batch = await self._kept("ask", prompts, said.max_cost_usd, task=said.task, urgent=True, terms=own)
         progress = await self._settled(batch, self._ask_s, hear)
         (answer,) = await self._in_thread(lambda: list(batch.answers()))

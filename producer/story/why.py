@@ -17,7 +17,6 @@ _SENTENCES: Mapping[str, str] = {
     "malformed": "what came back was not an answer",
     "unreachable": "no connection came about, so nothing was sent",
     "cut": "the connection broke before {its} answer was complete",
-    "timed_out": "{it} did not answer in time",
     "bad_request": "the API found the request itself wrong, which no other model cures",
     "too_long": "the prompt was longer than {it} can read",
     "too_large": "the request was larger than the API takes, whatever the model",
@@ -73,6 +72,11 @@ _MOST = 1e15  # what is above it is no figure of ours
 def _truncated(figures: Figures, it: str) -> str:
     most = number(figures, "cut_at")
     return f"{_its(it)} answer was cut at {'its length limit' if most is None else f'{most:,.0f} tokens'}"
+
+
+def _timed_out(figures: Figures, it: str) -> str:
+    deadline = figures.get("deadline")
+    return f"{it} did not answer {'in time' if deadline is None else f'within {deadline}'}"
 
 
 def _rate_limited(figures: Figures, it: str) -> str:
@@ -155,6 +159,7 @@ def _over_today(figures: Figures, it: str) -> str:
 
 _BY_FIGURES: Mapping[str, Callable[[Figures, str], str]] = {
     "truncated": _truncated,
+    "timed_out": _timed_out,
     "rate_limited": _rate_limited,
     "cooling": _cooling,
     "limited": _limited,

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from models.answer import Answer
+from models.deadline import stands_by_s
 from models.errors import KeyConflictError
 from models.kinds import JobTerms
 from producer.client import Batch, Producer
@@ -20,10 +21,9 @@ from producer.web.bodies import LARGEST_MESSAGE, read_object
 from producer.web.labels import COST, DEPTH, JOB, KEY, MAX_COST, TASK, cap_of, label
 from producer.web.params import checked
 from producer.web.refusal import Refusal, refusal_for
-from producer.web.visit import caller_of, producer_of, waiting_of
+from producer.web.visit import caller_of, producer_of, settings_of, waiting_of
 from producer.web.waiting import Waiting
 
-_LONGEST_S = 600.0  # what the SDKs wait, too
 _SHARE = 0.9  # of the caller's own patience: an answer that comes after it is bought for nothing
 
 
@@ -35,8 +35,10 @@ async def create(request: Request) -> Response:
         raise Refusal(400, "stream: should be true or false")
     producer, waiting = producer_of(request), waiting_of(request)
     prompt = await run_in_threadpool(checked, given, id=None, models=producer.models, where="")
-    timeout_s = _timeout_s(request, is_stream=is_stream)
-    batch = await run_in_threadpool(_submitted, producer, prompt, request, timeout_s)
+    longest_s = stands_by_s(prompt.request(), call_timeout_s=settings_of(request).call_timeout_s)
+    timeout_s = longest_s if is_stream else _timeout_s(request, longest_s)
+    deadline_s = max(1.0, timeout_s) if _key(request) is None else longest_s  # who comes back may wait
+    batch = await run_in_threadpool(_submitted, producer, prompt, request, deadline_s)
     until = asyncio.get_running_loop().time() + timeout_s
     silent_s: float = request.app.state.silent_s
     is_kept = _key(request) is not None
@@ -46,7 +48,8 @@ async def create(request: Request) -> Response:
         answer = await _ended(request, end, silent_s if is_stream else timeout_s)
         if answer is None and is_stream:
             until_end.pop_all()  # that stream leaves, at its own end
-            return _stream(_late_events(waiting, end, until=until, silent_s=silent_s, is_kept=is_kept))
+            refusal = _timed_out(timeout_s, is_kept=is_kept)
+            return _stream(_late_events(waiting, end, refusal, until=until, silent_s=silent_s))
     if answer is None:
         raise _timed_out(timeout_s, is_kept=is_kept)
     if answer.message is None:
@@ -56,7 +59,7 @@ async def create(request: Request) -> Response:
     return JSONResponse(dict(answer.message), headers=_told(answer))
 
 
-def _submitted(producer: Producer, prompt: Prompt, request: Request, timeout_s: float) -> Batch:
+def _submitted(producer: Producer, prompt: Prompt, request: Request, deadline_s: float) -> Batch:
     caller, key = caller_of(request), _key(request)
     try:
         return producer.submit(
@@ -66,7 +69,7 @@ def _submitted(producer: Producer, prompt: Prompt, request: Request, timeout_s: 
             tags=caller.batch_tags,
             max_cost_usd=cap_of(request.headers.get(MAX_COST)),
             urgent=True,
-            terms=JobTerms(deadline_s=max(1.0, timeout_s) if key is None else _LONGEST_S),  # who comes back may wait
+            terms=JobTerms(deadline_s=deadline_s),
         )
     except KeyConflictError:
         said = f"{KEY}: is that of another request of yours; send the same again, or choose another key"
@@ -77,15 +80,13 @@ def _key(request: Request) -> str | None:
     return label(request.headers.get(KEY), header=KEY)
 
 
-def _timeout_s(request: Request, *, is_stream: bool) -> float:
-    """Tell how long the caller waits: the SDK says so. A stream's patience is for the time between two events."""
+def _timeout_s(request: Request, longest_s: float) -> float:
+    """Return the seconds that the caller waits, by the SDK's header. With a stream, the header is about each event."""
     try:
-        told = float(request.headers.get("x-stainless-timeout", _LONGEST_S))
+        told = float(request.headers.get("x-stainless-timeout", "nan"))
     except ValueError:
-        told = _LONGEST_S
-    if is_stream or not told > 0:
-        return _LONGEST_S
-    return min(_LONGEST_S, _SHARE * told)
+        return longest_s
+    return min(longest_s, _SHARE * told) if told > 0 else longest_s
 
 
 async def _ended(request: Request, end: asyncio.Future[Answer], timeout_s: float) -> Answer | None:
@@ -119,7 +120,7 @@ async def _at_once(answer: Answer) -> AsyncIterator[str]:
 
 
 async def _late_events(
-    waiting: Waiting, end: asyncio.Future[Answer], *, until: float, silent_s: float, is_kept: bool
+    waiting: Waiting, end: asyncio.Future[Answer], too_late: Refusal, *, until: float, silent_s: float
 ) -> AsyncIterator[str]:
     """Ping until the end is there; what would have been a status is an error event by then."""
     clock = asyncio.get_running_loop().time
@@ -127,7 +128,7 @@ async def _late_events(
         while not end.done() and clock() < until:
             yield sse.PING
             await asyncio.wait({end}, timeout=min(silent_s, max(0.0, until - clock())))
-        refusal = None if end.done() else _timed_out(_LONGEST_S, is_kept=is_kept)
+        refusal = None if end.done() else too_late
         if refusal is None and (answer := end.result()).message is not None:
             async for event in _at_once(answer):
                 yield event

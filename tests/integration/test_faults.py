@@ -37,6 +37,25 @@ def test_a_call_that_never_ends_is_cut_at_the_deadline(plant: Plant, rule: str) 
     assert len(plant.purchases(batch)) == 2
 
 
+def test_a_long_answer_that_outlasts_the_setting_is_one_call_and_is_kept(plant: Plant) -> None:
+    plant.simulator.set_script(f"[[rules]]\nanswer = 'slow'\ndelay_s = {1.5 * _DEADLINE_MS / 1000}")
+    batch, answer = plant.answered(Prompt(_PROMPT, max_tokens=32_000))
+    (attempt,), (purchase,) = plant.attempts(batch), plant.purchases(batch)
+    assert (attempt["outcome"], purchase["requested_model"]) == ("answered", OPUS)
+    assert attempt["latency_ms"] >= 1.5 * _DEADLINE_MS
+    assert (answer.state, answer.fallback_depth) == ("succeeded", 0)
+
+
+def test_a_job_whose_calls_were_all_cut_names_the_deadline_and_the_setting(plant: Plant) -> None:
+    plant.simulator.set_script("[[rules]]\nanswer = 'hang'")
+    batch, answer = plant.answered(Prompt(_PROMPT, max_tokens=3_840))
+    assert (answer.state, answer.outcome) == ("failed", "timed_out")
+    reason = "no complete reply within 2 s (max_tokens 3840 at 1,920 tokens/s; CALL_TIMEOUT_S is 1)"
+    assert answer.error is not None
+    assert reason in answer.error
+    assert [2_000 <= attempt["latency_ms"] <= 4_000 for attempt in plant.attempts(batch)] == [True] * 3
+
+
 @pytest.mark.parametrize(
     ("word", "outcome"),
     [

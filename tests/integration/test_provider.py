@@ -6,6 +6,7 @@ from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 
+from models.deadline import Deadline
 from tests.at_once import at_once
 from tests.eventually import eventually
 from tests.running import OPUS
@@ -26,21 +27,24 @@ def simulator() -> Iterator[RunningSimulator]:
 
 
 @contextmanager
-def _open(url: str, *, call_timeout_s: float = _DEADLINE_S) -> Iterator[AnthropicProvider]:
-    provider = AnthropicProvider(api_key="k", base_url=url, call_timeout_s=call_timeout_s, connect_timeout_s=5)
+def _open(url: str) -> Iterator[AnthropicProvider]:
+    provider = AnthropicProvider(api_key="k", base_url=url, connect_timeout_s=5)
     with closing(provider):
         yield provider
 
 
 @pytest.fixture
 def provider(simulator: RunningSimulator) -> Iterator[AnthropicProvider]:
-    """Open one that gives a call a second."""
+    """Open one for one test."""
     with _open(simulator.url) as provider:
         yield provider
 
 
-def _call(provider: AnthropicProvider, *, attempt_id: str = "attempt", job_id: str = "job") -> Received | Broken:
-    return provider.call(OPUS, _PARAMS, attempt_id=attempt_id, job_id=job_id)
+def _call(
+    provider: AnthropicProvider, *, attempt_id: str = "attempt", job_id: str = "job", after_s: float = _DEADLINE_S
+) -> Received | Broken:
+    deadline = Deadline(after_s=after_s, reason="CALL_TIMEOUT_S")
+    return provider.call(OPUS, _PARAMS, attempt_id=attempt_id, job_id=job_id, deadline=deadline)
 
 
 def test_the_request_carries_the_attempt_and_the_job(simulator: RunningSimulator, provider: AnthropicProvider) -> None:
@@ -62,10 +66,16 @@ def test_a_call_without_an_end_is_cut_at_the_deadline(
     before = len(simulator.purchases())
     end = _call(provider)
     assert isinstance(end, Broken)
-    assert (end.how, end.detail) == ("timed_out", "no complete reply within 1 s")
+    assert (end.how, end.detail) == ("timed_out", "no complete reply within 1 s (CALL_TIMEOUT_S)")
     assert 1000 * _DEADLINE_S <= end.latency_ms <= 1000 * (_DEADLINE_S + 1)
     assert len(simulator.purchases()) == before + 1
     eventually(lambda: simulator.stats()["in_flight"] == 0, within_s=5, because="the connection is given up")
+
+
+def test_each_call_has_its_own_deadline(simulator: RunningSimulator, provider: AnthropicProvider) -> None:
+    simulator.set_script("[[rules]]\nanswer = 'slow'\ndelay_s = 1.5")
+    ends = at_once(2, lambda number: _call(provider, after_s=(0.5, 10)[number]))
+    assert [type(end) for end in ends] == [Broken, Received]
 
 
 @pytest.mark.parametrize("word", ["reset_before", "reset_after", "cut"])
@@ -116,8 +126,8 @@ def test_an_error_comes_back_whole_after_one_request(
 def test_five_hundred_calls_at_once_are_all_answered(simulator: RunningSimulator) -> None:
     simulator.set_script("[[rules]]\nanswer = 'slow'\ndelay_s = 1")
     before = len(simulator.purchases())
-    with _open(simulator.url, call_timeout_s=60) as provider:
-        ends = at_once(500, lambda number: _call(provider, attempt_id=f"a{number}"))
+    with _open(simulator.url) as provider:
+        ends = at_once(500, lambda number: _call(provider, attempt_id=f"a{number}", after_s=60))
     assert [end for end in ends if not isinstance(end, Received) or end.status != 200] == []
     attempts = [purchase["attempt"] for purchase in simulator.purchases()[before:]]
     assert sorted(attempts) == sorted(f"a{number}" for number in range(500))
@@ -129,12 +139,12 @@ def test_no_call_waits_for_a_connection_of_another(simulator: RunningSimulator) 
 
     def watch_or_call(number: int, provider: AnthropicProvider) -> Broken | Received | None:
         if number < calls:
-            return _call(provider)
+            return _call(provider, after_s=12)
         all_left = "every request has left before any call has ended"
         eventually(lambda: simulator.stats()["in_flight"] == calls, within_s=10, because=all_left)
         return None
 
-    with _open(simulator.url, call_timeout_s=12) as patient:
+    with _open(simulator.url) as patient:
         ends = at_once(calls + 1, lambda number: watch_or_call(number, patient))
     assert [end.how for end in ends if isinstance(end, Broken)] == ["timed_out"] * calls
 
@@ -144,7 +154,7 @@ def test_a_key_that_no_header_can_hold_is_unreachable_for_nothing_is_sent(
     simulator: RunningSimulator, key: str
 ) -> None:
     before = len(simulator.purchases())
-    spoiled = AnthropicProvider(api_key=key, base_url=simulator.url, call_timeout_s=5, connect_timeout_s=5)
+    spoiled = AnthropicProvider(api_key=key, base_url=simulator.url, connect_timeout_s=5)
     with closing(spoiled) as provider:
         end = _call(provider)
     assert isinstance(end, Broken)

@@ -7,10 +7,12 @@ from threading import Thread
 
 import pytest
 
-from worker.provider import AnthropicProvider
+from models.deadline import Deadline
+from worker.provider import AnthropicProvider, probing_socket
 from worker.reply import Broken, Received
 
 _PARAMS = {"max_tokens": 100, "messages": [{"role": "user", "content": "Ten harbours were dredged in spring."}]}
+_DEADLINE = Deadline(after_s=20, reason="CALL_TIMEOUT_S")
 _HEAD = b"HTTP/1.1 %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%s\r\n"
 
 
@@ -44,9 +46,9 @@ class Wire:
 @contextmanager
 def _asked(answer: bytes) -> Iterator[tuple[Wire, Received | Broken]]:
     with closing(Wire(answer)) as wire:
-        provider = AnthropicProvider(api_key="k", base_url=wire.url, call_timeout_s=2, connect_timeout_s=1)
+        provider = AnthropicProvider(api_key="k", base_url=wire.url, connect_timeout_s=1)
         with closing(provider):
-            yield wire, provider.call("claude-opus-4-7", _PARAMS, attempt_id="a", job_id="j")
+            yield wire, provider.call("claude-opus-4-7", _PARAMS, attempt_id="a", job_id="j", deadline=_DEADLINE)
 
 
 def _head(status: bytes, length: int, more: bytes = b"") -> bytes:
@@ -100,14 +102,22 @@ def test_a_server_that_takes_no_connection_is_unreachable_within_the_connect_tim
             provider = AnthropicProvider(
                 api_key="k",
                 base_url=f"http://127.0.0.1:{address[1]}",
-                call_timeout_s=20,
                 connect_timeout_s=0.3,
             )
             with closing(provider):
-                end = provider.call("claude-opus-4-7", _PARAMS, attempt_id="a", job_id="j")
+                end = provider.call("claude-opus-4-7", _PARAMS, attempt_id="a", job_id="j", deadline=_DEADLINE)
     assert isinstance(end, Broken)
     assert end.how == "unreachable"
     assert end.latency_ms < 10_000
+
+
+def test_a_peer_that_is_silent_is_probed_for_a_minute_and_given_up_after_two() -> None:
+    (address,) = socket.getaddrinfo("127.0.0.1", 9, type=socket.SOCK_STREAM)
+    with closing(probing_socket(address)) as made:
+        assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        wanted = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+        known = {name: value for name, value in wanted.items() if hasattr(socket, name)}  # each system has its own
+        assert {name: made.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in known} == known
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import pytest
 from models.facts import facts_of
 from models.pricebook import PriceBook
 from models.pricing import parse_costs
+from models.usage import Usage
 from tests.walking import HAIKU, OPUS, SONNET
 from worker.needs import Expected, is_dearer
 
@@ -26,6 +27,8 @@ def _params(prefix: int, rest: int) -> dict[str, Any]:
 
 def _is_dearer(prefix: int, cold: str, *, warm: str = OPUS, rest: int = 1000, book: PriceBook = _BOOK) -> bool:
     params, expected = _params(prefix, rest), Expected()
+    for model in (warm, cold):
+        expected.learn(model, {"max_tokens": 3200}, Usage(input_tokens=0, output_tokens=1600))
     stays, moves = (expected.tokens(model, params, is_warm=True) for model in (warm, cold))
     return is_dearer(stays, moves, warm=warm, cold=facts_of(cold), prices=book, at=_NOW)
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from producer.story.job import story, story_json
+from producer.story.why import because
 from tests.told import (
     HAIKU,
     MODELS,
@@ -136,3 +137,11 @@ def test_as_json_it_has_its_money_as_text_its_times_in_utc_and_no_word_of_the_pr
 
 def test_neither_way_of_telling_it_shows_the_prompt() -> None:
     assert PROMPT not in "\n".join(lines(job(expects={"pattern": PROMPT}), [good(1)]))
+
+
+def test_a_call_that_was_cut_names_its_deadline_where_it_is_known() -> None:
+    assert because("timed_out", {}, "opus-4-7") == "opus-4-7 did not answer in time"
+    assert (
+        because("timed_out", {"deadline": "120 s (CALL_TIMEOUT_S)"})
+        == "it did not answer within 120 s (CALL_TIMEOUT_S)"
+    )

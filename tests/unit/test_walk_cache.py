@@ -9,6 +9,7 @@ from models.chain import Span
 from models.outcome import State
 from models.pricebook import PriceBook
 from models.pricing import parse_costs
+from models.usage import Usage
 from tests.walking import HAIKU, OPUS, PARAMS, SONNET, HandClock, Scene, scene
 from worker.warmth import KEPT_S, OwnWarmth, Spot, Warming
 
@@ -27,7 +28,9 @@ def _job(*script: str, held: tuple[str, ...] = (), warm: tuple[str, ...] = (OPUS
     warming = Warming(warmth=own, clock=clock, sleep=lambda _: None)
     terms = {"prefix": "shared", **changes.pop("terms", {})}
     settled = {"params": _LONG, "prices": _BOOK, "clock": clock, **changes}
-    return scene(*script, held=held, terms=terms, warming=warming, **settled)
+    job = scene(*script, held=held, terms=terms, warming=warming, **settled)
+    job.desk.expected.learn(OPUS, _LONG, Usage(input_tokens=0, output_tokens=800))
+    return job
 
 
 def _decisions(job: Scene) -> list[tuple[str, str, str]]:

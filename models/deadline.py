@@ -1,0 +1,56 @@
+"""The time one call may take: CALL_TIMEOUT_S, and in proportion more for an answer that may be long."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+UNMEASURED_PACE = 16.0  # output tokens a second: a third of 54, the pace of a healthy long answer that was cut
+_USUAL_TIMEOUT_S = 120.0  # CALL_TIMEOUT_S by default: at the unmeasured pace the time of 1,920 tokens
+_MOST_S = 3600.0
+_STANDS_BY_S = 600.0  # the SDKs wait as long
+_ANY_TOKENS = 10**9  # nobody limits the max_tokens of a model that nobody knows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadline:
+    """The wall-clock time of one call, in seconds, and the reason for so much time, with the setting to change."""
+
+    after_s: float
+    reason: str
+
+    def __str__(self) -> str:
+        """Word the time with its reason."""
+        return f"{self.after_s:,.4g} s ({self.reason})"
+
+
+def deadline_of(params: Mapping[str, Any], *, pace: float, call_timeout_s: float, time_left_s: float) -> Deadline:
+    """Return the deadline of a call with these Messages API parameters; thinking is part of max_tokens.
+
+    `pace` is in output tokens a second. CALL_TIMEOUT_S scales every deadline, and no call gets less. A deadline beyond
+    CALL_TIMEOUT_S ends with the job's own; `time_left_s` is 0 for a caller who stands by and sets no deadline.
+
+    >>> str(deadline_of({"max_tokens": 32000}, pace=16, call_timeout_s=120, time_left_s=0))
+    '2,000 s (max_tokens 32000 at 16 tokens/s; CALL_TIMEOUT_S is 120)'
+    >>> str(deadline_of({"max_tokens": 1024}, pace=16, call_timeout_s=120, time_left_s=0))
+    '120 s (CALL_TIMEOUT_S)'
+    """
+    tokens, scale = params.get("max_tokens"), call_timeout_s / _USUAL_TIMEOUT_S
+    long_s = min(tokens, _ANY_TOKENS) / pace * scale if isinstance(tokens, int) else 0.0
+    after_s = min(long_s, _MOST_S, time_left_s or _MOST_S)
+    if after_s <= call_timeout_s:
+        return Deadline(after_s=call_timeout_s, reason="CALL_TIMEOUT_S")
+    if after_s == long_s:
+        reason = f"max_tokens {tokens} at {round(pace / scale, 1):,g} tokens/s"
+    else:
+        reason = "the job's own deadline" if after_s == time_left_s else "the most a call is given"
+    return Deadline(after_s=after_s, reason=f"{reason}; CALL_TIMEOUT_S is {call_timeout_s:g}")
+
+
+def stands_by_s(params: Mapping[str, Any], *, call_timeout_s: float) -> float:
+    """Return how many seconds a caller stands by who names no time: ten minutes, or a call's deadline if longer.
+
+    >>> stands_by_s({"max_tokens": 1024}, call_timeout_s=120), stands_by_s({"max_tokens": 32000}, call_timeout_s=120)
+    (600.0, 2000.0)
+    """
+    deadline = deadline_of(params, pace=UNMEASURED_PACE, call_timeout_s=call_timeout_s, time_left_s=0)
+    return max(_STANDS_BY_S, deadline.after_s)
