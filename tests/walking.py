@@ -113,20 +113,30 @@ _NAMED = {
 class ScriptedProvider:
     """Answers each call with the next word of its script, `ok` after the last. `calls` are the models asked.
 
-    `sent` are their max_tokens.
+    `sent` are their max_tokens, `versions` those of the API.
     """
 
     script: list[str]
     calls: list[str] = field(default_factory=list)
     sent: list[int] = field(default_factory=list)
     requests: list[Mapping[str, Any]] = field(default_factory=list)
+    versions: list[str | None] = field(default_factory=list)
     meanwhile: Callable[[], object] = lambda: None
 
-    def call(self, model: str, params: Mapping[str, Any], *, attempt_id: str, job_id: str) -> Received | Broken:  # noqa: ARG002 - the Protocol's
+    def call(
+        self,
+        model: str,
+        params: Mapping[str, Any],
+        *,
+        attempt_id: str,  # noqa: ARG002 - the Protocol's
+        job_id: str,  # noqa: ARG002 - the Protocol's
+        version: str | None = None,
+    ) -> Received | Broken:
         """Answer as the script says."""
         self.calls.append(model)
         self.sent.append(params["max_tokens"])
         self.requests.append(params)
+        self.versions.append(version)
         self.meanwhile()
         return end_of(self.script.pop(0) if self.script else "ok", model)
 

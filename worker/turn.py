@@ -52,12 +52,13 @@ STOPPED = "worker_stopped"  # the outcome of a job that was put back without a c
 class _Call:
     """One request on its way. The claim's parameters are those that are sent, but for the mark for the cache.
 
-    `spot` is the cache it is marked for; None: it is not marked.
+    `spot` is the cache it is marked for; None: it is not marked. `version` is the API's; None: the SDK's own.
     """
 
     claim: Claim
     opening: Opening
     need: Need
+    version: str | None
     spot: Spot | None = None
 
 
@@ -113,13 +114,13 @@ def _warmed(
     """Go on once nobody else warms the cache this request is for, and say what the request made of it."""
     spot = Spot(model=opening.model, prefix=claim.prefix) if fit.is_cached and claim.prefix else None
     if spot is None or desk.warming is None:
-        call = _Call(claim=claim, opening=opening, need=_need(claim, opening, place, policy, desk))
+        call = _Call(claim=claim, opening=opening, need=_need(claim, opening, place, policy, desk), version=fit.version)
         return _through(call, place, policy, desk, last, held_s=0.0)
     found, held_s = desk.warming.hold(spot, is_urgent=claim.is_urgent, is_stopping=desk.is_stopping)
     step: Step | None = None
     try:
         need = _need(claim, opening, place, policy, desk, is_warm=found == "warm")
-        call = _Call(claim=claim, opening=opening, need=need, spot=spot)
+        call = _Call(claim=claim, opening=opening, need=need, version=fit.version, spot=spot)
         step = _through(call, place, policy, desk, last, held_s=held_s)
         return step
     finally:
@@ -232,7 +233,9 @@ def _attempt(call: _Call, place: Place, policy: Policy, desk: Desk) -> Step:
     began_at = desk.now()  # over midnight, its day is the one it was opened on, as in every sum over days
     claim, opening = call.claim, call.opening
     request = claim.params if call.spot is None else marked(claim.params)
-    received = desk.provider.call(opening.model, request, attempt_id=opening.id, job_id=claim.job_id)
+    received = desk.provider.call(
+        opening.model, request, attempt_id=opening.id, job_id=claim.job_id, version=call.version
+    )
     end = judged(classify(received), claim.expects)
     _tell(call, received, end, desk)
     closing = receipt(opening.id, end, desk.prices, at=began_at)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.facts import EFFORTS, facts_of
+from models.facts import EFFORTS, OLDER_VERSION, facts_of
 from tests.simulator.catalog import MODELS, find
 from tests.simulator.checks import read_prompt
 from tests.walking import HAIKU, OPUS, PARAMS, SONNET
@@ -42,7 +42,8 @@ def test_sampling_is_dropped_for_models_since_4_7(model: str, name: str) -> None
 )
 def test_sampling_is_sent_where_it_is_taken(model: str) -> None:
     asked = {"temperature": 1, "top_p": 1, "top_k": 1}
-    assert _fit(model, **asked) == Fitted(params=PARAMS | asked)
+    note = "sent as version 2023-06-01 of the API, which takes temperature"
+    assert _fit(model, **asked) == Fitted(params=PARAMS | asked, note=note, version=OLDER_VERSION)
 
 
 def test_sampling_is_dropped_where_the_model_thinks() -> None:
