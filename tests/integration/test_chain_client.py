@@ -55,6 +55,10 @@ def test_a_message_is_the_sdks_with_what_the_chain_made_of_the_call(caller: Call
     assert message["usage"]["output_tokens"] == attempts[1]["output_tokens"]
     assert (got["fallback_depth"], got["job_id"]) == (1, purchases[0]["job"])
     assert got["cost_usd"] == str(attempts[1]["cost_nano_usd"])
+    assert [purchase["version"] for purchase in purchases] == [
+        "2026-10-21",
+        "2023-06-01",
+    ]  # opus is sent no temperature
     assert caller.job(purchases)["params"]["system"] == "Be brief."
 
 

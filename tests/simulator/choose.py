@@ -41,6 +41,15 @@ class Chooser:
             self._jobs[job] = self.jobs + 1
         return self._jobs[job]
 
+    def noise(self, draw: Draw) -> Rule | None:
+        """Draw whether noise answers this request, and with what; None: it does not."""
+        point = draw.share("noise")
+        for rule in self.script.noise:
+            if point < rule.share:
+                return rule
+            point -= rule.share
+        return None
+
     def choose(self, prompt: Prompt, job_number: int, draw: Draw, now_s: float) -> Rule:
         """Find the first rule that fits, or the one that answers well."""
         age_s = now_s - self.started_s

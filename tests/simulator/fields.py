@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.simulator.catalog import find
 
@@ -38,7 +39,7 @@ def _seconds(*, above_zero: bool = False) -> Field:
     return Field(accepts=accepts, right=f"seconds, {'more than 0' if above_zero else '0 or more'}")
 
 
-_SHARE = Field(
+SHARE = Field(
     accepts=lambda value: _is_number(value) and 0 <= value <= 1,  # type: ignore[operator]
     right="a number from 0 to 1",
 )
@@ -46,7 +47,31 @@ _TEXT = Field(accepts=lambda value: isinstance(value, str), right="a string")
 _NAME = Field(accepts=lambda value: isinstance(value, str) and bool(value), right="a string, not empty")
 _FLAG = Field(accepts=lambda value: isinstance(value, bool), right="true or false")
 _OBJECT = Field(accepts=lambda value: isinstance(value, dict), right="a table of the tool's input")
-_TIER = Field(accepts=lambda value: value in ("priority", "batch"), right="'priority' or 'batch'")
+_JSON = Field(accepts=lambda value: object_of(value) is not None, right="a table, or the JSON of an object")
+_HEADERS = Field(
+    accepts=lambda value: isinstance(value, dict) and all(isinstance(each, str) for each in value.values()),
+    right="a table of strings",
+)
+_STATUS = Field(
+    accepts=lambda value: type(value) is int and 200 <= value <= 599 and value not in (204, 304),
+    right="a status from 200 to 599 that may have a body",
+)
+
+
+def _one_of(*words: str) -> Field:
+    return Field(accepts=lambda value: value in words, right=" or ".join(f"'{word}'" for word in words))
+
+
+def object_of(value: object) -> dict[str, Any] | None:
+    """Return the object that a table or a JSON text holds. TOML has no null, so JSON is there for it.
+
+    Returns None if the value is neither.
+    """
+    try:
+        parsed = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return None
+    return parsed if isinstance(parsed, dict) else None
 
 
 def _is_iteration(value: object) -> bool:
@@ -63,21 +88,39 @@ _ITERATIONS = Field(
     right="a list of {type, input_tokens, output_tokens}; type: message, compaction, or advisor_message with a model",
 )
 
+_FORMS = _one_of("seconds", "date", "ms", "none")
+_PER_SECOND = Field(
+    accepts=lambda value: _is_number(value) and value > 0,  # type: ignore[operator]
+    right="tokens per second, more than 0",
+)
+
 RULE_FIELDS: dict[str, Field] = {
     "model": _NAME,
     "from_job": _whole(1),
     "to_job": _whole(1),
     "from_s": _seconds(),
     "to_s": _seconds(),
-    "share": _SHARE,
+    "share": SHARE,
     "prompt_contains": _NAME,
     "times": _whole(1),
     "delay_s": _seconds(),
     "retry_after_s": _seconds(),
+    "retry_after_form": _FORMS,
     "every_s": _seconds(above_zero=True),
     "served_model": _NAME,
-    "service_tier": _TIER,
+    "service_tier": _one_of("priority", "batch"),
     "output": _FLAG,
+    "category": _NAME,
+    "explanation": _NAME,
+    "stop_reason": _NAME,
+    "message": _JSON,
+    "usage": _JSON,
+    "tokens_per_s": _PER_SECOND,
+    "status": _STATUS,
+    "content_type": _NAME,
+    "body": _TEXT,
+    "headers": _HEADERS,
+    "location": _NAME,
     "text": _TEXT,
     "tool": _NAME,
     "tool_input": _OBJECT,
@@ -95,4 +138,10 @@ LIMIT_FIELDS: dict[str, Field] = {
     "output_tokens_per_minute": _whole(1),
 }
 
-SCRIPT_FIELDS: dict[str, Field] = {"report_behind_s": _seconds()}
+SCRIPT_FIELDS: dict[str, Field] = {
+    "report_behind_s": _seconds(),
+    "retry_after_form": _FORMS,
+    "tokens_per_s": _PER_SECOND,
+}
+
+NOISE_FIELDS: dict[str, Field] = {"retry_after_s": _seconds(), "retry_after_form": _FORMS}
