@@ -103,6 +103,7 @@ RULE_FIELDS: dict[str, Field] = {
     "share": SHARE,
     "prompt_contains": _NAME,
     "times": _whole(1),
+    "times_per_job": _whole(1),
     "delay_s": _seconds(),
     "retry_after_s": _seconds(),
     "retry_after_form": _FORMS,
@@ -130,7 +131,9 @@ RULE_FIELDS: dict[str, Field] = {
 }
 
 # Taken by a rule whatever it answers: the selectors, and a delay before the answer.
-FOR_ALL = frozenset({"model", "from_job", "to_job", "from_s", "to_s", "share", "prompt_contains", "times", "delay_s"})
+FOR_ALL = frozenset(
+    {"model", "from_job", "to_job", "from_s", "to_s", "share", "prompt_contains", "times", "times_per_job", "delay_s"}
+)
 
 LIMIT_FIELDS: dict[str, Field] = {
     "requests_per_minute": _whole(1),

@@ -50,6 +50,7 @@ class Rule:
     share: float = 1.0
     prompt_contains: str = ""
     times: int | None = None
+    times_per_job: int | None = None
     delay_s: float = 0.0
     retry_after_s: float | None = None
     retry_after_form: str = ""

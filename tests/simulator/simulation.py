@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.simulator.answers import Delivery
+    from tests.simulator.cache import Split
     from tests.simulator.prompt import Prompt
     from tests.simulator.script import Rule, Script
 
@@ -103,21 +104,22 @@ class Simulation:
             prompt = read_prompt(incoming.body, incoming.head)
         except RefusedError as refused:
             return self._error(visit, refused.word, refused.error, model=refused.model)
+        split = self._cache.split(prompt, visit.now_s)
         if (noise := self._chooser.noise(visit.draw)) is not None:
             self.tally[f"noise {noise.answer.word}"] += 1
-            return self._follow(noise, visit, prompt)
-        uncached = self._cache.split(prompt, visit.now_s).uncached
-        admission = self._limits.admit(prompt.model.group, uncached, visit.now_s)
+            return self._follow(noise, visit, prompt, split)
+        admission = self._limits.admit(prompt.model.group, split.uncached, visit.now_s)
         if admission.wait_s is not None:
             return self._limited(visit, prompt, admission, admission.wait_s)
-        return self._follow(self._chooser.choose(prompt, visit.job_number, visit.draw, visit.now_s), visit, prompt)
+        rule = self._chooser.choose(prompt, visit.job_number, visit.draw, visit.now_s)
+        return self._follow(rule, visit, prompt, split)
 
-    def _follow(self, rule: Rule, visit: _Visit, prompt: Prompt) -> Reply:
+    def _follow(self, rule: Rule, visit: _Visit, prompt: Prompt, split: Split) -> Reply:
         """Answer as a rule says."""
         billed = rule.answer.billed if rule.billed is None else rule.billed
         if not billed and rule.answer.content in ("error", "page"):
             return self._reply(visit, prompt, rule, None, billed=False)
-        generated = generate(prompt, rule, self._cache.split(prompt, visit.now_s), visit.text_draw)
+        generated = generate(prompt, rule, split, visit.text_draw)
         self._cache.keep(prompt, visit.now_s)
         self._limits.charge_output(prompt.model.group, generated.usage.output)
         return self._reply(visit, prompt, rule, generated, billed=billed and not generated.is_free)

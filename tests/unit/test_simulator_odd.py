@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -266,3 +267,13 @@ def test_a_long_answer_takes_its_time() -> None:
     assert _ask(_simulation(f"tokens_per_s = 50\n{rule}")).delay_s == 140
     assert _ask(_simulation(f"tokens_per_s = 50\n{rule}tokens_per_s = 700")).delay_s == 10
     assert _ask(_simulation("tokens_per_s = 50\n[[rules]]\nanswer = 529")).delay_s == 0
+
+
+@pytest.mark.parametrize("name", ["odd_turns", "gateways"])
+def test_each_word_of_an_example_script_meets_its_rule(name: str) -> None:
+    path = Path(__file__).parents[1] / "simulator" / "scripts" / f"{name}.toml"
+    script = parse_script(path.read_text(encoding="utf-8"))
+    for rule in script.rules:
+        simulation = Simulation(script=script, log=PurchaseLog(), clock=lambda: 1_000.0)
+        _ask(simulation, f"About {rule.prompt_contains}.", model=min(rule.models))
+        assert simulation.log.read()[-1]["rule"] == rule.number

@@ -133,6 +133,11 @@ def test_a_rule_ends_after_its_times() -> None:
     assert _statuses(_simulation("[[rules]]\ntimes = 2\nanswer = 500\n"), 4) == [500, 500, 200, 200]
 
 
+def test_a_rule_may_answer_each_job_so_many_times() -> None:
+    simulation = _simulation("[[rules]]\ntimes_per_job = 1\nanswer = 499\n")
+    assert [_ask(simulation, job=job).status for job in "abab"] == [499, 499, 200, 200]
+
+
 def test_a_rule_has_its_seconds_since_the_script_was_set() -> None:
     clock = _Clock()
     simulation = _simulation("[[rules]]\nfrom_s = 10\nto_s = 20\nanswer = 529\n", clock=clock)
