@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tests.simulator.billing import Usage, honest
 from tests.simulator.catalog import find
 
 if TYPE_CHECKING:
@@ -48,6 +49,10 @@ _NAME = Field(accepts=lambda value: isinstance(value, str) and bool(value), righ
 _FLAG = Field(accepts=lambda value: isinstance(value, bool), right="true or false")
 _OBJECT = Field(accepts=lambda value: isinstance(value, dict), right="a table of the tool's input")
 _JSON = Field(accepts=lambda value: object_of(value) is not None, right="a table, or the JSON of an object")
+_USAGE = Field(
+    accepts=lambda value: _can_be_charged(object_of(value)),
+    right="a table, or the JSON of an object, with counters as the API spells them",
+)
 _HEADERS = Field(
     accepts=lambda value: isinstance(value, dict) and all(isinstance(each, str) for each in value.values()),
     right="a table of strings",
@@ -89,6 +94,15 @@ _ITERATIONS = Field(
 )
 
 _FORMS = _one_of("seconds", "date", "ms", "none")
+
+
+def _can_be_charged(usage: dict[str, Any] | None) -> bool:
+    try:
+        return usage is not None and honest(usage, Usage(input=0, output=0)).input >= 0
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
+
+
 _PER_SECOND = Field(
     accepts=lambda value: _is_number(value) and value > 0,  # type: ignore[operator]
     right="tokens per second, more than 0",
@@ -115,7 +129,7 @@ RULE_FIELDS: dict[str, Field] = {
     "explanation": _NAME,
     "stop_reason": _NAME,
     "message": _JSON,
-    "usage": _JSON,
+    "usage": _USAGE,
     "tokens_per_s": _PER_SECOND,
     "status": _STATUS,
     "content_type": _NAME,
