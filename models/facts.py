@@ -1,6 +1,6 @@
 """What each model takes: its window, its most output, sampling, thinking, effort, and its smallest cacheable prefix.
 
-And which version of the API takes a request: sampling and some blocks have no place in the SDK's own.
+`wants_older_version` finds the parts of a request that the SDK's own version of the API refuses.
 
 Sources: facts.md, "anthropic 2.12.0"; the SDK's ModelCapabilities and parameter docstrings; Anthropic's pages on
 adaptive thinking and on effort, with Amazon's for thinking that cannot be named off. What the API itself says of a
@@ -87,7 +87,7 @@ def facts_of(model: str) -> Facts:
 
 
 def wants_older_version(params: Mapping[str, Any]) -> str | None:
-    """Name the first thing in a request that only OLDER_VERSION takes; None where the SDK's own version takes all.
+    """Return the first thing in a request that only OLDER_VERSION takes. Returns None if there is nothing.
 
     >>> wants_older_version({"temperature": 1})
     'temperature'

@@ -190,7 +190,7 @@ def _drop_sampling(sheet: _Sheet, names: list[str], why: str) -> None:
 
 
 def _version(sheet: _Sheet) -> str | None:
-    """Choose the API's version by what is left in the request, so that a step down makes no 400 of a good request."""
+    """Return the API version of the fitted request. A step down must not turn a good request into a 400."""
     if (why := wants_older_version(sheet.params)) is None:
         return None
     sheet.notes.append(f"sent as version {OLDER_VERSION} of the API, which takes {why}")

@@ -93,9 +93,9 @@ def from_api(raw: Mapping[str, Any]) -> Usage:
 
 
 def honest(told: Mapping[str, Any], own: Usage) -> Usage:
-    """Read usage that a script makes up, as the provider charges it: the larger of a total and its parts.
+    """Return the usage that is charged for made-up counters: the larger of a total and its parts.
 
-    A counter that is null or left out is the answer's own. Written tokens without a lifetime are of 5 minutes.
+    A counter that is null or left out is the answer's own. Tokens written without a lifetime last 5 minutes.
     """
 
     def count(table: Mapping[str, Any], name: str, otherwise: int) -> int:

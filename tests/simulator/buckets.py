@@ -30,7 +30,7 @@ class Bucket:
         self.at_s = max(self.at_s, now_s)
 
     def wait_s(self, amount: float) -> float:
-        """Seconds until the level reaches an amount. The level never reaches more than `per_minute`: a wait in vain."""
+        """Return the seconds until the level reaches an amount. No level ever reaches more than `per_minute`."""
         return max(0.0, (amount - self.level) * 60 / self.per_minute)
 
     def full_in_s(self) -> float:

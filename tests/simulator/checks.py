@@ -1,4 +1,4 @@
-"""What the API refuses before it generates anything, in the API's own words."""
+"""The API's refusals before anything is generated, in the API's own words."""
 
 from __future__ import annotations
 

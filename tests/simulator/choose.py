@@ -43,7 +43,7 @@ class Chooser:
         return self._jobs[job]
 
     def noise(self, draw: Draw) -> Rule | None:
-        """Draw whether noise answers this request, and with what; None: it does not."""
+        """Draw the noise that answers this request. Returns None if no noise does."""
         if not self.script.noise:
             return None
         point = draw.share("noise")

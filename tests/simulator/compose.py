@@ -1,4 +1,4 @@
-"""What a model would have generated for a prompt, and the JSON that says so."""
+"""Generated answers, and the JSON that spells them."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _output_tokens(prompt: Prompt, rule: Rule, blocks: Sequence[_Block]) -> int:
 
 
 def _content(prompt: Prompt, rule: Rule, draw: Draw) -> tuple[list[_Block], str | None]:
-    """Write the blocks of an answer, without ids, and the reason why they end."""
+    """Return the blocks of an answer, without ids, and its stop reason."""
     match rule.answer.word:
         case "tool_use":
             words = [_text_block(rule.text)] if rule.text else []

@@ -72,7 +72,7 @@ ERRORS: dict[str, ApiError] = {
 
 
 def filled(text: str, prompt: Prompt) -> str:
-    """Put the request's own figures in the place of {model}, {tokens}, {max_tokens} and {window}."""
+    """Return the text with the request's own {model}, {tokens}, {max_tokens} and {window} in it."""
     figures: Mapping[str, object] = {
         "{model}": prompt.body["model"],
         "{tokens}": prompt.tokens,

@@ -56,7 +56,7 @@ class Prompt:
 
     @cached_property
     def text(self) -> str:
-        """The words of the last message; of the one before a paused turn."""
+        """The words of the last message, or of the message before a paused turn."""
         messages = self.body["messages"]
         content = messages[-2 if self.is_continued else -1]["content"]
         if isinstance(content, str):
@@ -86,7 +86,7 @@ class Prompt:
 
 
 def is_paused(message: Body) -> bool:
-    """Tell whether a message is the assistant's turn with a server tool in it, which the API goes on with."""
+    """Return whether a message is a turn of the assistant with a server tool. The API goes on with such a turn."""
     content = message["content"]
     blocks = content if isinstance(content, list) else ()
     return message["role"] == "assistant" and any(block["type"] == "server_tool_use" for block in blocks)

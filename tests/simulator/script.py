@@ -91,7 +91,7 @@ class Script:
     """Everything a script says; an empty one answers every request well.
 
     `report_behind_s`: so many seconds of purchases the usage and cost report does not know yet. `noise` are rules
-    whose shares exclude each other. The form of retry-after and `tokens_per_s` are those of rules that name neither.
+    whose shares exclude each other. `retry_after_form` and `tokens_per_s` hold for rules without their own.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -212,7 +212,7 @@ def _limits(group: str, table: object, source: str) -> Limits:
 
 
 def _noise(table: object, where: str) -> tuple[Rule, ...]:
-    """Read the shares of [noise]: rules for every model, without a number of their own."""
+    """Read the rules of [noise]. Each is for every model and has no number."""
     if not isinstance(table, dict):
         raise ScriptError(f"{where}: right is a table of answers and their shares")
     words = {name: ANSWERS.get(name) for name in table if name not in NOISE_FIELDS}

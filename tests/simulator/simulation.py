@@ -169,7 +169,7 @@ class Simulation:
         return retry_after(rule.retry_after_s, form, self.utc_now())
 
     def _takes_s(self, visit: _Visit, rule: Rule, generated: Generated | None) -> float:
-        """Draw how long a reply takes: its latency, and where tokens take time that of its output."""
+        """Draw the seconds that a reply takes: its latency, and with `tokens_per_s` the time of its output."""
         if generated is None:
             return self._error_s(visit)
         per_s = rule.tokens_per_s or self.script.tokens_per_s

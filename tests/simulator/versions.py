@@ -58,7 +58,7 @@ def head_of(headers: Mapping[str, str]) -> Head:
 
 
 def wrong_head(head: Head) -> str | None:
-    """Say what is wrong with the version or the betas; None where nothing is."""
+    """Return the complaint about the version or the betas. Returns None if both are known."""
     if head.version is None:
         return "anthropic-version: header is required"
     if head.version not in (OLD, NEW):
@@ -70,7 +70,7 @@ def wrong_head(head: Head) -> str | None:
 
 
 def wrong_for_version(body: Mapping[str, Any], model: Model, version: str | None) -> str | None:
-    """Say what the version or the model has no place for in a valid body; None where nothing is."""
+    """Return the complaint about a body that is valid but for its version. Returns None if the version takes it."""
     for name in _SAMPLING:
         if body.get(name) is not None and version == NEW:
             return f"`{name}` is not supported by version {NEW} of the API."
@@ -80,7 +80,7 @@ def wrong_for_version(body: Mapping[str, Any], model: Model, version: str | None
 
 
 def _old_blocks(messages: list[Any]) -> Iterator[str]:
-    """Find the blocks that only the older version takes."""
+    """Return the complaints about blocks that only the older version takes."""
     for position, message in enumerate(messages):
         content = message["content"]
         for at, block in enumerate(content if isinstance(content, list) else ()):

@@ -37,7 +37,7 @@ def status_of(rule: Rule) -> int:
 
 
 def body_of(rule: Rule, prompt: Prompt, generated: Generated | None, *, message_id: str, request_id: str) -> bytes:
-    """Spell the body of a rule's reply."""
+    """Return the body of a rule's reply."""
     answer = rule.answer
     if (page := page_of(rule)) is not None:
         return filled(page.body, prompt).encode("utf-8", "surrogatepass")
@@ -50,7 +50,7 @@ def body_of(rule: Rule, prompt: Prompt, generated: Generated | None, *, message_
 
 
 def retry_after(seconds: float, form: str, now: datetime) -> dict[str, str]:
-    """Spell when to come back, as seconds, an HTTP date, milliseconds, or not at all."""
+    """Return the header that advises when to come back: in seconds, as an HTTP date, in milliseconds, or no header."""
     match form:
         case "date":
             at = now + timedelta(seconds=math.ceil(seconds))
