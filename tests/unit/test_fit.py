@@ -61,6 +61,11 @@ _DOCUMENT = {"type": "document", "source": {"type": "text", "media_type": "text/
 _CITED = {"type": "text", "text": "Go on.", "citations": [{"type": "char_location", "cited_text": "x"}]}
 
 
+def _turns(answered: object, asked: object) -> list[dict[str, Any]]:
+    first: dict[str, Any] = {"role": "user", "content": "x"}
+    return [first, {"role": "assistant", "content": answered}, {"role": "user", "content": asked}]
+
+
 @pytest.mark.parametrize("model", [OPUS, SONNET, HAIKU, OPUS_5])
 @pytest.mark.parametrize(
     ("answered", "asked", "why"),
@@ -69,8 +74,7 @@ _CITED = {"type": "text", "text": "Go on.", "citations": [{"type": "char_locatio
 def test_blocks_that_only_the_older_version_takes_are_sent_under_it(
     model: str, answered: object, asked: object, why: str
 ) -> None:
-    turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": answered}]
-    fit = _fit(model, messages=[*turns, {"role": "user", "content": asked}])
+    fit = _fit(model, messages=_turns(answered, asked))
     assert (fit.version, fit.note) == (
         OLDER_VERSION,
         f"sent as version 2023-06-01 of the API, which takes {why}",
@@ -254,7 +258,9 @@ _KINDS: list[dict[str, Any] | None] = [
     st.fixed_dictionaries(
         {
             "max_tokens": st.sampled_from([1, 1024, 1025, 5000, 64_001, 200_000]),
-            "messages": st.just(PARAMS["messages"]),
+            "messages": st.sampled_from(
+                [PARAMS["messages"], _turns([_DOCUMENT], "Go on."), _turns("A map.", [_CITED])]
+            ),
         },
         optional={
             "temperature": st.sampled_from([0, 0.5, 1]),
