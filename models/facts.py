@@ -1,15 +1,19 @@
 """What each model takes: its window, its most output, sampling, thinking, effort, and its smallest cacheable prefix.
 
+`wants_older_version` finds the parts of a request that the SDK's own version of the API refuses.
+
 Sources: facts.md, "anthropic 2.12.0"; the SDK's ModelCapabilities and parameter docstrings; Anthropic's pages on
 adaptive thinking and on effort, with Amazon's for thinking that cannot be named off. What the API itself says of a
 model goes before all of it.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+OLDER_VERSION = "2023-06-01"  # the anthropic-version of requests that the SDK's own, 2026-10-21, answers with 400
+SAMPLING = ("temperature", "top_p", "top_k")
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 _MILLION = 1_000_000
 _VERSION = re.compile(r"claude-(opus|sonnet|haiku|fable|mythos)-(\d+)(?:-(\d{1,2}))?(?!\d)")
@@ -23,7 +27,8 @@ class Facts:
     """What one model takes. Tokens throughout; None where nobody told.
 
     `thinking` are the types it accepts; `thinks_unasked`: it thinks unless it is told not to. `smallest_prefix` is the
-    shortest beginning of a prompt that its cache keeps.
+    shortest beginning of a prompt that its cache keeps. `takes_sampling` is under OLDER_VERSION; the newer takes none.
+    `takes_forced_tools`: it takes a tool_choice of any or tool.
     """
 
     model: str
@@ -32,6 +37,7 @@ class Facts:
     smallest_prefix: int = 1024
     takes_sampling: bool = True
     takes_prefill: bool = True
+    takes_forced_tools: bool = True
     thinking: frozenset[str] = frozenset({"enabled", "adaptive", "disabled", "between_tools"})
     thinks_unasked: bool = False
     efforts: tuple[str, ...] = EFFORTS
@@ -73,10 +79,31 @@ def facts_of(model: str) -> Facts:
         smallest_prefix=_SMALLEST_PREFIX.get(f"{family}-{version[0]}-{version[1]}", 1024),
         takes_sampling=version < (4, 7),
         takes_prefill=version < (4, 6),
+        takes_forced_tools=family != "fable" or version < (5, 1),
         thinking=_thinking(family, version),
         thinks_unasked=version >= (5, 0),
         efforts=_efforts(family, version),
     )
+
+
+def wants_older_version(params: Mapping[str, Any]) -> str | None:
+    """Return the first thing in a request that only OLDER_VERSION takes. Returns None if there is nothing.
+
+    >>> wants_older_version({"temperature": 1})
+    'temperature'
+    """
+    return next((name for name in SAMPLING if params.get(name) is not None), None) or next(_older_blocks(params), None)
+
+
+def _older_blocks(params: Mapping[str, Any]) -> Iterator[str]:
+    messages = params.get("messages")
+    for message in map(_object, messages if isinstance(messages, list) else ()):
+        role, content = message.get("role"), message.get("content")
+        for block in map(_object, content if isinstance(content, list) else ()):
+            if role == "assistant" and block.get("type") == "document":
+                yield "a document of the assistant"
+            if role == "user" and block.get("type") == "text" and block.get("citations") is not None:
+                yield "citations of the user"
 
 
 def _most_output(family: str, version: tuple[int, int]) -> int:

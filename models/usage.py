@@ -54,7 +54,8 @@ class Pass:
 def usage_from(raw: Mapping[str, Any]) -> Usage | None:
     """Read the API's usage object; None where a counter is missing, negative, absurd or no whole number.
 
-    Cache writes without a breakdown by lifetime are five-minute ones, the API's default. Where the reply was made in
+    A whole float is a count. Cache writes without a lifetime are five-minute ones, the API's default: those of a total
+    that its breakdown does not hold, too, as where a gateway sets the breakdown to 0. Where the reply was made in
     several passes (`iterations`), the counters are those of all of them: some are not in its own totals.
     """
     counters = _counters(raw)
@@ -108,7 +109,7 @@ def _summed(parts: tuple[Pass, ...]) -> dict[str, int]:
 
 def _counters(raw: Mapping[str, Any]) -> dict[str, int] | None:
     written = _object(raw.get("cache_creation"))
-    write_1h = written.get("ephemeral_1h_input_tokens") or 0
+    write_1h = _whole(written.get("ephemeral_1h_input_tokens")) or 0
     counters = {
         "input_tokens": raw.get("input_tokens"),
         "output_tokens": raw.get("output_tokens"),
@@ -117,16 +118,18 @@ def _counters(raw: Mapping[str, Any]) -> dict[str, int] | None:
         "cache_write_1h_tokens": write_1h,
         "web_searches": _object(raw.get("server_tool_use")).get("web_search_requests") or 0,
     }
-    known = {name: count for name, count in counters.items() if _is_count(count)}
+    known = {name: count for name, found in counters.items() if _is_count(count := _whole(found))}
     return known if len(known) == len(counters) else None
 
 
 def _write_5m(raw: Mapping[str, Any], written: Mapping[str, Any], write_1h: Any) -> Any:
-    given = written.get("ephemeral_5m_input_tokens")
-    if given is not None:
-        return given
-    total = raw.get("cache_creation_input_tokens") or 0
-    return total - write_1h if _is_count(total) and _is_count(write_1h) else None
+    given = _whole(written.get("ephemeral_5m_input_tokens")) or 0
+    total = _whole(raw.get("cache_creation_input_tokens")) or 0
+    return max(given, total - write_1h) if _is_count(given) and _is_count(total) and _is_count(write_1h) else None
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if type(value) is float and value.is_integer() else value
 
 
 def _object(value: object) -> Mapping[str, Any]:

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from models.errors import ApiError, InputError
+from models.facts import OLDER_VERSION, wants_older_version
 from producer.api import Api
 
 _AT_ONCE = 8
@@ -27,6 +29,8 @@ def count_tokens(requests: Sequence[tuple[str, Mapping[str, Any]]], api: Api) ->
 
 def _count(number: int, model: str, params: Mapping[str, Any], api: Api) -> int:
     body = {"model": model, **{name: params[name] for name in _COUNTED if name in params}}
+    if wants_older_version(body):
+        api = replace(api, headers={**api.headers, "anthropic-version": OLDER_VERSION})
     try:
         tokens = api.ask(_PATH, body).get("input_tokens")
     except InputError as error:

@@ -114,7 +114,7 @@ _NAMED = {
 class ScriptedProvider:
     """Answers each call with the next word of its script, `ok` after the last. `calls` are the models asked.
 
-    `sent` are their max_tokens.
+    `sent` are their max_tokens, `versions` those of the API.
     """
 
     script: list[str]
@@ -122,14 +122,24 @@ class ScriptedProvider:
     sent: list[int] = field(default_factory=list)
     deadlines_s: list[float] = field(default_factory=list)
     requests: list[Mapping[str, Any]] = field(default_factory=list)
+    versions: list[str | None] = field(default_factory=list)
     meanwhile: Callable[[], object] = lambda: None
 
-    def call(self, model: str, params: Mapping[str, Any], *, deadline: Deadline, **_ids: str) -> Received | Broken:
+    def call(
+        self,
+        model: str,
+        params: Mapping[str, Any],
+        *,
+        deadline: Deadline,
+        version: str | None = None,
+        **_ids: str,
+    ) -> Received | Broken:
         """Answer as the script says."""
         self.calls.append(model)
         self.sent.append(params["max_tokens"])
         self.deadlines_s.append(deadline.after_s)
         self.requests.append(params)
+        self.versions.append(version)
         self.meanwhile()
         return end_of(self.script.pop(0) if self.script else "ok", model)
 

@@ -26,9 +26,19 @@ class Provider(Protocol):
     """Sends one request, once, and says what came back by the deadline."""
 
     def call(
-        self, model: str, params: Mapping[str, Any], *, attempt_id: str, job_id: str, deadline: Deadline
+        self,
+        model: str,
+        params: Mapping[str, Any],
+        *,
+        attempt_id: str,
+        job_id: str,
+        deadline: Deadline,
+        version: str | None = None,
     ) -> Received | Broken:
-        """Ask the model; never raises for anything the network or the provider does."""
+        """Ask the model under a version of the API, None for the SDK's own.
+
+        Never raises for anything the network or the provider does.
+        """
         ...
 
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
-from models.facts import EFFORTS, Facts
+from models.facts import EFFORTS, OLDER_VERSION, SAMPLING, Facts, wants_older_version
 from models.prefix import prefix_tokens
 from models.size import Size, size_of
 
-_SAMPLING = ("temperature", "top_p", "top_k")
 _LEAST_BUDGET = 1024  # tokens of thinking; the SDK's ThinkingConfigEnabledParam
 _MOST_EFFORT_WITHOUT_THINKING = "high"
+_FORCING = ("any", "tool")
 _NOT_THINKING = ("disabled", "between_tools")
 # No text is fewer tokens than this many characters each: a longer one is surely longer than the window.
 _CHARACTERS_A_TOKEN = 12
@@ -24,11 +24,13 @@ class Fitted:
     """The parameters to send, and what was dropped, mapped or capped: None where nothing was.
 
     `is_cached`: the beginning that its batch shares is to be marked for this model's cache, when it is sent.
+    `version` is the `anthropic-version` that the request leaves with; None: the SDK's own.
     """
 
     params: Mapping[str, Any]
     note: str | None = None
     is_cached: bool = False
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +62,9 @@ def fitted(request: Mapping[str, Any], facts: Facts, *, prefix: str | None = Non
     _fit_thinking(sheet)
     _fit_effort(sheet)
     _fit_sampling(sheet)
+    version = _version(sheet)
     is_cached = prefix is not None and prefix_tokens(request) >= facts.smallest_prefix
-    return Fitted(params=sheet.params, note="; ".join(sheet.notes) or None, is_cached=is_cached)
+    return Fitted(params=sheet.params, note="; ".join(sheet.notes) or None, is_cached=is_cached, version=version)
 
 
 def _why_not(request: Mapping[str, Any], facts: Facts) -> str | None:
@@ -69,6 +72,9 @@ def _why_not(request: Mapping[str, Any], facts: Facts) -> str | None:
     last = messages[-1] if isinstance(messages, list) and messages else None
     if not facts.takes_prefill and isinstance(last, dict) and last.get("role") == "assistant":
         return f"{facts.model} takes no prefill: the last message is the assistant's"
+    choice = request.get("tool_choice")
+    if not facts.takes_forced_tools and isinstance(choice, dict) and choice.get("type") in _FORCING:
+        return f"{facts.model} takes no tool_choice {choice['type']}"
     if facts.window is not None and _surely_tokens(size_of(request)) > facts.window:
         return f"the prompt is longer than the {facts.window} tokens of {facts.model}"
     return None
@@ -170,7 +176,7 @@ def _must_not_think(sheet: _Sheet) -> bool:
 
 
 def _fit_sampling(sheet: _Sheet) -> None:
-    given = [name for name in _SAMPLING if name in sheet.params]
+    given = [name for name in SAMPLING if name in sheet.params]
     if not sheet.facts.takes_sampling:
         _drop_sampling(sheet, given, f"{sheet.facts.model} takes none")
     elif _thinking_type(sheet) in ("enabled", "adaptive"):
@@ -181,6 +187,14 @@ def _drop_sampling(sheet: _Sheet, names: list[str], why: str) -> None:
     for name in names:
         del sheet.params[name]
         sheet.notes.append(f"{name} dropped: {why}")
+
+
+def _version(sheet: _Sheet) -> str | None:
+    """Return the API version of the fitted request. A step down must not turn a good request into a 400."""
+    if (why := wants_older_version(sheet.params)) is None:
+        return None
+    sheet.notes.append(f"sent as version {OLDER_VERSION} of the API, which takes {why}")
+    return OLDER_VERSION
 
 
 def _thinking_type(sheet: _Sheet) -> object:

@@ -53,13 +53,14 @@ STOPPED = "worker_stopped"  # the outcome of a job that was put back without a c
 class _Call:
     """One request on its way. The claim's parameters are those that are sent, but for the mark for the cache.
 
-    `spot` is the cache it is marked for; None: it is not marked.
+    `spot` is the cache it is marked for; None: it is not marked. `version` is the API's; None: the SDK's own.
     """
 
     claim: Claim
     opening: Opening
     need: Need
     deadline: Deadline
+    version: str | None
     spot: Spot | None = None
 
 
@@ -115,12 +116,12 @@ def _warmed(
     """Go on once nobody else warms the cache this request is for, and say what the request made of it."""
     spot = Spot(model=opening.model, prefix=claim.prefix) if fit.is_cached and claim.prefix else None
     if spot is None or desk.warming is None:
-        call = _call(claim, opening, place, policy, desk)
+        call = _call(claim, fit, opening, place, policy, desk)
         return _through(call, place, policy, desk, last, held_s=0.0)
     found, held_s = desk.warming.hold(spot, is_urgent=claim.is_urgent, is_stopping=desk.is_stopping)
     step: Step | None = None
     try:
-        call = replace(_call(claim, opening, place, policy, desk, is_warm=found == "warm"), spot=spot)
+        call = replace(_call(claim, fit, opening, place, policy, desk, is_warm=found == "warm"), spot=spot)
         step = _through(call, place, policy, desk, last, held_s=held_s)
         return step
     finally:
@@ -140,7 +141,9 @@ def _through(call: _Call, place: Place, policy: Policy, desk: Desk, last: Step |
             return _bought(replace(call, opening=opening), place, policy, desk, last)
 
 
-def _call(claim: Claim, opening: Opening, place: Place, policy: Policy, desk: Desk, *, is_warm: bool = False) -> _Call:
+def _call(
+    claim: Claim, fit: Fitted, opening: Opening, place: Place, policy: Policy, desk: Desk, *, is_warm: bool = False
+) -> _Call:
     deadline = deadline_of(
         claim.params,
         pace=desk.expected.pace(opening.model),
@@ -163,7 +166,7 @@ def _call(claim: Claim, opening: Opening, place: Place, policy: Policy, desk: De
         is_retry=opening.reason is Reason.RETRY,
         has_waited=has_waited,
     )
-    return _Call(claim=claim, opening=opening, need=need, deadline=deadline)
+    return _Call(claim=claim, opening=opening, need=need, deadline=deadline, version=fit.version)
 
 
 def _held(later: Later, call: _Call, place: Place, policy: Policy, desk: Desk, last: Step | None) -> Step:
@@ -242,7 +245,12 @@ def _attempt(call: _Call, place: Place, policy: Policy, desk: Desk) -> Step:
     claim, opening = call.claim, call.opening
     request = claim.params if call.spot is None else marked(claim.params)
     received = desk.provider.call(
-        opening.model, request, attempt_id=opening.id, job_id=claim.job_id, deadline=call.deadline
+        opening.model,
+        request,
+        attempt_id=opening.id,
+        job_id=claim.job_id,
+        deadline=call.deadline,
+        version=call.version,
     )
     end = judged(classify(received), claim.expects)
     _tell(call, received, end, desk)

@@ -55,7 +55,29 @@ def test_a_message_is_the_sdks_with_what_the_chain_made_of_the_call(caller: Call
     assert message["usage"]["output_tokens"] == attempts[1]["output_tokens"]
     assert (got["fallback_depth"], got["job_id"]) == (1, purchases[0]["job"])
     assert got["cost_usd"] == str(attempts[1]["cost_nano_usd"])
+    assert [purchase["version"] for purchase in purchases] == [
+        "2026-10-21",
+        "2023-06-01",
+    ]  # opus is sent no temperature
     assert caller.job(purchases)["params"]["system"] == "Be brief."
+
+
+def test_a_temperature_is_answered_on_every_rung(caller: Caller) -> None:
+    for model, version in ((OPUS, "2026-10-21"), (SONNET, "2023-06-01"), (HAIKU, "2023-06-01")):
+        got, purchases = _created(caller, model=model, temperature=0.2)
+        assert got["message"]["model"] == model
+        (attempt,) = caller.attempts(purchases)
+        assert [(purchase["status"], purchase["version"]) for purchase in purchases] == [(200, version)]
+        assert ("version 2023-06-01" in attempt["note"]) is (version == "2023-06-01")
+
+
+def test_a_document_of_the_assistant_is_answered_on_every_rung(caller: Caller) -> None:
+    document = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "A map."}}
+    turns = [{"role": "user", "content": "Draw."}, {"role": "assistant", "content": [document]}]
+    for model in (OPUS, SONNET):
+        got, purchases = _created(caller, model=model, messages=[*turns, {"role": "user", "content": "Explain it."}])
+        assert got["message"]["model"] == model
+        assert [(purchase["status"], purchase["version"]) for purchase in purchases] == [(200, "2023-06-01")]
 
 
 def test_a_raw_response_tells_in_its_headers_what_the_chain_made_of_the_call(caller: Caller) -> None:

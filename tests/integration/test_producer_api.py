@@ -15,6 +15,7 @@ from models.settings import Settings, load_settings
 from producer.api import Api
 from producer.counted import count_tokens
 from producer.reconcile.billing import read_billed
+from tests.simulator.process import running_simulator
 
 _KEY = "sk-ant-canary-of-the-key"
 _DAY = date(2026, 11, 24)
@@ -127,6 +128,13 @@ def test_a_count_that_is_none_is_refused(host: Host, count: object) -> None:
     host.says(200, {"input_tokens": count})
     with pytest.raises(ApiError, match="told no input_tokens"):
         count_tokens([("claude-opus-4-7", {"messages": []})], _api(host))
+
+
+def test_blocks_that_only_the_older_version_takes_are_counted_under_it() -> None:
+    cited = [{"type": "text", "text": "Go on.", "citations": [{"type": "char_location", "cited_text": "x"}]}]
+    requests = [("claude-opus-4-7", {"messages": [{"role": "user", "content": content}]}) for content in (cited, "Go.")]
+    with running_simulator() as simulator:
+        assert count_tokens(requests, Api(base_url=simulator.url, variable="ANTHROPIC_API_KEY", key=_KEY)) == [2, 1]
 
 
 def _row(**changes: Any) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from tests.given import answered
 from tests.servers.fixtures import opened
 from tests.serving import asked, visiting
 from tests.simulator.checks import RefusedError, read_prompt
+from tests.simulator.versions import Head
 
 _BODIES = 5_000  # on each of the provider's two endpoints
 _OWN_BODIES = 2_000
@@ -131,7 +132,7 @@ def _rubbish(params: dict[str, Any]) -> str | None:
     if plain["messages"][-1]["role"] == "assistant":
         plain["messages"] = [*plain["messages"], {"role": "user", "content": "Go on."}]
     try:
-        read_prompt(json.dumps(plain).encode(), has_key=True)
+        read_prompt(json.dumps(plain).encode(), Head())
     except RefusedError as refused:
         return str(refused)
     return None

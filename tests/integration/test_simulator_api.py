@@ -141,6 +141,58 @@ def test_the_sdk_knows_each_error(
     assert caught.value.status_code == int(word[:3])
 
 
+@pytest.mark.parametrize(
+    ("rule", "error"),
+    [
+        ("answer = '403_page'", anthropic.PermissionDeniedError),
+        ("answer = '403_model'", anthropic.PermissionDeniedError),
+        ("answer = '524_page'", anthropic.InternalServerError),
+        ("answer = '400_list'", anthropic.BadRequestError),
+        ("answer = 409", anthropic.ConflictError),
+        ("answer = '499_empty'", anthropic.APIStatusError),
+        ("answer = 'raw'\nstatus = 421\ncontent_type = 'text/plain; charset=utf-8'", anthropic.APIStatusError),
+    ],
+)
+def test_the_sdk_gets_what_gateways_send(
+    client: Anthropic, simulator: RunningSimulator, rule: str, error: type[anthropic.APIStatusError]
+) -> None:
+    simulator.set_script(f"[[rules]]\n{rule}\n")
+    with pytest.raises(error) as caught:
+        _ask(client)
+    assert caught.value.status_code == simulator.purchases()[-1]["status"]
+
+
+def test_a_redirect_leads_elsewhere(simulator: RunningSimulator) -> None:
+    simulator.set_script(f"[[rules]]\nanswer = 307\nlocation = '{simulator.url}/v1/login'\n")
+    with Anthropic(api_key="key", base_url=simulator.url, max_retries=0) as api, pytest.raises(anthropic.NotFoundError):
+        _ask(api)
+
+
+def test_the_version_is_a_part_of_the_request(client: Anthropic, simulator: RunningSimulator) -> None:
+    older = {"anthropic-version": "2023-06-01"}
+    asked: dict[str, Any] = {"model": "claude-sonnet-4-6", "extra_body": {"temperature": 0.5}}
+    with pytest.raises(anthropic.BadRequestError, match="`temperature` is not supported by version 2026-10-21"):
+        _ask(client, **asked)
+    assert _ask(client, **asked, extra_headers=older).stop_reason == "end_turn"
+    assert [row["version"] for row in simulator.purchases()[-2:]] == ["2026-10-21", "2023-06-01"]
+
+
+def test_an_unknown_beta_is_refused_wherever_it_is_sent(client: Anthropic) -> None:
+    unknown = {"anthropic-beta": "wings-2026-01-01"}
+    with pytest.raises(anthropic.BadRequestError, match="wings-2026-01-01"):
+        _ask(client, extra_headers=unknown)
+    with pytest.raises(anthropic.BadRequestError, match="wings-2026-01-01"):
+        client.models.list(extra_headers=unknown)
+
+
+def test_stats_tell_noise_from_what_the_rules_answer(client: Anthropic, simulator: RunningSimulator) -> None:
+    simulator.set_script("[noise]\n529 = 1\n")
+    before = simulator.stats()["noise"].get("529", 0)
+    with pytest.raises(anthropic.OverloadedError):
+        _ask(client)
+    assert simulator.stats()["noise"]["529"] == before + 1
+
+
 def test_retry_after_is_sent_as_the_script_says(client: Anthropic, simulator: RunningSimulator) -> None:
     simulator.set_script("[[rules]]\nanswer = 429\nretry_after_s = 3600\n")
     with pytest.raises(anthropic.RateLimitError) as caught:

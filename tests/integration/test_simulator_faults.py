@@ -43,7 +43,8 @@ def _address(simulator: RunningSimulator) -> tuple[str, int]:
 def _send(simulator: RunningSimulator) -> socket.socket:
     """Send one request over a bare socket and leave the answer to be read."""
     sock = socket.create_connection(_address(simulator), timeout=10)
-    head = f"POST /v1/messages HTTP/1.1\r\nhost: x\r\nx-api-key: k\r\ncontent-length: {len(_BODY)}\r\n\r\n"
+    head = "POST /v1/messages HTTP/1.1\r\nhost: x\r\nx-api-key: k\r\nanthropic-version: 2023-06-01\r\n"
+    head += f"content-length: {len(_BODY)}\r\n\r\n"
     sock.sendall(head.encode() + _BODY)
     return sock
 
@@ -61,7 +62,7 @@ def _read_to_the_end(sock: socket.socket) -> tuple[bytes, OSError | None]:
 
 def _connect(simulator: RunningSimulator) -> closing[HTTPConnection]:
     connection = HTTPConnection(*_address(simulator), timeout=10)
-    connection.request("POST", "/v1/messages", _BODY, {"x-api-key": "k"})
+    connection.request("POST", "/v1/messages", _BODY, {"x-api-key": "k", "anthropic-version": "2023-06-01"})
     return closing(connection)
 
 

@@ -33,7 +33,9 @@ def _body(text: str) -> dict[str, object]:
 async def _ask_all(url: str, count: int) -> list[dict[str, object]]:
     async with (
         aiohttp.TCPConnector(limit=0) as connector,
-        aiohttp.ClientSession(connector=connector, headers={"x-api-key": "k"}) as session,
+        aiohttp.ClientSession(
+            connector=connector, headers={"x-api-key": "k", "anthropic-version": "2023-06-01"}
+        ) as session,
     ):
 
         async def ask(number: int) -> dict[str, object]:
@@ -83,7 +85,8 @@ def test_it_says_where_it_listens_and_ends_with_0_while_a_call_hangs(tmp_path: P
         word, url, *seed = process.stdout.readline().split()
         assert (word, seed) == ("simulator", ["seed", "11"])
         body = json.dumps(_body("Hello")).encode()
-        head = f"POST /v1/messages HTTP/1.1\r\nhost: x\r\nx-api-key: k\r\ncontent-length: {len(body)}\r\n\r\n"
+        head = "POST /v1/messages HTTP/1.1\r\nhost: x\r\nx-api-key: k\r\nanthropic-version: 2023-06-01\r\n"
+        head += f"content-length: {len(body)}\r\n\r\n"
         with closing(socket.create_connection(("127.0.0.1", int(urlsplit(url).port or 0)))) as sock:
             sock.sendall(head.encode() + body)
             process.send_signal(number)

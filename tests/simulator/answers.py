@@ -1,110 +1,48 @@
-"""Every word a script may answer with: what is sent, how it is delivered and whether it is billed."""
+"""Every word a script may answer with: the body, the delivery, and whether the answer is billed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
+from tests.simulator.errors import ERRORS, ApiError
+from tests.simulator.pages import PAGES, Page
+
 Delivery = Literal["whole", "hang", "drip", "reset_before", "reset_after", "cut"]
-Content = Literal["message", "error", "malformed", "empty", "html", "no_usage"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiError:
-    """An error as the API words it; `code` is its `details.error_code`."""
-
-    status: int
-    type: str
-    message: str
-    code: str | None = None
+Content = Literal["message", "error", "page", "malformed", "empty", "no_usage"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """How one word is answered; `billed` says what the provider would do unless the rule says otherwise.
 
-    `needs` and `takes` are the extra fields of a rule with this answer.
+    `needs` and `takes` are the extra fields of a rule with this answer. The answer `raw` has its page from the rule.
     """
 
     word: str
     delivery: Delivery = "whole"
     content: Content = "message"
     error: ApiError | None = None
+    page: Page | None = None
     billed: bool = True
     needs: frozenset[str] = frozenset()
     takes: frozenset[str] = frozenset()
 
 
-_REGAIN = "You will regain access on 2027-01-01 at 00:00 UTC."
-
-ERRORS: dict[str, ApiError] = {
-    "400": ApiError(
-        status=400,
-        type="invalid_request_error",
-        message="messages.0.content: Input should be a valid list",
-    ),
-    "400_too_long": ApiError(
-        status=400,
-        type="invalid_request_error",
-        message="prompt is too long: 1000001 tokens > 1000000 maximum",
-    ),
-    "400_spend_limit": ApiError(
-        status=400,
-        type="invalid_request_error",
-        message=f"You have reached your specified API usage limits. {_REGAIN}",
-    ),
-    "401": ApiError(status=401, type="authentication_error", message="invalid x-api-key"),
-    "402": ApiError(
-        status=402,
-        type="billing_error",
-        message="Your credit balance is too low to access the Anthropic API. "
-        "Please go to Plans & Billing to upgrade or purchase credits.",
-    ),
-    "403": ApiError(
-        status=403,
-        type="permission_error",
-        message="Your API key does not have permission to use the specified resource.",
-    ),
-    "404": ApiError(status=404, type="not_found_error", message="model: not found"),
-    "408": ApiError(status=408, type="timeout_error", message="Request timed out."),
-    "413": ApiError(
-        status=413,
-        type="request_too_large",
-        message="Request exceeds the maximum size",
-    ),
-    "429": ApiError(
-        status=429,
-        type="rate_limit_error",
-        message="This request would exceed your account's rate limit. Please try again later.",
-    ),
-    "429_spend_limit": ApiError(
-        status=429,
-        type="rate_limit_error",
-        message="Your organization has reached the monthly API usage threshold of its tier.",
-        code="enforced_spend_limit_reached",
-    ),
-    "429_ramp_limit": ApiError(
-        status=429,
-        type="rate_limit_error",
-        message="This request would exceed how fast your organization's usage may grow.",
-        code="ramp_limit_exceeded",
-    ),
-    "500": ApiError(status=500, type="api_error", message="Internal server error"),
-    "502": ApiError(status=502, type="api_error", message="Bad gateway"),
-    "503": ApiError(status=503, type="api_error", message="Service unavailable"),
-    "504": ApiError(status=504, type="timeout_error", message="Gateway timeout"),
-    "529": ApiError(status=529, type="overloaded_error", message="Overloaded"),
-}
-
 _RETRY_AFTER = {"429", "429_ramp_limit", "500", "502", "503", "529"}
 # A 5xx is presumed free; a rule may say that this one was generated and billed all the same.
-_MAY_BE_BILLED = {"408", "500", "502", "503", "504", "529"}
+_MAY_BE_BILLED = {"408", "409", "425", "499", "500", "502", "503", "504", "529"}
 
 
 def _error_answer(word: str, error: ApiError) -> Answer:
-    takes = {"retry_after_s"} if word in _RETRY_AFTER else set()
+    takes = {"retry_after_s", "retry_after_form"} if word in _RETRY_AFTER else set()
     takes |= {"billed"} if word in _MAY_BE_BILLED else set()
     return Answer(word=word, content="error", error=error, billed=False, takes=frozenset(takes))
+
+
+def _page_answer(word: str, page: Page) -> Answer:
+    takes = {"location"} if word[0] == "3" else {"billed"}
+    return Answer(word=word, content="page", page=page, billed=False, takes=frozenset(takes))
 
 
 def _generated(
@@ -115,15 +53,26 @@ def _generated(
     needs: str = "",
     takes: str = "",
 ) -> Answer:
-    extra = frozenset(takes.split()) | {"billed", "web_searches", "iterations"}
-    return Answer(word=word, delivery=delivery, content=content, needs=frozenset(needs.split()), takes=extra)
+    extra = {"billed", "web_searches", "iterations", "message", "usage", "tokens_per_s"}
+    return Answer(
+        word=word,
+        delivery=delivery,
+        content=content,
+        needs=frozenset(needs.split()),
+        takes=frozenset(extra | set(takes.split())),
+    )
 
+
+_RAW_TAKES = frozenset({"body", "content_type", "headers", "billed"})
 
 ANSWERS: dict[str, Answer] = {
     answer.word: answer
     for answer in (
         *(_error_answer(word, error) for word, error in ERRORS.items()),
         Answer(word="error_200", content="error", error=ERRORS["529"], billed=False),
+        *(_page_answer(word, page) for word, page in PAGES.items() if word != "200_page"),
+        Answer(word="raw", content="page", billed=False, needs=frozenset({"status"}), takes=_RAW_TAKES),
+        Answer(word="html_200", content="page", page=PAGES["200_page"], takes=frozenset({"billed"})),
         _generated("ok"),
         _generated("slow", needs="delay_s"),
         _generated("text", needs="text"),
@@ -134,15 +83,18 @@ ANSWERS: dict[str, Answer] = {
         _generated("cut", delivery="cut"),
         _generated("malformed", content="malformed"),
         _generated("empty", content="empty"),
-        _generated("html_200", content="html"),
         _generated("no_usage", content="no_usage"),
         _generated("other_model", needs="served_model"),
         _generated("other_tier", needs="service_tier"),
         _generated("geo_us"),
-        _generated("refusal", takes="output"),
+        _generated("refusal", takes="output category explanation"),
         _generated("tool_use", needs="tool", takes="tool_input text"),
         _generated("max_tokens"),
         _generated("context_exceeded"),
+        _generated("pause_turn"),
+        _generated("thinking_only"),
+        _generated("empty_turn"),
+        _generated("odd_stop", takes="stop_reason"),
         _generated("usage_x10"),
     )
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tests.simulator.catalog import Model, find
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tests.simulator.catalog import Rates
 
@@ -89,6 +89,44 @@ def from_api(raw: Mapping[str, Any]) -> Usage:
             (each["type"], each.get("model"), each["input_tokens"], each["output_tokens"])
             for each in raw.get("iterations", ())[1:]
         ),
+    )
+
+
+def honest(told: Mapping[str, Any], own: Usage) -> Usage:
+    """Return the usage that is charged for made-up counters: the larger of a total and its parts.
+
+    A counter that is null or left out is the answer's own. Tokens written without a lifetime last 5 minutes.
+    """
+
+    def count(table: Mapping[str, Any], name: str, otherwise: int) -> int:
+        value = table.get(name)
+        return otherwise if value is None else int(value)
+
+    parts, searches = told.get("cache_creation") or {}, told.get("server_tool_use") or {}
+    write_5m = count(parts, "ephemeral_5m_input_tokens", own.write_5m)
+    write_1h = count(parts, "ephemeral_1h_input_tokens", own.write_1h)
+    thought = count(told.get("output_tokens_details") or {}, "thinking_tokens", 0)
+    return replace(
+        own,
+        input=count(told, "input_tokens", own.input),
+        output=max(count(told, "output_tokens", own.output), thought),
+        cache_read=count(told, "cache_read_input_tokens", own.cache_read),
+        write_5m=max(write_5m, count(told, "cache_creation_input_tokens", 0) - write_1h),
+        write_1h=write_1h,
+        web_searches=count(searches, "web_search_requests", own.web_searches),
+        service_tier=told.get("service_tier") or own.service_tier,
+        geo=told.get("inference_geo") or own.geo,
+        further=_further(told.get("iterations") or []) or own.further,
+    )
+
+
+def _further(iterations: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, str | None, int, int], ...]:
+    """List the passes that the totals do not count: all but the last message."""
+    messages = [at for at, each in enumerate(iterations) if each["type"] == "message"]
+    return tuple(
+        (each["type"], each.get("model"), int(each["input_tokens"]), int(each["output_tokens"]))
+        for at, each in enumerate(iterations)
+        if at not in messages[-1:]
     )
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from tests.simulator.script import Limits
 
+ALL = "all"  # the limits of every model together
 _DEFAULT = {"requests": 4_000, "input-tokens": 4_000_000, "output-tokens": 800_000}  # shown, not enforced
 
 
@@ -29,9 +30,8 @@ class Bucket:
         self.at_s = max(self.at_s, now_s)
 
     def wait_s(self, amount: float) -> float:
-        """Seconds until this amount is there; more than the bucket holds needs only a full bucket."""
-        missing = min(amount, self.per_minute) - self.level
-        return max(0.0, missing * 60 / self.per_minute)
+        """Return the seconds until the level reaches an amount. No level ever reaches more than `per_minute`."""
+        return max(0.0, (amount - self.level) * 60 / self.per_minute)
 
     def full_in_s(self) -> float:
         """Seconds until the bucket is full again."""
@@ -40,10 +40,24 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """Whether a request may pass: `wait_s` is None when it may, else when to come back; `limit` which failed."""
+    """Whether a request may pass: `wait_s` is None when it may, else when to come back.
+
+    `limit` names the bucket that failed, and `per_minute` its size.
+    """
 
     wait_s: int | None = None
     limit: str = ""
+    per_minute: int = 0
+
+    @property
+    def message(self) -> str:
+        """The API's sentence about the limit."""
+        words = f"{self.per_minute:,} {self.limit.replace('-', ' ')} per minute"
+        return (
+            f"This request would exceed your organization's rate limit of {words} (model: {{model}}). For details, "
+            "refer to: https://docs.claude.com/en/api/rate-limits. You can see the response headers for current usage. "
+            "Please reduce the prompt length or the maximum tokens requested, or try again later."
+        )
 
 
 @dataclass(slots=True)
@@ -62,37 +76,41 @@ class RateLimits:
 
         Output is taken afterwards by `charge_output`: `max_tokens` does not count, only what is generated.
         """
-        buckets = self._groups.get(group, {})
         needs = {"requests": 1, "input-tokens": uncached_tokens, "output-tokens": 1}
-        waits = {}
-        for name, bucket in buckets.items():
-            bucket.refill(now_s)
-            waits[name] = bucket.wait_s(needs[name])
-        slowest = max(waits, key=waits.__getitem__, default=None)
-        if slowest is not None and waits[slowest] > 0:
-            return Admission(wait_s=math.ceil(waits[slowest]), limit=slowest)
-        for name, bucket in buckets.items():
+        buckets = self._of(group, now_s)
+        slowest = max(buckets, key=lambda each: each[1].wait_s(needs[each[0]]), default=None)
+        if slowest is not None and (wait_s := slowest[1].wait_s(needs[slowest[0]])) > 0:
+            return Admission(wait_s=math.ceil(wait_s), limit=slowest[0], per_minute=slowest[1].per_minute)
+        for name, bucket in buckets:
             bucket.level -= 0 if name == "output-tokens" else needs[name]
         return Admission()
 
     def charge_output(self, group: str, tokens: int) -> None:
         """Take the output that was generated; the level may go below zero."""
-        bucket = self._groups.get(group, {}).get("output-tokens")
-        if bucket is not None:
-            bucket.level -= tokens
+        for name, bucket in self._of(group, self.started_s):
+            bucket.level -= tokens if name == "output-tokens" else 0
 
     def headers(self, group: str, now_s: float) -> list[tuple[str, int, int, float]]:
-        """List (kind, limit, remaining, seconds until full) for the response headers."""
-        buckets = self._groups.get(group, {})
+        """List (kind, limit, remaining, seconds until full) for the response headers, of the emptier of two buckets."""
+        tightest: dict[str, Bucket] = {}
+        for name, bucket in self._of(group, now_s):
+            if name not in tightest or bucket.level < tightest[name].level:
+                tightest[name] = bucket
         rows = []
         for name, default in _DEFAULT.items():
-            bucket = buckets.get(name)
-            if bucket is None:
+            found = tightest.get(name)
+            if found is None:
                 rows.append((name, default, default, 0.0))
                 continue
-            bucket.refill(now_s)
-            rows.append((name, bucket.per_minute, max(0, math.floor(bucket.level)), bucket.full_in_s()))
+            rows.append((name, found.per_minute, max(0, math.floor(found.level)), found.full_in_s()))
         return rows
+
+    def _of(self, group: str, now_s: float) -> list[tuple[str, Bucket]]:
+        """List the buckets of a group and those of all models, refilled until now."""
+        buckets = [each for name in (group, ALL) for each in self._groups.get(name, {}).items()]
+        for _, bucket in buckets:
+            bucket.refill(now_s)
+        return buckets
 
 
 def _buckets(limits: Limits, now_s: float) -> dict[str, Bucket]:

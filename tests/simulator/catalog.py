@@ -27,7 +27,7 @@ class Rates:
 class Model:
     """One model: `group` names the rate limit bucket it shares, `smallest_prefix` is in tokens.
 
-    `thinking` are the types it takes, `efforts` the levels.
+    `thinking` are the types it takes, `efforts` the levels; `forced_tools`: it takes a tool_choice of any or tool.
 
     `long_rates` replace `rates` for every token once the whole prompt is above `long_from` tokens.
     """
@@ -44,13 +44,14 @@ class Model:
     thinking: frozenset[str]
     efforts: frozenset[str]
     rates: Rates
+    forced_tools: bool = True
     long_rates: Rates | None = None
     long_from: int = 0
     retires_at: str | None = None
 
     @property
     def line(self) -> str:
-        """The family: opus, sonnet or haiku."""
+        """The family: opus, sonnet, haiku or fable."""
         return self.id.split("-")[1]
 
     @property
@@ -100,6 +101,15 @@ MODELS: tuple[Model, ...] = (
         long_rates=_rates("0.50 2.50 0.05 0.625 1"),
         long_from=100_000,
     ),
+    _model("claude-fable-5-2", _rates("8 40 0.20 10 16"), thinking=frozenset({"adaptive"}), forced_tools=False),
+    _model(
+        "claude-fable-5-1",
+        _rates("10 50 0.25 12.50 20"),
+        group="fable-5",
+        thinking=frozenset({"adaptive"}),
+        forced_tools=False,
+    ),
+    _model("claude-fable-5", _rates("10 50 1 12.50 20"), thinking=frozenset({"adaptive"})),
     _model("claude-opus-5", _OPUS_4),
     _model("claude-sonnet-5", _rates("2 10 0.20 2.50 4")),
     _model("claude-opus-4-8", _OPUS_4, group="opus-4", smallest_prefix=2048, thinking=frozenset({"adaptive"})),

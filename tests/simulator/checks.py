@@ -1,14 +1,15 @@
-"""What the API refuses before it generates anything, in the API's own words."""
+"""The API's refusals before anything is generated, in the API's own words."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
-from tests.simulator.answers import ERRORS, ApiError
 from tests.simulator.catalog import Model, find
-from tests.simulator.prompt import Body, Prompt
+from tests.simulator.errors import ERRORS, ApiError
+from tests.simulator.prompt import Body, Prompt, is_paused
 from tests.simulator.reasoning import wrong_reasoning
+from tests.simulator.versions import Head, wrong_for_version, wrong_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,10 +28,17 @@ class RefusedError(Exception):
         self.model = model
 
 
-def read_prompt(raw: bytes, *, has_key: bool, for_count: bool = False) -> Prompt:
-    """Check a request body as the API would, in its order: key, size, JSON, model, fields, length."""
-    if not has_key:
+def check_head(head: Head) -> None:
+    """Refuse a request without a key, or with a version or a beta that the API does not know."""
+    if not head.has_key:
         raise RefusedError("401", ERRORS["401"])
+    if wrong := wrong_head(head):
+        raise _invalid(wrong)
+
+
+def read_prompt(raw: bytes, head: Head, *, for_count: bool = False) -> Prompt:
+    """Check a request as the API would, in its order: headers, size, JSON, model, fields, length."""
+    check_head(head)
     if len(raw) > LARGEST_BODY:
         raise RefusedError("413", ERRORS["413"])
     body = _parse(raw)
@@ -38,6 +46,8 @@ def read_prompt(raw: bytes, *, has_key: bool, for_count: bool = False) -> Prompt
     try:
         for check in _CHECKS:
             check(body, model)
+        if wrong := wrong_for_version(body, model, head.version):
+            raise _invalid(wrong)
         if not for_count:
             _check_max_tokens(body, model)
         prompt = Prompt(body=body, model=model)
@@ -95,10 +105,10 @@ def _check_stream(body: Body, _: Model) -> None:
         raise _invalid("stream: this simulator answers non-streaming requests only")
 
 
-def _check_sampling(body: Body, model: Model) -> None:
-    for name in ("temperature", "top_p", "top_k"):
-        if body.get(name) is not None and not model.sampling:
-            raise _invalid(f"`{name}` is deprecated for this model.")
+def _check_tool_choice(body: Body, model: Model) -> None:
+    choice = body.get("tool_choice")
+    if isinstance(choice, dict) and choice.get("type") in ("any", "tool") and not model.forced_tools:
+        raise _invalid(f"tool_choice.type: '{choice['type']}' is not supported for this model.")
 
 
 def _check_reasoning(body: Body, model: Model) -> None:
@@ -118,7 +128,7 @@ def _check_messages(body: Body, model: Model) -> None:
         _check_message(message, f"messages.{position}")
     if messages[0]["role"] == "assistant":
         raise _invalid('messages: first message must use the "user" role')
-    if messages[-1]["role"] == "assistant" and not model.prefill:
+    if messages[-1]["role"] == "assistant" and not (model.prefill or is_paused(messages[-1])):
         raise _invalid(
             "This model does not support assistant message prefill. The conversation must end with a user message."
         )
@@ -168,7 +178,7 @@ def _check_blocks(prompt: Prompt) -> None:
 
 _CHECKS: tuple[Callable[[Body, Model], None], ...] = (
     _check_stream,
-    _check_sampling,
+    _check_tool_choice,
     _check_reasoning,
     _check_messages,
     _check_system,

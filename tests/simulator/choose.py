@@ -26,6 +26,7 @@ class Chooser:
     _jobs: dict[str, int] = field(default_factory=dict)
     _unnamed_jobs: int = 0
     _uses: Counter[int] = field(default_factory=Counter)
+    _uses_by_job: Counter[tuple[int, int]] = field(default_factory=Counter)
 
     @property
     def jobs(self) -> int:
@@ -41,6 +42,17 @@ class Chooser:
             self._jobs[job] = self.jobs + 1
         return self._jobs[job]
 
+    def noise(self, draw: Draw) -> Rule | None:
+        """Draw the noise that answers this request. Returns None if no noise does."""
+        if not self.script.noise:
+            return None
+        point = draw.share("noise")
+        for rule in self.script.noise:
+            if point < rule.share:
+                return rule
+            point -= rule.share
+        return None
+
     def choose(self, prompt: Prompt, job_number: int, draw: Draw, now_s: float) -> Rule:
         """Find the first rule that fits, or the one that answers well."""
         age_s = now_s - self.started_s
@@ -52,9 +64,11 @@ class Chooser:
                 and rule.from_s <= age_s
                 and (rule.to_s is None or age_s < rule.to_s)
                 and (rule.times is None or self._uses[rule.number] < rule.times)
+                and (rule.times_per_job is None or self._uses_by_job[rule.number, job_number] < rule.times_per_job)
                 and (not rule.prompt_contains or prompt.says(rule.prompt_contains))
                 and (rule.share == 1 or draw.share(f"rule {rule.number}") < rule.share)
             ):
                 self._uses[rule.number] += 1
+                self._uses_by_job[rule.number, job_number] += 1
                 return rule
         return ANSWER_WELL

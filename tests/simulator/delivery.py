@@ -34,7 +34,9 @@ async def deliver(request: web.Request, reply: Reply) -> web.StreamResponse:
             await _send_half(request, reply)
             if request.transport is not None:
                 request.transport.close()
-    return web.Response(status=reply.status, body=reply.body, content_type=reply.content_type, headers=reply.headers)
+    return web.Response(
+        status=reply.status, body=reply.body, headers={"content-type": reply.content_type, **reply.headers}
+    )
 
 
 async def _drip(request: web.Request, reply: Reply) -> web.StreamResponse:

@@ -49,10 +49,16 @@ class Prompt:
         """The length of the whole prompt, about a quarter of its characters."""
         return tokens_of(sum(len(text) for text, _ in self.parts))
 
+    @property
+    def is_continued(self) -> bool:
+        """Whether the caller sends a paused turn back to have it finished."""
+        return is_paused(self.body["messages"][-1])
+
     @cached_property
     def text(self) -> str:
-        """The words of the last message."""
-        content = self.body["messages"][-1]["content"]
+        """The words of the last message, or of the message before a paused turn."""
+        messages = self.body["messages"]
+        content = messages[-2 if self.is_continued else -1]["content"]
         if isinstance(content, str):
             return content
         return "\n".join(str(block.get("text", "")) for block in content)
@@ -77,6 +83,13 @@ class Prompt:
                 ttl = "1h" if control.get("ttl") == "1h" else "5m"
             blocks.append(Block(digest=digest.digest(), tokens=tokens_of(characters), ttl=ttl))
         return blocks
+
+
+def is_paused(message: Body) -> bool:
+    """Return whether a message is a turn of the assistant with a server tool. The API goes on with such a turn."""
+    content = message["content"]
+    blocks = content if isinstance(content, list) else ()
+    return message["role"] == "assistant" and any(block["type"] == "server_tool_use" for block in blocks)
 
 
 def tokens_of(characters: int) -> int:

@@ -33,6 +33,7 @@ class Purchase:
     stop_reason: str | None
     usage: dict[str, object] | None
     billed_nano_usd: int
+    version: str | None
 
 
 @dataclass(slots=True)

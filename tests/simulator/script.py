@@ -9,12 +9,23 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from tests.simulator.answers import ANSWERS, Answer
+from tests.simulator.buckets import ALL
 from tests.simulator.catalog import GROUPS, MODELS, find
-from tests.simulator.fields import FOR_ALL, LIMIT_FIELDS, RULE_FIELDS, SCRIPT_FIELDS, Field
+from tests.simulator.fields import (
+    FOR_ALL,
+    LIMIT_FIELDS,
+    NOISE_FIELDS,
+    RULE_FIELDS,
+    SCRIPT_FIELDS,
+    SHARE,
+    Field,
+    object_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+_EVERY_MODEL = frozenset(model.id for model in MODELS)
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
@@ -39,12 +50,25 @@ class Rule:
     share: float = 1.0
     prompt_contains: str = ""
     times: int | None = None
+    times_per_job: int | None = None
     delay_s: float = 0.0
     retry_after_s: float | None = None
+    retry_after_form: str = ""
     every_s: float = 0.2
     served_model: str = ""
     service_tier: str = ""
     output: bool = True
+    category: str | None = None
+    explanation: str | None = None
+    stop_reason: str | None = None
+    message: Mapping[str, Any] = field(default_factory=dict)
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    tokens_per_s: float | None = None
+    status: int = 200
+    content_type: str = ""
+    body: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    location: str = "https://login.example/"
     text: str = ""
     tool: str = ""
     tool_input: Mapping[str, Any] = field(default_factory=dict)
@@ -66,12 +90,16 @@ class Limits:
 class Script:
     """Everything a script says; an empty one answers every request well.
 
-    `report_behind_s`: so many seconds of purchases the usage and cost report does not know yet.
+    `report_behind_s`: so many seconds of purchases the usage and cost report does not know yet. `noise` are rules
+    whose shares exclude each other. `retry_after_form` and `tokens_per_s` hold for rules without their own.
     """
 
     rules: tuple[Rule, ...] = ()
+    noise: tuple[Rule, ...] = ()
     limits: Mapping[str, Limits]
     report_behind_s: float = 0
+    retry_after_form: str = "seconds"
+    tokens_per_s: float | None = None
 
 
 def parse_script(text: str, source: str = "script") -> Script:
@@ -80,7 +108,7 @@ def parse_script(text: str, source: str = "script") -> Script:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ScriptError(f"{source}: not valid TOML: {error}") from None
-    _refuse_unknown(document, {"rules", "limits", *SCRIPT_FIELDS}, source, "")
+    _refuse_unknown(document, {"rules", "limits", "noise", *SCRIPT_FIELDS}, source, "")
     rules = _tables(document.get("rules", []), source)
     limits = document.get("limits", {})
     if not isinstance(limits, dict):
@@ -91,6 +119,7 @@ def parse_script(text: str, source: str = "script") -> Script:
     return Script(
         **plain,
         rules=tuple(_rule(table, number, source) for number, table in enumerate(rules, start=1)),
+        noise=_noise(document.get("noise", {}), f"{source}: noise"),
         limits={group: _limits(group, table, source) for group, table in limits.items()},
     )
 
@@ -116,8 +145,12 @@ def _rule(table: dict[str, object], number: int, source: str) -> Rule:
     _check_served(where, fields.get("served_model"))
     _check_order(where, fields)
     models = _matched_models(where, fields.pop("model", None))
-    if "text" in fields:
-        fields["text"] = _unescape(str(fields["text"]))
+    for name in ("text", "body"):
+        if name in fields:
+            fields[name] = _unescape(str(fields[name]))
+    for name in ("message", "usage"):
+        if name in fields:
+            fields[name] = object_of(fields[name])
     return Rule(number=number, answer=answer, models=models, **fields)  # type: ignore[arg-type]  # checked
 
 
@@ -138,7 +171,7 @@ def _check(where: str, name: str, value: object, fields: Mapping[str, Field]) ->
 def _matched_models(where: str, selector: object) -> frozenset[str]:
     """Find the ids that a selector means: one model by its full name, else all whose name contains it."""
     if selector is None:
-        return frozenset(model.id for model in MODELS)
+        return _EVERY_MODEL
     exact = find(str(selector))
     if exact is not None:
         return frozenset({exact.id})
@@ -168,14 +201,42 @@ def _check_order(where: str, fields: Mapping[str, object]) -> None:
 
 def _limits(group: str, table: object, source: str) -> Limits:
     where = f"{source}: limits.{group}"
-    if group not in GROUPS:
-        raise ScriptError(f"{where}: unknown model group; right is one of {', '.join(sorted(GROUPS))}")
+    if group not in {ALL, *GROUPS}:
+        raise ScriptError(f"{where}: unknown model group; right is one of {', '.join((ALL, *sorted(GROUPS)))}")
     if not isinstance(table, dict):
         raise ScriptError(f"{where}: right is a table with {', '.join(LIMIT_FIELDS)}")
     _refuse_unknown(table, LIMIT_FIELDS.keys(), where, "")
     for name, value in table.items():
         _check(where, name, value, LIMIT_FIELDS)
     return Limits(**table)
+
+
+def _noise(table: object, where: str) -> tuple[Rule, ...]:
+    """Read the rules of [noise]. Each is for every model and has no number."""
+    if not isinstance(table, dict):
+        raise ScriptError(f"{where}: right is a table of answers and their shares")
+    words = {name: ANSWERS.get(name) for name in table if name not in NOISE_FIELDS}
+    for name, answer in words.items():
+        if answer is None or answer.needs:
+            right = ", ".join(word for word, known in ANSWERS.items() if not known.needs)
+            raise ScriptError(f"{where}: field '{name}': no such answer; right is one of {right}")
+        _check(where, name, table[name], {name: SHARE})
+    if sum(table[name] for name in words) > 1:
+        raise ScriptError(f"{where}: the shares add up to more than 1")
+    advice = {name: value for name, value in table.items() if name in NOISE_FIELDS}
+    for name, value in advice.items():
+        _check(where, name, value, NOISE_FIELDS)
+    return tuple(
+        Rule(
+            number=0,
+            answer=answer,
+            models=_EVERY_MODEL,
+            share=table[name],
+            **{field: value for field, value in advice.items() if field in answer.takes},
+        )
+        for name, answer in words.items()
+        if answer is not None
+    )
 
 
 def _refuse_unknown(table: Mapping[str, object], known: Iterable[str], where: str, of_what: str) -> None:

@@ -6,18 +6,23 @@ import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from tests.simulator.answers import ERRORS, ApiError
 from tests.simulator.asked import BETA, AskedError, asked_for
 from tests.simulator.catalog import MODELS, Model, find
-from tests.simulator.checks import LARGEST_BODY, RefusedError, read_prompt
+from tests.simulator.checks import LARGEST_BODY, RefusedError, check_head, read_prompt
 from tests.simulator.delivery import deliver
+from tests.simulator.errors import ApiError, error_json
 from tests.simulator.reasoning import EFFORTS, KINDS
 from tests.simulator.report import cost_page, usage_page
 from tests.simulator.script import ScriptError, parse_script
-from tests.simulator.simulation import Incoming, Simulation, error_json
+from tests.simulator.simulation import Incoming, Simulation
+from tests.simulator.versions import head_of
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler
 
 _RELEASE_UNKNOWN = "1970-01-01T00:00:00Z"  # the API's own value for a date it does not know
 
@@ -34,7 +39,7 @@ class Server:
 
     def app(self) -> web.Application:
         """Build the application; bodies are read whole, also those that are then refused as too large."""
-        app = web.Application(client_max_size=2 * LARGEST_BODY)
+        app = web.Application(client_max_size=2 * LARGEST_BODY, middlewares=[self._refusing])
         app.router.add_post("/v1/messages", self._messages)
         app.router.add_post("/v1/messages/count_tokens", self._count_tokens)
         app.router.add_get("/v1/models", self._models)
@@ -48,10 +53,18 @@ class Server:
         app.router.add_route("*", "/{path:.*}", self._unknown)
         return app
 
+    @web.middleware
+    async def _refusing(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Send the API's error where a route refuses."""
+        try:
+            return await handler(request)
+        except RefusedError as refused:
+            return self._error(refused.error)
+
     async def _messages(self, request: web.Request) -> web.StreamResponse:
         incoming = Incoming(
             body=await request.read(),
-            has_key=_has_key(request),
+            head=head_of(request.headers),
             job=request.headers.get("x-stepdown-job"),
             attempt=request.headers.get("x-stepdown-attempt"),
         )
@@ -63,15 +76,11 @@ class Server:
             self._in_flight -= 1
 
     async def _count_tokens(self, request: web.Request) -> web.Response:
-        try:
-            prompt = read_prompt(await request.read(), has_key=_has_key(request), for_count=True)
-        except RefusedError as refused:
-            return self._error(refused.error)
+        prompt = read_prompt(await request.read(), head_of(request.headers), for_count=True)
         return web.json_response({"input_tokens": prompt.tokens}, headers=self._headers())
 
     async def _models(self, request: web.Request) -> web.Response:
-        if not _has_key(request):
-            return self._error(ERRORS["401"])
+        check_head(head_of(request.headers))
         page = {
             "data": [_model_json(model) for model in MODELS],
             "has_more": False,
@@ -81,8 +90,7 @@ class Server:
         return web.json_response(page, headers=self._headers())
 
     async def _model(self, request: web.Request) -> web.Response:
-        if not _has_key(request):
-            return self._error(ERRORS["401"])
+        check_head(head_of(request.headers))
         name = request.match_info["id"]
         model = find(name)
         if model is None:
@@ -90,8 +98,7 @@ class Server:
         return web.json_response(_model_json(model), headers=self._headers())
 
     async def _report(self, request: web.Request) -> web.Response:
-        if not _has_key(request):
-            return self._error(ERRORS["401"])
+        check_head(head_of(request.headers))
         if BETA not in request.headers.get("anthropic-beta", ""):
             return self._error(ApiError(status=404, type="not_found_error", message="Not Found"))
         of_costs = request.path.endswith("/cost")
@@ -112,6 +119,7 @@ class Server:
             "requests": tally["requests"],
             "billed_nano_usd": tally["billed_nano_usd"],
             "answers": {key[7:]: number for key, number in tally.items() if key.startswith("answer ")},
+            "noise": {key[6:]: number for key, number in tally.items() if key.startswith("noise ")},
             "jobs": self.simulation.jobs,
             "in_flight": self._in_flight,
             "most_in_flight": self._most_in_flight,
@@ -145,11 +153,6 @@ class Server:
             content_type="application/json",
             headers=headers,
         )
-
-
-def _has_key(request: web.Request) -> bool:
-    bearer = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
-    return bool(bearer or request.headers.get("x-api-key", "").strip())
 
 
 def _model_json(model: Model) -> dict[str, object]:

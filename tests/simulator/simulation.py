@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from tests.simulator.answers import ApiError, Delivery
 from tests.simulator.billing import bill
-from tests.simulator.buckets import RateLimits
+from tests.simulator.buckets import Admission, RateLimits
 from tests.simulator.cache import PromptCache
 from tests.simulator.checks import RefusedError, read_prompt
-from tests.simulator.choose import ANSWER_WELL, Chooser
-from tests.simulator.compose import Generated, generate, message_json
+from tests.simulator.choose import Chooser
+from tests.simulator.compose import Generated, generate
 from tests.simulator.draw import Draw, draw_for
+from tests.simulator.errors import ApiError, error_json, filled
 from tests.simulator.purchases import Purchase, PurchaseLog
+from tests.simulator.versions import Head
+from tests.simulator.wire import body_of, page_of, retry_after, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.simulator.answers import Delivery
+    from tests.simulator.cache import Split
     from tests.simulator.prompt import Prompt
     from tests.simulator.script import Rule, Script
 
 _ERROR_S = 0.05  # median; nothing is generated before an error is sent
-_HTML = b"<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>Checking.</body></html>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,7 @@ class Incoming:
     """What the simulator looks at in a request."""
 
     body: bytes
-    has_key: bool = True
+    head: Head = field(default_factory=Head)
     job: str | None = None
     attempt: str | None = None
 
@@ -99,22 +101,28 @@ class Simulation:
         """Answer one request to /v1/messages; when this returns, its purchase is written."""
         visit = self._visit(incoming)
         try:
-            prompt = read_prompt(incoming.body, has_key=incoming.has_key)
+            prompt = read_prompt(incoming.body, incoming.head)
         except RefusedError as refused:
             return self._error(visit, refused.word, refused.error, model=refused.model)
         split = self._cache.split(prompt, visit.now_s)
+        if (noise := self._chooser.noise(visit.draw)) is not None:
+            self.tally[f"noise {noise.answer.word}"] += 1
+            return self._follow(noise, visit, prompt, split)
         admission = self._limits.admit(prompt.model.group, split.uncached, visit.now_s)
         if admission.wait_s is not None:
-            return self._limited(visit, prompt, admission.limit, admission.wait_s)
+            return self._limited(visit, prompt, admission, admission.wait_s)
         rule = self._chooser.choose(prompt, visit.job_number, visit.draw, visit.now_s)
+        return self._follow(rule, visit, prompt, split)
+
+    def _follow(self, rule: Rule, visit: _Visit, prompt: Prompt, split: Split) -> Reply:
+        """Answer as a rule says."""
         billed = rule.answer.billed if rule.billed is None else rule.billed
-        generated = None
-        if billed or rule.answer.content != "error":
-            generated = generate(prompt, rule, split, visit.text_draw)
-            self._cache.keep(prompt, visit.now_s)
-            self._limits.charge_output(prompt.model.group, generated.usage.output)
-            billed = billed and generated.text is not None
-        return self._reply(visit, prompt, rule, generated, billed=billed)
+        if not billed and rule.answer.content in ("error", "page"):
+            return self._reply(visit, prompt, rule, None, billed=False)
+        generated = generate(prompt, rule, split, visit.text_draw)
+        self._cache.keep(prompt, visit.now_s)
+        self._limits.charge_output(prompt.model.group, generated.usage.output)
+        return self._reply(visit, prompt, rule, generated, billed=billed and not generated.is_free)
 
     def _visit(self, incoming: Incoming) -> _Visit:
         digest = blake2b(incoming.body, digest_size=16).digest()
@@ -131,9 +139,7 @@ class Simulation:
 
     def _reply(self, visit: _Visit, prompt: Prompt, rule: Rule, generated: Generated | None, *, billed: bool) -> Reply:
         message_id = "msg_01" + visit.draw.token(f"message {self.log.earlier}")
-        answer = rule.answer
-        status = answer.error.status if answer.error and answer.word != "error_200" else 200
-        nano = bill(generated.served, generated.usage) if generated and billed else 0
+        answer, status, page = rule.answer, status_of(rule), page_of(rule)
         self._write(
             visit,
             message_id=message_id if generated else None,
@@ -141,29 +147,38 @@ class Simulation:
             served_model=generated.served.id if generated else None,
             status=None if answer.delivery in ("hang", "reset_before") else status,
             answer=answer.word,
-            rule=None if rule is ANSWER_WELL else rule.number,
+            rule=rule.number or None,
             stop_reason=generated.stop_reason if generated else None,
             usage=generated.usage.as_api() if generated else None,
-            billed_nano_usd=nano,
+            billed_nano_usd=bill(generated.served, generated.usage) if generated and billed else 0,
         )
-        headers = self._headers(visit, prompt)
-        if rule.retry_after_s is not None:
-            headers["retry-after"] = _plain(rule.retry_after_s)
         return Reply(
             delivery=answer.delivery,
             status=status,
-            content_type="text/html" if answer.content == "html" else "application/json",
-            headers=headers,
-            body=_body(visit, rule, generated, message_id),
-            delay_s=(self._error_s(visit) if generated is None else visit.draw.latency_s(self.latency_s))
-            + rule.delay_s,
+            content_type=page.media_type if page else "application/json",
+            headers=dict(page.headers) if page else self._headers(visit, prompt) | self._advice(rule),
+            body=body_of(rule, prompt, generated, message_id=message_id, request_id=visit.request_id),
+            delay_s=self._takes_s(visit, rule, generated) + rule.delay_s,
             every_s=rule.every_s,
         )
 
-    def _limited(self, visit: _Visit, prompt: Prompt, limit: str, wait_s: int) -> Reply:
-        message = f"This request would exceed your organization's rate limit of {limit} per minute."
-        error = ApiError(status=429, type="rate_limit_error", message=message)
-        headers = {**self._headers(visit, prompt), "retry-after": str(wait_s)}
+    def _advice(self, rule: Rule) -> dict[str, str]:
+        if rule.retry_after_s is None:
+            return {}
+        form = rule.retry_after_form or self.script.retry_after_form
+        return retry_after(rule.retry_after_s, form, self.utc_now())
+
+    def _takes_s(self, visit: _Visit, rule: Rule, generated: Generated | None) -> float:
+        """Draw the seconds that a reply takes: its latency, and with `tokens_per_s` the time of its output."""
+        if generated is None:
+            return self._error_s(visit)
+        per_s = rule.tokens_per_s or self.script.tokens_per_s
+        return visit.draw.latency_s(self.latency_s) + (generated.usage.output / per_s if per_s else 0)
+
+    def _limited(self, visit: _Visit, prompt: Prompt, admission: Admission, wait_s: int) -> Reply:
+        error = ApiError(status=429, type="rate_limit_error", message=filled(admission.message, prompt))
+        advice = retry_after(wait_s, self.script.retry_after_form, self.utc_now())
+        headers = self._headers(visit, prompt) | advice
         return self._error(visit, "429", error, model=str(prompt.body["model"]), headers=headers)
 
     def _error(
@@ -206,6 +221,7 @@ class Simulation:
             job=visit.incoming.job,
             job_number=visit.job_number,
             attempt=visit.incoming.attempt,
+            version=visit.incoming.head.version,
             **fields,  # type: ignore[arg-type]  # two callers, both above
         )
         self.log.append(purchase)
@@ -222,28 +238,3 @@ class Simulation:
             headers[f"anthropic-ratelimit-{kind}-remaining"] = str(remaining)
             headers[f"anthropic-ratelimit-{kind}-reset"] = reset.strftime("%Y-%m-%dT%H:%M:%SZ")
         return headers
-
-
-def error_json(error: ApiError, request_id: str) -> bytes:
-    """Spell an error as the API does."""
-    body: dict[str, object] = {"type": error.type, "message": error.message}
-    if error.code is not None:
-        body["details"] = {"error_code": error.code}
-    return json.dumps({"type": "error", "error": body, "request_id": request_id}).encode()
-
-
-def _body(visit: _Visit, rule: Rule, generated: Generated | None, message_id: str) -> bytes:
-    answer = rule.answer
-    if answer.error is not None:
-        return error_json(answer.error, visit.request_id)
-    if generated is None or answer.content == "empty":
-        return b""
-    if answer.content == "html":
-        return _HTML
-    body = message_json(generated, message_id, with_usage=answer.content != "no_usage")
-    return body[: len(body) * 2 // 3] + b"," if answer.content == "malformed" else body
-
-
-def _plain(seconds: float) -> str:
-    """Write 1.0 as 1 and 0.5 as 0.5, never with an exponent."""
-    return str(int(seconds)) if seconds == int(seconds) else f"{seconds:.3f}"

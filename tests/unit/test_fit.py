@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.facts import EFFORTS, facts_of
+from models.facts import EFFORTS, OLDER_VERSION, facts_of
 from tests.simulator.catalog import MODELS, find
 from tests.simulator.checks import read_prompt
+from tests.simulator.versions import NEW, Head
 from tests.walking import HAIKU, OPUS, PARAMS, SONNET
 from worker.fit import Fitted, Misfit, fitted
 
@@ -23,6 +24,10 @@ def _fit(model: str, **changes: Any) -> Fitted:
     fit = fitted({**PARAMS, **changes}, facts_of(model), prefix=prefix)
     assert isinstance(fit, Fitted), fit
     return fit
+
+
+def _head(fit: Fitted) -> Head:
+    return Head(version=fit.version or NEW)
 
 
 def _noted(model: str, *names: str, **changes: Any) -> tuple[Any, ...]:
@@ -42,7 +47,46 @@ def test_sampling_is_dropped_for_models_since_4_7(model: str, name: str) -> None
 )
 def test_sampling_is_sent_where_it_is_taken(model: str) -> None:
     asked = {"temperature": 1, "top_p": 1, "top_k": 1}
-    assert _fit(model, **asked) == Fitted(params=PARAMS | asked)
+    note = "sent as version 2023-06-01 of the API, which takes temperature"
+    assert _fit(model, **asked) == Fitted(params=PARAMS | asked, note=note, version=OLDER_VERSION)
+
+
+def test_a_request_without_sampling_leaves_with_the_sdks_own_version() -> None:
+    for model in (OPUS, SONNET, HAIKU):
+        assert (_fit(model).version, _fit(model, temperature=None).version) == (None, None)
+    assert _fit(OPUS, temperature=1).version is None
+
+
+_DOCUMENT = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "A map."}}
+_CITED = {"type": "text", "text": "Go on.", "citations": [{"type": "char_location", "cited_text": "x"}]}
+
+
+def _turns(answered: object, asked: object) -> list[dict[str, Any]]:
+    first: dict[str, Any] = {"role": "user", "content": "x"}
+    return [first, {"role": "assistant", "content": answered}, {"role": "user", "content": asked}]
+
+
+@pytest.mark.parametrize("model", [OPUS, SONNET, HAIKU, OPUS_5])
+@pytest.mark.parametrize(
+    ("answered", "asked", "why"),
+    [([_DOCUMENT], "Go on.", "a document of the assistant"), ("A map.", [_CITED], "citations of the user")],
+)
+def test_blocks_that_only_the_older_version_takes_are_sent_under_it(
+    model: str, answered: object, asked: object, why: str
+) -> None:
+    fit = _fit(model, messages=_turns(answered, asked))
+    assert (fit.version, fit.note) == (
+        OLDER_VERSION,
+        f"sent as version 2023-06-01 of the API, which takes {why}",
+    )
+    read_prompt(json.dumps({"model": model, **fit.params}).encode(), _head(fit))
+
+
+@pytest.mark.parametrize(("model", "fits"), [("claude-fable-5", True), ("claude-fable-5-2", False), (OPUS, True)])
+@pytest.mark.parametrize("kind", ["any", "tool", "auto"])
+def test_a_forced_tool_is_a_misfit_for_later_fables(model: str, fits: bool, kind: str) -> None:
+    fit = fitted({**PARAMS, "tool_choice": {"type": kind}}, facts_of(model))
+    assert isinstance(fit, Fitted) == (fits or kind == "auto")
 
 
 def test_sampling_is_dropped_where_the_model_thinks() -> None:
@@ -214,7 +258,9 @@ _KINDS: list[dict[str, Any] | None] = [
     st.fixed_dictionaries(
         {
             "max_tokens": st.sampled_from([1, 1024, 1025, 5000, 64_001, 200_000]),
-            "messages": st.just(PARAMS["messages"]),
+            "messages": st.sampled_from(
+                [PARAMS["messages"], _turns([_DOCUMENT], "Go on."), _turns("A map.", [_CITED])]
+            ),
         },
         optional={
             "temperature": st.sampled_from([0, 0.5, 1]),
@@ -231,7 +277,7 @@ def test_whatever_is_asked_of_whichever_model_the_api_takes_it(model: str, asked
         request |= {"output_config": {"effort": effort}} if effort else {}
         fit = fitted(request, facts_of(model), prefix="shared" if "system" in asked else None)
         assert isinstance(fit, Fitted)
-        read_prompt(json.dumps({"model": model, **fit.params}).encode(), has_key=True)
+        read_prompt(json.dumps({"model": model, **fit.params}).encode(), _head(fit))
 
 
 @pytest.mark.parametrize("model", [model.id for model in MODELS])
@@ -240,5 +286,6 @@ def test_what_a_name_tells_is_what_the_provider_says(model: str) -> None:
     assert real is not None
     assert (facts.window, facts.most_output) == (real.context, real.max_output)
     assert (facts.takes_sampling, facts.takes_prefill) == (real.sampling, real.prefill)
+    assert facts.takes_forced_tools == real.forced_tools
     assert facts.smallest_prefix == real.smallest_prefix
     assert (facts.thinking, frozenset(facts.efforts)) == (real.thinking, real.efforts)

@@ -52,10 +52,30 @@ def test_a_refused_request_takes_nothing() -> None:
     assert rows["requests"] == 9
 
 
-def test_a_prompt_larger_than_the_bucket_passes_when_the_bucket_is_full() -> None:
+def test_a_prompt_larger_than_the_bucket_never_passes() -> None:
     limits = _limits(input_tokens_per_minute=600)
-    assert limits.admit("opus-4", 5_000, 100.0).wait_s is None
-    assert limits.admit("opus-4", 1, 100.0).wait_s == 441  # 4,401 missing at 10 a second
+    refused = limits.admit("opus-4", 5_000, 100.0)
+    assert (refused.wait_s, refused.limit) == (440, "input-tokens")  # 4,400 missing at 10 a second
+    assert limits.admit("opus-4", 5_000, 9_000.0).wait_s == 440
+    assert limits.admit("opus-4", 600, 9_000.0).wait_s is None
+
+
+def test_a_refusal_names_the_limit_in_the_words_of_the_api() -> None:
+    said = _limits(input_tokens_per_minute=20_000).admit("opus-4", 20_001, 100.0).message
+    start = "This request would exceed your organization's rate limit of 20,000 input tokens per minute"
+    assert said.startswith(start)
+
+
+def test_the_limits_of_all_models_are_one_bucket_beside_that_of_the_group() -> None:
+    limits = RateLimits({"all": Limits(requests_per_minute=2), "opus-4": Limits(requests_per_minute=1)}, 100.0)
+    waits = [limits.admit(group, 1, 100.0).wait_s for group in ("opus-4", "opus-4", "haiku-4-5", "haiku-4-5")]
+    assert waits == [None, 60, None, 30]
+
+
+def test_headers_tell_of_the_emptier_of_two_buckets() -> None:
+    limits = RateLimits({"all": Limits(requests_per_minute=9), "opus-4": Limits(requests_per_minute=5)}, 100.0)
+    assert limits.headers("opus-4", 100.0)[0][:3] == ("requests", 5, 5)
+    assert limits.headers("haiku-4-5", 100.0)[0][:3] == ("requests", 9, 9)
 
 
 def test_output_is_charged_afterwards_and_may_go_below_zero() -> None:

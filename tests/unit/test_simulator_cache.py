@@ -9,6 +9,7 @@ import pytest
 
 from tests.simulator.cache import PromptCache, Split
 from tests.simulator.checks import RefusedError, read_prompt
+from tests.simulator.versions import Head
 
 if TYPE_CHECKING:
     from tests.simulator.prompt import Prompt
@@ -19,7 +20,7 @@ _MARK = {"type": "ephemeral"}
 
 def _prompt(model: str, *blocks: dict[str, Any]) -> Prompt:
     body = {"model": model, "max_tokens": 10, "messages": [{"role": "user", "content": list(blocks)}]}
-    return read_prompt(json.dumps(body).encode(), has_key=True)
+    return read_prompt(json.dumps(body).encode(), Head())
 
 
 def _text(text: str, **mark: object) -> dict[str, Any]:
@@ -90,7 +91,7 @@ def test_cache_control_at_the_top_marks_the_last_block() -> None:
         "cache_control": _MARK,
         "messages": [{"role": "user", "content": _LONG}],
     }
-    prompt = read_prompt(json.dumps(body).encode(), has_key=True)
+    prompt = read_prompt(json.dumps(body).encode(), Head())
     assert PromptCache().split(prompt, 0.0).write_5m == 4_000
 
 

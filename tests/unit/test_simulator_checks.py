@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
 import pytest
+from anthropic.types import AnthropicBetaParam
 
 from tests.simulator.checks import LARGEST_BODY, RefusedError, read_prompt
+from tests.simulator.versions import BETAS, OLD, Head, head_of
 
+_OLD = Head(version=OLD)
 _GOOD: dict[str, object] = {
     "model": "claude-opus-4-7",
     "max_tokens": 10,
@@ -18,7 +22,7 @@ _GOOD: dict[str, object] = {
 def _refusal(**changes: object) -> RefusedError:
     body = {name: value for name, value in (_GOOD | changes).items() if value is not ...}
     with pytest.raises(RefusedError) as caught:
-        read_prompt(json.dumps(body).encode(), has_key=True)
+        read_prompt(json.dumps(body).encode(), Head())
     return caught.value
 
 
@@ -45,9 +49,6 @@ def _refusal(**changes: object) -> RefusedError:
             {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "("}]},
             "does not support assistant message prefill",
         ),
-        ({"temperature": 0.5}, "`temperature` is deprecated for this model."),
-        ({"top_p": 0.5}, "`top_p` is deprecated for this model."),
-        ({"top_k": 5}, "`top_k` is deprecated for this model."),
         ({"stream": True}, "non-streaming requests only"),
         ({"system": 5}, "system: Input should be a valid list"),
         ({"tools": ["x"]}, "tools: Input should be a valid list"),
@@ -60,9 +61,79 @@ def test_a_wrong_field_is_an_invalid_request(changes: dict[str, object], message
     assert message in refusal.error.message
 
 
-def test_older_models_take_sampling_parameters() -> None:
-    body = _GOOD | {"model": "claude-sonnet-4-6", "temperature": 0.5}
-    assert read_prompt(json.dumps(body).encode(), has_key=True).model.id == "claude-sonnet-4-6"
+@pytest.mark.parametrize(("name", "default"), [("temperature", 1), ("top_p", 1), ("top_k", 5)])
+@pytest.mark.parametrize("model", ["claude-sonnet-4-6", "claude-haiku-4-5", "claude-opus-4-7", "claude-opus-5-5"])
+def test_sampling_is_for_the_older_version_and_the_older_models(model: str, name: str, default: float) -> None:
+    body = json.dumps(_GOOD | {"model": model, name: default}).encode()
+    with pytest.raises(RefusedError, match=f"`{name}` is not supported by version 2026-10-21"):
+        read_prompt(body, Head())
+    if model in ("claude-sonnet-4-6", "claude-haiku-4-5"):
+        assert read_prompt(body, _OLD).body[name] == default
+        return
+    with pytest.raises(RefusedError, match=f"`{name}` is deprecated for this model"):
+        read_prompt(body, _OLD)
+
+
+_DOCUMENT = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "A map."}}
+_CITED = {"type": "text", "text": "Go on.", "citations": [{"type": "char_location", "cited_text": "x"}]}
+
+
+@pytest.mark.parametrize(
+    ("answered", "asked", "message"),
+    [
+        ([_DOCUMENT], "Go on.", "messages.1.content.0: document blocks are not supported in assistant messages."),
+        ("A map.", [_CITED], "messages.2.content.0.text.citations: Extra inputs are not permitted"),
+    ],
+)
+def test_documents_of_the_assistant_and_citations_of_the_user_are_for_the_older_version(
+    answered: object, asked: object, message: str
+) -> None:
+    turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": answered}]
+    messages = [*turns, {"role": "user", "content": asked}]
+    assert _refusal(messages=messages).error.message == message
+    assert read_prompt(json.dumps(_GOOD | {"messages": messages}).encode(), _OLD).body["messages"] == messages
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        (Head(version=None), "anthropic-version: header is required"),
+        (Head(version="2099-01-01"), 'anthropic-version: "2099-01-01" is not a valid version'),
+        (Head(betas=("pdfs-2024-09-25", "wings-2026-01-01")), "Unexpected value(s) `wings-2026-01-01` for the"),
+    ],
+)
+def test_a_wrong_header_is_an_invalid_request(head: Head, message: str) -> None:
+    with pytest.raises(RefusedError) as caught:
+        read_prompt(json.dumps(_GOOD).encode(), head)
+    assert (caught.value.error.status, caught.value.error.type) == (400, "invalid_request_error")
+    assert message in caught.value.error.message
+
+
+def test_the_known_betas_are_those_of_the_sdk() -> None:
+    _, words = get_args(AnthropicBetaParam)
+    assert frozenset(get_args(words)) == BETAS
+
+
+def test_headers_are_read_as_the_sdk_and_others_send_them() -> None:
+    sent = {"authorization": "Bearer k", "anthropic-version": "2026-10-21", "anthropic-beta": "a, b"}
+    assert head_of(sent) == Head(betas=("a", "b"))
+    assert head_of({"x-api-key": "k"}) == Head(version=None)
+    assert not head_of({"authorization": "Bearer "}).has_key
+
+
+def test_a_paused_turn_is_gone_on_with_by_models_that_take_no_prefill() -> None:
+    search = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
+    messages = [{"role": "user", "content": "x"}, {"role": "assistant", "content": [search]}]
+    assert read_prompt(json.dumps(_GOOD | {"messages": messages}).encode(), Head()).is_continued
+
+
+@pytest.mark.parametrize("kind", ["any", "tool"])
+def test_later_fables_cannot_be_forced_to_use_a_tool(kind: str) -> None:
+    choice = {"tool_choice": {"type": kind, "name": "look_up"}, "tools": [{"name": "look_up", "input_schema": {}}]}
+    for model in ("claude-fable-5-1", "claude-fable-5-2"):
+        assert "is not supported for this model" in _refusal(model=model, **choice).error.message
+    for model in ("claude-fable-5", "claude-opus-4-7"):
+        assert read_prompt(json.dumps(_GOOD | {"model": model} | choice).encode(), Head()).model.id == model
 
 
 def test_an_unknown_model_is_not_found() -> None:
@@ -73,20 +144,20 @@ def test_an_unknown_model_is_not_found() -> None:
 
 def test_a_request_without_a_key_is_an_authentication_error() -> None:
     with pytest.raises(RefusedError) as caught:
-        read_prompt(b"{}", has_key=False)
+        read_prompt(b"{}", Head(has_key=False))
     assert (caught.value.error.status, caught.value.error.type) == (401, "authentication_error")
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b'{"model": "\xff"}'])
 def test_a_body_that_is_no_json_object_is_an_invalid_request(raw: bytes) -> None:
     with pytest.raises(RefusedError) as caught:
-        read_prompt(raw, has_key=True)
+        read_prompt(raw, Head())
     assert caught.value.error.status == 400
 
 
 def test_a_body_above_32_mb_is_too_large() -> None:
     with pytest.raises(RefusedError) as caught:
-        read_prompt(b" " * (LARGEST_BODY + 1), has_key=True)
+        read_prompt(b" " * (LARGEST_BODY + 1), Head())
     assert (caught.value.error.status, caught.value.error.type) == (413, "request_too_large")
 
 
@@ -96,4 +167,4 @@ def test_a_prompt_is_too_long_for_a_small_window_and_fits_a_larger_one() -> None
     assert refusal.word == "400_too_long"
     assert refusal.error.message == "prompt is too long: 200001 tokens > 200000 maximum"
     body = json.dumps(_GOOD | {"messages": messages}).encode()
-    assert read_prompt(body, has_key=True).tokens == 200_001
+    assert read_prompt(body, Head()).tokens == 200_001

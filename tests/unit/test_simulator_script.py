@@ -42,10 +42,26 @@ def _rule(body: str) -> str:
         (_rule("answer = 401\nbilled = true"), "field 'billed': answer '401' has no use for it"),
         ("rules = 3", "s.toml: field 'rules': right is a list of [[rules]] tables"),
         ("limits = 3", "s.toml: field 'limits': right is [limits.<group>]"),
-        ("[limits.opus]\nrequests_per_minute = 1", "limits.opus: unknown model group; right is one of "),
+        ("[limits.opus]\nrequests_per_minute = 1", "limits.opus: unknown model group; right is one of all, "),
         ("[limits.opus-4]\nrequests_per_minute = 0.5", "right is a whole number, 1 or more"),
         ("[limits.opus-4]\nrequest_per_minute = 5", "did you mean 'requests_per_minute'?"),
         ("[limits]\nopus-4 = 5", "s.toml: limits.opus-4: right is a table with requests_per_minute"),
+        ("[noise]\nokay = 0.1", "noise: field 'okay': no such answer; right is one of 400, "),
+        ("[noise]\ntext = 0.1", "noise: field 'text': no such answer"),
+        ("[noise]\n500 = 2", "noise: field '500': 2 is wrong; right is a number from 0 to 1"),
+        ("[noise]\n500 = 0.6\n529 = 0.6", "noise: the shares add up to more than 1"),
+        ("[noise]\n429 = 0.1\nretry_after_s = -1", "noise: field 'retry_after_s': -1 is wrong"),
+        ("noise = 3", "noise: right is a table of answers and their shares"),
+        ("retry_after_form = 'days'", "right is 'seconds' or 'date' or 'ms' or 'none'"),
+        ("tokens_per_s = 0", "right is tokens per second, more than 0"),
+        (_rule("answer = 'raw'"), "field 'status': missing; answer 'raw' needs a status from 200 to 599"),
+        (_rule("answer = 'raw'\nstatus = 204"), "field 'status': 204 is wrong"),
+        (_rule("answer = 'raw'\nstatus = 400\nheaders = {a = 1}"), "right is a table of strings"),
+        (_rule("answer = 'ok'\nusage = '[1]'"), "right is a table, or the JSON of an object"),
+        (_rule("answer = 'ok'\nusage = {input_tokens = 'many'}"), "right is a table, or the JSON of an object, with"),
+        (_rule("answer = 'ok'\nusage = {iterations = [{}]}"), "right is a table, or the JSON of an object, with"),
+        (_rule("answer = 'ok'\nmessage = 'x'"), "field 'message': 'x' is wrong; right is a table, or the JSON"),
+        (_rule("answer = 301\nbody = 'x'"), "answer '301' has no use for it; it takes delay_s, location"),
         ("[rule]", "s.toml: field 'rule': unknown; did you mean 'rules'?"),
         ("[[rules]", "s.toml: not valid TOML: "),
     ],
@@ -87,4 +103,5 @@ def test_limits_are_read_by_model_group() -> None:
 
 @pytest.mark.parametrize("path", _SCRIPTS, ids=lambda path: path.stem)
 def test_the_example_scripts_can_be_played(path: Path) -> None:
-    assert parse_script(path.read_text(encoding="utf-8"), source=path.name).rules
+    script = parse_script(path.read_text(encoding="utf-8"), source=path.name)
+    assert script.rules or script.noise or script.limits

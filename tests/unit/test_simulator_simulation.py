@@ -12,6 +12,7 @@ from tests.simulator.answers import ANSWERS
 from tests.simulator.purchases import PurchaseLog
 from tests.simulator.script import parse_script
 from tests.simulator.simulation import Incoming, Reply, Simulation
+from tests.simulator.versions import Head
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,6 +133,11 @@ def test_a_rule_ends_after_its_times() -> None:
     assert _statuses(_simulation("[[rules]]\ntimes = 2\nanswer = 500\n"), 4) == [500, 500, 200, 200]
 
 
+def test_a_rule_may_answer_each_job_so_many_times() -> None:
+    simulation = _simulation("[[rules]]\ntimes_per_job = 1\nanswer = 499\n")
+    assert [_ask(simulation, job=job).status for job in "abab"] == [499, 499, 200, 200]
+
+
 def test_a_rule_has_its_seconds_since_the_script_was_set() -> None:
     clock = _Clock()
     simulation = _simulation("[[rules]]\nfrom_s = 10\nto_s = 20\nanswer = 529\n", clock=clock)
@@ -190,11 +196,12 @@ def test_every_answer_is_billed_as_the_readme_says(word: str) -> None:
         "other_model": "served_model = 'claude-haiku-4-5'",
         "other_tier": "service_tier = 'batch'",
         "tool_use": "tool = 'look_up'",
+        "raw": "status = 418",
     }
     simulation = _simulation(f"[[rules]]\nanswer = '{word}'\n{extra.get(word, '')}\n")
     reply = _ask(simulation)
     (purchase,) = simulation.log.read()
-    is_free = word == "error_200" or word[0] in "45"
+    is_free = word in ("error_200", "raw") or word[0] in "345"
     assert (purchase["billed_nano_usd"] == 0) == is_free
     assert (purchase["usage"] is None) == is_free
     assert purchase["answer"] == word
@@ -264,7 +271,7 @@ def test_refused_requests_are_logged_and_free() -> None:
     simulation = _simulation()
     _ask(simulation, model="claude-opus-9")
     simulation.answer(Incoming(body=b"{"))
-    simulation.answer(Incoming(body=_body(), has_key=False, job="j", attempt="2"))
+    simulation.answer(Incoming(body=_body(), head=Head(has_key=False), job="j", attempt="2"))
     rows = simulation.log.read()
     assert [(row["status"], row["billed_nano_usd"], row["rule"]) for row in rows] == [
         (404, 0, None),

@@ -25,6 +25,21 @@ def test_null_is_not_said() -> None:
     assert _usage(**dict.fromkeys(names)).prompt_tokens == 10
 
 
+def test_a_whole_float_is_a_count() -> None:
+    usage = _usage(input_tokens=100.0, output_tokens=2.0, cache_creation={"ephemeral_1h_input_tokens": 7.0})
+    assert (usage.input_tokens, usage.output_tokens, usage.cache_write_1h_tokens) == (100, 2, 7)
+    assert type(usage.input_tokens) is int
+
+
+@pytest.mark.parametrize(
+    ("five", "hour", "written"), [(0, 0, (10_353, 0)), (3, 50, (10_303, 50)), (20_000, 1, (20_000, 1))]
+)
+def test_of_a_total_and_its_breakdown_the_larger_is_counted(five: int, hour: int, written: tuple[int, int]) -> None:
+    parts = {"ephemeral_5m_input_tokens": five, "ephemeral_1h_input_tokens": hour}
+    usage = _usage(cache_creation_input_tokens=10_353, cache_creation=parts)
+    assert (usage.cache_write_5m_tokens, usage.cache_write_1h_tokens) == written
+
+
 @pytest.mark.parametrize("name", ["input_tokens", "output_tokens"])
 def test_without_one_of_them_there_is_no_usage(name: str) -> None:
     assert usage_from({other: count for other, count in _LEAST.items() if other != name}) is None
@@ -85,8 +100,8 @@ def test_cache_writes_are_told_apart_by_their_lifetime(written: dict[str, Any], 
     assert usage.prompt_tokens == 10 + 5 + write_5m + write_1h
 
 
-def test_a_breakdown_of_more_than_was_written_is_no_usage() -> None:
-    assert usage_from({**_LEAST, "cache_creation": {"ephemeral_1h_input_tokens": 30}}) is None
+def test_a_breakdown_without_its_total_is_counted() -> None:
+    assert _usage(cache_creation={"ephemeral_1h_input_tokens": 30}).cache_write_1h_tokens == 30
 
 
 def test_what_else_is_said_is_kept() -> None:
