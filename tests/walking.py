@@ -54,6 +54,8 @@ _STOP_REASONS = {
     "max_tokens": "max_tokens",
     "window": "model_context_window_exceeded",
     "refusal": "refusal",
+    "paused": "pause_turn",
+    "novel": "a_word_of_next_year",
 }
 
 
@@ -104,6 +106,9 @@ def end_of(word: str, model: str) -> Received | Broken:
 _NAMED = {
     "empty": received(message(content=[])),
     "html": Received(status=200, headers={}, body=b"<html>", latency_ms=7),
+    "page": Received(status=403, headers={}, body=b"<html><title>Blocked</title></html>", latency_ms=7),
+    "moved": Received(status=301, headers={"location": "https://elsewhere/"}, body=b"", latency_ms=7),
+    "closed": error(403, "Your key may not use the model claude-x."),
     "too_long": error(400, "prompt is too long: 2 tokens > 1 maximum"),
     "spend": error(429, code="enforced_spend_limit_reached"),
 }

@@ -11,6 +11,7 @@ _ASKED = {
     "fallback": "asked {model} instead",
     "climb": "asked the better {model}",
     "raise": "asked {model} once more, for a longer answer",
+    "continue": "had {model} go on with its turn",
     "resume": "asked {model}, back from waiting",
     "rebuy": "asked {model} again, though the call before may have been billed",
 }
@@ -49,6 +50,8 @@ def _how(attempt: Row) -> str:
     if attempt["outcome"] == "unknown" and is_closed:  # nobody waits for its end any more
         return "nobody saw how it ended"
     by = f" (served by {short_name(served)})" if served and served != attempt["requested_model"] else ""
+    if attempt["outcome"] == "truncated" and attempt.get("stop_reason") == "pause_turn":
+        return f"it paused again, and its turn had been sent back as often as it may{by}"
     return f"{because(attempt['outcome'], {'cut_at': attempt['cut_at']})}{by}"
 
 

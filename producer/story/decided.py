@@ -9,7 +9,9 @@ from producer.story.told import Row
 from producer.story.why import Figures, because, number
 from producer.words import duration
 
-_ABOUT_NO_MODEL = frozenset({"key_paused", "paused", "spend_limit", "unauthorized", "worker_stopped"})
+_ABOUT_NO_MODEL = frozenset({"key_paused", "paused", "spend_limit", "unauthorized", "redirected", "worker_stopped"})
+# Ends whose sentence tells all that the provider's words do.
+_IN_FULL = frozenset({"overloaded", "rate_limited", "truncated", "unfinished"})
 _FOR_GOOD_S = 1e9  # no wait is as long; and no time so far off can be written
 
 
@@ -29,8 +31,10 @@ def _sentence(rows: Sequence[Row], attempt: Row | None, models: Sequence[str]) -
     last = rows[-1]
     figures = {**_figures_of(attempt, last["why"]), **_figures(last)}
     model, to = short_name(last["model"]), short_name(str(figures.get("to", last["model"])))
-    said = _SAYINGS.get(last["decision"], _other)
-    return said(rows, figures, model, to, models)
+    told = _SAYINGS.get(last["decision"], _other)(rows, figures, model, to, models)
+    words = figures.get("said")
+    is_told = isinstance(words, str) and last["why"] not in _IN_FULL
+    return f'{told} (in its words: "{words}")' if is_told else told
 
 
 def _figures(row: Row) -> Figures:
@@ -63,6 +67,10 @@ def _raise(rows: Sequence[Row], figures: Figures, model: str, _to: str, _models:
     most = number(figures, "max_tokens")
     room = "more room for its answer" if most is None else f"room for {most:,.0f} tokens"
     return f"{model} was to be asked once more, with {room}: {because(rows[-1]['why'], figures)}"
+
+
+def _continue(rows: Sequence[Row], _figures: Figures, model: str, _to: str, _models: Sequence[str]) -> str:
+    return f"{model} was to go on with its turn{_often(rows)}: it had paused in the middle"
 
 
 def _fallback(rows: Sequence[Row], figures: Figures, model: str, to: str, models: Sequence[str]) -> str:
@@ -102,6 +110,7 @@ _SAYINGS: Mapping[str, Callable[[Sequence[Row], Figures, str, str, Sequence[str]
     "wait": _wait,
     "retry": _retry,
     "raise": _raise,
+    "continue": _continue,
     "fallback": _fallback,
     "climb": _climb,
     "park": _park,

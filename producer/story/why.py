@@ -12,6 +12,8 @@ Figures = Mapping[str, object]
 _SENTENCES: Mapping[str, str] = {
     "answered": "{it} answered",
     "refused": "{it} declined to answer",
+    "unfinished": "{it} paused in the middle of its turn, to be sent back",
+    "unclear": "{it} stopped for a reason that is unknown here",
     "empty": "{its} answer had no text",
     "invalid": "{its} answer did not pass the job's own check",
     "malformed": "what came back was not an answer",
@@ -19,13 +21,17 @@ _SENTENCES: Mapping[str, str] = {
     "cut": "the connection broke before {its} answer was complete",
     "timed_out": "{it} did not answer in time",
     "bad_request": "the API found the request itself wrong, which no other model cures",
+    "rejected": "the API refused the request in a way that is unknown here, so one other model is asked",
+    "blocked": "something between here and the API stopped the request, so one other model is asked",
+    "redirected": "the address in ANTHROPIC_BASE_URL sends calls elsewhere, which no other model cures",
     "too_long": "the prompt was longer than {it} can read",
     "too_large": "the request was larger than the API takes, whatever the model",
     "spend_limit": "the money of this key was used up at the provider, which no other model cures",
     "unauthorized": "the API refused the key, which no other model cures",
     "model_missing": "the API knew no model of {its} name",
+    "model_denied": "the key may not use {it}",
     "ramp_limited": "the API said that the traffic of this key grew too fast",
-    "server_error": "the API failed with an error of its own",
+    "server_error": "the API, or a gateway before it, failed with an error of its own",
     "overloaded": "{it} was overloaded",
     "unknown": "its worker was lost during the call, so nobody saw how it ended",
     "unseen": "a worker had left it that was lost before it could say why",
@@ -39,10 +45,10 @@ _SENTENCES: Mapping[str, str] = {
 _LIMITS = {"requests": "requests", "input": "input tokens", "output": "output tokens"}
 _COOLED = {
     "overloaded": "it was overloaded",
-    "server_error": "the API failed with an error of its own",
+    "server_error": "the API, or a gateway before it, failed with an error of its own",
     "timed_out": "it did not answer in time",
     "unreachable": "it could not be reached",
-    "missing": "the API did not know its name",
+    "missing": "the API did not know its name, or the key may not use it",
     "slow": "it took far longer than it usually does",
 }
 
