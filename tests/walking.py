@@ -88,10 +88,7 @@ def error(status: int, said: str = "no", *, code: str | None = None, **headers: 
 
 
 def end_of(word: str, model: str) -> Received | Broken:
-    """Make an end from its word: a stop reason's, a way to break, a name of _NAMED, or a status.
-
-    A number of seconds after a colon, as in 429:3600, is its retry-after.
-    """
+    """Make an end from a word of these tables, a way to break, or a status with its retry-after, as in 429:3600."""
     name, _, retry_after = word.partition(":")
     headers = {"retry_after": retry_after} if retry_after else {}
     if name in _STOP_REASONS:
@@ -106,9 +103,8 @@ def end_of(word: str, model: str) -> Received | Broken:
 _NAMED = {
     "empty": received(message(content=[])),
     "html": Received(status=200, headers={}, body=b"<html>", latency_ms=7),
-    "page": Received(status=403, headers={}, body=b"<html><title>Blocked</title></html>", latency_ms=7),
+    "page": Received(status=403, headers={}, body=b"<html>", latency_ms=7),
     "moved": Received(status=301, headers={"location": "https://elsewhere/"}, body=b"", latency_ms=7),
-    "closed": error(403, "Your key may not use the model claude-x."),
     "too_long": error(400, "prompt is too long: 2 tokens > 1 maximum"),
     "spend": error(429, code="enforced_spend_limit_reached"),
 }

@@ -140,9 +140,10 @@ def _of_the_request(status: int, error: ProviderError) -> Outcome | None:
         return Outcome.TOO_LONG
     if error.form == "text":
         return None
-    if status in {400, 403, 422, 451} and not _FORM.search(text) and not _FIELD.match(text) and _FILTERED.search(text):
+    is_about_a_field = _FORM.search(text) or (error.is_own and _FIELD.match(text))
+    if status in {400, 403, 422, 451} and not is_about_a_field and _FILTERED.search(text):
         return Outcome.REFUSED
-    if status in {400, 404, 422} and not _FIELD.match(text) and _NO_MODEL.search(text):
+    if status in {400, 404, 422} and not is_about_a_field and _NO_MODEL.search(text):
         return Outcome.MODEL_MISSING
     return Outcome.MODEL_DENIED if status in {401, 403} and _NAMES_A_MODEL.search(text) else None
 

@@ -42,6 +42,7 @@ from worker.rules import ABOUT_THE_KEY, CLIMBING
 from worker.staying import DEARER, staying
 from worker.step import Step, said_of
 from worker.turnstile import COOLING, FULL, LIMITED, PAUSED, Ended, Go, How, Later, Need
+from worker.unquoted import unquoted
 from worker.warmth import Spot
 
 _PASSING_SOON = frozenset({COOLING, FULL, LIMITED})
@@ -235,8 +236,8 @@ def _attempt(call: _Call, place: Place, policy: Policy, desk: Desk) -> Step:
     claim, opening = call.claim, call.opening
     request = claim.params if call.spot is None else marked(claim.params)
     received = desk.provider.call(opening.model, request, attempt_id=opening.id, job_id=claim.job_id)
-    whole = joined(classify(received, now=desk.now()), place.content, place.passes)
-    end = judged(whole, claim.expects)
+    told = unquoted(classify(received, now=desk.now()), request)
+    end = judged(joined(told, place.content, place.passes), claim.expects)
     _tell(call, received, end, desk)
     closing = receipt(opening.id, end, desk.prices, at=began_at)
     desk.tell(AttemptClosed(claim=claim, opening=opening, closing=closing))

@@ -22,7 +22,6 @@ _WORDS = [
         "novel",
         "page",
         "moved",
-        "closed",
         "cut",
         "timed_out",
         "unreachable",
