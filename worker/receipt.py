@@ -49,6 +49,7 @@ def _of_reply(attempt_id: str, reply: Reply, prices: Prices, at: datetime) -> Cl
         served_model=reply.served_model,
         error_type="refusal" if reply.outcome is Outcome.REFUSED and reply.category else None,
         error_code=line(reply.category) if reply.outcome is Outcome.REFUSED else None,
+        error=reply.flaw or reply.explanation or None,
         stop_reason=reply.stop_reason or None,
         message_id=reply.message_id,
         request_id=reply.request_id,
@@ -67,6 +68,7 @@ def _of_failure(attempt_id: str, failure: Failure) -> Closing:
         http_status=failure.http_status,
         error_type=failure.error_type,
         error_code=failure.error_code,
+        error=failure.said or None,
         retry_after_ms=None if failure.retry_after_s is None else round(failure.retry_after_s * 1000),
         request_id=failure.request_id,
     )

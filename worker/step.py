@@ -62,8 +62,6 @@ def ending_of(step: Step) -> Ending:
 def decided(step: Step, models: Sequence[str], *, attempt_count: int, at: datetime) -> Decided:
     """Note a decision for whoever asks why: which, about which model, and by what figures."""
     figures = dict(step.figures)
-    if step.end is not None and step.closing is not None and (words := _words_of(step.end)):
-        figures["said"] = words
     match step.decision:
         case Retry():
             word = "retry"

@@ -15,6 +15,8 @@ _ASKED = {
     "resume": "asked {model}, back from waiting",
     "rebuy": "asked {model} again, though the call before may have been billed",
 }
+# The sentences of these ends tell all that the provider's words do.
+_TOLD_IN_FULL = frozenset({"overloaded", "rate_limited", "ramp_limited"})
 _SURE = {"exact": "", "free": " (free)", "estimated": " (estimated)", "corrected": " (corrected later)"}
 
 
@@ -39,10 +41,12 @@ def _ended(attempt: Row) -> str:
     outcome = attempt["outcome"]
     if outcome is None:
         return "no end was seen yet"
-    words = [attempt["http_status"], attempt["error_type"], attempt["error_code"]]
-    status = " ".join(str(word) for word in words if word)
+    told = [attempt["http_status"], attempt["error_type"], attempt["error_code"]]
+    status = " ".join(str(word) for word in told if word)
     timed = "" if attempt["latency_ms"] is None else f" after {milliseconds(attempt['latency_ms'])}"
-    return f"{_how(attempt)}{f' ({status})' if status and attempt['error_type'] else ''}{timed}"
+    words = attempt.get("error") if outcome not in _TOLD_IN_FULL else None
+    said = f', with the words "{words}"' if words else ""
+    return f"{_how(attempt)}{f' ({status})' if status and attempt['error_type'] else ''}{timed}{said}"
 
 
 def _how(attempt: Row) -> str:

@@ -10,8 +10,6 @@ from producer.story.why import Figures, because, number
 from producer.words import duration
 
 _ABOUT_NO_MODEL = frozenset({"key_paused", "paused", "spend_limit", "unauthorized", "redirected", "worker_stopped"})
-# Ends whose sentence tells all that the provider's words do.
-_IN_FULL = frozenset({"overloaded", "rate_limited", "truncated", "unfinished"})
 _FOR_GOOD_S = 1e9  # no wait is as long; and no time so far off can be written
 
 
@@ -31,10 +29,8 @@ def _sentence(rows: Sequence[Row], attempt: Row | None, models: Sequence[str]) -
     last = rows[-1]
     figures = {**_figures_of(attempt, last["why"]), **_figures(last)}
     model, to = short_name(last["model"]), short_name(str(figures.get("to", last["model"])))
-    told = _SAYINGS.get(last["decision"], _other)(rows, figures, model, to, models)
-    words = figures.get("said")
-    is_told = isinstance(words, str) and last["why"] not in _IN_FULL
-    return f'{told} (in its words: "{words}")' if is_told else told
+    said = _SAYINGS.get(last["decision"], _other)
+    return said(rows, figures, model, to, models)
 
 
 def _figures(row: Row) -> Figures:

@@ -103,7 +103,9 @@ def test_a_refusal_says_why_and_other_models_are_asked_where_the_job_wants_that(
     assert case.ended(batch)["declined"].model == SONNET
     first = case.attempts(batch)[0]
     assert (first["error_type"], first["error_code"]) == ("refusal", "reasoning_extraction")
-    assert 'opus-4-7 declined to answer (in its words: "This request was blocked. (category' in case.story(batch)
+    story = case.story(batch)
+    assert "declined to answer (200 refusal reasoning_extraction)" in story
+    assert 'with the words "This request was blocked."' in story
 
 
 @pytest.mark.parametrize("form", ["date", "ms", "s"])

@@ -88,6 +88,8 @@ def test_whatever_came_fits_into_the_ledgers_columns(end: Received) -> None:
     closing = receipt("a", classify(end), OnePrice(), at=datetime.now(UTC))
     row: dict[str, Any] = closing_row(closing, is_late=False)
     row.pop("usage", None)
+    assert len(error := row.pop("error") or "") <= 500
+    assert error.isprintable()
     for name, value in row.items():
         if isinstance(value, str):
             assert len(value) <= 200

@@ -1,4 +1,5 @@
-# the base URL is http:// of a host that moves everybody to https:// (or to a login page) with 301/302
+"""The address sends every call elsewhere with a 301, until the file CASE_FIXED exists."""
+
 import os
 def answer(n, body, path, headers):
     if os.path.exists(os.environ.get("CASE_FIXED", "fixed")):

@@ -1,4 +1,5 @@
-# 429 whose advice has another form: an HTTP date, or milliseconds
+"""A 429 advises a wait as a date, in milliseconds or in seconds."""
+
 import time, os
 from email.utils import formatdate
 T0 = {}
