@@ -125,7 +125,7 @@ def _of_the_account(status: int, error: ProviderError) -> Outcome | None:
     if _FORM.search(text) or _FIELD.match(text):
         return None
     text = _QUOTE.sub("", text)
-    if status in {400, 429, *_OF_THE_KEY} and _MONEY_IS_SPENT.search(text) and not _A_RATE.search(text):
+    if status in {400, 403, 429} and _MONEY_IS_SPENT.search(text) and not _A_RATE.search(text):
         return Outcome.SPEND_LIMIT
     is_off = status in {400, 422} and _ACCOUNT_IS_OFF.search(text) and not _A_FEATURE.search(text)
     return Outcome.UNAUTHORIZED if is_off else None

@@ -114,7 +114,7 @@ def test_a_request_about_a_feature_or_a_name_is_not_about_the_key(said: str) -> 
         "Your prepaid credits are exhausted.",
     ],
 )
-@pytest.mark.parametrize("status", [400, 402, 403, 429])
+@pytest.mark.parametrize("status", [400, 403, 429])
 def test_money_that_is_gone_is_a_spend_limit_in_the_apis_own_words_only(said: str, status: int) -> None:
     assert _end(status, _own(said, "rate_limit_error" if status == 429 else "invalid_request_error")).outcome == (
         "spend_limit"
@@ -180,6 +180,7 @@ def test_the_output_filter_is_a_refusal_that_costs_nothing(said: str) -> None:
         (403, _own("claude-opus-4-7 is not open to this workspace", "permission_error"), "model_denied"),
         (401, {"error": {"message": "key not allowed to access model. Tried to access x"}}, "model_denied"),
         (403, _own("OAuth is not allowed for this organization", "permission_error"), "unauthorized"),
+        (402, _own("Your credit balance is too low.", "billing_error"), "unauthorized"),
         (401, _own("invalid x-api-key", "authentication_error"), "unauthorized"),
         (403, _own("odd", "invalid_request_error"), "rejected"),
         (400, _own("odd", "an_error_of_next_year"), "rejected"),
