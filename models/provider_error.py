@@ -17,7 +17,21 @@ _MOST_SAID = 300  # characters that a person is shown
 _DEEPEST = 6
 _MOST_ITEMS = 3
 _SAYING = ("error", "title", "message", "error_message", "errormessage", "msg", "detail", "details", "description")
-_SAYING_TOO = ("error_description", "errors", "reason", "fault", "faultstring", "cause", "metadata", "raw", "body")
+_SAYING_TOO = (
+    "error_description",
+    "errors",
+    "reason",
+    "fault",
+    "faultstring",
+    "cause",
+    "metadata",
+    "raw",
+    "body",
+    "response",
+    "exception",
+    "summary",
+    "status_message",
+)
 _TITLE = re.compile(r"<(title|h1|message)\b[^>]*>(.*?)(?:</\1|$)", re.IGNORECASE | re.DOTALL)
 _PAGE = re.compile(r"\s*<(!doctype|html|head|body|\?xml|[a-z]+[\s>/])", re.IGNORECASE)
 _TAG = re.compile(r"<[^>]*>")

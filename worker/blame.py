@@ -62,8 +62,9 @@ _ACCOUNT_IS_OFF = re.compile(
 )
 _A_FEATURE = re.compile(
     r"\b(?:features?|tools?|search|beta|caching|batch|batches|files?|code execution|models?|thinking|fetch|skills?|mcp"
-    r"|version|endpoint|region|header)\b"
+    r"|version|endpoint|region|header)\b|\bclaude-\w"
 )
+_ONE_MODEL = re.compile(r"\b(?:this|that|the|requested) model\b|\bclaude-\w")
 _BUDGET = r"(?:spend|spending|usage|budget|billing|credits?|monthly|cost|prepaid)"
 _FENCE = r"(?:limits?|caps?|thresholds?|quotas?|allowances?|budgets?)"
 _GONE = r"(?:reached|exceed(?:s|ed)?|hit|exhausted|used up|depleted)"
@@ -84,6 +85,7 @@ _TOO_LONG = re.compile(
     r"(?:exceed|overflow|too (?:long|large|many)|larger than|greater than|above)"
     r"|maximum context length|too many (?:input |prompt |context )?tokens|reduce the length of|\btokens > \d"
     r"|not fit (?:in|into|within)\W.{0,40}(?:context|window)|longer than\b.{0,40}\b(?:context|window)"
+    r"|^(?!.*\boutput\b).*\b(?:tokens?|prompt|context)\b.{0,40}\bexceed\w*\b.{0,40}\b(?:limit|maximum|max|capacity)\b"
     r"|context[_ ]?(?:length|window)[_ ]?exceeded|contextwindowexceeded"
 )
 _FILTERED = re.compile(
@@ -98,6 +100,10 @@ _NO_MODEL = re.compile(
     r"|\bmodel\b.{0,80}\b(?:not found|not exist|doesn't exist|not available|no longer (?:available|supported)|retired"
     r"|deprecated|decommissioned|not (?:been )?(?:deployed|enabled|configured))\b"
     r"|\bno (?:healthy )?(?:deployments?|endpoints?|providers?) (?:available |found )?for\b|model_not_found"
+)
+_NO_ACCESS = re.compile(
+    r"\b(?:no|not have|lacks?|without|denied)\W+(?:\w+\W+){0,2}?access\b.{0,60}(?:\bmodels?\b|\bclaude-\w)"
+    r"|(?:\bmodel|\bclaude-[\w.-]+)\b.{0,60}\bnot (?:allowed|permitted|authorized|enabled|entitled|open)\b"
 )
 _NAMES_A_MODEL = re.compile(r"\bmodels?\b|\bclaude-\w")
 
@@ -127,7 +133,8 @@ def _of_the_account(status: int, error: ProviderError) -> Outcome | None:
     text = _QUOTE.sub("", text)
     if status in {400, 403, 429} and _MONEY_IS_SPENT.search(text) and not _A_RATE.search(text):
         return Outcome.SPEND_LIMIT
-    is_off = status in {400, 422} and _ACCOUNT_IS_OFF.search(text) and not _A_FEATURE.search(text)
+    other = _ONE_MODEL if status in _OF_THE_KEY else _A_FEATURE
+    is_off = status in {400, 422, *_OF_THE_KEY} and _ACCOUNT_IS_OFF.search(text) and not other.search(text)
     return Outcome.UNAUTHORIZED if is_off else None
 
 
@@ -145,7 +152,9 @@ def _of_the_request(status: int, error: ProviderError) -> Outcome | None:
         return Outcome.REFUSED
     if status in {400, 404, 422} and not is_about_a_field and _NO_MODEL.search(text):
         return Outcome.MODEL_MISSING
-    return Outcome.MODEL_DENIED if status in {401, 403} and _NAMES_A_MODEL.search(text) else None
+    denying = _NAMES_A_MODEL if status in {401, 403} else _NO_ACCESS
+    is_denied = status in {400, 401, 403} and not is_about_a_field and denying.search(text)
+    return Outcome.MODEL_DENIED if is_denied else None
 
 
 def _of_the_api(status: int, error: ProviderError) -> Outcome:

@@ -135,6 +135,7 @@ def test_money_that_is_gone_is_a_spend_limit_in_the_apis_own_words_only(said: st
         "input token count (250000) exceeds the maximum number of tokens allowed (200000)",
         "Please reduce the length of the messages.",
         "Context window exceeded",
+        "The total number of tokens in the prompt (210000) exceeds the limit of 200000.",
     ],
 )
 def test_a_context_that_overflows_is_too_long_in_any_words_and_through_any_gateway(said: str) -> None:
@@ -151,6 +152,7 @@ def test_a_context_that_overflows_is_too_long_in_any_words_and_through_any_gatew
         "max_tokens exceeds the output token limit of the model",
         "`temperature` is deprecated for this model.",
         "messages.1.content.0.text: model not found",
+        "messages.0.content.1.image.source.base64: image exceeds 5 MB maximum: 6291456 bytes > 5242880 bytes",
         "thinking.budget_tokens: Input should be greater than or equal to 1024",
     ],
 )
@@ -179,6 +181,10 @@ def test_the_output_filter_is_a_refusal_that_costs_nothing(said: str) -> None:
         (403, _own("Your API key does not have access to the model x.", "permission_error"), "model_denied"),
         (403, _own("claude-opus-4-7 is not open to this workspace", "permission_error"), "model_denied"),
         (401, {"error": {"message": "key not allowed to access model. Tried to access x"}}, "model_denied"),
+        (403, _own("Access to claude-opus-4-7 has been disabled for your organization", "permission_error"),
+         "model_denied"),
+        (400, _own("Your organization does not have access to claude-opus-4-7"), "model_denied"),
+        (403, _own("Your organization was suspended and may use no models", "permission_error"), "unauthorized"),
         (403, _own("OAuth is not allowed for this organization", "permission_error"), "unauthorized"),
         (402, _own("Your credit balance is too low.", "billing_error"), "unauthorized"),
         (401, _own("invalid x-api-key", "authentication_error"), "unauthorized"),
