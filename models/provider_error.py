@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 _MOST_BYTES = 1_000_000
 _MOST_MATCHED = 4_000  # characters that rules look at
+_MOST_SEARCHED = 10_000  # characters of a page: its title stands at the beginning
 _MOST_SAID = 300  # characters that a person is shown
 _DEEPEST = 6
 _MOST_ITEMS = 3
@@ -204,5 +205,5 @@ def _matched(text: str) -> str:
 
 
 def _headline(text: str) -> str:
-    found = _TITLE.search(text[:_MOST_BYTES])
+    found = _TITLE.search(text[:_MOST_SEARCHED])
     return "" if found is None else html.unescape(_TAG.sub(" ", found[2]))[:_MOST_MATCHED].strip()
