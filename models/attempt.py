@@ -55,6 +55,7 @@ class Attempt(Base):
     http_status: Mapped[int | None]
     error_type: Mapped[Line | None]
     error_code: Mapped[Line | None]
+    error: Mapped[str | None] = mapped_column(Text)  # the provider's words, for the person who asks; in no view
     retry_after_ms: Mapped[int | None]
     stop_reason: Mapped[Line | None]
     message_id: Mapped[Line | None]
@@ -156,6 +157,7 @@ def closing_row(closing: Closing, *, is_late: bool) -> dict[str, Any]:
         "http_status": closing.http_status,
         "error_type": closing.error_type,
         "error_code": closing.error_code,
+        "error": closing.error,
         "retry_after_ms": closing.retry_after_ms,
         "stop_reason": closing.stop_reason,
         "message_id": closing.message_id,

@@ -186,7 +186,7 @@ class Opening:
 class Closing:
     """What is written when an attempt has ended. `cost_usd` is None exactly where its status is unknown.
 
-    `parts` sum to it, where it was priced.
+    `parts` sum to it, where it was priced. `error` is the provider's words, or why its answer will not do.
     """
 
     attempt_id: str
@@ -199,6 +199,7 @@ class Closing:
     http_status: int | None = None
     error_type: str | None = None
     error_code: str | None = None
+    error: str | None = None
     retry_after_ms: int | None = None
     served_model: str | None = None
     stop_reason: str | None = None

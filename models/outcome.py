@@ -26,19 +26,25 @@ class Outcome(StrEnum):
 
     ANSWERED = "answered"
     TRUNCATED = "truncated"  # 200, stopped at max_tokens or at the end of the context window
-    REFUSED = "refused"  # 200 with stop_reason refusal
+    REFUSED = "refused"  # 200 with stop_reason refusal, or 400 of the model's output filter
+    UNFINISHED = "unfinished"  # 200 with pause_turn: the turn is sent back to go on
+    UNCLEAR = "unclear"  # 200 with a stop reason that nobody here knows
     EMPTY = "empty"  # 200 without a word
     INVALID = "invalid"  # 200 that does not pass what its job expects of an answer
     MALFORMED = "malformed"  # 200 that is not a Message: error body, HTML, no usage, bad JSON
     UNREACHABLE = "unreachable"  # no byte of the request left this machine
     CUT = "cut"  # the connection broke after bytes had left
-    TIMED_OUT = "timed_out"  # our deadline passed after bytes may have left
+    TIMED_OUT = "timed_out"  # our deadline passed after bytes may have left, or a gateway's (504, 524)
     BAD_REQUEST = "bad_request"
+    REJECTED = "rejected"  # a 4xx of the API that no rule knows
+    BLOCKED = "blocked"  # a 4xx of something in between: a firewall, a proxy, a gateway
+    REDIRECTED = "redirected"  # 3xx: the address in ANTHROPIC_BASE_URL is wrong
     TOO_LONG = "too_long"  # the prompt exceeds this model's context window
     TOO_LARGE = "too_large"  # 413: the request exceeds what the API takes at all
     SPEND_LIMIT = "spend_limit"
-    UNAUTHORIZED = "unauthorized"  # 401, 402, 403: about the key, not about the job
+    UNAUTHORIZED = "unauthorized"  # 401, 402, 403, 400 for an account that is off: about the key, not about the job
     MODEL_MISSING = "model_missing"
+    MODEL_DENIED = "model_denied"  # 401, 403 that name a model: the key may not use this one
     RATE_LIMITED = "rate_limited"
     RAMP_LIMITED = "ramp_limited"
     SERVER_ERROR = "server_error"
@@ -55,6 +61,7 @@ class Reason(StrEnum):
     FALLBACK = "fallback"  # down (or, with nothing left below, up) for availability
     CLIMB = "climb"  # up for quality
     RAISE = "raise"  # the same rung with more max_tokens, since the answer was cut there
+    CONTINUE = "continue"  # the same rung: its turn was paused and is sent back to go on
     RESUME = "resume"  # back from waiting
     REBUY = "rebuy"  # bought again, though the call before it may have been billed
 

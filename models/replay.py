@@ -24,11 +24,15 @@ FREE = frozenset(
         Outcome.RATE_LIMITED,
         Outcome.RAMP_LIMITED,
         Outcome.MODEL_MISSING,
+        Outcome.MODEL_DENIED,
     }
 )
 GONE = frozenset({Outcome.MALFORMED, Outcome.CUT, Outcome.TIMED_OUT})
 _LIMITED = frozenset({Outcome.RATE_LIMITED, Outcome.RAMP_LIMITED})
 _STOPPING = frozenset({Outcome.BAD_REQUEST, Outcome.TOO_LARGE})
+_ABOUT_THE_KEY = frozenset({Outcome.SPEND_LIMIT, Outcome.UNAUTHORIZED, Outcome.REDIRECTED})
+_LASTING = frozenset({LOST, Outcome.MODEL_MISSING, Outcome.MODEL_DENIED, Outcome.REJECTED, Outcome.BLOCKED})
+_DOUBTFUL = frozenset({Outcome.TRUNCATED, Outcome.UNCLEAR})  # kept where nothing better comes
 _NEGLIGIBLE = Decimal("1e-9")
 
 
@@ -182,22 +186,24 @@ def _after(case: Case, at: _At, end: str) -> _At | _End:
     """Decide as the worker does: down for availability, up for quality, stop where no model cures it."""
     if end == Outcome.ANSWERED:
         return _End(is_accepted=True, depth=_depth(case, at))
-    if end in CLIMBABLE:
+    if end in CLIMBABLE or end == Outcome.UNCLEAR:
         return _after_poor(case, at, end)
     if end in _STOPPING or end in {Outcome.UNKNOWN, Outcome.LATE}:
         return _end_of(at, is_accepted=False)
-    if end in {Outcome.SPEND_LIMIT, Outcome.UNAUTHORIZED}:
+    if end in _ABOUT_THE_KEY:
         return at  # about the key: its jobs wait
     if end == Outcome.TOO_LONG:
         return _to_larger(case, at)
-    why = LOST if end in GONE or end in {LOST, Outcome.MODEL_MISSING} else UNAVAILABLE
+    why = LOST if end in GONE or end in _LASTING else UNAVAILABLE
     at = at._replace(is_climbing=False)
     return _left(case, _without_group(case, at) if end in _LIMITED else at, why)
 
 
 def _after_poor(case: Case, at: _At, end: str) -> _At | _End:
-    is_cut = end == Outcome.TRUNCATED
-    above = case.span.above(at.rung, _given(at))
+    is_cut = end in _DOUBTFUL
+    given = _given(at) | {at.rung}
+    # Only a refusal is taken to a lower model, too: it tells nothing of how good a model is.
+    above = case.span.above(at.rung, given) or (case.span.available(given) if end == Outcome.REFUSED else ())
     if end in case.climbs and above:
         kept = _depth(case, at) if is_cut else at.kept
         given_up = _with(at.given_up, at.rung, LOST)

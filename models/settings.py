@@ -32,6 +32,7 @@ _PASTED = (
 )  # none begins or ends with a space
 _DAY_S = 86_400
 _TEN_YEARS_S = 3650 * _DAY_S
+_API_PATH = re.compile(r"(/v1(/messages|/models)?)?/*$")
 _BROKER_NUMBER = re.compile(r"/?[0-9]*")
 _REDIS_FIX = "should be redis://user:password@host:6379/0 (rediss:// with TLS); percent-encode the password"
 _HTTP_FIX = "should begin with https:// (or http:// for a simulator on this machine) and name a host"
@@ -50,6 +51,11 @@ def _http_url(url: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(_HTTP_FIX)
     return url
+
+
+def _base_url(url: str) -> str:
+    """Take off the API's own path: clients of other makers want it in the address, the SDK appends it."""
+    return _API_PATH.sub("", _http_url(url))
 
 
 def _redis_url(url: SecretStr) -> SecretStr:
@@ -111,7 +117,7 @@ class Settings(BaseSettings):
     anthropic_api_key_file: _SecretFile | None = None
     anthropic_admin_key: _Key | None = None
     anthropic_admin_key_file: _SecretFile | None = None
-    anthropic_base_url: Annotated[str, AfterValidator(_http_url)] = "https://api.anthropic.com"
+    anthropic_base_url: Annotated[str, AfterValidator(_base_url)] = "https://api.anthropic.com"
     model_chain: str = DEFAULT_CHAIN
     model_costs: str = ""
     task_starts: str = ""

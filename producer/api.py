@@ -14,16 +14,28 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
 from models.errors import ApiError, InputError, Mistake, SettingsError
+from models.provider_error import read_error
 from models.settings import Settings
 from producer.terminal import terminal_text
 
 _VERSION = "2026-10-21"  # what anthropic 2.12.0 sends
 _TIMEOUT_S = 30
 _TRIES = 5
+_LOOK_S = 5
+_MOST_LOOKED = 1_000_000  # bytes
 _AGAIN = {429, 500, 502, 503, 504, 529}
 _ABOUT_THE_KEY = {401, 403}
 _LONGEST_WAIT_S = 60.0
 _LONGEST_TOLD = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """A reply as it came, whatever its status."""
+
+    status: int
+    body: bytes
+    location: str = ""
 
 
 class _NoRedirects(HTTPRedirectHandler):
@@ -74,9 +86,24 @@ class Api:
                         raise self._refused(error, path) from None
                     self.sleep(_wait_s(error.headers.get("retry-after"), tried))
             except (OSError, HTTPException, ValueError) as error:
-                reason = getattr(error, "reason", None) or error
-                raise ApiError(f"{self._host()} gives no answer ({reason}): look at ANTHROPIC_BASE_URL") from None
+                raise self._silent(error) from None
         raise AssertionError  # the last try returns or raises
+
+    def look(self, path: str) -> Looked:
+        """GET a path once, and return the reply of any status. Raises ApiError where none comes."""
+        try:
+            with self.opener.open(self._request(path, None), timeout=_LOOK_S) as response:
+                return Looked(status=response.status, body=response.read(_MOST_LOOKED))
+        except HTTPError as error:
+            with error:
+                location = str(error.headers.get("location") or "")
+                return Looked(status=error.code, body=error.read(_MOST_LOOKED), location=location)
+        except (OSError, HTTPException, ValueError) as error:
+            raise self._silent(error) from None
+
+    def _silent(self, error: Exception) -> ApiError:
+        reason = getattr(error, "reason", None) or error
+        return ApiError(f"{self.host()} gives no answer ({reason}): look at ANTHROPIC_BASE_URL")
 
     def _request(self, path: str, body: Mapping[str, Any] | None) -> Request:
         headers = {
@@ -90,7 +117,7 @@ class Api:
         return Request(address, data=data, headers=headers)  # noqa: S310 - the settings take http and https only
 
     def _refused(self, error: HTTPError, path: str) -> Exception:
-        said = f"{self._host()} said {error.code}: {_told(error)}"
+        said = f"{self.host()} said {error.code}: {_told(error)}"
         if error.code in _ABOUT_THE_KEY:
             fix = f"{said}; is it the right key, and of this organization?"
             return SettingsError([Mistake(variable=self.variable, value="(hidden)", fix=fix)])
@@ -98,7 +125,8 @@ class Api:
             return ApiError(said)
         return InputError(said, source=urlsplit(path).path)
 
-    def _host(self) -> str:
+    def host(self) -> str:
+        """Name the host, and its port where the address has one."""
         where = urlsplit(self.base_url)
         return f"{where.hostname}" if where.port is None else f"{where.hostname}:{where.port}"
 
@@ -132,10 +160,10 @@ def _object(body: bytes) -> dict[str, Any]:
 
 def _told(error: HTTPError) -> str:
     try:
-        said = str(_object(error.read())["error"]["message"])
-    except (OSError, HTTPException, ValueError, KeyError, TypeError):
-        said = str(error.reason)
-    return terminal_text(said[:_LONGEST_TOLD])
+        said = read_error(error.read(_MOST_LOOKED)).text
+    except (OSError, HTTPException, ValueError):
+        said = ""
+    return terminal_text((said or str(error.reason))[:_LONGEST_TOLD])
 
 
 def _wait_s(retry_after: str | None, tried: int) -> float:

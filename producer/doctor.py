@@ -16,6 +16,8 @@ from models.errors import StepdownError
 from models.health import Health
 from models.pricebook import PriceBook
 from models.settings import Settings
+from producer.api import api_of
+from producer.api_check import state_of
 from producer.price_check import Wrong, known_to, wrong_prices
 from producer.words import rate
 
@@ -157,7 +159,10 @@ def _api(settings: Settings) -> Finding:
             f"{host}:{port} cannot be reached ({error.strerror or error}): look at ANTHROPIC_BASE_URL and the network"
         )
         return Finding(what="api", verdict="warn", said=said)
-    return Finding(what="api", verdict="ok", said=f"{host}:{port} can be reached")
+    if settings.anthropic_api_key is None:
+        return Finding(what="api", verdict="ok", said=f"{host}:{port} can be reached")
+    state = state_of(api_of(settings), settings.chain.models)
+    return Finding(what="api", verdict=state.verdict, said=state.said)
 
 
 def _told(what: str, look: Callable[[], Finding]) -> Finding:

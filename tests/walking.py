@@ -31,13 +31,8 @@ WORST_USD = {OPUS: Decimal("0.5"), SONNET: Decimal("0.3"), HAIKU: Decimal("0.1")
 PARAMS = {"max_tokens": 100, "messages": [{"role": "user", "content": "Ten harbours were dredged."}]}
 A_DAY_S = 86_400.0
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
-_RATES = Rates(
-    input=Decimal(5),
-    output=Decimal(25),
-    cache_read=Decimal("0.5"),
-    cache_write_5m=Decimal("6.25"),
-    cache_write_1h=Decimal(10),
-)
+_PER_MILLION = {"input": "5", "output": "25", "cache_read": "0.5", "cache_write_5m": "6.25", "cache_write_1h": "10"}
+_RATES = Rates(**{name: Decimal(rate) for name, rate in _PER_MILLION.items()})
 _ERRORS = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -51,10 +46,8 @@ _ERRORS = {
     529: "overloaded_error",
 }
 _STOP_REASONS = {
-    "ok": "end_turn",
-    "max_tokens": "max_tokens",
-    "window": "model_context_window_exceeded",
-    "refusal": "refusal",
+    **{"ok": "end_turn", "max_tokens": "max_tokens", "window": "model_context_window_exceeded"},
+    **{"refusal": "refusal", "paused": "pause_turn", "novel": "a_word_of_next_year"},
 }
 
 
@@ -87,10 +80,7 @@ def error(status: int, said: str = "no", *, code: str | None = None, **headers: 
 
 
 def end_of(word: str, model: str) -> Received | Broken:
-    """Make an end from its word: a stop reason's, a way to break, a name of _NAMED, or a status.
-
-    A number of seconds after a colon, as in 429:3600, is its retry-after.
-    """
+    """Make an end from a word of these tables, a way to break, or a status with its retry-after, as in 429:3600."""
     name, _, retry_after = word.partition(":")
     headers = {"retry_after": retry_after} if retry_after else {}
     if name in _STOP_REASONS:
@@ -105,6 +95,8 @@ def end_of(word: str, model: str) -> Received | Broken:
 _NAMED = {
     "empty": received(message(content=[])),
     "html": Received(status=200, headers={}, body=b"<html>", latency_ms=7),
+    "page": Received(status=403, headers={}, body=b"<html>", latency_ms=7),
+    "moved": Received(status=301, headers={"location": "https://elsewhere/"}, body=b"", latency_ms=7),
     "too_long": error(400, "prompt is too long: 2 tokens > 1 maximum"),
     "spend": error(429, code="enforced_spend_limit_reached"),
 }

@@ -1,70 +1,62 @@
-"""What each end of a call means: bytes from the provider to one word. Every row of faults.md, section 2, is here."""
+"""The end of a call as a value: bytes from the provider become one outcome, by the table of faults.md, section 2."""
 
 import json
-import math
-import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from models.line import line
 from models.outcome import Outcome
+from models.provider_error import ProviderError, one_line, read_error
 from models.usage import usage_from
+from worker.blame import outcome_of
 from worker.reply import Broken, Failure, Received, Reply
+from worker.retry_after import retry_after_s
 
 _BROKEN = {
     "unreachable": Outcome.UNREACHABLE,
     "cut": Outcome.CUT,
     "timed_out": Outcome.TIMED_OUT,
 }
-_TRUNCATING = {"max_tokens", "model_context_window_exceeded"}
-_BY_STATUS = {
-    400: Outcome.BAD_REQUEST,
-    401: Outcome.UNAUTHORIZED,
-    402: Outcome.UNAUTHORIZED,
-    403: Outcome.UNAUTHORIZED,
-    404: Outcome.MODEL_MISSING,
-    408: Outcome.SERVER_ERROR,  # the server's own timeout: nothing was generated
-    413: Outcome.TOO_LARGE,
-    429: Outcome.RATE_LIMITED,
-    529: Outcome.OVERLOADED,
+# A stop reason that is not here is no answer: the next one that the API invents may be another pause.
+_BY_STOP_REASON = {
+    "end_turn": Outcome.ANSWERED,
+    "stop_sequence": Outcome.ANSWERED,
+    "tool_use": Outcome.ANSWERED,
+    "max_tokens": Outcome.TRUNCATED,
+    "model_context_window_exceeded": Outcome.TRUNCATED,
+    "refusal": Outcome.REFUSED,
+    "pause_turn": Outcome.UNFINISHED,
 }
-_BY_CODE = {
-    "ramp_limit_exceeded": Outcome.RAMP_LIMITED,
-    "organization_on_hold": Outcome.UNAUTHORIZED,  # sent with 400, as the next two, and yet not about the job
-    "cmek_key_disabled": Outcome.UNAUTHORIZED,
-    "cmek_key_network_blocked": Outcome.UNAUTHORIZED,
-}
-# A 400 for spent money has no code, only these sentences. What the API says of a common 400 is `field: what is wrong`,
-# and a job that names its field like one of them must not pause the key for everybody: hence nothing after a colon.
-_MONEY_IS_SPENT = re.compile(
-    r"(you have reached your specified (\w+ )?api usage limit|your credit balance is too low"
-    r"|your (workspace|organization)\b.* has reached .*\b(spend|usage) (limit|threshold))(?!.*: )",
-    re.DOTALL,
-)
-_TOO_LONG = re.compile(r"(input or )?prompt is too long(: \d|\W*$)")
-_LONGEST_ADVICE_S = 7 * 86_400.0  # its column counts milliseconds in 32 bits
+_FORMS = {"page": "a page", "text": "plain text", "json": "JSON that is not the API's", "none": "no body"}
 _OK = 200
-_CLIENT_ERROR = 400
-_SERVER_ERROR = 500
 
 
-def classify(end: Received | Broken) -> Reply | Failure:
-    """Tell a Message from everything else. A 200 is not yet a success: its body is checked."""
+def classify(end: Received | Broken, *, now: datetime | None = None) -> Reply | Failure:
+    """Separate a Message from everything else; `now` counts where a reply has no Date of its own.
+
+    A 200 is not yet a success: its body is checked.
+    """
     if isinstance(end, Broken):
         return Failure(outcome=_BROKEN[end.how], said=end.detail, latency_ms=end.latency_ms)
-    body = _json_object(end.body)
+    at = now or datetime.now(UTC)
     if end.status == _OK:
-        return _reply(end, body) or _malformed(end, body)
-    return _error(end, body)
+        return _reply(end, _json_object(end.body)) or _malformed(end, at)
+    error = read_error(end.body)
+    outcome = outcome_of(end.status, error)
+    return _failure(end, outcome, error, said=_said(end, outcome, error), now=at)
 
 
 def _reply(end: Received, body: Mapping[str, Any]) -> Reply | None:
     usage = usage_from(body["usage"]) if isinstance(body.get("usage"), dict) else None
-    model, stop_reason, content = line(body.get("model")), line(body.get("stop_reason")), body.get("content")
-    if body.get("type") != "message" or usage is None or not model or not stop_reason or not _are_blocks(content):
+    model, content = line(body.get("model")), body.get("content")
+    if body.get("type") != "message" or usage is None or not model or not _are_blocks(content):
         return None
+    stop_reason = line(body.get("stop_reason")) or ""
+    outcome = _BY_STOP_REASON.get(stop_reason, Outcome.UNCLEAR)
     return Reply(
-        outcome=_outcome_of(stop_reason),
+        outcome=outcome,
         message=body,
         usage=usage,
         served_model=model,
@@ -72,6 +64,8 @@ def _reply(end: Received, body: Mapping[str, Any]) -> Reply | None:
         message_id=line(body.get("id")),
         request_id=line(end.headers.get("request-id")),
         latency_ms=end.latency_ms,
+        category=_detail(body, "category") if outcome is Outcome.REFUSED else "",
+        explanation=_detail(body, "explanation") if outcome is Outcome.REFUSED else "",
     )
 
 
@@ -79,70 +73,53 @@ def _are_blocks(content: object) -> bool:
     return isinstance(content, list) and all(isinstance(block, dict) for block in content)
 
 
-def _outcome_of(stop_reason: str) -> Outcome:
-    if stop_reason in _TRUNCATING:
-        return Outcome.TRUNCATED
-    return Outcome.REFUSED if stop_reason == "refusal" else Outcome.ANSWERED
+def _detail(body: Mapping[str, Any], name: str) -> str:
+    """Read why a model declined. The API sends `stop_details`; each field may be missing."""
+    details = body.get("stop_details")
+    value = details.get(name) if isinstance(details, dict) else None
+    return one_line(value) if isinstance(value, str) else ""
 
 
-def _malformed(end: Received, body: Mapping[str, Any]) -> Failure:
-    error = _error_object(body)
+def _malformed(end: Received, now: datetime) -> Failure:
     kind = line(end.headers.get("content-type")) or "no content type"
-    said = f"status 200 with {len(end.body)} bytes of {kind} that are not a Message with usage"
-    return _failure(end, Outcome.MALFORMED, error, said=said)
+    error = read_error(end.body)
+    words = f": {error.said}" if error.said and error.is_own else ""  # another's body may be an answer
+    said = f"status 200 with {len(end.body)} bytes of {kind} that are not a Message with usage{words}"
+    return _failure(end, Outcome.MALFORMED, error, said=said, now=now)
 
 
-def _error(end: Received, body: Mapping[str, Any]) -> Failure:
-    error = _error_object(body)
-    said = line(error.get("message")) or f"status {end.status} without a message"
-    return _failure(end, _outcome_of_error(end.status, _code(error), str(error.get("message", ""))), error, said=said)
+def _said(end: Received, outcome: Outcome, error: ProviderError) -> str:
+    """Give the sender's own words, and beside them the sender where that is not the API."""
+    if outcome is Outcome.REDIRECTED:
+        return f"status {end.status} sends every call on to {_address(end.headers.get('location'))}"
+    if error.is_own:
+        return error.said or f"status {end.status} without a message"
+    server = line(end.headers.get("server"))
+    sender = f"status {end.status} with {_FORMS[error.form]}{f' from {server}' if server else ''}"
+    return f"{sender}: {error.said}" if error.said else f"{sender} without a message"
 
 
-def _outcome_of_error(status: int, code: str, message: str) -> Outcome:
-    if code in _BY_CODE:
-        return _BY_CODE[code]
-    if code.endswith("spend_limit_reached") or (status in {400, 429} and _MONEY_IS_SPENT.match(message.lower())):
-        return Outcome.SPEND_LIMIT
-    if status == _CLIENT_ERROR and _TOO_LONG.match(message.lower()):
-        return Outcome.TOO_LONG
-    if status in _BY_STATUS:
-        return _BY_STATUS[status]
-    if status >= _SERVER_ERROR:
-        return Outcome.SERVER_ERROR
-    return Outcome.BAD_REQUEST if status >= _CLIENT_ERROR else Outcome.MALFORMED
+def _address(location: str | None) -> str:
+    """Name where a redirect leads, without what may be secret in it: a login page's query, a password."""
+    try:
+        parts = urlsplit(location or "")
+        host = f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}" if parts.hostname else ""
+    except ValueError:
+        return "an address that cannot be read"
+    return one_line(f"{host}{parts.path}") or "an address that it does not name"
 
 
-def _failure(end: Received, outcome: Outcome, error: Mapping[str, Any], *, said: str) -> Failure:
+def _failure(end: Received, outcome: Outcome, error: ProviderError, *, said: str, now: datetime) -> Failure:
     return Failure(
         outcome=outcome,
         said=said,
         latency_ms=end.latency_ms,
         http_status=end.status,
-        error_type=line(error.get("type")),
-        error_code=line(_code(error)),
-        retry_after_s=_retry_after_s(end.headers.get("retry-after")),
+        error_type=line(error.kind),
+        error_code=line(error.code),
+        retry_after_s=retry_after_s(end.headers, now=now, said=error.text),
         request_id=line(end.headers.get("request-id")),
     )
-
-
-def _code(error: Mapping[str, Any]) -> str:
-    details = error.get("details")
-    code = details.get("error_code") if isinstance(details, dict) else None
-    return code if isinstance(code, str) else ""
-
-
-def _retry_after_s(header: str | None) -> float | None:
-    # The API sends seconds; a date or nonsense counts as no advice.
-    try:
-        seconds = float(header or "nan")
-    except ValueError:
-        return None
-    return min(seconds, _LONGEST_ADVICE_S) if math.isfinite(seconds) and seconds >= 0 else None
-
-
-def _error_object(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    error = body.get("error")
-    return error if isinstance(error, dict) else {}
 
 
 def _json_object(body: bytes) -> Mapping[str, Any]:

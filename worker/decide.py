@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from models.chain import Chain, Span
 from models.outcome import OVER_BUDGET, Outcome, Reason
 from worker.backoff import backoff_s
 from worker.reply import Failure, Reply
+from worker.rules import LOOKING, RULES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,13 @@ class Raise:
     """The same rung once more, with this max_tokens: its answer was cut at fewer."""
 
     max_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Continue:
+    """The same rung once more: its turn was paused, and `content` is sent back to have the model go on."""
+
+    content: tuple[Mapping[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +62,7 @@ class Stop:
     because: str = ""
 
 
-Decision = Answered | Retry | Raise | Fallback | Park | Stop
+Decision = Answered | Retry | Raise | Continue | Fallback | Park | Stop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +70,7 @@ class Place:
     """Where a job stands in its chain. `retries` counts those on this rung; `rounds` those of the whole chain.
 
     `waits` tells of rungs left in this walk in how many seconds they may be free again, where that is known.
+    `passes` counts the paused passes of the turn on this rung, and `content` holds the blocks of all of them.
     """
 
     rung: int
@@ -69,14 +78,13 @@ class Place:
     rounds: int
     retries: int = 0
     waits: Mapping[int, float] = field(default_factory=dict)
+    passes: int = 0
+    content: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What the operator chose. `time_left_s` is how long the job may still wait; 0 for a caller who stands by.
-
-    `patience_s` is for limits of the provider, `queue_s` for a limit of our own: how many calls are in flight.
-    """
+    """The operator's choices. `time_left_s` is 0 for a caller who stands by; `queue_s` is for a place in flight."""
 
     chain: Chain
     span: Span
@@ -90,42 +98,9 @@ class Policy:
     until_tomorrow_s: float | None = None  # None: a job over a day's cap does not wait for the next
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Rule:
-    """One row of the table: which way, retries on the same rung, and whether the rung is given up for good."""
-
-    go: Literal["keep", "climb", "next", "larger", "other_group", "pause_key", "stop"]
-    retries: int = 0
-    lasting: bool = False
-
-
-# A rung whose call may have been billed is never bought again (lasting): an attempt whose end is unknown is not
-# repeated. What failed for free is tried again after a wait, round after round, until the job's deadline.
-_RULES: Mapping[Outcome, _Rule] = {
-    Outcome.ANSWERED: _Rule(go="keep"),
-    Outcome.TRUNCATED: _Rule(go="climb", lasting=True),
-    Outcome.REFUSED: _Rule(go="climb", lasting=True),
-    Outcome.EMPTY: _Rule(go="climb", lasting=True),
-    Outcome.INVALID: _Rule(go="climb", lasting=True),
-    Outcome.MALFORMED: _Rule(go="next", lasting=True),
-    Outcome.CUT: _Rule(go="next", lasting=True),
-    Outcome.TIMED_OUT: _Rule(go="next", lasting=True),
-    Outcome.UNREACHABLE: _Rule(go="next", retries=1),
-    Outcome.BAD_REQUEST: _Rule(go="stop"),
-    Outcome.TOO_LARGE: _Rule(go="stop"),
-    Outcome.TOO_LONG: _Rule(go="larger", lasting=True),
-    Outcome.SPEND_LIMIT: _Rule(go="pause_key"),
-    Outcome.UNAUTHORIZED: _Rule(go="pause_key"),
-    Outcome.MODEL_MISSING: _Rule(go="next", lasting=True),
-    Outcome.RATE_LIMITED: _Rule(go="other_group"),
-    Outcome.RAMP_LIMITED: _Rule(go="other_group"),
-    Outcome.SERVER_ERROR: _Rule(go="next", retries=1),
-    Outcome.OVERLOADED: _Rule(go="next"),
-    Outcome.UNKNOWN: _Rule(go="stop", lasting=True),  # written by the rescue, and
-    Outcome.LATE: _Rule(go="stop"),  # by the ledger: no call ends so
-}
 _LEAST_S = 0.5  # a job that is parked comes back no sooner: the clock looks every second
 WINDOW_FULL = "model_context_window_exceeded"  # the stop reason of an answer that only a larger window ends
+CUTTING = frozenset({"max_tokens", WINDOW_FULL})
 NO_TIME = "; the next chance would come after the job's deadline"
 UNFIT = "unfit"  # passed over: the request does not fit this model
 SAME_LIMIT = "same_limit"  # passed over: it draws on the bucket that has just run dry
@@ -134,37 +109,42 @@ OVER_TODAY = "over_today"  # passed over: a cap of this day is used up; OVER_BUD
 RESERVED = "reserved"  # passed over: calls in flight hold what is left under a cap, and may give some of it back
 _ABOUT_MONEY = frozenset({OVER_BUDGET, OVER_TODAY, RESERVED})
 PASSING = frozenset({WAITED, *_ABOUT_MONEY})  # looked at anew whenever the job comes back
-CLIMBING = frozenset(outcome for outcome, rule in _RULES.items() if rule.go == "climb")
-ABOUT_THE_KEY = frozenset(outcome for outcome, rule in _RULES.items() if rule.go == "pause_key")
-_LASTING = {*(outcome for outcome, rule in _RULES.items() if rule.lasting), UNFIT, OVER_BUDGET, OVER_TODAY}
+_LASTING = {*(outcome for outcome, rule in RULES.items() if rule.lasting), UNFIT, OVER_BUDGET, OVER_TODAY}
 
 
 def decide(end: Reply | Failure, place: Place, policy: Policy) -> Decision:
     """Choose what comes after an attempt that ended so, at this place of its chain."""
-    rule = _RULES[end.outcome]
+    rule = RULES[end.outcome]
     match rule.go:
-        case "keep":
-            return Answered()
+        case "keep" | "continue" | "stop" as go:
+            return _ended(end, go)
         case "climb":
             return _climb(end, place, policy)
-        case "stop":
-            return Stop()
         case "pause_key":
             return park(policy, place, after_s=policy.key_pause_s)
         case "larger":
             return _to_larger_window(place, policy)
+        case "look":
+            return _look(end, place, policy)
         case "next" | "other_group":
             return Retry() if place.retries < rule.retries else _step(end, place, policy)
 
 
 def climbs_for(end: Reply | Failure, climbs: Collection[Outcome]) -> bool:
-    """Tell whether an answer that ended so is asked for again; whatever will not do for its job is invalid, too."""
-    return end.outcome in climbs or (isinstance(end, Reply) and end.flaw != "" and Outcome.INVALID in climbs)
+    """Say whether an answer that ended so is asked for again.
+
+    An answer with a flaw is invalid, too; an answer without a word that was cut is truncated, too.
+    """
+    if not isinstance(end, Reply):
+        return end.outcome in climbs
+    is_cut = end.outcome is Outcome.EMPTY and end.stop_reason in CUTTING
+    also = {Outcome.INVALID} if end.flaw else set()
+    return bool({end.outcome, *also, *({Outcome.TRUNCATED} if is_cut else ())} & {*climbs})
 
 
 def is_better_than_none(end: Reply | Failure | None) -> bool:
-    """Tell whether it is an answer that was cut, and all the same passes what its job expects."""
-    return isinstance(end, Reply) and end.outcome is Outcome.TRUNCATED and not end.flaw
+    """Say whether an answer passes what its job expects, though it was cut or ended for an unknown reason."""
+    return isinstance(end, Reply) and end.outcome in {Outcome.TRUNCATED, Outcome.UNCLEAR} and not end.flaw
 
 
 def is_lasting(outcome: Outcome) -> bool:
@@ -236,7 +216,27 @@ def _climb(end: Reply | Failure, place: Place, policy: Policy) -> Decision:
     above = policy.span.above(place.rung, given_up)
     if climbs_for(end, policy.climbs) and above:
         return Fallback(rung=above[0], reason=Reason.CLIMB, given_up=given_up)
+    below = policy.span.available(given_up)
+    if end.outcome is Outcome.REFUSED and climbs_for(end, policy.climbs) and below:
+        # No better model is left, but another one may not decline.
+        return Fallback(rung=below[0], reason=Reason.FALLBACK, given_up=given_up)
     return Answered() if is_better_than_none(end) else Stop()
+
+
+def _look(end: Reply | Failure, place: Place, policy: Policy) -> Decision:
+    if LOOKING.intersection(place.given_up.values()):
+        return Answered() if is_better_than_none(end) else Stop()
+    return _next_rung({**place.given_up, place.rung: str(end.outcome)}, place, policy)
+
+
+def _ended(end: Reply | Failure, go: Literal["keep", "continue", "stop"]) -> Decision:
+    match go:
+        case "keep":
+            return Answered()
+        case "continue":
+            return Continue(content=tuple(end.message["content"]) if isinstance(end, Reply) else ())
+        case "stop":
+            return Stop()
 
 
 def _too_small(place: Place, policy: Policy) -> dict[int, str]:

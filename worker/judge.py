@@ -12,6 +12,7 @@ from models.outcome import Outcome
 from worker.reply import Failure, Reply
 
 _PATTERN_S = 1.0  # a pattern can take for ever, and its thread with it
+_LOOKED_AT = frozenset({Outcome.ANSWERED, Outcome.TRUNCATED, Outcome.UNCLEAR})
 _THINKING = ("thinking", "redacted_thinking")
 _FENCE = "```"
 
@@ -19,16 +20,23 @@ _FENCE = "```"
 def judged(end: Reply | Failure, expects: Mapping[str, Any] | None) -> Reply | Failure:
     """Look at an answer; one that is empty or fails a check gets that outcome, and the reason as its flaw.
 
-    A truncated one stays truncated, with its flaw: more room may cure it. A refused one is not looked at.
+    An answer that was cut, or ended for an unknown reason, keeps that outcome beside its flaw: more room may cure it.
+    A refused or unfinished answer is not looked at.
     """
-    if not isinstance(end, Reply) or end.outcome not in {Outcome.ANSWERED, Outcome.TRUNCATED}:
+    if not isinstance(end, Reply) or end.outcome not in _LOOKED_AT:
         return end
-    flaw = _flaw(text_of(end.message), expects or {})
-    if end.outcome is Outcome.TRUNCATED:
-        return replace(end, flaw=flaw)
     if _is_empty(end.message):
-        return replace(end, outcome=Outcome.EMPTY, flaw=f"there is no text in it ({end.stop_reason})")
+        return replace(end, outcome=Outcome.EMPTY, flaw=_why_empty(end))
+    flaw = _flaw(text_of(end.message), expects or {})
+    if end.outcome is not Outcome.ANSWERED:
+        return replace(end, flaw=flaw)
     return replace(end, outcome=Outcome.INVALID, flaw=flaw) if flaw else end
+
+
+def _why_empty(end: Reply) -> str:
+    if end.stop_reason != "max_tokens":
+        return f"there is no text in it ({end.stop_reason or 'no stop reason'})"
+    return f"there is no text in it: max_tokens was used up after {end.usage.output_tokens} tokens, before any text"
 
 
 def _is_empty(message: Mapping[str, Any]) -> bool:

@@ -19,13 +19,14 @@ def to_line(kept: Kept) -> bytes:
     """Write it down, with its line end."""
     closing = _fields(kept.closing)
     closing["usage"] = None if kept.closing.usage is None else _fields(kept.closing.usage)
-    parts = closing.pop("parts")
+    parts, error = closing.pop("parts"), closing.pop("error")
     told = {
         "v": _VERSION,
         "job": kept.job_id,
         "token": kept.token,
         "closing": closing,
         "parts": None if parts is None else _fields(parts),  # beside it, where the version before does not look
+        "error": error,
         "ending": None if kept.ending is None else _ending_fields(kept.ending),
         "decisions": [_fields(decided) for decided in kept.ending.decisions] if kept.ending else [],
         "raised_max_tokens": kept.ending and kept.ending.raised_max_tokens,
@@ -43,7 +44,7 @@ def from_line(line: bytes) -> Kept:
     return Kept(
         job_id=told["job"],
         token=told["token"],
-        closing=_closing(told["closing"], told.get("parts")),
+        closing=_closing({**told["closing"], "error": told.get("error")}, told.get("parts")),
         ending=None if ending is None else _ending(ending, told),
     )
 

@@ -6,7 +6,7 @@ from typing import assert_never
 from models.chain import short_name
 from models.keys import queue_name
 from models.life import Rescue
-from models.outcome import State
+from models.outcome import Outcome, State
 from models.verdict import DEGRADED, UNRELIABLE
 from worker.events import (
     AttemptClosed,
@@ -69,9 +69,8 @@ def log(event: Event) -> None:
         case Dropped() | JobLost() | MessageDiscarded():
             _log_not_ours(event)
         case KeyPaused(outcome=outcome, for_s=for_s):
-            _LOG.error(
-                "the key is paused for %.0f s (%s): jobs wait, none fails; mend the key or its limit", for_s, outcome
-            )
+            mend = "ANTHROPIC_BASE_URL" if outcome == Outcome.REDIRECTED else "the key or its limit"
+            _LOG.error("the key is paused for %.0f s (%s): jobs wait, none fails; mend %s", for_s, outcome, mend)
         case PrimaryJudged(verdict=verdict):
             _LOG.log(_LEVELS.get(verdict.verdict, logging.INFO), "health: %s", verdict.in_words())
         case JobsSent() | JobsLate() | StepsRipened() | ClockFailed() | MessagesLost() | DaysRolled():

@@ -36,7 +36,10 @@ _HOW: Mapping[Outcome, How] = {
     Outcome.TIMED_OUT: "timed_out",
     Outcome.SPEND_LIMIT: "key_refused",
     Outcome.UNAUTHORIZED: "key_refused",
+    Outcome.REDIRECTED: "key_refused",  # no call of this address can work
+    Outcome.BLOCKED: "not_sent",  # the model was not reached, so nothing is known of it
     Outcome.MODEL_MISSING: "missing",
+    Outcome.MODEL_DENIED: "missing",
     Outcome.RATE_LIMITED: "limited",
     Outcome.RAMP_LIMITED: "ramped",
     Outcome.OVERLOADED: "overloaded",

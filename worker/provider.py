@@ -29,7 +29,8 @@ _LIMITS = (
     for kind in ("requests", "input-tokens", "output-tokens")
     for figure in ("limit", "remaining")
 )
-_HEADERS = ("request-id", "retry-after", "content-type", *_LIMITS)
+_ADVICE = ("retry-after", "retry-after-ms", "x-ms-retry-after-ms", "date")
+_HEADERS = ("request-id", "content-type", "location", "server", *_ADVICE, *_LIMITS)
 
 
 class ChainMessage(Message):

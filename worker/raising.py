@@ -9,6 +9,7 @@ from models.outcome import Outcome
 from worker.decide import Raise, climbs_for
 from worker.reply import Failure, Reply
 
+_MAY_BE_CUT = (Outcome.TRUNCATED, Outcome.EMPTY)
 _CUT = "max_tokens"  # the stop reason; at the end of the window there is no more room to give
 
 
@@ -25,7 +26,7 @@ def raising(end: Reply | Failure, claim: Claim, most_output: int | None, climbs:
 
     The claim's parameters are those that were sent.
     """
-    if not isinstance(end, Reply) or end.outcome is not Outcome.TRUNCATED or not climbs_for(end, climbs):
+    if not isinstance(end, Reply) or end.outcome not in _MAY_BE_CUT or not climbs_for(end, climbs):
         return None
     sent = claim.params.get("max_tokens")
     if end.stop_reason != _CUT or not isinstance(sent, int) or most_output is None or most_output <= sent:

@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from models.life import Closing
+from models.line import line
 from models.outcome import CostStatus, Outcome
 from models.pricing import Prices, priced
 from models.usage import is_legible
@@ -46,7 +47,10 @@ def _of_reply(attempt_id: str, reply: Reply, prices: Prices, at: datetime) -> Cl
         latency_ms=reply.latency_ms,
         http_status=200,
         served_model=reply.served_model,
-        stop_reason=reply.stop_reason,
+        error_type="refusal" if reply.outcome is Outcome.REFUSED and reply.category else None,
+        error_code=line(reply.category) if reply.outcome is Outcome.REFUSED else None,
+        error=reply.flaw or reply.explanation or None,
+        stop_reason=reply.stop_reason or None,
         message_id=reply.message_id,
         request_id=reply.request_id,
         usage=usage,
@@ -64,6 +68,7 @@ def _of_failure(attempt_id: str, failure: Failure) -> Closing:
         http_status=failure.http_status,
         error_type=failure.error_type,
         error_code=failure.error_code,
+        error=failure.said or None,
         retry_after_ms=None if failure.retry_after_s is None else round(failure.retry_after_s * 1000),
         request_id=failure.request_id,
     )

@@ -29,9 +29,10 @@ class Broken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """A Message with its usage: answered, truncated, refused, empty or invalid.
+    """A Message with its usage: answered, truncated, refused, unfinished, unclear, empty or invalid.
 
-    `flaw` tells why it will not do for its job, in our words and never in the answer's.
+    `flaw` tells why the answer will not do for its job, in our words and never in the answer's. `category` and
+    `explanation` are the provider's reason for a refusal. `stop_reason` is empty where the API sends none.
     """
 
     outcome: Outcome
@@ -43,6 +44,8 @@ class Reply:
     request_id: str | None
     latency_ms: int
     flaw: str = ""
+    category: str = ""
+    explanation: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ from typing import Any
 
 from models.life import Closing, Decided, Ending
 from models.outcome import Outcome, Reason, State
-from worker.decide import WAITED, Answered, Decision, Fallback, Park, Place, Raise, Retry, Stop
+from worker.advice import next_step
+from worker.decide import WAITED, Answered, Continue, Decision, Fallback, Park, Place, Raise, Retry, Stop
 from worker.reply import Failure, Reply
 
 
@@ -51,7 +52,7 @@ def ending_of(step: Step) -> Ending:
             return Ending(
                 state=State.FAILED,
                 outcome=_why(step),
-                error=f"{_said(step)}{decision.because if isinstance(decision, Stop) else ''}",
+                error=f"{_said(step)}{decision.because if isinstance(decision, Stop) else ''}{next_step(step.end)}",
                 rung=place.rung,
                 given_up=_left_behind(place),
                 rounds=place.rounds,
@@ -67,6 +68,9 @@ def decided(step: Step, models: Sequence[str], *, attempt_count: int, at: dateti
         case Raise(max_tokens=max_tokens):
             word = "raise"
             figures["max_tokens"] = max_tokens
+        case Continue():
+            word = "continue"
+            figures["passes"] = step.place.passes + 1
         case Fallback(rung=rung, reason=reason):
             word = "skip" if step.closing is None else "climb" if reason is Reason.CLIMB else "fallback"
             figures["to"] = models[rung]
@@ -99,7 +103,7 @@ def _answered(step: Step) -> Ending:
         given_up=_left_behind(step.place),
         rounds=step.place.rounds,
         message=reply.message,
-        is_truncated=reply.outcome is Outcome.TRUNCATED,
+        is_truncated=reply.outcome in {Outcome.TRUNCATED, Outcome.UNCLEAR},
         model_used=reply.served_model,
         fallback_depth=step.depth,
     )
@@ -118,5 +122,14 @@ def _said(step: Step) -> str:
 
 
 def said_of(end: Reply | Failure) -> str:
-    """Say how a call ended, in its word and the provider's; or why its answer will not do."""
-    return f"{end.outcome}: {end.said if isinstance(end, Failure) else end.flaw or end.stop_reason}"
+    """Word how a call ended: its outcome and the provider's words, or why its answer will not do."""
+    return f"{end.outcome}: {_words_of(end) or 'no stop reason'}"
+
+
+def _words_of(end: Reply | Failure) -> str:
+    if isinstance(end, Failure):
+        return end.said
+    if end.outcome is not Outcome.REFUSED:
+        return end.flaw or end.stop_reason
+    category = f" (category {end.category})" if end.category else ""
+    return f"{end.explanation or end.stop_reason}{category}"

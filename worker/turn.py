@@ -13,8 +13,6 @@ from models.prefix import marked
 from worker.budget import figures_of, worded
 from worker.classify import classify
 from worker.decide import (
-    ABOUT_THE_KEY,
-    CLIMBING,
     OVER_TODAY,
     RESERVED,
     UNFIT,
@@ -37,12 +35,15 @@ from worker.held import IN_HAND_S, KEY_PAUSED, held_back, pass_through
 from worker.held import worded as held_as
 from worker.judge import judged
 from worker.needs import how, limits_in, uncached
+from worker.passes import joined, sent_back
 from worker.raising import raising, request_of
 from worker.receipt import receipt
 from worker.reply import Broken, Failure, Received, Reply
+from worker.rules import ABOUT_THE_KEY, CLIMBING
 from worker.staying import DEARER, staying
 from worker.step import Step, said_of
 from worker.turnstile import COOLING, FULL, LIMITED, PAUSED, Ended, Go, How, Later, Need
+from worker.unquoted import unquoted
 from worker.warmth import Spot
 
 _PASSING_SOON = frozenset({COOLING, FULL, LIMITED})
@@ -80,6 +81,7 @@ def turn(
     if isinstance(fit, Misfit):
         said = f"bad_request: no request was made: {fit.why}"
         return _skip(place, UNFIT, said, policy, last, {"because": fit.why})
+    fit = replace(fit, params=sent_back(fit.params, place.content))  # no prefill: the API asks for it
     opening = _opening(claim, fit, place, reason, number, policy, desk)
     if opening.caps and opening.worst_case_usd is None:
         why = why_unbounded(fit.params)
@@ -174,7 +176,7 @@ def _held(later: Later, call: _Call, place: Place, policy: Policy, desk: Desk, l
     failed_as = str(last.end.outcome) if last is not None and last.end is not None else later.why
     decision = (
         climb_past(place, later.why, policy, wait_s=later.wait_s)
-        if _is_climb(last) and later.why != PAUSED
+        if _is_climb(last, place) and later.why != PAUSED
         else held_back(later, place, policy, failed_as=failed_as)
     )
     figures = {"wait_s": round(later.wait_s, 3), **later.figures}
@@ -195,16 +197,17 @@ def _or_staying(step: Step, wait_s: float | None, call: _Call, policy: Policy, d
     return replace(step, decision=stays, why=DEARER, figures=figures)
 
 
-def _is_climb(last: Step | None) -> bool:
-    return last is not None and last.end is not None and last.end.outcome in CLIMBING
+def _is_climb(last: Step | None, place: Place) -> bool:
+    # A refusal may also be taken down the chain: that is no climb.
+    return last is not None and last.end is not None and last.end.outcome in CLIMBING and place.rung <= last.place.rung
 
 
 def _skip(
     place: Place, why: str, said: str, policy: Policy, last: Step | None, figures: Mapping[str, Any] | None = None
 ) -> Step:
     """Leave a rung without a request: on the way up for a better answer, for a still better model or for nothing."""
-    decision = climb_past(place, why, policy) if _is_climb(last) else step_past(place, why, policy)
-    if last is not None and (why == UNFIT or (_is_climb(last) and isinstance(decision, Stop))):
+    decision = climb_past(place, why, policy) if _is_climb(last, place) else step_past(place, why, policy)
+    if last is not None and (why == UNFIT or (_is_climb(last, place) and isinstance(decision, Stop))):
         # Should the job end here, what a model said tells more than what we know of this one.
         return Step(place=place, decision=decision, end=last.end, closing=None, why=why, figures=figures or {})
     is_as_said = why == UNFIT or (why == RESERVED and isinstance(decision, Park))
@@ -252,7 +255,8 @@ def _attempt(call: _Call, place: Place, policy: Policy, desk: Desk) -> Step:
         deadline=call.deadline,
         version=call.version,
     )
-    end = judged(classify(received), claim.expects)
+    told = unquoted(classify(received, now=desk.now()), request)
+    end = judged(joined(told, place.content, place.passes), claim.expects)
     _tell(call, received, end, desk)
     closing = receipt(opening.id, end, desk.prices, at=began_at)
     desk.tell(AttemptClosed(claim=claim, opening=opening, closing=closing))

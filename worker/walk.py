@@ -10,6 +10,7 @@ from worker.decide import (
     PASSING,
     WAITED,
     Answered,
+    Continue,
     Fallback,
     Park,
     Place,
@@ -42,7 +43,7 @@ def walk(claim: Claim, desk: Desk, *, time_left_s: float) -> Walked:
     policy = _policy(claim, desk, time_left_s)
     place, reason, number = _first_place(claim, policy), _first_reason(claim), claim.attempt_count
     last: Step | None = None  # the last attempt
-    kept: Step | None = None  # the last one with a truncated answer: paid for, and better than none
+    kept: Step | None = None  # the last one with a doubtful answer: paid for, and better than none
     while True:
         step = turn(claim, place, reason, number + 1, policy, desk, last)
         if step is None:
@@ -55,18 +56,26 @@ def walk(claim: Claim, desk: Desk, *, time_left_s: float) -> Walked:
         if not isinstance(step.decision, Answered):
             decisions.append(decided(step, policy.chain.models, attempt_count=number, at=desk.now()))
         match step.decision:
-            case Retry():
-                place, reason = replace(place, retries=place.retries + 1), Reason.RETRY
             case Raise(max_tokens=max_tokens):
                 claim, reason = replace(claim, raised_max_tokens=max_tokens), Reason.RAISE
-            case Fallback(rung=rung, reason=why, given_up=given_up, waits=waits):
-                place, reason = Place(rung=rung, given_up=given_up, rounds=place.rounds, waits=waits), why
+            case Retry() | Continue() | Fallback() as way:
+                place, reason = _moved(place, way)
             case Answered() | Park() | Stop():
                 return Walked(ending=_finish(claim, step, kept, decisions, desk), attempts=tuple(attempts))
             case _:
                 assert_never(step.decision)
         if step.closing is not None:
             desk.ledger.close_attempt(claim, step.closing)
+
+
+def _moved(place: Place, way: Retry | Continue | Fallback) -> tuple[Place, Reason]:
+    match way:
+        case Retry():
+            return replace(place, retries=place.retries + 1), Reason.RETRY
+        case Continue(content=content):
+            return replace(place, passes=place.passes + 1, content=content), Reason.CONTINUE
+        case Fallback(rung=rung, reason=why, given_up=given_up, waits=waits):
+            return Place(rung=rung, given_up=given_up, rounds=place.rounds, waits=waits), why
 
 
 def _policy(claim: Claim, desk: Desk, time_left_s: float) -> Policy:

@@ -26,10 +26,12 @@ _KINDS = {"fallback_depth": "integer", "cost_usd": "usd"}  # all else is text
 _CLASHING = re.compile(rf"(input_)*({'|'.join(OWN_COLUMNS)})")
 _ERROR_TYPES: Mapping[str, str] = {
     Outcome.BAD_REQUEST: "invalid_request_error",
+    Outcome.REJECTED: "invalid_request_error",
     Outcome.TOO_LONG: "invalid_request_error",
     Outcome.TOO_LARGE: "invalid_request_error",
     Outcome.UNAUTHORIZED: "authentication_error",
     Outcome.SPEND_LIMIT: "billing_error",
+    Outcome.MODEL_DENIED: "permission_error",
     Outcome.MODEL_MISSING: "not_found_error",
     Outcome.RATE_LIMITED: "rate_limit_error",
     Outcome.RAMP_LIMITED: "rate_limit_error",

@@ -11,9 +11,12 @@ _ASKED = {
     "fallback": "asked {model} instead",
     "climb": "asked the better {model}",
     "raise": "asked {model} once more, for a longer answer",
+    "continue": "had {model} go on with its turn",
     "resume": "asked {model}, back from waiting",
     "rebuy": "asked {model} again, though the call before may have been billed",
 }
+# The sentences of these ends tell all that the provider's words do.
+_TOLD_IN_FULL = frozenset({"overloaded", "rate_limited", "ramp_limited"})
 _SURE = {"exact": "", "free": " (free)", "estimated": " (estimated)", "corrected": " (corrected later)"}
 
 
@@ -38,10 +41,12 @@ def _ended(attempt: Row) -> str:
     outcome = attempt["outcome"]
     if outcome is None:
         return "no end was seen yet"
-    words = [attempt["http_status"], attempt["error_type"], attempt["error_code"]]
-    status = " ".join(str(word) for word in words if word)
+    told = [attempt["http_status"], attempt["error_type"], attempt["error_code"]]
+    status = " ".join(str(word) for word in told if word)
     timed = "" if attempt["latency_ms"] is None else f" after {milliseconds(attempt['latency_ms'])}"
-    return f"{_how(attempt)}{f' ({status})' if status and attempt['error_type'] else ''}{timed}"
+    words = attempt.get("error") if outcome not in _TOLD_IN_FULL else None
+    said = f', with the words "{words}"' if words else ""
+    return f"{_how(attempt)}{f' ({status})' if status and attempt['error_type'] else ''}{timed}{said}"
 
 
 def _how(attempt: Row) -> str:
@@ -49,6 +54,8 @@ def _how(attempt: Row) -> str:
     if attempt["outcome"] == "unknown" and is_closed:  # nobody waits for its end any more
         return "nobody saw how it ended"
     by = f" (served by {short_name(served)})" if served and served != attempt["requested_model"] else ""
+    if attempt["outcome"] == "truncated" and attempt.get("stop_reason") == "pause_turn":
+        return f"it paused again, and its turn had been sent back as often as it may{by}"
     return f"{because(attempt['outcome'], {'cut_at': attempt['cut_at']})}{by}"
 
 

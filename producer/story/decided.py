@@ -9,7 +9,7 @@ from producer.story.told import Row
 from producer.story.why import Figures, because, number
 from producer.words import duration
 
-_ABOUT_NO_MODEL = frozenset({"key_paused", "paused", "spend_limit", "unauthorized", "worker_stopped"})
+_ABOUT_NO_MODEL = frozenset({"key_paused", "paused", "spend_limit", "unauthorized", "redirected", "worker_stopped"})
 _FOR_GOOD_S = 1e9  # no wait is as long; and no time so far off can be written
 
 
@@ -65,6 +65,10 @@ def _raise(rows: Sequence[Row], figures: Figures, model: str, _to: str, _models:
     return f"{model} was to be asked once more, with {room}: {because(rows[-1]['why'], figures)}"
 
 
+def _continue(rows: Sequence[Row], _figures: Figures, model: str, _to: str, _models: Sequence[str]) -> str:
+    return f"{model} was to go on with its turn{_often(rows)}: it had paused in the middle"
+
+
 def _fallback(rows: Sequence[Row], figures: Figures, model: str, to: str, models: Sequence[str]) -> str:
     rungs = {short_name(name): rung for rung, name in enumerate(models)}
     way = "up" if rungs.get(to, len(rungs)) < rows[-1]["rung"] else "down"
@@ -102,6 +106,7 @@ _SAYINGS: Mapping[str, Callable[[Sequence[Row], Figures, str, str, Sequence[str]
     "wait": _wait,
     "retry": _retry,
     "raise": _raise,
+    "continue": _continue,
     "fallback": _fallback,
     "climb": _climb,
     "park": _park,

@@ -22,6 +22,10 @@ _MOST_NAMED = 5
 _QUEUED_AGAIN = "ended so, and was queued again by a person (stepdown retry)"
 _REBOUGHT = "to be bought again: its batch or HOLD_ABOVE_USD allowed that, or a person did (stepdown release)"
 _QUEUED_OR_LOST = f"{_QUEUED_AGAIN}; or its worker was lost, and another one went on"
+_DOUBTS = {
+    "truncated": ", with an answer that was cut",
+    "unclear": ", with an answer that ended for a reason unknown here",
+}
 _LOST = "what was decided then was not noted: its worker was lost, or of an earlier version; another one went on"
 
 
@@ -207,7 +211,7 @@ def _end(told: Told) -> str:
     if job["state"] != State.SUCCEEDED:
         return f"{job['state']} ({job['outcome']}){took}; {_spent(told)}"
     depth = job["fallback_depth"] or 0
-    cut = ", with an answer that was cut" if job["outcome"] == "truncated" else ""
+    cut = _DOUBTS.get(job["outcome"], "")
     by = f"answered by {job['model_used']}{_after(depth, job)} (fallback depth {depth}){cut}"
     return f"succeeded{took}: {by}; {_spent(told)}"
 

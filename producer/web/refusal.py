@@ -39,6 +39,7 @@ _OF_ERRORS: tuple[tuple[type[Exception], int, str | None], ...] = (
 )
 _OF_OUTCOMES: Mapping[str, int] = {
     Outcome.BAD_REQUEST: 400,
+    Outcome.REJECTED: 400,
     Outcome.TOO_LONG: 400,
     Outcome.REFUSED: 400,
     OVER_BUDGET: 402,
@@ -47,6 +48,9 @@ _OF_OUTCOMES: Mapping[str, int] = {
     Outcome.RAMP_LIMITED: 429,
     Outcome.UNAUTHORIZED: 503,  # our key, not the caller's: a 401 would have him change his own
     Outcome.SPEND_LIMIT: 503,
+    Outcome.REDIRECTED: 503,
+    Outcome.MODEL_DENIED: 503,
+    Outcome.BLOCKED: 502,
     Outcome.TIMED_OUT: 504,
     "expired": 504,
     Outcome.OVERLOADED: 529,

@@ -122,7 +122,9 @@ def test_a_model_that_is_about_to_end_is_a_warning(me: Stranger, settings: dict[
 def test_a_price_that_a_person_set_is_known_to_the_doctor(me: Stranger, settings: dict[str, str]) -> None:
     me.configure(**settings, MODEL_CHAIN="my-own-model")
     me.types("prices", "set", "my-own-model", "--input", "1", "--output", "5")
-    assert findings(me, code=0) == []
+    ((verdict, what, said),) = findings(me, code=0)
+    assert (verdict, what) == ("warn", "api")
+    assert "answers, but not for my-own-model (404: model: my-own-model): jobs step past them" in said
     assert "ok    price   my-own-model 1 in, 5 out per million tokens (prices set on " in me.types("doctor").out
 
 

@@ -13,6 +13,7 @@ import pytest
 from models.errors import ApiError, InputError, SettingsError
 from models.settings import Settings, load_settings
 from producer.api import Api
+from producer.api_check import state_of
 from producer.counted import count_tokens
 from producer.reconcile.billing import read_billed
 from tests.simulator.process import running_simulator
@@ -185,3 +186,45 @@ def test_a_page_that_follows_itself_ends(host: Host) -> None:
     host.says(200, {"data": [], "has_more": True, "next_page": "page_2"})
     with pytest.raises(ApiError, match="follows itself"):
         read_billed(_settings(host), _DAY, _DAY)
+
+
+_MODELS = ("claude-opus-4-7", "claude-sonnet-4-6")
+
+
+def _own(kind: str, said: str) -> dict[str, object]:
+    return {"type": "error", "error": {"type": kind, "message": said}}
+
+
+def test_an_api_that_knows_every_model_is_ok(host: Host) -> None:
+    host.says(200, {"id": "claude-opus-4-7", "type": "model"})
+    assert state_of(_api(host), _MODELS).verdict == "ok"
+    assert [path for path, _ in host.asked] == [f"/v1/models/{model}" for model in _MODELS]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "verdict", "words"),
+    [
+        (301, b"", "fail", "sends every call on to https://elsewhere/v1 (301): set ANTHROPIC_BASE_URL"),
+        (302, b"<html><title>Log in</title></html>", "fail", "sends every call on to https://elsewhere/v1 (302)"),
+        (200, b"<html><title>Welcome</title></html>", "fail", "answers 200 with something that is no model (Welcome)"),
+        (404, b"<html><title>404 Not Found</title></html>", "fail", "answers 404 (404 Not Found), not the API"),
+        (404, {"detail": "Not Found"}, "warn", "answers 404 (Not Found), not the API"),
+        (403, b"<html><title>Blocked</title></html>", "fail", "answers 403 (Blocked), not the API"),
+        (401, _own("authentication_error", "invalid x-api-key"), "fail", "refuses the key (401: invalid x-api-key)"),
+        (403, _own("permission_error", "no"), "fail", "refuses the key (403: no): mend ANTHROPIC_API_KEY"),
+        (503, b"busy", "warn", "answers 503 (busy): run stepdown doctor again later"),
+    ],
+)
+def test_whatever_stands_in_the_way_of_calls_is_named(
+    host: Host, status: int, body: object, verdict: str, words: str
+) -> None:
+    host.says(status, body, location="https://elsewhere/v1?state=s3cret")
+    state = state_of(_api(host), _MODELS)
+    assert (state.verdict, words in state.said, "s3cret" in state.said) == (verdict, True, False), state.said
+
+
+def test_a_model_that_is_closed_or_unknown_is_a_warning_that_names_it(host: Host) -> None:
+    host.says(403, _own("permission_error", "Your key has no access to this model"))
+    host.says(200, {"id": "claude-sonnet-4-6"})
+    state = state_of(_api(host), _MODELS)
+    assert (state.verdict, "not for opus-4-7 (403: Your key has no access" in state.said) == ("warn", True)

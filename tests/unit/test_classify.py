@@ -7,6 +7,7 @@ import pytest
 from tests.walking import OPUS, error, message, received
 from worker.classify import classify
 from worker.reply import Broken, Failure, Received, Reply
+from worker.step import said_of
 
 
 def _outcome(end: Received | Broken) -> str:
@@ -19,8 +20,8 @@ def _outcome(end: Received | Broken) -> str:
         ("end_turn", "answered"),
         ("stop_sequence", "answered"),
         ("tool_use", "answered"),
-        ("pause_turn", "answered"),
-        ("a_word_of_next_year", "answered"),
+        ("pause_turn", "unfinished"),
+        ("a_word_of_next_year", "unclear"),
         ("max_tokens", "truncated"),
         ("model_context_window_exceeded", "truncated"),
         ("refusal", "refused"),
@@ -66,7 +67,6 @@ def test_a_200_that_is_no_message_is_malformed(body: bytes) -> None:
         {"usage": {"input_tokens": True, "output_tokens": 1}},
         {"model": None},
         {"model": ""},
-        {"stop_reason": None},
         {"content": None},
         {"content": "text"},
         {"content": ["text"]},
@@ -91,15 +91,17 @@ def test_an_error_with_status_200_is_malformed_and_keeps_its_words() -> None:
         (402, "unauthorized"),
         (403, "unauthorized"),
         (404, "model_missing"),
-        (405, "bad_request"),
+        (405, "rejected"),
         (408, "server_error"),
-        (409, "bad_request"),
-        (412, "bad_request"),
+        (409, "server_error"),
+        (412, "rejected"),
         (413, "too_large"),
-        (422, "bad_request"),
+        (422, "rejected"),
         (429, "rate_limited"),
-        (431, "bad_request"),
-        (499, "bad_request"),
+        (431, "rejected"),
+        (421, "server_error"),
+        (425, "server_error"),
+        (499, "server_error"),
         (500, "server_error"),
         (501, "server_error"),
         (502, "server_error"),
@@ -108,7 +110,6 @@ def test_an_error_with_status_200_is_malformed_and_keeps_its_words() -> None:
         (520, "server_error"),
         (529, "overloaded"),
         (204, "malformed"),
-        (307, "malformed"),
     ],
 )
 def test_an_error_is_told_by_its_status(status: int, outcome: str) -> None:
@@ -150,7 +151,7 @@ _REGAIN = "You will regain access on 2027-01-01 at 00:00 UTC."
     [
         (400, "prompt is too long: 1000001 tokens > 1000000 maximum", "too_long"),
         (400, "Prompt is too long", "too_long"),
-        (413, "prompt is too long", "too_large"),
+        (413, "prompt is too long", "too_long"),
         (400, f"You have reached your specified API usage limits. {_REGAIN}", "spend_limit"),
         (400, f"You have reached your specified workspace API usage limits. {_REGAIN}", "spend_limit"),
         (400, "Your workspace has reached its spend limit.", "spend_limit"),
@@ -196,7 +197,7 @@ def test_a_broken_call_is_told_by_how_it_broke(how: Any) -> None:
         ("nan", None),
         ("inf", None),
         ("soon", None),
-        ("Fri, 27 Nov 2026 10:00:00 GMT", None),
+        ("Fri, 27 Nov 2026 09:00:00 GMT", 0.0),
     ],
 )
 def test_advice_is_a_number_of_seconds_up_to_a_week_or_none(header: str, seconds: float | None) -> None:
@@ -208,4 +209,19 @@ def test_advice_is_a_number_of_seconds_up_to_a_week_or_none(header: str, seconds
 def test_an_error_without_words_says_so() -> None:
     failure = classify(Received(status=502, headers={}, body=b"<html>Bad gateway</html>", latency_ms=7))
     assert isinstance(failure, Failure)
-    assert (failure.outcome, failure.said) == ("server_error", "status 502 without a message")
+    assert (failure.outcome, failure.said) == ("server_error", "status 502 with a page without a message")
+
+
+@pytest.mark.parametrize("stop_reason", [None, ""])
+def test_a_message_without_a_stop_reason_is_unclear_and_its_cost_is_known(stop_reason: object) -> None:
+    reply = classify(received(message(stop_reason=stop_reason)))  # type: ignore[arg-type]
+    assert isinstance(reply, Reply)
+    assert (reply.outcome, reply.stop_reason, reply.usage.output_tokens) == ("unclear", "", 100)
+
+
+def test_a_refusal_keeps_its_category_and_explanation() -> None:
+    details = {"type": "refusal", "category": "cyber", "explanation": "This request\nwas blocked."}
+    reply = classify(received(message(stop_reason="refusal", stop_details=details)))
+    assert isinstance(reply, Reply)
+    assert (reply.category, reply.explanation) == ("cyber", "This request was blocked.")
+    assert said_of(reply) == "refused: This request was blocked. (category cyber)"

@@ -30,7 +30,8 @@ _ERROR = st.fixed_dictionaries(
             {},
             optional={
                 "type": _ANYTHING,
-                "message": _ANYTHING | st.sampled_from(["prompt is too long", "spend limit"]),
+                "message": _ANYTHING
+                | st.sampled_from(["prompt is too long", "spend limit", "Exception - {'type': 'error'}", "a model: {"]),
                 "details": _ANYTHING
                 | st.fixed_dictionaries({"error_code": _ANYTHING | st.just("contract_spend_limit_reached")}),
             },
@@ -55,7 +56,9 @@ _MESSAGE = st.builds(
 )
 _BODIES = st.binary(max_size=200) | (_ANYTHING | _ERROR | _MESSAGE).map(lambda value: json.dumps(value).encode())
 _HEADERS = st.dictionaries(
-    st.sampled_from(["retry-after", "request-id", "content-type"]), _TEXT | st.floats().map(str), max_size=3
+    st.sampled_from(["retry-after", "retry-after-ms", "date", "location", "server", "request-id", "content-type"]),
+    _TEXT | st.floats().map(str) | st.datetimes().map(str) | st.just("http://[broken"),
+    max_size=3,
 )
 _INTEGER = range(-(2**31), 2**31)
 _ENDS = st.builds(
@@ -71,8 +74,9 @@ _ENDS = st.builds(
 @settings(max_examples=600)
 def test_any_status_headers_and_bytes_become_a_reply_or_a_failure(end: Received) -> None:
     told = classify(end)
-    assert isinstance(told, Reply) == (told.outcome in {"answered", "truncated", "refused"})
+    assert not isinstance(told, Failure) or told.outcome not in {"answered", "truncated", "unfinished", "unclear"}
     if isinstance(told, Reply):
+        assert told.outcome in {"answered", "truncated", "refused", "unfinished", "unclear"}
         assert end.status == 200
         assert told.usage.input_tokens >= 0
         assert told.served_model
@@ -84,6 +88,8 @@ def test_whatever_came_fits_into_the_ledgers_columns(end: Received) -> None:
     closing = receipt("a", classify(end), OnePrice(), at=datetime.now(UTC))
     row: dict[str, Any] = closing_row(closing, is_late=False)
     row.pop("usage", None)
+    assert len(error := row.pop("error") or "") <= 500
+    assert error.isprintable()
     for name, value in row.items():
         if isinstance(value, str):
             assert len(value) <= 200
@@ -92,6 +98,16 @@ def test_whatever_came_fits_into_the_ledgers_columns(end: Received) -> None:
         if type(value) is int:
             assert value in _INTEGER, name
     assert closing.cost_usd is None or 0 <= closing.cost_usd * 10**9 < 2**63
+
+
+@given(_ENDS)
+@settings(max_examples=600)
+def test_only_the_apis_own_error_blames_the_key_and_nothing_but_a_200_or_a_gateway_may_be_billed(end: Received) -> None:
+    told = classify(end)
+    if told.outcome in {"unauthorized", "spend_limit"}:
+        assert b"error" in end.body
+    if isinstance(told, Failure) and end.status in range(300, 500):
+        assert receipt("a", told, OnePrice(), at=datetime.now(UTC)).cost_status == "free"
 
 
 @given(st.sampled_from(["unreachable", "cut", "timed_out"]), _TEXT)

@@ -9,10 +9,27 @@ from models.chain import Chain, Span
 from models.outcome import Outcome, Reason
 from models.usage import Usage
 from tests.walking import A_DAY_S, CHAIN, HAIKU, OPUS, SONNET, WINDOWS
-from worker.decide import NO_TIME, SAME_LIMIT, Answered, Fallback, Park, Place, Policy, Retry, Stop, decide, step_past
+from worker.decide import (
+    NO_TIME,
+    SAME_LIMIT,
+    Answered,
+    Continue,
+    Fallback,
+    Park,
+    Place,
+    Policy,
+    Retry,
+    Stop,
+    decide,
+    step_past,
+)
 from worker.reply import Failure, Reply
 
-_REPLIES = {Outcome.ANSWERED, Outcome.TRUNCATED, Outcome.REFUSED, Outcome.EMPTY, Outcome.INVALID}
+_CONTENT = ({"type": "text", "text": "One moment."},)
+_REPLIES = {
+    *(Outcome.ANSWERED, Outcome.TRUNCATED, Outcome.REFUSED, Outcome.EMPTY, Outcome.INVALID),
+    *(Outcome.UNFINISHED, Outcome.UNCLEAR),
+}
 _CLIMBING = [Outcome.TRUNCATED, Outcome.REFUSED, Outcome.EMPTY, Outcome.INVALID]
 _CLIMBS = frozenset(_CLIMBING)
 _AT_FIRST = Place(rung=0, given_up={}, rounds=0)
@@ -23,7 +40,7 @@ def _end(outcome: Outcome, retry_after_s: float | None = None) -> Reply | Failur
         return Failure(outcome=outcome, said="no", latency_ms=1, retry_after_s=retry_after_s)
     return Reply(
         outcome=outcome,
-        message={},
+        message={"content": [*_CONTENT]},
         usage=Usage(input_tokens=1, output_tokens=1),
         served_model=OPUS,
         stop_reason="end_turn",
@@ -56,6 +73,8 @@ _TABLE = {
     Outcome.ANSWERED: Answered(),
     Outcome.TRUNCATED: Answered(),
     Outcome.REFUSED: Stop(),
+    Outcome.UNFINISHED: Continue(content=_CONTENT),
+    Outcome.UNCLEAR: _next(Outcome.UNCLEAR),
     Outcome.EMPTY: Stop(),
     Outcome.INVALID: Stop(),
     Outcome.MALFORMED: _next(Outcome.MALFORMED),
@@ -63,11 +82,15 @@ _TABLE = {
     Outcome.TIMED_OUT: _next(Outcome.TIMED_OUT),
     Outcome.UNREACHABLE: Retry(),
     Outcome.BAD_REQUEST: Stop(),
+    Outcome.REJECTED: _next(Outcome.REJECTED),
+    Outcome.BLOCKED: _next(Outcome.BLOCKED),
+    Outcome.REDIRECTED: _KEY,
     Outcome.TOO_LARGE: Stop(),
     Outcome.TOO_LONG: Stop(),  # no window is larger than the primary's
     Outcome.SPEND_LIMIT: _KEY,
     Outcome.UNAUTHORIZED: _KEY,
     Outcome.MODEL_MISSING: _next(Outcome.MODEL_MISSING),
+    Outcome.MODEL_DENIED: _next(Outcome.MODEL_DENIED),
     Outcome.RATE_LIMITED: _next(Outcome.RATE_LIMITED),
     Outcome.RAMP_LIMITED: _next(Outcome.RAMP_LIMITED),
     Outcome.SERVER_ERROR: Retry(),
@@ -79,6 +102,7 @@ _TRIED_TWICE = {Outcome.UNREACHABLE, Outcome.SERVER_ERROR}
 _LASTING = {
     *(Outcome.TRUNCATED, Outcome.REFUSED, Outcome.MALFORMED, Outcome.CUT),
     *(Outcome.TIMED_OUT, Outcome.TOO_LONG, Outcome.MODEL_MISSING, Outcome.EMPTY, Outcome.INVALID),
+    *(Outcome.UNCLEAR, Outcome.REJECTED, Outcome.BLOCKED, Outcome.MODEL_DENIED),
 }
 
 
@@ -190,7 +214,22 @@ def test_it_climbs_to_the_next_better_rung_only_where_climb_on_says_so(outcome: 
     assert decide(_end(outcome), place, _policy(climbs=_CLIMBS - {outcome})) == _TABLE[outcome]
 
 
-@pytest.mark.parametrize("outcome", _CLIMBING)
+def test_a_refusal_that_may_climb_goes_down_where_no_better_model_is_left() -> None:
+    policy = _policy(climbs=frozenset({Outcome.REFUSED}))
+    assert decide(_end(Outcome.REFUSED), _AT_FIRST, policy) == _next(Outcome.REFUSED)
+    place = Place(rung=2, given_up={0: "refused", 1: "refused"}, rounds=0)
+    assert decide(_end(Outcome.REFUSED), place, policy) == Stop()
+
+
+@pytest.mark.parametrize("outcome", [Outcome.REJECTED, Outcome.BLOCKED, Outcome.UNCLEAR])
+def test_what_nobody_knows_is_shown_to_one_other_model_and_to_no_third(outcome: Outcome) -> None:
+    for first in ("rejected", "blocked", "unclear"):
+        place = Place(rung=1, given_up={0: first}, rounds=0)
+        expected = Answered() if outcome is Outcome.UNCLEAR else Stop()
+        assert decide(_end(outcome), place, _policy()) == expected
+
+
+@pytest.mark.parametrize("outcome", sorted(_CLIMBING[:1] + _CLIMBING[2:]))
 def test_it_does_not_climb_past_its_ceiling_nor_where_all_above_is_given_up(outcome: Outcome) -> None:
     at_ceiling = _policy(climbs=_CLIMBS, span=Span(start=1, floor=2, ceiling=1))
     assert decide(_end(outcome), Place(rung=1, given_up={}, rounds=0), at_ceiling) == _TABLE[outcome]

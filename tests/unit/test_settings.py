@@ -192,3 +192,9 @@ def test_a_child_gets_our_environment_with_the_changes(monkeypatch: pytest.Monke
     environment = child_environment({"MODEL_CHAIN": "opus"})
     assert (environment["INHERITED"], environment["MODEL_CHAIN"]) == ("yes", "opus")
     assert "MODEL_CHAIN" not in os.environ
+
+
+@pytest.mark.parametrize("path", ["", "/", "/v1", "/v1/", "/v1/messages", "/v1/messages/"])
+def test_an_api_address_is_taken_with_or_without_the_apis_own_path(path: str) -> None:
+    for host in ("https://api.anthropic.com", "http://127.0.0.1:8080/gateway"):
+        assert load_settings(env_file=None, anthropic_base_url=f"{host}{path}").anthropic_base_url == host
