@@ -6,8 +6,8 @@ Workers of the version before go on beside it.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0008"
-down_revision: str | None = "0007"
+revision = "0009"
+down_revision: str | None = "0008"
 
 _THROTTLED = sa.text(
     "state = 'waiting' AND sent_at IS NULL AND due_at IS NOT NULL AND outcome IN ('cooling', 'limited', 'full', "
