@@ -54,12 +54,12 @@ class ProviderError:
 
     @property
     def is_own(self) -> bool:
-        """Whether the API itself speaks, directly or quoted."""
+        """Return whether the API itself speaks, directly or quoted."""
         return self.form in {"own", "quoted"}
 
     @property
     def said(self) -> str:
-        """The message for a person: one line of at most 300 characters."""
+        """Return the message for a person: one line of at most 300 characters."""
         return one_line(self.text)
 
 
@@ -96,7 +96,7 @@ def _parsed(body: bytes) -> Any:
 
 
 def _own(value: object) -> ProviderError | None:
-    """Read `{"type": "error", "error": {"type": ..., "message": ...}}`; None for any other shape."""
+    """Read `{"type": "error", "error": {"type": ..., "message": ...}}`. Returns None for any other shape."""
     if not isinstance(value, dict) or value.get("type") != "error":
         return None
     error = value.get("error")

@@ -1,4 +1,4 @@
-"""Whose fault an error is: one outcome for a status and the words that came with it.
+"""The blame for an error: one outcome for a status and the words that came with it.
 
 Trouble with the key needs the API's own words. A reply of something in between blames neither the key nor the model.
 """

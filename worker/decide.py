@@ -131,7 +131,7 @@ def decide(end: Reply | Failure, place: Place, policy: Policy) -> Decision:
 
 
 def climbs_for(end: Reply | Failure, climbs: Collection[Outcome]) -> bool:
-    """Say whether an answer that ended so is asked for again.
+    """Return whether an answer that ended so is asked for again.
 
     An answer with a flaw is invalid, too; an answer without a word that was cut is truncated, too.
     """
@@ -143,7 +143,7 @@ def climbs_for(end: Reply | Failure, climbs: Collection[Outcome]) -> bool:
 
 
 def is_better_than_none(end: Reply | Failure | None) -> bool:
-    """Say whether an answer passes what its job expects, though it was cut or ended for an unknown reason."""
+    """Return whether an answer passes what its job expects, though it was cut or ended for an unknown reason."""
     return isinstance(end, Reply) and end.outcome in {Outcome.TRUNCATED, Outcome.UNCLEAR} and not end.flaw
 
 

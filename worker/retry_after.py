@@ -1,4 +1,4 @@
-"""How long the provider asks to be left alone, in any of the forms that providers and gateways write."""
+"""The advice to wait, in any of the forms that providers and gateways write."""
 
 import math
 import re
@@ -15,7 +15,7 @@ _IN_WORDS = re.compile(rf"\b(?:again|retry|wait)\b[^.]{{0,20}}?\b(?:in|after|for
 
 
 def retry_after_s(headers: Mapping[str, str], *, now: datetime, said: str = "") -> float | None:
-    """Return the advised wait in seconds, at most a week; None where there is no advice, or nonsense.
+    """Return the advised wait in seconds, at most a week. Returns None if there is no advice, or nonsense.
 
     Milliseconds come before seconds, headers before the message. A date counts from the reply's own Date, else `now`.
     """

@@ -1,4 +1,4 @@
-"""Whose fault a status is: one firewall page, a closed model, a disabled account, a filter, a wrong address."""
+"""The blame for a status: one firewall page, a closed model, a disabled account, a filter, a wrong address."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Whose fault an error is, over many senders, forms and phrasings."""
+"""The blame for an error, over many senders, forms and phrasings."""
 
 import json
 from typing import Any
