@@ -47,6 +47,7 @@ class Outcome(StrEnum):
     MODEL_DENIED = "model_denied"  # 401, 403 that name a model: the key may not use this one
     RATE_LIMITED = "rate_limited"
     RAMP_LIMITED = "ramp_limited"
+    OVER_LIMIT = "over_limit"  # 429 of a request that needs more than a limit takes in a minute
     SERVER_ERROR = "server_error"
     OVERLOADED = "overloaded"
     UNKNOWN = "unknown"  # its worker was lost; written by the rescue, and replaced if a reply turns up after all

@@ -46,8 +46,12 @@ _ERRORS = {
     529: "overloaded_error",
 }
 _STOP_REASONS = {
-    "ok": "end_turn", "max_tokens": "max_tokens", "window": "model_context_window_exceeded",
-    "refusal": "refusal", "paused": "pause_turn", "novel": "a_word_of_next_year",
+    "ok": "end_turn",
+    "max_tokens": "max_tokens",
+    "window": "model_context_window_exceeded",
+    "refusal": "refusal",
+    "paused": "pause_turn",
+    "novel": "a_word_of_next_year",
 }
 
 

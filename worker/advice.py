@@ -27,6 +27,7 @@ _STEPS: Mapping[Outcome, str] = {
     Outcome.MODEL_DENIED: "have the provider open the model to this key, or take it out of MODEL_CHAIN",
     Outcome.RATE_LIMITED: "run stepdown retry later, or give the job a longer deadline",
     Outcome.RAMP_LIMITED: "run stepdown retry later, or give the job a longer deadline",
+    Outcome.OVER_LIMIT: "shorten the prompt, or have the provider raise the limit, then run stepdown retry",
     Outcome.SERVER_ERROR: "run stepdown retry once the API is well",
     Outcome.OVERLOADED: "run stepdown retry later, or give the job a longer deadline",
 }

@@ -1,114 +1,38 @@
 """What to do after an attempt: done, retry here, next rung, park or stop. A decision about money and time."""
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Literal
 
-from models.chain import Chain, Span
+from models.chain import Span
 from models.outcome import OVER_BUDGET, Outcome, Reason
 from worker.backoff import backoff_s
+from worker.decision import (
+    ABOUT_MONEY,
+    CUTTING,
+    DOUBTED,
+    NO_TIME,
+    OVER_TODAY,
+    PASSING,
+    SAME_LIMIT,
+    UNFIT,
+    WAITED,
+    WINDOW_FULL,
+    Answered,
+    Continue,
+    Decision,
+    Fallback,
+    Park,
+    Place,
+    Policy,
+    Retry,
+    Stop,
+)
 from worker.reply import Failure, Reply
 from worker.rules import LOOKING, RULES
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
-    """The reply is kept and the job succeeds."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
-    """The same rung once more, at once."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Raise:
-    """The same rung once more, with this max_tokens: its answer was cut at fewer."""
-
-    max_tokens: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Continue:
-    """The same rung once more: its turn was paused, and `content` is sent back to have the model go on."""
-
-    content: tuple[Mapping[str, Any], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fallback:
-    """Another rung; `given_up` holds those left behind by now, with the reason of each; `waits`: as in Place."""
-
-    rung: int
-    reason: Reason
-    given_up: Mapping[int, str]
-    waits: Mapping[int, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Park:
-    """Nothing can be called now, but in `after_s` it can; the job comes back at `rung`."""
-
-    after_s: float
-    rung: int
-    given_up: Mapping[int, str]
-    rounds: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stop:
-    """The job fails: no other model and no waiting cures it."""
-
-    because: str = ""
-
-
-Decision = Answered | Retry | Raise | Continue | Fallback | Park | Stop
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a job stands in its chain. `retries` counts those on this rung; `rounds` those of the whole chain.
-
-    `waits` tells of rungs left in this walk in how many seconds they may be free again, where that is known.
-    `passes` counts the paused passes of the turn on this rung, and `content` holds the blocks of all of them.
-    """
-
-    rung: int
-    given_up: Mapping[int, str]
-    rounds: int
-    retries: int = 0
-    waits: Mapping[int, float] = field(default_factory=dict)
-    passes: int = 0
-    content: tuple[Mapping[str, Any], ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """The operator's choices. `time_left_s` is 0 for a caller who stands by; `queue_s` is for a place in flight."""
-
-    chain: Chain
-    span: Span
-    climbs: Collection[Outcome]
-    patience_s: float
-    key_pause_s: float
-    time_left_s: float
-    draw: Callable[[], float]
-    window_of: Callable[[str], int | None]
-    queue_s: float = 0.0
-    until_tomorrow_s: float | None = None  # None: a job over a day's cap does not wait for the next
-
-
+_DOUBT_S = 5.0  # a key that is really refused is paused by then
 _LEAST_S = 0.5  # a job that is parked comes back no sooner: the clock looks every second
-WINDOW_FULL = "model_context_window_exceeded"  # the stop reason of an answer that only a larger window ends
-CUTTING = frozenset({"max_tokens", WINDOW_FULL})
-NO_TIME = "; the next chance would come after the job's deadline"
-UNFIT = "unfit"  # passed over: the request does not fit this model
-SAME_LIMIT = "same_limit"  # passed over: it draws on the bucket that has just run dry
-WAITED = "waited"  # not given up yet: the job has used its patience with the rung it stands at
-OVER_TODAY = "over_today"  # passed over: a cap of this day is used up; OVER_BUDGET: its batch's is
-RESERVED = "reserved"  # passed over: calls in flight hold what is left under a cap, and may give some of it back
-_ABOUT_MONEY = frozenset({OVER_BUDGET, OVER_TODAY, RESERVED})
-PASSING = frozenset({WAITED, *_ABOUT_MONEY})  # looked at anew whenever the job comes back
 _LASTING = {*(outcome for outcome, rule in RULES.items() if rule.lasting), UNFIT, OVER_BUDGET, OVER_TODAY}
 
 
@@ -128,6 +52,14 @@ def decide(end: Reply | Failure, place: Place, policy: Policy) -> Decision:
             return _look(end, place, policy)
         case "next" | "other_group":
             return Retry() if place.retries < rule.retries else _step(end, place, policy)
+
+
+def doubt(place: Place, policy: Policy) -> Park | None:
+    """Wait a while with a key that was refused here and answers others, once; None where that was done in vain."""
+    if place.given_up.get(place.rung) == DOUBTED or policy.time_left_s <= _DOUBT_S:
+        return None
+    given_up = {**place.given_up, place.rung: DOUBTED}
+    return Park(after_s=_DOUBT_S, rung=place.rung, given_up=given_up, rounds=place.rounds)
 
 
 def climbs_for(end: Reply | Failure, climbs: Collection[Outcome]) -> bool:
@@ -283,7 +215,7 @@ def _awaiting(place: Place, rungs: Collection[int], wait_s: float | None) -> Pla
 
 
 def _tomorrow(lasting: Mapping[int, str], place: Place, policy: Policy) -> Decision:
-    kept = {rung: why for rung, why in lasting.items() if why not in _ABOUT_MONEY}
+    kept = {rung: why for rung, why in lasting.items() if why not in ABOUT_MONEY}
     again = policy.span.available(kept)
     if policy.until_tomorrow_s is None or OVER_TODAY not in lasting.values():
         return Stop()

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from worker.decide import Decision, Place, Policy, park, queue_for, step_past, step_past_limit, wait_for
+from worker.decide import park, queue_for, step_past, step_past_limit, wait_for
+from worker.decision import Decision, Place, Policy
 from worker.turnstile import COOLING, FULL, PAUSED, RETRIES_SPENT, Go, Later, Need, Turnstile
 
 IN_HAND_S = 1.0  # so short a wait is not worth two transactions

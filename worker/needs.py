@@ -40,6 +40,7 @@ _HOW: Mapping[Outcome, How] = {
     Outcome.BLOCKED: "not_sent",  # the model was not reached, so nothing is known of it
     Outcome.MODEL_MISSING: "missing",
     Outcome.MODEL_DENIED: "missing",
+    Outcome.OVER_LIMIT: "not_sent",  # its limits are as they were
     Outcome.RATE_LIMITED: "limited",
     Outcome.RAMP_LIMITED: "ramped",
     Outcome.OVERLOADED: "overloaded",

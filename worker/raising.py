@@ -6,7 +6,8 @@ from typing import Any
 from models.kinds import RAISED_TIMES
 from models.life import Claim
 from models.outcome import Outcome
-from worker.decide import Raise, climbs_for
+from worker.decide import climbs_for
+from worker.decision import Raise
 from worker.reply import Failure, Reply
 
 _MAY_BE_CUT = (Outcome.TRUNCATED, Outcome.EMPTY)

@@ -50,7 +50,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """No Message. `said` is the provider's own sentence, or ours about the connection."""
+    """No Message. `said` is the provider's own sentence, or ours about the connection.
+
+    `per_minute` is the limit that an over_limit request exceeds, in tokens.
+    """
 
     outcome: Outcome
     said: str
@@ -59,4 +62,5 @@ class Failure:
     error_type: str | None = None
     error_code: str | None = None
     retry_after_s: float | None = None
+    per_minute: int | None = None
     request_id: str | None = None

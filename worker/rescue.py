@@ -7,7 +7,8 @@ from decimal import Decimal
 from models.bound import WorstCase
 from models.life import Past, Rescue, Stray
 from models.outcome import OnUnknown, Outcome, State
-from worker.decide import Place, depth_at, is_lasting
+from worker.decide import depth_at, is_lasting
+from worker.decision import Place
 from worker.rules import CLIMBING
 
 POISON = "poison"  # the outcome of a job that one worker after another was lost with

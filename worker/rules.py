@@ -43,6 +43,7 @@ RULES: Mapping[Outcome, Rule] = {
     Outcome.MODEL_DENIED: Rule(go="next", lasting=True),
     Outcome.RATE_LIMITED: Rule(go="other_group"),
     Outcome.RAMP_LIMITED: Rule(go="other_group"),
+    Outcome.OVER_LIMIT: Rule(go="next", lasting=True),
     Outcome.SERVER_ERROR: Rule(go="next", retries=1),
     Outcome.OVERLOADED: Rule(go="next"),
     Outcome.UNKNOWN: Rule(go="stop", lasting=True),  # written by the rescue, and

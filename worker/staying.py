@@ -4,16 +4,29 @@ from dataclasses import replace
 
 from models.life import Claim
 from models.outcome import Reason
-from worker.decide import Decision, Fallback, Park, Place, Policy, wait_for
+from worker.decide import wait_for
+from worker.decision import Decision, Fallback, Park, Place, Policy
 from worker.desk import Desk
 from worker.needs import is_dearer
+from worker.step import Step
 from worker.warmth import Spot
 
 DEARER = "dearer"  # why it waits
 _MOST_S = 60.0
 
 
-def staying(
+def or_staying(step: Step, wait_s: float | None, claim: Claim, spot: Spot | None, policy: Policy, desk: Desk) -> Step:
+    """Have the job wait here instead, where the rung it would step down to is dearer."""
+    stays = _staying(step.decision, wait_s, claim, spot, step.place, policy, desk)
+    if stays is None or not isinstance(step.decision, Fallback):
+        return step
+    instead_of = policy.chain.models[step.decision.rung]
+    why = step.why or step.passed_over or str(step.end and step.end.outcome)
+    figures = {**step.figures, "held_by": why, "instead_of": instead_of}
+    return replace(step, decision=stays, why=DEARER, figures=figures)
+
+
+def _staying(
     decision: Decision, wait_s: float | None, claim: Claim, spot: Spot | None, place: Place, policy: Policy, desk: Desk
 ) -> Park | None:
     """Wait for this rung, once a round and a minute at most, where the next one is dearer; None where it is not.

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from models.chain import Span
 from models.life import Closing, Decided, Ending
 from models.outcome import Outcome, Reason, State
 from worker.advice import next_step
-from worker.decide import WAITED, Answered, Continue, Decision, Fallback, Park, Place, Raise, Retry, Stop
+from worker.decision import WAITED, Answered, Continue, Decision, Fallback, Park, Place, Raise, Retry, Stop
 from worker.reply import Failure, Reply
 
 
@@ -133,3 +134,15 @@ def _words_of(end: Reply | Failure) -> str:
         return end.flaw or end.stop_reason
     category = f" (category {end.category})" if end.category else ""
     return f"{end.explanation or end.stop_reason}{category}"
+
+
+def over_limit_words(decisions: Sequence[Decided], span: Span, error: str) -> str:
+    """Return an error that names the largest limit of the chain, where this walk met the limit of each rung."""
+    met = {one.rung: one.figures for one in decisions if one.why == Outcome.OVER_LIMIT}
+    if set(span.available(())) - met.keys():
+        return error
+    needs, most = (max(float(figures[name]) for figures in met.values()) for name in ("needs", "per_minute"))
+    return (
+        f"{Outcome.OVER_LIMIT}: the request needs about {needs:,.0f} input tokens; no model of the chain takes "
+        f"more than {most:,.0f} a minute{error[error.rfind('; ') :] if '; ' in error else ''}"
+    )

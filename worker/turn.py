@@ -1,68 +1,33 @@
-"""One turn of a walk: whatever stands before a request, and the request. Each says what it came to as a Step."""
+"""One turn of a walk: the stages before a request, and the request. Each returns its result as a Step."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from models.bound import why_unbounded
-from models.deadline import Deadline, deadline_of
+from models.deadline import deadline_of
 from models.ids import new_id
 from models.life import Claim, Opening, OverCap
 from models.outcome import OVER_BUDGET, Outcome, Reason
-from models.prefix import marked
+from worker.attempt import Call, ended, make_attempt
 from worker.budget import figures_of, worded
-from worker.classify import classify
-from worker.decide import (
-    OVER_TODAY,
-    RESERVED,
-    UNFIT,
-    WAITED,
-    Decision,
-    Fallback,
-    Park,
-    Place,
-    Policy,
-    Stop,
-    climb_past,
-    decide,
-    depth_at,
-    step_past,
-)
+from worker.decide import climb_past, depth_at, step_past
+from worker.decision import OVER_TODAY, RESERVED, UNFIT, WAITED, Decision, Park, Place, Policy, Stop
 from worker.desk import AROUND_A_CALL_S, Desk
-from worker.events import AttemptClosed, KeyPaused, ModelBack, ModelCooling, WorstCasePassed
 from worker.fit import Fitted, Misfit, fitted
 from worker.held import IN_HAND_S, KEY_PAUSED, held_back, pass_through
 from worker.held import worded as held_as
-from worker.judge import judged
-from worker.needs import how, limits_in, uncached
-from worker.passes import joined, sent_back
-from worker.raising import raising, request_of
-from worker.receipt import receipt
-from worker.reply import Broken, Failure, Received, Reply
-from worker.rules import ABOUT_THE_KEY, CLIMBING
-from worker.staying import DEARER, staying
-from worker.step import Step, said_of
-from worker.turnstile import COOLING, FULL, LIMITED, PAUSED, Ended, Go, How, Later, Need
-from worker.unquoted import unquoted
+from worker.passes import sent_back
+from worker.raising import request_of
+from worker.rules import CLIMBING
+from worker.staying import or_staying
+from worker.step import Step
+from worker.turnstile import COOLING, FULL, LIMITED, PAUSED, Go, Later, Need
 from worker.warmth import Spot
 
 _PASSING_SOON = frozenset({COOLING, FULL, LIMITED})
+SURELY_OVER = 2.0  # a forecast of tokens is never twice too high
 STOPPED = "worker_stopped"  # the outcome of a job that was put back without a call, to be taken up at once
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Call:
-    """One request on its way. The claim's parameters are those that are sent, but for the mark for the cache.
-
-    `spot` is the cache it is marked for; None: it is not marked. `version` is the API's; None: the SDK's own.
-    """
-
-    claim: Claim
-    opening: Opening
-    need: Need
-    deadline: Deadline
-    version: str | None
-    spot: Spot | None = None
 
 
 def turn(
@@ -131,7 +96,7 @@ def _warmed(
         desk.warming.note(spot, found, usage=closing.usage if closing is not None else None)
 
 
-def _through(call: _Call, place: Place, policy: Policy, desk: Desk, last: Step | None, *, held_s: float) -> Step | None:
+def _through(call: Call, place: Place, policy: Policy, desk: Desk, last: Step | None, *, held_s: float) -> Step | None:
     """Ask the turnstile, and make the attempt where it may leave."""
     answer, queued_s = pass_through(call.need, desk.turnstile, desk.sleep)
     match answer:
@@ -145,7 +110,7 @@ def _through(call: _Call, place: Place, policy: Policy, desk: Desk, last: Step |
 
 def _call(
     claim: Claim, fit: Fitted, opening: Opening, place: Place, policy: Policy, desk: Desk, *, is_warm: bool = False
-) -> _Call:
+) -> Call:
     deadline = deadline_of(
         claim.params,
         pace=desk.expected.pace(opening.model),
@@ -168,10 +133,14 @@ def _call(
         is_retry=opening.reason is Reason.RETRY,
         has_waited=has_waited,
     )
-    return _Call(claim=claim, opening=opening, need=need, deadline=deadline, version=fit.version)
+    return Call(claim=claim, opening=opening, need=need, deadline=deadline, version=fit.version)
 
 
-def _held(later: Later, call: _Call, place: Place, policy: Policy, desk: Desk, last: Step | None) -> Step:
+def _held(later: Later, call: Call, place: Place, policy: Policy, desk: Desk, last: Step | None) -> Step:
+    needs, per_minute = (float(later.figures.get(name, 0)) for name in ("needs", "per_minute"))
+    if later.figures.get("limit") == "input" and needs > SURELY_OVER * per_minute:
+        said = f"{call.need.model} takes {per_minute:,.0f} input tokens a minute, and about {needs:,.0f} are needed"
+        return _skip(place, Outcome.OVER_LIMIT, f"over_limit: no request was made: {said}", policy, last, later.figures)
     why = KEY_PAUSED if later.why == PAUSED else later.why
     failed_as = str(last.end.outcome) if last is not None and last.end is not None else later.why
     decision = (
@@ -183,18 +152,7 @@ def _held(later: Later, call: _Call, place: Place, policy: Policy, desk: Desk, l
     if isinstance(decision, Stop) and last is not None:
         return Step(place=place, decision=decision, end=last.end, closing=None, why=later.why, figures=figures)
     step = _passed(place, decision, why, held_as(later, call.need.model), figures)
-    return _or_staying(step, later.wait_s, call, policy, desk) if later.why in _PASSING_SOON else step
-
-
-def _or_staying(step: Step, wait_s: float | None, call: _Call, policy: Policy, desk: Desk) -> Step:
-    """Have the job wait here instead, where the rung it would step down to is dearer."""
-    stays = staying(step.decision, wait_s, call.claim, call.spot, step.place, policy, desk)
-    if stays is None or not isinstance(step.decision, Fallback):
-        return step
-    instead_of = policy.chain.models[step.decision.rung]
-    why = step.why or step.passed_over or str(step.end and step.end.outcome)
-    figures = {**step.figures, "held_by": why, "instead_of": instead_of}
-    return replace(step, decision=stays, why=DEARER, figures=figures)
+    return or_staying(step, later.wait_s, call.claim, call.spot, policy, desk) if later.why in _PASSING_SOON else step
 
 
 def _is_climb(last: Step | None, place: Place) -> bool:
@@ -210,7 +168,7 @@ def _skip(
     if last is not None and (why == UNFIT or (_is_climb(last, place) and isinstance(decision, Stop))):
         # Should the job end here, what a model said tells more than what we know of this one.
         return Step(place=place, decision=decision, end=last.end, closing=None, why=why, figures=figures or {})
-    is_as_said = why == UNFIT or (why == RESERVED and isinstance(decision, Park))
+    is_as_said = why in {UNFIT, Outcome.OVER_LIMIT} or (why == RESERVED and isinstance(decision, Park))
     step = _passed(place, decision, why if is_as_said else OVER_BUDGET, said, figures)
     return replace(step, why=why)
 
@@ -221,78 +179,23 @@ def _passed(place: Place, decision: Decision, why: str, said: str, figures: Mapp
     )
 
 
-def _bought(call: _Call, place: Place, policy: Policy, desk: Desk, last: Step | None) -> Step | None:
+def _bought(call: Call, place: Place, policy: Policy, desk: Desk, last: Step | None) -> Step | None:
     """Make the attempt, if its worst case fits under every cap; None: the job is no longer ours."""
     opened: bool | OverCap = False
     try:
         opened = desk.ledger.open_attempt(call.claim, call.opening)
     finally:
         if opened is not True:
-            desk.turnstile.tell(_ended(call.need, "not_sent"))
+            desk.turnstile.tell(ended(call.need, "not_sent"))
     match opened:
         case OverCap() as over:
             return _without_room(over, place, policy, last)
         case False:
             return None
         case _:
-            return _attempt(call, place, policy, desk)
+            return make_attempt(call, place, policy, desk)
 
 
 def _without_room(over: OverCap, place: Place, policy: Policy, last: Step | None) -> Step:
     why = RESERVED if over.may_fit_later else OVER_TODAY if over.may_fit_tomorrow else OVER_BUDGET
     return _skip(place, why, worded(over), policy, last, figures_of(over))
-
-
-def _attempt(call: _Call, place: Place, policy: Policy, desk: Desk) -> Step:
-    began_at = desk.now()  # over midnight, its day is the one it was opened on, as in every sum over days
-    claim, opening = call.claim, call.opening
-    request = claim.params if call.spot is None else marked(claim.params)
-    received = desk.provider.call(
-        opening.model,
-        request,
-        attempt_id=opening.id,
-        job_id=claim.job_id,
-        deadline=call.deadline,
-        version=call.version,
-    )
-    told = unquoted(classify(received, now=desk.now()), request)
-    end = judged(joined(told, place.content, place.passes), claim.expects)
-    _tell(call, received, end, desk)
-    closing = receipt(opening.id, end, desk.prices, at=began_at)
-    desk.tell(AttemptClosed(claim=claim, opening=opening, closing=closing))
-    worst = opening.worst_case_usd
-    if closing.cost_usd is not None and worst is not None and closing.cost_usd > worst:
-        desk.tell(WorstCasePassed(opening=opening, closing=closing))
-    if end.outcome in ABOUT_THE_KEY:
-        desk.tell(KeyPaused(outcome=end.outcome, said=said_of(end), for_s=desk.key_pause_s))
-    most = desk.facts_of(opening.model).most_output
-    decision = raising(end, claim, most, policy.climbs) or decide(end, place, policy)
-    figures = {"deadline": str(call.deadline)} if end.outcome is Outcome.TIMED_OUT else {}
-    step = Step(place=place, decision=decision, end=end, closing=closing, depth=opening.fallback_depth, figures=figures)
-    return _or_staying(step, end.retry_after_s if isinstance(end, Failure) else None, call, policy, desk)
-
-
-def _tell(call: _Call, received: Received | Broken, end: Reply | Failure, desk: Desk) -> None:
-    need, usage = call.need, end.usage if isinstance(end, Reply) else None
-    if usage is not None:
-        desk.expected.learn(need.model, call.claim.params, usage, latency_ms=end.latency_ms)
-    # A call that was cut since its own worker stops tells nothing of its model.
-    is_ours = isinstance(received, Broken) and received.how == "cut" and desk.is_stopping()
-    changed = desk.turnstile.tell(
-        replace(
-            _ended(need, "not_sent" if is_ours else how(end)),
-            latency_ms=end.latency_ms,
-            input_tokens=None if usage is None else uncached(usage),
-            output_tokens=None if usage is None else usage.output_tokens,
-            retry_after_s=end.retry_after_s if isinstance(end, Failure) else None,
-            limits=limits_in(received),
-        )
-    )
-    if changed == "opened":
-        desk.tell(ModelCooling(model=need.model, how=how(end)))
-    if changed == "closed":
-        desk.tell(ModelBack(model=need.model))
-
-
-def _ended(need: Need, how_it_ended: How) -> Ended:
-    return Ended(ticket=need.ticket, model=need.model, group=need.group, how=how_it_ended)

@@ -5,24 +5,12 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from models.life import Claim, Closing, Decided, Ending
-from models.outcome import Reason
-from worker.decide import (
-    PASSING,
-    WAITED,
-    Answered,
-    Continue,
-    Fallback,
-    Park,
-    Place,
-    Policy,
-    Raise,
-    Retry,
-    Stop,
-    is_better_than_none,
-)
+from models.outcome import Outcome, Reason
+from worker.decide import is_better_than_none
+from worker.decision import PASSING, WAITED, Answered, Continue, Fallback, Park, Place, Policy, Raise, Retry, Stop
 from worker.desk import Desk
 from worker.events import JobEnded, JobLost
-from worker.step import Step, decided, ending_of
+from worker.step import Step, decided, ending_of, over_limit_words
 from worker.turn import turn
 
 _INTO_THE_DAY_S = 1.0  # a job that waited for tomorrow comes back when it has surely begun
@@ -115,6 +103,8 @@ def _finish(claim: Claim, step: Step, kept: Step | None, decisions: Sequence[Dec
         decisions = (*decisions[:-1], replace(decisions[-1], decision="stop"))
         step = replace(kept, decision=Answered())  # its attempt is closed already, and stays as it is
     ending = replace(ending_of(step), decisions=tuple(decisions), raised_max_tokens=claim.raised_max_tokens)
+    if ending.outcome == Outcome.OVER_LIMIT:
+        ending = replace(ending, error=over_limit_words(decisions, claim.span, ending.error or ""))
     if not desk.ledger.finish(claim, ending, step.closing):
         desk.tell(JobLost(job_id=claim.job_id))
         return None

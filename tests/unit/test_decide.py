@@ -9,20 +9,8 @@ from models.chain import Chain, Span
 from models.outcome import Outcome, Reason
 from models.usage import Usage
 from tests.walking import A_DAY_S, CHAIN, HAIKU, OPUS, SONNET, WINDOWS
-from worker.decide import (
-    NO_TIME,
-    SAME_LIMIT,
-    Answered,
-    Continue,
-    Fallback,
-    Park,
-    Place,
-    Policy,
-    Retry,
-    Stop,
-    decide,
-    step_past,
-)
+from worker.decide import decide, step_past
+from worker.decision import NO_TIME, SAME_LIMIT, Answered, Continue, Fallback, Park, Place, Policy, Retry, Stop
 from worker.reply import Failure, Reply
 
 _CONTENT = ({"type": "text", "text": "One moment."},)

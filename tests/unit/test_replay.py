@@ -12,7 +12,8 @@ from models.outcome import Outcome
 from models.replay import FREE, GONE, LOST, UNAVAILABLE, Case, Odds, Seen, Weights, weigh
 from models.usage import Usage
 from tests.walking import WINDOWS
-from worker.decide import Answered, Decision, Fallback, Place, Policy, Retry, decide, depth_at
+from worker.decide import decide, depth_at
+from worker.decision import Answered, Decision, Fallback, Place, Policy, Retry
 from worker.reply import Failure, Reply
 
 _NAMES = ("a", "b", "c", "d", "e")
