@@ -16,6 +16,7 @@ WAITED = "waited"  # not given up yet: the job has used its patience with the ru
 OVER_TODAY = "over_today"  # passed over: a cap of this day is used up; OVER_BUDGET: its batch's is
 RESERVED = "reserved"  # passed over: calls in flight hold what is left under a cap, and may give some of it back
 ABOUT_MONEY = frozenset({OVER_BUDGET, OVER_TODAY, RESERVED})
+DENIED = frozenset({"limited", "full", "cooling", SAME_LIMIT})  # left without a call, by admission control
 DOUBTED = "doubted"  # the key was refused here once, and answers others
 PASSING = frozenset({WAITED, *ABOUT_MONEY})  # looked at anew whenever the job comes back
 

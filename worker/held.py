@@ -50,7 +50,7 @@ def held_back(later: Later, place: Place, policy: Policy, *, failed_as: str) -> 
 def worded(later: Later, model: str) -> str:
     """Say why a model was not asked."""
     if later.why == PAUSED:
-        return "unauthorized: calling is paused for this key"
+        return "key_paused: nobody calls with this key or address until a probe is answered; stepdown doctor says why"
     told = ", ".join(f"{name} {figure}" for name, figure in later.figures.items())
     return (
         f"{later.why}: no request was made: {model} may be asked in {later.wait_s:.1f} s{f' ({told})' if told else ''}"

@@ -1,13 +1,26 @@
 """One job down (or up) its chain: one loop over rungs. What it needs comes in as Protocols; nothing here does I/O."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
 from models.life import Claim, Closing, Decided, Ending
 from models.outcome import Outcome, Reason
 from worker.decide import is_better_than_none
-from worker.decision import PASSING, WAITED, Answered, Continue, Fallback, Park, Place, Policy, Raise, Retry, Stop
+from worker.decision import (
+    DENIED,
+    PASSING,
+    WAITED,
+    Answered,
+    Continue,
+    Fallback,
+    Park,
+    Place,
+    Policy,
+    Raise,
+    Retry,
+    Stop,
+)
 from worker.desk import Desk
 from worker.events import JobEnded, JobLost
 from worker.step import Step, decided, ending_of, over_limit_words
@@ -32,11 +45,16 @@ def walk(claim: Claim, desk: Desk, *, time_left_s: float) -> Walked:
     place, reason, number = _first_place(claim, policy), _first_reason(claim), claim.attempt_count
     last: Step | None = None  # the last attempt
     kept: Step | None = None  # the last one with a doubtful answer: paid for, and better than none
+    better = _better_places(place, policy)
     while True:
-        step = turn(claim, place, reason, number + 1, policy, desk, last)
+        ahead, hasty = better.pop(0) if better else (place, policy)
+        step = turn(claim, ahead, reason, number + 1, hasty, desk, last)
         if step is None:
             desk.tell(JobLost(job_id=claim.job_id))
             return Walked(ending=None, attempts=tuple(attempts))
+        if hasty is not policy and step.closing is None:
+            continue  # it is as it was when the job left it
+        place, better = ahead, []
         if step.closing is not None:
             number += 1
             attempts.append(step.closing)
@@ -88,6 +106,19 @@ def _first_place(claim: Claim, policy: Policy) -> Place:
         left: why for left, why in claim.given_up.items() if why not in PASSING or (left == rung and why == WAITED)
     }
     return Place(rung=rung, given_up=given_up, rounds=claim.rounds)
+
+
+def _better_places(place: Place, policy: Policy) -> list[tuple[Place, Policy]]:
+    """List the rungs before this one that the job was not let into: one that has room now is asked, without a wait."""
+    order = policy.span.available(())
+    before = order[: order.index(place.rung)] if place.rung in order else ()
+    hasty = replace(policy, patience_s=0, queue_s=0)
+    denied = [rung for rung in before if place.given_up.get(rung) in DENIED]
+    return [(replace(place, rung=rung, given_up=_without(place.given_up, rung)), hasty) for rung in denied]
+
+
+def _without(given_up: Mapping[int, str], rung: int) -> dict[int, str]:
+    return {left: why for left, why in given_up.items() if left != rung}
 
 
 def _first_reason(claim: Claim) -> Reason:

@@ -89,7 +89,7 @@ def test_a_refused_key_is_asked_once_and_then_left_alone_for_a_while(caller: Cal
     assert len(purchases) == 1
     got, none = caller.call()
     assert (got["error"], none) == ("ChainExhaustedError", [])
-    assert "calling is paused for this key" in got["said"]
+    assert "nobody calls with this key" in got["said"]
     caller.plant.simulator.set_script("")
     eventually(lambda: "content" in caller.call()[0], within_s=10, because="the pause ends, and the key works again")
 

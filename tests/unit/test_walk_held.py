@@ -54,6 +54,49 @@ def test_a_rung_is_waited_for_once_a_round() -> None:
     assert job.provider.calls == [SONNET]
 
 
+def test_a_job_that_comes_back_first_asks_the_better_model_it_was_not_let_into_without_a_wait() -> None:
+    clock = HandClock()
+    job = scene(held=["limited:30", "limited:3"], clock=clock)
+    job.walk()
+    assert (job.job.rung, job.job.given_up) == (1, {0: "limited", 1: "waited"})
+    clock.now_s = 3
+    job.walk()
+    assert job.provider.calls == [OPUS]
+    assert job.story() == [(1, "start", 0, "answered")]
+    assert job.turnstile.needs[2].patience_s == 0
+
+
+def test_where_the_better_model_has_no_room_still_the_job_goes_on_at_its_own_rung() -> None:
+    clock = HandClock()
+    job = scene(held=["limited:30", "limited:3", "full:3"], clock=clock)
+    job.walk()
+    clock.now_s = 3
+    job.walk()
+    assert (job.provider.calls, job.slept) == ([SONNET], [])
+    assert job.story() == [(1, "start", 1, "answered")]
+
+
+def test_our_own_limit_is_waited_for_again_and_again_and_is_no_reason_to_step_down() -> None:
+    clock = HandClock()
+    job = scene(held=["full:40", "full:40"], clock=clock)
+    for _ in range(2):
+        job.walk()
+        assert (job.provider.calls, job.job.state, job.job.rung) == ([], State.WAITING, 0)
+        assert job.job.due_at is not None
+        clock.now_s = job.job.due_at
+    job.walk()
+    assert job.story() == [(1, "start", 0, "answered")]
+
+
+def test_a_jobs_own_patience_and_a_caller_who_stands_by_hold_for_our_limit_too() -> None:
+    job = scene(held=["full:3"], terms={"patience_s": 2.0})
+    job.walk()
+    assert job.provider.calls == [SONNET]
+    standing_by = scene(held=["full:3"])
+    standing_by.walk(time_left_s=0)
+    assert standing_by.provider.calls == [SONNET]
+
+
 def test_limits_beyond_patience_pass_the_whole_group_over() -> None:
     chain = (OPUS, "claude-opus-4-6", HAIKU)
     job = scene(held=["limited:30"], chain=chain)
