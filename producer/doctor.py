@@ -95,7 +95,11 @@ def _health(settings: Settings) -> Finding:
         said = f"{'; '.join(alarms)}: `stepdown ledger report --by model,outcome` tells why"
         return Finding(what="health", verdict="warn", said=said)
     jobs = sum(verdict.jobs for verdict in verdicts)
-    said = f"{jobs} jobs succeeded today, most of them where they started" if jobs else "no job succeeded today"
+    said = (
+        f"{jobs} jobs succeeded today; the provider failed few of them where they started"
+        if jobs
+        else "no job succeeded today"
+    )
     return Finding(what="health", verdict="ok", said=said)
 
 
