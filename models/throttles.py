@@ -29,16 +29,28 @@ class Throttle:
     `models` are the models of the chain that the throttle holds back. `kind` is the failure that opened a breaker, or
     the limit that is used up: requests, input, output, retry-after. `until` is the next probe, or the time when a mean
     request fits again; None if nothing tells it. `limit` is the limit a minute, or the calls at a time.
+    All times are by Redis' clock, `read_at` among them.
     """
 
     reason: Reason
     models: tuple[str, ...]
     since: datetime
+    read_at: datetime
     until: datetime | None = None
     kind: str = ""
     limit: int | None = None
     in_flight: int | None = None
     speed: float | None = None  # of a ramp limit, from 0 to 1
+
+    @property
+    def for_s(self) -> float:
+        """Return the seconds since the throttle began."""
+        return max(0.0, (self.read_at - self.since).total_seconds())
+
+    @property
+    def left_s(self) -> float | None:
+        """Return the seconds until the next chance; None if nothing tells it."""
+        return None if self.until is None else max(0.0, (self.until - self.read_at).total_seconds())
 
 
 class ThrottleReader:
@@ -128,11 +140,11 @@ class _Look:
             found.append(self._breaker(fleet, "key_paused", models))
         if self._speed() < 1:
             back_s = _RAMP_STEP_S * -math.log(self._speed()) / math.log(_RAMP_GAIN)
-            since, until = _time(fleet.number("ramped_at")), _time(self.now + back_s)
-            found.append(Throttle(reason="ramp", models=models, since=since, until=until, speed=self._speed()))
+            since, until = fleet.number("ramped_at"), self.now + back_s
+            found.append(self._throttle("ramp", models, since, until=until, speed=self._speed()))
         if self._denies(fleet, "retries_spent"):
-            since = _time(fleet.number("throttled_since"))
-            found.append(Throttle(reason="retries_spent", models=models, since=since))
+            since = fleet.number("throttled_since")
+            found.append(self._throttle("retries_spent", models, since))
         return found
 
     def of_model(self, name: str) -> list[Throttle]:
@@ -143,9 +155,9 @@ class _Look:
         if not self._denies(model, "full"):
             return []
         limit = max(1, math.floor(model.number("concurrency_limit") * self._speed() ** 2))
-        since = _time(model.number("throttled_since"))
+        since = model.number("throttled_since")
         flying = self.flights.get(name, 0)
-        return [Throttle(reason="full", models=(name,), since=since, limit=limit, in_flight=flying)]
+        return [self._throttle("full", (name,), since, limit=limit, in_flight=flying)]
 
     def of_group(self, name: str) -> list[Throttle]:
         """Return the throttle of one limit group: closed by a 429, or out of requests or tokens."""
@@ -153,18 +165,17 @@ class _Look:
         models = tuple(model for model in self.chain.models if self.chain.group_of(model) == name)
         closed_until, is_denying = group.number("closed_until"), self._denies(group, "limited")
         if closed_until > self.now:
-            since = _time(group.number("throttled_since") if is_denying else group.number("closed_at"))
-            until = _time(closed_until)
-            return [Throttle(reason="limited", models=models, since=since, until=until, kind="retry-after")]
+            since = group.number("throttled_since") if is_denying else group.number("closed_at")
+            return [self._throttle("limited", models, since, until=closed_until, kind="retry-after")]
         if not is_denying:
             return []
         waits = {kind: self._wait_s(group, kind) for kind in _KINDS if group.number(f"{kind}_limit") > 0}
         kind = max(waits, key=waits.__getitem__, default=None)
-        since = _time(group.number("throttled_since"))
+        since = group.number("throttled_since")
         if kind is None:
-            return [Throttle(reason="limited", models=models, since=since)]
-        until, limit = _time(self.now + max(0.0, waits[kind])), round(group.number(f"{kind}_limit"))
-        return [Throttle(reason="limited", models=models, since=since, until=until, kind=kind, limit=limit)]
+            return [self._throttle("limited", models, since)]
+        until, limit = self.now + max(0.0, waits[kind]), round(group.number(f"{kind}_limit"))
+        return [self._throttle("limited", models, since, until=until, kind=kind, limit=limit)]
 
     def _fields(self, name: str) -> _Fields:
         return self.state.get(name, _Fields(words={}))
@@ -177,8 +188,20 @@ class _Look:
         return owner.word("throttle") == reason and self.now - owner.number("throttled_at") <= self.quiet_s
 
     def _breaker(self, owner: _Fields, reason: Reason, models: Sequence[str]) -> Throttle:
-        since, until = _time(owner.number("opened_at")), _time(max(self.now, owner.number("next_probe_at")))
-        return Throttle(reason=reason, models=tuple(models), since=since, until=until, kind=owner.word("kind"))
+        since, until = owner.number("opened_at"), max(self.now, owner.number("next_probe_at"))
+        return self._throttle(reason, models, since, until=until, kind=owner.word("kind"))
+
+    def _throttle(
+        self, reason: Reason, models: Sequence[str], since: float, *, until: float | None = None, **details: Any
+    ) -> Throttle:
+        return Throttle(
+            reason=reason,
+            models=tuple(models),
+            since=_time(since),
+            read_at=_time(self.now),
+            until=None if until is None else _time(until),
+            **details,
+        )
 
     def _speed(self) -> float:
         fleet = self._fields("fleet")

@@ -226,7 +226,7 @@ def job(job_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonOptio
 
 @app.command()
 def doctor(as_lines: LinesOption = False) -> None:
-    """Check key, prices, ledger, health, disk, broker and API; each finding says what would be right."""
+    """Check key, prices, ledger, health, disk, broker, throttles and API; each finding says what would be right."""
     import json
     from dataclasses import asdict
 
@@ -235,7 +235,7 @@ def doctor(as_lines: LinesOption = False) -> None:
     verdicts = []
     for finding in examine(read_settings()):
         verdicts.append(finding)
-        line = f"{finding.verdict:<5} {finding.what:<7} {finding.said}"
+        line = f"{finding.verdict:<5} {finding.what:<8} {finding.said}"
         say(json.dumps(asdict(finding)) if as_lines else line)
     failed = {finding.what for finding in verdicts if finding.verdict == "fail"}
     if failed:

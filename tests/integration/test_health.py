@@ -159,7 +159,7 @@ def test_a_primary_in_trouble_is_told_by_the_worker_by_status_and_by_the_doctor(
             shares = "the provider failed 100%, 100% twice or more"
             said = f"claude-opus-4-7 is unreliable today: of 4 jobs that start there {shares}"
             assert me.types("status", batch).err == f"alarm: {said}\n"
-            assert f"warn  health  {said}" in me.types("doctor", expect=None).out
+            assert f"warn  health   {said}" in me.types("doctor", expect=None).out
             heard = f"health: {said}"
             assert worker.stderr is not None
             assert any(heard in line for line in worker.stderr), "the worker told it"
