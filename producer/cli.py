@@ -29,6 +29,7 @@ from producer.options import (
 from producer.options import producer as open_producer
 from producer.options import settings as read_settings
 from producer.reconcile.command import reconcile
+from producer.status import status
 from producer.submit_options import takes_terms, takes_ways
 from producer.terminal import prepare_streams
 from producer.whatif.command import whatif
@@ -150,17 +151,7 @@ def watch(batch: BatchArgument, timeout_s: TimeoutOption = None) -> None:
         _watch(producer, producer.batch(batch), timeout_s)
 
 
-@app.command()
-def status(batch: BatchArgument, as_json: JsonOption = False) -> None:
-    """Say where a batch is."""
-    from producer import show as showing
-
-    with open_producer() as producer:
-        progress = producer.batch(batch).progress()
-        say(showing.progress_json(progress) if as_json else showing.progress_line(progress))
-        for verdict in producer.books.health.today():
-            if verdict.is_alarming:
-                hint(f"alarm: {verdict.in_words()}")
+app.command()(status)
 
 
 @app.command()

@@ -42,8 +42,8 @@ def _in(seconds: float) -> datetime:
         (
             throttle("limited", kind="output", limit=8000, until=_in(4)),
             (
-                "this key's output tokens for claude-opus-4-7 (8,000 a minute) are used up since 12:03:10 UTC (for 42 s): "
-                "jobs wait or step down; a usual call fits in 4.0 s"
+                "this key's output tokens for claude-opus-4-7 (8,000 a minute) are used up "
+                "since 12:03:10 UTC (for 42 s): jobs wait or step down; a usual call fits in 4.0 s"
             ),
         ),
         (
@@ -56,8 +56,8 @@ def _in(seconds: float) -> datetime:
         (
             throttle("full", limit=8, in_flight=8),
             (
-                "our own limit of calls in flight holds claude-opus-4-7 since 12:03:10 UTC (for 42 s): 8 of 8 calls are in "
-                "flight; jobs wait"
+                "our own limit of calls in flight holds claude-opus-4-7 since 12:03:10 UTC (for 42 s): "
+                "8 of 8 calls are in flight; jobs wait"
             ),
         ),
         (
