@@ -211,7 +211,8 @@ def job(job_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonOptio
     with open_producer() as producer:
         reports = producer.books.reports
         told = told_of(reports.job_id(job_id), reports)
-        for line in [story_json(told)] if as_json else story(told, producer.models):
+        throttles = [] if as_json or told.job["finished_at"] else producer.throttles()
+        for line in [story_json(told)] if as_json else story(told, producer.models, throttles):
             say(line)
 
 

@@ -14,9 +14,10 @@ Row = Mapping[str, Any]
 class Told:
     """Rows by column. `batch` is None for a call without the queue; all else is in order.
 
-    `parts` are the jobs whose answers a step is made of.
+    `parts` are the jobs whose answers a step is made of. `now` is the time of the reading by the database's clock.
     """
 
+    now: datetime
     job: Row
     batch: Row | None
     attempts: Sequence[Row]
@@ -26,6 +27,10 @@ class Told:
 
 class Reads(Protocol):
     """Reads rows of the ledger for people."""
+
+    def now(self) -> datetime:
+        """Return the time by the database's clock."""
+        ...
 
     def job(self, job_id: str) -> dict[str, Any]:
         """Read a job's row."""
@@ -52,6 +57,7 @@ def told_of(job_id: str, reports: Reads) -> Told:
     """Read all that is known of a job."""
     job = reports.job(job_id)
     return Told(
+        now=reports.now(),
         job=job,
         batch=None if job["batch_id"] is None else reports.batch(job["batch_id"]),
         attempts=reports.attempts(job_id),
