@@ -73,6 +73,16 @@ def test_a_queued_job_that_was_sent_waits_for_a_worker() -> None:
     )
 
 
+def test_a_wait_that_the_dispatcher_ended_early_is_told_as_long_as_it_was() -> None:
+    first = decision(0, 1, "wait", "limited", model=SONNET, rung=1, to=SONNET, **_FIGURES)
+    second = decision(0, 3, "wait", "limited", model=SONNET, rung=1, to=SONNET, lease_token=2, **_FIGURES)
+    last = decision(
+        0, 3.5, "wait", "limited", model=SONNET, rung=1, to=SONNET, lease_token=3, **{**_FIGURES, "after_s": 2}
+    )
+    said = one_line(lines(_waiting(), decisions=[first, second, last]))
+    assert "waited 4.5 s in all for sonnet-4-6, 3 times" in said
+
+
 @pytest.mark.parametrize(("due_at", "due_in_s"), [(at(65), 61.0), (at(1), 0.0), (None, None)])
 def test_as_json_it_tells_in_how_many_seconds_it_is_due(due_at: Any, due_in_s: float | None) -> None:
     assert json.loads(story_json(told(_waiting(due_at=due_at))))["due_in_s"] == due_in_s
