@@ -33,10 +33,10 @@ _WAITS = {
     "unauthorized": "the end of the key's pause: the API refused the key",
     "spend_limit": "the end of the key's pause: its money at the provider is used up",
     "worker_stopped": "another worker",
-    "over_budget": "money under its caps",
+    "over_budget": "money under the caps",
     "over_today": "the caps of the next day",
     "reserved": "money that calls in flight reserve",
-    "parts": "the answers that it is made of",
+    "parts": "the answers of other jobs",
 }
 
 
@@ -76,13 +76,13 @@ def waited_for(reason: str, it: str, *, limit: str | None = None, per_minute: fl
     """Return what a job waits for that waits with this outcome; a word nobody knows is shown as it is.
 
     >>> waited_for("limited", "opus", limit="output", per_minute=8000), waited_for("overloaded", "opus")
-    ("opus's output tokens (8,000 a minute)", 'another round through its chain (overloaded)')
+    ("opus's output tokens (8,000 a minute)", 'another round through the chain (overloaded)')
     """
     if reason == "limited" and limit in _KINDS:
         return f"{it}'s {_KINDS[limit]}{_a_minute(per_minute)}"
     if reason == "limited" and limit == "retry-after":
         return f"the end of the API's retry-after for {it}"
-    return _WAITS.get(reason, "another round through its chain ({why})").format(it=it, why=reason)
+    return _WAITS.get(reason, "another round through the chain ({why})").format(it=it, why=reason)
 
 
 def _limit(throttle: Throttle) -> str:

@@ -111,7 +111,7 @@ def test_each_throttle_has_a_line_and_a_holder(reason: Reason) -> None:
         ("limited", None, None, "opus's limits"),
         ("cooling", None, None, "a probe that finds opus well"),
         ("key_paused", None, None, "the end of the key's pause"),
-        ("server_error", None, None, "another round through its chain (server_error)"),
+        ("server_error", None, None, "another round through the chain (server_error)"),
     ],
 )
 def test_a_wait_is_told_by_what_it_waits_for(
