@@ -53,10 +53,10 @@ def _line(waits: "Waits", models: Sequence[str], held: Sequence[Throttle]) -> st
             return f"{count} {'waits' if is_one else 'wait'} for {cause}{then}: {_due(waits)}"
         case "queued":
             holders = " and ".join(held_by(throttle) for throttle in held)
-            why = f"held by {holders}" if holders else "the dispatcher sends them in their turn"
+            why = f"held by {holders}" if holders else "the dispatcher tops the queue up"
             return f"{count} {'is' if is_one else 'are'} queued for {model} and not sent yet: {why}"
         case "sent":
-            return f"{count} {'is' if is_one else 'are'} in the queue of {model}: the next free worker takes them"
+            return f"{count} {'is' if is_one else 'are'} in the queue of {model} until a worker is free"
         case "running":
             return f"{count} {'runs' if is_one else 'run'} at {model}"
 

@@ -60,7 +60,7 @@ def test_the_doctor_warns_of_an_overloaded_primary_and_is_well_after_it(
         line = next(line for line in said.splitlines() if "throttle" in line)
         assert re.fullmatch(
             rf"warn  throttle {OPUS} is overloaded since \d\d:\d\d:\d\d UTC \(for \d+(\.\d)? s\): one probe at a time, "
-            r"the next (at once|in \d+(\.\d)? s); its jobs step down",
+            r"the next (at once|in \d+(\.\d)? s); its jobs step down or wait",
             line,
         )
         simulator.set_script("")

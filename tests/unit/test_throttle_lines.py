@@ -29,14 +29,14 @@ def _in(seconds: float) -> datetime:
             throttle("cooling", kind="overloaded", until=_in(3.2)),
             (
                 "claude-opus-4-7 is overloaded since 12:03:10 UTC (for 42 s): one probe at a time, the next in 3.2 s; "
-                "its jobs step down"
+                "its jobs step down or wait"
             ),
         ),
         (
             throttle("cooling", kind="sunspots", until=_in(0)),
             (
                 "claude-opus-4-7 is out of rotation (sunspots) since 12:03:10 UTC (for 42 s): one probe at a time, "
-                "the next at once; its jobs step down"
+                "the next at once; its jobs step down or wait"
             ),
         ),
         (

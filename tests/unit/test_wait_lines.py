@@ -33,8 +33,8 @@ def waits(**changes: Any) -> Waits:
             f"12 wait for a free call to {HAIKU} (our own limit of calls in flight), then for claude-opus-4-7",
         ),
         ({"stage": "running"}, "12 run at claude-opus-4-7"),
-        ({"stage": "sent"}, "12 are in the queue of claude-opus-4-7: the next free worker takes them"),
-        ({"stage": "queued", "jobs": 1}, "1 is queued for claude-opus-4-7 and not sent yet: the dispatcher sends"),
+        ({"stage": "sent"}, "12 are in the queue of claude-opus-4-7 until a worker is free"),
+        ({"stage": "queued", "jobs": 1}, "1 is queued for claude-opus-4-7 and not sent yet: the dispatcher tops"),
         ({"stage": "sent", "rung": 7}, "12 are in the queue of rung 7"),
     ],
 )
