@@ -17,6 +17,8 @@ QUIET_S = 60.0  # a denial older than that throttles nobody any more
 _TIMEOUT_S = 2.0
 _KINDS: tuple[Literal["requests", "input", "output"], ...] = ("requests", "input", "output")
 _RAMP_GAIN, _RAMP_STEP_S = 1.1, 10.0  # as in limits.lua: each ten seconds raise the speed by a tenth
+_BUSY_SHARE = 0.8  # of the calls that our own limit allows: with fewer in flight the limit has grown since the denial
+_FRESH_S = 10.0  # a denial as young counts though a mean request fits: the denied request may have been a large one
 _KEPT_SHARE = 0.01  # of each limit, for urgent requests
 
 Reason = Literal["key_paused", "cooling", "limited", "full", "ramp", "retries_spent"]
@@ -155,8 +157,9 @@ class _Look:
         if not self._denies(model, "full"):
             return []
         limit = max(1, math.floor(model.number("concurrency_limit") * self._speed() ** 2))
-        since = model.number("throttled_since")
-        flying = self.flights.get(name, 0)
+        since, flying = model.number("throttled_since"), self.flights.get(name, 0)
+        if flying + 1 < limit * _BUSY_SHARE:
+            return []
         return [self._throttle("full", (name,), since, limit=limit, in_flight=flying)]
 
     def of_group(self, name: str) -> list[Throttle]:
@@ -174,6 +177,8 @@ class _Look:
         since = group.number("throttled_since")
         if kind is None:
             return [self._throttle("limited", models, since)]
+        if waits[kind] <= 0 and self.now - group.number("throttled_at") > _FRESH_S:
+            return []
         until, limit = self.now + max(0.0, waits[kind]), round(group.number(f"{kind}_limit"))
         return [self._throttle("limited", models, since, until=until, kind=kind, limit=limit)]
 

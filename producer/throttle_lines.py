@@ -105,7 +105,8 @@ def _in(throttle: Throttle) -> str:
 
 def _cooling(throttle: Throttle, names: str) -> str:
     broken = _BROKEN.get(throttle.kind, f"is out of rotation ({throttle.kind})")
-    return f"{names} {broken} {_since(throttle)}: one probe at a time, the next {_in(throttle)}; its jobs step down or wait"
+    probes = f"one probe at a time, the next {_in(throttle)}"
+    return f"{names} {broken} {_since(throttle)}: {probes}; its jobs step down or wait"
 
 
 def _key_paused(throttle: Throttle, _names: str) -> str:

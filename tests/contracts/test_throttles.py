@@ -109,6 +109,22 @@ def test_our_own_limit_of_calls_tells_how_many_are_in_flight(door: Door, read: R
     assert (found.reason, found.models, found.limit, found.in_flight) == ("full", (_OPUS,), 8, 8)
 
 
+def test_a_limit_of_calls_that_has_grown_since_holds_nobody(door: Door, read: Read) -> None:
+    tickets = door.leave(8)
+    assert isinstance(door.ask(), Later)
+    for ticket in tickets:
+        door.tell(ticket)
+    assert read() == []
+
+
+def test_a_bucket_that_has_filled_again_holds_nobody(door: Door, clock: Clock, read: Read) -> None:
+    clock.pass_s(-30)
+    door.through(limits=_LIMITS)
+    while isinstance(door.ask(output_tokens=6_000), Go):
+        pass
+    assert read() == []  # half a minute has filled half of the bucket by now
+
+
 def test_a_ramp_limit_tells_the_speed_and_when_it_is_whole_again(door: Door, clock: Clock, read: Read) -> None:
     door.through("ramped", retry_after_s=1.0)
     found = next(throttle for throttle in read() if throttle.reason == "ramp")
