@@ -68,6 +68,7 @@ _SQLITE = {
     "CREDITS": "({0} / 10000000.0)",
     "QUOTIENT": "(1.0 * {0} / {1})",
     "UNIT_USD": "(1.0 * {0} / {1} / 1000000000.0)",
+    "GIVEN_UP": "JSON_EACH({0}.given_up) AS g",  # a row for each rung: key is the rung, value the reason
     "TAGS": "JSON_PATCH('{{}}', JSON_OBJECT('task', {0}, 'batch', {1}, 'batch_id', {2}))",  # a patch drops what is NULL
 }
 # Products of numerics are exact, quotients are rounded.
@@ -95,6 +96,7 @@ _POSTGRES = {
     "CREDITS": "({0} * 0.0000001)",
     "QUOTIENT": "TRIM_SCALE({0}::numeric / {1})",
     "UNIT_USD": "TRIM_SCALE(({0})::numeric / {1} * 0.000000001)",
+    "GIVEN_UP": "JSONB_EACH_TEXT({0}.given_up::jsonb) AS g",
     "TAGS": "JSONB_STRIP_NULLS(JSONB_BUILD_OBJECT('task', {0}, 'batch', {1}, 'batch_id', {2}))::text",
 }
 _CALL = re.compile(rf"\b({'|'.join([*_SHORT, *_SQLITE])})\(")

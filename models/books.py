@@ -20,6 +20,7 @@ from models.served import Served
 from models.starts import Starts
 from models.steps import Steps
 from models.trees import Trees
+from models.waits import WaitReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,7 @@ class Books:
     served: Served
     steps: Steps
     trees: Trees
+    waits: WaitReader
 
     @classmethod
     def over(cls, engine: Engine, *, worker: str) -> Self:
@@ -61,4 +63,5 @@ class Books:
             served=Served(engine),
             steps=Steps(engine),
             trees=Trees(engine),
+            waits=WaitReader(engine),
         )

@@ -1,5 +1,6 @@
 """Every name we use in Redis. All of them begin with one prefix, so that a server can be shared and access limited."""
 
+import hashlib
 from typing import TypeAlias
 
 Lane: TypeAlias = int | None  # the rung whose jobs a queue holds; None: urgent jobs, whatever their rung
@@ -8,6 +9,11 @@ PREFIX = "stepdown:"
 TASK_NAME = "stepdown.run"  # changing it would have workers of another version discard messages
 CLOCK_TURN = f"{PREFIX}clock"
 FILLED = f"{PREFIX}filled"  # there while Redis has lost nothing since a clock last looked
+
+
+def namespace_of(base_url: str, key: str) -> str:
+    """Return the word that tells one key's limits and caches from another key's, without the key."""
+    return hashlib.sha256(f"{base_url} {key}".encode()).hexdigest()[:16]
 
 
 def turnstile_prefix(namespace: str) -> str:

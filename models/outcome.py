@@ -21,6 +21,22 @@ PART_FAILED = "part_failed"  # of one that was to stop where a part has no answe
 OVER_BUDGET = "over_budget"  # the outcome of a job that fits under no cap: no attempt was made
 
 
+# Reasons to give a rung up that are the provider's word: v_primary_health blames a model for these alone.
+PROVIDER_WORDS = (
+    "cooling",
+    "limited",
+    "rate_limited",
+    "ramp_limited",
+    "overloaded",
+    "server_error",
+    "timed_out",
+    "cut",
+    "unreachable",
+    "malformed",
+    "model_missing",
+)
+
+
 class Outcome(StrEnum):
     """How one attempt ended; each row of section 2 of faults.md has its word."""
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, RowMapping, Select, case, func, selec
 
 from models.answer import Answer
 from models.attempt import Attempt
-from models.base import NanoUSD
+from models.base import NanoUSD, db_now
 from models.batch import Batch
 from models.budget import BudgetRow
 from models.database import reading
@@ -131,6 +131,12 @@ class Reports:
         with reading(self._engine) as connection:
             rows = connection.execute(jobs if batch_id is None else jobs.where(Job.batch_id == batch_id)).mappings()
             return [_answer(row) for row in rows]
+
+    def now(self) -> datetime:
+        """Return the time by the database's clock, which all due times are of."""
+        with reading(self._engine) as connection:
+            now: datetime = connection.execute(select(db_now(0.0))).scalar_one()
+            return now
 
     def job(self, job_id: str) -> dict[str, Any]:
         """Read one job's row, by column."""

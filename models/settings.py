@@ -17,6 +17,7 @@ from models.callers import Caller, caps_of, read_callers
 from models.caps import parse_caps, usd
 from models.chain import Chain, parse_autos, parse_chain, parse_groups, parse_starts
 from models.errors import Mistake, SettingsError
+from models.keys import namespace_of
 from models.kinds import JobTerms, parse_climbs, read_kinds
 from models.outcome import Outcome
 from models.pricing import Price, parse_costs
@@ -187,6 +188,12 @@ class Settings(BaseSettings):
         models = parse_chain(self.model_chain)
         starts, groups = parse_starts(self.task_starts, models), parse_groups(self.limit_groups, models)
         return Chain(models=models, starts=starts, autos=parse_autos(self.task_starts), groups=groups)
+
+    @cached_property
+    def namespace(self) -> str:
+        """Return the namespace of the key's limits and caches in Redis."""
+        key = self.anthropic_api_key.get_secret_value() if self.anthropic_api_key else ""
+        return namespace_of(self.anthropic_base_url, key)
 
     @cached_property
     def price_overrides(self) -> dict[str, Price]:

@@ -1,4 +1,4 @@
-"""How a day's jobs fared that started at one model."""
+"""How the provider treated a day's jobs that started at one model."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -9,6 +9,8 @@ UNRELIABLE, DEGRADED, OK = "primary unreliable", "degraded", "ok"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """One line of `v_primary_health`. Shares are from 0 to 1, of the jobs that succeeded that day.
+
+    A depth counts rungs that the provider's word ended, the start rung among them. Our own limits do not count.
 
     `verdict` is UNRELIABLE, DEGRADED, OK, or `too few jobs` to tell.
     """
@@ -31,8 +33,8 @@ class Verdict:
         >>> half = Decimal("0.5")
         >>> Verdict(start_model="claude-opus-4-7", jobs=140, mean_depth=half, share_depth_0=Decimal("0.4"),
         ...         share_depth_2plus=half, verdict=UNRELIABLE).in_words()
-        'claude-opus-4-7 is unreliable today: of 140 jobs that start there 60% fell back, 50% two rungs or more'
+        'claude-opus-4-7 is unreliable today: of 140 jobs that start there the provider failed 60%, 50% twice or more'
         """
-        fell = f"{1 - self.share_depth_0:.0%} fell back, {self.share_depth_2plus:.0%} two rungs or more"
+        failed = f"{1 - self.share_depth_0:.0%}, {self.share_depth_2plus:.0%} twice or more"
         word = self.verdict.removeprefix("primary ")
-        return f"{self.start_model} is {word} today: of {self.jobs} jobs that start there {fell}"
+        return f"{self.start_model} is {word} today: of {self.jobs} jobs that start there the provider failed {failed}"

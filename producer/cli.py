@@ -29,6 +29,7 @@ from producer.options import (
 from producer.options import producer as open_producer
 from producer.options import settings as read_settings
 from producer.reconcile.command import reconcile
+from producer.status import status
 from producer.submit_options import takes_terms, takes_ways
 from producer.terminal import prepare_streams
 from producer.whatif.command import whatif
@@ -150,17 +151,7 @@ def watch(batch: BatchArgument, timeout_s: TimeoutOption = None) -> None:
         _watch(producer, producer.batch(batch), timeout_s)
 
 
-@app.command()
-def status(batch: BatchArgument, as_json: JsonOption = False) -> None:
-    """Say where a batch is."""
-    from producer import show as showing
-
-    with open_producer() as producer:
-        progress = producer.batch(batch).progress()
-        say(showing.progress_json(progress) if as_json else showing.progress_line(progress))
-        for verdict in producer.books.health.today():
-            if verdict.is_alarming:
-                hint(f"alarm: {verdict.in_words()}")
+app.command()(status)
 
 
 @app.command()
@@ -220,13 +211,14 @@ def job(job_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonOptio
     with open_producer() as producer:
         reports = producer.books.reports
         told = told_of(reports.job_id(job_id), reports)
-        for line in [story_json(told)] if as_json else story(told, producer.models):
+        throttles = [] if as_json or told.job["finished_at"] else producer.throttles()
+        for line in [story_json(told)] if as_json else story(told, producer.models, throttles):
             say(line)
 
 
 @app.command()
 def doctor(as_lines: LinesOption = False) -> None:
-    """Check key, prices, ledger, health, disk, broker and API; each finding says what would be right."""
+    """Check key, prices, ledger, health, disk, broker, throttles and API; each finding says what would be right."""
     import json
     from dataclasses import asdict
 
@@ -235,7 +227,7 @@ def doctor(as_lines: LinesOption = False) -> None:
     verdicts = []
     for finding in examine(read_settings()):
         verdicts.append(finding)
-        line = f"{finding.verdict:<5} {finding.what:<7} {finding.said}"
+        line = f"{finding.verdict:<5} {finding.what:<8} {finding.said}"
         say(json.dumps(asdict(finding)) if as_lines else line)
     failed = {finding.what for finding in verdicts if finding.verdict == "fail"}
     if failed:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
@@ -13,6 +13,7 @@ from models.answer import Answer
 from models.books import Books
 from models.database import open_database
 from models.deadline import stands_by_s
+from models.errors import BrokerError
 from models.kinds import JobTerms
 from models.outcome import OnUnknown
 from models.progress import Progress
@@ -22,6 +23,7 @@ from producer.prompt import Prompt
 
 if TYPE_CHECKING:
     from models.plan import NewStep
+    from models.throttles import Throttle
     from producer.accept import Terms
     from producer.plan import Document
     from producer.summarize import Ways
@@ -95,6 +97,18 @@ class Producer:
     def models(self) -> tuple[str, ...]:
         """The chain's models, primary first."""
         return self._settings.chain.models
+
+    def throttles(self) -> "list[Throttle]":
+        """Return what holds the fleet's requests back now; nothing if no broker is there to tell it."""
+        from models.embedded import broker_url  # noqa: PLC0415 - as in submit
+        from models.throttles import ThrottleReader  # noqa: PLC0415
+
+        url = broker_url(self._settings)
+        if url is None:
+            return []
+        with suppress(BrokerError):
+            return ThrottleReader(url, namespace=self._settings.namespace, chain=self._settings.chain).read()
+        return []
 
     @classmethod
     def from_env(cls) -> Self:

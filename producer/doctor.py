@@ -16,9 +16,11 @@ from models.errors import StepdownError
 from models.health import Health
 from models.pricebook import PriceBook
 from models.settings import Settings
+from models.throttles import ThrottleReader
 from producer.api import api_of
 from producer.api_check import state_of
 from producer.price_check import Wrong, known_to, wrong_prices
+from producer.throttle_lines import throttle_line
 from producer.words import rate
 
 _CONNECT_TIMEOUT_S = 3
@@ -35,7 +37,7 @@ class Finding:
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Look at the key, prices, ledger, health, disk, broker and API, in the order a job needs them."""
+    """Look at the key, prices, ledger, health, disk, broker, throttles and API, in the order a job needs them."""
     yield _key(settings)
     yield from _prices(settings)
     ledger = _told("ledger", lambda: _ledger(settings))
@@ -97,7 +99,11 @@ def _health(settings: Settings) -> Finding:
         said = f"{'; '.join(alarms)}: `stepdown ledger report --by model,outcome` tells why"
         return Finding(what="health", verdict="warn", said=said)
     jobs = sum(verdict.jobs for verdict in verdicts)
-    said = f"{jobs} jobs succeeded today, most of them where they started" if jobs else "no job succeeded today"
+    said = (
+        f"{jobs} jobs succeeded today; the provider failed few of them where they started"
+        if jobs
+        else "no job succeeded today"
+    )
     return Finding(what="health", verdict="ok", said=said)
 
 
@@ -126,6 +132,7 @@ def _broker(settings: Settings) -> Iterator[Finding]:
         broker.close()
     yield Finding(what="broker", verdict="ok", said=facts["version"])
     yield from _judged(facts)
+    yield from _throttles(settings, url)
 
 
 def _judged(facts: dict[str, str]) -> Iterator[Finding]:
@@ -147,6 +154,19 @@ def _judged(facts: dict[str, str]) -> Iterator[Finding]:
     else:
         fix = "it needs no password: whoever reaches it can stop workers; set requirepass, and put it in REDIS_URL"
         yield Finding(what="broker", verdict="warn", said=fix)
+
+
+def _throttles(settings: Settings, url: str) -> Iterator[Finding]:
+    reader = ThrottleReader(url, namespace=settings.namespace, chain=settings.chain)
+    try:
+        throttles = reader.read()
+    except StepdownError as error:
+        yield Finding(what="throttle", verdict="fail", said=str(error))
+        return
+    for throttle in throttles:
+        yield Finding(what="throttle", verdict="warn", said=throttle_line(throttle))
+    if not throttles:
+        yield Finding(what="throttle", verdict="ok", said="no model is out of rotation, and no limit is used up")
 
 
 def _api(settings: Settings) -> Finding:

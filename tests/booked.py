@@ -124,6 +124,11 @@ def _priced(cost: int, *parts: int, tokens: tuple[int, int] = (1000, 200), **mor
     return {"cost_nano_usd": cost, **split, **counts, **more}
 
 
+def _left(rung: int, *reasons: str) -> dict[str, Any]:
+    """Lay out where a job was answered, and why each rung before was given up."""
+    return {"rung": rung, "given_up": {str(left): why for left, why in enumerate(reasons)}}
+
+
 def _unknown(outcome: str | None, **more: Any) -> dict[str, Any]:
     nothing = {"cost_status": "unknown", "price_source": None, "served_model": None, "latency_ms": None}
     return {"outcome": outcome, **nothing, **more}
@@ -143,9 +148,9 @@ _ON_HAIKU = {"requested_model": HAIKU, "served_model": HAIKU}
 # id, batch, state, outcome, finished, model used, depth, and what else is special.
 _JOBS: tuple[tuple[str, str | None, str, str | None, str | None, str | None, int | None, dict[str, Any]], ...] = (
     ("plain", "news", "succeeded", "answered", "03-31 00:00:05", OPUS, 0, {}),
-    ("fell", "news", "succeeded", "answered", "03-30 12:00:00", SONNET, 1, {}),
-    ("cut-then-better", "news", "succeeded", "answered", "03-30 13:00:00", SONNET, 1, {}),
-    ("cut", "news", "succeeded", "truncated", "03-31 09:00:00", HAIKU, 2, {}),
+    ("fell", "news", "succeeded", "answered", "03-30 12:00:00", SONNET, 1, _left(1, "overloaded")),
+    ("cut-then-better", "news", "succeeded", "answered", "03-30 13:00:00", SONNET, 1, _left(1, "truncated")),
+    ("cut", "news", "succeeded", "truncated", "03-31 09:00:00", HAIKU, 2, _left(2, "timed_out", "limited")),
     ("too-dear", "news", "failed", "over_budget", "03-31 10:00:00", None, None, {}),
     ("held", "news", "waiting", "unknown", None, None, None, {}),
     ("unpriced", "odd", "succeeded", "answered", "04-01 09:00:00", SERVED, 0, {"start_model": None}),

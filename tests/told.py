@@ -50,6 +50,7 @@ def job(**changes: Any) -> Row:
         "given_up": {},
         "rebuys": 0,
         "due_at": None,
+        "sent_at": None,
         "deadline_at": at(86_400),
         "finished_at": at(4),
         "model_used": SONNET,
@@ -145,13 +146,14 @@ def decision(after: int, seconds: float, word: str, why: str, **changes: Any) ->
 
 def lines(row: Row, attempts: Iterable[Row] = (), decisions: Iterable[Row] = (), **changes: Any) -> list[str]:
     """Tell the story of a job under the chain of three."""
-    return list(story(told(row, attempts, decisions, **changes), MODELS))
+    throttles = changes.pop("throttles", ())
+    return list(story(told(row, attempts, decisions, **changes), MODELS, throttles))
 
 
 def told(row: Row, attempts: Iterable[Row] = (), decisions: Iterable[Row] = (), **changes: Any) -> Told:
     """Put a job's rows together; the changes are its batch's."""
     of: Mapping[str, Any] | None = None if row["batch_id"] is None else batch(**changes)
-    return Told(job=row, batch=of, attempts=list(attempts), decisions=list(decisions))
+    return Told(now=at(4), job=row, batch=of, attempts=list(attempts), decisions=list(decisions))
 
 
 def told_as(text: str) -> list[str]:

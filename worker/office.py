@@ -1,6 +1,5 @@
 """Builds what a worker works with, once, at the entry point; everything below takes it as a parameter."""
 
-import hashlib
 import os
 import random
 import secrets
@@ -175,30 +174,23 @@ def _desk(
     )
 
 
-def _namespace(settings: Settings) -> str:
-    """Tell one key's limits and caches from another's, without the key."""
-    key = settings.anthropic_api_key.get_secret_value() if settings.anthropic_api_key else ""
-    return hashlib.sha256(f"{settings.anthropic_base_url} {key}".encode()).hexdigest()[:16]
-
-
 def _warming(settings: Settings, until_end: ExitStack) -> Warming | None:
     if settings.prompt_cache == "off":
         return None
     url = broker_url(settings)
     if url is None:
         return Warming(warmth=OwnWarmth(monotonic), clock=monotonic, sleep=sleep)
-    fleet = FleetWarmth(url, monotonic, namespace=_namespace(settings))
+    fleet = FleetWarmth(url, monotonic, namespace=settings.namespace)
     until_end.callback(fleet.close)
     return Warming(warmth=fleet, clock=monotonic, sleep=sleep)
 
 
 def _turnstile(settings: Settings, worker: str, tell: Tell, until_end: ExitStack) -> Turnstile:
-    namespace = _namespace(settings)
     tuning = {"probe_every_s": settings.probe_every_s, "key_pause_s": settings.key_pause_s}
     url = broker_url(settings)
     if url is None:
-        return alone(namespace, **tuning)
-    fleet = Fleet(url, namespace=namespace, worker=worker, tell=tell, **tuning)
+        return alone(settings.namespace, **tuning)
+    fleet = Fleet(url, namespace=settings.namespace, worker=worker, tell=tell, **tuning)
     until_end.callback(fleet.close)
     until_end.callback(every(_REFRESH_EVERY_S, fleet.refresh, name="turnstile", tell=tell))
     return fleet

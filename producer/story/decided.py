@@ -143,5 +143,10 @@ def _until(row: Row) -> str:
 
 
 def _after_s(row: Row) -> float | None:
+    """Return how long a wait was; the next event of its job may have ended it before the time it was made for."""
     after_s: Any = number(_figures(row), "after_s")
-    return None if after_s is None or not 0 <= after_s < _FOR_GOOD_S else float(after_s)
+    if after_s is None or not 0 <= after_s < _FOR_GOOD_S:
+        return None
+    at, next_at = row["at"], row.get("next_at")
+    passed_s = after_s if at is None or next_at is None else max(0.0, (next_at - at).total_seconds())
+    return float(min(after_s, passed_s))

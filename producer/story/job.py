@@ -8,11 +8,13 @@ from decimal import Decimal
 from textwrap import wrap
 
 from models.chain import short_name
-from models.outcome import WAITS_FOR_PARTS, Outcome, Reason, State
-from producer.story import asked, decided
+from models.outcome import Outcome, Reason, State
+from models.throttles import Throttle
+from producer.story import asked, decided, standing
 from producer.story.told import STOP, Row, Told, in_turn
 from producer.story.why import because
 from producer.terminal import terminal_text
+from producer.throttle_lines import over, throttle_line
 from producer.words import duration, money
 
 _WIDTH = 110
@@ -37,16 +39,17 @@ class _Event:
     said: str
 
 
-def story(told: Told, models: Sequence[str]) -> Iterator[str]:
+def story(told: Told, models: Sequence[str], throttles: Sequence[Throttle] = ()) -> Iterator[str]:
     """Tell every attempt, skip, wait and decision with its reason, what the job is now, and what all of it cost.
 
     `models` is the chain; a rung beyond it, of a job accepted under a longer one, is told by its number.
+    `throttles` hold the fleet back now.
     """
     job, batch = told.job, told.batch
     called = "-" if batch is None else f"{batch['name']} ({batch['id']})" if batch["name"] else batch["id"]
     yield terminal_text(f"job {job['id']}  prompt {job['prompt_id']}  batch {called}")
     day = ""
-    for event in _events(told, models):
+    for event in _events(told, models, throttles):
         today = day if event.at is None else f"{event.at.astimezone(UTC):%Y-%m-%d}"
         if today != day:
             yield f"  {today} (UTC)"
@@ -59,7 +62,7 @@ def story_json(told: Told) -> str:
     kept = {name: value for name, value in told.job.items() if name not in {"params", "columns"}}
     rows = {"attempts": told.attempts, "decisions": told.decisions, "parts": told.parts}
     whole = {**kept, **{name: list(map(dict, some)) for name, some in rows.items()}}
-    return json.dumps(whole, default=_plain)
+    return json.dumps(whole | {"due_in_s": standing.due_in_s(told)}, default=_plain)
 
 
 def _wrapped(event: _Event) -> list[str]:
@@ -74,7 +77,7 @@ def _wrapped(event: _Event) -> list[str]:
     )
 
 
-def _events(told: Told, models: Sequence[str]) -> Iterator[_Event]:
+def _events(told: Told, models: Sequence[str], throttles: Sequence[Throttle]) -> Iterator[_Event]:
     job = told.job
     yield _Event(at=job["created_at"], said=_accepted(told, models))
     if told.parts and all(part["finished_at"] for part in told.parts):
@@ -97,7 +100,7 @@ def _events(told: Told, models: Sequence[str]) -> Iterator[_Event]:
             yield from _call(each)
             before, is_over = each, each["outcome"] == Outcome.ANSWERED
     yield from _given_up(told, models)
-    yield from _standing(told, models)
+    yield from _standing(told, models, throttles)
 
 
 def _call(attempt: Row) -> Iterator[_Event]:
@@ -185,7 +188,7 @@ def _given_up(told: Told, models: Sequence[str]) -> Iterator[_Event]:
         yield _Event(at=None, said=said)
 
 
-def _standing(told: Told, models: Sequence[str]) -> Iterator[_Event]:
+def _standing(told: Told, models: Sequence[str], throttles: Sequence[Throttle]) -> Iterator[_Event]:
     job = told.job
     next_rung = _rung(job["rung"], models)
     match job["state"]:
@@ -194,11 +197,10 @@ def _standing(told: Told, models: Sequence[str]) -> Iterator[_Event]:
         case State.WAITING if job["due_at"] is None:
             order = f"stepdown release --job {job['id']}, or stepdown drop --job {job['id']}"
             yield _Event(at=None, said=f"held until a person decides ({job['outcome']}): {order}; {_spent(told)}")
-        case State.WAITING:
-            is_step = job["outcome"] == WAITS_FOR_PARTS
-            what, why = ("for the answers it is made of, at most ", "") if is_step else ("", f" ({job['outcome']})")
-            until = f"waits {what}until {job['due_at'].astimezone(UTC):%Y-%m-%d %H:%M:%S}{why}"
-            yield _Event(at=None, said=f"{until}, then {next_rung}; {_spent(told)}")
+        case State.WAITING | State.QUEUED:
+            held = over(models[job["rung"]], throttles) if job["rung"] < len(models) else []
+            yield _Event(at=None, said=f"{standing.sentence(told, models, held)}; {_spent(told)}")
+            yield from (_Event(at=None, said=f"now: {throttle_line(throttle)}") for throttle in held)
         case state:
             yield _Event(at=None, said=f"{state}, at {next_rung}; {_spent(told)}")
     if job["error"]:

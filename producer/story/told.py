@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from typing import Any, Protocol
 
 _CLOCKS_APART = timedelta(seconds=2)
@@ -14,9 +15,10 @@ Row = Mapping[str, Any]
 class Told:
     """Rows by column. `batch` is None for a call without the queue; all else is in order.
 
-    `parts` are the jobs whose answers a step is made of.
+    `parts` are the jobs whose answers a step is made of. `now` is the time of the reading by the database's clock.
     """
 
+    now: datetime
     job: Row
     batch: Row | None
     attempts: Sequence[Row]
@@ -26,6 +28,10 @@ class Told:
 
 class Reads(Protocol):
     """Reads rows of the ledger for people."""
+
+    def now(self) -> datetime:
+        """Return the time by the database's clock."""
+        ...
 
     def job(self, job_id: str) -> dict[str, Any]:
         """Read a job's row."""
@@ -52,6 +58,7 @@ def told_of(job_id: str, reports: Reads) -> Told:
     """Read all that is known of a job."""
     job = reports.job(job_id)
     return Told(
+        now=reports.now(),
         job=job,
         batch=None if job["batch_id"] is None else reports.batch(job["batch_id"]),
         attempts=reports.attempts(job_id),
@@ -64,16 +71,20 @@ def in_turn(told: Told) -> Iterator[Row | list[Row]]:
     """Give each attempt, and between them what was decided until the next, or until the job ended, as one list.
 
     With an attempt goes at how many tokens its answer would be cut, as `cut_at`. A decision's time is its worker's:
-    where that cannot be, beside the ledger's own, it is None.
+    where that cannot be, beside the ledger's own, it is None. `next_at` of a decision is the time of the next event of
+    the job; the dispatcher may end a wait early. It is None if nothing has happened since.
     """
     most = told.job["params"].get("max_tokens")
     attempts = {row["attempt_no"]: {**row, "cut_at": row["max_tokens"] or most} for row in told.attempts}
     decided: dict[int, list[Row]] = {}
-    for row in sorted(told.decisions, key=lambda row: (row["lease_token"], row["attempt_count"], row["number"])):
+    rows = sorted(told.decisions, key=lambda row: (row["lease_token"], row["attempt_count"], row["number"]))
+    for row, following in zip_longest(rows, rows[1:]):
         count = row["attempt_count"]
         after = attempts[count]["opened_at"] if count in attempts else told.job["created_at"]
         before = attempts[count + 1]["opened_at"] if count + 1 in attempts else told.job["finished_at"]
-        decided.setdefault(count, []).append({**row, "at": _possible(row["at"], after, before)})
+        ends = [before, None if following is None else following["at"]]
+        next_at = min((end for end in ends if end is not None), default=None)
+        decided.setdefault(count, []).append({**row, "at": _possible(row["at"], after, before), "next_at": next_at})
     for number in sorted({*attempts, *decided}):
         if number in attempts:
             yield attempts[number]

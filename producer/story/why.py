@@ -122,7 +122,7 @@ def _limited(figures: Figures, it: str) -> str:
 def _full(figures: Figures, it: str) -> str:
     flying, cap = number(figures, "in_flight"), number(figures, "cap")
     told = [] if flying is None or cap is None else [f"{flying:.0f} of {cap:.0f}"]
-    return f"as many calls to {it} as it was taking at a time were under way{_bracketed(told)}"
+    return f"as many calls to {it} as our own limit allows were in flight{_bracketed(told)}"
 
 
 def _retries_spent(figures: Figures, _it: str) -> str:

@@ -35,14 +35,14 @@ def test_an_empty_database_is_refused_until_it_is_upgraded_and_then_works(me: St
         assert "its schema is at revision none, this version needs " in told.err
         assert "run `stepdown db upgrade`" in told.err
         assert told.out == ""
-    assert "fail  ledger  postgresql+psycopg://" in me.types("doctor", expect=4).out
+    assert "fail  ledger   postgresql+psycopg://" in me.types("doctor", expect=4).out
     for _ in range(2):
         told = me.types("db", "upgrade")
         assert told.out.startswith("postgresql+psycopg://tests:***@127.0.0.1:")
         assert " is at revision 0" in told.out
     password = empty_url.split(":")[2].partition("@")[0]
     doctor = me.types("doctor", expect=None)
-    assert "ok    ledger  postgresql+psycopg://tests:***@" in doctor.out
+    assert "ok    ledger   postgresql+psycopg://tests:***@" in doctor.out
     assert password not in doctor.out + doctor.err
     batch = me.types("submit", "-", "--name", "é😀", stdin="Why?\nHow?\n").out.strip()
     assert json.loads(me.types("status", "é😀", "--json").out)["batch"] == batch

@@ -49,7 +49,7 @@ def test_a_file_is_mapped_and_synthesized_and_its_results_tell_their_level(me: S
 def test_steps_are_told_of_as_what_they_wait_for(me: Stranger) -> None:
     batch = me.types("submit", _CHAPTERS, *_ASKED).out.strip()
     assert "40 queued, 1 waiting of 41" in me.types("status", batch).out
-    assert "waits for the answers it is made of, at most until " in me.types("job", "synthesis").out
+    assert "waits for the answers of other jobs, at most until " in me.types("job", "synthesis").out
     assert me.types("cancel", batch).out == "41 jobs cancelled\n"
     assert me.types("retry", batch).out == "41 jobs queued again\n"
 

@@ -24,6 +24,7 @@ GOOD = [
     ("broker", "maxmemory-policy is noeviction"),
     ("broker", "appendonly is on"),
     ("broker", "it asks for a password"),
+    ("throttle", "no model is out of rotation, and no limit is used up"),
     ("api", "127.0.0.1:"),
 ]
 
@@ -73,7 +74,7 @@ def test_where_all_is_well_every_finding_is_ok(me: Stranger) -> None:
     lines = told.out.splitlines()
     assert told.err == ""
     for line, (what, said) in zip(lines, GOOD, strict=True):
-        assert line.startswith(f"ok    {what:<7} {said}")
+        assert line.startswith(f"ok    {what:<8} {said}")
     assert KEY not in told.out
     assert findings(me, code=0) == []
 
@@ -125,7 +126,7 @@ def test_a_price_that_a_person_set_is_known_to_the_doctor(me: Stranger, settings
     ((verdict, what, said),) = findings(me, code=0)
     assert (verdict, what) == ("warn", "api")
     assert "answers, but not for my-own-model (404: model: my-own-model): jobs step past them" in said
-    assert "ok    price   my-own-model 1 in, 5 out per million tokens (prices set on " in me.types("doctor").out
+    assert "ok    price    my-own-model 1 in, 5 out per million tokens (prices set on " in me.types("doctor").out
 
 
 def test_a_model_without_a_price_and_a_missing_key_are_failures_and_end_with_2(

@@ -12,7 +12,7 @@ from models.books import Books
 from models.health import OPEN_JOBS
 from models.job import Job
 from models.ledger import Ledger
-from models.outcome import State
+from models.outcome import PROVIDER_WORDS, State
 from models.verdict import DEGRADED, OK, UNRELIABLE
 from tests.given import accepted, answered, claimed, closing, failed, opening, succeeded
 from tests.simulator.process import running_simulator
@@ -22,9 +22,15 @@ from tests.stranger import settings_for, stranger_in
 def _answered_at(ledger: Ledger, *depths: int) -> None:
     _, job_ids = accepted(ledger, len(depths))
     for job_id, depth in zip(job_ids, depths, strict=True):
-        claim, call = claimed(ledger, job_id), opening(rung=depth, fallback_depth=depth)
-        ledger.open_attempt(claim, call)
-        ledger.finish(claim, succeeded(rung=depth, fallback_depth=depth), closing(call.id))
+        _answer_after(ledger, job_id, *["overloaded"] * depth)
+
+
+def _answer_after(ledger: Ledger, job_id: str, *reasons: str) -> None:
+    """Answer a job after its first rungs were given up for these reasons."""
+    depth, given_up = len(reasons), dict(enumerate(reasons))
+    claim, call = claimed(ledger, job_id), opening(rung=depth, fallback_depth=depth)
+    ledger.open_attempt(claim, call)
+    ledger.finish(claim, succeeded(rung=depth, fallback_depth=depth, given_up=given_up), closing(call.id))
 
 
 def _books(engine: Engine) -> Books:
@@ -47,6 +53,54 @@ def test_the_verdict_is_by_how_deep_the_jobs_of_this_day_went(engine: Engine, de
     (found,) = books.health.today()
     assert (found.start_model, found.jobs, found.verdict) == ("claude-opus-4-7", len(depths), verdict)
     assert found.share_depth_0 == pytest.approx(Decimal(depths.count(0)) / len(depths), abs=Decimal("0.0001"))
+
+
+@pytest.mark.parametrize("word", PROVIDER_WORDS)
+def test_a_fallback_on_each_word_of_the_provider_counts(engine: Engine, word: str) -> None:
+    books = _books(engine)
+    _, (job_id,) = accepted(books.ledger)
+    _answer_after(books.ledger, job_id, word)
+    (found,) = books.health.today()
+    assert (found.mean_depth, found.share_depth_0) == (Decimal(1), Decimal(0))
+
+
+@pytest.mark.parametrize(
+    ("reasons", "depth"),
+    [
+        (("full",), 0),
+        (("unfit", "full"), 0),
+        (("retries_spent",), 0),
+        (("over_budget",), 0),
+        (("truncated",), 0),
+        (("full", "same_limit"), 0),
+        (("limited", "same_limit"), 2),
+        (("rate_limited", "same_limit"), 2),
+        (("overloaded", "full"), 1),
+        (("full", "overloaded"), 0),  # the start rung did nothing wrong
+    ],
+)
+def test_our_own_limits_blame_no_model(engine: Engine, reasons: tuple[str, ...], depth: int) -> None:
+    books = _books(engine)
+    _, (job_id,) = accepted(books.ledger)
+    _answer_after(books.ledger, job_id, *reasons)
+    assert [found.mean_depth for found in books.health.today()] == [depth]
+
+
+def test_many_steps_down_from_our_own_limit_raise_no_alarm(engine: Engine) -> None:
+    books = _books(engine)
+    _, job_ids = accepted(books.ledger, 30)
+    for job_id in job_ids[:27]:
+        _answer_after(books.ledger, job_id, "full", "full")
+    for job_id in job_ids[27:]:
+        _answer_after(books.ledger, job_id, "overloaded")
+    (found,) = books.health.today()
+    assert (found.verdict, found.share_depth_0, found.share_depth_2plus) == (OK, Decimal("0.9"), Decimal(0))
+
+
+def test_the_view_knows_the_same_words_as_the_models() -> None:
+    text = (Path(__file__).parents[2] / "migrations/views_0010_texts/v_primary_health.sql").read_text(encoding="utf-8")
+    listed = text.partition("g.value IN (")[2].partition(")")[0]
+    assert tuple(word.strip(" \n'") for word in listed.split(",")) == PROVIDER_WORDS
 
 
 def test_jobs_of_another_day_do_not_count(engine: Engine) -> None:
@@ -102,11 +156,10 @@ def test_a_primary_in_trouble_is_told_by_the_worker_by_status_and_by_the_doctor(
         me.write("four.txt", "".join(f"Summarize: harbour {number}.\n" for number in range(4)))
         with me.starts("worker") as worker:
             batch = me.types("submit", "four.txt", "--watch").out.strip()
-            said = (
-                "claude-opus-4-7 is unreliable today: of 4 jobs that start there 100% fell back, 100% two rungs or more"
-            )
+            shares = "the provider failed 100%, 100% twice or more"
+            said = f"claude-opus-4-7 is unreliable today: of 4 jobs that start there {shares}"
             assert me.types("status", batch).err == f"alarm: {said}\n"
-            assert f"warn  health  {said}" in me.types("doctor", expect=None).out
+            assert f"warn  health   {said}" in me.types("doctor", expect=None).out
             heard = f"health: {said}"
             assert worker.stderr is not None
             assert any(heard in line for line in worker.stderr), "the worker told it"

@@ -105,10 +105,10 @@ def test_fallback_depth_is_shared_out_by_day_and_start(booked: Engine) -> None:
 
 def test_a_days_health_has_a_verdict_by_the_thresholds(booked: Engine) -> None:
     assert asked(booked, "SELECT * FROM v_primary_health ORDER BY 1, 2") == [
-        ("2026-03-30", OPUS, 2, 1.0, 0.0, 0.0, "degraded"),
-        ("2026-03-31", OPUS, 2, 1.0, 0.5, 0.5, "primary unreliable"),
-        ("2026-04-01", OPUS, 1, 0.0, 1.0, 0.0, "too few jobs"),
-        ("2026-04-01", SONNET, 1, 0.0, 1.0, 0.0, "too few jobs"),
+        ("2026-03-30", OPUS, 2, 0.5, 0.5, 0.0, "degraded", 1.0),
+        ("2026-03-31", OPUS, 2, 1.0, 0.5, 0.5, "primary unreliable", 0.5),
+        ("2026-04-01", OPUS, 1, 0.0, 1.0, 0.0, "too few jobs", 0.0),
+        ("2026-04-01", SONNET, 1, 0.0, 1.0, 0.0, "too few jobs", 0.0),
     ]
 
 

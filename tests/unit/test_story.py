@@ -52,7 +52,7 @@ def test_an_outage_of_minutes_is_told_in_few_lines_however_often_a_job_came_back
         22:54:41  opus-4-7 was passed over 38 times until 23:03:19: all workers had left it alone for 40 s, after 3
                   failed calls in a row (it was overloaded); a test call was due in 4.1 s (the last time)
         22:54:41  parked 38 times until 23:03:19, for 2 min 32 s in all, then on with opus-4-7: no model was left to
-                  ask; as many calls to haiku-4-5 as it was taking at a time were under way (the last time)
+                  ask; as many calls to haiku-4-5 as our own limit allows were in flight (the last time)
         23:03:28  2. asked opus-4-7, back from waiting (a test call, to see whether it was back): it answered
                   (served by sonnet-4-6) after 2.1 s; 318 tokens in, 71 out; $0.002019
         23:03:33  succeeded 9 min 20 s after it was accepted: answered by claude-sonnet-4-6 after 1 model had been
@@ -163,7 +163,8 @@ def test_a_key_that_is_refused_parks_a_call_until_a_time() -> None:
                   after 6 ms; $0.00 (free)
         22:54:14  parked for 1 min, until 22:55:14, then on with opus-4-7: the API refused the key, which no other
                   model cures
-                  waits until 2026-11-23 22:55:23 (key_paused), then sonnet-4-6; 1 call, $0.00 in all
+                  waits for the end of the key's pause, until 2026-11-23 22:55:23 (in 1 min 6 s), then sonnet-4-6; 1
+                  call, $0.00 in all
     """)
 
 

@@ -70,9 +70,8 @@ def test_what_followed_an_answer_is_a_persons_doing_or_where_it_was_cut_perhaps_
     assert "was not noted" not in one_line(lines(job(), [attempt(1), good(2, lease_token=2)]))
 
 
-@pytest.mark.parametrize("state", ["queued", "running"])
-def test_a_job_on_its_way_tells_where_it_is(state: str) -> None:
-    assert lines(job(state=state, finished_at=None))[-1] == f"            {state}, at sonnet-4-6; no call was made"
+def test_a_job_that_runs_tells_where_it_is() -> None:
+    assert lines(job(state="running", finished_at=None))[-1] == "            running, at sonnet-4-6; no call was made"
 
 
 @pytest.mark.parametrize("state", ["failed", "cancelled"])
@@ -114,7 +113,7 @@ def test_a_job_of_a_longer_chain_is_told_by_the_number_of_its_rung() -> None:
     assert "to start at rung 1" in told_of[2]
     assert told_of[-2:] == [
         "            rung 2 was given up: it was overloaded",
-        "            queued, at rung 2; no call was made",
+        "            queued, at rung 2: not sent yet, the dispatcher sends it in its turn; no call was made",
     ]
 
 

@@ -1,0 +1,146 @@
+"""Words for what holds jobs back now: a throttle of the fleet, and the reason why a job waits."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC
+from typing import Any
+
+from models.throttles import Reason, Throttle
+from producer.words import duration
+
+_KINDS = {"requests": "requests", "input": "input tokens", "output": "output tokens"}
+_BROKEN = {
+    "overloaded": "is overloaded",
+    "server_error": "answers with errors of the API",
+    "timed_out": "does not answer in time",
+    "unreachable": "cannot be reached",
+    "missing": "is a name that the API does not know",
+    "slow": "takes far longer than usual",
+}
+_HOLDERS = {
+    "cooling": "the open circuit breaker ({kind})",
+    "key_paused": "the pause of this key",
+    "full": "our own limit of {limit} calls in flight",
+    "ramp": "the ramp limit of this key",
+    "retries_spent": "too many repeated calls",
+}
+_WAITS = {
+    "full": "a free call to {it} (our own limit of calls in flight)",
+    "limited": "{it}'s limits",
+    "rate_limited": "{it}'s limits, used up by the API's word",
+    "ramp_limited": "the end of the key's ramp limit",
+    "cooling": "a probe that finds {it} well",
+    "key_paused": "the end of the key's pause",
+    "unauthorized": "the end of the key's pause: the API refused the key",
+    "spend_limit": "the end of the key's pause: its money at the provider is used up",
+    "worker_stopped": "another worker",
+    "over_budget": "money under the caps",
+    "over_today": "the caps of the next day",
+    "reserved": "money that calls in flight reserve",
+    "parts": "the answers of other jobs",
+}
+
+
+def throttle_line(throttle: Throttle) -> str:
+    """Return one throttle as a sentence without its end: which model, why, since when, until when."""
+    return _LINES[throttle.reason](throttle, " and ".join(throttle.models))
+
+
+def held_by(throttle: Throttle) -> str:
+    """Return the holder of jobs that have no message yet."""
+    if throttle.reason != "limited":
+        return _HOLDERS[throttle.reason].format(kind=throttle.kind, limit=throttle.limit)
+    is_closed = throttle.kind == "retry-after"
+    return "the API's retry-after" if is_closed else f"used-up {_limit(throttle)}{_a_minute(throttle.limit)}"
+
+
+def throttle_json(throttle: Throttle) -> dict[str, Any]:
+    """Lay one throttle out for a program; seconds are from the reading on."""
+    return {
+        "reason": throttle.reason,
+        "models": list(throttle.models),
+        "kind": throttle.kind or None,
+        "since": throttle.since.isoformat(),
+        "for_s": round(throttle.for_s, 3),
+        "next_in_s": None if throttle.left_s is None else round(throttle.left_s, 3),
+        "limit": throttle.limit,
+        "in_flight": throttle.in_flight,
+    }
+
+
+def over(model: str, throttles: Sequence[Throttle]) -> list[Throttle]:
+    """Return the throttles that hold a model back."""
+    return [throttle for throttle in throttles if model in throttle.models]
+
+
+def waited_for(reason: str, it: str, *, limit: str | None = None, per_minute: float | None = None) -> str:
+    """Return what a job waits for that waits with this outcome; a word nobody knows is shown as it is.
+
+    >>> waited_for("limited", "opus", limit="output", per_minute=8000), waited_for("overloaded", "opus")
+    ("opus's output tokens (8,000 a minute)", 'another round through the chain (overloaded)')
+    """
+    if reason == "limited" and limit in _KINDS:
+        return f"{it}'s {_KINDS[limit]}{_a_minute(per_minute)}"
+    if reason == "limited" and limit == "retry-after":
+        return f"the end of the API's retry-after for {it}"
+    return _WAITS.get(reason, "another round through the chain ({why})").format(it=it, why=reason)
+
+
+def _limit(throttle: Throttle) -> str:
+    return _KINDS.get(throttle.kind, "limits")
+
+
+def _a_minute(limit: float | None) -> str:
+    return "" if limit is None else f" ({limit:,.0f} a minute)"
+
+
+def _since(throttle: Throttle) -> str:
+    is_today = throttle.since.date() == throttle.read_at.date()
+    at = throttle.since.astimezone(UTC).strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M:%S")
+    return f"since {at} UTC (for {duration(throttle.for_s)})"
+
+
+def _in(throttle: Throttle) -> str:
+    return "at once" if not throttle.left_s else f"in {duration(throttle.left_s)}"
+
+
+def _cooling(throttle: Throttle, names: str) -> str:
+    broken = _BROKEN.get(throttle.kind, f"is out of rotation ({throttle.kind})")
+    probes = f"one probe at a time, the next {_in(throttle)}"
+    return f"{names} {broken} {_since(throttle)}: {probes}; its jobs step down or wait"
+
+
+def _key_paused(throttle: Throttle, _names: str) -> str:
+    return f"the API refuses this key {_since(throttle)}: one probe at a time, the next {_in(throttle)}; all jobs wait"
+
+
+def _full(throttle: Throttle, names: str) -> str:
+    calls = f"{throttle.in_flight} of {throttle.limit} calls are in flight"
+    return f"our own limit of calls in flight holds {names} {_since(throttle)}: {calls}; jobs wait"
+
+
+def _limited(throttle: Throttle, names: str) -> str:
+    since, soon, come = _since(throttle), _in(throttle), "jobs wait or step down"
+    if throttle.kind == "retry-after":
+        return f"the API takes no call to {names} {since}: the next {soon}, by its retry-after; {come}"
+    fits = "" if throttle.until is None else f"; a usual call fits {soon}"
+    limit = f"{_limit(throttle)} for {names}{_a_minute(throttle.limit)}"
+    return f"this key's {limit} are used up {since}: {come}{fits}"
+
+
+def _ramp(throttle: Throttle, _names: str) -> str:
+    speed = f"calls leave at {throttle.speed or 0:.0%} of their speed"
+    return f"the API limits how fast this key's traffic grows {_since(throttle)}: {speed}, at all of it {_in(throttle)}"
+
+
+def _retries_spent(throttle: Throttle, _names: str) -> str:
+    return f"the fleet repeats too many calls {_since(throttle)}: a failed call steps down instead"
+
+
+_LINES: Mapping[Reason, Callable[[Throttle, str], str]] = {
+    "cooling": _cooling,
+    "key_paused": _key_paused,
+    "full": _full,
+    "limited": _limited,
+    "ramp": _ramp,
+    "retries_spent": _retries_spent,
+}
