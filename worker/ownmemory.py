@@ -1,5 +1,6 @@
 """The turnstile in a worker's own memory: the script that Redis runs, on the few commands it uses."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 from time import monotonic
@@ -9,8 +10,6 @@ from lupa import lua51
 
 from worker.script import TEXT
 
-_MOST_VALUES = 10_000  # nothing expires here
-
 
 class OwnMemory:
     """Runs the script in this process, for all its threads."""
@@ -19,21 +18,17 @@ class OwnMemory:
         self._lock = Lock()
         self._prefix = prefix
         self._clock = clock
-        self._hashes: dict[str, dict[str, str]] = {}
+        self._records: dict[str, str] = {}
         self._scores: dict[str, dict[str, float]] = {}
-        self._values: dict[str, str] = {}
         self._lua = lua51.LuaRuntime(unpack_returned_tuples=True)
-        self._chunk = self._lua.eval(f"function(redis, KEYS, ARGV) {TEXT}\nend")
+        self._chunk = self._lua.eval(f"function(redis, cjson, KEYS, ARGV) {TEXT}\nend")
+        self._json = self._lua.table(encode=lambda table: json.dumps(_plain(table)), decode=self._decoded)
         self._commands = self._lua.table(call=self._call)
         self._spelled: Mapping[str, Callable[..., Any]] = {
             "TIME": self._time,
-            "HGETALL": self._hgetall,
-            "HGET": self._hget,
-            "HSET": self._hset,
-            "HDEL": self._hdel,
-            "GET": self._get,
+            "GET": lambda key: self._records.get(key, False),  # what Redis' nil is to a script
             "SET": self._set,
-            "DEL": lambda key: int(self._values.pop(key, None) is not None),
+            "DEL": lambda key: int(self._records.pop(key, None) is not None),
             "ZADD": self._zadd,
             "ZREM": self._zrem,
             "ZCARD": lambda key: len(self._scores.get(key, {})),
@@ -45,18 +40,18 @@ class OwnMemory:
         """Run the script."""
         with self._lock:
             keys, arguments = self._lua.table(self._prefix), self._lua.table_from(list(words))
-            return list(self._chunk(self._commands, keys, arguments).values())
+            return list(self._chunk(self._commands, self._json, keys, arguments).values())
 
-    def fill(self, hashes: Mapping[str, Mapping[str, str]]) -> None:
+    def fill(self, records: Mapping[str, str]) -> None:
         """Know what Redis knew, and nothing else."""
         with self._lock:
-            self._hashes = {key: dict(fields) for key, fields in hashes.items()}
+            self._records = dict(records)
             self._scores.clear()
 
-    def copied(self) -> dict[str, dict[str, str]]:
+    def copied(self) -> dict[str, str]:
         """Copy what is known, by key."""
         with self._lock:
-            return {key: dict(fields) for key, fields in self._hashes.items()}
+            return dict(self._records)
 
     def _call(self, command: str, *words: Any) -> Any:
         return self._spelled[command](*words)
@@ -65,28 +60,12 @@ class OwnMemory:
         seconds, rest = divmod(self._clock(), 1)
         return self._lua.table(str(int(seconds)), str(int(rest * 1_000_000)))
 
-    def _hgetall(self, key: str) -> Any:
-        return self._lua.table_from([word for pair in self._hashes.get(key, {}).items() for word in pair])
-
-    def _hget(self, key: str, name: str) -> Any:
-        return self._hashes.get(key, {}).get(name, False)  # what Redis' nil is to a script
-
-    def _hset(self, key: str, *words: Any) -> int:
-        pairs = zip(words[::2], words[1::2], strict=True)
-        self._hashes.setdefault(key, {}).update((str(name), str(value)) for name, value in pairs)
-        return 0
-
-    def _hdel(self, key: str, name: str) -> int:
-        return int(self._hashes.get(key, {}).pop(name, None) is not None)
-
-    def _get(self, key: str) -> Any:
-        return self._values.get(key, False)
-
-    def _set(self, key: str, value: str, *_lifetime: str) -> bool:
-        if len(self._values) >= _MOST_VALUES:
-            self._values.clear()
-        self._values[key] = value
+    def _set(self, key: str, text: str, *_lifetime: Any) -> bool:
+        self._records[key] = text
         return True
+
+    def _decoded(self, text: str) -> Any:
+        return self._lua.table_from(json.loads(text), recursive=True)
 
     def _zadd(self, key: str, score: float, name: str) -> int:
         self._scores.setdefault(key, {})[name] = float(score)
@@ -99,3 +78,11 @@ class OwnMemory:
         # As Redis has them: by score, then by name.
         due = sorted((at, name) for name, at in self._scores.get(key, {}).items() if at <= float(most))
         return self._lua.table_from([name for _, name in due])
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of the script as JSON has it; numbers have 14 digits, as in Redis."""
+    if lua51.lua_type(value) == "table":
+        fields = {name: _plain(each) for name, each in value.items()}
+        return list(fields.values()) if 1 in fields else fields
+    return float(f"{value:.14g}") if isinstance(value, float) else value

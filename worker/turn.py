@@ -162,11 +162,14 @@ def _call(claim: Claim, opening: Opening, place: Place, policy: Policy, desk: De
         is_urgent=claim.is_urgent,
         is_retry=opening.reason is Reason.RETRY,
         has_waited=has_waited,
+        is_again=desk.expected.failures.has_failed(opening.model, claim.job_id),
     )
     return _Call(claim=claim, opening=opening, need=need, deadline=deadline)
 
 
 def _held(later: Later, call: _Call, place: Place, policy: Policy, desk: Desk, last: Step | None) -> Step:
+    if later.why == COOLING:
+        desk.expected.slowness.forget_recent(call.need.model)
     why = KEY_PAUSED if later.why == PAUSED else later.why
     failed_as = str(last.end.outcome) if last is not None and last.end is not None else later.why
     decision = (
@@ -266,14 +269,17 @@ def _tell(call: _Call, received: Received | Broken, end: Reply | Failure, desk: 
         desk.expected.learn(need.model, call.claim.params, usage, latency_ms=end.latency_ms)
     # A call that was cut since its own worker stops tells nothing of its model.
     is_ours = isinstance(received, Broken) and received.how == "cut" and desk.is_stopping()
+    how_it_ended: How = "not_sent" if is_ours else how(end)
     changed = desk.turnstile.tell(
         replace(
-            _ended(need, "not_sent" if is_ours else how(end)),
+            _ended(need, how_it_ended),
             latency_ms=end.latency_ms,
             input_tokens=None if usage is None else uncached(usage),
             output_tokens=None if usage is None else usage.output_tokens,
             retry_after_s=end.retry_after_s if isinstance(end, Failure) else None,
             limits=limits_in(received),
+            is_slow=desk.expected.is_slow(need.model, end, is_probe=call.opening.is_probe),
+            is_own_fault=desk.expected.failures.add(need.model, need.job, how_it_ended),
         )
     )
     if changed == "opened":
@@ -283,4 +289,5 @@ def _tell(call: _Call, received: Received | Broken, end: Reply | Failure, desk: 
 
 
 def _ended(need: Need, how_it_ended: How) -> Ended:
-    return Ended(ticket=need.ticket, model=need.model, group=need.group, how=how_it_ended)
+    is_again = need.is_again and how_it_ended == "server_error"
+    return Ended(ticket=need.ticket, model=need.model, group=need.group, how=how_it_ended, is_again=is_again)
