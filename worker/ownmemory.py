@@ -10,6 +10,18 @@ from lupa import lua51
 
 from worker.script import TEXT
 
+# A record is kept as a table: here it needs no JSON. Numbers are cut to 14 digits, as JSON cuts them in Redis.
+_COPY = """
+local function copied(value)
+  if type(value) == 'number' then return tonumber(string.format('%.14g', value)) end
+  if type(value) ~= 'table' then return value end
+  local copy = {}
+  for name, each in pairs(value) do copy[name] = copied(each) end
+  return copy
+end
+return copied
+"""
+
 
 class OwnMemory:
     """Runs the script in this process, for all its threads."""
@@ -18,11 +30,12 @@ class OwnMemory:
         self._lock = Lock()
         self._prefix = prefix
         self._clock = clock
-        self._records: dict[str, str] = {}
+        self._records: dict[str, Any] = {}  # tables of the script
         self._scores: dict[str, dict[str, float]] = {}
         self._lua = lua51.LuaRuntime(unpack_returned_tuples=True)
         self._chunk = self._lua.eval(f"function(redis, cjson, KEYS, ARGV) {TEXT}\nend")
-        self._json = self._lua.table(encode=lambda table: json.dumps(_plain(table)), decode=self._decoded)
+        copied = self._lua.execute(_COPY)
+        self._json = self._lua.table(encode=copied, decode=copied)
         self._commands = self._lua.table(call=self._call)
         self._spelled: Mapping[str, Callable[..., Any]] = {
             "TIME": self._time,
@@ -45,13 +58,15 @@ class OwnMemory:
     def fill(self, records: Mapping[str, str]) -> None:
         """Know what Redis knew, and nothing else."""
         with self._lock:
-            self._records = dict(records)
+            self._records = {
+                key: self._lua.table_from(json.loads(text), recursive=True) for key, text in records.items()
+            }
             self._scores.clear()
 
     def copied(self) -> dict[str, str]:
         """Copy what is known, by key."""
         with self._lock:
-            return dict(self._records)
+            return {key: json.dumps(_plain(table)) for key, table in self._records.items()}
 
     def _call(self, command: str, *words: Any) -> Any:
         return self._spelled[command](*words)
@@ -60,12 +75,9 @@ class OwnMemory:
         seconds, rest = divmod(self._clock(), 1)
         return self._lua.table(str(int(seconds)), str(int(rest * 1_000_000)))
 
-    def _set(self, key: str, text: str, *_lifetime: Any) -> bool:
-        self._records[key] = text
+    def _set(self, key: str, table: Any, *_lifetime: Any) -> bool:
+        self._records[key] = table
         return True
-
-    def _decoded(self, text: str) -> Any:
-        return self._lua.table_from(json.loads(text), recursive=True)
 
     def _zadd(self, key: str, score: float, name: str) -> int:
         self._scores.setdefault(key, {})[name] = float(score)
@@ -81,8 +93,8 @@ class OwnMemory:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value of the script as JSON has it; numbers have 14 digits, as in Redis."""
+    """Return a value of the script as JSON has it."""
     if lua51.lua_type(value) == "table":
         fields = {name: _plain(each) for name, each in value.items()}
         return list(fields.values()) if 1 in fields else fields
-    return float(f"{value:.14g}") if isinstance(value, float) else value
+    return value
