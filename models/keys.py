@@ -18,7 +18,7 @@ def namespace_of(base_url: str, key: str) -> str:
 
 def turnstile_prefix(namespace: str) -> str:
     """Name what the keys of one turnstile begin with: those who use another key or API have their own."""
-    return f"{PREFIX}turnstile:{namespace}:"
+    return f"{PREFIX}admission:{namespace}:"
 
 
 def queue_name(lane: Lane) -> str:

@@ -3,6 +3,7 @@
 A worker writes the state with every request (worker/admission). Nothing here changes a key.
 """
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +16,12 @@ from models.keys import turnstile_prefix
 
 QUIET_S = 60.0  # a denial older than that throttles nobody any more
 _TIMEOUT_S = 2.0
-_KINDS: tuple[Literal["requests", "input", "output"], ...] = ("requests", "input", "output")
-_RAMP_GAIN, _RAMP_STEP_S = 1.1, 10.0  # as in limits.lua: each ten seconds raise the speed by a tenth
+_DOUBLES_S = 73.0  # as in limits.lua: the speed after a ramp limit doubles in so long
 _BUSY_SHARE = 0.8  # of the calls that our own limit allows: with fewer in flight the limit has grown since the denial
 _FRESH_S = 10.0  # a denial as young counts though a mean request fits: the denied request may have been a large one
 _KEPT_SHARE = 0.01  # of each limit, for urgent requests
 
-Reason = Literal["key_paused", "cooling", "limited", "full", "ramp", "retries_spent"]
+Reason = Literal["key_paused", "cooling", "limited", "full", "ramp"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,14 +79,14 @@ class ThrottleReader:
             with client, client.pipeline(transaction=False) as pipeline:
                 pipeline.time()
                 for name in names:
-                    pipeline.hgetall(self._prefix + name)
+                    pipeline.get(self._prefix + name)
                 for model in self._chain.models:
                     pipeline.zcard(f"{self._prefix}flight:{model}")
                 (seconds, microseconds), *found = pipeline.execute()
         except (redis.RedisError, OSError) as error:
             raise BrokerError(f"broker: {type(error).__name__}: {error}") from error
-        hashes, counts = found[: len(names)], found[len(names) :]
-        state = {name: _Fields.of(fields) for name, fields in zip(names, hashes, strict=True)}
+        records, counts = found[: len(names)], found[len(names) :]
+        state = {name: _Fields.of(text) for name, text in zip(names, records, strict=True)}
         return seconds + microseconds / 1e6, state, dict(zip(self._chain.models, map(int, counts), strict=True))
 
 
@@ -105,23 +105,32 @@ def throttles_in(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Fields:
-    """One hash of the state. An absent number is 0, an absent word is empty."""
+    """One record of the state. An absent number is 0, an absent word is empty."""
 
-    words: Mapping[str, str]
+    values: Mapping[str, Any]
 
     @classmethod
-    def of(cls, fields: Mapping[Any, Any]) -> "_Fields":
-        return cls(words={_text(name): _text(value) for name, value in fields.items()})
+    def of(cls, text: bytes | None) -> "_Fields":
+        try:
+            values = json.loads(text or b"{}")
+        except ValueError:
+            values = {}
+        return cls(values=values if isinstance(values, dict) else {})
 
     def number(self, name: str) -> float:
-        try:
-            value = float(self.words.get(name, 0))
-        except ValueError:
-            return 0.0
-        return value if math.isfinite(value) else 0.0
+        value = self.values.get(name, 0)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return float(value) if is_number else 0.0
 
     def word(self, name: str) -> str:
-        return self.words.get(name, "")
+        return str(self.values.get(name, ""))
+
+    @property
+    def buckets(self) -> dict[str, "_Fields"]:
+        """Return the token bucket of each kind of a group."""
+        found = self.values.get("buckets")
+        rows = [_Fields(values=row) for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+        return {row.word("kind"): row for row in rows}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,18 +144,14 @@ class _Look:
     quiet_s: float
 
     def of_key(self) -> list[Throttle]:
-        """Return the throttles of the key: a pause, a ramp limit, too many repeated calls."""
+        """Return the throttles of the key: a pause, a ramp limit."""
         fleet, models = self._fields("fleet"), self.chain.models
         found: list[Throttle] = []
         if self._is_open(fleet):
             found.append(self._breaker(fleet, "key_paused", models))
         if self._speed() < 1:
-            back_s = _RAMP_STEP_S * -math.log(self._speed()) / math.log(_RAMP_GAIN)
-            since, until = fleet.number("ramped_at"), self.now + back_s
+            since, until = fleet.number("ramped_at"), fleet.number("full_speed_at")
             found.append(self._throttle("ramp", models, since, until=until, speed=self._speed()))
-        if self._denies(fleet, "retries_spent"):
-            since = fleet.number("throttled_since")
-            found.append(self._throttle("retries_spent", models, since))
         return found
 
     def of_model(self, name: str) -> list[Throttle]:
@@ -166,24 +171,22 @@ class _Look:
         """Return the throttle of one limit group: closed by a 429, or out of requests or tokens."""
         group = self._fields(f"group:{name}")
         models = tuple(model for model in self.chain.models if self.chain.group_of(model) == name)
-        closed_until, is_denying = group.number("closed_until"), self._denies(group, "limited")
+        closed_until, kind = group.number("closed_until"), group.word("throttle_kind")
+        is_denying, since = self._denies(group, "limited"), group.number("throttled_since")
         if closed_until > self.now:
-            since = group.number("throttled_since") if is_denying else group.number("closed_at")
+            since = since if is_denying else group.number("kept_at")
             return [self._throttle("limited", models, since, until=closed_until, kind="retry-after")]
-        if not is_denying:
+        bucket = group.buckets.get(kind)
+        if not is_denying or bucket is None:
             return []
-        waits = {kind: self._wait_s(group, kind) for kind in _KINDS if group.number(f"{kind}_limit") > 0}
-        kind = max(waits, key=waits.__getitem__, default=None)
-        since = group.number("throttled_since")
-        if kind is None:
-            return [self._throttle("limited", models, since)]
-        if waits[kind] <= 0 and self.now - group.number("throttled_at") > _FRESH_S:
+        wait_s = self._wait_s(group, bucket)
+        if wait_s <= 0 and self.now - group.number("throttled_at") > _FRESH_S:
             return []
-        until, limit = self.now + max(0.0, waits[kind]), round(group.number(f"{kind}_limit"))
+        until, limit = self.now + max(0.0, wait_s), round(bucket.number("limit"))
         return [self._throttle("limited", models, since, until=until, kind=kind, limit=limit)]
 
     def _fields(self, name: str) -> _Fields:
-        return self.state.get(name, _Fields(words={}))
+        return self.state.get(name, _Fields(values={}))
 
     def _is_open(self, owner: _Fields) -> bool:
         asked_at = max(owner.number("next_probe_at"), owner.number("probe_until"))
@@ -209,23 +212,18 @@ class _Look:
         )
 
     def _speed(self) -> float:
-        fleet = self._fields("fleet")
-        ramp = fleet.number("ramp")
-        passed_s = max(0.0, self.now - fleet.number("ramped_at"))
-        return 1.0 if ramp <= 0 else min(1.0, ramp * _RAMP_GAIN ** min(1e3, passed_s / _RAMP_STEP_S))
+        left_s = self._fields("fleet").number("full_speed_at") - self.now
+        return 1.0 if left_s <= 0 else float(2 ** (-min(1e3, left_s / _DOUBLES_S)))
 
-    def _wait_s(self, group: _Fields, kind: str) -> float:
+    def _wait_s(self, group: _Fields, bucket: _Fields) -> float:
         """Return the seconds until a mean request fits behind all that is reserved."""
-        limit, rate = group.number(f"{kind}_limit"), group.number(f"{kind}_limit") / 60 * self._speed()
-        tokens = min(limit, group.number(f"{kind}_tokens") + max(0.0, self.now - group.number("at")) * rate)
-        mean = 1.0 if kind == "requests" else group.number(f"{kind}_mean")
-        kept = _KEPT_SHARE * limit
-        return (min(mean, limit - kept) + kept + group.number(f"{kind}_reserved") - tokens) / rate
+        limit = bucket.number("limit")
+        rate, kept = limit / 60 * self._speed(), _KEPT_SHARE * limit
+        dripped = max(0.0, self.now - group.number("at")) * rate
+        tokens = min(limit, bucket.number("tokens") + dripped)
+        needed = min(max(1.0, bucket.number("mean")), limit - kept) + kept + bucket.number("reserved")
+        return (needed - tokens) / rate if rate > 0 else 0.0
 
 
 def _time(seconds: float) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=min(seconds, 1e11))
-
-
-def _text(word: Any) -> str:
-    return word.decode(errors="replace") if isinstance(word, bytes) else str(word)

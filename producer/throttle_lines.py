@@ -21,7 +21,6 @@ _HOLDERS = {
     "key_paused": "the pause of this key",
     "full": "our own limit of {limit} calls in flight",
     "ramp": "the ramp limit of this key",
-    "retries_spent": "too many repeated calls",
 }
 _WAITS = {
     "full": "a free call to {it} (our own limit of calls in flight)",
@@ -132,15 +131,10 @@ def _ramp(throttle: Throttle, _names: str) -> str:
     return f"the API limits how fast this key's traffic grows {_since(throttle)}: {speed}, at all of it {_in(throttle)}"
 
 
-def _retries_spent(throttle: Throttle, _names: str) -> str:
-    return f"the fleet repeats too many calls {_since(throttle)}: a failed call steps down instead"
-
-
 _LINES: Mapping[Reason, Callable[[Throttle, str], str]] = {
     "cooling": _cooling,
     "key_paused": _key_paused,
     "full": _full,
     "limited": _limited,
     "ramp": _ramp,
-    "retries_spent": _retries_spent,
 }

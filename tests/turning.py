@@ -1,7 +1,7 @@
 """Turnstiles for tests: both hosts of the script, on a clock that a test sets, and short words for asking."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
@@ -9,10 +9,11 @@ import redis
 
 from worker.fleet import part_of_state
 from worker.ownmemory import OwnMemory
+from worker.repeated_failures import RepeatedFailures
 from worker.script import TEXT, Run, Script
 from worker.turnstile import Change, Ended, Go, How, Later, Need
 
-PREFIX = "stepdown:turnstile:tests:"
+PREFIX = "stepdown:admission:tests:"
 PROBE_EVERY_S, KEY_PAUSE_S = 5.0, 60.0
 
 
@@ -38,13 +39,10 @@ def in_memory(clock: Callable[[], float], memory: OwnMemory | None = None) -> Sc
 
 def parted(memory: OwnMemory, clock: Callable[[], float], workers: int) -> list[Script]:
     """Make the turnstiles of workers that go on alone with what one memory knew."""
-    known = {
-        key: {name.encode(): value.encode() for name, value in fields.items()}
-        for key, fields in memory.copied().items()
-    }
+    known = memory.copied()
     parts = [OwnMemory(PREFIX) for _ in range(workers)]
     for part in parts:
-        part.fill({key: part_of_state(fields, workers) for key, fields in known.items()})
+        part.fill({key: part_of_state(text, workers) for key, text in known.items()})
     return [_script(part.run, clock) for part in parts]
 
 
@@ -70,18 +68,31 @@ class Door:
     model: str = "opus"
     group: str = "opus-4"
     _tickets: Any = field(default_factory=lambda: count(1))
+    _asked: dict[str, Need] = field(default_factory=dict)
+    _failures: RepeatedFailures = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Remember failed jobs by the test's clock."""
+        self._failures = RepeatedFailures(self.clock)
 
     def ask(self, **words: Any) -> Go | Later:
         """Ask for a small request, known as `ticket` or by a number."""
         words.setdefault("ticket", f"{self.model}-{next(self._tickets)}")
         usual = {"job": words["ticket"], "input_tokens": 100, "output_tokens": 50, "hold_s": 150.0, "patience_s": 5.0}
-        return self.turnstile.ask(Need(model=self.model, group=self.group, **{**usual, **words}))
+        need = Need(model=self.model, group=self.group, **{**usual, **words})
+        need = replace(need, is_again=self._failures.has_failed(need.model, need.job))
+        self._asked[need.ticket] = need
+        return self.turnstile.ask(need)
 
     def tell(self, ticket: str, how: How = "well", **words: Any) -> Change:
         """Tell how it ended: as it was expected to."""
         usual: dict[str, Any] = {"latency_ms": 1_000}
         if how == "well":
             usual |= {"input_tokens": 100, "output_tokens": 50}
+        if ticket in self._asked:
+            need = self._asked[ticket]
+            usual["is_again"] = need.is_again and how == "server_error"
+            usual["is_own_fault"] = self._failures.add(self.model, need.job, how)
         return self.turnstile.tell(
             Ended(ticket=ticket, model=self.model, group=self.group, how=how, **{**usual, **words})
         )

@@ -205,15 +205,9 @@ class Scene:
     @property
     def office(self) -> Office:
         """Give what a delivery needs."""
-        return Office(
-            desk=self.desk,
-            claims=self.ledger,
-            outbox=self.ledger,
-            orders=self.ledger,
-            in_hand=InHand(self.ledger, lease_s=60),
-            gate=self.gate,
-            streaks=Streaks(pause_after=0),
-        )
+        ledger, in_hand = self.ledger, InHand(self.ledger, lease_s=60)
+        around = {"claims": ledger, "outbox": ledger, "orders": ledger, "in_hand": in_hand, "gate": self.gate}
+        return Office(desk=self.desk, streaks=Streaks(pause_after=0), **around)  # type: ignore[arg-type]  # by name
 
     def story(self) -> list[tuple[int, str, int, str]]:
         """Tell each attempt in order: number, reason, fallback depth, outcome."""

@@ -112,14 +112,17 @@ def _release(call: Call, received: Received | Broken, end: Reply | Failure, desk
         desk.expected.learn(need.model, call.claim.params, usage, latency_ms=end.latency_ms)
     # A call that was cut since its own worker stops tells nothing of its model.
     is_ours = isinstance(received, Broken) and received.how == "cut" and desk.is_stopping()
+    how_it_ended: How = "not_sent" if is_ours else how(end)
     changed = desk.turnstile.tell(
         replace(
-            ended(need, "not_sent" if is_ours else how(end)),
+            ended(need, how_it_ended),
             latency_ms=end.latency_ms,
             input_tokens=None if usage is None else uncached(usage),
             output_tokens=None if usage is None else usage.output_tokens,
             retry_after_s=end.retry_after_s if isinstance(end, Failure) else None,
             limits=limits_in(received),
+            is_slow=desk.expected.is_slow(need.model, end, is_probe=call.opening.is_probe),
+            is_own_fault=desk.expected.failures.add(need.model, need.job, how_it_ended),
         )
     )
     if changed == "opened":
@@ -131,4 +134,5 @@ def _release(call: Call, received: Received | Broken, end: Reply | Failure, desk
 
 def ended(need: Need, how_it_ended: How) -> Ended:
     """Return the end of a request for admission control, without figures."""
-    return Ended(ticket=need.ticket, model=need.model, group=need.group, how=how_it_ended)
+    is_again = need.is_again and how_it_ended == "server_error"
+    return Ended(ticket=need.ticket, model=need.model, group=need.group, how=how_it_ended, is_again=is_again)

@@ -1,5 +1,6 @@
 """The turnstile of the whole fleet: in Redis, and in each worker's own memory while Redis is away."""
 
+import json
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from redis.retry import Retry
 from models.keys import turnstile_prefix
 from worker.events import FleetAlone, FleetTogether, Tell
 from worker.ownmemory import OwnMemory
-from worker.script import TEXT, Script, left_behind
+from worker.script import TEXT, TICKETS, Script, left_behind
 from worker.turnstile import Change, Ended, Go, Later, Need, Room, Turnstile
 
 _TIMEOUT_S = 0.25
@@ -23,7 +24,7 @@ _CONNECTIONS = 50
 _AGAIN_S = 2.0  # while Redis is away one thread looks whether it is back, so often
 _HEARD_S = 5.0  # a worker that was not heard for so long shares no limits, and is at no call
 # Each worker alone has its part of these.
-_SHARED = ("_limit", "_tokens", "_reserved", "slow_start_threshold", "good_concurrency")
+_SHARED = ("limit", "tokens", "reserved", "concurrency_limit", "slow_start_threshold", "good_concurrency")
 _MOST_UNTOLD = 10_000
 
 _Answer = TypeVar("_Answer")
@@ -174,29 +175,34 @@ class Fleet:
             pipeline.zrangebyscore(self._workers_key, "-inf", now - _HEARD_S)
             pipeline.zremrangebyscore(self._workers_key, "-inf", now - _HEARD_S)
             pipeline.zcard(self._workers_key)
-            for name in names:
-                pipeline.hgetall(self._prefix + name)
-            _, lost, _, workers, *hashes = pipeline.execute()
+            pipeline.mget([self._prefix + name for name in names])
+            _, lost, _, workers, texts = pipeline.execute()
         for worker in lost:
             self._give_back(worker.decode())
         self._workers = max(1, int(workers))
         self._memory.fill(
             {
-                self._prefix + name: part_of_state(fields, self._workers)
-                for name, fields in zip(names, hashes, strict=True)
-                if fields
+                self._prefix + name: part_of_state(text, self._workers)
+                for name, text in zip(names, texts, strict=True)
+                if text is not None
             }
         )
 
     def _give_back(self, worker: str) -> None:
-        for ended in left_behind(self._redis.hgetall(f"{self._prefix}tickets"), worker):
+        begins = f"{self._prefix}{TICKETS}"
+        keys = [key.decode() for key in self._redis.scan_iter(match=f"{begins}*", count=1_000)]
+        texts = self._redis.mget(keys) if keys else []
+        tickets = dict(zip((key.removeprefix(begins) for key in keys), texts, strict=True))
+        for ended in left_behind(tickets, worker):
             self._shared.tell(ended)
 
 
-def part_of_state(fields: Mapping[bytes, bytes], workers: int) -> dict[str, str]:
-    """Give the part of one hash that is one worker's: its share of the limits, and all else as it is."""
-    told = {name.decode(): value.decode() for name, value in fields.items()}
-    return {name: f"{float(value) / workers:.6f}" if name.endswith(_SHARED) else value for name, value in told.items()}
+def part_of_state(text: bytes | str, workers: int) -> str:
+    """Return the part of one record that is one worker's: its share of the limits, and all else as it is."""
+    record = json.loads(text)
+    for fields in (record, *record.get("buckets", ())):
+        fields |= {name: fields[name] / workers for name in _SHARED if name in fields}
+    return json.dumps(record)
 
 
 def part_of_limits(limits: Mapping[str, tuple[int, int]], workers: int) -> dict[str, tuple[int, int]]:

@@ -17,7 +17,9 @@ from models.prefix import prefix_tokens
 from models.pricing import Prices, cost_usd
 from models.size import CHARACTERS_A_TOKEN, Size, size_of, usual_tokens
 from models.usage import Usage
+from worker.repeated_failures import RepeatedFailures
 from worker.reply import Broken, Failure, Received, Reply
+from worker.slowness import Slowness
 from worker.turnstile import How
 
 _PRIOR_OUTPUT = 500  # tokens; the output limit counts generated tokens only, so a low guess costs a 429 at most
@@ -107,6 +109,7 @@ class Expected:
         self._prompts: defaultdict[_Kind, _Prompts] = defaultdict(_Prompts)
         self._output: defaultdict[_Kind, _Mean] = defaultdict(_Mean)
         self._paces: defaultdict[str, deque[float]] = defaultdict(partial(deque, maxlen=_PACES_KEPT))
+        self.slowness, self.failures = Slowness(), RepeatedFailures()
 
     def tokens(self, model: str, params: Mapping[str, Any], *, is_warm: bool = False) -> Tokens:
         """Estimate the tokens that the model will count. The reply's own count corrects the estimate later.
@@ -150,6 +153,14 @@ class Expected:
             return UNMEASURED_PACE
         slow_s = seconds[math.ceil(_SLOW_QUANTILE * len(seconds)) - 1]
         return min(UNMEASURED_PACE, 1 / (_SLOW_MARGIN * slow_s)) if slow_s else UNMEASURED_PACE
+
+    def is_slow(self, model: str, end: Reply | Failure, *, is_probe: bool) -> bool:
+        """Return whether this reply makes its model slow. No failure does."""
+        usage = end.usage if isinstance(end, Reply) and how(end) == "well" else None
+        if usage is None or not end.latency_ms:
+            return False
+        read, written, latency_s = uncached(usage), usage.output_tokens, end.latency_ms / 1000
+        return self.slowness.is_slow(model, latency_s=latency_s, read=read, written=written, is_probe=is_probe)
 
     def _characters_a_token(self, kind: _Kind) -> tuple[float, int]:
         """Return the ratio for prompts of this kind, and the number of replies behind the ratio."""

@@ -1,15 +1,34 @@
 """The turnstile's script as calls and answers: words in, words out, whoever runs it."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
-from worker.turnstile import Change, Ended, Go, Later, Need, Room
+from worker.retry_budget import RetryBudget
+from worker.turnstile import RETRIES_SPENT, Change, Ended, Go, How, Later, Need, Room
 
 _FOLDER = Path(__file__).with_name("admission")
-_SUBJECTS = ("state", "limits", "evidence", "concurrency", "breaker", "admission")  # each uses those before it
+_SUBJECTS = ("state", "limits", "concurrency", "breaker", "admission")  # each uses those before it
 TEXT = "\n".join((_FOLDER / f"{subject}.lua").read_text(encoding="utf-8") for subject in _SUBJECTS)
+# What an end tells: of the model, of its pace, of the key. A pushback is one that fewer calls at a time may cure.
+_TELLS: Mapping[How, tuple[str, ...]] = {
+    "well": ("is_answer", "knows_model", "knows_key"),
+    "limited": ("is_pushback", "knows_model", "knows_key"),
+    "ramped": ("knows_model", "knows_key"),
+    "overloaded": ("is_failure", "is_pushback", "knows_model"),
+    "server_error": ("is_failure", "is_pushback", "knows_model"),
+    "timed_out": ("is_failure", "knows_model"),
+    "unreachable": ("is_failure", "knows_model"),
+    "missing": ("is_failure", "knows_model", "knows_key"),
+    "key_refused": (),
+    "not_sent": (),
+}
+_USED_NOTHING: frozenset[How] = frozenset({"not_sent", "limited", "ramped", "unreachable"})
+_ALL_UNUSED = {"requests": "0", "input": "0", "output": "0"}
 _CHANGES: Mapping[str, Change] = {"": "", "opened": "opened", "closed": "closed", "key_works": "key_works"}
+TICKETS = "ticket:"  # begins the key of each request in flight
 Run = Callable[[Sequence[str]], Sequence[Any]]  # arguments of the script -> what it returned
 
 
@@ -29,6 +48,7 @@ class Script:
         worker: str = "-",
         now: Callable[[], float] | None = None,
     ) -> None:
+        self._retries = RetryBudget(now or monotonic)
         self._run_script = run
         self._worker = worker
         self._tuning = (f"{probe_every_s}", f"{key_pause_s}")
@@ -36,15 +56,17 @@ class Script:
 
     def ask(self, need: Need) -> Go | Later:
         """Let a request through, or say when to come back."""
+        if need.is_retry and not self._retries.has_room():
+            return Later(why=RETRIES_SPENT, wait_s=0, figures=self._retries.figures())
         word, *told = self._run("acquire", worker=self._worker, **_request(need))
         if word == "granted":
-            return Go(after_s=float(told[0]), is_probe=told[1] == "1")
-        why, wait_s, *figures = told
-        return Later(
-            why=why,
-            wait_s=float(wait_s),
-            figures={name: _figure(value) for name, value in zip(figures[::2], figures[1::2], strict=True)},
-        )
+            self._retries.add(is_retry=need.is_retry)
+            return Go(after_s=round(float(told[0]), 3), is_probe=told[1] == "1")
+        why, wait_s, *pairs = told
+        figures = {name: _figure(value) for name, value in zip(pairs[::2], pairs[1::2], strict=True)}
+        if "left" in figures:
+            figures["needs"] = _figure(_request(need)[str(figures["limit"])])
+        return Later(why=why, wait_s=round(float(wait_s), 3), figures=figures)
 
     def tell(self, ended: Ended) -> Change:
         """Note how a request that was let through ended; returns what that made of its model's cooldown."""
@@ -56,7 +78,14 @@ class Script:
         }
         for kind, (limit, remaining) in ended.limits.items():
             known |= {f"{kind}_limit": limit, f"{kind}_remaining": remaining}
+        flags = {"is_slow": ended.is_slow, "is_again": ended.is_again, "is_own_fault": ended.is_own_fault}
+        flags |= dict.fromkeys(_TELLS[ended.how], True)
         words = {name: str(value) for name, value in known.items() if value is not None}
+        if ended.how in _USED_NOTHING:
+            words |= _ALL_UNUSED
+        elif ended.how != "timed_out":
+            words.setdefault("output", "0")  # unknown output was not written
+        words |= _flags(flags)
         changed, *_ = self._run(
             "release", ticket=ended.ticket, model=ended.model, group=ended.group, result=ended.how, **words
         )
@@ -76,16 +105,16 @@ class Script:
         return [_text(word) for word in self._run_script([command, now, *self._tuning, *pairs])]
 
 
-def left_behind(tickets: Mapping[Any, Any], worker: str) -> list[Ended]:
-    """Find in the script's hash of tickets those of a worker that is lost, as requests that did not leave.
+def left_behind(tickets: Mapping[str, bytes | None], worker: str) -> list[Ended]:
+    """Return the tickets of a lost worker, each with its record, as requests that did not leave.
 
-    Whether they did nobody knows; the next reply's headers tell what the provider has counted.
+    Nobody knows whether they left. The next reply's headers tell the provider's count.
     """
-    words = {_text(ticket): _text(text).split() for ticket, text in tickets.items()}
+    records = {ticket: json.loads(text) for ticket, text in tickets.items() if text is not None}
     return [
-        Ended(ticket=ticket, model=model, group=group, how="not_sent")
-        for ticket, (*_, model, group, by) in words.items()
-        if by == worker
+        Ended(ticket=ticket, model=record["model"], group=record["group"], how="not_sent")
+        for ticket, record in records.items()
+        if record["worker"] == worker
     ]
 
 
@@ -95,19 +124,18 @@ def _request(need: Need) -> dict[str, str]:
         "job": need.job,
         "model": need.model,
         "group": need.group,
+        "requests": "1",
         "input": str(need.input_tokens),
         "output": str(need.output_tokens),
         "hold_s": str(need.hold_s),
         "patience_s": str(need.patience_s),
         "queue_s": str(need.patience_s if need.queue_s is None else need.queue_s),
-        "is_urgent": _flag(need.is_urgent),
-        "is_retry": _flag(need.is_retry),
-        "has_waited": _flag(need.has_waited),
+        **_flags({"is_urgent": need.is_urgent, "has_waited": need.has_waited, "is_again": need.is_again}),
     }
 
 
-def _flag(is_so: bool) -> str:
-    return "1" if is_so else "0"
+def _flags(flags: Mapping[str, bool]) -> dict[str, str]:
+    return {name: "1" for name, is_so in flags.items() if is_so}
 
 
 def _text(word: Any) -> str:
@@ -116,6 +144,6 @@ def _text(word: Any) -> str:
 
 def _figure(value: str) -> float | str:
     try:
-        return float(value)
+        return float(f"{float(value):.6g}")
     except ValueError:
         return value

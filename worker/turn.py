@@ -132,11 +132,14 @@ def _call(
         is_urgent=claim.is_urgent,
         is_retry=opening.reason is Reason.RETRY,
         has_waited=has_waited,
+        is_again=desk.expected.failures.has_failed(opening.model, claim.job_id),
     )
     return Call(claim=claim, opening=opening, need=need, deadline=deadline, version=fit.version)
 
 
 def _held(later: Later, call: Call, place: Place, policy: Policy, desk: Desk, last: Step | None) -> Step:
+    if later.why == COOLING:
+        desk.expected.slowness.forget_recent(call.need.model)
     needs, per_minute = (float(later.figures.get(name, 0)) for name in ("needs", "per_minute"))
     if later.figures.get("limit") == "input" and needs > SURELY_OVER * per_minute:
         said = f"{call.need.model} takes {per_minute:,.0f} input tokens a minute, and about {needs:,.0f} are needed"

@@ -19,7 +19,7 @@ class Need:
     worker is lost. `patience_s` is how long it would still wait for this model: told to come back sooner, it will, and
     is promised what it needs. `has_waited`: it was, and is back, ahead of newcomers. `queue_s` is the same for a place
     among the calls in flight, which is our own limit; None: as long as for the model's.
-    `job` is whose it is: what fails one job again and again is no outage.
+    `job` is the job that asks. `is_again`: an earlier call of the job on this model ended in a server error.
     """
 
     ticket: str
@@ -34,6 +34,7 @@ class Need:
     is_urgent: bool = False
     is_retry: bool = False
     has_waited: bool = False
+    is_again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +74,8 @@ class Ended:
 
     Tokens are those billed, None where that is not known: input no cache held, and output. `limits` holds for each kind
     ("requests", "input", "output") the limit per minute and what remains of it, as the reply's headers tell.
+    `is_slow`: the reply is good, and its model is far slower than its normal. `is_again` is the request's.
+    `is_own_fault`: the failure tells of the job's own request, not of the model.
     """
 
     ticket: str
@@ -84,6 +87,9 @@ class Ended:
     output_tokens: int | None = None
     retry_after_s: float | None = None
     limits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    is_slow: bool = False
+    is_again: bool = False
+    is_own_fault: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ def _steps(draw: st.DrawFn) -> list[tuple[str, Any]]:
             "is_urgent": st.booleans(),
             "is_retry": st.booleans(),
             "has_waited": st.booleans(),
+            "is_again": st.booleans(),
         }
     )
     ends = st.fixed_dictionaries(
@@ -41,6 +42,9 @@ def _steps(draw: st.DrawFn) -> list[tuple[str, Any]]:
             "output_tokens": _TOKENS,
             "retry_after_s": st.none() | st.sampled_from([0.0, 1.5, 900.0]),
             "limits": _LIMITS,
+            "is_slow": st.booleans(),
+            "is_again": st.booleans(),
+            "is_own_fault": st.booleans(),
         }
     )
     step = (

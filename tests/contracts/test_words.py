@@ -1,6 +1,7 @@
 """The house rules that a linter does not know: short files, short functions, one word per idea."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ _FOLDERS = ("models", "worker", "producer", "migrations", "tests")
 _CASES = _ROOT / "tests" / "cases"
 _LONGEST_FILE = 300
 _LONGEST_FUNCTION = 40
+_ADMISSION = _ROOT / "worker" / "admission"
+_LONGEST_SCRIPT, _LONGEST_SCRIPT_FILE, _LONGEST_LINE = 300, 120, 120
+_OF_THE_HOST = {"FORGET_MS", "time"}
 _NO_NAMES = ("Manager", "Helper", "Util", "Handler", "Service", "Impl", "Data", "Info")
 
 
@@ -32,6 +36,22 @@ def test_the_rules_are_asked_of_every_folder() -> None:
 def test_no_file_is_longer_than_300_lines() -> None:
     lengths = {path.relative_to(_ROOT): len(path.read_text(encoding="utf-8").splitlines()) for path in _files()}
     assert {str(path): length for path, length in lengths.items() if length > _LONGEST_FILE} == {}
+
+
+def test_the_admission_script_is_at_most_300_lines_in_files_of_at_most_120() -> None:
+    lines = {path.name: path.read_text(encoding="utf-8").splitlines() for path in _ADMISSION.glob("*.lua")}
+    assert lines
+    assert sum(map(len, lines.values())) <= _LONGEST_SCRIPT
+    assert {name: len(each) for name, each in lines.items() if len(each) > _LONGEST_SCRIPT_FILE} == {}
+    assert [line for each in lines.values() for line in each if len(line) > _LONGEST_LINE] == []
+
+
+def test_every_constant_of_admission_is_in_its_readme() -> None:
+    readme = (_ADMISSION / "README.md").read_text(encoding="utf-8")
+    named = re.compile(r"^local ([A-Z_, ]+) = [\d.]", re.MULTILINE)
+    text = "".join(path.read_text(encoding="utf-8") for path in _ADMISSION.glob("*.lua"))
+    names = {name for match in named.finditer(text) for name in match[1].split(", ")}
+    assert {name for name in names - _OF_THE_HOST if f"`{name}`" not in readme} == set()
 
 
 def test_every_setting_is_told_in_a_readme() -> None:

@@ -1,5 +1,6 @@
 """The fleet's turnstile on a real Redis: shared while it is there, each worker's own while it is killed or frozen."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -225,9 +226,10 @@ def test_a_redis_that_comes_back_empty_is_taught_by_the_first_headers(
     broker.start()
     _back(fleet, events)
     with redis.Redis.from_url(broker.url) as client:
-        known = client.hgetall(f"stepdown:turnstile:key:group:{_GROUP}")
-    assert float(known[b"requests_limit"]) == 60
-    assert float(known[b"requests_tokens"]) < 10
+        known = json.loads(client.get(f"stepdown:admission:key:group:{_GROUP}") or "{}")
+    requests = known["buckets"][0]
+    assert (requests["kind"], requests["limit"]) == ("requests", 60)
+    assert requests["tokens"] < 10
 
 
 def test_a_redis_that_was_frozen_forgets_nobody_who_is_done(

@@ -74,10 +74,6 @@ def _in(seconds: float) -> datetime:
                 "their speed, at all of it in 1 min 13 s"
             ),
         ),
-        (
-            throttle("retries_spent"),
-            "the fleet repeats too many calls since 12:03:10 UTC (for 42 s): a failed call steps down instead",
-        ),
     ],
 )
 def test_a_throttle_tells_who_why_and_since_when(found: Throttle, said: str) -> None:
@@ -85,7 +81,7 @@ def test_a_throttle_tells_who_why_and_since_when(found: Throttle, said: str) -> 
 
 
 def test_a_throttle_of_another_day_names_its_day() -> None:
-    said = throttle_line(throttle("retries_spent", since=_NOW - timedelta(days=2)))
+    said = throttle_line(throttle("full", since=_NOW - timedelta(days=2)))
     assert "since 2026-11-27 12:03:52 UTC (for 2 d)" in said
 
 

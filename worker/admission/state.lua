@@ -1,37 +1,36 @@
--- State: the command's words, and hashes in which an absent field is 0. All times are seconds.
+-- State: the words of a command, and records in JSON, whose absent fields are 0. All times are seconds.
 -- KEYS[1] begins every key. ARGV: command, time ('' is the host's), probe interval, key pause, then name, value, ...
-local PREFIX, COMMAND, NOW = KEYS[1], ARGV[1], tonumber(ARGV[2])
-local PROBE_EVERY, KEY_PAUSE, FORGET_MS = tonumber(ARGV[3]), tonumber(ARGV[4]), 86400000
-local KINDS = { 'requests', 'input', 'output' }
-if not NOW then
-  local time = redis.call('TIME')
-  NOW = tonumber(time[1]) + tonumber(time[2]) / 1e6
-end
-local words, hashes = {}, {}
+local PREFIX, COMMAND, PROBE_EVERY, KEY_PAUSE = KEYS[1], ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
+local FORGET_MS, time = 86400000, redis.call('TIME')
+local NOW = math.floor((tonumber(ARGV[2]) or time[1] + time[2] / 1e6) * 1e4 + 0.5) / 1e4 -- JSON keeps 14 digits
+local words, records, ZERO = {}, {}, { __index = function() return 0 end }
 for i = 5, #ARGV, 2 do words[ARGV[i]] = ARGV[i + 1] end
-local function number(name) return tonumber(words[name]) end
-
-local function read(name)
-  local fields, flat = {}, redis.call('HGETALL', PREFIX .. name)
-  for i = 1, #flat, 2 do fields[flat[i]] = tonumber(flat[i + 1]) or flat[i + 1] end
-  hashes[PREFIX .. name] = fields
-  return setmetatable(fields, { __index = function() return 0 end })
+local function number(name) return tonumber(words[name]) or 0 end
+local function read(name, new)
+  if not records[name] then
+    local text = redis.call('GET', PREFIX .. name)
+    records[name] = setmetatable(text and cjson.decode(text) or new or {}, ZERO)
+  end
+  return records[name]
 end
-
 local function save_all()
-  for key, fields in pairs(hashes) do
-    local flat = {}
-    for name, value in pairs(fields) do
-      flat[#flat + 1] = name
-      flat[#flat + 1] = type(value) == 'number' and string.format('%.6f', value) or value
-    end
-    if #flat > 0 then
-      redis.call('HSET', key, unpack(flat))
-      redis.call('PEXPIRE', key, FORGET_MS)
-    end
+  for name, fields in pairs(records) do
+    if next(fields) then redis.call('SET', PREFIX .. name, cjson.encode(fields), 'PX', FORGET_MS) end
   end
 end
-
-local function faded(amount, since, half_life) return amount * 0.5 ^ (math.max(0, NOW - since) / half_life) end
-local function figure(amount) return string.format('%.6g', amount) end
+-- A line is a sorted set of records, each by the time until which it counts: requests in flight, or jobs that wait.
+local function line_up(line, name, until_at)
+  redis.call('ZADD', PREFIX .. line, until_at, name)
+  redis.call('PEXPIRE', PREFIX .. line, FORGET_MS)
+end
+local function take_out(line, name)
+  records[name] = nil
+  redis.call('ZREM', PREFIX .. line, name)
+  redis.call('DEL', PREFIX .. name)
+end
+local function overdue(line) return redis.call('ZRANGEBYSCORE', PREFIX .. line, '-inf', string.format('%.4f', NOW)) end
+-- A count fades: an event of one half-life ago is half an event. A mean follows a tenth of each new value.
+local function recent(owner, name, life) return owner[name] * 0.5 ^ (math.max(0, NOW - owner[name .. '_at']) / life) end
+local function count(owner, name, life) owner[name], owner[name .. '_at'] = recent(owner, name, life) + 1, NOW end
+local function moved(mean, value) return mean == 0 and value or mean + 0.1 * (value - mean) end
 local fleet = read('fleet')
