@@ -35,6 +35,7 @@ _ERROR_TYPES: Mapping[str, str] = {
     Outcome.MODEL_MISSING: "not_found_error",
     Outcome.RATE_LIMITED: "rate_limit_error",
     Outcome.RAMP_LIMITED: "rate_limit_error",
+    Outcome.OVER_LIMIT: "rate_limit_error",
     Outcome.OVERLOADED: "overloaded_error",
     Outcome.TIMED_OUT: "timeout_error",
 }

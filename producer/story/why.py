@@ -21,6 +21,8 @@ _SENTENCES: Mapping[str, str] = {
     "cut": "the connection broke before {its} answer was complete",
     "bad_request": "the API found the request itself wrong, which no other model cures",
     "rejected": "the API refused the request in a way that is unknown here, so one other model is asked",
+    "over_limit": "the request needs more tokens than {it} takes in a minute",
+    "doubted": "the API refused the key for this request, and answered others with it",
     "blocked": "something between here and the API stopped the request, so one other model is asked",
     "redirected": "the address in ANTHROPIC_BASE_URL sends calls elsewhere, which no other model cures",
     "too_long": "the prompt was longer than {it} can read",

@@ -44,6 +44,7 @@ _OF_OUTCOMES: Mapping[str, int] = {
     Outcome.REFUSED: 400,
     OVER_BUDGET: 402,
     Outcome.TOO_LARGE: 413,
+    Outcome.OVER_LIMIT: 413,  # no later time helps
     Outcome.RATE_LIMITED: 429,
     Outcome.RAMP_LIMITED: 429,
     Outcome.UNAUTHORIZED: 503,  # our key, not the caller's: a 401 would have him change his own
