@@ -115,6 +115,7 @@ def test_advice_to_wait_is_heeded_in_each_form(case: Case, form: str) -> None:
     prompt.write_text(f'{{"id": "{form}", "prompt": "{form} please"}}\n')
     batch = case.submitted(prompt)
     assert case.ended(batch)[form].model == OPUS
-    limited, answered = case.attempts(batch)
+    limited, *again, answered = case.attempts(batch)
+    assert len(again) <= (form == "date")  # a date is cut to its second, and the job may be early by that
     assert 1500 <= limited["retry_after_ms"] <= 4000
     assert (limited["outcome"], answered["outcome"]) == ("rate_limited", "answered")

@@ -15,7 +15,8 @@ def older_version(folder: Path) -> tuple[Path, str]:
     """
     newest = max(path for path in (ROOT / "migrations" / "versions").glob("[0-9]*.py"))
     where = newest.relative_to(ROOT)
-    brought_by = _git("log", "--diff-filter=A", "--format=%H", "-1", "--", str(where)).decode().strip()
+    how = ("-m", "--first-parent", "--no-renames")  # a merge or a new number may have brought it, too
+    brought_by = _git("log", *how, "--diff-filter=A", "--format=%H", "-1", "--", str(where)).decode().strip()
     if not brought_by:
         message = f"{where} is in no commit: the version before it cannot be told"
         raise RuntimeError(message)

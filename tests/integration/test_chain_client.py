@@ -172,4 +172,5 @@ def test_what_no_model_answers_is_told_as_ever(caller: Caller) -> None:
     caller.plant.simulator.set_script("[[rules]]\nanswer = 'refusal'")
     got, purchases = _created(caller)
     assert (got["error"], len(purchases)) == ("ChainExhaustedError", 1)
-    assert f"refused: refusal (job {purchases[0]['job']})" in got["said"]
+    assert "refused: refusal; change the prompt" in got["said"]
+    assert f"(job {purchases[0]['job']})" in got["said"]

@@ -121,12 +121,13 @@ def test_the_same_file_under_the_same_key_is_the_same_batch(me: Stranger) -> Non
 def test_where_a_batch_is_can_be_read_by_people_and_programs(me: Stranger) -> None:
     me.write("a.txt", "Why?\nHow?\n")
     batch = me.types("submit", "a.txt", "--name", "news", "--tag", "team=media", "--task", "summarize").out.strip()
-    line = me.types("status", "news").out
+    line, held = me.types("status", "news").out.splitlines()
     assert line.startswith(f"{batch}  news  20")
-    assert line.endswith("2 queued of 2  $0.00\n")
+    assert line.endswith("2 queued of 2  $0.00")
+    assert held == "  2 are queued for claude-opus-4-7 and not sent yet: the dispatcher tops the queue up"
     status = json.loads(me.types("status", batch[:30], "--json").out)
     listed = json.loads(me.types("ls", "--jsonl").out)
-    assert status == listed
+    assert {name: status[name] for name in listed} == listed  # and what its jobs wait for
     assert (status["batch"], status["jobs"], status["queued"], status["cost_usd"]) == (batch, 2, 2, "0")
     jobs = [json.loads(line) for line in me.types("show", batch, "--jsonl").out.splitlines()]
     assert [(job["id"], job["state"], job["cost_usd"]) for job in jobs] == [

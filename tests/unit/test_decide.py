@@ -70,6 +70,7 @@ _TABLE = {
     Outcome.TIMED_OUT: _next(Outcome.TIMED_OUT),
     Outcome.UNREACHABLE: Retry(),
     Outcome.BAD_REQUEST: Stop(),
+    Outcome.OVER_LIMIT: _next(Outcome.OVER_LIMIT),
     Outcome.REJECTED: _next(Outcome.REJECTED),
     Outcome.BLOCKED: _next(Outcome.BLOCKED),
     Outcome.REDIRECTED: _KEY,
@@ -90,7 +91,7 @@ _TRIED_TWICE = {Outcome.UNREACHABLE, Outcome.SERVER_ERROR}
 _LASTING = {
     *(Outcome.TRUNCATED, Outcome.REFUSED, Outcome.MALFORMED, Outcome.CUT),
     *(Outcome.TIMED_OUT, Outcome.TOO_LONG, Outcome.MODEL_MISSING, Outcome.EMPTY, Outcome.INVALID),
-    *(Outcome.UNCLEAR, Outcome.REJECTED, Outcome.BLOCKED, Outcome.MODEL_DENIED),
+    *(Outcome.UNCLEAR, Outcome.REJECTED, Outcome.BLOCKED, Outcome.MODEL_DENIED, Outcome.OVER_LIMIT),
 }
 
 
