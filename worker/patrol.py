@@ -51,7 +51,9 @@ class Patrol:
             self._there_since = started
         try:
             found = self.strays.strays(limit=_AT_ONCE)
-            is_trusted = self.clock() - self._there_since >= self.lease_s
+            # An answer that came late was asked before a freeze: nobody could renew meanwhile.
+            is_prompt = self.clock() - started <= self.every_s
+            is_trusted = is_prompt and self.clock() - self._there_since >= self.lease_s
             count = sum(self._take(stray) for stray in found) if is_trusted else 0
             if is_trusted:
                 self.strays.mark_cancelled_unknown(limit=_AT_ONCE)

@@ -93,3 +93,13 @@ def test_a_freeze_is_an_absence(how: str) -> None:
     else:
         book.clock.now_s += 60
     assert _looks(patrol, book, 4) == [0, 0, 0, 1]
+
+
+def test_an_answer_that_comes_after_a_freeze_rescues_nobody() -> None:
+    book = Book(HandClock())
+    patrol = _patrol(book)
+    assert _looks(patrol, book, 4)[-1] == 1
+    book.slow_s = 6
+    assert patrol.look() == 0
+    book.slow_s = 0
+    assert patrol.look() == 1
