@@ -67,7 +67,7 @@ def _in_the_way(host: str, looked: Looked, error: ProviderError) -> State:
     if status >= _SERVER_ERROR or status == _LIMITED:
         return State(verdict="warn", said=f"{host} answers {status} ({words}): run stepdown doctor again later")
     # A gateway may serve messages and no models; a page is nobody's API.
-    fix = f"something between here and the API may answer: ask whoever runs it, or {_HERE}"
+    fix = f"something between here and the API may answer: ask its operator, or {_HERE}"
     return State(
         verdict="fail" if error.form == "page" else "warn",
         said=f"{host} answers {status} ({words}), not the API: {fix}",

@@ -9,7 +9,7 @@ from producer.options import BatchArgument, JsonOption, hint, producer, say
 
 
 def status(batch: BatchArgument, as_json: JsonOption = False) -> None:
-    """Say where a batch is, what its jobs wait for, and until when."""
+    """Print the state of a batch, with the causes and times of its waiting jobs."""
     from producer import show
     from producer.wait_lines import wait_lines, waits_json
 

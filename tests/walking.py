@@ -150,6 +150,7 @@ class ScriptedTurnstile:
     script: list[str] = field(default_factory=list)
     needs: list[Need] = field(default_factory=list)
     ends: list[Ended] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)  # what each end makes of a breaker; nothing after the last
 
     def ask(self, need: Need) -> Go | Later:
         """Answer as the script says."""
@@ -160,7 +161,7 @@ class ScriptedTurnstile:
     def tell(self, ended: Ended) -> Change:
         """Keep it."""
         self.ends.append(ended)
-        return ""
+        return self.changes.pop(0) if self.changes and ended.how != "not_sent" else ""
 
     def rooms(self, models: Mapping[str, str], *, horizon_s: float) -> Mapping[str, Room]:  # noqa: ARG002 - the Protocol's
         """Have room for everything."""

@@ -17,7 +17,7 @@ _STEPS: Mapping[Outcome, str] = {
     Outcome.TIMED_OUT: "give calls more time (CALL_TIMEOUT_S, or the gateway's), then run stepdown retry",
     Outcome.BAD_REQUEST: "mend the request and submit it again",
     Outcome.REJECTED: "mend the request, or run stepdown retry once the API takes it",
-    Outcome.BLOCKED: "something between here and the API answered: ask whoever runs it, or look at ANTHROPIC_BASE_URL",
+    Outcome.BLOCKED: "something between here and the API answered: ask its operator, or look at ANTHROPIC_BASE_URL",
     Outcome.TOO_LONG: "shorten the prompt, or put a model with a larger window into MODEL_CHAIN",
     Outcome.TOO_LARGE: "make the request smaller and submit it again",
     Outcome.SPEND_LIMIT: "raise the limit or add credit at the provider, then run stepdown retry",

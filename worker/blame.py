@@ -139,7 +139,7 @@ def _of_the_account(status: int, error: ProviderError) -> Outcome | None:
 
 
 def _of_the_request(status: int, error: ProviderError) -> Outcome | None:
-    """Judge by words that are the same whoever passes them on; a page has none."""
+    """Judge by the words that every sender passes on alike; a page has none."""
     if error.form == "page" or status >= _SERVER_ERROR:
         return None
     text = f"{error.text} {error.code} {error.kind}".lower()

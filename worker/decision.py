@@ -77,7 +77,7 @@ Decision = Answered | Retry | Raise | Continue | Fallback | Park | Stop
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a job stands in its chain. `retries` counts those on this rung; `rounds` those of the whole chain.
+    """A job's place in its chain. `retries` counts those on this rung; `rounds` those of the whole chain.
 
     `waits` tells of rungs left in this walk in how many seconds they may be free again, where that is known.
     `passes` counts the paused passes of the turn on this rung, and `content` holds the blocks of all of them.

@@ -1,4 +1,4 @@
-"""Where an open job stands: what it waits for, until when, and what holds it back, as one sentence."""
+"""The standing of an open job as one sentence: the cause of its wait, its time, and the throttle behind it."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

@@ -8,6 +8,7 @@ from models.life import Claim, Opening, OverCap
 from models.outcome import Outcome, State
 from tests.fakes import MemoryLedger
 from tests.walking import CHAIN, HAIKU, OPUS, SONNET, HandClock, Scene, scene
+from worker.events import KeyPaused
 
 _AT_OPUS = Span(start=0, floor=0, ceiling=0)
 
@@ -95,6 +96,19 @@ def test_a_jobs_own_patience_and_a_caller_who_stands_by_hold_for_our_limit_too()
     standing_by = scene(held=["full:3"])
     standing_by.walk(time_left_s=0)
     assert standing_by.provider.calls == [SONNET]
+
+
+def test_a_refused_key_that_answers_others_is_asked_once_more_and_then_one_other_model() -> None:
+    clock = HandClock()
+    job = scene("401", "401", "ok", clock=clock)
+    job.turnstile.changes.extend(["key_works", "key_works"])
+    job.walk()
+    assert (job.provider.calls, job.job.state, job.job.due_at) == ([OPUS], State.WAITING, 5)
+    assert not [event for event in job.events if isinstance(event, KeyPaused)]
+    clock.now_s = 5
+    job.walk()
+    assert (job.provider.calls, job.job.state) == ([OPUS, OPUS, SONNET], State.SUCCEEDED)
+    assert [told[3] for told in job.story()] == ["unauthorized", "rejected", "answered"]
 
 
 def test_limits_beyond_patience_pass_the_whole_group_over() -> None:
