@@ -15,6 +15,7 @@ from worker.turnstile import Change, Ended, Go, How, Later, Need
 
 PREFIX = "stepdown:admission:tests:"
 PROBE_EVERY_S, KEY_PAUSE_S = 5.0, 60.0
+FIRST = 16  # calls in flight of a model nobody knows yet
 
 
 @dataclass(slots=True)

@@ -151,12 +151,15 @@ class ScriptedTurnstile:
     needs: list[Need] = field(default_factory=list)
     ends: list[Ended] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)  # what each end makes of a breaker; nothing after the last
+    figures: Mapping[str, float | str] = field(default_factory=dict)  # of each denial
 
     def ask(self, need: Need) -> Go | Later:
         """Answer as the script says."""
         self.needs.append(need)
         why, _, seconds = (self.script.pop(0) if self.script else "go").partition(":")
-        return Go(after_s=float(seconds or 0)) if why == "go" else Later(why=why, wait_s=float(seconds))
+        if why == "go":
+            return Go(after_s=float(seconds or 0))
+        return Later(why=why, wait_s=float(seconds), figures=self.figures)
 
     def tell(self, ended: Ended) -> Change:
         """Keep it."""

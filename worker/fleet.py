@@ -25,6 +25,9 @@ _AGAIN_S = 2.0  # while Redis is away one thread looks whether it is back, so of
 _HEARD_S = 5.0  # a worker that was not heard for so long shares no limits, and is at no call
 # Each worker alone has its part of these.
 _SHARED = ("limit", "tokens", "reserved", "concurrency_limit", "slow_start_threshold", "good_concurrency")
+_OF_REQUESTS = ("reserved", "output_held")  # ... and these belong to requests that are not handed back
+_SKEW_S = 1.0  # a Redis whose clock is further off is another machine's: records of the old time are wrong there
+_FORGET_S = 86_400
 _MOST_UNTOLD = 10_000
 
 _Answer = TypeVar("_Answer")
@@ -65,7 +68,7 @@ class Fleet:
             key_pause_s=key_pause_s,
             worker=worker,
         )
-        self._ahead_s = 0.0  # of our monotonic clock, Redis' time
+        self._ahead_s, self._is_on_redis_time = 0.0, False  # of our monotonic clock, Redis' time
         self._memory = OwnMemory(self._prefix, clock=lambda: time.monotonic() + self._ahead_s)
         self._own = Script(self._memory.run, probe_every_s=probe_every_s, key_pause_s=key_pause_s)
         self._tell_event = tell
@@ -134,6 +137,8 @@ class Fleet:
         if is_away and (time.monotonic() < self._away_until or not self._looking.acquire(blocking=False)):
             return own()
         try:
+            if is_away:
+                self._hand_back()
             answer = shared()
         except (redis.RedisError, OSError) as error:
             self._go_alone(error)
@@ -151,6 +156,20 @@ class Fleet:
         if was_there:
             self._tell_event(FleetAlone(said=f"{type(error).__name__}: {error}", workers=self._workers))
 
+    def _hand_back(self) -> None:
+        # To a Redis that lost its memory: one that still knows a record keeps its own.
+        if not self._is_on_redis_time or abs(self._redis_now() - time.monotonic() - self._ahead_s) > _SKEW_S:
+            return
+        known = self._memory.copied()
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for key in {self._prefix + name for name in ("fleet", *self._known)} & known.keys():
+                pipeline.set(key, whole_of_state(known[key], self._workers), nx=True, ex=_FORGET_S)
+            pipeline.execute()
+
+    def _redis_now(self) -> float:
+        seconds, microseconds = self._redis.time()
+        return float(seconds + microseconds / 1_000_000)
+
     def _come_back(self) -> None:
         with self._turning:
             was_away, self._away_until = self._away_until > 0, 0.0
@@ -166,9 +185,8 @@ class Fleet:
         self._tell_event(FleetTogether(untold=count))
 
     def _copy(self) -> None:
-        seconds, microseconds = self._redis.time()
-        now = seconds + microseconds / 1_000_000
-        self._ahead_s = now - time.monotonic()
+        now = self._redis_now()
+        self._ahead_s, self._is_on_redis_time = now - time.monotonic(), True
         names = ["fleet", *sorted(self._known)]
         with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.zadd(self._workers_key, {self._worker: now})
@@ -202,6 +220,15 @@ def part_of_state(text: bytes | str, workers: int) -> str:
     record = json.loads(text)
     for fields in (record, *record.get("buckets", ())):
         fields |= {name: fields[name] / workers for name in _SHARED if name in fields}
+    return json.dumps(record)
+
+
+def whole_of_state(text: str, workers: int) -> str:
+    """Return what one worker's part of a record tells of the whole, without the requests that are under way."""
+    record = json.loads(text)
+    for fields in (record, *record.get("buckets", ())):
+        fields |= {name: fields[name] * workers for name in _SHARED if name in fields}
+        fields |= {name: 0 for name in _OF_REQUESTS if name in fields}
     return json.dumps(record)
 
 

@@ -14,6 +14,7 @@ KEY_PAUSED = "key_paused"  # the outcome of a job that was parked since nobody m
 def pass_through(need: Need, turnstile: Turnstile, sleep: Callable[[float], None]) -> tuple[Go | Later, float]:
     """Ask until the request may leave, for a second at most; returns the answer, and how long it was held in hand."""
     held_s, asked = 0.0, need
+    most_s = IN_HAND_S if need.queue_s is None else min(IN_HAND_S, need.queue_s)
     while True:
         answer = turnstile.ask(asked)
         match answer:
@@ -21,7 +22,7 @@ def pass_through(need: Need, turnstile: Turnstile, sleep: Callable[[float], None
                 if after_s:
                     sleep(after_s)
                 return answer, held_s + after_s
-            case Later(why=why, wait_s=wait_s) if why == FULL and held_s + wait_s <= IN_HAND_S:
+            case Later(why=why, wait_s=wait_s) if why == FULL and held_s + wait_s <= most_s:
                 sleep(wait_s)
                 held_s += wait_s
                 left_s = need.patience_s - held_s if need.has_waited else need.patience_s

@@ -90,13 +90,20 @@ def _policy(claim: Claim, desk: Desk, time_left_s: float) -> Policy:
         span=claim.span.clamped(len(desk.chain.models)),
         climbs=desk.climbs if claim.climb_on is None else claim.climb_on,
         patience_s=desk.patience_s if claim.patience_s is None else claim.patience_s,
-        queue_s=time_left_s if claim.patience_s is None else claim.patience_s,
+        queue_s=_queue_s(claim, desk, time_left_s),
         key_pause_s=desk.key_pause_s,
         time_left_s=time_left_s,
         draw=desk.draw,
         window_of=desk.window_of,
         until_tomorrow_s=claim.day_left_s + _INTO_THE_DAY_S if desk.caps.waits else None,
     )
+
+
+def _queue_s(claim: Claim, desk: Desk, time_left_s: float) -> float:
+    # Our own limit of calls in flight is waited for, unless the job, or an operator whose patience is 0, will not wait.
+    if claim.patience_s is not None:
+        return claim.patience_s
+    return time_left_s if desk.patience_s > 0 else 0
 
 
 def _first_place(claim: Claim, policy: Policy) -> Place:

@@ -10,7 +10,7 @@ from models.chain import Chain
 from models.errors import BrokerError
 from models.throttles import QUIET_S, Throttle, ThrottleReader
 from tests.servers.ports import free_port
-from tests.turning import PREFIX, Clock, Door, in_redis
+from tests.turning import FIRST, PREFIX, Clock, Door, in_redis
 from worker.turnstile import Go, Later
 
 _CHAIN = Chain(models=("claude-opus-4-7", "claude-opus-4-6", "claude-haiku-4-5"))
@@ -103,14 +103,14 @@ def test_a_retry_after_closes_its_group_until_then(door: Door, clock: Clock, rea
 
 
 def test_our_own_limit_of_calls_tells_how_many_are_in_flight(door: Door, read: Read) -> None:
-    door.leave(8)
+    door.leave(FIRST)
     assert isinstance(door.ask(), Later)
     (found,) = read()
-    assert (found.reason, found.models, found.limit, found.in_flight) == ("full", (_OPUS,), 8, 8)
+    assert (found.reason, found.models, found.limit, found.in_flight) == ("full", (_OPUS,), FIRST, FIRST)
 
 
 def test_a_limit_of_calls_that_has_grown_since_holds_nobody(door: Door, read: Read) -> None:
-    tickets = door.leave(8)
+    tickets = door.leave(FIRST)
     assert isinstance(door.ask(), Later)
     for ticket in tickets:
         door.tell(ticket)
@@ -134,7 +134,7 @@ def test_a_ramp_limit_tells_the_speed_and_when_it_is_whole_again(door: Door, clo
 
 
 def test_a_denial_that_is_old_throttles_nobody(door: Door, redis_url: str, read: Read) -> None:
-    door.leave(8)
+    door.leave(FIRST)
     assert isinstance(door.ask(), Later)
     assert read() != []
     namespace = PREFIX.rstrip(":").rpartition(":")[2]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.turning import Clock, Door
+from tests.turning import FIRST, Clock, Door
 from worker.turnstile import FULL, PAUSED, RETRIES_SPENT, Go, How, Later, Room
 
 
@@ -66,22 +66,22 @@ def test_the_probe_of_a_key_that_did_not_leave_makes_room_for_another(door: Door
 
 
 def test_so_many_calls_and_no_more_are_in_flight(door: Door) -> None:
-    door.leave(8)
+    door.leave(FIRST)
     later = door.ask()
     assert isinstance(later, Later)
-    assert (later.why, later.figures) == (FULL, {"in_flight": 8.0, "cap": 8.0})
+    assert (later.why, later.figures) == (FULL, {"in_flight": FIRST, "cap": FIRST})
     assert 0.02 <= later.wait_s <= 0.5
 
 
 def test_an_urgent_one_passes_where_the_others_wait(door: Door) -> None:
-    door.leave(8)
+    door.leave(FIRST)
     assert door.ask(is_urgent=True) == Go()
     assert _why(door.ask(is_urgent=True)) == FULL
 
 
 def test_each_round_that_goes_well_lets_thrice_as_many_out(door: Door) -> None:
-    flying = door.leave(8)
-    for allowed in (24, 72, 216):
+    flying = door.leave(FIRST)
+    for allowed in (3 * FIRST, 9 * FIRST, 27 * FIRST):
         for ticket in flying[:]:
             door.tell(ticket)
             flying.remove(ticket)
@@ -99,7 +99,7 @@ def test_a_known_requests_limit_is_used_from_its_first_reply_on(door: Door) -> N
 def test_what_is_not_used_does_not_grow(door: Door) -> None:
     for _ in range(100):
         door.through()
-    door.leave(8)
+    door.leave(FIRST)
     assert _why(door.ask()) == FULL
 
 
@@ -108,7 +108,7 @@ def test_noise_of_a_few_in_a_hundred_cuts_nothing(door: Door, clock: Clock, how:
     for number in range(300):
         clock.pass_s(0.05)
         door.through(how if number % 20 == 0 and number else "well")
-    door.leave(8)
+    door.leave(FIRST)
     assert _why(door.ask()) == FULL
 
 
@@ -118,14 +118,14 @@ def test_a_flight_of_which_a_fifth_fails_is_cut_once_however_many_of_it_fail(
 ) -> None:
     for _ in range(10):
         door.through()
-    tickets = door.leave(8)
+    tickets = door.leave(FIRST)
     clock.pass_s(1)
     for ticket in tickets[:4]:
         door.tell(ticket, how)
     for ticket in tickets[4:]:
         door.tell(ticket, "not_sent")
     clock.pass_s(0.5)
-    door.leave(4)
+    door.leave(9)  # of 14 that were in flight: a cut leaves seven tenths
     assert _why(door.ask()) == FULL
 
 
@@ -133,21 +133,21 @@ def test_after_a_cut_the_flight_grows_by_a_tenth_a_round_trip(door: Door, clock:
     test_a_flight_of_which_a_fifth_fails_is_cut_once_however_many_of_it_fail(door, clock, "overloaded")
     clock.pass_s(200)
     for _ in range(12):
-        for ticket in door.leave(4):
+        for ticket in door.leave(9):
             door.tell(ticket)
-    door.leave(5)
+    door.leave(10)
     assert door.ask() == Go()
 
 
 def test_a_call_whose_worker_is_lost_is_in_flight_no_longer(door: Door, clock: Clock) -> None:
-    door.leave(8, hold_s=100)
+    door.leave(FIRST, hold_s=100)
     clock.pass_s(100)
-    assert door.turnstile.rooms({"opus": "opus-4"}, horizon_s=0) == {"opus": Room(free=8, is_closed=False)}
-    door.leave(8)
+    assert door.turnstile.rooms({"opus": "opus-4"}, horizon_s=0) == {"opus": Room(free=FIRST, is_closed=False)}
+    door.leave(FIRST)
 
 
 def test_a_call_that_is_told_twice_counts_once(door: Door) -> None:
-    door.leave(8)
+    door.leave(FIRST)
     (last,) = door.leave(1, is_urgent=True)
     for _ in range(5):
         door.tell(last, "overloaded")
@@ -187,8 +187,8 @@ def test_a_ramp_limit_is_a_quarter_in_flight_for_every_model_and_a_little_more_e
     clock.pass_s(1)
     for ticket in tickets:
         door.tell(ticket, "ramped")  # one of them is enough
-    haiku.leave(2)
+    haiku.leave(FIRST // 4)
     assert _why(haiku.ask()) == FULL
     clock.pass_s(80)
-    haiku.leave(6)
+    haiku.leave(FIRST - FIRST // 4)
     assert _why(haiku.ask()) == FULL

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.turning import Clock, Door
+from tests.turning import FIRST, Clock, Door
 from worker.turnstile import FULL, LIMITED, Go, Later, Room
 
 _FULL = {"requests": (600, 599), "input": (60_000, 60_000), "output": (12_000, 12_000)}  # 10, 1,000 and 200 a second
@@ -215,8 +215,8 @@ def test_who_waited_goes_before_newcomers(door: Door, clock: Clock) -> None:
 
 
 def test_who_waits_for_a_place_is_promised_what_it_needs(door: Door) -> None:
-    door.through(limits={"requests": (60, 10)})
-    tickets = door.leave(8)
+    door.through(limits={"requests": (60, FIRST + 2)})
+    tickets = door.leave(FIRST)
     assert [cast("Later", door.ask(patience_s=60)).why for _ in range(4)] == [FULL] * 4
     for ticket in tickets:
         door.tell(ticket)
@@ -246,7 +246,7 @@ def test_a_promise_that_nobody_comes_for_is_not_kept_for_ever(door: Door, clock:
 
 def test_room_is_what_limits_and_flight_leave(door: Door) -> None:
     models = {door.model: door.group}
-    assert door.turnstile.rooms(models, horizon_s=0) == {door.model: Room(free=8, is_closed=False)}
+    assert door.turnstile.rooms(models, horizon_s=0) == {door.model: Room(free=FIRST, is_closed=False)}
     door.through(limits={"output": (600, 300)}, output_tokens=50)
     assert door.turnstile.rooms(models, horizon_s=0)[door.model].free == (300 - 12) // 50
     door.leave(5)
@@ -265,12 +265,12 @@ def test_a_closed_group_has_no_room_and_a_model_to_be_probed_has_one(door: Door,
 
 def test_looking_for_room_changes_nothing(door: Door, clock: Clock) -> None:
     door.through(limits={kind: limit for kind, limit in _FULL.items() if kind != "requests"})
-    tickets = door.leave(8, hold_s=10)
+    tickets = door.leave(FIRST, hold_s=10)
     clock.pass_s(11)
     for _ in range(3):
         door.turnstile.rooms({door.model: door.group}, horizon_s=60)
-    assert door.turnstile.rooms({door.model: door.group}, horizon_s=0)[door.model].free == 8
-    assert [door.tell(ticket) for ticket in tickets] == [""] * 8
+    assert door.turnstile.rooms({door.model: door.group}, horizon_s=0)[door.model].free == FIRST
+    assert [door.tell(ticket) for ticket in tickets] == [""] * FIRST
 
 
 def test_a_job_that_finds_its_model_out_of_rotation_gives_its_place_up(door: Door, clock: Clock) -> None:

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.turning import Clock, Door
+from tests.turning import FIRST, Clock, Door
 from worker.turnstile import COOLING, Go, How, Later
 
 
@@ -204,19 +204,19 @@ def test_what_left_before_an_outage_says_nothing_of_it(door: Door, clock: Clock)
 
 def test_a_model_that_is_back_starts_slowly(door: Door, clock: Clock) -> None:
     for _ in range(4):
-        for ticket in door.leave(8):
+        for ticket in door.leave(FIRST):
             door.tell(ticket)
-    door.leave(15)  # it has grown
+    door.leave(2 * FIRST - 1)  # it has grown
     clock.pass_s(200)  # and they are lost
     door.open()
     clock.pass_s(5)
     door.ask(ticket="the probe")
     door.tell("the probe")
-    assert 8 <= [_why(door.ask()) for _ in range(15)].count("go") < 15
+    assert FIRST <= [_why(door.ask()) for _ in range(2 * FIRST)].count("go") < 2 * FIRST
 
 
 def test_a_model_that_is_back_starts_with_half_of_what_it_took_before_the_outage(door: Door, clock: Clock) -> None:
-    for flight in (8, 11, 15, 20):
+    for flight in (FIRST, 22, 30, 40):
         for ticket in door.leave(flight):
             door.tell(ticket)
     before = door.leave(4)
@@ -229,7 +229,7 @@ def test_a_model_that_is_back_starts_with_half_of_what_it_took_before_the_outage
     clock.pass_s(5)
     door.ask(ticket="the probe")
     door.tell("the probe")
-    assert [_why(door.ask()) for _ in range(72)].count("go") >= 13
+    assert [_why(door.ask()) for _ in range(72)].count("go") >= FIRST * 3 // 2
 
 
 def test_a_model_that_is_reported_slow_is_out_until_a_probe_is_not_slow(door: Door, clock: Clock) -> None:

@@ -18,6 +18,7 @@ from models.broker import server_pid
 from tests.eventually import eventually
 from tests.servers.ports import free_port
 from tests.servers.valkey import running_valkey
+from tests.turning import FIRST
 from worker.events import Event, FleetAlone, FleetTogether
 from worker.fleet import Fleet
 from worker.turnstile import COOLING, FULL, LIMITED, Change, Ended, Go, How, Later, Need, Room
@@ -232,11 +233,34 @@ def test_a_redis_that_comes_back_empty_is_taught_by_the_first_headers(
     assert requests["tokens"] < 10
 
 
+def test_a_redis_that_comes_back_empty_is_told_what_its_workers_knew(
+    broker: Broker, joins: Callable[..., Fleet], events: list[Event]
+) -> None:
+    one, two = joins("one"), joins("two")
+    _through(one, limits={"requests": (60, 10)})
+    for _ in range(3):
+        _through(one, "overloaded")
+    for fleet in (one, two, one):
+        fleet.refresh()
+    _ask(one)  # a place in the line, which ends with its Redis
+    broker.kill()
+    assert _why(_ask(one)) == COOLING
+    broker.start()
+    _back(one, events)
+    with redis.Redis.from_url(broker.url) as client:
+        known = json.loads(client.get(f"stepdown:admission:key:group:{_GROUP}") or "{}")
+    requests = known["buckets"][0]
+    assert requests["limit"] == 60
+    assert requests["tokens"] < 15  # a minute of requests were not given anew
+    assert requests.get("reserved", 0) == 0
+    assert _why(_ask(two)) == COOLING  # nor does the dead model get the fleet's next requests
+
+
 def test_a_redis_that_was_frozen_forgets_nobody_who_is_done(
     broker: Broker, joins: Callable[..., Fleet], events: list[Event]
 ) -> None:
     fleet = joins()
-    tickets = [f"before {number}" for number in range(8)]
+    tickets = [f"before {number}" for number in range(FIRST)]
     assert all(isinstance(_ask(fleet, ticket=ticket), Go) for ticket in tickets)
     assert _why(_ask(fleet)) == FULL
     fleet.refresh()
@@ -254,7 +278,9 @@ def test_a_redis_that_was_frozen_forgets_nobody_who_is_done(
         _tell(fleet, ticket)
     # Whatever Redis did late of what it had been asked is ended, too.
     eventually(
-        lambda: fleet.rooms({_MODEL: _GROUP}, horizon_s=0)[_MODEL].free >= 8, within_s=2, because="nobody is in flight"
+        lambda: fleet.rooms({_MODEL: _GROUP}, horizon_s=0)[_MODEL].free >= FIRST,
+        within_s=2,
+        because="nobody is in flight",
     )
 
 

@@ -1,5 +1,7 @@
 """A job whose models may not be called now: what is waited for, passed over or parked, and what is written of it."""
 
+from typing import Any
+
 import pytest
 
 from models.chain import Span
@@ -96,6 +98,34 @@ def test_a_jobs_own_patience_and_a_caller_who_stands_by_hold_for_our_limit_too()
     standing_by = scene(held=["full:3"])
     standing_by.walk(time_left_s=0)
     assert standing_by.provider.calls == [SONNET]
+
+
+@pytest.mark.parametrize(("terms", "changes"), [({"patience_s": 0.0}, {}), ({}, {"patience_s": 0.0})])
+def test_who_has_no_patience_at_all_steps_past_our_own_limit_at_once(
+    terms: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    job = scene(held=["full:0.4"], terms=terms, **changes)
+    job.walk()
+    assert (job.provider.calls, job.slept) == ([SONNET], [])
+
+
+def test_a_request_that_is_surely_over_a_limit_is_not_sent_and_says_so() -> None:
+    job = scene(span=_AT_OPUS)
+    job.turnstile.figures = {"limit": "input", "needs": 41_000.0, "per_minute": 20_000.0}
+    job.turnstile.script.append("limited:3600")
+    job.walk()
+    ending = job.job.ending
+    assert ending is not None
+    assert (job.provider.calls, job.job.state, ending.outcome) == ([], State.FAILED, "over_limit")
+    assert "needs about 41,000 input tokens; no model of the chain takes more than 20,000" in (ending.error or "")
+
+
+def test_a_request_that_may_be_under_a_limit_waits_for_it() -> None:
+    job = scene(span=_AT_OPUS)
+    job.turnstile.figures = {"limit": "input", "needs": 39_000.0, "per_minute": 20_000.0}
+    job.turnstile.script.append("limited:3600")
+    job.walk()
+    assert (job.provider.calls, job.job.state) == ([], State.WAITING)
 
 
 def test_a_refused_key_that_answers_others_is_asked_once_more_and_then_one_other_model() -> None:

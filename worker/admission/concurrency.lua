@@ -1,5 +1,5 @@
 -- Concurrency: how many calls of one model may be in flight (AIMD). It follows shares of pushback, never one event.
-local FIRST, MOST, STEP, GROWTH, WINDOW = 8, 1000, 2, 0.1, 10
+local FIRST, MOST, STEP, GROWTH, WINDOW = 16, 1000, 2, 0.1, 10
 local CUT, CUT_SHARE, CUT_LEAST, CALM_SHARE = 0.7, 0.2, 2.5, 0.1
 local function limit_now(model) return math.max(1, math.floor(model.concurrency_limit * speed() ^ 2)) end
 local function load_model(name)
