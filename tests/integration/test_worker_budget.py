@@ -77,7 +77,7 @@ def test_over_a_days_cap_a_job_waits_for_the_next_utc_day(plant: Plant, wish: di
 
 def _misread(number: int) -> Prompt:
     """Make a body whose text stands where a careless reader finds an image or a document."""
-    text = f"{number} is what harbour costs a day. " * 2_500
+    text = f"{number} is what harbour costs a day. " * 500
     image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": text}}
     used = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"picture": image}}
     found = {"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": text}]}}
@@ -94,7 +94,7 @@ def _misread(number: int) -> Prompt:
 
 def test_bodies_built_to_be_misread_pass_no_cap(plant: Plant) -> None:
     plant.simulator.set_script("bytes_per_token = 1")
-    batch = plant.producer.submit([_misread(number) for number in range(8)], max_cost_usd="1")
+    batch = plant.producer.submit([_misread(number) for number in range(16)], max_cost_usd="1")
     answers = plant.finished(batch)
     assert {answer.state for answer in answers} == {"succeeded", "failed"}
     assert {answer.outcome for answer in answers if answer.state == "failed"} == {"over_budget"}
