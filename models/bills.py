@@ -16,10 +16,11 @@ from models.database import database_url, opened_if_there, reading
 from models.errors import LedgerError
 from models.outcome import CostStatus
 from models.pricing import NANO_USD, Parts, Prices, parts_usd
-from models.usage import Pass, Usage, passes, usage_from
+from models.usage import Pass, Usage, passes, usage_kept
 
 KINDS = tuple(part.name for part in fields(Parts))
 _COUNTERS = {kind: "web_searches" if kind == "web_search" else f"{kind}_tokens" for kind in KINDS}
+_USED = (Attempt.usage, Attempt.cache_write_1h_tokens, Attempt.web_searches)
 _ZERO = Decimal(0)
 _DAY = timedelta(days=1)
 
@@ -174,10 +175,10 @@ def _unsure(connection: Connection, where: ColumnElement[bool]) -> dict[str, Uns
 def _move_passes(connection: Connection, where: ColumnElement[bool], sums: dict[str, _Sum], prices: Prices) -> None:
     """Move what other models did inside an answer to those models: the provider's report tells it there."""
     has_passes = type_coerce(Attempt.usage, Text).contains('"iterations":[{', autoescape=True)
-    columns = (_model().label("model"), Attempt.opened_at, Attempt.cost_status, Attempt.usage)
+    columns = (_model().label("model"), Attempt.opened_at, Attempt.cost_status, *_USED)
     rows = select(*columns).where(where, has_passes, Attempt.cost_status != CostStatus.FREE)
     for row in connection.execute(rows).mappings().all():
-        usage = usage_from(row["usage"])
+        usage = usage_kept(dict(**row))
         for each in passes(usage) if usage is not None else ():
             if usage is not None and each.model not in {None, row["model"]}:
                 _move(each, usage, sums, row["model"], prices, row["opened_at"])

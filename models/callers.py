@@ -3,24 +3,39 @@
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from reprlib import repr as shown
 from typing import Any
 
 from models.caps import usd
-from models.errors import Mistake, SettingsError
+from models.errors import InputError, Mistake, SettingsError
 from models.ids import new_id
 from models.toml import read_toml
 
 CALLER = "caller"  # the tag that names whose batch it is
 CALLER_CAP = "caller_day_cap_usd"  # and what a UTC day of all of them may cost
+VIA = "via"  # the tag that names the door a batch came through
+MCP_TAGS = {VIA: "mcp"}  # TAG_CAPS_USD=via=mcp:5 caps the day of all that is asked through `stepdown mcp`
+DELETED = "deleted/"
+_KEPT_KEYS = {
+    "serve/": "the callers of stepdown serve",
+    "mcp/": "the clients of stepdown mcp",
+    DELETED: "batches that a caller deleted",
+}
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FIELDS = ("token", "token_sha256", "tags", "day_cap_usd")
 _SHORTEST_TOKEN = 16
 _LONGEST_TAG = 200  # the width of such columns in the ledger
+
+
+class OwnKey(str):
+    """An idempotency key in a namespace that this program gives: nobody else's key begins so."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,17 +53,53 @@ class Caller:
         cap = {} if self.day_cap_usd is None else {CALLER_CAP: f"{self.day_cap_usd:f}"}
         return {**self.tags, CALLER: self.name, **cap}
 
-    def key(self, *words: str) -> str:
+    def foreign_tag(self, given: Mapping[str, str], others: Collection["Caller"], capped: Iterable[str]) -> str | None:
+        """Find a tag that the caller may not set: ours, a caller's in CALLERS_FILE, or one with a cap (`capped`).
+
+        Returns None if there is none. A tag that the caller has anyway may be repeated. Without CALLERS_FILE, `others`
+        is empty and all caps are those of the one who asks.
+        """
+        kept = [CALLER, CALLER_CAP, VIA]
+        if others:
+            kept += [*capped, *(tag for other in others for tag in other.tags)]
+        names = {tag.partition("=")[0] for tag in kept}
+        own = self.batch_tags
+        # A cap counts name=value: what stands before the first sign is the name, wherever the caller puts the sign.
+        foreign = (name for name, value in given.items() if name.partition("=")[0] in names and own.get(name) != value)
+        return next(foreign, None)
+
+    def key(self, *words: str) -> "OwnKey":
         """Make an idempotency key that no other caller has; with no words, what all of its keys begin with.
 
         >>> Caller(name="airflow").key("batch", "7")
         'serve/airflow/batch/7'
         """
-        return "/".join(["serve", self.name, *(words or [""])])
+        return OwnKey("/".join(["serve", self.name, *(words or [""])]))
 
-    def own_key(self, kind: str, given: str | None) -> str:
+    def own_key(self, kind: str, given: str | None) -> "OwnKey":
         """Make the key of what the caller gives one of its own, which may be any text; without one it has no equal."""
         return self.key(kind, new_id() if given is None else _digest(given))
+
+
+def key_problem(key: str) -> str | None:
+    """Say why a key cannot be a person's own. Returns None if it can.
+
+    >>> key_problem("docs/1") is None
+    True
+    """
+    kept = None if isinstance(key, OwnKey) else next((start for start in _KEPT_KEYS if key.startswith(start)), None)
+    if kept is None:
+        return None
+    return f"{shown(key)} begins with {kept}, which is kept for {_KEPT_KEYS[kept]}; begin the key otherwise"
+
+
+def mcp_key(key: str | None) -> OwnKey | None:
+    """Make the key of a batch that is asked through MCP, which no other's is. Raises InputError."""
+    if key is None:
+        return None
+    if problem := key_problem(key):
+        raise InputError(problem, source="submit", field="key")
+    return OwnKey(f"mcp/{key}")
 
 
 LOCAL = Caller(name="local")  # whoever is on this machine, where there is no CALLERS_FILE
@@ -154,7 +205,7 @@ def _is_token(text: str) -> bool:
 def _tags_problem(tags: object) -> tuple[str, str | None]:
     if not isinstance(tags, dict) or not all(isinstance(value, str) for value in tags.values()):
         return "tags", 'should be a table of texts, such as { team = "media" }'
-    if taken := {CALLER, CALLER_CAP} & tags.keys():
+    if taken := {CALLER, CALLER_CAP} & {name.partition("=")[0] for name in tags}:
         return "tags", f"{min(taken)} is taken: it is told of each caller's batches"
     if any(not name.strip() or max(len(name), len(value)) > _LONGEST_TAG for name, value in tags.items()):
         return "tags", f"a tag has 1 to {_LONGEST_TAG} characters"

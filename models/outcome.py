@@ -95,5 +95,5 @@ class CostStatus(StrEnum):
 
     EXACT = "exact"
     FREE = "free"  # HTTP errors, refusals without output, nothing sent
-    ESTIMATED = "estimated"  # priced by a rate that may differ from the contract's
+    ESTIMATED = "estimated"  # a total and its parts disagree in its usage: the larger counts
     UNKNOWN = "unknown"  # cut, timed out, killed, or no price: cost is NULL

@@ -42,5 +42,27 @@ def marked(params: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**params, "system": [*blocks[:-1], {**blocks[-1], "cache_control": _MARK}]}
 
 
+def lifetimes(params: Mapping[str, Any]) -> frozenset[str]:
+    """List the lifetimes that the marks of a request ask of the cache; five minutes is the API's default.
+
+    >>> lifetimes({"system": [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}]})
+    frozenset({'5m'})
+    """
+    messages = params.get("messages")
+    holders = messages if isinstance(messages, list) else []
+    left: list[Any] = [params, params.get("tools"), params.get("system")]
+    left += [each.get("content") for each in holders if isinstance(each, dict)]
+    found = set[str]()
+    while left:
+        match left.pop():
+            case list() as several:
+                left += several
+            case dict() as block:
+                mark = block.get("cache_control")
+                found |= {"1h" if isinstance(mark, dict) and mark.get("ttl") == "1h" else "5m"} if mark else set()
+                left += [block.get("content")] if str(block.get("type")).endswith("_result") else []
+    return frozenset(found)
+
+
 def _is_block(last: list[Any]) -> bool:
     return bool(last) and isinstance(last[0], dict) and last[0].get("type") == "text"

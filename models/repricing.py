@@ -18,7 +18,7 @@ from models.database import transaction
 from models.ids import new_id
 from models.outcome import CostStatus
 from models.pricing import Priced, Prices, priced
-from models.usage import usage_from
+from models.usage import usage_kept
 
 _AT_ONCE = 300
 _TRIES = 20
@@ -117,6 +117,8 @@ def _page(scope: Scope, after: tuple[datetime, str] | None) -> Any:
         Attempt.served_model,
         Attempt.requested_model,
         Attempt.usage,
+        Attempt.cache_write_1h_tokens,
+        Attempt.web_searches,
         Attempt.cost_nano_usd,
     )
     # Free is an HTTP error or a refusal without output, whatever its usage says.
@@ -142,7 +144,7 @@ def _known(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[int, D
 
 def _repriced(row: Mapping[str, Any], correction: tuple[int, Decimal] | None, prices: Prices) -> Repriced:
     was = row["cost_nano_usd"] if correction is None else correction[1]
-    usage = usage_from(row["usage"]) if isinstance(row["usage"], dict) else None
+    usage = usage_kept(row)
     model = row["served_model"] or row["requested_model"]
     cost = None if usage is None else priced(usage, model, prices, at=row["opened_at"])
     is_change = cost is not None and cost.parts.total != was

@@ -9,13 +9,13 @@ from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, exis
 
 from models.base import db_now
 from models.batch import Batch
+from models.callers import DELETED
 from models.database import reading, transaction
 from models.job import AnswerRow, Job
 from models.outcome import FINAL_STATES, State
 
 _DAY_S = 86_400.0
 _EXPIRED = "expired"  # the outcome of a job whose deadline passed
-_GONE = "deleted"
 _HAS_ANSWER = exists().where(AnswerRow.job_id == Job.id).correlate(Job)
 _IS_ANSWERED = or_(Job.state == State.SUCCEEDED, and_(Job.state.in_([State.FAILED, State.CANCELLED]), _HAS_ANSWER))
 _IS_EXPIRED = func.coalesce(Job.outcome, "") == _EXPIRED
@@ -99,7 +99,7 @@ class Served:
     def take_out(self, batch_id: str) -> None:
         """Have a batch in no caller's scope any more: the same content is another one. Its rows stay."""
         with transaction(self._engine) as connection:
-            connection.execute(update(Batch).where(Batch.id == batch_id).values(idempotency_key=f"{_GONE}/{batch_id}"))
+            connection.execute(update(Batch).where(Batch.id == batch_id).values(idempotency_key=f"{DELETED}{batch_id}"))
 
 
 def _ours(scope: str) -> Any:

@@ -69,27 +69,33 @@ def most_tokens(text: str) -> int:
 
 
 def _parts(content: object) -> Iterator[Size]:
-    if isinstance(content, str):
-        yield Size(characters=len(content))
-    elif isinstance(content, list | tuple):
-        for block in content:
-            if isinstance(block, Mapping):
-                yield from _block(block)
+    left = [content]
+    while left:  # no recursion: a request may be nested as deep as JSON can be read
+        match left.pop():
+            case str() as text:
+                yield Size(characters=len(text))
+            case list() | tuple() as several:
+                left += several
+            case Mapping() as block:
+                size, within = _block(block)
+                yield size
+                left.append(within)
 
 
-def _block(block: Mapping[str, Any]) -> Iterator[Size]:
-    is_marked, text = bool(block.get("cache_control")), block.get("text")
-    match block.get("type"):
+def _block(block: Mapping[str, Any]) -> tuple[Size, object]:
+    """Measure a block but for the content of a result, which is returned beside it."""
+    is_marked, kind, text = bool(block.get("cache_control")), str(block.get("type")), block.get("text")
+    match kind:
         case "text" if isinstance(text, str):
-            yield Size(characters=len(text), is_marked=is_marked)
+            return Size(characters=len(text), is_marked=is_marked), None
         case "image":
-            yield Size(characters=0, images=1, is_marked=is_marked)
+            return Size(characters=0, images=1, is_marked=is_marked), None
         case "document":
-            yield Size(characters=_written(block), documents=1, is_marked=is_marked)
-        case _:
-            around = {name: value for name, value in block.items() if name != "content"}
-            yield Size(characters=_written(around), is_marked=is_marked)
-            yield from _parts(block.get("content"))
+            return Size(characters=_written(block), documents=1, is_marked=is_marked), None
+    # What is called an image in the input of a tool is text: only a result holds blocks of the API's own.
+    within = block.get("content") if kind.endswith("_result") else None
+    around = block if within is None else {name: value for name, value in block.items() if name != "content"}
+    return Size(characters=_written(around), is_marked=is_marked), within
 
 
 def _tools(tools: object) -> Iterator[Size]:

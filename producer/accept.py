@@ -149,7 +149,7 @@ def _lay(jobs: Iterable[NewJob], settings: Settings, terms: Terms, starts: Start
     batch = NewBatch(
         id=batch_id,
         name=terms.name,
-        key=terms.key,
+        key=None if terms.key is None else str(terms.key),
         content_sha256=None if content is None else content.hexdigest(),
         task=terms.task,
         tags=terms.tags,

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from reprlib import repr as shown
 from typing import Any, TypeAlias
 
+from models.callers import key_problem
 from models.errors import InputError
 from producer.fields import field_problem
 from producer.prompt import Prompt
@@ -42,6 +43,8 @@ def check_labels(*, tags: Mapping[str, str], **labels: str | None) -> InputError
     for field, value in labels.items():
         if value is not None and (problem := _label_problem(field, value)):
             return InputError(problem, source="submit", field=field)
+    if (key := labels.get("key")) is not None and (problem := key_problem(key)):
+        return InputError(problem, source="submit", field="key")
     for name, value in tags.items():
         if problem := _label_problem("tags", name) or _label_problem("tags", value, may_be_blank=True):
             return InputError(f"{shown(name)}: {problem}", source="submit", field="tags")

@@ -7,7 +7,7 @@ from typing import Any
 from models.deadline import Deadline
 from models.life import Claim, Opening
 from models.outcome import Outcome
-from models.prefix import marked
+from models.prefix import lifetimes, marked
 from worker.classify import classify
 from worker.decide import decide, doubt
 from worker.decision import Place, Policy
@@ -57,7 +57,7 @@ def make_attempt(call: Call, place: Place, policy: Policy, desk: Desk) -> Step:
         deadline=call.deadline,
         version=call.version,
     )
-    told = unquoted(classify(received, now=desk.now()), request)
+    told = unquoted(classify(received, now=desk.now(), lifetimes=lifetimes(request)), request)
     end = judged(joined(told, place.content, place.passes), claim.expects)
     end = _by_limits(end, limits_in(received), call.need)
     key_works = _release(call, received, end, desk) == "key_works"

@@ -1,7 +1,7 @@
 """The end of a call as a value: bytes from the provider become one outcome, by the table of faults.md, section 2."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from models.line import line
 from models.outcome import Outcome
 from models.provider_error import ProviderError, one_line, read_error
-from models.usage import usage_from
+from models.usage import usage_from, with_searches
 from worker.blame import outcome_of
 from worker.reply import Broken, Failure, Received, Reply
 from worker.retry_after import retry_after_s
@@ -33,23 +33,25 @@ _FORMS = {"page": "a page", "text": "plain text", "json": "JSON that is not the 
 _OK = 200
 
 
-def classify(end: Received | Broken, *, now: datetime | None = None) -> Reply | Failure:
+def classify(
+    end: Received | Broken, *, now: datetime | None = None, lifetimes: Collection[str] = ("5m",)
+) -> Reply | Failure:
     """Separate a Message from everything else; `now` counts where a reply has no Date of its own.
 
-    A 200 is not yet a success: its body is checked.
+    A 200 is not yet a success: its body is checked. `lifetimes` are those that the request asks of the cache.
     """
     if isinstance(end, Broken):
         return Failure(outcome=_BROKEN[end.how], said=end.detail, latency_ms=end.latency_ms)
     at = now or datetime.now(UTC)
     if end.status == _OK:
-        return _reply(end, _json_object(end.body)) or _malformed(end, at)
+        return _reply(end, _json_object(end.body), lifetimes) or _malformed(end, at)
     error = read_error(end.body)
     outcome = outcome_of(end.status, error)
     return _failure(end, outcome, error, said=_said(end, outcome, error), now=at)
 
 
-def _reply(end: Received, body: Mapping[str, Any]) -> Reply | None:
-    usage = usage_from(body["usage"]) if isinstance(body.get("usage"), dict) else None
+def _reply(end: Received, body: Mapping[str, Any], lifetimes: Collection[str]) -> Reply | None:
+    usage = usage_from(body["usage"], lifetimes=lifetimes) if isinstance(body.get("usage"), dict) else None
     model, content = line(body.get("model")), body.get("content")
     if body.get("type") != "message" or usage is None or not model or not _are_blocks(content):
         return None
@@ -58,7 +60,7 @@ def _reply(end: Received, body: Mapping[str, Any]) -> Reply | None:
     return Reply(
         outcome=outcome,
         message=body,
-        usage=usage,
+        usage=with_searches(usage, sum(map(_is_search, body["content"]))),
         served_model=model,
         stop_reason=stop_reason,
         message_id=line(body.get("id")),
@@ -71,6 +73,11 @@ def _reply(end: Received, body: Mapping[str, Any]) -> Reply | None:
 
 def _are_blocks(content: object) -> bool:
     return isinstance(content, list) and all(isinstance(block, dict) for block in content)
+
+
+def _is_search(block: Mapping[str, Any]) -> bool:
+    """Tell whether a block holds what a web search found. One that failed is not billed, and holds an error."""
+    return block.get("type") == "web_search_tool_result" and isinstance(block.get("content"), list)
 
 
 def _detail(body: Mapping[str, Any], name: str) -> str:

@@ -12,13 +12,14 @@ from models.pricing import Parts
 from models.usage import Usage
 
 _VERSION = 1
+_USED = ("is_sure", "asked_1h")  # of a usage, once its cost is known; the version before does not know them
 _BESIDE = ("decisions", "raised_max_tokens")  # of an ending, where the version before does not look
 
 
 def to_line(kept: Kept) -> bytes:
     """Write it down, with its line end."""
     closing = _fields(kept.closing)
-    closing["usage"] = None if kept.closing.usage is None else _fields(kept.closing.usage)
+    closing["usage"] = None if kept.closing.usage is None else _usage_fields(kept.closing.usage)
     parts, error = closing.pop("parts"), closing.pop("error")
     told = {
         "v": _VERSION,
@@ -51,6 +52,10 @@ def from_line(line: bytes) -> Kept:
 
 def _fields(value: Any) -> dict[str, Any]:
     return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def _usage_fields(usage: Usage) -> dict[str, Any]:
+    return {name: value for name, value in _fields(usage).items() if name not in _USED}
 
 
 def _ending_fields(ending: Ending) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from models.life import Closing
 from models.line import line
 from models.outcome import CostStatus, Outcome
 from models.pricing import Prices, priced
-from models.usage import is_legible
 from worker.reply import Failure, Reply
 
 _ZERO = Decimal(0)
@@ -36,7 +35,7 @@ def _of_reply(attempt_id: str, reply: Reply, prices: Prices, at: datetime) -> Cl
     elif cost is None:
         status = CostStatus.UNKNOWN
     else:
-        status = CostStatus.EXACT if is_legible(usage) else CostStatus.ESTIMATED
+        status = CostStatus.EXACT if usage.is_sure else CostStatus.ESTIMATED
     return Closing(
         attempt_id=attempt_id,
         outcome=reply.outcome,

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from anyio import CapacityLimiter, sleep, to_thread
 
 from models.answer import Answer
+from models.callers import MCP_TAGS, mcp_key
 from models.deadline import stands_by_s
 from models.errors import InputError
 from models.kinds import JobTerms
@@ -32,7 +33,6 @@ from producer.watch import NO_WORKER
 ASK_S = 45.0  # clients give up on a tool after a minute
 QUERY_S = 10.0
 MOST_ROWS = 200
-TAGS = {"via": "mcp"}  # TAG_CAPS_USD=via=mcp:5 caps the day of all that is asked here
 _MOST_CHARACTERS = 100_000  # of answers or rows in one reply: what its reader, a model, has room for
 _THREADS = 16
 _FIRST_LOOK_S, _LAST_LOOK_S, _SLOWER = 0.05, 0.5, 1.5
@@ -79,7 +79,8 @@ class Desk:
     async def submit(self, said: shapes.Submit, _hear: Hear) -> Told:
         """Keep a batch."""
         prompts = _prompts(said.prompts)
-        batch = await self._kept("submit", prompts, said.max_cost_usd, task=said.task, name=said.name, key=said.key)
+        key = mcp_key(said.key)
+        batch = await self._kept("submit", prompts, said.max_cost_usd, task=said.task, name=said.name, key=key)
         value = shapes.Submitted(
             batch=batch.id,
             is_new=batch.is_new,
@@ -123,7 +124,7 @@ class Desk:
         if max_cost_usd > most:
             problem = f"{max_cost_usd:f} is more than one call may spend; give at most {most:f} (MCP_MAX_COST_USD)"
             raise InputError(problem, source=tool, field="max_cost_usd")
-        submit = partial(self._producer.submit, prompts, max_cost_usd=max_cost_usd, tags=TAGS, **said)
+        submit = partial(self._producer.submit, prompts, max_cost_usd=max_cost_usd, tags=MCP_TAGS, **said)
         return await self._in_thread(submit)
 
     async def _batch(self, beginning: str) -> Batch:

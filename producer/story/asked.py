@@ -17,7 +17,12 @@ _ASKED = {
 }
 # The sentences of these ends tell all that the provider's words do.
 _TOLD_IN_FULL = frozenset({"overloaded", "rate_limited", "ramp_limited"})
-_SURE = {"exact": "", "free": " (free)", "estimated": " (estimated)", "corrected": " (corrected later)"}
+_SURE = {
+    "exact": "",
+    "free": " (free)",
+    "estimated": " (estimated: figures of its usage contradict each other, and the larger counts)",
+    "corrected": " (corrected later)",
+}
 
 
 def sentence(attempt: Row) -> str:

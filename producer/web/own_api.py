@@ -26,7 +26,7 @@ from producer.web.bodies import LARGEST_BATCH, MOST_PROMPTS, read_object
 from producer.web.labels import limit_of
 from producer.web.openapi import MOST_ID, USD_ABOVE_0, openapi
 from producer.web.refusal import Refusal
-from producer.web.visit import books_of, caller_of, producer_of
+from producer.web.visit import books_of, caller_of, producer_of, settings_of
 
 _KIND = "own"
 _FIELDS = ("prompts", "task", "name", "key", "tags", "max_cost_usd", "urgent", "weight")
@@ -99,7 +99,7 @@ def _created(request: Request, given: Mapping[str, Any]) -> Response:
         loaded,
         **labels,
         key=caller.own_key(_KIND, key),
-        tags={**_tags(given.get("tags")), **caller.batch_tags},
+        tags={**_tags(given.get("tags"), request), **caller.batch_tags},
         max_cost_usd=_cap(_whole(given.get("max_cost_usd"))),
         urgent=_flag(given.get("urgent", False)),
         weight=_whole(given.get("weight", 1)),
@@ -136,11 +136,15 @@ def _prompt(each: object, place: int) -> Prompt | InputError:
     return check(prompt, source="prompts", line=place) or prompt
 
 
-def _tags(given: object) -> dict[str, str]:
+def _tags(given: object, request: Request) -> dict[str, str]:
     if given is None:
         return {}
     if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
         raise Refusal(400, f"tags: {shown(given)} should be an object of texts")
+    settings = settings_of(request)
+    if (foreign := caller_of(request).foreign_tag(given, settings.callers, settings.tag_caps)) is not None:
+        said = "is not yours to set: this server gives it to its callers, or caps what it may cost; leave it out"
+        raise Refusal(400, f"tags: {shown(foreign)} {said}")
     return given
 
 

@@ -63,6 +63,17 @@ def test_odd_replies_are_costed_and_none_without_a_text_is_a_success(case: Case)
     }
 
 
+def test_of_a_total_and_its_parts_the_larger_is_paid_and_said_to_be_an_estimate(case: Case) -> None:
+    batch = case.submitted(case.begin("cache_breakdown_zero") / "batch.jsonl")
+    row = case.ended(batch)["q1"]
+    # Nothing tells the lifetime of what was written, so it is the hour that the request asks for.
+    tokens = 2 * Decimal(5) + 100 * 25 + 5000 * Decimal("0.5") + 10_353 * 10
+    assert (row.text, row.cost_usd) == ("Found.", tokens / 1_000_000 + _SEARCH_USD)
+    (attempt,) = case.attempts(batch)
+    assert (attempt["cost_status"], attempt["cache_write_1h_tokens"]) == ("estimated", 10_353)
+    assert "(estimated: figures of its usage contradict each other, and the larger counts)" in case.story(batch)
+
+
 @pytest.mark.parametrize("ends", ["truncated", "empty"])
 def test_thinking_that_used_up_max_tokens_is_given_more_room_where_that_may_climb(case: Case, ends: str) -> None:
     case.begin("odd_replies")

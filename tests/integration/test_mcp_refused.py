@@ -8,6 +8,7 @@ import pytest
 
 from producer.client import Producer
 from producer.mcp.server import server_of
+from producer.prompt import Prompt
 from tests.running import environment_of, settings_of
 from tests.speaking import Speaker, speaking
 
@@ -77,6 +78,16 @@ def model(producer: Producer, sqlite_url: str) -> Iterator[Speaker]:
         ("results", {"batch": "x", "limit": 101}, "results: limit: 101: input should be less than or equal to 100"),
         ("ledger_query", {"sql": "SELECT nope FROM v_jobs"}, "sql: "),
         (
+            "submit",
+            {"prompts": ["Hi"], "max_cost_usd": 0.1, "key": "serve/bob/batch/1"},
+            "submit: key: 'serve/bob/batch/1' begins with serve/, which is kept for the callers of stepdown serve",
+        ),
+        (
+            "submit",
+            {"prompts": ["Hi"], "max_cost_usd": 0.1, "key": "deleted/1"},
+            "submit: key: 'deleted/1' begins with deleted/, which is kept for batches that a caller deleted",
+        ),
+        (
             "nothing",
             {},
             "mcp: 'nothing' is no tool here; there are ask, submit, estimate, status, wait, results, ledger",
@@ -90,6 +101,15 @@ def test_what_is_said_wrong_is_refused_with_what_would_be_right(
     assert said in refused
     assert "defect" not in refused
     assert producer.books.reports.batches(limit=1) == []
+
+
+def test_a_key_of_mcp_is_nobody_elses(model: Speaker, producer: Producer) -> None:
+    theirs = producer.submit([Prompt("Hi")], key="docs/1")
+    said: dict[str, Any] = {"prompts": ["Hi"], "max_cost_usd": "0.1", "key": "docs/1"}
+    kept = model.says("submit", **said)
+    assert kept["batch"] != theirs.id
+    assert (model.says("submit", **said)["batch"], kept["is_new"]) == (kept["batch"], True)
+    assert producer.books.reports.batch(kept["batch"])["idempotency_key"] == "mcp/docs/1"
 
 
 def test_a_model_without_a_price_is_not_asked_since_no_cap_would_hold(sqlite_url: str) -> None:

@@ -47,6 +47,14 @@ def test_a_label_that_cannot_be_kept_is_refused(
     assert is_empty(engine)
 
 
+@pytest.mark.parametrize("start", ["serve/", "mcp/", "deleted/"])
+def test_a_key_that_this_program_gives_to_others_is_refused(producer: Producer, engine: Engine, start: str) -> None:
+    key = f"{start}bob/1"
+    with pytest.raises(InputError, match=rf"^submit: key: '{key}' begins with {start}, which is kept for "):
+        producer.submit([Prompt("Why?")], key=key)
+    assert is_empty(engine)
+
+
 @pytest.mark.parametrize(
     ("tags", "problem"),
     [

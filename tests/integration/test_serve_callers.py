@@ -36,10 +36,13 @@ def open_settings(database_url: str, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
-    """Make settings with two callers."""
+    """Make settings with two callers, and with tags that have a cap."""
     path = tmp_path / "callers.toml"
     path.write_text(_CALLERS, encoding="utf-8")
-    return load_settings(env_file=None, database_url=database_url, state_dir=tmp_path, callers_file=path)
+    caps = "project=tides:5,project=a=b:5"
+    return load_settings(
+        env_file=None, database_url=database_url, state_dir=tmp_path, callers_file=path, tag_caps_usd=caps
+    )
 
 
 @pytest.fixture
@@ -143,6 +146,53 @@ def test_a_batch_of_somebody_elses_making_is_not_there(producer: Producer, setti
             return (await client.get(f"{_BATCHES}/msgbatch_{own.id.replace('-', '')}")).status_code
 
     assert asyncio.run(look()) == 404
+
+
+def _submitted(producer: Producer, settings: Settings, token: str, tags: dict[str, str]) -> tuple[int, str]:
+    async def submit() -> tuple[int, str]:
+        async with visiting(producer, settings, headers=_bearer(token) if token else {}) as client:
+            response = await client.post("/api/v1/batches", json={"prompts": ["Why?"], "tags": tags})
+            told = response.json()
+            return response.status_code, told["error"]["message"] if "error" in told else told["batch"]
+
+    return asyncio.run(submit())
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"team": "media"},
+        {"team": "media ", "x": "y"},
+        {"caller": "airflow"},
+        {"caller_day_cap_usd": "1000"},
+        {"via": "mcp"},
+        {"project": "tides"},
+        {"project=a": "b"},
+        {"caller=airflow": ""},
+    ],
+)
+def test_a_tag_that_is_anothers_or_has_a_cap_is_refused_by_its_name(
+    producer: Producer, settings: Settings, tags: dict[str, str]
+) -> None:
+    status, said = _submitted(producer, settings, _DAGSTER, tags)
+    assert (status, said.partition(" is not yours")[0]) == (400, f"tags: {min(tags)!r}")
+    assert producer.books.reports.batches(limit=1) == []
+
+
+def test_a_caller_may_repeat_its_own_tags_and_make_up_others(producer: Producer, settings: Settings) -> None:
+    status, batch = _submitted(producer, settings, _AIRFLOW, {"team": "media", "harbour": "Ely"})
+    assert status == 201
+    assert producer.books.reports.batch(batch)["tags"] == {"team": "media", "harbour": "Ely", "caller": "airflow"}
+
+
+def test_without_callers_a_capped_tag_is_for_whoever_asks_and_ours_are_for_nobody(
+    producer: Producer, open_settings: Settings
+) -> None:
+    capped = open_settings.model_copy(update={"tag_caps_usd": "team=media:5"})  # of which nothing was read yet
+    assert _submitted(producer, capped, "", {"team": "media"})[0] == 201
+    assert [_submitted(producer, capped, "", {name: "x"})[0] for name in ("caller", "caller_day_cap_usd", "via")] == [
+        400
+    ] * 3
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,34 @@ def test_over_a_days_cap_a_job_waits_for_the_next_utc_day(plant: Plant, wish: di
     assert batch.progress().over_budget == 1
 
 
+def _misread(number: int) -> Prompt:
+    """Make a body whose text stands where a careless reader finds an image or a document."""
+    text = f"{number} is what harbour costs a day. " * 500
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": text}}
+    used = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"picture": image}}
+    found = {"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": text}]}}
+    asked, again = {"role": "user", "content": "Look."}, {"type": "text", "text": "Go on."}
+    given = {
+        "type": "tool_result",
+        "tool_use_id": "toolu_1",
+        "content": [found if number % 2 else {**image, "x": text}],
+    }
+    messages = [asked, {"role": "assistant", "content": [used]}, {"role": "user", "content": [given, again]}]
+    tools = [{"name": "look", "input_schema": {"type": "object", "default": image}}]
+    return Prompt(id=str(number), params={"max_tokens": 300, "messages": messages, "tools": tools})
+
+
+def test_bodies_built_to_be_misread_pass_no_cap(plant: Plant) -> None:
+    plant.simulator.set_script("bytes_per_token = 1")
+    batch = plant.producer.submit([_misread(number) for number in range(16)], max_cost_usd="1")
+    answers = plant.finished(batch)
+    assert {answer.state for answer in answers} == {"succeeded", "failed"}
+    assert {answer.outcome for answer in answers if answer.state == "failed"} == {"over_budget"}
+    billed = sum(one["billed_nano_usd"] for one in plant.purchases(batch))
+    assert 500_000_000 < billed <= 1_000_000_000
+    assert billed == 1_000_000_000 * batch.progress().cost_usd
+
+
 def test_a_batch_that_its_cap_stops_ends_with_exit_3_and_goes_on_under_a_new_one(me: Stranger, plant: Plant) -> None:
     me.write("four.txt", "".join(f"Summarize: harbour {number}.\n" for number in range(4)))
     stopped = me.types("submit", "four.txt", "--max-cost", "0.0001", "--watch", expect=3)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tests.simulator.catalog import Rates
+    from tests.simulator.prompt import Ttl
 
 NANO_PER_TOKEN = 1000  # USD per million tokens -> nano-USD per token
 _WEB_SEARCH_NANO = 10_000_000  # $10 per 1,000 searches
@@ -92,10 +93,11 @@ def from_api(raw: Mapping[str, Any]) -> Usage:
     )
 
 
-def honest(told: Mapping[str, Any], own: Usage) -> Usage:
+def honest(told: Mapping[str, Any], own: Usage, ttl: Ttl | None = None) -> Usage:
     """Return the usage that is charged for made-up counters: the larger of a total and its parts.
 
-    A counter that is null or left out is the answer's own. Tokens written without a lifetime last 5 minutes.
+    A counter that is null or left out is the answer's own. Tokens written without a lifetime have `ttl`, the longest
+    that the request asks for, else 5 minutes.
     """
 
     def count(table: Mapping[str, Any], name: str, otherwise: int) -> int:
@@ -105,14 +107,15 @@ def honest(told: Mapping[str, Any], own: Usage) -> Usage:
     parts, searches = told.get("cache_creation") or {}, told.get("server_tool_use") or {}
     write_5m = count(parts, "ephemeral_5m_input_tokens", own.write_5m)
     write_1h = count(parts, "ephemeral_1h_input_tokens", own.write_1h)
+    rest = max(0, count(told, "cache_creation_input_tokens", 0) - write_5m - write_1h)
     thought = count(told.get("output_tokens_details") or {}, "thinking_tokens", 0)
     return replace(
         own,
         input=count(told, "input_tokens", own.input),
         output=max(count(told, "output_tokens", own.output), thought),
         cache_read=count(told, "cache_read_input_tokens", own.cache_read),
-        write_5m=max(write_5m, count(told, "cache_creation_input_tokens", 0) - write_1h),
-        write_1h=write_1h,
+        write_5m=write_5m + rest * (ttl != "1h"),
+        write_1h=write_1h + rest * (ttl == "1h"),
         web_searches=count(searches, "web_search_requests", own.web_searches),
         service_tier=told.get("service_tier") or own.service_tier,
         geo=told.get("inference_geo") or own.geo,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.simulator.catalog import Model, find
 from tests.simulator.errors import ERRORS, ApiError
-from tests.simulator.prompt import Body, Prompt, is_paused
+from tests.simulator.prompt import BYTES_PER_TOKEN, Body, Prompt, is_paused
 from tests.simulator.reasoning import wrong_reasoning
 from tests.simulator.versions import Head, wrong_for_version, wrong_head
 
@@ -36,7 +36,7 @@ def check_head(head: Head) -> None:
         raise _invalid(wrong)
 
 
-def read_prompt(raw: bytes, head: Head, *, for_count: bool = False) -> Prompt:
+def read_prompt(raw: bytes, head: Head, *, for_count: bool = False, bytes_per_token: int = BYTES_PER_TOKEN) -> Prompt:
     """Check a request as the API would, in its order: headers, size, JSON, model, fields, length."""
     check_head(head)
     if len(raw) > LARGEST_BODY:
@@ -50,7 +50,7 @@ def read_prompt(raw: bytes, head: Head, *, for_count: bool = False) -> Prompt:
             raise _invalid(wrong)
         if not for_count:
             _check_max_tokens(body, model)
-        prompt = Prompt(body=body, model=model)
+        prompt = Prompt(body=body, model=model, bytes_per_token=bytes_per_token)
         _check_blocks(prompt)
     except RefusedError as refused:
         refused.model = str(body["model"])
@@ -166,9 +166,9 @@ def _check_system(body: Body, _: Model) -> None:
 
 
 def _check_blocks(prompt: Prompt) -> None:
-    if any(control and not isinstance(control, dict) for _, control in prompt.parts):
+    if any(part.control and not isinstance(part.control, dict) for part in prompt.parts):
         raise _invalid("cache_control: Input should be a valid dictionary or object to extract fields from")
-    marks = sum(1 for _, control in prompt.parts if control)
+    marks = sum(1 for part in prompt.parts if part.control)
     if marks > _MOST_MARKS:
         raise _invalid(f"A maximum of {_MOST_MARKS} blocks with cache_control may be provided. Found {marks}.")
     if prompt.tokens > prompt.model.context:

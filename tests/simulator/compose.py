@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.simulator.billing import Usage, honest
 from tests.simulator.catalog import Model, find
-from tests.simulator.prompt import CHARACTERS_PER_TOKEN, Prompt, tokens_of
+from tests.simulator.prompt import BYTES_PER_TOKEN, Prompt, tokens_of
 from tests.simulator.wording import summary_of
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def generate(prompt: Prompt, rule: Rule, split: Split, draw: Draw) -> Generated:
         blocks=blocks,
         stop_reason=rule.message.get("stop_reason", stop_reason),
         served=find(rule.served_model) or prompt.model,
-        usage=honest(rule.usage, usage),
+        usage=honest(rule.usage, usage, ttl=prompt.ttl),
         told={**usage.as_api(), **rule.usage},
         is_free=is_free,
     )
@@ -93,7 +93,7 @@ def _content(prompt: Prompt, rule: Rule, draw: Draw) -> tuple[list[_Block], str 
 
 
 def _text(prompt: Prompt, rule: Rule, draw: Draw) -> tuple[str, str]:
-    room = max(1, min(prompt.max_tokens, prompt.model.context - prompt.tokens)) * CHARACTERS_PER_TOKEN
+    room = max(1, min(prompt.max_tokens, prompt.model.context - prompt.tokens)) * BYTES_PER_TOKEN
     text = rule.text if rule.answer.word == "text" else summary_of(prompt.text, draw)
     match rule.answer.word:
         case "refusal":
@@ -101,11 +101,11 @@ def _text(prompt: Prompt, rule: Rule, draw: Draw) -> tuple[str, str]:
         case "context_exceeded":
             return _first_half(text[:room]), "model_context_window_exceeded"
         case "max_tokens":
-            full = prompt.max_tokens * CHARACTERS_PER_TOKEN
+            full = prompt.max_tokens * BYTES_PER_TOKEN
             return (f"{text} " * (full // (len(text) + 1) + 1))[:full], "max_tokens"
     if len(text) <= room:
         return text, "end_turn"
-    cut_by_caller = room == prompt.max_tokens * CHARACTERS_PER_TOKEN
+    cut_by_caller = room == prompt.max_tokens * BYTES_PER_TOKEN
     return text[:room], "max_tokens" if cut_by_caller else "model_context_window_exceeded"
 
 

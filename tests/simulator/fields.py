@@ -159,6 +159,7 @@ SCRIPT_FIELDS: dict[str, Field] = {
     "report_behind_s": _seconds(),
     "retry_after_form": _FORMS,
     "tokens_per_s": _PER_SECOND,
+    "bytes_per_token": _whole(1),
 }
 
 NOISE_FIELDS: dict[str, Field] = {"retry_after_s": _seconds(), "retry_after_form": _FORMS}

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal
+
+from tests.simulator.media import read_in_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tests.simulator.catalog import Model
 
-CHARACTERS_PER_TOKEN = 4
+BYTES_PER_TOKEN = 4
 Ttl = Literal["5m", "1h"]
 Body = dict[str, Any]
 
@@ -27,12 +29,27 @@ class Block:
     ttl: Ttl | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One block as it is read: its text, how it asks to be cached, and the tokens of files that are no text."""
+
+    text: str
+    control: Any = None
+    file_tokens: int = 0
+
+    @property
+    def size(self) -> int:
+        """The bytes of its text."""
+        return len(self.text.encode("utf-8", "surrogatepass"))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
     """A valid request: `body` is the parsed JSON, `model` the one it asks for."""
 
     body: Body
     model: Model
+    bytes_per_token: int = BYTES_PER_TOKEN
 
     @property
     def max_tokens(self) -> int:
@@ -40,14 +57,20 @@ class Prompt:
         return int(self.body["max_tokens"])
 
     @cached_property
-    def parts(self) -> list[tuple[str, Any]]:
-        """Tools, system and messages in the order they are cached: (text, cache_control) of each block."""
+    def parts(self) -> list[Part]:
+        """Tools, system and messages in the order they are cached, a part for each block."""
         return list(_parts(self.body))
 
     @cached_property
     def tokens(self) -> int:
-        """The length of the whole prompt, about a quarter of its characters."""
-        return tokens_of(sum(len(text) for text, _ in self.parts))
+        """The length of the whole prompt: of its text by bytes, of images and documents by what they come to."""
+        return self._tokens(sum(part.size for part in self.parts), sum(part.file_tokens for part in self.parts))
+
+    @property
+    def ttl(self) -> Ttl | None:
+        """The longest lifetime that a block asks for in the cache. Returns None if no block asks to be cached."""
+        asked = {part.control.get("ttl") for part in self.parts if part.control}
+        return "1h" if "1h" in asked else "5m" if asked else None
 
     @property
     def is_continued(self) -> bool:
@@ -65,24 +88,27 @@ class Prompt:
 
     def says(self, words: str) -> bool:
         """Tell whether any block of the prompt contains these words."""
-        return any(words in text for text, _ in self.parts)
+        return any(words in part.text for part in self.parts)
 
     @property
     def is_marked(self) -> bool:
         """Whether a block asks to be cached."""
-        return any(control for _, control in self.parts)
+        return any(part.control for part in self.parts)
 
     def blocks(self) -> Sequence[Block]:
         """List the growing prefixes of the prompt, one for each block."""
-        digest, characters, blocks = blake2b(digest_size=16), 0, []
-        for text, control in self.parts:
-            digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
-            characters += len(text)
+        digest, size, files, blocks = blake2b(digest_size=16), 0, 0, []
+        for part in self.parts:
+            digest.update(part.text.encode("utf-8", "surrogatepass") + b"\0")
+            size, files = size + part.size, files + part.file_tokens
             ttl: Ttl | None = None
-            if control:
-                ttl = "1h" if control.get("ttl") == "1h" else "5m"
-            blocks.append(Block(digest=digest.digest(), tokens=tokens_of(characters), ttl=ttl))
+            if part.control:
+                ttl = "1h" if part.control.get("ttl") == "1h" else "5m"
+            blocks.append(Block(digest=digest.digest(), tokens=self._tokens(size, files), ttl=ttl))
         return blocks
+
+    def _tokens(self, size: int, file_tokens: int) -> int:
+        return tokens_of(size, self.bytes_per_token) + file_tokens
 
 
 def is_paused(message: Body) -> bool:
@@ -92,30 +118,38 @@ def is_paused(message: Body) -> bool:
     return message["role"] == "assistant" and any(block["type"] == "server_tool_use" for block in blocks)
 
 
-def tokens_of(characters: int) -> int:
-    """Turn a length in characters into tokens, rounded up, at least one."""
-    return max(1, -(-characters // CHARACTERS_PER_TOKEN))
+def tokens_of(size: int, bytes_per_token: int = BYTES_PER_TOKEN) -> int:
+    """Turn a length in bytes into tokens, rounded up, at least one."""
+    return max(1, -(-size // bytes_per_token))
 
 
-def _parts(body: Body) -> Iterator[tuple[str, Any]]:
-    parts = [(_as_json(tool), tool.get("cache_control")) for tool in body.get("tools") or ()]
-    parts += _content_parts(body.get("system") or ())
+def _parts(body: Body) -> Iterator[Part]:
+    parts = [Part(text=_as_json(tool), control=tool.get("cache_control")) for tool in body.get("tools") or ()]
+    if form := _form_of_answer(body):
+        parts.append(Part(text=json.dumps(form)))  # the model is told of it
+    parts += _content_parts(body.get("system") or (), "system")
     for message in body["messages"]:
-        parts += _content_parts(message["content"])
+        parts += _content_parts(message["content"], message["role"])
     if body.get("cache_control"):  # automatic caching marks the last block
-        parts[-1] = (parts[-1][0], body["cache_control"])
+        parts[-1] = replace(parts[-1], control=body["cache_control"])
     yield from parts
 
 
-def _content_parts(content: Any) -> Iterator[tuple[str, Any]]:
+def _content_parts(content: Any, role: str) -> Iterator[Part]:
     if isinstance(content, str):
-        yield content, None
+        yield Part(text=content)
         return
     for block in content:
-        text = block["text"] if block.get("type") == "text" else _as_json(block)
-        yield text, block.get("cache_control")
+        read = read_in_message(block, role)
+        text = block["text"] if block.get("type") == "text" else _as_json(read.block)
+        yield Part(text=text, control=block.get("cache_control"), file_tokens=read.tokens)
+
+
+def _form_of_answer(body: Body) -> Any:
+    config = body.get("output_config")
+    return config.get("format") if isinstance(config, dict) else body.get("output_format")
 
 
 def _as_json(block: Body) -> str:
     """Spell a block out; whether it is marked does not change what it says."""
-    return json.dumps({name: value for name, value in block.items() if name != "cache_control"})
+    return json.dumps({name: value for name, value in block.items() if name != "cache_control"}, ensure_ascii=False)

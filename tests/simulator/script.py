@@ -92,6 +92,7 @@ class Script:
 
     `report_behind_s`: so many seconds of purchases the usage and cost report does not know yet. `noise` are rules
     whose shares exclude each other. `retry_after_form` and `tokens_per_s` hold for rules without their own.
+    `bytes_per_token` of a prompt's text: 1 is the worst that a tokenizer does.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -100,6 +101,7 @@ class Script:
     report_behind_s: float = 0
     retry_after_form: str = "seconds"
     tokens_per_s: float | None = None
+    bytes_per_token: int = 4
 
 
 def parse_script(text: str, source: str = "script") -> Script:

@@ -76,7 +76,9 @@ class Server:
             self._in_flight -= 1
 
     async def _count_tokens(self, request: web.Request) -> web.Response:
-        prompt = read_prompt(await request.read(), head_of(request.headers), for_count=True)
+        per_token = self.simulation.script.bytes_per_token
+        head = head_of(request.headers)
+        prompt = read_prompt(await request.read(), head, for_count=True, bytes_per_token=per_token)
         return web.json_response({"input_tokens": prompt.tokens}, headers=self._headers())
 
     async def _models(self, request: web.Request) -> web.Response:

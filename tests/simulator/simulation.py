@@ -101,7 +101,7 @@ class Simulation:
         """Answer one request to /v1/messages; when this returns, its purchase is written."""
         visit = self._visit(incoming)
         try:
-            prompt = read_prompt(incoming.body, incoming.head)
+            prompt = read_prompt(incoming.body, incoming.head, bytes_per_token=self.script.bytes_per_token)
         except RefusedError as refused:
             return self._error(visit, refused.word, refused.error, model=refused.model)
         split = self._cache.split(prompt, visit.now_s)

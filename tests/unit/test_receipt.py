@@ -81,6 +81,22 @@ def test_passes_that_cannot_be_read_make_the_cost_an_estimate() -> None:
     assert (closing.cost_usd, closing.cost_status) == (Decimal("0.0075"), CostStatus.ESTIMATED)
 
 
+def test_figures_that_contradict_each_other_make_the_larger_cost_an_estimate() -> None:
+    nothing = {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0}
+    end = received(message(OPUS, usage=_TOKENS | {"cache_creation_input_tokens": 10_000, "cache_creation": nothing}))
+    for lifetimes, cost in ((["5m"], "0.07"), (["1h"], "0.1075")):
+        closing = receipt("attempt-1", classify(end, lifetimes=lifetimes), PriceBook({}), at=NOW)
+        assert (closing.cost_usd, closing.cost_status) == (Decimal(cost), CostStatus.ESTIMATED)
+
+
+def test_a_search_that_the_usage_leaves_out_is_paid_for() -> None:
+    found = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}
+    failed = found | {"content": {"type": "web_search_tool_result_error", "error_code": "too_many_requests"}}
+    end = received(message(OPUS, usage=_TOKENS) | {"content": [found, failed, {"type": "text", "text": "Found."}]})
+    closing = receipt("attempt-1", classify(end), PriceBook({}), at=NOW)
+    assert (closing.cost_usd, closing.cost_status) == (Decimal("0.0175"), CostStatus.ESTIMATED)
+
+
 def test_a_refusal_before_any_output_is_free() -> None:
     closing = _receipt(received(message(stop_reason="refusal", usage={"input_tokens": 1000, "output_tokens": 0})))
     assert (closing.cost_usd, closing.cost_status, closing.price_source) == (Decimal(0), CostStatus.FREE, None)

@@ -168,3 +168,31 @@ def test_a_prompt_is_too_long_for_a_small_window_and_fits_a_larger_one() -> None
     assert refusal.error.message == "prompt is too long: 200001 tokens > 200000 maximum"
     body = json.dumps(_GOOD | {"messages": messages}).encode()
     assert read_prompt(body, Head()).tokens == 200_001
+
+
+_PIXELS = {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo" + "A" * 8_001}
+_IMAGE = {"type": "image", "source": _PIXELS}
+
+
+@pytest.mark.parametrize(
+    ("content", "tokens"),
+    [
+        ([_IMAGE], range(4_784, 4_900)),
+        ([{"type": "tool_result", "tool_use_id": "t", "content": [_IMAGE]}], range(4_784, 4_900)),
+        ([{"type": "document", "source": {"type": "content", "content": [_IMAGE]}}], range(4_784, 4_900)),
+        ([{"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}], range(4_784, 4_900)),
+        ([_DOCUMENT], range(20, 60)),
+        ([{"type": "document", "source": {"type": "base64", "data": "JVBERg=="}}], range(7_784, 7_900)),
+        ([{"type": "document", "source": {"type": "file", "file_id": "file_1"}}], range(155_680, 155_800)),
+        ([{"type": "tool_use", "id": "t", "name": "look", "input": _IMAGE}], range(2_000, 2_100)),
+        ([{"type": "image", "source": _PIXELS | {"data": "no file! " * 1_000}}], range(2_250, 2_350)),
+        ([{"type": "search_result", "source": "s", "title": "t", "content": [_IMAGE]}], range(2_000, 2_100)),
+        ("é" * 400, range(200, 220)),
+    ],
+)
+def test_images_and_documents_are_counted_where_the_api_reads_them_and_all_else_is_text(
+    content: object, tokens: range
+) -> None:
+    body = json.dumps(_GOOD | {"messages": [{"role": "user", "content": content}]}).encode()
+    assert read_prompt(body, Head()).tokens in tokens
+    assert read_prompt(body, Head(), bytes_per_token=1).tokens >= tokens.start

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from models.line import line
-from models.usage import Usage, is_legible, passes, usage_from
+from models.usage import Usage, passes, usage_from, usage_kept, with_searches
 
 _LEAST = {"input_tokens": 10, "output_tokens": 20}
 
@@ -37,7 +37,7 @@ def test_a_whole_float_is_a_count() -> None:
 def test_of_a_total_and_its_breakdown_the_larger_is_counted(five: int, hour: int, written: tuple[int, int]) -> None:
     parts = {"ephemeral_5m_input_tokens": five, "ephemeral_1h_input_tokens": hour}
     usage = _usage(cache_creation_input_tokens=10_353, cache_creation=parts)
-    assert (usage.cache_write_5m_tokens, usage.cache_write_1h_tokens) == written
+    assert (usage.cache_write_5m_tokens, usage.cache_write_1h_tokens, usage.is_sure) == (*written, False)
 
 
 @pytest.mark.parametrize("name", ["input_tokens", "output_tokens"])
@@ -151,7 +151,7 @@ def test_a_reply_of_several_passes_counts_them_all_also_those_its_own_totals_lea
     assert (usage.input_tokens, usage.output_tokens) == (1130, 120)
     assert (usage.cache_read_tokens, usage.cache_write_5m_tokens, usage.web_searches) == (7, 3, 2)
     assert usage.raw == _ADVISED
-    assert is_legible(usage)
+    assert usage.is_sure
 
 
 def test_each_pass_has_its_own_model_and_the_searches_are_counted_once() -> None:
@@ -170,17 +170,99 @@ def test_passes_that_cannot_be_read_leave_the_replys_own_totals_and_are_said_to(
     usage = _usage(iterations=iterations)
     assert (usage.input_tokens, usage.output_tokens) == (10, 20)
     assert [one.usage for one in passes(usage)] == [usage]
-    assert not is_legible(usage)
+    assert not usage.is_sure
 
 
 def test_passes_that_leave_out_what_the_whole_counts_are_not_believed() -> None:
     bare = [{"type": "message", "input_tokens": 10, "output_tokens": 20}]
     usage = _usage(cache_read_input_tokens=500_000, iterations=bare)
-    assert (usage.cache_read_tokens, is_legible(usage)) == (500_000, False)
+    assert (usage.cache_read_tokens, usage.is_sure) == (500_000, False)
 
 
 @pytest.mark.parametrize("iterations", [None, []])
 def test_a_reply_without_passes_is_one(iterations: Any) -> None:
     usage = _usage(iterations=iterations)
     assert passes(usage)[0].usage == usage
-    assert is_legible(usage)
+    assert usage.is_sure
+
+
+_ZEROS = {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0}
+
+
+@pytest.mark.parametrize(
+    ("lifetimes", "parts", "written", "is_sure"),
+    [
+        ([], None, (70, 0), True),
+        (["5m"], None, (70, 0), True),
+        (["1h"], None, (0, 70), True),
+        (["1h"], dict.fromkeys(_ZEROS), (0, 70), True),
+        (["5m", "1h"], None, (0, 70), False),
+        (["1h"], _ZEROS, (0, 70), False),
+        (["1h"], {"ephemeral_5m_input_tokens": 20}, (20, 50), False),
+        (["1h"], {"ephemeral_5m_input_tokens": 20, "ephemeral_1h_input_tokens": 50}, (20, 50), True),
+        (["1h"], "all of it", (0, 70), False),
+    ],
+)
+def test_written_tokens_without_a_lifetime_have_the_longest_that_was_asked_for(
+    lifetimes: list[str], parts: Any, written: tuple[int, int], is_sure: bool
+) -> None:
+    raw = _LEAST | {"cache_creation_input_tokens": 70, "cache_creation": parts}
+    usage = usage_from(raw, lifetimes=lifetimes)
+    assert usage is not None
+    assert (usage.cache_write_5m_tokens, usage.cache_write_1h_tokens, usage.is_sure) == (*written, is_sure)
+    row = {"usage": raw, "cache_write_1h_tokens": written[1], "web_searches": 0}
+    again = usage_kept(row)
+    assert again is not None
+    assert (again.cache_write_5m_tokens, again.cache_write_1h_tokens) == written
+
+
+def test_thinking_is_a_part_of_the_output() -> None:
+    usage = _usage(output_tokens_details={"thinking_tokens": 900})
+    assert (usage.output_tokens, usage.is_sure) == (900, False)
+
+
+def test_searches_that_were_seen_are_counted() -> None:
+    told = _usage(server_tool_use={"web_search_requests": 2})
+    assert with_searches(told, 2) == told
+    seen = with_searches(told, 3)
+    assert (seen.web_searches, seen.is_sure) == (3, False)
+    row = {"usage": told.raw, "cache_write_1h_tokens": None, "web_searches": 3}
+    assert usage_kept(row) == seen
+
+
+@pytest.mark.parametrize("value", ["", False, []])
+@pytest.mark.parametrize("name", ["cache_read_input_tokens", "cache_creation_input_tokens"])
+def test_nothing_but_null_is_not_said(name: str, value: object) -> None:
+    assert usage_from(_LEAST | {name: value}) is None
+
+
+def _entry(read: int, wrote: int, kind: str = "message", **more: Any) -> dict[str, Any]:
+    return {"type": kind, "input_tokens": read, "output_tokens": wrote, **more}
+
+
+@pytest.mark.parametrize(
+    ("iterations", "counted", "is_sure"),
+    [
+        ([_entry(10, 20)], (10, 20), True),
+        ([_entry(4, 15), _entry(6, 5)], (10, 20), True),
+        ([_entry(4, 15), _entry(10, 20)], (14, 35), True),
+        ([_entry(10, 20), _entry(500, 9, "advisor_message")], (510, 29), True),
+        ([_entry(10, 20), _entry(500, 9, "compaction")], (510, 29), True),
+        ([_entry(3, 15)], (10, 20), False),
+        ([_entry(1000, 7)], (1000, 20), False),
+        ([_entry(4, 15), _entry(7, 5)], (11, 20), False),
+        ([_entry(1000, 7), {"type": "message"}], (1000, 20), False),
+        ([_entry(1000, 7), "a pass"], (1000, 20), False),
+        (
+            [_entry(10, 20, cache_creation_input_tokens=5, cache_creation=_ZEROS)],
+            (10, 20),
+            False,
+        ),
+    ],
+)
+def test_of_the_totals_and_the_passes_the_larger_is_counted(
+    iterations: list[Any], counted: tuple[int, int], is_sure: bool
+) -> None:
+    usage = _usage(iterations=iterations)
+    assert (usage.input_tokens, usage.output_tokens, usage.is_sure) == (*counted, is_sure)
+    assert sum(one.usage.input_tokens for one in passes(usage)) == counted[0]
