@@ -155,3 +155,5 @@ def _drain(house: House) -> None:
 @signals.worker_shutdown.connect
 def _close(**_signal: Any) -> None:
     _until_shutdown.close()
+    if state.should_stop:  # Celery's command line drops the code that it was to end with
+        raise SystemExit(state.should_stop)

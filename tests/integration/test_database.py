@@ -1,5 +1,6 @@
 """How the ledger's database is held: a file that is gone is noticed, and no lock of a lost host stops the others."""
 
+import os
 import shutil
 import socket
 import struct
@@ -98,7 +99,8 @@ def test_a_worker_whose_ledger_is_removed_ends_with_its_reason_and_buys_nothing_
         eventually(plant.simulator.purchases, within_s=20, because="the first jobs are called")
         path.unlink()
         bought = len(plant.simulator.purchases())
-        eventually(lambda: _has_ended(pid), within_s=60, because="the worker ends")
+        eventually(lambda: _ended(pid) is not None, within_s=60, because="the worker ends")
+        assert _ended(pid) == 4
         # A thread of each call in flight, and one that was between its commit and its first byte.
         assert len(plant.simulator.purchases()) <= bought + 16
     assert f"the worker ends: ledger {path}: the file was removed or replaced" in plant.worker_log.read_text()
@@ -112,8 +114,10 @@ def plant(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Plant]:
         yield plant
 
 
-def _has_ended(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+def _ended(pid: int) -> int | None:
+    """Read the code that a process of ours ended with; None while it runs. Its parent may still wait for it."""
+    found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    return None if found is None else found.si_status
 
 
 @contextmanager
