@@ -123,7 +123,7 @@ class Broker:
             since, until = now - _BEGUN_WITHIN_S, now + _BEGUN_WITHIN_S
             tags: Any = self._redis.zrangebyscore(_FETCHED_AT, since, until)
             messages = self._redis.hmget(_FETCHED, tags) if tags else []
-        return Counter(str(json.loads(message)[2]) for message in messages if message is not None)
+        return Counter(queue for message in messages if (queue := _queue_of(message)) is not None)
 
     def pace(self, rung: int) -> Pace:
         """Read what the last clock left of a rung's queue."""
@@ -169,6 +169,15 @@ class Broker:
         """Give the connections back."""
         self.app.close()
         self._redis.close()
+
+
+def _queue_of(fetched: Any) -> str | None:
+    """Name the queue of a message that a worker has; None for a value that others put there."""
+    try:
+        _, _, queue = json.loads(fetched or b"")
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return queue if isinstance(queue, str) else None
 
 
 def server_pid(url: str) -> int | None:

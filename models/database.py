@@ -4,6 +4,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,32 +12,46 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 
-from models.errors import LedgerError, Mistake, SettingsError
+from models.errors import LedgerError, LedgerGoneError, Mistake, SettingsError
 
 _FIX = "write sqlite:///path/to/ledger.db or postgresql://user:password@host:5432/name"
-_CONNECTIONS = 8  # a pool of 500 would have 500 threads fight for one SQLite write lock, or fill Postgres
+CONNECTIONS = 8  # a pool of 500 would have 500 threads fight for one SQLite write lock, or fill Postgres
+WORKER = "worker"
+# A host that is cut off keeps its locks until Postgres misses it. Who waits for them waits longer than that.
+_KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+_LIMITS = {"lock_timeout": "60s", "idle_in_transaction_session_timeout": "10min"}  # a submission may be read slowly
+_WORKER_LIMITS = {"lock_timeout": "15s", "idle_in_transaction_session_timeout": "10s"}
 _WAIT_S = 60
 UNREACHABLE = (DBAPIError, NoConnectionError)  # what SQLAlchemy raises where the database is away or busy for too long
 
 
-def open_database(url: str) -> Engine:
+def open_database(url: str, *, connections: int = CONNECTIONS, kind: str = "command") -> Engine:
     """Connect lazily to the ledger; SQLite makes its folder and its file, and waits 30 s for another writer.
 
+    `kind` names this process to Postgres; a worker's transactions also end earlier than those of others.
     Raises SettingsError for a URL that is neither SQLite nor Postgres, LedgerError for a file that cannot be made.
+    Each use raises LedgerGoneError once the file of SQLite was removed or replaced.
     """
     where = database_url(url)
-    if where.get_backend_name() == "sqlite":
+    is_sqlite = where.get_backend_name() == "sqlite"
+    if is_sqlite:
         _make_private(Path(where.database or ""))
         # The driver's own BEGIN is deferred: two that both read before they write then fail at once, without waiting.
         connect: dict[str, Any] = {"timeout": 30, "check_same_thread": False, "isolation_level": "IMMEDIATE"}
         options: dict[str, Any] = {"connect_args": connect, "paramstyle": "named"}
     else:
-        options = {"connect_args": {"connect_timeout": 5}, "pool_pre_ping": True}
+        # An `options` parameter is not among them: PgBouncer refuses it.
+        named = {} if "application_name" in where.query else {"application_name": f"stepdown {kind}"}
+        connect = {"connect_timeout": 5, "tcp_user_timeout": 20_000, **_KEEPALIVE, **named}
+        options = {"connect_args": connect, "pool_pre_ping": True}
     # Errors are logged and published: a prompt or an answer must not be in them.
-    pool: dict[str, Any] = {"pool_size": _CONNECTIONS, "max_overflow": 0, "pool_timeout": _WAIT_S}
+    pool: dict[str, Any] = {"pool_size": connections, "max_overflow": 0, "pool_timeout": _WAIT_S}
     engine = create_engine(where, hide_parameters=True, **pool, **options)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
+    if is_sqlite:
+        _watch_file(engine, Path(where.database or ""))
+    else:
+        event.listen(engine, "connect", partial(_prepare_postgres, _WORKER_LIMITS if kind == WORKER else _LIMITS))
+        event.listen(engine, "checkout", _limit_in_pooler)
     return engine
 
 
@@ -118,5 +133,63 @@ def _make_private(path: Path) -> None:
         ) from None
 
 
+def _watch_file(engine: Engine, path: Path) -> None:
+    """Refuse each use of a file that is no longer the one that was opened: what is written to it is lost.
+
+    A connection to SQLite goes on writing to a file that was removed, and a new one would make an empty file.
+    """
+    opened, log = _identity(path), path.with_name(f"{path.name}-wal")
+    gone: list[Path] = []  # once is for good: a new connection would see nothing amiss
+
+    def look(*_given: Any) -> None:
+        if _identity(path) != opened:
+            gone.append(path)
+        if gone:
+            raise LedgerGoneError(gone[0])
+
+    def look_with_log(_connection: Any, record: Any, _proxy: Any) -> None:
+        if record.info.get("log") not in {None, _identity(log)}:
+            gone.append(log)
+        look()
+
+    def note_log(_connection: Any, record: Any) -> None:
+        # It was there before this connection, or is its doing; as long as the connection lives nobody may remove it.
+        if record.info.get("log") is None:
+            record.info["log"] = _identity(log)
+
+    event.listen(engine, "do_connect", look)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "checkout", look_with_log)
+    event.listen(engine, "checkin", note_log)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        found = path.stat()
+        return found.st_dev, found.st_ino
+    return None
+
+
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON")
+
+
+def _prepare_postgres(limits: dict[str, str], connection: Any, record: Any) -> None:
+    """Set the limits of a session that is ours alone; behind a pooler each transaction sets them for itself.
+
+    A pooler, such as PgBouncer, tells us a process id of its own. It gives each transaction another session, in which
+    neither a setting of ours nor a statement that we had prepared may stay.
+    """
+    is_ours = connection.execute("SELECT pg_backend_pid()").fetchone()[0] == connection.info.backend_pid
+    if is_ours:
+        of_server = {f"tcp_{name}": str(value) for name, value in _KEEPALIVE.items()}
+        connection.execute("; ".join(f"SET {name} = '{value}'" for name, value in {**limits, **of_server}.items()))
+    else:
+        connection.prepare_threshold = None
+        record.info["limits"] = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in limits.items())
+    connection.commit()
+
+
+def _limit_in_pooler(connection: Any, record: Any, _proxy: object) -> None:
+    if limits := record.info.get("limits"):
+        connection.execute(limits)  # this begins the transaction that follows

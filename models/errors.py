@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
+from pathlib import Path
 from typing import Self
 
 _MOST_TOLD = 20
@@ -94,6 +95,16 @@ class ApiError(StepdownError):
 
 class LedgerError(StepdownError):
     """The ledger cannot be reached, or its schema is not this version's."""
+
+
+class LedgerGoneError(LedgerError):
+    """The file of a SQLite ledger was removed or replaced while this process had it open."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"ledger {path}: the file was removed or replaced while this process had it open; nothing more is written: "
+            "put the file back, or name another in DATABASE_URL, and start again"
+        )
 
 
 class TooDeepError(StepdownError):

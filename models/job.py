@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint, false, literal_column, text
+from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint, bindparam, false, literal_column, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Id, Json, Line, Time, Word, escaped_json
@@ -145,6 +145,16 @@ class Job(Base):
             postgresql_where=text("parent IS NOT NULL"),
         ),
     )
+
+
+_THIS_JOB = Job.__table__.alias("this_job")
+# The id of the job `job_id` where no other transaction holds it, locked; NULL where one does. SQLite has one writer.
+FREE_JOB = (
+    select(_THIS_JOB.c.id)
+    .where(_THIS_JOB.c.id == bindparam("job_id"))
+    .with_for_update(skip_locked=True)
+    .scalar_subquery()
+)
 
 
 class AnswerRow(Base):

@@ -9,7 +9,7 @@ from models.attempt import Attempt
 from models.base import db_now
 from models.chain import Span
 from models.database import transaction
-from models.job import Job
+from models.job import FREE_JOB, Job
 from models.life import Claim, Past, Rescue, Stray
 from models.outcome import FINAL_STATES, OnUnknown, Outcome, State
 from models.unseen import mark_unknown
@@ -17,7 +17,7 @@ from models.unseen import mark_unknown
 _NOW = db_now(0.0)
 _RENEW = (
     update(Job)
-    .where(Job.id == bindparam("job_id"), Job.lease_token == bindparam("token"), Job.state == State.RUNNING)
+    .where(Job.id == FREE_JOB, Job.lease_token == bindparam("token"), Job.state == State.RUNNING)
     .values(lease_until=db_now(bindparam("lease_s")))
 )
 _STRAYS = (
@@ -42,7 +42,7 @@ _STRAYS = (
 _RESCUE = (
     update(Job)
     .where(
-        Job.id == bindparam("job_id"),
+        Job.id == FREE_JOB,
         Job.lease_token == bindparam("token"),
         Job.state == State.RUNNING,
         Job.lease_until <= _NOW,  # its worker may have renewed it since we looked
@@ -53,14 +53,15 @@ _CANCELLED = (
     select(Job.id).where(Job.state != State.RUNNING, Job.lease_until <= _NOW).limit(bindparam("limit", type_=Integer))
 )
 _LET_GO = (
-    update(Job)
-    .where(Job.id == bindparam("job_id"), Job.state != State.RUNNING, Job.lease_until <= _NOW)
-    .values(lease_until=None)
+    update(Job).where(Job.id == FREE_JOB, Job.state != State.RUNNING, Job.lease_until <= _NOW).values(lease_until=None)
 )
 
 
 class Leases:
-    """Renews the leases of jobs in hand, and rescues the jobs of workers that are gone. Raises LedgerError."""
+    """Renews the leases of jobs in hand, and rescues the jobs of workers that are gone. Raises LedgerError.
+
+    A job that another transaction holds is passed over: its host may be cut off, and the others must not wait for it.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

@@ -13,7 +13,7 @@ from models.attempt import OPENING_COLUMNS, Attempt, closing_row, opening_row, o
 from models.base import db_now
 from models.claiming import CLAIM, claim_of
 from models.daily import MARK_STALE
-from models.database import UNREACHABLE, transaction, unreachable
+from models.database import UNREACHABLE, reading, transaction, unreachable
 from models.decision import DecisionRow, decision_row
 from models.errors import LedgerError
 from models.ids import new_id
@@ -103,6 +103,12 @@ class Ledger:
         Many are written in parts, so that others write between them; no job of theirs runs before the last is there.
         """
         return self._arrivals.write(batch, rows, count=count, steps=steps)
+
+    def look(self) -> None:
+        """Raise LedgerGoneError if the file of SQLite is no longer the one that was opened."""
+        if self._engine.dialect.name == "sqlite":
+            with reading(self._engine):
+                return
 
     def forget_lost(self) -> int:
         """Remove what was written of batches whose producer is gone; returns how many batches."""

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Engine, bindparam, or_, select, text, update
+from sqlalchemy import Connection, Engine, TextClause, bindparam, or_, select, text, update
 
 from models.base import UTCDateTime, db_now
 from models.candidates import QUEUED, WAITING, Candidate, Candidates, urgent
 from models.database import reading, transaction
-from models.job import THROTTLED, Job
+from models.job import FREE_JOB, THROTTLED, Job
 from models.keys import Lane
 from models.life import Unsent
 from models.outcome import State
@@ -20,7 +20,7 @@ SENT = "sent_at IS NOT NULL AND state IN ('queued', 'waiting')"
 _SENT = (
     update(Job)
     .where(
-        Job.id == bindparam("job_id"),
+        Job.id == FREE_JOB,  # one that is being claimed needs no mark, and one that a lost host holds is sent again
         Job.deliveries == bindparam("known_deliveries"),
         or_(Job.state == State.QUEUED, Job.state == State.WAITING),
     )
@@ -32,12 +32,14 @@ _UNSEND = (
     .values(sent_at=None)
 )
 _OF_LANE = "is_urgent = :for_urgent AND (is_urgent = :yes OR rung = :at_rung)"
-_FORGET_LOST = (
-    update(Job)
+_LOST = (
+    select(Job.id)
     .where(text(SENT), text(_OF_LANE), or_(Job.state == State.QUEUED, Job.due_at <= _NOW))
     .where(Job.sent_at < db_now(bindparam("ago_s")))
-    .values(sent_at=None)
+    .with_for_update(skip_locked=True)
+    .correlate(None)
 )
+_FORGET_LOST = update(Job).where(Job.id.in_(_LOST)).values(sent_at=None)
 # Each in the words of an index: looked for in every tick, it must not cost a scan of the finished.
 _BEYOND = text(f"""
     SELECT id FROM jobs WHERE {QUEUED} AND is_urgent IN (:yes, :no) AND rung > :last
@@ -49,12 +51,19 @@ _BRING = update(Job).where(Job.id == bindparam("job_id"), Job.state.in_([State.Q
 _IS_DENIED = "outcome IN ('cooling', 'limited', 'full', 'rate_limited', 'key_paused') OR rounds <= :most_rounds"
 # A job that gave nothing up may go to any of its rungs; all others wait for the model of their own.
 _MAY_GO = "rung = :rung OR (given_up = '{}' AND outcome <> 'full' AND ceiling_rung <= :rung AND floor_rung >= :rung)"
-_WAKE = text(f"""
-    UPDATE jobs SET due_at = :now WHERE state = 'waiting' AND id IN (
+
+
+def _wake(is_one_of: str) -> TextClause:
+    chosen = is_one_of.format(f"""
         SELECT id FROM jobs WHERE {THROTTLED} AND due_at > :soon AND ({_IS_DENIED}) AND ({_MAY_GO})
         ORDER BY due_at LIMIT :count
-    )
-""").bindparams(bindparam("now", type_=UTCDateTime()), bindparam("soon", type_=UTCDateTime()))  # noqa: S608
+    """)  # noqa: S608 - of our own words
+    statement = text(f"UPDATE jobs SET due_at = :now WHERE state = 'waiting' AND id {chosen}")  # noqa: S608
+    return statement.bindparams(bindparam("now", type_=UTCDateTime()), bindparam("soon", type_=UTCDateTime()))
+
+
+# An array is chosen once; a subquery that locks may be asked again for each row, beyond its limit.
+_WAKE = {"sqlite": _wake("IN ({})"), "postgresql": _wake("= ANY(ARRAY({} FOR UPDATE SKIP LOCKED))")}
 _DUE = (
     text(f"""
     SELECT COUNT(*) AS jobs, MIN(due_at) AS oldest FROM (
@@ -128,7 +137,7 @@ class Outbox:
             now = _now(connection)
             soon = now + timedelta(seconds=_SOON_S)
             given = {"now": now, "soon": soon, "rung": rung, "count": limit, "most_rounds": _MOST_ROUNDS}
-            return connection.execute(_WAKE, given).rowcount
+            return connection.execute(_WAKE[connection.dialect.name], given).rowcount
 
     def due(self, rung: int, *, limit: int) -> Due:
         """Count the waiting jobs of a rung that are due and have no message, up to `limit`."""

@@ -132,6 +132,7 @@ class Settings(BaseSettings):
     redis_url_file: _SecretFile | None = None
     database_url: SecretStr = SecretStr("sqlite:///.stepdown/ledger.db")
     database_url_file: _SecretFile | None = None
+    database_connections: int = Field(default=8, ge=2, le=200)
     state_dir: Path = Path(".stepdown")
 
     worker_concurrency: int = Field(default=64, ge=1, le=2000)

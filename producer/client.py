@@ -83,12 +83,16 @@ class Batch:
 
 
 class Producer:
-    """Submits prompts: rows first, commit, then messages. Use it as a context manager, or close it."""
+    """Submits prompts: rows first, commit, then messages. Use it as a context manager, or close it.
 
-    def __init__(self, settings: Settings) -> None:
+    `kind` names this process in Postgres's list of sessions.
+    """
+
+    def __init__(self, settings: Settings, *, kind: str = "producer") -> None:
         self._settings = settings
         self._until_close = ExitStack()
-        engine = open_database(settings.database_url.get_secret_value())
+        url = settings.database_url.get_secret_value()
+        engine = open_database(url, connections=settings.database_connections, kind=kind)
         self._until_close.callback(engine.dispose)
         ensure_schema(engine)
         self.books = Books.over(engine, worker="producer")

@@ -1,10 +1,12 @@
 """Says whether this machine is ready, and for each thing that is not, what would cure it."""
 
+import re
 import shutil
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -25,6 +27,7 @@ from producer.words import rate
 
 _CONNECT_TIMEOUT_S = 3
 _MB = 1024 * 1024
+_REASON = re.compile(r'"reason": "([^"]*)"')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +40,7 @@ class Finding:
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Look at the key, prices, ledger, health, disk, broker, throttles and API, in the order a job needs them."""
+    """Look at key, prices, ledger, health, disk, spool, broker, throttles and API, in the order a job needs them."""
     yield _key(settings)
     yield from _prices(settings)
     ledger = _told("ledger", lambda: _ledger(settings))
@@ -45,6 +48,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     if ledger.verdict == "ok":
         yield _told("health", lambda: _health(settings))
     yield _disk(settings)
+    yield from _spool(settings.state_dir / "spool")
     yield from _broker(settings)
     yield _told("api", lambda: _api(settings))
 
@@ -114,6 +118,33 @@ def _disk(settings: Settings) -> Finding:
         said = f"{free_mb} MB are free in {there}, MIN_FREE_MB is {settings.min_free_mb}: a worker here claims no job"
         return Finding(what="disk", verdict="fail", said=said)
     return Finding(what="disk", verdict="ok", said=f"{free_mb} MB are free for replies in {there}")
+
+
+def _spool(folder: Path) -> Iterator[Finding]:
+    """Tell what replies of lost workers are not in the ledger; nothing where all are."""
+    for path in sorted((*folder.glob("*.jsonl"), *folder.glob("*.damaged"))):
+        try:
+            said = _left_in(path)
+        except FileNotFoundError:  # a worker was done with it
+            continue
+        except OSError as error:
+            said = f"{path} cannot be read ({error.strerror}): let the worker's user read it, or move it away"
+        if said is not None:
+            yield Finding(what="spool", verdict="warn", said=said)
+
+
+def _left_in(path: Path) -> str | None:
+    if path.exists() and not path.is_file():
+        return f"{path} is no file, and no worker reads it: move it away"
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return _set_aside(path, file.read()) if path.suffix == ".damaged" else None
+
+
+def _set_aside(path: Path, text: str) -> str:
+    reasons = _REASON.findall(text)
+    lines = f"{path}: {len(text.splitlines())} damaged lines of a lost worker's replies are set aside"
+    because = f" ({reasons[0]})" if reasons else ""
+    return f"{lines}{because}; their jobs are held or bought again: see `stepdown show --held`, then move the file away"
 
 
 def _broker(settings: Settings) -> Iterator[Finding]:

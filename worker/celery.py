@@ -8,15 +8,17 @@ from time import monotonic
 from typing import Any
 
 from celery import Celery, signals
+from celery.worker import state
 from celery.worker.consumer import Consumer as BaseConsumer
 
 from models.broker import Broker
 from models.embedded import required_broker_url
-from models.errors import StepdownError
+from models.errors import LedgerGoneError, StepdownError
 from models.settings import Settings, load_settings
 from worker import doorbell, logs, tasks, threads
 from worker.checkup import Checkup
 from worker.clock import Clock
+from worker.events import WorkerEnds
 from worker.every import every
 from worker.office import House, opened
 from worker.patrol import Patrol
@@ -28,6 +30,8 @@ _SWITCH_INTERVAL_S = 0.02
 _FLUSH_EVENTS_S = 0.2
 _RECONNECT_S = 1.0
 _LOOK_FOR_STRAYS_S = 3.0
+_LOOK_AT_LEDGER_S = 1.0
+_LEDGER_UNREACHABLE = 4  # the exit code
 
 
 def _enter() -> tuple[Settings, Broker]:
@@ -125,6 +129,19 @@ def _start_clocks(house: House) -> None:
     _until_shutdown.callback(every(_settings.review_every_s, roll, name="rollup", tell=logs.log))
     lost = house.books.ledger.forget_lost
     _until_shutdown.callback(every(_settings.review_every_s, lost, name="arrivals", tell=logs.log))
+    look = partial(_end_without_ledger, house)
+    _until_shutdown.callback(every(_LOOK_AT_LEDGER_S, look, name="ledger", tell=logs.log))
+
+
+def _end_without_ledger(house: House) -> None:
+    """Have Celery end this worker once the ledger's file is gone: the worker would only drop messages."""
+    try:
+        house.books.ledger.look()
+    except LedgerGoneError as error:
+        if state.should_stop is None:
+            logs.log(WorkerEnds(said=str(error)))
+            _drain(house)
+            state.should_stop = _LEDGER_UNREACHABLE
 
 
 def _drain(house: House) -> None:
@@ -138,3 +155,5 @@ def _drain(house: House) -> None:
 @signals.worker_shutdown.connect
 def _close(**_signal: Any) -> None:
     _until_shutdown.close()
+    if state.should_stop:  # Celery's command line drops the code that it was to end with
+        raise SystemExit(state.should_stop)

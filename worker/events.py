@@ -97,6 +97,23 @@ class SpoolFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RepliesSetAside:
+    """Lines of a dead worker's spool are damaged: each may be a paid reply, and none goes into the ledger."""
+
+    path: str
+    count: int
+    said: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolUnreadable:
+    """A file of the spool cannot be read: the replies in it stay there."""
+
+    path: str
+    said: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RepliesReplayed:
     """Replies that were kept on disk are in the ledger now."""
 
@@ -129,9 +146,10 @@ class MessagesLost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageDiscarded:
-    """There was a value in a queue that is no message of ours."""
+    """There were values in queues that are no messages of ours, so many alike since this worker began."""
 
     said: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +167,13 @@ class DiskLow:
 
     free_mb: int
     needed_mb: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerEnds:
+    """This worker cannot work any more, and ends; no wait would cure it."""
+
+    said: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +234,8 @@ Event = (
     | ClockFailed
     | ReplyKept
     | SpoolFailed
+    | RepliesSetAside
+    | SpoolUnreadable
     | RepliesReplayed
     | Rescued
     | StepsRipened
@@ -216,6 +243,7 @@ Event = (
     | MessageDiscarded
     | BatchPaused
     | DiskLow
+    | WorkerEnds
     | PrimaryJudged
     | DaysRolled
     | ModelCooling

@@ -1,9 +1,16 @@
-"""A kept reply as one line of JSON, and back. Everything outside ASCII is escaped, so any answer survives."""
+"""A kept reply as one line of JSON, and back; its last field is a checksum of the bytes before.
+
+Everything outside ASCII is escaped, so any answer survives. The checksum is there for a changed digit: that would still
+be JSON, and would go into the ledger as an exact cost. The version before reads past it.
+"""
 
 import json
+import re
+from contextlib import suppress
 from dataclasses import fields
 from datetime import datetime
 from decimal import Decimal
+from hashlib import blake2b
 from typing import Any
 
 from models.life import Closing, Decided, Ending, Kept
@@ -13,6 +20,7 @@ from models.usage import Usage
 
 _VERSION = 1
 _USED = ("is_sure", "asked_1h")  # of a usage, once its cost is known; the version before does not know them
+_LINE = re.compile(rb'(.*),"checksum":"([0-9a-f]{16})"\}\n?', re.DOTALL)
 _BESIDE = ("decisions", "raised_max_tokens")  # of an ending, where the version before does not look
 
 
@@ -32,12 +40,33 @@ def to_line(kept: Kept) -> bytes:
         "decisions": [_fields(decided) for decided in kept.ending.decisions] if kept.ending else [],
         "raised_max_tokens": kept.ending and kept.ending.raised_max_tokens,
     }
-    return json.dumps(told, default=_plain, separators=(",", ":")).encode() + b"\n"
+    text = json.dumps(told, default=_plain, separators=(",", ":")).encode()
+    return text.removesuffix(b"}") + b',"checksum":"' + _checksum(text) + b'"}\n'
 
 
 def from_line(line: bytes) -> Kept:
-    """Read it again. Raises ValueError, KeyError or TypeError for a line that is none of ours."""
-    told = json.loads(line)
+    """Read a line again, with its end or without. Raises ValueError with the reason if the line is none of ours."""
+    parts = _LINE.fullmatch(line)
+    if parts is None:
+        raise ValueError("the line has no checksum: it was cut, or another program wrote it")
+    if not is_whole(line):
+        raise ValueError("the checksum is not that of the line: the line was changed")
+    with suppress(KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
+        return _kept(json.loads(line))
+    raise ValueError("the line is whole and holds no reply: another program wrote it")
+
+
+def is_whole(line: bytes) -> bool:
+    """Tell whether a line is as it was written, but for its end."""
+    parts = _LINE.fullmatch(line)
+    return parts is not None and parts[2] == _checksum(parts[1] + b"}")
+
+
+def _checksum(text: bytes) -> bytes:
+    return blake2b(text, digest_size=8).hexdigest().encode()
+
+
+def _kept(told: Any) -> Kept:
     if told["v"] != _VERSION:
         message = f"version {told['v']}, this worker reads {_VERSION}"
         raise ValueError(message)

@@ -29,16 +29,20 @@ from worker.events import (
     ModelCooling,
     PrimaryJudged,
     RepliesReplayed,
+    RepliesSetAside,
     ReplyKept,
     Rescued,
     SpoolFailed,
+    SpoolUnreadable,
     StepsRipened,
+    WorkerEnds,
     WorstCasePassed,
 )
 
 ClockWork = JobsSent | JobsLate | StepsRipened | ClockFailed | MessagesLost | DaysRolled
 Turn = ModelCooling | ModelBack | FleetAlone | FleetTogether
-Fault = ReplyKept | SpoolFailed | RepliesReplayed | Rescued | BatchPaused | DiskLow
+Halt = Rescued | BatchPaused | DiskLow | WorkerEnds
+Fault = ReplyKept | SpoolFailed | RepliesSetAside | SpoolUnreadable | RepliesReplayed | Halt
 _LOG = logging.getLogger("stepdown")
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
 _LEVELS = {UNRELIABLE: logging.ERROR, DEGRADED: logging.WARNING}
@@ -75,17 +79,16 @@ def log(event: Event) -> None:
             _LOG.log(_LEVELS.get(verdict.verdict, logging.INFO), "health: %s", verdict.in_words())
         case JobsSent() | JobsLate() | StepsRipened() | ClockFailed() | MessagesLost() | DaysRolled():
             _log_clock(event)
-        case ReplyKept() | SpoolFailed() | RepliesReplayed() | Rescued() | BatchPaused() | DiskLow():
-            _log_fault(event)
         case ModelCooling() | ModelBack() | FleetAlone() | FleetTogether():
             _log_turn(event)
         case _:
-            assert_never(event)
+            _log_fault(event)
 
 
 def _log_not_ours(event: Dropped | JobLost | MessageDiscarded) -> None:
     match event:
-        case MessageDiscarded(said=said):
+        case MessageDiscarded(said=said, count=count):
+            said = f"{said}; the {count}. of its kind: see what else writes into this Redis"
             _LOG.warning("a value in a queue that is no message was discarded (%s)", said)
         case Dropped(job_id=job_id):
             _LOG.info("job %s: delivery dropped, it is finished or somebody else's", job_id)
@@ -121,12 +124,28 @@ def _log_fault(event: Fault) -> None:
             _LOG.error("a reply could not be written to this disk (%s); it is in memory until the ledger has it", said)
         case RepliesReplayed(count=count):
             _LOG.info("%d replies kept on disk are in the ledger now", count)
+        case RepliesSetAside(path=path, count=count, said=said):
+            _LOG.error(
+                "%d damaged lines of the spool are set aside in %s: %s; see `stepdown doctor`", count, path, said
+            )
+        case SpoolUnreadable(path=path, said=said):
+            _LOG.error("%s cannot be read (%s): its replies wait there; let this user read it", path, said)
+        case Rescued() | BatchPaused() | DiskLow() | WorkerEnds():
+            _log_halt(event)
+        case _:
+            assert_never(event)
+
+
+def _log_halt(event: Halt) -> None:
+    match event:
         case Rescued(job_id=job_id, rescue=rescue):
             _LOG.warning("job %s: its worker was lost; now %s%s", job_id, rescue.state, _because(rescue))
         case BatchPaused(batch_id=batch_id, because=because, count=count):
             _LOG.error("batch %s: paused, %d jobs wait for a person: %s", batch_id, count, because)
         case DiskLow(free_mb=free_mb, needed_mb=needed_mb):
             _LOG.error("%d MB are free, %d are needed (MIN_FREE_MB): no job is claimed until then", free_mb, needed_mb)
+        case WorkerEnds(said=said):
+            _LOG.critical("the worker ends: %s", said)
         case _:
             assert_never(event)
 

@@ -17,7 +17,7 @@ from typing import Any
 from migrations.run import ensure_schema
 from models.books import Books
 from models.bound import worst_case_usd
-from models.database import open_database
+from models.database import WORKER, open_database
 from models.embedded import broker_url
 from models.errors import Mistake, SettingsError
 from models.ledger import Ledger
@@ -73,7 +73,8 @@ def opened(settings: Settings, *, tell: Tell) -> Iterator[House]:
         fix = "set it (in .env, or ANTHROPIC_API_KEY_FILE); for the simulator any word will do"
         raise SettingsError([Mistake(variable="ANTHROPIC_API_KEY", value="(not set)", fix=fix)])
     with ExitStack() as until_end:
-        engine = open_database(settings.database_url.get_secret_value())
+        url = settings.database_url.get_secret_value()
+        engine = open_database(url, connections=settings.database_connections, kind=WORKER)
         until_end.callback(engine.dispose)
         ensure_schema(engine)
         failpoints.arm(settings.stepdown_failpoint)
@@ -87,7 +88,7 @@ def _house(settings: Settings, books: Books, tell: Tell, until_end: ExitStack) -
     books.health.judge_by(
         {name: getattr(settings, name) for name in ("health_min_jobs", *(f"health_{bad}_percent" for bad in _BAD))}
     )
-    spool = Spool(settings.state_dir / "spool", holder=books.ledger.worker)
+    spool = Spool(settings.state_dir / "spool", holder=books.ledger.worker, tell=tell)
     until_end.callback(spool.close)
     replay = _replay(spool, books.ledger, tell)
     replay()
@@ -223,4 +224,7 @@ def _replay(spool: Spool, ledger: Ledger, tell: Tell) -> Callable[[], None]:
 
 
 def _free_mb(settings: Settings) -> int:
-    return shutil.disk_usage(settings.state_dir).free // _MB
+    try:
+        return shutil.disk_usage(settings.state_dir).free // _MB
+    except OSError:  # the folder is gone: no reply can be kept
+        return 0

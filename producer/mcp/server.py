@@ -36,14 +36,14 @@ def run_stdio(settings: Settings) -> None:
         signal.signal(number, signal.SIG_DFL)
     if sys.stdin.isatty():
         hint("stepdown mcp: a client speaks to it on stdin and stdout (producer/mcp/README.md); Ctrl-C ends it")
-    with Producer(settings) as producer:
+    with Producer(settings, kind="mcp") as producer:
         anyio.run(_over_stdio, server_of(producer, settings))
 
 
 def run_http(settings: Settings, *, host: str, port: int) -> None:
     """Serve clients at http://host:port/mcp until a signal; 0 is any free port. Raises InputError, LedgerError."""
     token = None if settings.mcp_token is None else settings.mcp_token.get_secret_value()
-    with Producer(settings) as producer:
+    with Producer(settings, kind="mcp") as producer:
         serve(server_of(producer, settings), host=host, port=port, token=token)
 
 

@@ -24,7 +24,7 @@ def run(settings: Settings, *, host: str, port: int) -> None:
         problem = f"{host} can be reached from elsewhere: name your callers and their tokens in CALLERS_FILE first"
         raise InputError(problem, source=_SOURCE, field="--host")
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    with Producer(settings) as producer, listening(host, port, source=_SOURCE) as listener:
+    with Producer(settings, kind="serve") as producer, listening(host, port, source=_SOURCE) as listener:
         config = uvicorn.Config(
             app_over(producer, settings),
             http="h11",

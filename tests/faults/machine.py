@@ -79,7 +79,7 @@ class Life(RuleBasedStateMachine):
 
     def _new_spool(self) -> Spool:
         self.starts += 1
-        spool = Spool(self.folder, holder=f"worker:{self.starts}")
+        spool = Spool(self.folder, holder=f"worker:{self.starts}", tell=print)
         spool.replay(self.books.ledger.replay)
         return spool
 

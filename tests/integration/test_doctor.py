@@ -11,6 +11,7 @@ from tests.servers.ports import free_port
 from tests.servers.valkey import running_valkey
 from tests.simulator.process import running_simulator
 from tests.stranger import KEY, Stranger, settings_for, stranger_in
+from worker.spool import Spool
 
 GOOD = [
     ("key", "ANTHROPIC_API_KEY is set"),
@@ -77,6 +78,24 @@ def test_where_all_is_well_every_finding_is_ok(me: Stranger) -> None:
         assert line.startswith(f"ok    {what:<8} {said}")
     assert KEY not in told.out
     assert findings(me, code=0) == []
+
+
+def test_replies_of_a_lost_worker_that_are_set_aside_or_cannot_be_read_are_told(me: Stranger) -> None:
+    folder = me.folder / ".stepdown" / "spool"
+    spool = Spool(folder, holder="next:1:aa", tell=print)
+    (folder / "lost.jsonl").write_bytes(b"rubbish\n" * 3)
+    (folder / "odd.jsonl").mkdir()
+    assert spool.replay(lambda _kept: None) == 0
+    spool.close()
+    told = findings(me, code=0)
+    assert [(verdict, what) for verdict, what, _ in told] == [("warn", "spool"), ("warn", "spool")]
+    set_aside, odd = (said for _, _, said in told)
+    assert set_aside.startswith(
+        ".stepdown/spool/lost.damaged: 3 damaged lines of a lost worker's replies are set aside"
+    )
+    assert "(the line has no checksum: it was cut, or another program wrote it)" in set_aside
+    assert set_aside.endswith("see `stepdown show --held`, then move the file away")
+    assert odd == ".stepdown/spool/odd.jsonl is no file, and no worker reads it: move it away"
 
 
 def test_a_broker_that_evicts_is_a_failure_for_it_loses_messages_silently(me: Stranger, admin: redis.Redis) -> None:

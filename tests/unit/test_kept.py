@@ -3,6 +3,8 @@
 import json
 from dataclasses import replace
 from decimal import Decimal
+from hashlib import blake2b
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -43,27 +45,45 @@ def test_any_text_comes_back_in_one_line(text: str) -> None:
     assert from_line(line) == _kept(text)
 
 
-@pytest.mark.parametrize(
-    "line",
-    [b"\n", b"{\n", b"[]\n", b"{}\n", b'"v"\n', b"\xff\n", to_line(_kept("")).replace(b'"token"', b'"tokens"')],
-)
-def test_a_line_that_is_none_of_ours_says_so(line: bytes) -> None:
-    with pytest.raises((ValueError, KeyError, TypeError)):
+def _line(told: object) -> bytes:
+    text = json.dumps(told).encode()
+    checksum = blake2b(text, digest_size=8).hexdigest().encode()
+    return text.removesuffix(b"}") + b',"checksum":"' + checksum + b'"}\n'
+
+
+def _told() -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(to_line(_kept("")))
+    del told["checksum"]
+    return told
+
+
+@pytest.mark.parametrize("line", [b"\n", b"{\n", b"[]\n", b"{}\n", b"\xff\n", to_line(_kept("")).replace(b"1", b"2")])
+def test_a_line_whose_checksum_is_not_its_own_is_refused(line: bytes) -> None:
+    with pytest.raises(ValueError, match="checksum"):
         from_line(line)
 
 
-def test_a_line_of_the_version_before_has_no_parts_of_its_cost() -> None:
-    told = json.loads(to_line(_kept("")))
+@pytest.mark.parametrize("told", [{"v": 1}, {"v": 1, "ending": []}, _told() | {"token": {}, "closing": 1}])
+def test_a_whole_line_that_is_no_reply_says_so(told: object) -> None:
+    with pytest.raises(ValueError, match="another program wrote it"):
+        from_line(_line(told))
+
+
+def test_a_line_without_the_parts_of_its_cost_is_read() -> None:
+    told = _told()
     del told["parts"]
-    assert from_line(json.dumps(told).encode()) == _kept("")
+    assert from_line(_line(told)) == _kept("")
 
 
 def test_the_version_before_finds_nothing_in_a_closing_that_it_does_not_know() -> None:
-    told = json.loads(to_line(_kept("")))
-    assert "parts" not in told["closing"]
+    assert "parts" not in _told()["closing"]
+
+
+def test_the_version_before_reads_past_the_checksum() -> None:
+    line = to_line(_kept(""))
+    assert json.loads(line) == _told() | {"checksum": line[-19:-3].decode()}
 
 
 def test_a_later_version_is_not_guessed_at() -> None:
-    told = json.loads(to_line(_kept(""))) | {"v": 2}
     with pytest.raises(ValueError, match="version 2, this worker reads 1"):
-        from_line(json.dumps(told).encode())
+        from_line(_line(_told() | {"v": 2}))

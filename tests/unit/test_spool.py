@@ -1,6 +1,8 @@
 """Replies on disk: there when `keep` returns, gone when the ledger has them, replayed when their worker is gone."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import LedgerError
+from models.errors import LedgerError, SettingsError
 from models.life import Kept
 from tests.given import closing, succeeded
 from worker import spool
+from worker.events import Event, RepliesSetAside, SpoolUnreadable
+from worker.kept import to_line
 from worker.spool import Spool
 
 _KEEP_AND_DIE = """
@@ -21,7 +25,7 @@ import os, signal, sys
 from pathlib import Path
 from tests.unit.test_spool import kept
 from worker.spool import Spool
-spool = Spool(Path(sys.argv[1]), holder="dead:1:aa")
+spool = Spool(Path(sys.argv[1]), holder="dead:1:aa", tell=print)
 for number in range(3):
     slip = spool.keep(kept(number))
 spool.drop(slip)
@@ -34,7 +38,7 @@ from pathlib import Path
 from tests.unit.test_spool import kept
 from worker.spool import Spool
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-spool = Spool(Path(sys.argv[1]), holder="full:1:aa")
+spool = Spool(Path(sys.argv[1]), holder="full:1:aa", tell=print)
 spool.keep(kept(0))
 for number, limit in ((1, 1500), (2, 0)):
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
@@ -63,12 +67,18 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def opens(folder: Path) -> Iterator[Opens]:
+def told() -> list[Event]:
+    """Hear what the spools tell."""
+    return []
+
+
+@pytest.fixture
+def opens(folder: Path, told: list[Event]) -> Iterator[Opens]:
     """Open spools in one folder, and close them at the end."""
     with ExitStack() as until_end:
 
         def open_one(holder: str) -> Spool:
-            ours = Spool(folder, holder=holder)
+            ours = Spool(folder, holder=holder, tell=told.append)
             until_end.callback(ours.close)
             return ours
 
@@ -148,7 +158,9 @@ def test_an_orphan_that_meets_a_ledger_that_goes_away_stays_for_the_next_replay(
     assert ours.replay(book.replay) == 3, "a reply may be given twice: the ledger takes it once"
 
 
-def test_a_line_cut_by_a_crash_is_no_reply_and_a_damaged_one_is_put_aside(opens: Opens, folder: Path) -> None:
+def test_a_line_cut_by_a_crash_and_a_damaged_one_are_set_aside_with_their_reasons(
+    opens: Opens, folder: Path, told: list[Event]
+) -> None:
     subprocess.run([sys.executable, "-c", _KEEP_AND_DIE, folder], check=False)
     (path,) = _files(folder)
     first, second, third = path.read_bytes().splitlines(keepends=True)
@@ -156,7 +168,72 @@ def test_a_line_cut_by_a_crash_is_no_reply_and_a_damaged_one_is_put_aside(opens:
     book = Book()
     assert opens("here:2:bb").replay(book.replay) == 2
     assert book.jobs == ["job-0", "job-1"]
-    assert [path.suffix for path in _files(folder)] == [".damaged"]
+    (aside,) = _files(folder)
+    assert (aside.suffix, aside.stat().st_mode & 0o777) == (".damaged", 0o600)
+    lines = [json.loads(line) for line in aside.read_text().splitlines()]
+    assert [(line["file"], line["line"]) for line in lines] == [(path.name, 2), (path.name, 4)]
+    assert [line["bytes"].encode("latin-1") for line in lines] == [b"{rubbish\n", third[:-9]]
+    assert told == [RepliesSetAside(path=str(aside), count=2, said=lines[0]["reason"])]
+
+
+def test_whichever_byte_is_flipped_no_wrong_reply_is_given_and_the_others_are(
+    opens: Opens, folder: Path, told: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _file: None)  # thousands of files, none to outlive a crash
+    ours, replies = opens("here:2:bb"), [kept(number) for number in range(3)]
+    whole = b"".join(to_line(reply) for reply in replies)
+    orphan = folder / "dead-1-aa.1.jsonl"
+    for place in range(len(whole)):
+        orphan.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+        given: list[Kept] = []
+        ours.replay(given.append)
+        assert all(reply in replies for reply in given), place
+        asides = sorted(folder.glob("*.damaged"))
+        assert len(given) >= 2, place
+        assert (len(given) == 3) != bool(asides), place
+        assert [Path(event.path) for event in told if isinstance(event, RepliesSetAside)] == asides, place
+        assert not orphan.exists()
+        told.clear()
+        for aside in asides:
+            aside.unlink()
+
+
+def test_what_cannot_be_read_is_told_once_and_stops_no_replay(opens: Opens, folder: Path, told: list[Event]) -> None:
+    ours, book = opens("here:2:bb"), Book()
+    (folder / "a.jsonl").mkdir()
+    os.mkfifo(folder / "b.jsonl")
+    (folder / "c.jsonl").symlink_to("/dev/zero")
+    (folder / "d.jsonl").write_bytes(to_line(kept(1)))
+    assert (ours.replay(book.replay), ours.replay(book.replay)) == (1, 0)
+    assert [event.path for event in told if isinstance(event, SpoolUnreadable)] == [
+        str(folder / name) for name in ("a.jsonl", "b.jsonl", "c.jsonl")
+    ]
+    assert book.jobs == ["job-1"]
+
+
+@pytest.mark.parametrize("line", [b"{}\n", b"[]", b"\0" * 4096, to_line(kept(7)).partition(b',"checksum"')[0] + b"}\n"])
+def test_a_line_without_a_checksum_is_no_reply(opens: Opens, folder: Path, told: list[Event], line: bytes) -> None:
+    ours = opens("here:2:bb")
+    (folder / "dead.jsonl").write_bytes(line)
+    assert ours.replay(Book().replay) == 0
+    assert [event.count for event in told if isinstance(event, RepliesSetAside)] == [1]
+
+
+def test_a_folder_that_takes_no_file_is_a_setting_to_be_mended(tmp_path: Path) -> None:
+    (tmp_path / "spool").write_text("a file in its place")
+    with pytest.raises(SettingsError, match=r"STATE_DIR=.*cannot be written to .*spool \(File exists\): name a folder"):
+        Spool(tmp_path / "spool", holder="here:1:aa", tell=print)
+
+
+def test_a_reply_that_comes_after_the_folder_was_removed_is_on_disk_all_the_same(opens: Opens, folder: Path) -> None:
+    ours, book = opens("here:1:aa"), Book()
+    slip = ours.keep(kept(1))
+    shutil.rmtree(folder)
+    ours.keep(kept(2))
+    ours.drop(slip)
+    ours.close()
+    assert opens("here:2:bb").replay(book.replay) == 1
+    assert book.jobs == ["job-2"]
 
 
 def test_a_full_file_gives_way_to_a_new_one_and_goes_with_its_last_reply(

@@ -57,7 +57,7 @@ def test_what_came_of_a_call_waits_for_the_ledger_on_disk_if_it_was_paid_for(
     tmp_path: Path, end: Closing, ending: Ending | None, is_on_disk: bool
 ) -> None:
     events: list[Event] = []
-    claim, spool = _claim(), Spool(tmp_path, holder="here")
+    claim, spool = _claim(), Spool(tmp_path, holder="here", tell=print)
     spooled = Spooled(AwayLedger(), spool, events.append)
     with pytest.raises(LedgerError):
         _write(spooled, claim, ending, end)
@@ -72,7 +72,7 @@ def test_what_came_of_a_call_waits_for_the_ledger_on_disk_if_it_was_paid_for(
 
 
 def test_a_job_that_ends_without_a_call_leaves_nothing_behind(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, holder="here")
+    spool = Spool(tmp_path, holder="here", tell=print)
     with pytest.raises(LedgerError):
         Spooled(AwayLedger(), spool, lambda _event: None).finish(_claim(), parked(5), None)
     assert spool.replay(lambda _kept: None) == 0
