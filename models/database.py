@@ -76,7 +76,8 @@ def _is_torn(url: str, where: URL) -> bool:
     """Tell a URL whose password could be read as its host, its port, its database or an option, and then be shown."""
     if where.drivername == "sqlite" and not where.host:
         return False
-    is_cut = url.count("@") > 1 or "@" in f"{where.host}{where.database}"
+    before_host = where.username is not None or where.password is not None
+    is_cut = url.count("@") > (1 if before_host else 0)
     return is_cut or any(re.search("pass|secret|scram_", name) for name in where.query)
 
 

@@ -38,6 +38,10 @@ _LOOK_EVERY_S = 0.05
 _LATE = frozenset({"SIGALRM", "SIGXCPU"})
 
 
+class BusyError(TimeoutError):
+    """Other queries have all the places of this machine."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Found:
     """The columns and rows of a query; two columns may have one name, and rows are read as they are taken.
@@ -125,12 +129,12 @@ def _where(url: str) -> dict[str, Any]:
 
 @contextmanager
 def _place(timeout_s: float, stop: Event) -> Iterator[None]:
-    """Wait for one of the places of this machine. Raises TimeoutError where none gets free."""
+    """Wait for one of the places of this machine. Raises BusyError where none gets free."""
     wait_s = max(_WAIT_S[0], min(timeout_s, _WAIT_S[1]))
     until = time.monotonic() + wait_s
     while (lock := _lock()) is None:
         if time.monotonic() > until or stop.wait(_LOOK_EVERY_S):
-            raise TimeoutError(f"sql: {AT_ONCE} other queries run, and none has ended in {wait_s:g} s: ask again later")
+            raise BusyError(f"sql: {AT_ONCE} other queries run, and none has ended in {wait_s:g} s: ask again later")
     try:
         yield
     finally:

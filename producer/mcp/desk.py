@@ -18,7 +18,7 @@ from models.errors import InputError
 from models.kinds import JobTerms
 from models.outcome import OPEN_STATES
 from models.progress import Progress
-from models.readonly import asked
+from models.readonly import BusyError, asked
 from models.settings import Settings
 from producer.check import check
 from producer.client import Batch, Producer
@@ -254,9 +254,14 @@ def _sendable(text: str | None) -> str | None:
 
 def _found(url: str, sql: str, stop: Event) -> Told:
     bounds: dict[str, Any] = {"timeout_s": QUERY_S, "most_rows": MOST_ROWS, "most_bytes": _MOST_CHARACTERS}
-    with asked(url, sql, **bounds, stop=stop) as found:
-        rows = [[_cell(cell) for cell in row] for row in found.rows]
-        columns, is_cut = list(found.columns), found.cut is not None
+    try:
+        with asked(url, sql, **bounds, stop=stop) as found:
+            rows = [[_cell(cell) for cell in row] for row in found.rows]
+            columns, is_cut = list(found.columns), found.cut is not None
+    except BusyError:
+        raise
+    except TimeoutError:
+        raise TimeoutError(f"ledger_query: not done after {QUERY_S:g} s: narrow it, to a day or a batch") from None
     more = [f"these are the first {len(rows)} rows: there are more; LIMIT and OFFSET reach them"] if is_cut else []
     # No table: aligned, one long cell would make every row as long.
     shown = "\n".join(json.dumps(row, ensure_ascii=False) for row in (columns, *rows))

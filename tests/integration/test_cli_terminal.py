@@ -3,7 +3,6 @@
 import os
 import pty
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -13,10 +12,10 @@ _BAD = "\x1b]0;owned\x07\x1b[2J\x9b1m\u202e"
 _SQL = "SELECT char(27) || '[2J' || char(155) || char(8238) || char(13) || 'x' AS c"
 
 
-@pytest.fixture
-def me(tmp_path: Path) -> Stranger:
+@pytest.fixture(scope="module")
+def me(tmp_path_factory: pytest.TempPathFactory) -> Stranger:
     """Have a batch whose columns and prompts hold what steers a terminal."""
-    me = stranger_in(tmp_path)
+    me = stranger_in(tmp_path_factory.mktemp("terminal"))
     me.write("a.csv", f'id,title,prompt\n"a{_BAD}","{_BAD}",Why?\nb,plain,Why?\n')
     me.types("submit", "a.csv", "--name", "named")
     return me
@@ -27,17 +26,14 @@ def me(tmp_path: Path) -> Stranger:
     [
         ("results", "named", "--format", "csv"),
         ("results", "named", "--format", "jsonl"),
-        ("show", "named"),
         ("show", "named", "--jsonl"),
         ("ledger", "sql", _SQL, "--csv"),
         ("ledger", "sql", _SQL, "--json"),
-        ("ledger", "sql", _SQL, "--jsonl"),
         ("ledger", "sql", _SQL),
         ("ledger", "sql", f'SELECT 1 AS "{_BAD}"', "--csv"),
         ("ledger", "sql", f'SELECT * FROM "{_BAD}"'),  # noqa: S608
         ("ledger", "report", "--by", _BAD),
         ("submit", f"{_BAD}.csv"),
-        ("job", _BAD),
         (f"--{_BAD}",),
         ("results", "named", "--format", "csv", "-o", "/dev/stdout"),
     ],
@@ -49,12 +45,9 @@ def test_nothing_steers_a_terminal(me: Stranger, command: tuple[str, ...]) -> No
     assert "\r" not in shown.replace("\r\n", "")
 
 
-@pytest.mark.parametrize("form", ["csv", "jsonl"])
-def test_a_pipe_gets_every_byte(me: Stranger, form: str) -> None:
-    out = me.types("results", "named", "--format", form).out
-    assert out == me.types_in_a_shell(f"stepdown results named --format {form} | cat").out
-    if form == "csv":
-        assert _BAD in out
+def test_a_pipe_gets_every_byte(me: Stranger) -> None:
+    assert _BAD in me.types("results", "named", "--format", "csv").out
+    assert "\x1b[2J\x9b\u202e\rx" in me.types("ledger", "sql", _SQL, "--csv").out
 
 
 def _at_a_terminal(me: Stranger, command: tuple[str, ...]) -> str:

@@ -18,7 +18,7 @@ NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
 HEAVY = [
     f"{NUMBERS} SELECT group_concat(hex(randomblob(500000))) FROM n",
     f"{NUMBERS} SELECT COUNT(*) FROM n",
-    "SELECT instr(printf('%.*c', 30000000, 'x'), printf('%.*c', 15000000, 'x') || 'y')",
+    "SELECT instr(hex(zeroblob(4000000)), substr(hex(zeroblob(4000000)), 1, 4000000) || 'y')",
     f"{NUMBERS} SELECT i, randomblob(100000) AS b FROM n ORDER BY b",
 ]
 

@@ -27,10 +27,11 @@ NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
 ENDLESS = f"{NUMBERS} SELECT COUNT(*) FROM n"
 _LONG = "hex(zeroblob(15000000))"
 # Each is one step of SQLite's, or a few: between two steps nobody looks at the clock.
+_TEXT = "hex(zeroblob(4000000))"
 _ONE_STEP = [
-    f"SELECT instr({_LONG}, substr({_LONG}, 1, 15000000) || 'y')",
-    "SELECT instr(zeroblob(30000000), CAST(zeroblob(15000000) || 'y' AS BLOB))",
-    f"SELECT {_LONG} LIKE '%{'0%' * 300}y'",
+    f"SELECT instr({_TEXT}, substr({_TEXT}, 1, 4000000) || 'y')",
+    "SELECT instr(zeroblob(8000000), CAST(zeroblob(4000000) || 'y' AS BLOB))",
+    f"SELECT trim({_TEXT}, replace(hex(zeroblob(500000)), '0', 'y') || '0')",
     "SELECT printf('%.*c', 1000000000, 'x')",
 ]
 _HUNGRY = [
