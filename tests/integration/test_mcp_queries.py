@@ -25,8 +25,8 @@ HEAVY = [
 
 @pytest.fixture
 def me(tmp_path: Path, sqlite_url: str) -> Stranger:
-    """Run a server over a ledger of nothing."""
-    return stranger_in(tmp_path, DATABASE_URL=sqlite_url)
+    """Run a server over a ledger of nothing, with places for queries of its own."""
+    return stranger_in(tmp_path, DATABASE_URL=sqlite_url, TMPDIR=str(tmp_path))
 
 
 @pytest.fixture

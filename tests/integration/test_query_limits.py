@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -39,6 +40,12 @@ _HUNGRY = [
     f"{NUMBERS}, m AS (SELECT hex(zeroblob(10000000)) AS t FROM n LIMIT 30) SELECT json_group_array(t) FROM m",
     f"{NUMBERS} SELECT group_concat(t) FROM (SELECT hex(randomblob(500000)) AS t FROM n LIMIT 100)",
 ]
+
+
+@pytest.fixture(autouse=True)
+def _own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take no place from the queries of tests that run beside us."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 def _found(url: str, sql: str, **bounds: Any) -> list[tuple[Any, ...]]:
