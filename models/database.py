@@ -1,6 +1,7 @@
 """Opens the ledger's database: SQLite in a file, or Postgres."""
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionError
 from models.errors import LedgerError, LedgerGoneError, Mistake, SettingsError
 
 _FIX = "write sqlite:///path/to/ledger.db or postgresql://user:password@host:5432/name"
+_ENCODE = "percent-encode the password and the user: @ is %40, / is %2F"
 CONNECTIONS = 8  # a pool of 500 would have 500 threads fight for one SQLite write lock, or fill Postgres
 WORKER = "worker"
 # A host that is cut off keeps its locks until Postgres misses it. Who waits for them waits longer than that.
@@ -75,14 +77,23 @@ def database_url(url: str) -> URL:
         where = make_url(url)
     except (ArgumentError, ValueError):  # the second for a port that is no number
         raise _wrong("(hidden)", _FIX) from None
-    if "@" in (where.host or "") or any("pass" in name for name in where.query):
-        raise _wrong("(hidden)", f"{_FIX}, and percent-encode the password")
+    if _is_torn(url, where):
+        raise _wrong("(hidden)", f"{_FIX}, and {_ENCODE}")
     if where.drivername in {"postgresql", "postgres"}:
         where = where.set(drivername="postgresql+psycopg")
     is_file = where.database not in {None, "", ":memory:"} and not where.host and not where.query
     if where.drivername != "postgresql+psycopg" and not (where.drivername == "sqlite" and is_file):
         raise _wrong(where.render_as_string(hide_password=True), _FIX)
     return where
+
+
+def _is_torn(url: str, where: URL) -> bool:
+    """Tell a URL whose password could be read as its host, its port, its database or an option, and then be shown."""
+    if where.drivername == "sqlite" and not where.host:
+        return False
+    before_host = where.username is not None or where.password is not None
+    is_cut = url.count("@") > (1 if before_host else 0)
+    return is_cut or any(re.search("pass|secret|scram_", name) for name in where.query)
 
 
 @contextmanager

@@ -82,7 +82,7 @@ def _alone(state_dir: Path) -> Iterator[None]:
 
     with _told(state_dir):
         state_dir.mkdir(parents=True, exist_ok=True)
-        lock = (state_dir / "broker.lock").open("w")
+        lock = open(state_dir / "broker.lock", "w", opener=_no_link)  # noqa: SIM115 - closed below
     with lock:
         flock(lock, LOCK_EX)
         yield
@@ -100,7 +100,8 @@ def _told(state_dir: Path) -> Iterator[None]:
 def _note(state_dir: Path) -> tuple[str, int] | None:
     """Read the URL and its owner's process id."""
     try:
-        note = json.loads((state_dir / _NOTE).read_text(encoding="utf-8"))
+        with open(state_dir / _NOTE, encoding="utf-8", opener=_no_link) as file:
+            note = json.load(file)
         return str(note["url"]), int(note["pid"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -163,6 +164,16 @@ def _config(folder: Path, password: str) -> dict[str, str]:
 
 
 def _write_private(path: Path, text: str) -> None:
-    path.touch(mode=0o600)
-    path.chmod(0o600)
-    path.write_text(text, encoding="utf-8")
+    """Put a new file in the place of what is at `path`; a link there is replaced, never followed."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        part.touch(mode=0o600, exist_ok=False)
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _no_link(path: str, flags: int) -> int:
+    """Open a file for its owner only, and no file that a link leads to: others may write into the folder above."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)

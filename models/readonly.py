@@ -1,72 +1,98 @@
-"""Runs one SQL query of a person's over a connection that cannot write, and ends it at a time limit."""
+"""Runs one SQL query of a person's in a process of its own, which cannot write, and ends it at its limits."""
 
+import json
+import os
 import re
-import sqlite3
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from signal import Signals
+from tempfile import gettempdir
+from threading import Event, Thread
+from typing import IO, Any
 from urllib.parse import quote
 
-import psycopg
-from psycopg.types.string import TextLoader
-from sqlalchemy import URL
-
-from models.database import database_url, unreachable
+from models.database import database_url
 from models.errors import InputError, LedgerError
+from models.querying import MEMORY
 
+AT_ONCE = 3  # queries of one user on one machine; each may have its MEMORY, and wants a core
 _QUERIES = frozenset({"select", "with", "values", "table", "explain"})
 # A comment inside a comment is read differently by the two engines: behind it no word is found, and it is refused.
 _FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*(?:(?!/\*|\*/).)*\*/)*([a-z]+)", re.DOTALL | re.IGNORECASE)
 
 _LONGEST_S = 86_400
-_LONGEST_CELL = 100_000_000  # bytes; the largest request the API takes is a third of it
-_STEPS_BETWEEN_LOOKS = 1_000  # SQLite's own steps: a look at the clock is nothing beside them
-_AWAY = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PERM})
-_READING = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE})
-_ACTING_IN_SQLITE = frozenset({"load_extension", "fts3_tokenizer"})
-_TELLING_PRAGMAS = frozenset({"table_info", "table_xinfo", "table_list", "index_list", "index_info"})
-
-_ROWS_AT_ONCE = 500
-_AS_TEXT = ("date", "time", "timetz", "timestamp", "timestamptz", "interval", "json", "jsonb", "uuid")
-_LOST = ("08", "57P")  # SQLSTATE: the connection, or the server, went away
-# What Postgres calls volatile may do anything: read a file, end another's query, run a text as SQL. A query with such a
-# function's name anywhere is refused, so that no quoting hides it; these do nothing but tell.
-_HARMLESS = [
-    *("random", "random_normal", "clock_timestamp", "timeofday", "gen_random_uuid", "uuidv4", "uuidv7"),
-    *("pg_relation_size", "pg_table_size", "pg_indexes_size", "pg_total_relation_size", "pg_database_size"),
-]
-_ACTING_IN_POSTGRES = """
-    SELECT min(proname) FROM pg_catalog.pg_proc
-    WHERE proname = ANY(%s) AND proname <> ALL(%s) AND (provolatile = 'v' OR proname ~ '^(crosstab|connectby)')
-"""
+_LONGEST_SQL = 1_000_000
+_MOST_BYTES = 4_000_000_000
+_PROGRAM = Path(__file__).with_name("querying.py")
+_START_S = 30  # until a query's own time begins: an interpreter, a connection
+_WAIT_S = 5, 60  # the least and the most that a query waits for others to end
+_OVER_S = 0.5  # for the process to say itself that it is late
+_END_S = 0.5  # for Postgres to be told to cancel
+_LOOK_EVERY_S = 0.05
+_LATE = frozenset({"SIGALRM", "SIGXCPU"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class BusyError(TimeoutError):
+    """Other queries have all the places of this machine."""
+
+
+@dataclass(slots=True, kw_only=True)
 class Found:
-    """What a query found: its columns' names, two of which may be the same, and its rows, read as they are taken.
+    """The columns and rows of a query; two columns may have one name, and rows are read as they are taken.
 
     A cell is None, int, Decimal, float, bool, str, bytes or a list of these; times are the engine's own text, in UTC.
+    After the last row `cut` is "rows" or "bytes" if that bound left rows out.
     """
 
     columns: tuple[str, ...]
     rows: Iterator[tuple[Any, ...]]
+    cut: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Running:
+    process: subprocess.Popen[bytes]
+    timeout_s: float
+    until: float
+    is_late: bool = False
+
+    def end(self) -> None:
+        """End the process: the end of its stdin does, and SIGKILL where that takes too long."""
+        with suppress(BrokenPipeError):  # of a request that the process has not read
+            _pipe(self.process.stdin).close()
+        try:
+            self.process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
 
 
 @contextmanager
-def asked(url: str, sql: str, *, timeout_s: float) -> Iterator[Found]:
+def asked(
+    url: str,
+    sql: str,
+    *,
+    timeout_s: float,
+    most_rows: int = 0,
+    most_bytes: int = _MOST_BYTES,
+    stop: Event | None = None,
+) -> Iterator[Found]:
     """Run one query against the ledger at `url`, whose rows are to be read inside the block; it cannot write.
 
+    `most_rows` 0 is all rows. `stop`, set from any thread, ends the query.
     Raises InputError for what is no query, or for what the engine says against it; TimeoutError; and LedgerError
     where there is no ledger.
     """
     _check(sql, timeout_s)
-    where = database_url(url)
-    run = _in_sqlite if where.get_backend_name() == "sqlite" else _in_postgres
-    with run(where, sql, timeout_s) as found:
-        yield found
+    request = {"sql": sql, "timeout_s": timeout_s, "most_rows": most_rows, "most_bytes": most_bytes, **_where(url)}
+    stop = stop or Event()
+    with _place(timeout_s, stop), _running(request, stop) as running:
+        yield _found(running, url)
 
 
 def read_only_uri(path: Path) -> str:
@@ -81,6 +107,8 @@ def read_only_uri(path: Path) -> str:
 def _check(sql: str, timeout_s: float) -> None:
     if not 0 < timeout_s <= _LONGEST_S:
         raise InputError(f"{timeout_s} should be seconds, up to a day of them", source="sql", field="--timeout-s")
+    if len(sql) > _LONGEST_SQL:
+        raise _wrong(f"a query has at most {_LONGEST_SQL:,} characters")
     first = _FIRST_WORD.match(sql)
     if first is None or first[1].lower() not in _QUERIES:
         raise _wrong("only a query is run here: begin it with SELECT, WITH, VALUES, TABLE or EXPLAIN")
@@ -88,103 +116,135 @@ def _check(sql: str, timeout_s: float) -> None:
         raise _wrong("it holds a character that is not text")
 
 
+def _where(url: str) -> dict[str, Any]:
+    where = database_url(url)
+    if where.get_backend_name() == "sqlite":
+        path = Path(where.database or "")
+        if not path.is_file():
+            raise LedgerError(f"ledger {path}: there is none yet; the first `stepdown submit` makes it")
+        return {"path": read_only_uri(path)}
+    _, connect = where.get_dialect()().create_connect_args(where)
+    return {"connect": connect}
+
+
 @contextmanager
-def _in_sqlite(where: URL, sql: str, timeout_s: float) -> Iterator[Found]:
-    path = Path(where.database or "")
-    if not path.is_file():
-        raise LedgerError(f"ledger {path}: there is none yet; the first `stepdown submit` makes it")
-    until = time.monotonic() + timeout_s
+def _place(timeout_s: float, stop: Event) -> Iterator[None]:
+    """Wait for one of the places of this machine. Raises BusyError where none gets free."""
+    wait_s = max(_WAIT_S[0], min(timeout_s, _WAIT_S[1]))
+    until = time.monotonic() + wait_s
+    while (lock := _lock()) is None:
+        if time.monotonic() > until or stop.wait(_LOOK_EVERY_S):
+            raise BusyError(f"sql: {AT_ONCE} other queries run, and none has ended in {wait_s:g} s: ask again later")
     try:
-        with closing(sqlite3.connect(read_only_uri(path), uri=True, timeout=timeout_s)) as connection:
-            connection.execute("PRAGMA query_only = ON")
-            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_CELL)
-            connection.text_factory = lambda text: text.decode(errors="replace")
-            connection.set_authorizer(_authorized)
-            connection.set_progress_handler(lambda: time.monotonic() > until, _STEPS_BETWEEN_LOOKS)
-            rows = connection.execute(sql)
-            yield Found(columns=tuple(column[0] for column in rows.description), rows=rows)
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", None)
-        if code == sqlite3.SQLITE_INTERRUPT:  # by Ctrl-C too, which the driver takes for the handler's yes
-            raise _too_long(timeout_s) if time.monotonic() > until else KeyboardInterrupt from None
-        raise unreachable(error, str(path)) if code in _AWAY else _wrong(_first_line(error)) from None
+        yield
+    finally:
+        os.close(lock)
 
 
-def _authorized(action: int, what: str | None, more: str | None, _database: str | None, _view: str | None) -> int:
-    """Let SQLite read, and call what it has built in; it asks this of every step before it runs any."""
-    is_allowed = (
-        action in _READING
-        or (action == sqlite3.SQLITE_FUNCTION and more not in _ACTING_IN_SQLITE)
-        or (action == sqlite3.SQLITE_PRAGMA and what in _TELLING_PRAGMAS)
-        or (action == sqlite3.SQLITE_UPDATE and what == "sqlite_master")  # asked, not done, by json_each and its kind
-    )
-    return sqlite3.SQLITE_OK if is_allowed else sqlite3.SQLITE_DENY
+def _lock() -> int | None:
+    """Lock a place; returns the descriptor that holds the lock, None where all places are taken."""
+    if sys.platform == "win32":
+        return os.open(os.devnull, os.O_RDONLY)
+    from fcntl import LOCK_EX, LOCK_NB, flock  # noqa: PLC0415 - Windows has none
 
-
-@contextmanager
-def _in_postgres(where: URL, sql: str, timeout_s: float) -> Iterator[Found]:
-    shown = where.render_as_string(hide_password=True)
-    try:
-        with _connected(where, timeout_s) as connection:
-            _refuse_acting(connection, sql)
-            # A stream is sent by the extended protocol, which takes one statement and no second one behind it.
-            cursor = connection.cursor()
-            rows = cursor.stream(sql.encode(), size=_ROWS_AT_ONCE)
-            first = next(rows, None)
-            yield Found(columns=_columns(connection, sql, cursor), rows=_chained(first, rows))
-    except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable):
-        raise _too_long(timeout_s) from None
-    except psycopg.Error as error:
-        is_lost = error.sqlstate is None or error.sqlstate.startswith(_LOST)
-        raise unreachable(error, shown) if is_lost else _wrong(_first_line(error)) from None
+    for number in range(AT_ONCE):
+        path = Path(gettempdir()) / f"stepdown-query-{os.getuid()}-{number}.lock"
+        try:
+            lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise LedgerError(f"{path}: cannot be opened ({error.strerror}): set TMPDIR to a folder of yours") from None
+        try:
+            flock(lock, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+        else:
+            return lock
+    return None
 
 
 @contextmanager
-def _connected(where: URL, timeout_s: float) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
-    _, given = where.get_dialect()().create_connect_args(where)
-    limit_ms = max(1, round(timeout_s * 1000))
-    settings = {
-        "default_transaction_read_only": "on",
-        "statement_timeout": limit_ms,
-        "lock_timeout": limit_ms,
-        "idle_in_transaction_session_timeout": limit_ms,
-        "timezone": "UTC",
-    }
-    options = " ".join([given.pop("options", ""), *(f"-c {name}={value}" for name, value in settings.items())])
-    with closing(psycopg.connect(**given, options=options, connect_timeout=5)) as connection:
-        connection.read_only = True  # what a transaction begun as such has read by cannot be unset in it
-        for kind in _AS_TEXT:
-            connection.adapters.register_loader(kind, TextLoader)
-        yield connection
+def _running(request: Mapping[str, Any], stop: Event) -> Iterator[_Running]:
+    # SQLite needs the standard library only; psycopg may be wherever we are. -P: nothing of the working folder is read.
+    few = ["-I", "-S"] if "path" in request else ["-P"]
+    command = [sys.executable, *few, str(_PROGRAM)]
+    pipe = subprocess.PIPE
+    # A session of its own: Ctrl-C reaches us alone, and we end the query.
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, start_new_session=True) as process:
+        running = _Running(process=process, timeout_s=request["timeout_s"], until=time.monotonic() + _START_S)
+        guard = Thread(target=_guard, args=(running, stop), name="query", daemon=True)
+        guard.start()
+        try:
+            with suppress(BrokenPipeError):  # why it has ended is read from it
+                _pipe(process.stdin).write(json.dumps(request).encode() + b"\n")
+                _pipe(process.stdin).flush()
+            yield running
+        finally:
+            stop.set()
+            guard.join()
 
 
-def _refuse_acting(connection: psycopg.Connection[tuple[Any, ...]], sql: str) -> None:
-    text = sql.lower()
-    if re.search(r"u&\s*[\"']", text):
-        raise _wrong("write letters as they are: U& with escapes is not read here")
-    found = connection.execute(_ACTING_IN_POSTGRES, [re.findall(r"[\w$]+", text), _HARMLESS]).fetchone()
-    if found is not None and found[0] is not None:
-        raise _wrong(f"{found[0]} may do more than read, and is not called here")
+def _guard(running: _Running, stop: Event) -> None:
+    while not stop.wait(_LOOK_EVERY_S):
+        if time.monotonic() > running.until:
+            running.is_late = True
+            break
+    running.end()
 
 
-def _columns(
-    connection: psycopg.Connection[tuple[Any, ...]], sql: str, cursor: psycopg.Cursor[tuple[Any, ...]]
-) -> tuple[str, ...]:
-    if cursor.description is not None:
-        return tuple(column.name for column in cursor.description)
-    connection.pgconn.prepare(b"", sql.encode())  # a stream without a row tells no names
-    described = connection.pgconn.describe_prepared(b"")
-    return tuple((described.fname(number) or b"").decode() for number in range(described.nfields))
+def _found(running: _Running, url: str) -> Found:
+    answer = _answer(running, url)
+    next(answer)  # it has begun: from now on its time counts
+    running.until = time.monotonic() + running.timeout_s + _OVER_S
+    found = Found(columns=tuple(next(answer)[1]), rows=iter(()))
+    found.rows = _rows(found, answer)
+    return found
 
 
-def _chained(first: tuple[Any, ...] | None, rest: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
-    if first is not None:
-        yield first
-        yield from rest
+def _rows(found: Found, answer: Iterator[tuple[str, Any]]) -> Iterator[tuple[Any, ...]]:
+    for letter, value in answer:
+        if letter == "E":
+            found.cut = value
+            return
+        yield tuple(value)
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _answer(running: _Running, url: str) -> Iterator[tuple[str, Any]]:
+    """Read the lines of the process, to the end that it says itself. Raises what went wrong there."""
+    for line in _pipe(running.process.stdout):
+        letter, value = chr(line[0]), json.loads(line[1:], object_hook=_cell)
+        if letter == "F":
+            reason, words = value
+            raise _failure(reason, words, running, url)
+        yield letter, value
+    code = running.process.wait()
+    signal = Signals(-code).name if code < 0 else f"exit {code}"
+    if running.is_late or signal in _LATE:
+        raise _too_long(running.timeout_s)
+    raise _wrong(f"its process ended ({signal}), perhaps for more than {MEMORY // 10**6} MB of memory: narrow it")
+
+
+def _failure(reason: str, words: str, running: _Running, url: str) -> Exception:
+    match reason:
+        case "late":
+            return _too_long(running.timeout_s)
+        case "memory":
+            return _wrong(f"it needs more than {MEMORY // 10**6} MB of memory: name fewer columns, or narrow it")
+        case "away":
+            where = database_url(url)
+            is_file = where.get_backend_name() == "sqlite"
+            shown = str(where.database) if is_file else where.render_as_string(hide_password=True)
+            return LedgerError(f"ledger {shown}: {words}")
+    return _wrong(words)
+
+
+def _cell(tagged: dict[str, str]) -> Any:
+    return Decimal(tagged["number"]) if "number" in tagged else bytes.fromhex(tagged["bytes"])
+
+
+def _pipe(end: IO[bytes] | None) -> IO[bytes]:
+    if end is None:
+        raise RuntimeError("the process has no such pipe")
+    return end
 
 
 def _wrong(problem: str) -> InputError:

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Engine, inspect, text
 
-from models.database import reading
+from models.database import reading, transaction
 
 _STATEMENT_TIMEOUT = "30s"
 
@@ -39,3 +39,10 @@ GRANT SELECT ON
 TO {role};
 -- Before Postgres 15 everybody may make tables in a schema called public: REVOKE CREATE ON SCHEMA {where} FROM PUBLIC;
 """  # noqa: S608 - made of names, and printed for a person to run
+
+
+def make_analyst(engine: Engine, role: str) -> None:
+    """Run that SQL, as the owner of the ledger's tables. Raises LedgerError."""
+    orders = analyst_sql(engine, role)
+    with transaction(engine) as connection:
+        connection.exec_driver_sql(orders)

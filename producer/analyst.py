@@ -15,13 +15,16 @@ from producer.options import hint, say, settings
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
-def analyst(role: Annotated[str, typer.Option(help="what the role is called")] = "stepdown_analyst") -> None:
+def analyst(
+    role: Annotated[str, typer.Option(help="what the role is called")] = "stepdown_analyst",
+    apply: Annotated[bool, typer.Option("--apply", help="run the SQL instead of printing it")] = False,
+) -> None:
     """Print the SQL for a Postgres role that may read the views only; for a SQLite file, its read-only URI."""
     from migrations.run import ensure_schema
     from models.database import database_url, open_database
     from models.errors import InputError
     from models.readonly import read_only_uri
-    from models.roles import analyst_sql
+    from models.roles import analyst_sql, make_analyst
 
     if not _NAME.fullmatch(role):
         raise InputError(f"{role!r} should be small letters, digits and _", source="db analyst", field="--role")
@@ -34,5 +37,9 @@ def analyst(role: Annotated[str, typer.Option(help="what the role is called")] =
         return
     engine = open_database(url)
     ensure_schema(engine)
-    sys.stdout.write(analyst_sql(engine, role))
+    if apply:
+        make_analyst(engine, role)
+        say(f"{role} may read the views of {engine.url.render_as_string(hide_password=True)}, and nothing else")
+    else:
+        sys.stdout.write(analyst_sql(engine, role))
     engine.dispose()

@@ -2,8 +2,8 @@
 
 import csv
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # ruff: noqa: PLC0415
 
 _ROWS_ON_A_SCREEN = 1_000
+_LONGEST_QUERY = 1_000_001  # characters of stdin: one more than a query may have
+_BYTES_ON_A_SCREEN = 20_000_000  # of a table, whose columns are as wide as their longest cell
+_BYTES_IN_A_FILE = 4_000_000_000
 _SINCE = "the first UTC day: 2026-11-01, or 7d for seven days ago"
 _UNTIL = "the last UTC day, which is within"
 
@@ -70,12 +73,16 @@ def sql(
 
     is_table = not _one_of("sql", {"--json": as_json, "--jsonl": as_lines, "--csv": as_csv})
     most = (_ROWS_ON_A_SCREEN if is_table else 0) if limit_rows is None else limit_rows
-    text = sys.stdin.read() if query == "-" else query
-    with asked(settings().database_url.get_secret_value(), text, timeout_s=timeout_s) as found:
-        rows = islice(found.rows, most) if most else found.rows
-        _say_found(found, rows, as_json=as_json, as_lines=as_lines, as_csv=as_csv)
-        if most and next(found.rows, None) is not None:
+    most_bytes = _BYTES_ON_A_SCREEN if is_table else _BYTES_IN_A_FILE
+    text = sys.stdin.read(_LONGEST_QUERY) if query == "-" else query
+    url = settings().database_url.get_secret_value()
+    with asked(url, text, timeout_s=timeout_s, most_rows=most, most_bytes=most_bytes) as found:
+        _say_found(found, as_json=as_json, as_lines=as_lines, as_csv=as_csv)
+        if found.cut == "rows":
             hint(f"these are the first {most:,} rows; --limit-rows 0 takes all of them")
+        elif found.cut is not None:
+            more = "--csv and --jsonl take more" if is_table else "ask for the rest by another query"
+            hint(f"these are the first {most_bytes // 10**6:,} MB of rows; {more}")
 
 
 def export(
@@ -106,19 +113,22 @@ def _one_of(command: str, chosen: dict[str, bool]) -> int:
     return sum(chosen.values())
 
 
-def _say_found(found: "Found", rows: Iterator[tuple[Any, ...]], *, as_json: bool, as_lines: bool, as_csv: bool) -> None:
+def _say_found(found: "Found", *, as_json: bool, as_lines: bool, as_csv: bool) -> None:
     from producer.table import as_json as written
     from producer.table import found_table, json_object, plain
 
     if as_csv:
-        _write_csv(chain([found.columns], ([plain(cell) for cell in row] for row in rows)))
+        _write_csv(chain([found.columns], ([plain(cell) for cell in row] for row in found.rows)))
     elif as_lines:
-        for row in rows:
+        for row in found.rows:
             say(json_object(found.columns, row))
     elif as_json:
-        say(f'{{"columns": {written(list(found.columns))}, "rows": {written(list(rows))}}}')
+        sys.stdout.write(f'{{"columns": {written(list(found.columns))}, "rows": [')
+        for number, row in enumerate(found.rows):
+            sys.stdout.write(f"{', ' if number else ''}{written(row)}")
+        say("]}")
     else:
-        for line in found_table(found.columns, list(rows)):
+        for line in found_table(found.columns, list(found.rows)):
             say(line)
 
 

@@ -7,10 +7,27 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 # Control characters, marks that turn the reading direction, other ends of lines, halves of surrogate pairs.
 _UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_OF_LINES = re.compile(f"\r?\n|\t|({_UNSHOWABLE.pattern})")  # the ends of lines stay, those of a CSV file too
+
+REDRAW = "\r\x1b[2K"  # begins a line again: the one thing that steers a terminal, at the beginning of a write
+
+
+class _Terminal(io.TextIOWrapper):
+    """A stream to a terminal, which no text steers, whoever wrote it."""
+
+    def write(self, text: str) -> int:
+        """Write a text with its control characters as escapes; REDRAW at its beginning is ours."""
+        begun = REDRAW if text.startswith(REDRAW) else ""
+        super().write(begun + _OF_LINES.sub(_escaped, text[len(begun) :]))
+        return len(text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0] if found[1] is None else terminal_text(found[1])
 
 
 def terminal_text(text: str) -> str:
@@ -23,19 +40,39 @@ def terminal_text(text: str) -> str:
 
 
 def prepare_streams() -> None:
-    """Have stdout and stderr take any text: what the terminal's encoding lacks as an escape, nothing where closed."""
+    """Have stdout and stderr take any text.
+
+    A terminal shows control characters, and what its encoding lacks, as escapes. A closed stream takes nothing.
+    """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # after `>&-`; a file opened later must not become the stdout of our children
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - open to the end
+        elif isinstance(stream, io.TextIOWrapper) and stream.isatty():
+            setattr(sys, name, _terminal(stream))
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
+def _terminal(stream: TextIO, *, newline: str | None = None) -> _Terminal:
+    line_by_line: dict[str, bool] = {"line_buffering": True, "write_through": True}
+    encoding = stream.encoding or "utf-8"
+    return _Terminal(stream.buffer, encoding=encoding, errors="backslashreplace", newline=newline, **line_by_line)
+
+
 @contextmanager
 def plain_stdout() -> Iterator[TextIO]:
-    """Write to stdout as to a file: UTF-8 whatever the terminal's encoding is, and ends of lines left alone."""
-    out = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="", write_through=True)
+    """Write to stdout as `as_file` does."""
+    with as_file(sys.stdout) as out:
+        yield out
+
+
+@contextmanager
+def as_file(stream: TextIO) -> Iterator[TextIO]:
+    """Write a file's text to a stream: UTF-8, every byte as it is; to a terminal, what it can show."""
+    stream.flush()
+    plain: dict[str, Any] = {"encoding": "utf-8", "newline": "", "write_through": True}
+    out = _terminal(stream, newline="") if stream.isatty() else io.TextIOWrapper(stream.buffer, **plain)
     try:
         yield out
     finally:

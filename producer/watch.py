@@ -7,6 +7,7 @@ from typing import TextIO
 
 from models.outcome import State
 from models.progress import Progress
+from producer.terminal import REDRAW
 from producer.words import bar, money
 
 NO_WORKER = "no worker has taken any of it up: is `stepdown worker` running?"
@@ -32,7 +33,7 @@ def watch(
 
     def tell() -> None:
         text = line(progress, done=progress.finished - first.finished, passed_s=clock() - started)
-        out.write(f"\r\x1b[2K{text}" if is_terminal else f"{text}\n")
+        out.write(f"{REDRAW}{text}" if is_terminal else f"{text}\n")
         out.flush()
 
     try:

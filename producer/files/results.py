@@ -15,7 +15,7 @@ from producer.files.chat_results import batch_output
 from producer.files.parquet import write_parquet
 from producer.laid import Laid
 from producer.replacing import replacing
-from producer.terminal import plain_stdout
+from producer.terminal import as_file, plain_stdout
 
 Format: TypeAlias = Literal["jsonl", "csv", "anthropic", "openai"]
 TEXT_FORMATS: tuple[Format, ...] = ("jsonl", "csv", "anthropic", "openai")
@@ -85,7 +85,7 @@ def write_to(path: Path | None, answers: Iterable[Answer], *, format: str) -> No
         with plain_stdout() as stdout:
             write(answers, format=format, out=stdout)
         return
-    with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as out:
+    with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file, as_file(file) as out:
         write(answers, format=format, out=out)
 
 

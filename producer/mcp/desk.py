@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from itertools import islice
+from threading import Event
 from typing import Any, TypeVar
 
-from anyio import CapacityLimiter, sleep, to_thread
+from anyio import CapacityLimiter, move_on_after, sleep, to_thread
 
 from models.answer import Answer
 from models.callers import MCP_TAGS, mcp_key
@@ -18,7 +19,7 @@ from models.errors import InputError
 from models.kinds import JobTerms
 from models.outcome import OPEN_STATES
 from models.progress import Progress
-from models.readonly import asked
+from models.readonly import BusyError, asked
 from models.settings import Settings
 from producer.check import check
 from producer.client import Batch, Producer
@@ -35,6 +36,7 @@ QUERY_S = 10.0
 MOST_ROWS = 200
 _MOST_CHARACTERS = 100_000  # of answers or rows in one reply: what its reader, a model, has room for
 _THREADS = 16
+_QUERIES = 8  # threads of queries; most of these wait for their place
 _FIRST_LOOK_S, _LAST_LOOK_S, _SLOWER = 0.05, 0.5, 1.5
 
 Hear = Callable[[Progress], Awaitable[None]]
@@ -57,6 +59,7 @@ class Desk:
         self._ask_s = ask_s
         self._settings = settings
         self._threads = CapacityLimiter(_THREADS)
+        self._queries = CapacityLimiter(_QUERIES)
 
     async def ask(self, said: shapes.Ask, hear: Hear) -> Told:
         """Submit an urgent batch of one and stand by for it, as Producer.ask does; what takes longer goes on."""
@@ -115,9 +118,14 @@ class Desk:
         return await self._in_thread(partial(self._page, batch, said.offset, said.limit))
 
     async def ledger_query(self, said: shapes.LedgerQuery, _hear: Hear) -> Told:
-        """Run a query that cannot write."""
-        url = self._settings.database_url.get_secret_value()
-        return await self._in_thread(partial(_found, url, said.sql))
+        """Run a query that cannot write; a client that goes away ends it, and no other tool waits for it."""
+        run = partial(_found, self._settings.database_url.get_secret_value(), said.sql, stop := Event())
+        try:
+            with move_on_after(ASK_S):
+                return await to_thread.run_sync(run, abandon_on_cancel=True, limiter=self._queries)
+        finally:
+            stop.set()
+        raise TimeoutError("ledger_query: others' queries take all the time there is: ask again later")
 
     async def _kept(self, tool: str, prompts: Sequence[Prompt], max_cost_usd: Decimal, **said: Any) -> Batch:
         most = self._settings.mcp_max_cost_usd
@@ -245,22 +253,16 @@ def _sendable(text: str | None) -> str | None:
     return None if text is None else text.encode(errors="replace").decode()  # a model may write half a surrogate pair
 
 
-def _found(url: str, sql: str) -> Told:
-    rows: list[list[Any]] = []
-    taken, is_cut = 0, False
+def _found(url: str, sql: str, stop: Event) -> Told:
+    bounds: dict[str, Any] = {"timeout_s": QUERY_S, "most_rows": MOST_ROWS, "most_bytes": _MOST_CHARACTERS}
     try:
-        with asked(url, sql, timeout_s=QUERY_S) as found:
-            for row in found.rows:
-                cells = [_cell(cell) for cell in row]
-                taken += len(json.dumps(cells))
-                if is_cut := len(rows) == MOST_ROWS or taken > _MOST_CHARACTERS:
-                    break
-                rows.append(cells)
-            columns = list(found.columns)
+        with asked(url, sql, **bounds, stop=stop) as found:
+            rows = [[_cell(cell) for cell in row] for row in found.rows]
+            columns, is_cut = list(found.columns), found.cut is not None
+    except BusyError:
+        raise
     except TimeoutError:
         raise TimeoutError(f"ledger_query: not done after {QUERY_S:g} s: narrow it, to a day or a batch") from None
-    if is_cut and not rows:
-        raise InputError(f"a row has more than {_MOST_CHARACTERS:,} characters: name fewer columns", source="sql")
     more = [f"these are the first {len(rows)} rows: there are more; LIMIT and OFFSET reach them"] if is_cut else []
     # No table: aligned, one long cell would make every row as long.
     shown = "\n".join(json.dumps(row, ensure_ascii=False) for row in (columns, *rows))

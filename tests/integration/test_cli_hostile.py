@@ -21,6 +21,11 @@ def me(tmp_path: Path) -> Stranger:
         ("postgresql://u:hidden@h:abc/d", "(hidden)"),
         ("postgresql://u:hid@den@h/d", "(hidden)"),
         ("postgresql://h/d?password=hidden", "(hidden)"),
+        ("postgresql://u:hid@h/den@h/d", "(hidden)"),
+        ("postgresql://u:hid@h?den@h/d", "(hidden)"),
+        ("postgresql://us/er:hidden@h/d", "(hidden)"),
+        ("mysql://u:hid@h/den@h/d", "(hidden)"),
+        ("sqlite://u:hidden@h/x.db", "(hidden)"),
         ("postgresql://h/d?sslpassword=hidden", "(hidden)"),
         ("sqlite://", "sqlite://"),
         ("sqlite:///:memory:", "sqlite:///%3Amemory%3A"),
@@ -34,6 +39,7 @@ def test_a_ledger_that_cannot_be_meant_ends_with_2(me: Stranger, url: str, shown
     assert f"settings: DATABASE_URL={shown}: write sqlite:///path/to/ledger.db" in told.err
     assert "hidden@" not in told.err
     assert "den@" not in told.err
+    assert "hidden" not in told.err.replace("(hidden)", "")
 
 
 def test_a_ledger_where_no_file_can_be_ends_with_4_and_names_it(me: Stranger) -> None:

@@ -168,3 +168,29 @@ def test_processes_that_start_together_share_one(tmp_path: Path) -> None:
     finally:
         for process in started:
             process.communicate(timeout=30)
+
+
+def test_a_link_in_the_folder_is_replaced_and_never_followed(settings: Settings, tmp_path: Path) -> None:
+    settings.state_dir.mkdir()
+    others = tmp_path / "others.json"
+    others.write_text(json.dumps({"url": "redis://u:p@127.0.0.1:1/0", "pid": os.getpid()}), encoding="utf-8")
+    before = others.read_text(encoding="utf-8")
+    _note(settings).symlink_to(others)
+    assert broker_url(settings) is None
+    with running_broker(settings) as url:
+        assert broker_url(settings) == url
+        assert not _note(settings).is_symlink()
+        assert _note(settings).stat().st_mode & 0o777 == 0o600
+    assert others.read_text(encoding="utf-8") == before
+
+
+def test_a_link_in_place_of_the_lock_is_refused_by_name(settings: Settings, tmp_path: Path) -> None:
+    settings.state_dir.mkdir()
+    (tmp_path / "mine").write_text("kept", encoding="utf-8")
+    (settings.state_dir / "broker.lock").symlink_to(tmp_path / "mine")
+    with (
+        pytest.raises(BrokerError, match=r"cannot be written \(Too many levels of symbolic links\)"),
+        running_broker(settings),
+    ):
+        pass
+    assert (tmp_path / "mine").read_text(encoding="utf-8") == "kept"

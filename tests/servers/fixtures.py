@@ -16,7 +16,7 @@ from models.ledger import Ledger
 from models.orders import Orders
 from models.outbox import Outbox
 from models.reports import Reports
-from tests.servers.postgres import Postgres, running_postgres
+from tests.servers.postgres import OWNER, Postgres, running_postgres
 from tests.servers.valkey import running_valkey
 
 _ENGINES = ("sqlite", "postgres")
@@ -42,7 +42,7 @@ def redis_url(valkey_url: str) -> str:
 def postgres() -> Iterator[Postgres]:
     """Run one Postgres for the whole session, with a migrated database to copy. Tests take `postgres_url`."""
     with running_postgres() as server:
-        server.do(f"CREATE DATABASE {_TEMPLATE}")
+        server.do(f"CREATE DATABASE {_TEMPLATE} OWNER {OWNER}")
         with opened(server.url(_TEMPLATE)) as engine:
             upgrade(engine)
         yield server

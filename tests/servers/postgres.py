@@ -21,6 +21,14 @@ from tests.servers.ports import free_port
 
 _START_TIMEOUT_S = 30
 _STOP_TIMEOUT_S = 20
+_ALMIGHTY, OWNER = "postgres", "tests"
+# The owner of a ledger is no superuser: no person's query is run with the rights of one.
+_MAKE_OWNER = [
+    f"CREATE ROLE {OWNER} LOGIN CREATEROLE PASSWORD",
+    f"ALTER ROLE {OWNER} SET createrole_self_grant = 'set, inherit'",
+    f"GRANT SET ON PARAMETER session_replication_role TO {OWNER}",
+    f"ALTER DATABASE postgres OWNER TO {OWNER}",
+]
 _OPTIONS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -34,26 +42,30 @@ _OPTIONS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Postgres:
-    """A running server; its user may do everything."""
+    """A running server: its superuser, and the owner of its databases, who is none."""
 
     port: int
     password: str
     pid: int
 
-    def url(self, database: str) -> str:
+    def url(self, database: str, *, user: str = OWNER) -> str:
         """Write the URL of one of its databases."""
-        return f"postgresql://tests:{self.password}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{user}:{self.password}@127.0.0.1:{self.port}/{database}"
+
+    def as_superuser(self, url: str) -> str:
+        """Write the URL of a superuser for the same database."""
+        return self.url(url.rpartition("/")[2], user=_ALMIGHTY)
 
     def do(self, statement: str) -> None:
         """Run one statement that cannot be in a transaction, such as CREATE DATABASE."""
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+        with psycopg.connect(self.url("postgres", user=_ALMIGHTY), autocommit=True) as connection:
             connection.execute(statement.encode())
 
     @contextmanager
     def database(self, *, like: str = "template1") -> Iterator[str]:
         """Yield the URL of a database of its own, a copy of `like`; it ends with the block."""
         name = f"test_{secrets.token_hex(6)}"
-        self.do(f"CREATE DATABASE {name} TEMPLATE {like}")
+        self.do(f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {like}")
         try:
             yield self.url(name)
         finally:
@@ -82,6 +94,7 @@ class Cluster:
             server = Postgres(port=self.port, password=self.password, pid=process.pid)
             try:
                 eventually(lambda: _is_ready(server, process), within_s=_START_TIMEOUT_S, because="Postgres starts")
+                _make_owner(server)
                 yield server
             finally:
                 _end(process)
@@ -135,7 +148,7 @@ def _create(programs: Path, data: Path, password: str, identity: dict[str, Any])
         [
             programs / "initdb",
             f"--pgdata={data}",
-            "--username=tests",
+            f"--username={_ALMIGHTY}",
             f"--pwfile={secret}",
             "--auth=scram-sha-256",
             "--encoding=UTF8",
@@ -158,6 +171,14 @@ def _is_ready(server: Postgres, process: subprocess.Popen[Any]) -> bool:
     except psycopg.OperationalError:
         return False
     return True
+
+
+def _make_owner(server: Postgres) -> None:
+    with psycopg.connect(server.url("postgres", user=_ALMIGHTY), autocommit=True) as connection:
+        if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [OWNER]).fetchone() is None:
+            first, *others = _MAKE_OWNER
+            for order in (f"{first} '{server.password}'", *others):
+                connection.execute(order.encode())
 
 
 def _end(process: subprocess.Popen[Any]) -> None:

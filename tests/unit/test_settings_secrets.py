@@ -3,7 +3,10 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from models.database import database_url
 from models.errors import Mistake, SettingsError
 from models.settings import load_settings
 
@@ -119,3 +122,18 @@ def test_a_password_in_the_apis_address_is_not_shown(monkeypatch: pytest.MonkeyP
 
 def test_a_flower_password_that_would_be_read_as_two_is_refused_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no comma" in _hidden(monkeypatch, "FLOWER_PASSWORD", "canary,other:one")
+
+
+@given(st.lists(st.sampled_from("@/:?#&=[] "), min_size=1, max_size=3), st.sampled_from(["h", "h:5432", "[::1]:5432"]))
+def test_no_part_of_a_password_is_ever_shown(marks: list[str], host: str) -> None:
+    password = "".join(f"canary{mark}" for mark in marks) + "canary"
+    for user in ("u", "us/er", "us@er"):
+        assert "canary" not in _shown(f"postgresql://{user}:{password}@{host}/d")
+
+
+def _shown(url: str) -> str:
+    try:
+        where = database_url(url)
+    except SettingsError as error:
+        return str(error)
+    return where.render_as_string(hide_password=True)

@@ -1,10 +1,14 @@
 """Nothing a model or a stranger wrote steers a terminal."""
 
+import csv
+import io
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.terminal import terminal_text
+from producer.terminal import REDRAW, as_file, terminal_text
 
 ANY_TEXT = st.text(st.characters())
 
@@ -40,3 +44,42 @@ def test_no_direction_is_turned_and_no_line_broken(text: str) -> None:
 )
 def test_it_becomes_an_escape_one_can_read(text: str, shown: str) -> None:
     assert terminal_text(text) == shown
+
+
+class _Screen(io.TextIOWrapper):
+    """A stream to a terminal."""
+
+    def isatty(self) -> bool:
+        """Be one."""
+        return True
+
+
+_STEERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|\r(?!\n)")
+
+
+@given(st.lists(st.lists(ANY_TEXT, min_size=1, max_size=3), max_size=3))
+def test_no_text_steers_a_terminal_however_it_is_written(rows: list[list[str]]) -> None:
+    shown = io.BytesIO()
+    screen = _Screen(shown, encoding="utf-8", newline="")
+    with as_file(screen) as out:
+        csv.writer(out).writerows(rows)
+        out.writelines(cell for row in rows for cell in row if not cell.startswith(REDRAW))
+        print(rows[:1] and rows[0][0].removeprefix(REDRAW), file=out)
+    assert _STEERS.search(shown.getvalue().decode()) is None
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_what_goes_into_a_file_stays_to_the_byte(text: str) -> None:
+    written = io.BytesIO()
+    file = io.TextIOWrapper(written, encoding="ascii")
+    with as_file(file) as out:
+        out.write(text)
+    assert written.getvalue() == text.encode()
+
+
+def test_a_line_is_begun_again_where_we_say_so_and_nowhere_else() -> None:
+    shown = io.BytesIO()
+    screen = _Screen(shown, encoding="utf-8")
+    with as_file(screen) as out:
+        out.write(f"{REDRAW}a{REDRAW}b\tc\n")
+    assert shown.getvalue() == b"\r\x1b[2Ka\\r\\x1b[2Kb\tc\n"
