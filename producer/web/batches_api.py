@@ -125,7 +125,8 @@ def _prompt(each: object, where: str, models: tuple[str, ...]) -> Prompt:
         return checked(each.get("params"), id=custom_id, models=models, where="params.")
     except Refusal as refusal:
         outcome = Outcome.MODEL_MISSING if refusal.status == _MISSING else Outcome.BAD_REQUEST
-        return Prompt(id=custom_id, refused=Refused(outcome=outcome, error=str(refusal)))
+        error = str(refusal).replace("\0", "\\0")  # no database keeps a NUL
+        return Prompt(id=custom_id, refused=Refused(outcome=outcome, error=error))
 
 
 def _submitted(prompts: Callable[[], Iterator[Prompt]], request: Request) -> str:
