@@ -17,12 +17,14 @@ from models.database import reading, transaction
 from models.errors import KeyConflictError, LedgerError
 from models.job import Job
 from models.life import NewBatch, batch_scope
+from models.outcome import FINAL_STATES
 from models.plan import NewStep
 from models.steps import lay_out
 
 Row = Mapping[str, Any]
 
 _MOST_AT_ONCE = 50_000  # rows of one transaction: two seconds or three of SQLite's only write lock
+_CHARACTERS_AT_ONCE = 50_000_000  # of their text: about as long
 _ROWS_OF_A_PART = 5000
 _CHARACTERS_OF_A_PART = 8_000_000
 _ROWS_AT_ONCE = 1000
@@ -51,7 +53,9 @@ class Arrivals:
         self._rows_of_a_part = rows_of_a_part
         self._patience_s = patience_s
 
-    def write(self, batch: NewBatch, rows: Iterable[Row], *, count: int, steps: Sequence[NewStep] = ()) -> str:
+    def write(
+        self, batch: NewBatch, rows: Iterable[Row], *, count: int, characters: int = 0, steps: Sequence[NewStep] = ()
+    ) -> str:
         """Write a batch, so many rows of jobs, and their places; returns the id of the batch that holds them.
 
         That is an earlier one where its idempotency key and content are the same. Raises KeyConflictError where the
@@ -60,7 +64,7 @@ class Arrivals:
         if earlier := self._earlier(batch):
             return earlier
         try:
-            if count <= self._most_at_once:
+            if count <= self._most_at_once and characters <= _CHARACTERS_AT_ONCE:
                 self._write_whole(batch, rows, count, steps)
             else:
                 self._write_parts(batch, rows, count, steps)
@@ -197,6 +201,7 @@ class _Deadlines:
         times: dict[str, Any] = {
             "created_at": _NOW,
             "deadline_at": bindparam("deadline_at"),
+            "finished_at": bindparam("finished_at"),
             "sent_at": _NOW if is_sent else None,  # a job of no batch is its caller's: no clock may send it
         }
         statement = insert(Job).values(**times, **{name: bindparam(name) for name in columns})
@@ -208,13 +213,16 @@ class _Deadlines:
 
     def _dated(self, connection: Connection, row: Row) -> dict[str, Any]:
         asked_s = row["deadline_s"]
-        deadline_s = self._usual_s if asked_s is None else asked_s
-        if deadline_s not in self._at:
-            now = select(db_now(deadline_s)).compile(dialect=connection.dialect)
-            self._at[deadline_s] = connection.exec_driver_sql(now.string, now.params).scalar_one()
-        dated = {**row, "deadline_at": self._at[deadline_s]}
-        del dated["deadline_s"]
+        dated = {name: value for name, value in row.items() if name != "deadline_s"}
+        dated["deadline_at"] = self._moment(connection, self._usual_s if asked_s is None else asked_s)
+        dated["finished_at"] = self._moment(connection, 0.0) if row["state"] in FINAL_STATES else None
         return dated
+
+    def _moment(self, connection: Connection, in_s: float) -> Any:
+        if in_s not in self._at:
+            now = select(db_now(in_s)).compile(dialect=connection.dialect)
+            self._at[in_s] = connection.exec_driver_sql(now.string, now.params).scalar_one()
+        return self._at[in_s]
 
 
 def _parts(rows: Iterable[Row], most: int) -> Iterator[list[Row]]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Index, String
+from sqlalchemy import ColumnElement, Index, String, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Id, Json, Line, Time
@@ -41,3 +41,10 @@ def batch_row(batch: NewBatch, *, job_count: int) -> dict[str, Any]:
         "job_count": job_count,
         "weight": batch.weight,
     }
+
+
+def in_scope(scope: str) -> ColumnElement[bool]:
+    """Make the condition that a batch's key begins with a scope."""
+    # Not LIKE: in SQLite it takes Bob's for bob's.
+    begins: ColumnElement[bool] = func.substr(Batch.idempotency_key, 1, len(scope)) == scope
+    return begins

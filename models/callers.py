@@ -27,8 +27,9 @@ _KEPT_KEYS = {
 }
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_FIELDS = ("token", "token_sha256", "tags", "day_cap_usd")
+_FIELDS = ("token", "token_sha256", "tags", "day_cap_usd", "requests_per_minute", "operator")
 _SHORTEST_TOKEN = 16
+_MOST_REQUESTS = 1_000_000
 _LONGEST_TAG = 200  # the width of such columns in the ledger
 
 
@@ -40,12 +41,18 @@ class OwnKey(str):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """One caller. `token_sha256` is in hex, None where no token is asked for; `day_cap_usd` is for a UTC day."""
+    """One caller. `token_sha256` is in hex, None where no token is asked for; `day_cap_usd` is for a UTC day.
+
+    `requests_per_minute` counts what is sent to one server, None where nobody counts.
+    `is_operator`: the figures of the whole fleet are for it, too; others see their own.
+    """
 
     name: str
     token_sha256: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     day_cap_usd: Decimal | None = None
+    requests_per_minute: int | None = None
+    is_operator: bool = False
 
     @property
     def batch_tags(self) -> dict[str, str]:
@@ -102,7 +109,7 @@ def mcp_key(key: str | None) -> OwnKey | None:
     return OwnKey(f"mcp/{key}")
 
 
-LOCAL = Caller(name="local")  # whoever is on this machine, where there is no CALLERS_FILE
+LOCAL = Caller(name="local", is_operator=True)  # whoever is on this machine, where there is no CALLERS_FILE
 
 
 def caller_with(token: str, callers: Iterable[Caller]) -> Caller | None:
@@ -170,6 +177,8 @@ def _caller(name: str, entry: Mapping[str, Any]) -> Caller:
         token_sha256=entry.get("token_sha256") or hashlib.sha256(str(token).encode()).hexdigest(),
         tags=entry.get("tags", {}),
         day_cap_usd=None if cap is None else usd(str(cap)),
+        requests_per_minute=entry.get("requests_per_minute"),
+        is_operator=entry.get("operator", False),
     )
 
 
@@ -181,6 +190,11 @@ def _mistakes(name: str, entry: object) -> Iterator[str]:
         yield f"[{name}]: a caller's name has 1 to 64 of the characters a-z, A-Z, 0-9, _ and -"
     for unknown in entry.keys() - set(_FIELDS):
         yield f"[{name}] {unknown}: is unknown; choose from {', '.join(_FIELDS)}"
+    if not isinstance(entry.get("operator", False), bool):
+        yield f"[{name}] operator: should be true or false"
+    most = entry.get("requests_per_minute", 1)
+    if type(most) is not int or not 1 <= most <= _MOST_REQUESTS:
+        yield f"[{name}] requests_per_minute: should be a whole number from 1 to {_MOST_REQUESTS}"
     for field_name, problem in (_token_problem(entry), _tags_problem(entry.get("tags", {})), _cap_problem(entry)):
         if problem:
             yield f"[{name}] {field_name}: {problem}"

@@ -15,6 +15,8 @@ THROTTLED = (
     "'rate_limited', 'ramp_limited', 'key_paused', 'overloaded', 'server_error', 'unreachable')"
 )
 
+REFUSED = "refused"  # a start_reason: no model was to be asked
+
 
 class Job(Base):
     """One row a prompt. Rungs count from 0, the primary; times are the database's clock, in UTC."""
@@ -39,7 +41,7 @@ class Job(Base):
     climb_on: Mapped[Line | None]  # outcomes by comma that climb; NULL: CLIMB_ON
     expects: Mapped[Json | None]  # what an answer must pass to be accepted; NULL: any will do
     prefix: Mapped[Line | None]  # digest of the system prompt that it shares with its batch; NULL: none worth a cache
-    start_reason: Mapped[Word | None]  # why it starts there: asked, learned, explored; NULL: its task's, or the primary
+    start_reason: Mapped[Word | None]  # why it starts there: asked, learned, explored; or refused; NULL: its task's
     raised_max_tokens: Mapped[int | None]  # what a truncated answer raised max_tokens to, once
 
     parent: Mapped[Line | None]  # the job it was called for, or the caller's own run
@@ -173,7 +175,7 @@ IS_HELD = (Job.state == literal_column(f"'{State.WAITING}'")) & Job.due_at.is_(N
 
 
 def job_row(batch_id: str | None, job: NewJob) -> dict[str, Any]:
-    """Lay out a new job, queued at its own start, as the driver takes it: JSON is text already, words are plain text.
+    """Lay out a new job, queued at its own start or refused, as the driver takes it: JSON and words are text.
 
     `deadline_s` is no column: its deadline is told when it is written.
     """
@@ -194,11 +196,13 @@ def job_row(batch_id: str | None, job: NewJob) -> dict[str, Any]:
         "climb_on": None if job.climb_on is None else ",".join(sorted(job.climb_on)),
         "expects": None if job.expects is None else escaped_json(job.expects),
         "prefix": job.prefix,
-        "start_reason": job.start_reason,
+        "start_reason": job.start_reason if job.refused is None else REFUSED,
         "parent": None if job.branch is None else job.branch.parent,
         "tree": None if job.branch is None else job.branch.tree,
         "call_depth": None if job.branch is None else job.branch.depth,
-        "state": State.QUEUED.value,
+        "state": State.QUEUED.value if job.refused is None else State.FAILED.value,
+        "outcome": None if job.refused is None else job.refused.outcome.value,
+        "error": None if job.refused is None else job.refused.error,
         "rung": job.span.start,
         "given_up": "{}",
         "rounds": 0,

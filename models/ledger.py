@@ -97,12 +97,15 @@ class Ledger:
         """
         return self.enqueue_rows(batch, (job_row(batch.id, job) for job in jobs), count=len(jobs), steps=steps)
 
-    def enqueue_rows(self, batch: NewBatch, rows: Iterable[Row], *, count: int, steps: Sequence[NewStep] = ()) -> str:
+    def enqueue_rows(
+        self, batch: NewBatch, rows: Iterable[Row], *, count: int, characters: int = 0, steps: Sequence[NewStep] = ()
+    ) -> str:
         """Write a batch and its jobs as `enqueue` does, of rows laid out by `job_row` that need not be in memory.
 
-        Many are written in parts, so that others write between them; no job of theirs runs before the last is there.
+        Many, or long ones (`characters` in all), are written in parts, so that others write between them; no job of
+        theirs runs before the last is there.
         """
-        return self._arrivals.write(batch, rows, count=count, steps=steps)
+        return self._arrivals.write(batch, rows, count=count, characters=characters, steps=steps)
 
     def look(self) -> None:
         """Raise LedgerGoneError if the file of SQLite is no longer the one that was opened."""

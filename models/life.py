@@ -8,7 +8,7 @@ from typing import Any
 
 from models.branch import TREE, Branch
 from models.chain import Span
-from models.outcome import CostStatus, OnUnknown, Outcome, Reason, State
+from models.outcome import CostStatus, OnUnknown, Outcome, Reason, Refused, State
 from models.pricing import Parts
 from models.usage import Usage
 
@@ -21,7 +21,7 @@ class NewJob:
     `climb_on` which answers are tried again on a better model, `expects` what an answer must pass to be accepted;
     `deadline_s` is its own, where it is not its batch's.
     `prefix` names the system prompt it shares with its batch; `start_reason` tells why it starts where it does.
-    `branch` is its place in a tree of calls; None: it is in none.
+    `branch` is its place in a tree of calls; None: it is in none. `refused`: it has failed from the start.
     """
 
     id: str
@@ -41,6 +41,7 @@ class NewJob:
     start_reason: str | None = None
     deadline_s: float | None = None
     branch: Branch | None = None
+    refused: Refused | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

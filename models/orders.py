@@ -11,7 +11,7 @@ from models.base import NanoUSD, db_now
 from models.budget import BudgetRow
 from models.database import transaction
 from models.errors import InputError
-from models.job import IS_HELD, AnswerRow, Job
+from models.job import IS_HELD, REFUSED, AnswerRow, Job
 from models.life import batch_scope
 from models.outcome import FINAL_STATES, OPEN_STATES, Outcome, State
 from models.steps import IS_READ_LATER, forget, reopen
@@ -73,9 +73,9 @@ class Orders:
     ) -> int:
         """Queue jobs that ended in one of these states again, from their own start; returns how many.
 
-        Their attempts stay; what was made without their answers is made anew.
+        Their attempts stay; what was made without their answers is made anew. A refused request is not kept: it stays.
         """
-        ended = Job.state.in_(states)
+        ended = Job.state.in_(states) & Job.start_reason.is_distinct_from(REFUSED)
         if State.CANCELLED in states:
             self._mark_calls_unknown(_of(batch_id, job_id))
         with transaction(self._engine) as connection:

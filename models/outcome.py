@@ -1,5 +1,6 @@
 """The words a job and an attempt can end with. They are the values in the ledger's columns."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -97,3 +98,11 @@ class CostStatus(StrEnum):
     FREE = "free"  # HTTP errors, refusals without output, nothing sent
     ESTIMATED = "estimated"  # a total and its parts disagree in its usage: the larger counts
     UNKNOWN = "unknown"  # cut, timed out, killed, or no price: cost is NULL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Why a job has failed before anybody was asked."""
+
+    outcome: Outcome
+    error: str

@@ -25,7 +25,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from models.base import NanoUSD
-from models.batch import Batch
+from models.batch import Batch, in_scope
 from models.database import reading
 from models.exports import CREDITS_PER_USD, Export, between
 from models.outcome import Outcome
@@ -106,14 +106,23 @@ class Questions:
         self._engine = engine
 
     def sums(
-        self, keys: Sequence[str], *, since: date | None = None, until: date | None = None
+        self,
+        keys: Sequence[str],
+        *,
+        since: date | None = None,
+        until: date | None = None,
+        scope: str | None = None,
     ) -> dict[tuple[Any, ...], Sum]:
         """Add attempts up by one or more keys: day, month, model, task, batch, outcome, depth, or tag.NAME.
 
-        What has no task, batch or tag is under None. Days, models and tasks come from the rollup.
+        What has no task, batch or tag is under None. Days, models and tasks come from the rollup. `scope`: only of
+        batches whose key begins so.
         """
         sums: dict[tuple[Any, ...], Sum] = {}
-        asked = (_daily if _ROLLED_UP.issuperset(keys) else _by_attempt)(keys, since, until)
+        is_rolled_up = scope is None and _ROLLED_UP.issuperset(keys)
+        asked = (_daily if is_rolled_up else _by_attempt)(keys, since, until)
+        if scope is not None:
+            asked = asked.where(ATTEMPTS.c.batch_id.in_(select(Batch.id).where(in_scope(scope))))
         with reading(self._engine) as connection:
             tags = _tags(connection) if any(key.startswith(TAG) for key in keys) else {}
             names = _names(connection) if "batch" in keys else {}

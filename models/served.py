@@ -2,17 +2,32 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, exists, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    RowMapping,
+    and_,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 
-from models.base import db_now
-from models.batch import Batch
+from models.base import NanoUSD, db_now
+from models.batch import Batch, in_scope
+from models.budget import BudgetRow
 from models.callers import DELETED
 from models.database import reading, transaction
-from models.job import AnswerRow, Job
-from models.outcome import FINAL_STATES, State
+from models.job import IS_HELD, AnswerRow, Job
+from models.outcome import FINAL_STATES, OPEN_STATES, State
 
 _DAY_S = 86_400.0
 _EXPIRED = "expired"  # the outcome of a job whose deadline passed
@@ -96,6 +111,26 @@ class Served:
         with reading(self._engine) as connection:
             return connection.execute(_ours(scope).where(Batch.id == batch_id)).first() is not None
 
+    def jobs(self, scope: str) -> tuple[dict[str, int], dict[str, int]]:
+        """Count the open jobs of a scope by state, those for a person as `held`; and the ends of this UTC day."""
+        ours = Job.batch_id.in_(select(Batch.id).where(in_scope(scope)))
+        state = case((IS_HELD, "held"), else_=Job.state)
+        with reading(self._engine) as connection:
+            midnight = connection.execute(select(db_now(0.0))).scalar_one().astimezone(UTC)
+            midnight = midnight.replace(hour=0, minute=0, second=0, microsecond=0)
+            still = select(state, func.count()).where(ours, Job.state.in_(OPEN_STATES)).group_by(state)
+            ended = select(Job.state, func.count()).where(ours, Job.finished_at >= midnight).group_by(Job.state)
+            counts, ends = connection.execute(still), connection.execute(ended)
+            return {str(name): n for name, n in counts}, {str(name): n for name, n in ends}
+
+    def gone_today(self, scope: str) -> Decimal:
+        """Add up what a budget's UTC day has spent, may have spent and holds for calls in flight, in USD."""
+        gone = BudgetRow.spent_nano_usd + BudgetRow.unknown_nano_usd + BudgetRow.reserved_nano_usd
+        with reading(self._engine) as connection:
+            day = connection.execute(select(db_now(0.0))).scalar_one().date().isoformat()
+            ours = select(type_coerce(gone, NanoUSD())).where(BudgetRow.scope == scope, BudgetRow.day == day)
+            return connection.scalar(ours) or Decimal(0)
+
     def take_out(self, batch_id: str) -> None:
         """Have a batch in no caller's scope any more: the same content is another one. Its rows stay."""
         with transaction(self._engine) as connection:
@@ -103,9 +138,7 @@ class Served:
 
 
 def _ours(scope: str) -> Any:
-    # Not LIKE: in SQLite it takes Bob's for bob's.
-    begins = func.substr(Batch.idempotency_key, 1, len(scope)) == scope
-    return select(Batch.id, Batch.created_at, Batch.job_count).where(begins)
+    return select(Batch.id, Batch.created_at, Batch.job_count).where(in_scope(scope))
 
 
 def _served(connection: Connection, batches: Sequence[RowMapping]) -> list[ServedBatch]:

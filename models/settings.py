@@ -152,6 +152,7 @@ class Settings(BaseSettings):
     task_caps_usd: str = ""
     tag_caps_usd: str = ""
     callers_file: Path | None = None
+    repeated_batch: Literal["new", "same"] = "new"
     over_cap: Literal["wait", "fail"] = "wait"
     max_depth: int = Field(default=5, ge=1, le=1000)
     tree_cap_usd: Annotated[Decimal, BeforeValidator(_usd)] | None = None

@@ -84,8 +84,19 @@ class LaidOut:
 
     batch: NewBatch
     count: int
+    characters: int
     first: Sequence[Unsent]
     rows: Callable[[], Iterator[dict[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Prompts that are checked where they are read: one after the other, none kept."""
+
+    prompts: Iterable[Prompt]
+
+    def __iter__(self) -> Iterator[Prompt]:
+        return iter(self.prompts)
 
 
 @contextmanager
@@ -141,8 +152,9 @@ def _lay(jobs: Iterable[NewJob], settings: Settings, terms: Terms, starts: Start
     for asked in jobs:
         if content is not None:  # it knows nothing of what is learned
             content.add(asked)
-        job = starting(asked)
-        first.add(job)
+        job = starting(asked) if asked.refused is None else asked
+        if job.refused is None:
+            first.add(job)
         row = job_row(batch_id, job) | {"prefix": prefixes.named(job.params)}
         columns = columns or tuple(row)
         laid.add((*row.values(),), characters=len(row["params"]) + len(row["columns"]))
@@ -157,7 +169,13 @@ def _lay(jobs: Iterable[NewJob], settings: Settings, terms: Terms, starts: Start
         max_cost_usd=terms.max_cost_usd,
         weight=terms.weight,
     )
-    return LaidOut(batch=batch, count=laid.count, first=first.jobs, rows=lambda: _rows(laid, columns, prefixes))
+    return LaidOut(
+        batch=batch,
+        count=laid.count,
+        characters=laid.characters,
+        first=first.jobs,
+        rows=lambda: _rows(laid, columns, prefixes),
+    )
 
 
 def _rows(laid: Laid, columns: Sequence[str], prefixes: Prefixes) -> Iterator[dict[str, Any]]:
@@ -202,6 +220,8 @@ def _jobs(prompts: Iterable[Prompt] | Loaded | PromptFile, settings: Settings, t
 def _checked(prompts: Iterable[Prompt] | Loaded | PromptFile, judge: Judge) -> Iterator[Prompt]:
     if isinstance(prompts, PromptFile):
         return replace(prompts, judge=judge).prompts()
+    if isinstance(prompts, Checked):
+        return _each_once(prompts)
     if isinstance(prompts, Loaded):
         if prompts.mistakes:
             raise InputMistakes(prompts.mistakes)
@@ -237,11 +257,12 @@ def _id(prompt: Prompt, seq: int) -> str:
 def _job(prompt: Prompt, seq: int, chain: Chain, terms: Terms, asked: JobTerms) -> NewJob:
     span = span_of(prompt, chain, terms.task, source=f"prompt {seq}", terms=asked)
     return NewJob(
+        refused=prompt.refused,
         id=new_id(),
         seq=seq,
         prompt_id=_id(prompt, seq),
         task=prompt.task or terms.task,
-        params=prompt.request(),
+        params=prompt.request() if prompt.refused is None else {},
         span=span,
         start_model=chain.models[span.start],
         columns=prompt.columns,

@@ -89,10 +89,10 @@ class Api:
                 raise self._silent(error) from None
         raise AssertionError  # the last try returns or raises
 
-    def look(self, path: str) -> Looked:
-        """GET a path once, and return the reply of any status. Raises ApiError where none comes."""
+    def look(self, path: str, body: Mapping[str, Any] | None = None, *, timeout_s: float = _LOOK_S) -> Looked:
+        """GET a path once, or POST a body, and return the reply of any status. Raises ApiError where none comes."""
         try:
-            with self.opener.open(self._request(path, None), timeout=_LOOK_S) as response:
+            with self.opener.open(self._request(path, body), timeout=timeout_s) as response:
                 return Looked(status=response.status, body=response.read(_MOST_LOOKED))
         except HTTPError as error:
             with error:

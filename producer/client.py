@@ -212,7 +212,9 @@ class Producer:
         began = time.monotonic()
         with laid_out(prompts, self._settings, terms, self.books.starts) as laid:
             steps = () if place is None else place([row["id"] for row in laid.rows()])
-            kept_as = self.books.ledger.enqueue_rows(laid.batch, laid.rows(), count=laid.count, steps=steps)
+            kept_as = self.books.ledger.enqueue_rows(
+                laid.batch, laid.rows(), count=laid.count, characters=laid.characters, steps=steps
+            )
         if kept_as != laid.batch.id:
             return Batch(kept_as, self, is_new=False)
         took_s = time.monotonic() - began

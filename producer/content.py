@@ -31,6 +31,8 @@ class Content:
         """Add what one job asks, before anything that was learned about it."""
         rungs = [job.span.start, job.span.floor, job.span.ceiling]
         asked = [job.prompt_id, job.task, job.params, rungs, job.columns]
+        if job.refused is not None:
+            asked.append({"refused": job.refused.error})
         if job.on_unknown is not None:
             asked.append(job.on_unknown)
         if job.expects is not None:

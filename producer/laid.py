@@ -20,7 +20,7 @@ class Laid:
     """
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = self.characters = 0
         self._file: IO[bytes] | None = None
         self._last: list[Any] = []
         self._characters = 0
@@ -32,6 +32,7 @@ class Laid:
         """
         self.count += 1
         self._last.append(row)
+        self.characters += characters
         self._characters += characters
         if len(self._last) >= _ROWS_AT_ONCE or self._characters >= _CHARACTERS_AT_ONCE:
             self._put_aside()

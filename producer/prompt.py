@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
+from models.outcome import Refused
+
 DEFAULT_MAX_TOKENS = 1024
 
 
@@ -16,6 +18,7 @@ class Prompt:
     `max_tokens` and whatever else the Messages API takes; a `model` in it names the rung the job starts at.
     `columns` are the input's own columns: they come back with the answer and are never sent.
     `task`, `start`, `floor` and `ceiling` are this prompt's own; the last three name models of the chain.
+    `refused` tells why no model would take it: its job has failed from the start, beside others that go on.
     """
 
     text: str = ""
@@ -29,6 +32,7 @@ class Prompt:
     start: str | None = None
     floor: str | None = None
     ceiling: str | None = None
+    refused: Refused | None = None
 
     def request(self) -> dict[str, Any]:
         """Build the Messages API parameters, without the model."""

@@ -16,6 +16,7 @@ from models.callers import LOCAL, Caller, caller_with
 from models.ids import new_id
 from producer.listening import is_loopback
 from producer.web.labels import KEY
+from producer.web.limits import Limits
 from producer.web.refusal import Refusal
 
 OPEN_PATHS = frozenset({"/healthz", "/api/v1/openapi.json"})
@@ -24,6 +25,8 @@ _ONLY_LOCAL = "without CALLERS_FILE this server is for programs on its own machi
 _NO_TOKEN = "give the token of a caller as x-api-key, or as Authorization: Bearer"  # noqa: S105 - no token
 _STOPPING = "this server stops before the answer is there; a job that had not begun is cancelled, unless it has a key"
 _BEARER = "bearer "
+_HTTP = 80
+_OWN = ("same-origin", "none")  # a browser's word for a page of this server, and for no page at all
 
 _log = logging.getLogger("stepdown.serve")
 
@@ -31,9 +34,10 @@ _log = logging.getLogger("stepdown.serve")
 class Admission:
     """Lets requests through to `app`, each with `state.caller` and `state.request_id`."""
 
-    def __init__(self, app: ASGIApp, *, callers: Sequence[Caller]) -> None:
+    def __init__(self, app: ASGIApp, *, callers: Sequence[Caller], limits: Limits) -> None:
         self._app = app
         self._callers = callers
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 401 or 403 itself, and 500 where the code behind it breaks."""
@@ -42,16 +46,20 @@ class Admission:
             return
         request_id = f"req_{new_id().replace('-', '')}"
         has_begun = False
+        caller: Caller | None = None
 
         async def numbered(message: Message) -> None:
             nonlocal has_begun
             if message["type"] == "http.response.start":
+                told = {"request-id": request_id, **await self._limits.headers(caller)}
                 has_begun = True
-                message["headers"] = [*message["headers"], (b"request-id", request_id.encode())]
+                message["headers"] = [*message["headers"], *((n.encode(), v.encode()) for n, v in told.items())]
             await send(message)
 
         try:
-            scope.setdefault("state", {}).update(caller=self._caller(scope), request_id=request_id)
+            caller = self._caller(scope)
+            scope.setdefault("state", {}).update(caller=caller, request_id=request_id)
+            self._limits.take(caller, scope["method"])
             await self._app(scope, receive, numbered)
         except Refusal as refusal:
             await refused(refusal, request_id)(scope, receive, numbered)
@@ -83,8 +91,7 @@ class Admission:
 
 def refused(refusal: Refusal, request_id: str) -> JSONResponse:
     """Make the response that tells a refusal."""
-    headers = {"x-should-retry": "false"} if refusal.is_for_good else {}
-    return JSONResponse(refusal.body(request_id), status_code=refusal.status, headers=headers)
+    return JSONResponse(refusal.body(request_id), status_code=refusal.status, headers=refusal.headers)
 
 
 def _require_local(scope: Scope, headers: Headers) -> None:
@@ -94,17 +101,21 @@ def _require_local(scope: Scope, headers: Headers) -> None:
         raise Refusal(403, f"{_ONLY_LOCAL}, and you are not on it")
     if any(name in headers for name in _FORWARDED):
         raise Refusal(403, f"{_ONLY_LOCAL}, and this request came through a proxy")
-    if not is_loopback(_host(f"//{headers.get('host', '')}")):
-        raise Refusal(403, f"{_ONLY_LOCAL}: call it by 127.0.0.1 or localhost")
-    if "origin" in headers and not is_loopback(_host(headers["origin"])):
-        raise Refusal(403, f"{_ONLY_LOCAL}, not for pages of other hosts")
+    here = (scope.get("server") or (None, None))[1]
+    hosts = headers.getlist("host")
+    if len(hosts) != 1 or not _is_here(f"http://{hosts[0]}", here):
+        raise Refusal(403, f"{_ONLY_LOCAL}: call it by 127.0.0.1 or localhost, and its own port {here}")
+    origins = headers.getlist("origin")
+    if any(origin != f"http://{hosts[0]}" for origin in origins) or headers.get("sec-fetch-site", "none") not in _OWN:
+        raise Refusal(403, f"{_ONLY_LOCAL}, not for pages of other addresses, other ports of this machine included")
 
 
-def _host(address: str) -> str:
+def _is_here(address: str, port: int | None) -> bool:
     try:
-        return urlsplit(address).hostname or ""
+        found = urlsplit(address)
+        return is_loopback(found.hostname or "") and (found.port or _HTTP) == port and not found.path
     except ValueError:
-        return ""
+        return False
 
 
 def _token(headers: Headers) -> str:

@@ -17,8 +17,11 @@ from models.errors import StepdownError
 from models.outcome import State
 from models.settings import Settings
 from producer.client import Producer
-from producer.web import batches_api, messages_api, metrics, own_api
+from producer.web import batches_api, messages_api, metrics, models_api, own_api
 from producer.web.admission import Admission, refused
+from producer.web.bodies import Reception
+from producer.web.lanes import Lanes
+from producer.web.limits import Limits
 from producer.web.refusal import Refusal, refusal_of
 from producer.web.waiting import Waiting
 
@@ -26,8 +29,12 @@ _Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 _BATCHES = "/v1/messages/batches"
 _OWN = "/api/v1"
 _SILENT_S = 10.0  # less than what proxies and readers wait for a first byte
+_COUNTING_S = 30.0
 _ROUTES: Mapping[str, Mapping[str, _Endpoint]] = {
     "/v1/messages": {"POST": messages_api.create},
+    "/v1/messages/count_tokens": {"POST": models_api.count_tokens},
+    "/v1/models": {"GET": models_api.listing},
+    "/v1/models/{id}": {"GET": models_api.retrieve},
     _BATCHES: {"POST": batches_api.create, "GET": batches_api.listing},
     f"{_BATCHES}/{{id}}": {"GET": batches_api.retrieve, "DELETE": batches_api.delete},
     f"{_BATCHES}/{{id}}/cancel": {"POST": batches_api.cancel},
@@ -45,14 +52,19 @@ _ROUTES: Mapping[str, Mapping[str, _Endpoint]] = {
 }
 
 
-def app_over(producer: Producer, settings: Settings, *, silent_s: float = _SILENT_S) -> Starlette:
+def app_over(
+    producer: Producer, settings: Settings, *, silent_s: float = _SILENT_S, reception: Reception | None = None
+) -> Starlette:
     """Make the application; it does not close the producer.
 
     A stream begins with its answer, and that one's status, if it is there within `silent_s`; else with a ping.
+    `reception` bounds the bodies; left out, it is the usual one.
     """
     app = Starlette(
         routes=[_route(path, endpoints) for path, endpoints in _ROUTES.items()],
-        middleware=[Middleware(Admission, callers=settings.callers)],
+        middleware=[
+            Middleware(Admission, callers=settings.callers, limits=Limits(producer=producer, settings=settings))
+        ],
         exception_handlers={HTTPException: _not_routed, StepdownError: _told},
         lifespan=_waiting,
     )
@@ -60,6 +72,8 @@ def app_over(producer: Producer, settings: Settings, *, silent_s: float = _SILEN
     app.state.producer = producer
     app.state.settings = settings
     app.state.silent_s = silent_s
+    app.state.reception = reception or Reception()
+    app.state.counting = Lanes(what="requests to count tokens", of_one=4, of_all=16, patience_s=_COUNTING_S)
     app.state.waiting = Waiting(
         settled=producer.books.reports.settled,
         let_go=partial(producer.books.orders.cancel, states=(State.QUEUED, State.WAITING)),

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from reprlib import repr as shown
 from typing import Any
@@ -13,17 +13,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from models.errors import KeyConflictError
-from models.outcome import State
+from models.outcome import Outcome, Refused, State
 from models.served import ServedBatch
-from producer.client import Producer
-from producer.files.load import Loaded
+from producer.accept import Checked
 from producer.files.results import message_batch_lines
 from producer.files.shapes import custom_id_problem
 from producer.prompt import Prompt
-from producer.web.bodies import LARGEST_BATCH, MOST_PROMPTS, read_object
-from producer.web.labels import MAX_COST, TASK, cap_of, label, limit_of
+from producer.web.bodies import LARGEST_BATCH, Body, received
+from producer.web.labels import KEY, MAX_COST, TASK, cap_of, label, limit_of
 from producer.web.params import checked
 from producer.web.refusal import Refusal
+from producer.web.scan import Scanned, parsed
 from producer.web.visit import books_of, caller_of, producer_of, settings_of
 
 _KIND = "batch"  # the word in our keys; message batches alone are shown here
@@ -31,15 +31,14 @@ _PREFIX = "msgbatch_"
 _ID = re.compile(rf"{_PREFIX}([0-9a-f]{{8}})([0-9a-f]{{4}})([0-9a-f]{{4}})([0-9a-f]{{4}})([0-9a-f]{{12}})")
 _HOST = re.compile(r"[a-zA-Z0-9.:\[\]-]+")
 _PART = 64 * 1024
+_MISSING = 404
 _SOON_S = 1.0
 
 
 async def create(request: Request) -> Response:
-    """Take a message batch; the same one again within a day is the same batch, bought once."""
-    given = await read_object(request, most_bytes=LARGEST_BATCH)
-    producer = producer_of(request)
-    prompts = await run_in_threadpool(_prompts, given, producer.models)
-    batch_id = await run_in_threadpool(_submitted, producer, prompts, request)
+    """Take a message batch; the same one again is a new one, but under its key or by REPEATED_BATCH."""
+    async with received(request, most_bytes=LARGEST_BATCH, caller=caller_of(request).name) as body:
+        batch_id = await body.read_by(_taken, body, request)
     return await run_in_threadpool(lambda: JSONResponse(_told(request, _found(request, batch_id))))
 
 
@@ -93,22 +92,27 @@ def in_parts(lines: Iterator[str]) -> Iterator[str]:
     yield "".join(part)
 
 
-def _prompts(given: Mapping[str, Any], models: tuple[str, ...]) -> list[Prompt]:
-    requests = given.get("requests")
+def _taken(body: Body, request: Request) -> str:
+    """Queue the requests of a body. Returns the id of their batch."""
+    given, scanned = body.listed("requests")
     if extra := given.keys() - {"requests"}:
         raise Refusal(400, f"{min(extra)}: is no field of a message batch; it has requests")
-    if not isinstance(requests, list) or not requests:
-        raise Refusal(400, f"requests: {shown(requests)} should be a list of at least one request")
-    if len(requests) > MOST_PROMPTS:
-        raise Refusal(400, f"requests: {len(requests)} are more than the {MOST_PROMPTS} a message batch may have")
+    if not isinstance(given.get("requests"), list) or not scanned.ends:
+        raise Refusal(400, f"requests: {shown(given.get('requests'))} should be a list of at least one request")
+    models = producer_of(request).models
+    return _submitted(lambda: _prompts(scanned, models), request)
+
+
+def _prompts(scanned: Scanned, models: tuple[str, ...]) -> Iterator[Prompt]:
+    """Read request after request. One that no model takes comes refused; Refusal is raised for what cannot be named."""
     places: dict[str, int] = {}
-    prompts = []
-    for place, each in enumerate(requests):
-        prompts.append(_prompt(each, f"requests[{place}]", models))
-        custom_id = str(prompts[-1].id)
+    for place, raw in enumerate(scanned.items()):
+        where = f"requests[{place}]"
+        made = _prompt(parsed(raw, where), where, models)
+        custom_id = str(made.id)
         if (first := places.setdefault(custom_id, place)) != place:
-            raise Refusal(400, f"requests[{place}].custom_id: {custom_id!r} is that of requests[{first}], too")
-    return prompts
+            raise Refusal(400, f"{where}.custom_id: {custom_id!r} is that of requests[{first}], too")
+        yield made
 
 
 def _prompt(each: object, where: str, models: tuple[str, ...]) -> Prompt:
@@ -117,22 +121,48 @@ def _prompt(each: object, where: str, models: tuple[str, ...]) -> Prompt:
     custom_id: Any = each.get("custom_id")
     if problem := custom_id_problem(custom_id):
         raise Refusal(400, f"{where}.custom_id: {problem}")
-    return checked(each.get("params"), id=custom_id, models=models, where=f"{where}.params.")
+    try:
+        return checked(each.get("params"), id=custom_id, models=models, where="params.")
+    except Refusal as refusal:
+        outcome = Outcome.MODEL_MISSING if refusal.status == _MISSING else Outcome.BAD_REQUEST
+        error = str(refusal).replace("\0", "\\0")  # no database keeps a NUL
+        return Prompt(id=custom_id, refused=Refused(outcome=outcome, error=error))
 
 
-def _submitted(producer: Producer, prompts: Sequence[Prompt], request: Request) -> str:
-    caller, served = caller_of(request), producer.books.served
+def _submitted(prompts: Callable[[], Iterator[Prompt]], request: Request) -> str:
+    caller, producer = caller_of(request), producer_of(request)
     said: dict[str, Any] = {
         "task": label(request.headers.get(TASK), header=TASK),
         "max_cost_usd": cap_of(request.headers.get(MAX_COST)),
     }
-    digest, today = _digest(prompts, said), served.today()
+    if (key := label(request.headers.get(KEY), header=KEY)) is not None:
+        return _under(caller.own_key(_KIND, key), prompts, request, said)
+    if settings_of(request).repeated_batch == "same":
+        return _once_a_day(prompts, request, said)
+    fresh = caller.own_key(_KIND, None)
+    return producer.submit(Checked(prompts()), key=fresh, tags=caller.batch_tags, **said).id
+
+
+def _under(key: str, prompts: Callable[[], Iterator[Prompt]], request: Request, said: Mapping[str, Any]) -> str:
+    """Submit under the caller's own key. Raises Refusal where it is that of another batch."""
+    try:
+        batch = producer_of(request).submit(Checked(prompts()), key=key, tags=caller_of(request).batch_tags, **said)
+    except KeyConflictError:
+        told = f"{KEY}: is that of another batch of yours; send the same again, or choose another key"
+        raise Refusal(409, told, is_for_good=True) from None
+    return batch.id if batch.is_new else _gone_on(batch.id, request)
+
+
+def _once_a_day(prompts: Callable[[], Iterator[Prompt]], request: Request, said: Mapping[str, Any]) -> str:
+    """Submit what was not sent within a day, in whatever order."""
+    caller, producer = caller_of(request), producer_of(request)
+    served = producer.books.served
+    digest, today = _digest(prompts(), said), served.today()
     keys = [caller.key(_KIND, digest, f"{day}") for day in (today, today - timedelta(days=1))]
     if same := served.same(keys):
         return _gone_on(same, request)
     try:
-        loaded = Loaded(prompts=[*prompts], mistakes=[])
-        return producer.submit(loaded, key=keys[0], tags=caller.batch_tags, **said).id
+        return producer.submit(Checked(prompts()), key=keys[0], tags=caller.batch_tags, **said).id
     except KeyConflictError:  # sent twice at once, with its requests in another order
         if same := served.same(keys):
             return same
@@ -146,12 +176,17 @@ def _gone_on(batch_id: str, request: Request) -> str:
     return batch_id
 
 
-def _digest(prompts: Sequence[Prompt], said: Mapping[str, str | None]) -> str:
+def _digest(prompts: Iterable[Prompt], said: Mapping[str, str | None]) -> str:
     """Tell content from other content, in whatever order it comes."""
     content = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
-    for prompt in sorted(prompts, key=lambda prompt: str(prompt.id)):
-        content.update(json.dumps([prompt.id, prompt.params], sort_keys=True).encode())
+    for one in sorted(map(_digest_of, prompts)):
+        content.update(one)
     return content.hexdigest()
+
+
+def _digest_of(prompt: Prompt) -> bytes:
+    asked = prompt.params if prompt.refused is None else prompt.refused.error
+    return hashlib.sha256(json.dumps([prompt.id, asked], sort_keys=True).encode()).digest()
 
 
 def _cancelled(request: Request) -> Response:

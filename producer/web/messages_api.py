@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
@@ -17,7 +16,7 @@ from producer.client import Batch, Producer
 from producer.files.load import Loaded
 from producer.prompt import Prompt
 from producer.web import sse
-from producer.web.bodies import LARGEST_MESSAGE, read_object
+from producer.web.bodies import LARGEST_MESSAGE, Body, received
 from producer.web.labels import COST, DEPTH, JOB, KEY, MAX_COST, TASK, cap_of, label
 from producer.web.params import checked
 from producer.web.refusal import Refusal, refusal_for
@@ -29,16 +28,10 @@ _SHARE = 0.9  # of the caller's own patience: an answer that comes after it is b
 
 async def create(request: Request) -> Response:
     """Take a Messages API request, wait for its job, and answer as the provider does."""
-    given = await read_object(request, most_bytes=LARGEST_MESSAGE)
-    is_stream = given.pop("stream", None) or False
-    if not isinstance(is_stream, bool):
-        raise Refusal(400, "stream: should be true or false")
-    producer, waiting = producer_of(request), waiting_of(request)
-    prompt = await run_in_threadpool(checked, given, id=None, models=producer.models, where="")
-    longest_s = stands_by_s(prompt.request(), call_timeout_s=settings_of(request).call_timeout_s)
-    timeout_s = longest_s if is_stream else _timeout_s(request, longest_s)
-    deadline_s = max(1.0, timeout_s) if _key(request) is None else longest_s  # who comes back may wait
-    batch = await run_in_threadpool(_submitted, producer, prompt, request, deadline_s)
+    caller = caller_of(request).name
+    async with received(request, most_bytes=LARGEST_MESSAGE, caller=caller) as body:
+        batch, is_stream, timeout_s = await body.read_by(_taken, body, request)  # from here on no prompt is in memory
+    waiting = waiting_of(request)
     until = asyncio.get_running_loop().time() + timeout_s
     silent_s: float = request.app.state.silent_s
     is_kept = _key(request) is not None
@@ -57,6 +50,20 @@ async def create(request: Request) -> Response:
     if is_stream:
         return _stream(_at_once(answer), headers=_told(answer))
     return JSONResponse(dict(answer.message), headers=_told(answer))
+
+
+def _taken(body: Body, request: Request) -> tuple[Batch, bool, float]:
+    """Queue the request of a body. Returns its batch, whether it is a stream, and the seconds that its caller waits."""
+    given = body.object()
+    is_stream = given.pop("stream", None) or False
+    if not isinstance(is_stream, bool):
+        raise Refusal(400, "stream: should be true or false")
+    producer = producer_of(request)
+    prompt = checked(given, id=None, models=producer.models, where="")
+    longest_s = stands_by_s(prompt.request(), call_timeout_s=settings_of(request).call_timeout_s)
+    timeout_s = longest_s if is_stream else _timeout_s(request, longest_s)
+    deadline_s = max(1.0, timeout_s) if _key(request) is None else longest_s  # who comes back may wait
+    return _submitted(producer, prompt, request, deadline_s), is_stream, timeout_s
 
 
 def _submitted(producer: Producer, prompt: Prompt, request: Request, deadline_s: float) -> Batch:

@@ -16,7 +16,7 @@ from models.errors import StepdownError
 from models.outcome import FINAL_STATES, OPEN_STATES
 from models.settings import Settings
 from producer.client import Producer
-from producer.web.visit import producer_of, settings_of
+from producer.web.visit import caller_of, producer_of, settings_of
 
 _KEPT_S = 2.0  # asked as often as one likes, looked at no more often than that
 _BROKER_S = 1.0
@@ -34,8 +34,13 @@ async def healthz(request: Request) -> Response:
 
 
 async def metrics(request: Request) -> Response:
-    """Tell open jobs by state, and this UTC day's ends, attempts and cost, as Prometheus reads them."""
-    lines = await run_in_threadpool(lambda: "".join(f"{line}\n" for line in _lines(producer_of(request))))
+    """Tell open jobs by state, and this UTC day's ends, attempts and cost, as Prometheus reads them.
+
+    They are the fleet's for an operator; any other caller reads its own.
+    """
+    caller = caller_of(request)
+    scope = None if caller.is_operator else caller.key()
+    lines = await run_in_threadpool(lambda: "".join(f"{line}\n" for line in _lines(producer_of(request), scope)))
     return PlainTextResponse(lines, headers={"content-type": _TEXT})
 
 
@@ -59,15 +64,14 @@ def _ask_broker(settings: Settings) -> None:
         broker.close()
 
 
-def _lines(producer: Producer) -> Iterator[str]:
+def _lines(producer: Producer, scope: str | None) -> Iterator[str]:
     books = producer.books
     today = books.served.today()
-    yield from _jobs(
-        "stepdown_jobs", "Open jobs by state; held: for a person.", (*OPEN_STATES, "held"), books.health.open_jobs()
-    )
-    ended = books.health.ended_today()
+    of_all = scope is None
+    still, ended = (books.health.open_jobs(), books.health.ended_today()) if of_all else books.served.jobs(scope or "")
+    yield from _jobs("stepdown_jobs", "Open jobs by state; held: for a person.", (*OPEN_STATES, "held"), still)
     yield from _jobs("stepdown_jobs_ended_today", "Jobs that ended this UTC day, by state.", FINAL_STATES, ended)
-    sums = books.questions.sums(["model", "outcome"], since=today, until=today)
+    sums = books.questions.sums(["model", "outcome"], since=today, until=today, scope=scope)
     yield from _head("stepdown_attempts_today", "Attempts opened this UTC day, by model and outcome.")
     for (model, outcome), figures in sorted(sums.items(), key=str):
         yield f'stepdown_attempts_today{{model="{_escaped(model)}",outcome="{_escaped(outcome)}"}} {figures.attempts}'

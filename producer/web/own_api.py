@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from itertools import chain
 from reprlib import repr as shown
 from typing import Any
 
@@ -12,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from models.errors import InputError, InputMistakes
+from producer.accept import Checked
 from producer.check import MAX_ID_LENGTH, check
 from producer.files.formats import Record
-from producer.files.load import Loaded
 from producer.files.results import own_lines
 from producer.files.shapes import Recipe, plain
 from producer.prompt import Prompt
@@ -22,10 +23,11 @@ from producer.show import job_json, progress_json
 from producer.story.job import story, story_json
 from producer.story.told import told_of
 from producer.web.batches_api import in_parts
-from producer.web.bodies import LARGEST_BATCH, MOST_PROMPTS, read_object
+from producer.web.bodies import LARGEST_BATCH, MOST_PROMPTS, Body, received
 from producer.web.labels import limit_of
 from producer.web.openapi import MOST_ID, USD_ABOVE_0, openapi
 from producer.web.refusal import Refusal
+from producer.web.scan import Scanned, parsed
 from producer.web.visit import books_of, caller_of, producer_of, settings_of
 
 _KIND = "own"
@@ -35,8 +37,8 @@ _ID_LENGTH = 36
 
 async def create(request: Request) -> Response:
     """Take prompts as one batch; the same under the same key is the same batch."""
-    given = await read_object(request, most_bytes=LARGEST_BATCH)
-    return await run_in_threadpool(_created, request, given)
+    async with received(request, most_bytes=LARGEST_BATCH, caller=caller_of(request).name) as body:
+        return await body.read_by(_created, request, body)
 
 
 async def listing(request: Request) -> Response:
@@ -75,7 +77,10 @@ async def job(request: Request) -> Response:
 
 
 async def health(request: Request) -> Response:
-    """Tell how this UTC day's jobs fare where they start."""
+    """Tell how this UTC day's jobs of the fleet fare where they start: an operator alone is told."""
+    if not caller_of(request).is_operator:
+        said = "health is the whole fleet's: its operator gives your caller `operator = true` in CALLERS_FILE"
+        raise Refusal(403, f"{said}; your own figures are at /metrics")
     return await run_in_threadpool(_health, request)
 
 
@@ -84,11 +89,13 @@ async def document(request: Request) -> Response:
     return JSONResponse(openapi(producer_of(request).models))
 
 
-def _created(request: Request, given: Mapping[str, Any]) -> Response:
+def _created(request: Request, body: Body) -> Response:
     caller = caller_of(request)
     producer = producer_of(request)
+    given, scanned = body.listed("prompts")
     _require_known(given)
-    loaded = Loaded(prompts=_prompts(given.get("prompts")), mistakes=[])
+    if not isinstance(given.get("prompts"), list) or not scanned.ends:
+        raise Refusal(400, f"prompts: {shown(given.get('prompts'))} should be a list of 1 to {MOST_PROMPTS} prompts")
     labels: dict[str, Any] = {name: given.get(name) for name in ("task", "name", "key")}
     for name, value in labels.items():
         if not (value is None or (isinstance(value, str) and value.strip() and len(value) <= MAX_ID_LENGTH)):
@@ -96,7 +103,7 @@ def _created(request: Request, given: Mapping[str, Any]) -> Response:
             raise Refusal(400, f"{name}: {shown(value)} {said}")
     key = labels.pop("key")
     batch = producer.submit(
-        loaded,
+        Checked(_prompts(scanned)),
         **labels,
         key=caller.own_key(_KIND, key),
         tags={**_tags(given.get("tags"), request), **caller.batch_tags},
@@ -113,13 +120,14 @@ def _require_known(given: Mapping[str, Any]) -> None:
         raise Refusal(400, f"{shown(min(unknown))}: is unknown; a batch has {', '.join(_FIELDS)}")
 
 
-def _prompts(given: object) -> list[Prompt]:
-    if not isinstance(given, list) or not 1 <= len(given) <= MOST_PROMPTS:
-        raise Refusal(400, f"prompts: {shown(given)} should be a list of 1 to {MOST_PROMPTS} prompts")
-    read = [_prompt(each, place) for place, each in enumerate(given, start=1)]
-    if mistakes := [each for each in read if isinstance(each, InputError)]:
-        raise InputMistakes(mistakes)
-    return [each for each in read if isinstance(each, Prompt)]
+def _prompts(scanned: Scanned) -> Iterator[Prompt]:
+    """Read prompt after prompt. Raises InputMistakes behind the last one, where any is wrong."""
+    read = (_prompt(parsed(raw, f"prompts:{place}"), place) for place, raw in enumerate(scanned.items(), start=1))
+    for made in read:
+        if isinstance(made, InputError):
+            others = (one for one in read if isinstance(one, InputError))
+            raise InputMistakes.first(chain([made], others)) or made
+        yield made
 
 
 def _prompt(each: object, place: int) -> Prompt | InputError:

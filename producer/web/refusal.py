@@ -21,6 +21,7 @@ _TYPES: Mapping[int, str] = {
     402: "billing_error",
     403: "permission_error",
     404: "not_found_error",
+    408: "timeout_error",
     413: "request_too_large",
     429: "rate_limit_error",
     504: "timeout_error",
@@ -61,13 +62,31 @@ _OF_OUTCOMES: Mapping[str, int] = {
 class Refusal(StepdownError):  # noqa: N818 - it is what the caller is told
     """A request is answered with an error: its HTTP status, and what would be right.
 
-    `is_for_good`: the provider's SDKs do not send it again by themselves.
+    `is_for_good`: the provider's SDKs do not send it again by themselves. `retry_after_s` tells when it may be sent
+    again. `hangs_up`: the rest of the body is not read, and the connection ends.
     """
 
-    def __init__(self, status: int, message: str, *, is_for_good: bool = False) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        is_for_good: bool = False,
+        retry_after_s: int | None = None,
+        hangs_up: bool = False,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.is_for_good = is_for_good
+        self.retry_after_s = retry_after_s
+        self.hangs_up = hangs_up
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that go with the error."""
+        again = {} if self.retry_after_s is None else {"retry-after": str(self.retry_after_s)}
+        hanging_up = {"connection": "close"} if self.hangs_up else {}
+        return ({"x-should-retry": "false"} if self.is_for_good else {}) | again | hanging_up
 
     @property
     def kind(self) -> str:

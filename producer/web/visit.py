@@ -8,6 +8,7 @@ from models.books import Books
 from models.callers import Caller
 from models.settings import Settings
 from producer.client import Producer
+from producer.web.lanes import Lanes
 from producer.web.waiting import Waiting
 
 _Held = TypeVar("_Held")
@@ -39,6 +40,11 @@ def settings_of(request: Request) -> Settings:
 def waiting_of(request: Request) -> Waiting:
     """Give what waits for the ends of jobs."""
     return _held(request, "waiting", Waiting)
+
+
+def counting_of(request: Request) -> Lanes:
+    """Give the places of those whose tokens the provider counts."""
+    return _held(request, "counting", Lanes)
 
 
 def _held(request: Request, name: str, kind: type[_Held]) -> _Held:

@@ -55,6 +55,7 @@ def _site() -> Iterator[_Site]:
             "DATABASE_URL": f"sqlite:///{folder}/ledger.db",
             "ANTHROPIC_BASE_URL": simulator.url,
             "STATE_DIR": named,
+            "REPEATED_BATCH": "same",  # the operator sends no key
         }
         environment = environment_of(where)
         until_end.enter_context(running_worker(environment, folder / "worker.log"))

@@ -71,6 +71,9 @@ def _status(producer: Producer, settings: Settings, **visit: Any) -> int:
 def test_without_callers_only_this_machine_is_let_in(producer: Producer, open_settings: Settings) -> None:
     assert _status(producer, open_settings) == 200
     assert _status(producer, open_settings, address="::1") == 200
+    assert _status(producer, open_settings, headers={"host": "localhost:8700"}) == 200
+    own = {"origin": "http://127.0.0.1:8700", "sec-fetch-site": "same-origin"}
+    assert _status(producer, open_settings, headers=own) == 200
     assert _status(producer, open_settings, address="192.0.2.7") == 403
     assert _status(producer, open_settings, address="192.0.2.7", headers=_bearer("anything")) == 403
 
@@ -82,6 +85,14 @@ def test_without_callers_only_this_machine_is_let_in(producer: Producer, open_se
         {"host": "127.0.0.1.example.com:8700"},
         {"origin": "https://example.com"},
         {"origin": "null"},
+        {"host": "127.0.0.1:3000"},
+        {"host": "localhost"},
+        {"origin": "http://127.0.0.1:3000"},
+        {"origin": "http://localhost:8700"},
+        {"origin": "https://127.0.0.1:8700"},
+        {"host": "127.0.0.1:3000", "origin": "http://127.0.0.1:3000"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
         {"x-forwarded-for": "127.0.0.1"},
         {"via": "1.1 proxy"},
     ],
@@ -123,6 +134,47 @@ def test_a_caller_sees_its_own_batches_only(producer: Producer, settings: Settin
         {"team": "media", "caller": "airflow"},
         {"caller": "dagster"},
     )
+
+
+def test_a_batch_sent_again_within_a_day_is_the_same_by_a_setting(producer: Producer, settings: Settings) -> None:
+    def made(own: Settings, *ids: str, **headers: str) -> Any:
+        async def post() -> Any:
+            body = {"requests": [{"custom_id": one, "params": asked()} for one in ids]}
+            async with visiting(producer, own, headers=_bearer(_AIRFLOW) | headers) as client:
+                return (await client.post(_BATCHES, json=body)).json()["id"]
+
+        return asyncio.run(post())
+
+    same = settings.model_copy(update={"repeated_batch": "same"})
+    assert made(settings, "a", "b") != made(settings, "a", "b")
+    first = made(same, "a", "b")
+    assert made(same, "b", "a") == first
+    assert made(same, "a") != first
+    assert made(same, "a", "b", **{"idempotency-key": "k"}) != first
+
+
+def test_figures_of_the_fleet_are_for_its_operator(
+    producer: Producer, open_settings: Settings, database_url: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "operated.toml"
+    path.write_text(f'{_CALLERS}[me]\ntoken = "token-of-the-operator"\noperator = true\n', encoding="utf-8")
+    operated = load_settings(env_file=None, database_url=database_url, state_dir=tmp_path, callers_file=path)
+    body = {"requests": [{"custom_id": name, "params": asked()} for name in ("a", "b")]}
+
+    async def look() -> dict[str, tuple[str, int]]:
+        async with visiting(producer, operated) as client:
+            await client.post(_BATCHES, json=body, headers=_bearer(_AIRFLOW))
+            told = dict[str, tuple[str, int]]()
+            for name, token in {"airflow": _AIRFLOW, "dagster": _DAGSTER, "me": "token-of-the-operator"}.items():
+                figures = (await client.get("/metrics", headers=_bearer(token))).text
+                queued = next(line for line in figures.splitlines() if line.startswith('stepdown_jobs{state="queued"}'))
+                health = await client.get("/api/v1/health", headers=_bearer(token))
+                told[name] = (queued.split()[-1], health.status_code)
+            return told
+
+    producer.submit([Prompt("Not through the server.")])
+    assert asyncio.run(look()) == {"airflow": ("2", 403), "dagster": ("0", 403), "me": ("3", 200)}
+    assert _status(producer, open_settings) == 200
 
 
 def test_an_idempotency_key_is_a_callers_own(producer: Producer, settings: Settings) -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from decimal import Decimal
 from http.client import HTTPConnection
+from typing import Any
 
 import anthropic
 import pytest
@@ -120,21 +121,26 @@ def test_batches_are_listed_in_pages_the_newest_first(site: Site) -> None:
     assert walked[:3] == made[::-1]
 
 
-def test_the_same_batch_again_is_the_same_and_bought_once(site: Site) -> None:
-    first = site.client.messages.batches.create(requests=requests("gravity", "light"))
+def test_a_batch_sent_again_is_another_but_under_its_key(site: Site) -> None:
+    create = site.client.messages.batches.create
+    key = {"idempotency-key": "gravity/1"}
+    first = create(requests=requests("gravity", "light"), extra_headers=key)
     site.ended(first.id)
-    again = site.client.messages.batches.create(requests=requests("light", "gravity"))
-    other = site.client.messages.batches.create(requests=requests("light", "sound"))
-    assert again.id == first.id != other.id
+    assert create(requests=requests("gravity", "light"), extra_headers=key).id == first.id
     assert site.purchases_of(first.id) == 2
+    others = [create(requests=requests("gravity", "light")).id for _ in range(2)]
+    assert len({first.id, *others}) == 3
+    with pytest.raises(anthropic.ConflictError, match="idempotency-key: is that of another batch"):
+        create(requests=requests("light", "sound"), extra_headers=key)
 
 
-def test_the_same_batch_sent_many_times_at_once_is_one_batch(site: Site) -> None:
+def test_the_same_batch_sent_many_times_at_once_under_a_key_is_one_batch(site: Site) -> None:
     async def all_at_once() -> list[MessageBatch]:
         async with anthropic.AsyncAnthropic(base_url=site.url, api_key="any", max_retries=0) as client:
             create = client.messages.batches.create
+            key = {"idempotency-key": "rain/1"}
             return await asyncio.gather(
-                *(create(requests=requests("rain", "snow")[:: 1 - 2 * (n % 2)]) for n in range(8))
+                *(create(requests=requests("rain", "snow"), extra_headers=key) for _ in range(8))
             )
 
     ids = {batch.id for batch in asyncio.run(all_at_once())}
@@ -145,7 +151,8 @@ def test_the_same_batch_sent_many_times_at_once_is_one_batch(site: Site) -> None
 
 def test_what_is_cancelled_ends_and_sent_again_it_buys_only_what_is_missing(site: Site) -> None:
     site.plant.simulator.set_script('[[rules]]\nprompt_contains = "erosion"\nanswer = "ok"\ndelay_s = 3.0')
-    created = site.client.messages.batches.create(requests=requests("erosion", "sand"))
+    key = {"idempotency-key": "erosion/1"}
+    created = site.client.messages.batches.create(requests=requests("erosion", "sand"), extra_headers=key)
     own = site.plant.producer.batch(own_id(created.id))
     eventually(lambda: own.progress().succeeded == 1, within_s=20, because="the quick one is answered")
     assert site.client.messages.batches.cancel(created.id).cancel_initiated_at is not None
@@ -153,7 +160,8 @@ def test_what_is_cancelled_ends_and_sent_again_it_buys_only_what_is_missing(site
     kinds = {line.custom_id: line.result.type for line in site.client.messages.batches.results(created.id)}
     assert kinds == {"doc-erosion": "canceled", "doc-sand": "succeeded"}
     site.plant.simulator.set_script("")
-    assert site.client.messages.batches.create(requests=requests("erosion", "sand")).id == created.id
+    again = site.client.messages.batches.create(requests=requests("erosion", "sand"), extra_headers=key)
+    assert again.id == created.id
     assert site.ended(created.id).request_counts.succeeded == 2
     (sand,) = (row["id"] for row in site.plant.jobs(own) if row["prompt_id"] == "doc-sand")
     assert [bought["job"] for bought in site.plant.purchases(own)].count(sand) == 1
@@ -196,8 +204,24 @@ def test_what_failed_is_told_as_the_provider_would(site: Site) -> None:
 def test_a_model_that_is_not_in_the_chain_is_not_found_and_the_chain_is_named(site: Site) -> None:
     with pytest.raises(anthropic.NotFoundError, match=HAIKU):
         site.client.messages.create(model="claude-2", max_tokens=10, messages=SALT)
-    with pytest.raises(anthropic.NotFoundError, match=r"requests\[0\].params.model"):
-        site.client.messages.batches.create(requests=requests("salt", model="claude-2"))
+
+
+def test_a_request_that_is_wrong_errs_alone_in_its_batch(site: Site) -> None:
+    wrong: list[Any] = [*requests("salt"), *requests("tide", model="claude-2"), {"custom_id": "empty", "params": {}}]
+    wrong[1]["custom_id"] = "unknown-model"
+    created = site.client.messages.batches.create(requests=wrong)
+    ended = site.ended(created.id)
+    assert (ended.request_counts.succeeded, ended.request_counts.errored) == (1, 2)
+    results = {line.custom_id: line.result for line in site.client.messages.batches.results(created.id)}
+    errors = {name: result.error.error for name, result in results.items() if result.type == "errored"}
+    assert {name: error.type for name, error in errors.items()} == {
+        "unknown-model": "not_found_error",
+        "empty": "invalid_request_error",
+    }
+    assert "params.model: 'claude-2' is not in this server's chain" in errors["unknown-model"].message
+    assert site.purchases_of(created.id) == 1
+    site.plant.producer.books.orders.retry(deadline_s=60, batch_id=own_id(created.id))
+    assert site.ended(created.id).request_counts.errored == 2
 
 
 def test_a_cap_that_nothing_fits_under_is_a_billing_error(site: Site) -> None:
