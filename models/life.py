@@ -21,7 +21,7 @@ class NewJob:
     `climb_on` which answers are tried again on a better model, `expects` what an answer must pass to be accepted;
     `deadline_s` is its own, where it is not its batch's.
     `prefix` names the system prompt it shares with its batch; `start_reason` tells why it starts where it does.
-    `branch` is its place in a tree of calls; None: it is in none.
+    `branch` is its place in a tree of calls; None: it is in none. `headers` are the caller's version and betas.
     """
 
     id: str
@@ -41,6 +41,7 @@ class NewJob:
     start_reason: str | None = None
     deadline_s: float | None = None
     branch: Branch | None = None
+    headers: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +158,7 @@ class Claim:
     prefix: str | None = None
     raised_max_tokens: int | None = None
     tree: str | None = None
+    headers: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,8 +231,8 @@ class Decided:
 class Ending:
     """Where a job stands after a walk: finished, or waiting for `due_in_s`.
 
-    `outcome` is a word of Outcome, or tells why no attempt was made. `message` is the API's Message. `decisions` are
-    those of the whole walk, in order.
+    `outcome` is a word of Outcome, or tells why no attempt was made. `message` is the API's Message: the answer, or
+    else the last turn that was none. `decisions` are those of the whole walk, in order.
     """
 
     state: State

@@ -10,13 +10,14 @@ from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, exis
 from models.base import db_now
 from models.batch import Batch
 from models.database import reading, transaction
-from models.job import AnswerRow, Job
+from models.job import AnswerRow, Job, TurnRow
 from models.outcome import FINAL_STATES, State
 
 _DAY_S = 86_400.0
 _EXPIRED = "expired"  # the outcome of a job whose deadline passed
 _GONE = "deleted"
-_HAS_ANSWER = exists().where(AnswerRow.job_id == Job.id).correlate(Job)
+_HAS_TURN = and_(Job.state == State.FAILED, exists().where(TurnRow.job_id == Job.id).correlate(Job))
+_HAS_ANSWER = or_(exists().where(AnswerRow.job_id == Job.id).correlate(Job), _HAS_TURN)
 _IS_ANSWERED = or_(Job.state == State.SUCCEEDED, and_(Job.state.in_([State.FAILED, State.CANCELLED]), _HAS_ANSWER))
 _IS_EXPIRED = func.coalesce(Job.outcome, "") == _EXPIRED
 

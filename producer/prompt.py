@@ -16,6 +16,7 @@ class Prompt:
     `max_tokens` and whatever else the Messages API takes; a `model` in it names the rung the job starts at.
     `columns` are the input's own columns: they come back with the answer and are never sent.
     `task`, `start`, `floor` and `ceiling` are this prompt's own; the last three name models of the chain.
+    `headers` are the `anthropic-version` and the `anthropic-beta` that its requests leave with.
     """
 
     text: str = ""
@@ -29,6 +30,7 @@ class Prompt:
     start: str | None = None
     floor: str | None = None
     ceiling: str | None = None
+    headers: Mapping[str, str] | None = None
 
     def request(self) -> dict[str, Any]:
         """Build the Messages API parameters, without the model."""

@@ -83,8 +83,7 @@ class Admission:
 
 def refused(refusal: Refusal, request_id: str) -> JSONResponse:
     """Make the response that tells a refusal."""
-    headers = {"x-should-retry": "false"} if refusal.is_for_good else {}
-    return JSONResponse(refusal.body(request_id), status_code=refusal.status, headers=headers)
+    return JSONResponse(refusal.body(request_id), status_code=refusal.status, headers=refusal.headers)
 
 
 def _require_local(scope: Scope, headers: Headers) -> None:

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from models.errors import KeyConflictError
+from models.facts import betas_of
 from models.outcome import State
 from models.served import ServedBatch
 from producer.client import Producer
@@ -22,7 +23,7 @@ from producer.files.shapes import custom_id_problem
 from producer.prompt import Prompt
 from producer.web.bodies import LARGEST_BATCH, MOST_PROMPTS, read_object
 from producer.web.labels import MAX_COST, TASK, cap_of, label, limit_of
-from producer.web.params import checked
+from producer.web.params import checked, headers_of
 from producer.web.refusal import Refusal
 from producer.web.visit import books_of, caller_of, producer_of, settings_of
 
@@ -38,7 +39,7 @@ async def create(request: Request) -> Response:
     """Take a message batch; the same one again within a day is the same batch, bought once."""
     given = await read_object(request, most_bytes=LARGEST_BATCH)
     producer = producer_of(request)
-    prompts = await run_in_threadpool(_prompts, given, producer.models)
+    prompts = await run_in_threadpool(_prompts, given, producer.models, headers_of(request))
     batch_id = await run_in_threadpool(_submitted, producer, prompts, request)
     return await run_in_threadpool(lambda: JSONResponse(_told(request, _found(request, batch_id))))
 
@@ -93,7 +94,7 @@ def in_parts(lines: Iterator[str]) -> Iterator[str]:
     yield "".join(part)
 
 
-def _prompts(given: Mapping[str, Any], models: tuple[str, ...]) -> list[Prompt]:
+def _prompts(given: Mapping[str, Any], models: tuple[str, ...], headers: Mapping[str, str]) -> list[Prompt]:
     requests = given.get("requests")
     if extra := given.keys() - {"requests"}:
         raise Refusal(400, f"{min(extra)}: is no field of a message batch; it has requests")
@@ -104,20 +105,20 @@ def _prompts(given: Mapping[str, Any], models: tuple[str, ...]) -> list[Prompt]:
     places: dict[str, int] = {}
     prompts = []
     for place, each in enumerate(requests):
-        prompts.append(_prompt(each, f"requests[{place}]", models))
+        prompts.append(_prompt(each, f"requests[{place}]", models, headers))
         custom_id = str(prompts[-1].id)
         if (first := places.setdefault(custom_id, place)) != place:
             raise Refusal(400, f"requests[{place}].custom_id: {custom_id!r} is that of requests[{first}], too")
     return prompts
 
 
-def _prompt(each: object, where: str, models: tuple[str, ...]) -> Prompt:
+def _prompt(each: object, where: str, models: tuple[str, ...], headers: Mapping[str, str]) -> Prompt:
     if not isinstance(each, dict) or each.keys() - {"custom_id", "params"}:
         raise Refusal(400, f"{where}: should be an object with custom_id and params, and nothing else")
     custom_id: Any = each.get("custom_id")
     if problem := custom_id_problem(custom_id):
         raise Refusal(400, f"{where}.custom_id: {problem}")
-    return checked(each.get("params"), id=custom_id, models=models, where=f"{where}.params.")
+    return checked(each.get("params"), id=custom_id, models=models, where=f"{where}.params.", headers=headers)
 
 
 def _submitted(producer: Producer, prompts: Sequence[Prompt], request: Request) -> str:
@@ -150,7 +151,7 @@ def _digest(prompts: Sequence[Prompt], said: Mapping[str, str | None]) -> str:
     """Tell content from other content, in whatever order it comes."""
     content = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
     for prompt in sorted(prompts, key=lambda prompt: str(prompt.id)):
-        content.update(json.dumps([prompt.id, prompt.params], sort_keys=True).encode())
+        content.update(json.dumps([prompt.id, prompt.params, *betas_of(prompt.headers or {})], sort_keys=True).encode())
     return content.hexdigest()
 
 
