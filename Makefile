@@ -34,7 +34,7 @@ bench-ledger: $(STAMP) ## questions about cost in a year's ledger: make bench-le
 focus: $(STAMP)      ## the FOCUS export against the FinOps validator; needs a Python 3.12 and, once, the network
 	$(RUN) tests.focus
 
-clients: $(STAMP)     ## Airflow's operator and schemathesis against `stepdown serve`; needs, once, the network
+clients: $(STAMP)     ## SDKs, agents, Airflow and schemathesis against `stepdown serve`; needs Node and, once, the network
 	$(RUN) tests.clients
 
 frameworks: $(STAMP) ## the sketches of tests/examples in Airflow, Dagster, Prefect and dbt: make frameworks ARGS="dagster"; once, the network

@@ -14,7 +14,8 @@ class Answer:
     """One job's end, or where it is by now.
 
     `id` is the prompt's own id within its batch. `message` is the API's Message as it was received, None
-    until the job has succeeded. `cost_usd` is the sum over the job's attempts, None if one of them has no
+    until the job has succeeded. `declined` is the turn of a failed job, refused, paused or without a word, as it was
+    received. `cost_usd` is the sum over the job's attempts, None if one of them has no
     known cost. `error` tells why the job failed or waits. `finished_at` is None until it has ended.
     """
 
@@ -29,6 +30,12 @@ class Answer:
     error: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     finished_at: datetime | None = None
+    declined: Mapping[str, Any] | None = None
+
+    @property
+    def turn(self) -> Mapping[str, Any] | None:
+        """The API's own Message, whatever the chain made of it."""
+        return self.message or self.declined
 
     @property
     def why_none(self) -> str:

@@ -50,6 +50,7 @@ CLAIM = (
         Job.prefix,
         Job.raised_max_tokens,
         Job.tree,
+        Job.headers,
         # Counted, not kept: a worker that died between two attempts must not leave a number behind that is taken.
         select(func.count())
         .where(Attempt.job_id == bindparam("job_id"))  # in here SQLite would take jobs.id for attempts.id
@@ -93,4 +94,5 @@ def claim_of(job_id: str, row: Mapping[str, Any]) -> Claim:
         prefix=row["prefix"],
         raised_max_tokens=row["raised_max_tokens"],
         tree=row["tree"],
+        headers=row["headers"],
     )

@@ -1,6 +1,7 @@
 """What each model takes: its window, its most output, sampling, thinking, effort, and its smallest cacheable prefix.
 
-`wants_older_version` finds the parts of a request that the SDK's own version of the API refuses.
+`wants_older_version` finds the parts of a request that the SDK's own version of the API refuses. A request is kept with
+two headers of its caller, HEADERS: the version of the API and its betas.
 
 Sources: facts.md, "anthropic 2.12.0"; the SDK's ModelCapabilities and parameter docstrings; Anthropic's pages on
 adaptive thinking and on effort, with Amazon's for thinking that cannot be named off. What the API itself says of a
@@ -10,9 +11,15 @@ model goes before all of it.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from reprlib import repr as shown
 from typing import Any
 
 OLDER_VERSION = "2023-06-01"  # the anthropic-version of requests that the SDK's own, 2026-10-21, answers with 400
+VERSIONS = (OLDER_VERSION, "2026-10-21")
+VERSION, BETA = HEADERS = ("anthropic-version", "anthropic-beta")
+LONG_CONTEXT = "context-1m-2025-08-07"  # the beta of a window of a million tokens
+_BETA_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+_MOST_BETAS = 50
 SAMPLING = ("temperature", "top_p", "top_k")
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 _MILLION = 1_000_000
@@ -93,6 +100,39 @@ def wants_older_version(params: Mapping[str, Any]) -> str | None:
     'temperature'
     """
     return next((name for name in SAMPLING if params.get(name) is not None), None) or next(_older_blocks(params), None)
+
+
+def headers_problem(headers: object) -> tuple[str, str] | None:
+    """Find the first header that a request cannot leave with, and why. Returns None if there is none.
+
+    >>> headers_problem({"anthropic-version": "2024-01-01"})
+    ('anthropic-version', "'2024-01-01' should be one of 2023-06-01, 2026-10-21, or be left out")
+    """
+    if not isinstance(headers, Mapping):
+        return "headers", f"{shown(headers)} should be an object of headers"
+    for name, value in headers.items():
+        if name not in HEADERS:
+            return "headers", f"{shown(name)} cannot be sent through the chain: it may be one of {', '.join(HEADERS)}"
+        if name == VERSION and value not in VERSIONS:
+            return name, f"{shown(value)} should be one of {', '.join(VERSIONS)}, or be left out"
+        if name == BETA and (wrong := _wrong_beta(value)):
+            return name, wrong
+    return None
+
+
+def betas_of(headers: Mapping[str, str]) -> list[str]:
+    """Return the betas of a request, each once, in the caller's order."""
+    return list(dict.fromkeys(filter(None, map(str.strip, headers.get(BETA, "").split(",")))))
+
+
+def _wrong_beta(value: object) -> str | None:
+    if not isinstance(value, str):
+        return f"{shown(value)} should be names of betas by comma, or be left out"
+    betas = betas_of({BETA: value})
+    if len(betas) > _MOST_BETAS:
+        return f"{len(betas)} betas are more than the {_MOST_BETAS} a request may have"
+    unlike = next((beta for beta in betas if not _BETA_NAME.fullmatch(beta)), None)
+    return None if unlike is None else f"{shown(unlike)} should be the name of a beta, such as files-api-2025-04-14"
 
 
 def _older_blocks(params: Mapping[str, Any]) -> Iterator[str]:

@@ -29,6 +29,7 @@ class Job(Base):
     prompt_id: Mapped[Line]  # the caller's own id
     task: Mapped[Line | None]
     params: Mapped[Json]  # Messages API parameters without the model
+    headers: Mapped[Json | None]  # anthropic-version and anthropic-beta of the caller; NULL: no such header
     columns: Mapped[Json]  # the input's own columns, given back with the answer
 
     start_model: Mapped[Line | None]  # what rung `start_rung` was when it was accepted
@@ -171,6 +172,16 @@ class AnswerRow(Base):
     created_at: Mapped[Time]
 
 
+class TurnRow(Base):
+    """The Message that a failed job came to, as it was received: refused, paused or without a word."""
+
+    __tablename__ = "turns"
+
+    job_id: Mapped[Id] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    message: Mapped[Json]
+    created_at: Mapped[Time]
+
+
 IS_HELD = (Job.state == literal_column(f"'{State.WAITING}'")) & Job.due_at.is_(None)  # as the partial index says it
 
 
@@ -186,6 +197,7 @@ def job_row(batch_id: str | None, job: NewJob) -> dict[str, Any]:
         "prompt_id": job.prompt_id,
         "task": job.task,
         "params": escaped_json(job.params),
+        "headers": None if job.headers is None else escaped_json(job.headers),
         "columns": escaped_json(job.columns),
         "start_model": job.start_model,
         "start_rung": job.span.start,

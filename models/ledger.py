@@ -17,7 +17,7 @@ from models.database import UNREACHABLE, reading, transaction, unreachable
 from models.decision import DecisionRow, decision_row
 from models.errors import LedgerError
 from models.ids import new_id
-from models.job import AnswerRow, Job, answer_row, ending_row, job_row
+from models.job import AnswerRow, Job, TurnRow, answer_row, ending_row, job_row
 from models.life import Claim, Closing, Ending, Kept, NewBatch, NewJob, Opening, OverCap
 from models.outcome import OPEN_STATES, Outcome, State
 from models.plan import NewStep
@@ -72,7 +72,7 @@ class Ledger:
     def __init__(self, engine: Engine, *, worker: str) -> None:
         self._engine = engine
         self._prepared = Prepared(engine)
-        self._keep = _keep(engine)
+        self._keep, self._keep_turn = _keep(engine, AnswerRow), _keep(engine, TurnRow)
         self._arrivals = Arrivals(engine)
         self.worker = worker
         self._where = engine.url.render_as_string(hide_password=True)
@@ -174,7 +174,8 @@ class Ledger:
             raise LedgerError(f"ledger {self._where}: has no attempt {attempt_id}: is it another ledger?")
         closed_at, is_answer = found
         # An answer that was truncated is closed before its climb, and may become its job's only after it.
-        may_answer = kept.ending is not None and kept.ending.message is not None and not is_answer
+        is_good = kept.ending is not None and kept.ending.state is State.SUCCEEDED
+        may_answer = is_good and not is_answer
         if closed_at is not None and not may_answer:
             return False
         with self._hot() as cursor:
@@ -193,8 +194,10 @@ class Ledger:
             is_ours = bool(cursor.count(_PARK, row | {"due_in_s": ending.due_in_s}))
         if closing is not None:
             _close(cursor, closing, is_late=not is_ours)
-            if is_ours and ending.message is not None:
+            if is_ours and ending.message is not None and ending.state is State.SUCCEEDED:
                 cursor.count(self._keep, answer_row(job_id, closing, ending))
+        if is_ours and ending.message is not None and ending.state is not State.SUCCEEDED:
+            cursor.count(self._keep_turn, {"job_id": job_id, "message": ending.message})
         if is_ours:
             for number, decided in enumerate(ending.decisions, start=1):
                 cursor.count(_DECIDED, decision_row(job_id, token, number, decided))
@@ -213,10 +216,10 @@ class Ledger:
                     connection.execute(new.on_conflict_do_nothing())  # workers that start together find the same out
 
 
-def _keep(engine: Engine) -> Insert:
-    """Keep an answer, in the place of one that a person did not like."""
-    kept = (postgresql if engine.dialect.name == "postgresql" else sqlite).insert(AnswerRow).values(created_at=_NOW)
-    new = {name: kept.excluded[name] for name in ("attempt_id", "message", "is_truncated", "created_at")}
+def _keep(engine: Engine, table: type[AnswerRow | TurnRow]) -> Insert:
+    """Keep an answer or a turn, in the place of the job's earlier one."""
+    kept = (postgresql if engine.dialect.name == "postgresql" else sqlite).insert(table).values(created_at=_NOW)
+    new = {column.name: kept.excluded[column.name] for column in table.__table__.columns if column.name != "job_id"}
     replacing: Insert = kept.on_conflict_do_update(index_elements=["job_id"], set_=new)
     return replacing
 

@@ -17,11 +17,10 @@ from models.usage import Usage
 class NewJob:
     """A job as the producer makes it; `params` are Messages API parameters without the model.
 
-    Its own terms, None where the worker's settings hold: `patience_s` is how long it waits for a rung's limits,
-    `climb_on` which answers are tried again on a better model, `expects` what an answer must pass to be accepted;
-    `deadline_s` is its own, where it is not its batch's.
-    `prefix` names the system prompt it shares with its batch; `start_reason` tells why it starts where it does.
-    `branch` is its place in a tree of calls; None: it is in none. `refused`: it has failed from the start.
+    Terms of the job, None if the worker's settings hold: `patience_s` bounds the wait for a rung's limits, `climb_on`
+    names outcomes that a better model tries again, `expects` tests an answer, `deadline_s` replaces the batch's.
+    `prefix` names the system prompt shared with the batch; `start_reason` explains the start; `branch` is the place in
+    a tree of calls, if any. `refused`: the job has failed from the start. `headers`: the caller's version and betas.
     """
 
     id: str
@@ -42,6 +41,7 @@ class NewJob:
     deadline_s: float | None = None
     branch: Branch | None = None
     refused: Refused | None = None
+    headers: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +158,7 @@ class Claim:
     prefix: str | None = None
     raised_max_tokens: int | None = None
     tree: str | None = None
+    headers: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,8 +231,8 @@ class Decided:
 class Ending:
     """Where a job stands after a walk: finished, or waiting for `due_in_s`.
 
-    `outcome` is a word of Outcome, or tells why no attempt was made. `message` is the API's Message. `decisions` are
-    those of the whole walk, in order.
+    `outcome` is a word of Outcome, or tells why no attempt was made. `message` is the API's Message: the answer, or
+    else the last turn that was none. `decisions` are those of the whole walk, in order.
     """
 
     state: State

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, case, delete, exists, func, select, type_coerce, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, case, delete, exists, func, select, type_coerce, update
 
 from models.attempt import Attempt
 from models.base import NanoUSD, db_now
 from models.budget import BudgetRow
 from models.database import transaction
 from models.errors import InputError
-from models.job import IS_HELD, REFUSED, AnswerRow, Job
+from models.job import IS_HELD, REFUSED, AnswerRow, Job, TurnRow
 from models.life import batch_scope
 from models.outcome import FINAL_STATES, OPEN_STATES, Outcome, State
 from models.steps import IS_READ_LATER, forget, reopen
@@ -78,11 +78,10 @@ class Orders:
         ended = Job.state.in_(states) & Job.start_reason.is_distinct_from(REFUSED)
         if State.CANCELLED in states:
             self._mark_calls_unknown(_of(batch_id, job_id))
+        ours = and_(_of(batch_id, job_id), ended, Job.purged_at.is_(None))
         with transaction(self._engine) as connection:
-            again = (
-                update(Job).where(_of(batch_id, job_id), ended, Job.purged_at.is_(None)).values(**_again(deadline_s))
-            )
-            count = connection.execute(again).rowcount
+            connection.execute(delete(TurnRow).where(TurnRow.job_id.in_(select(Job.id).where(ours))))
+            count = connection.execute(update(Job).where(ours).values(**_again(deadline_s))).rowcount
             return count + _reopened(connection, deadline_s, batch_id, job_id)
 
     def _mark_calls_unknown(self, ours: ColumnElement[bool]) -> None:
@@ -150,7 +149,8 @@ class Orders:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("PRAGMA secure_delete = ON")  # else the text stays in the file's free pages
             ids = connection.scalars(some).all()
-            connection.execute(delete(AnswerRow).where(AnswerRow.job_id.in_(ids)))
+            for kept in (AnswerRow, TurnRow):
+                connection.execute(delete(kept).where(kept.job_id.in_(ids)))
             connection.execute(update(Job).where(Job.id.in_(ids)).values(params={}, columns={}, purged_at=_NOW))
             forget(connection, ids)
         return len(ids)

@@ -15,7 +15,7 @@ from models.budget import BudgetRow
 from models.database import reading
 from models.decision import DecisionRow
 from models.errors import NotFoundError
-from models.job import IS_HELD, AnswerRow, Job
+from models.job import IS_HELD, AnswerRow, Job, TurnRow
 from models.life import batch_scope
 from models.outcome import FINAL_STATES, OVER_BUDGET, Outcome, State
 from models.pricing import NANO_USD
@@ -222,7 +222,9 @@ def _jobs() -> Select[Any]:
         .scalar_subquery()
         .label("cost_usd")
     )
-    return select(Job.__table__, AnswerRow.message, cost).join(AnswerRow, AnswerRow.job_id == Job.id, isouter=True)
+    declined = (TurnRow.job_id == Job.id) & (Job.state == State.FAILED)
+    both = select(Job.__table__, AnswerRow.message, TurnRow.message.label("declined"), cost)
+    return both.join(AnswerRow, AnswerRow.job_id == Job.id, isouter=True).join(TurnRow, declined, isouter=True)
 
 
 def _answer(row: RowMapping) -> Answer:
@@ -238,6 +240,7 @@ def _answer(row: RowMapping) -> Answer:
         error=row["error"],
         columns=row["columns"],
         finished_at=row["finished_at"],
+        declined=row["declined"],
     )
 
 

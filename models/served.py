@@ -26,12 +26,13 @@ from models.batch import Batch, in_scope
 from models.budget import BudgetRow
 from models.callers import DELETED
 from models.database import reading, transaction
-from models.job import IS_HELD, AnswerRow, Job
+from models.job import IS_HELD, AnswerRow, Job, TurnRow
 from models.outcome import FINAL_STATES, OPEN_STATES, State
 
 _DAY_S = 86_400.0
 _EXPIRED = "expired"  # the outcome of a job whose deadline passed
-_HAS_ANSWER = exists().where(AnswerRow.job_id == Job.id).correlate(Job)
+_HAS_TURN = and_(Job.state == State.FAILED, exists().where(TurnRow.job_id == Job.id).correlate(Job))
+_HAS_ANSWER = or_(exists().where(AnswerRow.job_id == Job.id).correlate(Job), _HAS_TURN)
 _IS_ANSWERED = or_(Job.state == State.SUCCEEDED, and_(Job.state.in_([State.FAILED, State.CANCELLED]), _HAS_ANSWER))
 _IS_EXPIRED = func.coalesce(Job.outcome, "") == _EXPIRED
 

@@ -273,4 +273,5 @@ def _job(prompt: Prompt, seq: int, chain: Chain, terms: Terms, asked: JobTerms) 
         climb_on=asked.climb_on,
         expects=asked.expects,
         deadline_s=asked.deadline_s,
+        headers=prompt.headers or None,
     )

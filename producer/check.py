@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from models.callers import key_problem
 from models.errors import InputError
+from models.facts import headers_problem
 from producer.fields import field_problem
 from producer.prompt import Prompt
 
@@ -23,14 +24,19 @@ _as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _Problem: TypeAlias = tuple[str, str]  # the field, and what is wrong with it
 
 
-def check(prompt: Prompt, *, source: str, line: int | None) -> InputError | None:
-    """Find the first thing that keeps a prompt from being queued; None when there is none."""
+def check(prompt: Prompt, *, source: str, line: int | None, fills_cache: bool = False) -> InputError | None:
+    """Find the first thing that keeps a prompt from being queued; None when there is none.
+
+    With `fills_cache` a max_tokens of 0 is right: the API reads such a prompt into its cache, and answers nothing.
+    """
+    least = 0 if fills_cache else 1
     problem = (
         _names_problem(prompt)
         or _columns_problem(prompt.columns)
-        or (_text_problem(prompt) if prompt.params is None else _params_problem(prompt.params))
+        or (_text_problem(prompt) if prompt.params is None else _params_problem(prompt.params, least))
         or _written_problem(prompt)
         or (None if prompt.params is None else field_problem(prompt.params))
+        or headers_problem(prompt.headers or {})
     )
     return None if problem is None else InputError(problem[1], source=source, line=line, field=problem[0])
 
@@ -102,10 +108,10 @@ def _text_problem(prompt: Prompt) -> _Problem | None:
         return "prompt", f"{shown(prompt.text)} should be text with at least one visible character"
     if not (system is None or isinstance(system, str)):
         return "system", f"{shown(system)} should be text, or be left out"
-    return _max_tokens_problem(prompt.max_tokens)
+    return _max_tokens_problem(prompt.max_tokens, 1)
 
 
-def _params_problem(params: object) -> _Problem | None:
+def _params_problem(params: object, least: int) -> _Problem | None:
     if not isinstance(params, Mapping):
         return "params", f"{shown(params)} should be an object of Messages API parameters"
     if params.get("stream"):
@@ -114,12 +120,12 @@ def _params_problem(params: object) -> _Problem | None:
         return "model", f"{shown(params['model'])} should be the name of a model, or be left out"
     if "max_tokens" not in params:
         return "max_tokens", "missing; give the most output tokens the answer may have"
-    return _max_tokens_problem(params["max_tokens"]) or _messages_problem(params.get("messages"))
+    return _max_tokens_problem(params["max_tokens"], least) or _messages_problem(params.get("messages"))
 
 
-def _max_tokens_problem(value: object) -> _Problem | None:
-    if type(value) is not int or value < 1:
-        return "max_tokens", f"{shown(value)} should be a whole number, 1 or more"
+def _max_tokens_problem(value: object, least: int) -> _Problem | None:
+    if type(value) is not int or value < least:
+        return "max_tokens", f"{shown(value)} should be a whole number, {least} or more"
     return None if value <= _MOST_TOKENS else ("max_tokens", f"{shown(value)} is more than any model writes")
 
 

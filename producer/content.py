@@ -4,6 +4,7 @@ import hashlib
 import json
 from decimal import Decimal
 
+from models.facts import betas_of
 from models.kinds import usual_climbs
 from models.life import NewJob
 from models.outcome import Outcome
@@ -39,4 +40,6 @@ class Content:
             asked.append({"expects": job.expects})
         if job.climb_on is not None and job.climb_on != usual_climbs(job.task, job.expects, self._climbs):
             asked.append({"climb_on": sorted(job.climb_on)})
+        if job.headers is not None and (betas := betas_of(job.headers)):  # a newer SDK may ask again
+            asked.append({"betas": betas})
         self._digest.update(json.dumps(asked, sort_keys=True).encode())

@@ -19,6 +19,7 @@ class Prompt:
     `columns` are the input's own columns: they come back with the answer and are never sent.
     `task`, `start`, `floor` and `ceiling` are this prompt's own; the last three name models of the chain.
     `refused` tells why no model would take it: its job has failed from the start, beside others that go on.
+    `headers` are the `anthropic-version` and the `anthropic-beta` that its requests leave with.
     """
 
     text: str = ""
@@ -33,6 +34,7 @@ class Prompt:
     floor: str | None = None
     ceiling: str | None = None
     refused: Refused | None = None
+    headers: Mapping[str, str] | None = None
 
     def request(self) -> dict[str, Any]:
         """Build the Messages API parameters, without the model."""

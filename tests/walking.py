@@ -110,7 +110,7 @@ _NAMED = {
 class ScriptedProvider:
     """Answers each call with the next word of its script, `ok` after the last. `calls` are the models asked.
 
-    `sent` are their max_tokens, `versions` those of the API.
+    `sent` are their max_tokens, `headers` the API's version and betas.
     """
 
     script: list[str]
@@ -118,7 +118,7 @@ class ScriptedProvider:
     sent: list[int] = field(default_factory=list)
     deadlines_s: list[float] = field(default_factory=list)
     requests: list[Mapping[str, Any]] = field(default_factory=list)
-    versions: list[str | None] = field(default_factory=list)
+    headers: list[Mapping[str, str]] = field(default_factory=list)
     meanwhile: Callable[[], object] = lambda: None
 
     def call(
@@ -127,7 +127,7 @@ class ScriptedProvider:
         params: Mapping[str, Any],
         *,
         deadline: Deadline,
-        version: str | None = None,
+        headers: Mapping[str, str] | None = None,
         **_ids: str,
     ) -> Received | Broken:
         """Answer as the script says."""
@@ -135,7 +135,7 @@ class ScriptedProvider:
         self.sent.append(params["max_tokens"])
         self.deadlines_s.append(deadline.after_s)
         self.requests.append(params)
-        self.versions.append(version)
+        self.headers.append(headers or {})
         self.meanwhile()
         return end_of(self.script.pop(0) if self.script else "ok", model)
 

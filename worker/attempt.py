@@ -13,7 +13,7 @@ from worker.decide import decide, doubt
 from worker.decision import Place, Policy
 from worker.desk import Desk
 from worker.events import AttemptClosed, KeyPaused, ModelBack, ModelCooling, WorstCasePassed
-from worker.judge import judged
+from worker.judge import asks_nothing, judged
 from worker.needs import how, limits_in, uncached
 from worker.passes import joined
 from worker.raising import raising
@@ -33,14 +33,14 @@ _FULL, _LARGE = 0.9, 0.5  # of the limit: what remained of it, and the request's
 class Call:
     """One request on its way. The claim's parameters are those that are sent, but for the mark for the cache.
 
-    `spot` is the cache it is marked for; None: it is not marked. `version` is the API's; None: the SDK's own.
+    `spot` is the cache it is marked for; None: it is not marked. `headers` are its version of the API and its betas.
     """
 
     claim: Claim
     opening: Opening
     need: Need
     deadline: Deadline
-    version: str | None
+    headers: Mapping[str, str]
     spot: Spot | None = None
 
 
@@ -55,10 +55,10 @@ def make_attempt(call: Call, place: Place, policy: Policy, desk: Desk) -> Step:
         attempt_id=opening.id,
         job_id=claim.job_id,
         deadline=call.deadline,
-        version=call.version,
+        headers=call.headers,
     )
     told = unquoted(classify(received, now=desk.now(), lifetimes=lifetimes(request)), request)
-    end = judged(joined(told, place.content, place.passes), claim.expects)
+    end = judged(joined(told, place.content, place.passes), claim.expects, asks_nothing=asks_nothing(request))
     end = _by_limits(end, limits_in(received), call.need)
     key_works = _release(call, received, end, desk) == "key_works"
     doubted = doubt(place, policy) if key_works else None

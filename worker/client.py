@@ -8,12 +8,12 @@ from typing import Any
 
 from models.chain import Chain, called_in
 from models.errors import InputError
+from models.facts import headers_problem
 from worker.provider import ChainMessage, as_message
 from worker.standby import Asked, answered, check_labels, house_of_this_process
 
 _HERE = "messages.create"
 _LEFT_OUT = ("NotGiven", "Omit")  # what the SDK's users pass for "not given"
-_NOT_SENT = ("extra_headers", "extra_query")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,15 +61,19 @@ class Messages:
         TASK_STARTS puts the client's task, and where that says nothing, the model is refused, as `stepdown serve` does.
         Other params go out as they are: system, tools, ...
         `timeout` has no effect: CALL_TIMEOUT_S and max_tokens set each attempt's deadline. Answers come back whole.
-        Raises InputError for what cannot be asked so (`stream=True`, headers of the caller's own), TooDeepError and
-        TreeBudgetError, ChainExhaustedError where no model answered or each refused; SettingsError, LedgerError.
+        `extra_headers` may hold `anthropic-version` and `anthropic-beta`: each request leaves with them.
+        Raises InputError for what cannot be asked so (`stream=True`, other headers), TooDeepError and TreeBudgetError,
+        ChainExhaustedError where no model answered or each refused; SettingsError, LedgerError.
         """
         client = self.client
         check_labels(_HERE, depth=client.depth, task=client.task, parent=client.parent)
+        headers = _headers(params.pop("extra_headers", None))
         request = _request({"max_tokens": max_tokens, "messages": messages, "stream": stream, **params})
         chain = house_of_this_process().office.desk.chain
         start = _start(model, chain, client.task)
-        asked = Asked(params=request, task=client.task, start=start, parent=client.parent, depth=client.depth)
+        asked = Asked(
+            params=request, task=client.task, start=start, parent=client.parent, depth=client.depth, headers=headers
+        )
         answer = answered(asked)
         return as_message(
             answer.message or {},
@@ -112,11 +116,21 @@ def _start(model: str, chain: Chain, task: str | None) -> str | None:
     raise _wrong("model", f"{shown(model)} is not in MODEL_CHAIN ({', '.join(chain.models)})")
 
 
+def _headers(given: object) -> dict[str, str]:
+    if not given or type(given).__name__ in _LEFT_OUT:
+        return {}
+    items = given.items() if isinstance(given, Mapping) else ()
+    headers = {str(name).lower(): value for name, value in items if type(value).__name__ not in _LEFT_OUT}
+    if problem := headers_problem(headers if isinstance(given, Mapping) else given):
+        raise _wrong("extra_headers", ": ".join(problem))
+    return headers
+
+
 def _request(given: Mapping[str, Any]) -> dict[str, Any]:
     """Check what was given and make plain JSON of it: frameworks pass the SDK's objects, and its words for nothing."""
     given = {name: value for name, value in given.items() if type(value).__name__ not in _LEFT_OUT}
-    if not_sent := [name for name in _NOT_SENT if given.pop(name, None)]:
-        raise _wrong(not_sent[0], "cannot be sent through the chain: leave it out")
+    if given.pop("extra_query", None):
+        raise _wrong("extra_query", "cannot be sent through the chain: leave it out")
     given.pop("timeout", None)
     extra = given.pop("extra_body", None) or {}
     try:
@@ -133,8 +147,8 @@ def _request(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check(max_tokens: object, messages: object) -> None:
-    if type(max_tokens) is not int or max_tokens < 1:
-        raise _wrong("max_tokens", f"{max_tokens!r} should be a whole number, 1 or more")
+    if type(max_tokens) is not int or max_tokens < 0:  # 0 fills the provider's cache, and generates nothing
+        raise _wrong("max_tokens", f"{max_tokens!r} should be a whole number, 0 or more")
     if not isinstance(messages, list) or not all(isinstance(each, dict) for each in messages):
         raise _wrong("messages", "should be a list of messages, each with role and content")
     if not messages:

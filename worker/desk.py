@@ -33,9 +33,9 @@ class Provider(Protocol):
         attempt_id: str,
         job_id: str,
         deadline: Deadline,
-        version: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Received | Broken:
-        """Ask the model under a version of the API, None for the SDK's own.
+        """Ask the model under a version of the API and betas, none for the SDK's own.
 
         Never raises for anything the network or the provider does.
         """

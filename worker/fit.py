@@ -7,7 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
-from models.facts import EFFORTS, OLDER_VERSION, SAMPLING, Facts, wants_older_version
+from models.facts import (
+    BETA,
+    EFFORTS,
+    LONG_CONTEXT,
+    OLDER_VERSION,
+    SAMPLING,
+    VERSION,
+    Facts,
+    betas_of,
+    wants_older_version,
+)
 from models.prefix import prefix_tokens
 from models.size import Size, size_of
 
@@ -17,6 +27,7 @@ _FORCING = ("any", "tool")
 _NOT_THINKING = ("disabled", "between_tools")
 # No text is fewer tokens than this many characters each: a longer one is surely longer than the window.
 _CHARACTERS_A_TOKEN = 12
+_MILLION = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,13 +35,13 @@ class Fitted:
     """The parameters to send, and what was dropped, mapped or capped: None where nothing was.
 
     `is_cached`: the beginning that its batch shares is to be marked for this model's cache, when it is sent.
-    `version` is the `anthropic-version` that the request leaves with; None: the SDK's own.
+    `headers` are the version of the API and the betas that the request leaves with; none: the SDK's own.
     """
 
     params: Mapping[str, Any]
     note: str | None = None
     is_cached: bool = False
-    version: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +60,14 @@ class _Sheet:
     notes: list[str] = field(default_factory=list)
 
 
-def fitted(request: Mapping[str, Any], facts: Facts, *, prefix: str | None = None) -> Fitted | Misfit:
-    """Fit Messages API parameters to a model; the request itself is left as it is.
+def fitted(
+    request: Mapping[str, Any],
+    facts: Facts,
+    *,
+    prefix: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Fitted | Misfit:
+    """Fit Messages API parameters and the caller's headers to a model; the request itself is left as it is.
 
     With a `prefix` its beginning is for the cache, where the model keeps one as short as that. What is malformed is
     nobody's to mend: it goes out as it is, and the API says what is wrong with it.
@@ -62,9 +79,9 @@ def fitted(request: Mapping[str, Any], facts: Facts, *, prefix: str | None = Non
     _fit_thinking(sheet)
     _fit_effort(sheet)
     _fit_sampling(sheet)
-    version = _version(sheet)
+    fit_headers = _headers(sheet, headers or {})
     is_cached = prefix is not None and prefix_tokens(request) >= facts.smallest_prefix
-    return Fitted(params=sheet.params, note="; ".join(sheet.notes) or None, is_cached=is_cached, version=version)
+    return Fitted(params=sheet.params, note="; ".join(sheet.notes) or None, is_cached=is_cached, headers=fit_headers)
 
 
 def _why_not(request: Mapping[str, Any], facts: Facts) -> str | None:
@@ -189,12 +206,23 @@ def _drop_sampling(sheet: _Sheet, names: list[str], why: str) -> None:
         sheet.notes.append(f"{name} dropped: {why}")
 
 
-def _version(sheet: _Sheet) -> str | None:
-    """Return the API version of the fitted request. A step down must not turn a good request into a 400."""
-    if (why := wants_older_version(sheet.params)) is None:
-        return None
-    sheet.notes.append(f"sent as version {OLDER_VERSION} of the API, which takes {why}")
-    return OLDER_VERSION
+def _headers(sheet: _Sheet, asked: Mapping[str, str]) -> dict[str, str]:
+    """Return the API version and the betas of the fitted request.
+
+    The version is the caller's, but for what only the older one takes: a step down must not turn a good request into
+    a 400.
+    """
+    headers, betas = dict(asked), betas_of(asked)
+    if LONG_CONTEXT in betas and sheet.facts.window is not None and sheet.facts.window < _MILLION:
+        betas.remove(LONG_CONTEXT)
+        sheet.notes.append(f"beta {LONG_CONTEXT} dropped: {sheet.facts.model} has {sheet.facts.window} tokens")
+    headers.pop(BETA, None)
+    if betas:
+        headers[BETA] = ",".join(betas)
+    if headers.get(VERSION) != OLDER_VERSION and (why := wants_older_version(sheet.params)):
+        headers[VERSION] = OLDER_VERSION
+        sheet.notes.append(f"sent as version {OLDER_VERSION} of the API, which takes {why}")
+    return headers
 
 
 def _thinking_type(sheet: _Sheet) -> object:

@@ -17,14 +17,21 @@ _THINKING = ("thinking", "redacted_thinking")
 _FENCE = "```"
 
 
-def judged(end: Reply | Failure, expects: Mapping[str, Any] | None) -> Reply | Failure:
+def asks_nothing(request: Mapping[str, Any]) -> bool:
+    """Tell whether a request only fills the cache: with a max_tokens of 0 the API generates nothing."""
+    return request.get("max_tokens") == 0
+
+
+def judged(end: Reply | Failure, expects: Mapping[str, Any] | None, *, asks_nothing: bool = False) -> Reply | Failure:
     """Look at an answer; one that is empty or fails a check gets that outcome, and the reason as its flaw.
 
     An answer that was cut, or ended for an unknown reason, keeps that outcome beside its flaw: more room may cure it.
-    A refused or unfinished answer is not looked at.
+    A refused or unfinished answer is not looked at. Where the request asks nothing, an empty answer is the right one.
     """
     if not isinstance(end, Reply) or end.outcome not in _LOOKED_AT:
         return end
+    if asks_nothing:
+        return replace(end, outcome=Outcome.ANSWERED)
     if _is_empty(end.message):
         return replace(end, outcome=Outcome.EMPTY, flaw=_why_empty(end))
     flaw = _flaw(text_of(end.message), expects or {})

@@ -83,15 +83,13 @@ class AnthropicProvider:
         attempt_id: str,
         job_id: str,
         deadline: Deadline,
-        version: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Received | Broken:
         """Send one request and wait for its whole body, until the deadline at most, in wall-clock time."""
         started = time.monotonic()
         body = {"model": model, **params}
-        headers = {"x-stepdown-attempt": attempt_id, "x-stepdown-job": job_id}
-        if version is not None:
-            headers["anthropic-version"] = version
-        sent = asyncio.run_coroutine_threadsafe(self._send(body, headers, deadline), self._loop)
+        sent_as = {**(headers or {}), "x-stepdown-attempt": attempt_id, "x-stepdown-job": job_id}
+        sent = asyncio.run_coroutine_threadsafe(self._send(body, sent_as, deadline), self._loop)
         try:
             response = sent.result()
         except CancelledError:

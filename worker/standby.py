@@ -31,13 +31,17 @@ _opening = Lock()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a caller asks. `params` are Messages API parameters without the model; `start` is a model of the chain."""
+    """What a caller asks. `params` are Messages API parameters without the model; `start` is a model of the chain.
+
+    `headers` are the version of the API and the betas that it is asked under.
+    """
 
     params: Mapping[str, Any]
     task: str | None = None
     start: str | None = None
     parent: str | None = None
     depth: int | None = None
+    headers: Mapping[str, str] | None = None
 
 
 def answered(asked: Asked) -> Answer:
@@ -106,6 +110,7 @@ def _job(asked: Asked, house: House) -> NewJob:
         expects=terms.expects,
         is_urgent=True,
         branch=branch,
+        headers=asked.headers or None,
     )
     return house.books.starts.starting(house.settings)(job)
 

@@ -12,6 +12,8 @@ from worker.advice import next_step
 from worker.decision import WAITED, Answered, Continue, Decision, Fallback, Park, Place, Raise, Retry, Stop
 from worker.reply import Failure, Reply
 
+_TURNS = frozenset({Outcome.REFUSED, Outcome.EMPTY, Outcome.UNFINISHED})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
@@ -58,6 +60,11 @@ def ending_of(step: Step) -> Ending:
                 given_up=_left_behind(place),
                 rounds=place.rounds,
             )
+
+
+def turn_of(end: Reply | Failure | None) -> Mapping[str, Any] | None:
+    """Return the API's own turn where it is no answer for the chain: refused, paused or without a word."""
+    return end.message if isinstance(end, Reply) and end.outcome in _TURNS else None
 
 
 def decided(step: Step, models: Sequence[str], *, attempt_count: int, at: datetime) -> Decided:

@@ -42,7 +42,7 @@ def turn(
         return _passed(place, at_once, STOPPED, "unreachable: its worker was stopped")
     facts = desk.facts_of(policy.chain.models[place.rung])
     request = request_of(claim, facts.most_output)
-    fit = fitted(request, facts, prefix=claim.prefix if desk.warming else None)
+    fit = fitted(request, facts, prefix=claim.prefix if desk.warming else None, headers=claim.headers)
     if isinstance(fit, Misfit):
         said = f"bad_request: no request was made: {fit.why}"
         return _skip(place, UNFIT, said, policy, last, {"because": fit.why})
@@ -134,7 +134,7 @@ def _call(
         has_waited=has_waited,
         is_again=desk.expected.failures.has_failed(opening.model, claim.job_id),
     )
-    return Call(claim=claim, opening=opening, need=need, deadline=deadline, version=fit.version)
+    return Call(claim=claim, opening=opening, need=need, deadline=deadline, headers=fit.headers)
 
 
 def _held(later: Later, call: Call, place: Place, policy: Policy, desk: Desk, last: Step | None) -> Step:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import assert_never
+from typing import Any, assert_never
 
 from models.life import Claim, Closing, Decided, Ending
 from models.outcome import Outcome, Reason
@@ -23,7 +23,7 @@ from worker.decision import (
 )
 from worker.desk import Desk
 from worker.events import JobEnded, JobLost
-from worker.step import Step, decided, ending_of, over_limit_words
+from worker.step import Step, decided, ending_of, over_limit_words, turn_of
 from worker.turn import turn
 
 _INTO_THE_DAY_S = 1.0  # a job that waited for tomorrow comes back when it has surely begun
@@ -45,6 +45,7 @@ def walk(claim: Claim, desk: Desk, *, time_left_s: float) -> Walked:
     place, reason, number = _first_place(claim, policy), _first_reason(claim), claim.attempt_count
     last: Step | None = None  # the last attempt
     kept: Step | None = None  # the last one with a doubtful answer: paid for, and better than none
+    odd: Mapping[str, Any] | None = None  # the last turn that is no answer
     better = _better_places(place, policy)
     while True:
         ahead, hasty = better.pop(0) if better else (place, policy)
@@ -58,7 +59,7 @@ def walk(claim: Claim, desk: Desk, *, time_left_s: float) -> Walked:
         if step.closing is not None:
             number += 1
             attempts.append(step.closing)
-            last, kept = step, step if is_better_than_none(step.end) else kept
+            last, kept, odd = step, step if is_better_than_none(step.end) else kept, turn_of(step.end) or odd
         if not isinstance(step.decision, Answered):
             decisions.append(decided(step, policy.chain.models, attempt_count=number, at=desk.now()))
         match step.decision:
@@ -67,7 +68,7 @@ def walk(claim: Claim, desk: Desk, *, time_left_s: float) -> Walked:
             case Retry() | Continue() | Fallback() as way:
                 place, reason = _moved(place, way)
             case Answered() | Park() | Stop():
-                return Walked(ending=_finish(claim, step, kept, decisions, desk), attempts=tuple(attempts))
+                return Walked(ending=_finish(claim, step, kept, odd, decisions, desk), attempts=tuple(attempts))
             case _:
                 assert_never(step.decision)
         if step.closing is not None:
@@ -134,13 +135,22 @@ def _first_reason(claim: Claim) -> Reason:
     return Reason.RESUME if claim.attempt_count or claim.rounds else Reason.START
 
 
-def _finish(claim: Claim, step: Step, kept: Step | None, decisions: Sequence[Decided], desk: Desk) -> Ending | None:
+def _finish(
+    claim: Claim,
+    step: Step,
+    kept: Step | None,
+    odd: Mapping[str, Any] | None,
+    decisions: Sequence[Decided],
+    desk: Desk,
+) -> Ending | None:
     if kept is not None and not isinstance(step.decision, Answered):
         if step.closing is not None:
             desk.ledger.close_attempt(claim, step.closing)
         decisions = (*decisions[:-1], replace(decisions[-1], decision="stop"))
         step = replace(kept, decision=Answered())  # its attempt is closed already, and stays as it is
     ending = replace(ending_of(step), decisions=tuple(decisions), raised_max_tokens=claim.raised_max_tokens)
+    if ending.message is None:
+        ending = replace(ending, message=odd)
     if ending.outcome == Outcome.OVER_LIMIT:
         ending = replace(ending, error=over_limit_words(decisions, claim.span, ending.error or ""))
     if not desk.ledger.finish(claim, ending, step.closing):

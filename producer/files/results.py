@@ -149,8 +149,8 @@ def _typed(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _result(answer: Answer) -> dict[str, Any]:
-    if answer.message is not None:
-        return {"type": "succeeded", "message": dict(answer.message)}
+    if answer.turn is not None:
+        return {"type": "succeeded", "message": dict(answer.turn)}
     if answer.state is State.CANCELLED:
         return {"type": "canceled"}
     if answer.outcome == "expired":

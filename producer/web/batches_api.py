@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from models.errors import KeyConflictError
+from models.facts import betas_of
 from models.outcome import Outcome, Refused, State
 from models.served import ServedBatch
 from producer.accept import Checked
@@ -21,7 +22,7 @@ from producer.files.shapes import custom_id_problem
 from producer.prompt import Prompt
 from producer.web.bodies import LARGEST_BATCH, Body, received
 from producer.web.labels import KEY, MAX_COST, TASK, cap_of, label, limit_of
-from producer.web.params import checked
+from producer.web.params import checked, headers_of
 from producer.web.refusal import Refusal
 from producer.web.scan import Scanned, parsed
 from producer.web.visit import books_of, caller_of, producer_of, settings_of
@@ -100,29 +101,30 @@ def _taken(body: Body, request: Request) -> str:
     if not isinstance(given.get("requests"), list) or not scanned.ends:
         raise Refusal(400, f"requests: {shown(given.get('requests'))} should be a list of at least one request")
     models = producer_of(request).models
-    return _submitted(lambda: _prompts(scanned, models), request)
+    headers = headers_of(request)
+    return _submitted(lambda: _prompts(scanned, models, headers), request)
 
 
-def _prompts(scanned: Scanned, models: tuple[str, ...]) -> Iterator[Prompt]:
+def _prompts(scanned: Scanned, models: tuple[str, ...], headers: Mapping[str, str]) -> Iterator[Prompt]:
     """Read request after request. One that no model takes comes refused; Refusal is raised for what cannot be named."""
     places: dict[str, int] = {}
     for place, raw in enumerate(scanned.items()):
         where = f"requests[{place}]"
-        made = _prompt(parsed(raw, where), where, models)
+        made = _prompt(parsed(raw, where), where, models, headers)
         custom_id = str(made.id)
         if (first := places.setdefault(custom_id, place)) != place:
             raise Refusal(400, f"{where}.custom_id: {custom_id!r} is that of requests[{first}], too")
         yield made
 
 
-def _prompt(each: object, where: str, models: tuple[str, ...]) -> Prompt:
+def _prompt(each: object, where: str, models: tuple[str, ...], headers: Mapping[str, str]) -> Prompt:
     if not isinstance(each, dict) or each.keys() - {"custom_id", "params"}:
         raise Refusal(400, f"{where}: should be an object with custom_id and params, and nothing else")
     custom_id: Any = each.get("custom_id")
     if problem := custom_id_problem(custom_id):
         raise Refusal(400, f"{where}.custom_id: {problem}")
     try:
-        return checked(each.get("params"), id=custom_id, models=models, where="params.")
+        return checked(each.get("params"), id=custom_id, models=models, where="params.", headers=headers)
     except Refusal as refusal:
         outcome = Outcome.MODEL_MISSING if refusal.status == _MISSING else Outcome.BAD_REQUEST
         error = str(refusal).replace("\0", "\\0")  # no database keeps a NUL
@@ -186,7 +188,8 @@ def _digest(prompts: Iterable[Prompt], said: Mapping[str, str | None]) -> str:
 
 def _digest_of(prompt: Prompt) -> bytes:
     asked = prompt.params if prompt.refused is None else prompt.refused.error
-    return hashlib.sha256(json.dumps([prompt.id, asked], sort_keys=True).encode()).digest()
+    told = [prompt.id, asked, *betas_of(prompt.headers or {})]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).digest()
 
 
 def _cancelled(request: Request) -> Response:

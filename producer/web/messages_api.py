@@ -1,10 +1,13 @@
 """POST /v1/messages: one prompt through the chain, ahead of all bulk, answered when its job has ended."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
+from functools import partial
+from math import inf, nan
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
@@ -12,17 +15,21 @@ from models.answer import Answer
 from models.deadline import stands_by_s
 from models.errors import KeyConflictError
 from models.kinds import JobTerms
+from models.outcome import Outcome, State
 from producer.client import Batch, Producer
 from producer.files.load import Loaded
 from producer.prompt import Prompt
 from producer.web import sse
 from producer.web.bodies import LARGEST_MESSAGE, Body, received
 from producer.web.labels import COST, DEPTH, JOB, KEY, MAX_COST, TASK, cap_of, label
-from producer.web.params import checked
-from producer.web.refusal import Refusal, refusal_for
+from producer.web.params import checked, headers_of
+from producer.web.refusal import LATER_S, LIMITED, OVERLOADED, Refusal, refusal_for
 from producer.web.visit import caller_of, producer_of, settings_of, waiting_of
 from producer.web.waiting import Waiting
 
+_TIMEOUTS = ("x-stainless-timeout", "x-stainless-read-timeout")
+_OF_LIMITS = frozenset({"limited", Outcome.RATE_LIMITED, Outcome.RAMP_LIMITED})
+_AFTER_S = 1.0  # beyond its caller's patience a job is cancelled, before it expires
 _SHARE = 0.9  # of the caller's own patience: an answer that comes after it is bought for nothing
 
 
@@ -32,24 +39,25 @@ async def create(request: Request) -> Response:
     async with received(request, most_bytes=LARGEST_MESSAGE, caller=caller) as body:
         batch, is_stream, timeout_s = await body.read_by(_taken, body, request)  # from here on no prompt is in memory
     waiting = waiting_of(request)
-    until = asyncio.get_running_loop().time() + timeout_s
-    silent_s: float = request.app.state.silent_s
     is_kept = _key(request) is not None
+    silent_s = min(
+        request.app.state.silent_s, _heard_s(request) / 2
+    )  # with a stream, that patience is about each event
+    late = partial(_too_late, producer_of(request), batch.id, timeout_s, is_kept=is_kept)
     with ExitStack() as until_end:
         end = waiting.end_of(batch.id, is_kept=is_kept)
         until_end.callback(waiting.leave, end)
         answer = await _ended(request, end, silent_s if is_stream else timeout_s)
         if answer is None and is_stream:
             until_end.pop_all()  # that stream leaves, at its own end
-            refusal = _timed_out(timeout_s, is_kept=is_kept)
-            return _stream(_late_events(waiting, end, refusal, until=until, silent_s=silent_s))
-    if answer is None:
-        raise _timed_out(timeout_s, is_kept=is_kept)
-    if answer.message is None:
-        raise refusal_for(answer)
+            return _stream(_late_events(waiting, end, late, timeout_s=timeout_s, silent_s=silent_s))
+        if answer is None:
+            raise await run_in_threadpool(late)
+    if answer.turn is None:
+        raise refusal_for(answer, is_kept=is_kept)
     if is_stream:
         return _stream(_at_once(answer), headers=_told(answer))
-    return JSONResponse(dict(answer.message), headers=_told(answer))
+    return JSONResponse(dict(answer.turn), headers=_told(answer))
 
 
 def _taken(body: Body, request: Request) -> tuple[Batch, bool, float]:
@@ -59,10 +67,11 @@ def _taken(body: Body, request: Request) -> tuple[Batch, bool, float]:
     if not isinstance(is_stream, bool):
         raise Refusal(400, "stream: should be true or false")
     producer = producer_of(request)
-    prompt = checked(given, id=None, models=producer.models, where="")
+    headers = headers_of(request)
+    prompt = checked(given, id=None, models=producer.models, where="", headers=headers, fills_cache=True)
     longest_s = stands_by_s(prompt.request(), call_timeout_s=settings_of(request).call_timeout_s)
-    timeout_s = longest_s if is_stream else _timeout_s(request, longest_s)
-    deadline_s = max(1.0, timeout_s) if _key(request) is None else longest_s  # who comes back may wait
+    timeout_s = longest_s if is_stream else min(longest_s, _heard_s(request))
+    deadline_s = timeout_s + _AFTER_S if _key(request) is None else longest_s  # who comes back may wait
     return _submitted(producer, prompt, request, deadline_s), is_stream, timeout_s
 
 
@@ -87,13 +96,23 @@ def _key(request: Request) -> str | None:
     return label(request.headers.get(KEY), header=KEY)
 
 
-def _timeout_s(request: Request, longest_s: float) -> float:
-    """Return the seconds that the caller waits, by the SDK's header. With a stream, the header is about each event."""
+def _heard_s(request: Request) -> float:
+    return _SHARE * _patience_s(request)
+
+
+def _patience_s(request: Request) -> float:
+    """Return the seconds after which the caller gives up, by the headers of the provider's SDKs.
+
+    Of a total and a silence the shorter counts. A header without a number, such as the SDK's NOT_GIVEN, tells nothing.
+    """
+    return min(filter(lambda told: told > 0, map(_seconds, map(request.headers.get, _TIMEOUTS))), default=inf)
+
+
+def _seconds(told: str | None) -> float:
     try:
-        told = float(request.headers.get("x-stainless-timeout", "nan"))
+        return float(told or "nan")
     except ValueError:
-        return longest_s
-    return min(longest_s, _SHARE * told) if told > 0 else longest_s
+        return nan
 
 
 async def _ended(request: Request, end: asyncio.Future[Answer], timeout_s: float) -> Answer | None:
@@ -122,33 +141,56 @@ def _stream(events: AsyncIterator[str], *, headers: dict[str, str] | None = None
 
 
 async def _at_once(answer: Answer) -> AsyncIterator[str]:
-    for event in sse.events(answer.message or {}):
+    for event in sse.events(answer.turn or {}):
         yield event
 
 
 async def _late_events(
-    waiting: Waiting, end: asyncio.Future[Answer], too_late: Refusal, *, until: float, silent_s: float
+    waiting: Waiting,
+    end: asyncio.Future[Answer],
+    late: Callable[[], Refusal],
+    *,
+    timeout_s: float,
+    silent_s: float,
 ) -> AsyncIterator[str]:
     """Ping until the end is there; what would have been a status is an error event by then."""
     clock = asyncio.get_running_loop().time
+    until = clock() + timeout_s - silent_s
     try:
         while not end.done() and clock() < until:
             yield sse.PING
             await asyncio.wait({end}, timeout=min(silent_s, max(0.0, until - clock())))
-        refusal = None if end.done() else too_late
-        if refusal is None and (answer := end.result()).message is not None:
+        refusal = None if end.done() else await run_in_threadpool(late)
+        if refusal is None and (answer := end.result()).turn is not None:
             async for event in _at_once(answer):
                 yield event
             return
-        told = refusal or refusal_for(end.result())
+        told = refusal or refusal_for(end.result(), is_kept=True)  # an event tells nothing of another time
         yield sse.written({"type": "error", "error": {"type": told.kind, "message": str(told)}})
     finally:
         waiting.leave(end)
 
 
-def _timed_out(timeout_s: float, *, is_kept: bool) -> Refusal:
+def _too_late(producer: Producer, batch_id: str, timeout_s: float, *, is_kept: bool) -> Refusal:
+    """Word that no answer came in time, by what its job waits for; one that has not begun is cancelled first.
+
+    Sent again by itself, it must not be bought twice: it is the same job under its key, or its job is cancelled.
+    """
+    waits = producer.books.waits.of_batch(batch_id, producer.models)
+    is_free = is_kept or _is_ended_for_nothing(producer, batch_id)
+    status = LIMITED if any(wait.reason in _OF_LIMITS for wait in waits) else OVERLOADED
+    after_s = next((wait.next_in_s for wait in waits if wait.next_in_s), LATER_S)
     then = "sent again under its key, it is the same job" if is_kept else "a job that had not begun is cancelled"
-    return Refusal(504, f"no answer within {timeout_s:g} s; {then}", is_for_good=True)
+    said = f"no answer within {timeout_s:g} s; {then}"
+    return Refusal(status, said, is_for_good=not is_free, retry_after_s=after_s)
+
+
+def _is_ended_for_nothing(producer: Producer, batch_id: str) -> bool:
+    """Cancel a job that is not in flight. Returns True if it has ended, and nothing was bought for its end."""
+    if producer.books.orders.cancel(batch_id, states=(State.QUEUED, State.WAITING))[0]:
+        return True
+    answer = producer.books.reports.settled([batch_id]).get(batch_id)
+    return answer is not None and answer.state is State.FAILED and answer.cost_usd == 0
 
 
 def _told(answer: Answer) -> dict[str, str]:

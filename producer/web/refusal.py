@@ -1,6 +1,7 @@
 """What a caller is told when there is no answer: the provider's status, error type and body."""
 
 from collections.abc import Mapping
+from math import ceil
 from typing import Any
 
 from models.answer import Answer
@@ -27,6 +28,9 @@ _TYPES: Mapping[int, str] = {
     504: "timeout_error",
     529: "overloaded_error",
 }
+LIMITED, OVERLOADED = 429, 529  # a later time may help
+LATER_S = 5.0  # where nobody knows a better time
+_LONGEST_WAIT_S = 60.0  # the provider's SDKs heed no longer one
 _SERVER_ERROR = 500
 _NO_LEDGER = "the ledger cannot be reached, and nothing was accepted; send it again later"
 _NO_PRICE = "a model of the chain has no price here, so nothing is accepted: whoever runs this server sets it"
@@ -46,24 +50,27 @@ _OF_OUTCOMES: Mapping[str, int] = {
     OVER_BUDGET: 402,
     Outcome.TOO_LARGE: 413,
     Outcome.OVER_LIMIT: 413,  # no later time helps
-    Outcome.RATE_LIMITED: 429,
-    Outcome.RAMP_LIMITED: 429,
+    Outcome.RATE_LIMITED: LIMITED,
+    Outcome.RAMP_LIMITED: LIMITED,
+    "limited": LIMITED,
+    "cooling": OVERLOADED,
+    "full": OVERLOADED,
     Outcome.UNAUTHORIZED: 503,  # our key, not the caller's: a 401 would have him change his own
     Outcome.SPEND_LIMIT: 503,
     Outcome.REDIRECTED: 503,
     Outcome.MODEL_DENIED: 503,
     Outcome.BLOCKED: 502,
     Outcome.TIMED_OUT: 504,
-    "expired": 504,
-    Outcome.OVERLOADED: 529,
+    "expired": OVERLOADED,
+    Outcome.OVERLOADED: OVERLOADED,
 }
 
 
 class Refusal(StepdownError):  # noqa: N818 - it is what the caller is told
     """A request is answered with an error: its HTTP status, and what would be right.
 
-    `is_for_good`: the provider's SDKs do not send it again by themselves. `retry_after_s` tells when it may be sent
-    again. `hangs_up`: the rest of the body is not read, and the connection ends.
+    `is_for_good`: the provider's SDKs do not send it again by themselves; else they do after `retry_after_s`.
+    `hangs_up`: the rest of the body is not read, and the connection ends.
     """
 
     def __init__(
@@ -72,7 +79,7 @@ class Refusal(StepdownError):  # noqa: N818 - it is what the caller is told
         message: str,
         *,
         is_for_good: bool = False,
-        retry_after_s: int | None = None,
+        retry_after_s: float | None = None,
         hangs_up: bool = False,
     ) -> None:
         super().__init__(message)
@@ -83,10 +90,13 @@ class Refusal(StepdownError):  # noqa: N818 - it is what the caller is told
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers that go with the error."""
-        again = {} if self.retry_after_s is None else {"retry-after": str(self.retry_after_s)}
+        """The headers that tell the provider's SDKs whether to send it again, and when."""
         hanging_up = {"connection": "close"} if self.hangs_up else {}
-        return ({"x-should-retry": "false"} if self.is_for_good else {}) | again | hanging_up
+        if self.retry_after_s is None:
+            return ({"x-should-retry": "false"} if self.is_for_good else {}) | hanging_up
+        wait_s = ceil(min(max(self.retry_after_s, 1.0), _LONGEST_WAIT_S))
+        again = {"x-should-retry": "false" if self.is_for_good else "true", "retry-after": str(wait_s)}
+        return again | hanging_up
 
     @property
     def kind(self) -> str:
@@ -108,10 +118,11 @@ def refusal_of(error: StepdownError) -> Refusal:
     return Refusal(_SERVER_ERROR, "something is not set up here; whoever runs this server can see what")
 
 
-def refusal_for(answer: Answer) -> Refusal:
+def refusal_for(answer: Answer, *, is_kept: bool) -> Refusal:
     """Word the end of a job that has no answer.
 
-    The chain has tried all it may: sent again by itself, the same would be bought again.
+    The chain has tried all it may: sent again by itself, the same would be bought again. Only where nothing was bought,
+    and a later time may help, is it sent again; a job that `is_kept` under its key would be the same failed job.
     """
     if answer.state is State.WAITING:
         message = f"held until a person decides: {answer.error or answer.outcome} (job {answer.job_id})"
@@ -122,4 +133,7 @@ def refusal_for(answer: Answer) -> Refusal:
         return Refusal(404, f"was answered, and the answer is purged (job {answer.job_id})", is_for_good=True)
     status = _OF_OUTCOMES.get(answer.outcome or "", _SERVER_ERROR)
     ended = answer.error or f"ended as {answer.outcome}, without an answer"
-    return Refusal(status, f"{ended} (job {answer.job_id})", is_for_good=True)
+    is_later = status in (LIMITED, OVERLOADED)
+    is_for_good = is_kept or not is_later or answer.cost_usd != 0
+    after_s = LATER_S if is_later else None
+    return Refusal(status, f"{ended} (job {answer.job_id})", is_for_good=is_for_good, retry_after_s=after_s)

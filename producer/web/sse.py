@@ -36,7 +36,7 @@ def _events(message: Mapping[str, Any]) -> Iterator[_Event]:
             yield {"type": "content_block_delta", "index": index, "delta": delta}
         yield {"type": "content_block_stop", "index": index}
     ended = {name: message.get(name) for name in ("stop_reason", "stop_sequence", "stop_details", "container")}
-    yield {"type": "message_delta", "delta": ended, "usage": _totals(usage)}
+    yield {"type": "message_delta", "delta": ended, "usage": {"output_tokens": 0, **usage}}
     yield {"type": "message_stop"}
 
 
@@ -59,9 +59,3 @@ def _block(block: Mapping[str, Any]) -> tuple[_Event, list[_Event]]:
             return {**block, "input": {}}, [{"type": "input_json_delta", "partial_json": json.dumps(given)}]
         case _:
             return dict(block), []
-
-
-def _totals(usage: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep what a message_delta tells of usage: whole counts, the output's always."""
-    kept = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "server_tool_use")
-    return {name: usage[name] for name in kept if name in usage} | {"output_tokens": usage.get("output_tokens", 0)}

@@ -184,3 +184,19 @@ def test_a_failed_job_says_why(ledger: Ledger, reports: Reports) -> None:
     (answer,) = reports.answers(batch_id)
     assert (answer.state, answer.outcome, answer.error) == (State.FAILED, Outcome.BAD_REQUEST, said)
     assert (answer.cost_usd, answer.message) == (Decimal(0), None)
+
+
+def test_the_turn_of_a_failed_job_is_kept_beside_its_failure_until_it_is_tried_again(
+    ledger: Ledger, reports: Reports, orders: Orders
+) -> None:
+    batch_id, (job_id,) = accepted(ledger)
+    claim, first = claimed(ledger, job_id), opening()
+    assert ledger.open_attempt(claim, first)
+    turn = {"stop_reason": "refusal", "content": []}
+    assert ledger.finish(claim, failed(message=turn), closing(first.id))
+    (answer,) = reports.answers(batch_id)
+    assert (answer.message, answer.declined, answer.turn) == (None, turn, turn)
+    assert orders.retry(deadline_s=60, job_id=job_id) == 1
+    again = claimed(ledger, job_id)
+    assert ledger.finish(again, failed(), None)
+    assert next(reports.answers(batch_id)).turn is None

@@ -291,7 +291,7 @@ def test_what_is_asked_and_by_which_token_is_in_no_log(site: Site) -> None:
     headers = {"x-api-key": "canary-of-a-token"}
     site.client.messages.create(model=HAIKU, max_tokens=20, messages=secret, extra_headers=headers)
     with pytest.raises(anthropic.BadRequestError):
-        site.client.messages.create(model=HAIKU, max_tokens=0, messages=secret, extra_headers=headers)
+        site.client.messages.create(model=HAIKU, max_tokens=-1, messages=secret, extra_headers=headers)
     logs = site.log.read_text(encoding="utf-8") + site.plant.worker_log.read_text(encoding="utf-8")
     assert "serving http" in logs
     assert "canary-of-a" not in logs.replace(API_KEY, "")

@@ -9,7 +9,7 @@ from tests.simulator.catalog import Model, find
 from tests.simulator.errors import ERRORS, ApiError
 from tests.simulator.prompt import BYTES_PER_TOKEN, Body, Prompt, is_paused
 from tests.simulator.reasoning import wrong_reasoning
-from tests.simulator.versions import Head, wrong_for_version, wrong_head
+from tests.simulator.versions import Head, wrong_for_head, wrong_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ def read_prompt(raw: bytes, head: Head, *, for_count: bool = False, bytes_per_to
     try:
         for check in _CHECKS:
             check(body, model)
-        if wrong := wrong_for_version(body, model, head.version):
+        if wrong := wrong_for_head(body, model, head):
             raise _invalid(wrong)
         if not for_count:
             _check_max_tokens(body, model)
@@ -91,8 +91,8 @@ def _check_max_tokens(body: Body, model: Model) -> None:
         raise _invalid("max_tokens: Field required")
     if not isinstance(limit, int) or isinstance(limit, bool):
         raise _invalid("max_tokens: Input should be a valid integer")
-    if limit < 1:
-        raise _invalid("max_tokens: Input should be greater than or equal to 1")
+    if limit < 0:
+        raise _invalid("max_tokens: Input should be greater than or equal to 0")
     if limit > model.max_output:
         raise _invalid(
             f"max_tokens: {limit} > {model.max_output}, which is the maximum allowed number "

@@ -39,13 +39,14 @@ class Generated:
 
 def generate(prompt: Prompt, rule: Rule, split: Split, draw: Draw) -> Generated:
     """Let the model of the rule answer the prompt; the same draw gives the same text."""
-    blocks, stop_reason = _content(prompt, rule, draw)
+    # Without a token to write the prompt goes into the cache, and nothing is generated.
+    blocks, stop_reason = _content(prompt, rule, draw) if prompt.max_tokens else ([], "max_tokens")
     is_free = rule.answer.word == "refusal" and not rule.output
     times = 10 if rule.answer.word == "usage_x10" else 1
     is_paused = stop_reason == "pause_turn"
     usage = Usage(
         input=split.uncached * times,
-        output=0 if is_free else _output_tokens(prompt, rule, blocks) * times,
+        output=0 if is_free or not prompt.max_tokens else _output_tokens(prompt, rule, blocks) * times,
         cache_read=split.read * times,
         write_5m=split.write_5m * times,
         write_1h=split.write_1h * times,

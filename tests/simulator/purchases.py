@@ -34,6 +34,7 @@ class Purchase:
     usage: dict[str, object] | None
     billed_nano_usd: int
     version: str | None
+    betas: tuple[str, ...]
 
 
 @dataclass(slots=True)

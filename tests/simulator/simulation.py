@@ -222,6 +222,7 @@ class Simulation:
             job_number=visit.job_number,
             attempt=visit.incoming.attempt,
             version=visit.incoming.head.version,
+            betas=visit.incoming.head.betas,
             **fields,  # type: ignore[arg-type]  # two callers, both above
         )
         self.log.append(purchase)

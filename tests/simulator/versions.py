@@ -1,6 +1,7 @@
-"""The headers that the API checks, and the rules of a request that depend on the API's version.
+"""The headers that the API checks, and the rules of a request that depend on the API's version and on its betas.
 
-Source: facts.md, "anthropic 2.12.0"; the known betas are those of that SDK.
+Source: facts.md, "anthropic 2.12.0"; the known betas are those of that SDK, with those that its clients of 2025 send.
+A field that only the SDK's beta client takes is a 400 without its beta.
 """
 
 from __future__ import annotations
@@ -33,7 +34,14 @@ task-budgets-2026-03-13 telemetry-destinations-2026-08-11 thinking-binding-contr
 thinking-display-updates-2026-08-18 thinking-token-count-2026-05-13 token-counting-2024-11-01
 token-efficient-tools-2025-02-19 user-profiles-2026-03-24 user-profiles-2026-08-18 user-profiles-2026-09-04
 user-profiles-billing-2026-10-01 webhooks-2026-10-07
+claude-code-20250219 effort-2025-11-24 fine-grained-tool-streaming-2025-05-14
 """
+_NEEDS_BETA = {
+    "context_management": ("context-management-", "compact-"),
+    "fallbacks": ("server-side-fallback-",),
+    "mcp_servers": ("mcp-client-",),
+}
+_LONG_CONTEXT, _LONG = "context-1m-2025-08-07", 1_000_000
 BETAS = frozenset(_BETAS.split())
 
 
@@ -69,8 +77,14 @@ def wrong_head(head: Head) -> str | None:
     return None
 
 
-def wrong_for_version(body: Mapping[str, Any], model: Model, version: str | None) -> str | None:
-    """Return the complaint about a body that is valid but for its version. Returns None if the version takes it."""
+def wrong_for_head(body: Mapping[str, Any], model: Model, head: Head) -> str | None:
+    """Return the complaint about a body that is valid but for its headers. Returns None if they take it."""
+    version = head.version
+    for name, betas in _NEEDS_BETA.items():
+        if body.get(name) is not None and not any(beta.startswith(betas) for beta in head.betas):
+            return f"{name}: Extra inputs are not permitted"
+    if _LONG_CONTEXT in head.betas and model.context < _LONG:
+        return "The long context beta is not available for this model."
     for name in _SAMPLING:
         if body.get(name) is not None and version == NEW:
             return f"`{name}` is not supported by version {NEW} of the API."

@@ -150,3 +150,15 @@ def test_a_prompt_without_an_id_may_not_land_on_the_id_of_another() -> None:
     assert str(check_id(Prompt("a"), position=2, source="p", line=2, used=used)) == (
         "p:2: id: missing, and its position, 2, is the id of line 1; give every prompt an id"
     )
+
+
+def test_a_prompt_may_fill_the_cache_only_where_that_is_meant() -> None:
+    prompt = with_params(max_tokens=0)
+    assert check(prompt, source="prompts", line=3) is not None
+    assert check(prompt, source="prompts", line=3, fills_cache=True) is None
+
+
+def test_a_header_that_cannot_be_sent_is_told_as_its_field() -> None:
+    prompt = Prompt("Why?", headers={"anthropic-version": "2024-01-01"})
+    mistake = check(prompt, source="prompts", line=3)
+    assert str(mistake).startswith("prompts:3: anthropic-version: '2024-01-01' should be one of")

@@ -16,18 +16,20 @@ from tests.walking import HAIKU, OPUS, PARAMS, SONNET
 from worker.fit import Fitted, Misfit, fitted
 
 OPUS_5 = "claude-opus-5"
+_OLDER = {"anthropic-version": OLDER_VERSION}
 _THINKS: dict[str, Any] = {"thinking": {"type": "enabled", "budget_tokens": 2000}, "max_tokens": 8000}
 
 
 def _fit(model: str, **changes: Any) -> Fitted:
-    prefix = changes.pop("prefix", None)
-    fit = fitted({**PARAMS, **changes}, facts_of(model), prefix=prefix)
+    prefix, headers = changes.pop("prefix", None), changes.pop("headers", None)
+    fit = fitted({**PARAMS, **changes}, facts_of(model), prefix=prefix, headers=headers)
     assert isinstance(fit, Fitted), fit
     return fit
 
 
 def _head(fit: Fitted) -> Head:
-    return Head(version=fit.version or NEW)
+    betas = fit.headers.get("anthropic-beta", "").split(",")
+    return Head(version=fit.headers.get("anthropic-version", NEW), betas=tuple(filter(None, betas)))
 
 
 def _noted(model: str, *names: str, **changes: Any) -> tuple[Any, ...]:
@@ -48,13 +50,13 @@ def test_sampling_is_dropped_for_models_since_4_7(model: str, name: str) -> None
 def test_sampling_is_sent_where_it_is_taken(model: str) -> None:
     asked = {"temperature": 1, "top_p": 1, "top_k": 1}
     note = "sent as version 2023-06-01 of the API, which takes temperature"
-    assert _fit(model, **asked) == Fitted(params=PARAMS | asked, note=note, version=OLDER_VERSION)
+    assert _fit(model, **asked) == Fitted(params=PARAMS | asked, note=note, headers=_OLDER)
 
 
 def test_a_request_without_sampling_leaves_with_the_sdks_own_version() -> None:
     for model in (OPUS, SONNET, HAIKU):
-        assert (_fit(model).version, _fit(model, temperature=None).version) == (None, None)
-    assert _fit(OPUS, temperature=1).version is None
+        assert (_fit(model).headers, _fit(model, temperature=None).headers) == ({}, {})
+    assert _fit(OPUS, temperature=1).headers == {}
 
 
 _DOCUMENT = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "A map."}}
@@ -75,8 +77,8 @@ def test_blocks_that_only_the_older_version_takes_are_sent_under_it(
     model: str, answered: object, asked: object, why: str
 ) -> None:
     fit = _fit(model, messages=_turns(answered, asked))
-    assert (fit.version, fit.note) == (
-        OLDER_VERSION,
+    assert (fit.headers, fit.note) == (
+        _OLDER,
         f"sent as version 2023-06-01 of the API, which takes {why}",
     )
     read_prompt(json.dumps({"model": model, **fit.params}).encode(), _head(fit))

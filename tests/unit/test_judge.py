@@ -104,3 +104,9 @@ def test_what_is_no_answer_is_not_looked_at() -> None:
     failure = judged(classify(error(400)), {"min_chars": 3})
     assert isinstance(failure, Failure)
     assert failure.outcome is Outcome.BAD_REQUEST
+
+
+@pytest.mark.parametrize("content", [[], [{"type": "text", "text": "Or not."}]])
+def test_where_nothing_is_asked_an_empty_answer_is_the_right_one(content: list[dict[str, Any]]) -> None:
+    end = classify(received(message(stop_reason="max_tokens", content=content)))
+    assert judged(end, None, asks_nothing=True).outcome is Outcome.ANSWERED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from anthropic.types import AnthropicBetaParam
@@ -34,7 +34,7 @@ def _refusal(**changes: object) -> RefusedError:
         ({"max_tokens": ...}, "max_tokens: Field required"),
         ({"max_tokens": "10"}, "max_tokens: Input should be a valid integer"),
         ({"max_tokens": True}, "max_tokens: Input should be a valid integer"),
-        ({"max_tokens": 0}, "max_tokens: Input should be greater than or equal to 1"),
+        ({"max_tokens": -1}, "max_tokens: Input should be greater than or equal to 0"),
         ({"max_tokens": 128_001}, "max_tokens: 128001 > 128000, which is the maximum allowed number"),
         ({"messages": ...}, "messages: Field required"),
         ({"messages": "hello"}, "messages: Input should be a valid list"),
@@ -109,9 +109,25 @@ def test_a_wrong_header_is_an_invalid_request(head: Head, message: str) -> None:
     assert message in caught.value.error.message
 
 
-def test_the_known_betas_are_those_of_the_sdk() -> None:
+def test_the_known_betas_are_those_of_the_sdk_and_of_clients_of_before() -> None:
     _, words = get_args(AnthropicBetaParam)
-    assert frozenset(get_args(words)) == BETAS
+    before = {"claude-code-20250219", "effort-2025-11-24", "fine-grained-tool-streaming-2025-05-14"}
+    assert frozenset(get_args(words)) | before == BETAS
+
+
+@pytest.mark.parametrize("field", [{"mcp_servers": []}, {"context_management": {"edits": []}}, {"fallbacks": []}])
+def test_a_field_of_a_beta_is_refused_without_it(field: dict[str, Any]) -> None:
+    ((name, _),) = field.items()
+    assert _refusal(**field).error.message == f"{name}: Extra inputs are not permitted"
+    betas = ("mcp-client-2025-11-20", "compact-2026-01-12", "server-side-fallback-2026-07-01")
+    assert read_prompt(json.dumps(_GOOD | field).encode(), Head(betas=betas)).body[name] == field[name]
+
+
+def test_the_beta_of_a_long_window_is_refused_for_a_model_without_one() -> None:
+    head = Head(betas=("context-1m-2025-08-07",))
+    with pytest.raises(RefusedError) as caught:
+        read_prompt(json.dumps(_GOOD | {"model": "claude-haiku-4-5"}).encode(), head)
+    assert "long context" in caught.value.error.message
 
 
 def test_headers_are_read_as_the_sdk_and_others_send_them() -> None:

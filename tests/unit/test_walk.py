@@ -129,7 +129,7 @@ def test_a_request_is_sent_as_its_model_takes_it_and_the_row_says_what_was_done(
     assert str(opus.note).endswith(f"temperature dropped: {OPUS} takes none")
     as_older = "sent as version 2023-06-01 of the API, which takes temperature"
     assert sonnet.note == f"max_tokens 130000 capped: {SONNET} writes at most 128000; {as_older}"
-    assert job.provider.versions == [None, "2023-06-01"]
+    assert job.provider.headers == [{}, {"anthropic-version": "2023-06-01"}]
     assert job.job.new.params["temperature"] == 0.5
 
 
