@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import isinf
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from models.embedded import broker_url
 from models.errors import StepdownError
 from models.health import Health
 from models.pricebook import PriceBook
+from models.pulse import FRESH_S, claiming, last_proof_s
 from models.settings import Settings
 from models.throttles import ThrottleReader
 from producer.api import api_of
@@ -37,7 +39,7 @@ class Finding:
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Look at the key, prices, ledger, health, disk, broker, throttles and API, in the order a job needs them."""
+    """Look at key, prices, ledger, health, disk, broker, workers, throttles and API, in the order a job needs them."""
     yield _key(settings)
     yield from _prices(settings)
     ledger = _told("ledger", lambda: _ledger(settings))
@@ -47,6 +49,22 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _disk(settings)
     yield from _broker(settings)
     yield _told("api", lambda: _api(settings))
+
+
+def examine_worker(settings: Settings) -> Iterator[Finding]:
+    """Look for a proof, seconds old, that a worker of this machine and STATE_DIR claims jobs: a health check."""
+    age_s = last_proof_s(settings.state_dir)
+    if age_s is not None and age_s <= FRESH_S:
+        yield Finding(what="worker", verdict="ok", said=f"a worker here claims jobs, as it proved {age_s:.0f} s ago")
+        return
+    where = f"no worker of {socket.gethostname()} claims jobs"
+    if age_s is None:
+        fix = f"{where}: none runs with STATE_DIR={settings.state_dir}; `stepdown worker` tells what ends it"
+    elif isinf(age_s):
+        fix = f"{where}: one runs, and has claimed nothing yet; its log tells what it waits for"
+    else:
+        fix = f"{where}: one runs, and its last proof is {age_s:.0f} s old; its log tells what it waits for"
+    yield Finding(what="worker", verdict="fail", said=fix)
 
 
 def _key(settings: Settings) -> Finding:
@@ -121,6 +139,7 @@ def _broker(settings: Settings) -> Iterator[Finding]:
     if url is None:
         fix = "REDIS_URL is not set and none runs here; `stepdown worker` will bring its own"
         yield Finding(what="broker", verdict="warn", said=fix)
+        yield _workers(0)
         return
     broker = Broker(url, rungs=len(settings.chain.models))
     try:
@@ -132,6 +151,7 @@ def _broker(settings: Settings) -> Iterator[Finding]:
         broker.close()
     yield Finding(what="broker", verdict="ok", said=facts["version"])
     yield from _judged(facts)
+    yield _told("worker", lambda: _workers(len(claiming(url))))
     yield from _throttles(settings, url)
 
 
@@ -154,6 +174,14 @@ def _judged(facts: dict[str, str]) -> Iterator[Finding]:
     else:
         fix = "it needs no password: whoever reaches it can stop workers; set requirepass, and put it in REDIS_URL"
         yield Finding(what="broker", verdict="warn", said=fix)
+
+
+def _workers(count: int) -> Finding:
+    if count:
+        said = "1 worker claims jobs" if count == 1 else f"{count} workers claim jobs"
+        return Finding(what="worker", verdict="ok", said=said)
+    fix = "no worker claims jobs: start `stepdown worker`; where one runs, its log tells what it waits for"
+    return Finding(what="worker", verdict="fail", said=fix)
 
 
 def _throttles(settings: Settings, url: str) -> Iterator[Finding]:

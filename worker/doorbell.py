@@ -1,5 +1,6 @@
 """Celery's way to Redis, made to bear what others put into our queues: the ledger rings again for what is lost."""
 
+from collections.abc import Callable
 from typing import Any
 
 from kombu.transport import TRANSPORT_ALIASES, redis
@@ -14,8 +15,16 @@ _NOT_A_MESSAGE = (ValueError, TypeError, KeyError, AttributeError)
 class Channel(redis.Channel):  # type: ignore[misc]  # kombu has no types
     """Bears a value that is no message, and a connection that went while a message was at work.
 
-    Kombu would end the worker over either, and with it every call in flight.
+    Kombu would end the worker over either, and with it every call in flight. A worker that is not fit asks for no
+    message: it would take them faster than those who can work, and answer none.
     """
+
+    is_fit: Callable[[], bool] = staticmethod(lambda: True)
+
+    def _brpop_start(self, timeout: int | None = None) -> None:
+        # Kombu asks again in each turn of its loop.
+        if Channel.is_fit():
+            super()._brpop_start(timeout)
 
     def _brpop_read(self, **options: Any) -> Any:
         try:

@@ -87,7 +87,7 @@ def _house(settings: Settings, books: Books, tell: Tell, until_end: ExitStack) -
     books.health.judge_by(
         {name: getattr(settings, name) for name in ("health_min_jobs", *(f"health_{bad}_percent" for bad in _BAD))}
     )
-    spool = Spool(settings.state_dir / "spool", holder=books.ledger.worker)
+    spool = _spool(settings, books.ledger.worker)
     until_end.callback(spool.close)
     replay = _replay(spool, books.ledger, tell)
     replay()
@@ -117,6 +117,14 @@ def _house(settings: Settings, books: Books, tell: Tell, until_end: ExitStack) -
     )
     policy = RescuePolicy(hold_above_usd=settings.hold_above_usd, worst_case_usd=office.desk.worst_case_usd)
     return House(office=office, provider=provider, books=books, settings=settings, rescue_policy=policy)
+
+
+def _spool(settings: Settings, worker: str) -> Spool:
+    try:
+        return Spool(settings.state_dir / "spool", holder=worker)
+    except OSError as error:
+        fix = f"it cannot be written ({error.strerror}): name a folder of this user's; a worker keeps replies there"
+        raise SettingsError([Mistake(variable="STATE_DIR", value=str(settings.state_dir), fix=fix)]) from error
 
 
 def _looked_up(
@@ -223,4 +231,7 @@ def _replay(spool: Spool, ledger: Ledger, tell: Tell) -> Callable[[], None]:
 
 
 def _free_mb(settings: Settings) -> int:
-    return shutil.disk_usage(settings.state_dir).free // _MB
+    try:
+        return shutil.disk_usage(settings.state_dir).free // _MB
+    except OSError:  # a folder that is gone has no room; the pulse tells why
+        return -1
