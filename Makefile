@@ -41,6 +41,7 @@ frameworks: $(STAMP) ## the sketches of tests/examples in Airflow, Dagster, Pref
 	$(RUN) tests.frameworks $(ARGS)
 
 wheel: $(STAMP)      ## the wheel in empty environments, with the newest and the oldest versions it allows; needs the network
+	$(RUN) uv --version >/dev/null 2>&1 || .venv/bin/pip install uv
 	$(RUN) tests.wheel
 
 lock: $(STAMP)       ## resolve the pinned versions again

@@ -7,12 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
-
-import redis
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from models.errors import BrokerError, Mistake, SettingsError
 from models.keys import PULSES
+
+if TYPE_CHECKING:
+    import redis
+
+# A health check looks at this machine's proofs alone: it need not load the client.
+# ruff: noqa: PLC0415
 
 FRESH_S = 15.0  # an older proof proves nothing
 _TIMEOUT_S = 2.0
@@ -23,7 +27,7 @@ class Pulse:
     """Leave the proofs of one worker. A lock on its file says that the worker lives: no process id is believed."""
 
     def __init__(self, url: str, state_dir: Path, *, worker: str) -> None:
-        self._redis = redis.Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)
+        self._redis = _client(url)
         self._worker = worker
         folder = state_dir / "workers"
         self._path = folder / f"{worker.replace(':', '-')}{_SUFFIX}"
@@ -44,7 +48,7 @@ class Pulse:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._path.unlink(missing_ok=True)
         self._file.close()
-        with suppress(redis.RedisError, OSError):  # the proof ages by itself where Redis is away
+        with suppress(BrokerError), _asked():  # the proof ages by itself where Redis is away
             self._redis.zrem(PULSES, self._worker)
         self._redis.close()
 
@@ -67,10 +71,7 @@ class Pulse:
 
 def claiming(url: str) -> list[str]:
     """List the workers of the whole fleet that claim jobs. Raises BrokerError."""
-    with (
-        _asked(),
-        redis.Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S) as client,
-    ):
+    with _asked(), _client(url) as client:
         fresh = client.zrangebyscore(PULSES, _now(client) - FRESH_S, "+inf")
         return sorted(worker.decode() for worker in fresh)
 
@@ -87,7 +88,7 @@ def last_proof_s(state_dir: Path) -> float | None:
 
 def _lived(path: Path) -> float | None:
     """Return the time that a living worker's file holds, in seconds; None where its worker is gone."""
-    from fcntl import LOCK_NB, LOCK_SH, flock  # noqa: PLC0415 - Windows has none of it, and no worker
+    from fcntl import LOCK_NB, LOCK_SH, flock  # Windows has none of it, and no worker
 
     with suppress(FileNotFoundError), path.open("rb") as file:
         try:
@@ -98,18 +99,26 @@ def _lived(path: Path) -> float | None:
 
 
 def _lock(file: BinaryIO) -> None:
-    from fcntl import LOCK_EX, flock  # noqa: PLC0415
+    from fcntl import LOCK_EX, flock
 
     flock(file, LOCK_EX)
 
 
-def _now(client: redis.Redis) -> float:
+def _client(url: str) -> "redis.Redis":
+    import redis
+
+    return redis.Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)
+
+
+def _now(client: "redis.Redis") -> float:
     seconds, microseconds = client.time()
     return float(seconds) + microseconds / 1e6
 
 
 @contextmanager
 def _asked() -> Iterator[None]:
+    import redis
+
     try:
         yield
     except (redis.RedisError, OSError) as error:

@@ -226,10 +226,13 @@ def doctor(
     import json
     from dataclasses import asdict
 
-    from producer.doctor import examine, examine_worker
+    if worker:
+        from producer.claims import examine_worker as examine
+    else:
+        from producer.doctor import examine
 
     verdicts = []
-    for finding in examine_worker(read_settings()) if worker else examine(read_settings()):
+    for finding in examine(read_settings()):
         verdicts.append(finding)
         line = f"{finding.verdict:<5} {finding.what:<8} {finding.said}"
         say(json.dumps(asdict(finding)) if as_lines else line)

@@ -3,10 +3,7 @@
 import shutil
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import isinf
-from typing import Literal
 from urllib.parse import urlsplit
 
 from migrations.run import revisions
@@ -16,26 +13,17 @@ from models.embedded import broker_url
 from models.errors import StepdownError
 from models.health import Health
 from models.pricebook import PriceBook
-from models.pulse import FRESH_S, claiming, last_proof_s
 from models.settings import Settings
 from models.throttles import ThrottleReader
 from producer.api import api_of
 from producer.api_check import state_of
+from producer.claims import Finding, workers
 from producer.price_check import Wrong, known_to, wrong_prices
 from producer.throttle_lines import throttle_line
 from producer.words import rate
 
 _CONNECT_TIMEOUT_S = 3
 _MB = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing looked at: how it is, and what would be right."""
-
-    what: str
-    verdict: Literal["ok", "warn", "fail"]
-    said: str
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -49,22 +37,6 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _disk(settings)
     yield from _broker(settings)
     yield _told("api", lambda: _api(settings))
-
-
-def examine_worker(settings: Settings) -> Iterator[Finding]:
-    """Look for a proof, seconds old, that a worker of this machine and STATE_DIR claims jobs: a health check."""
-    age_s = last_proof_s(settings.state_dir)
-    if age_s is not None and age_s <= FRESH_S:
-        yield Finding(what="worker", verdict="ok", said=f"a worker here claims jobs, as it proved {age_s:.0f} s ago")
-        return
-    where = f"no worker of {socket.gethostname()} claims jobs"
-    if age_s is None:
-        fix = f"{where}: none runs with STATE_DIR={settings.state_dir}; `stepdown worker` tells what ends it"
-    elif isinf(age_s):
-        fix = f"{where}: one runs, and has claimed nothing yet; its log tells what it waits for"
-    else:
-        fix = f"{where}: one runs, and its last proof is {age_s:.0f} s old; its log tells what it waits for"
-    yield Finding(what="worker", verdict="fail", said=fix)
 
 
 def _key(settings: Settings) -> Finding:
@@ -139,7 +111,7 @@ def _broker(settings: Settings) -> Iterator[Finding]:
     if url is None:
         fix = "REDIS_URL is not set and none runs here; `stepdown worker` will bring its own"
         yield Finding(what="broker", verdict="warn", said=fix)
-        yield _workers(0)
+        yield workers(None)
         return
     broker = Broker(url, rungs=len(settings.chain.models))
     try:
@@ -151,7 +123,7 @@ def _broker(settings: Settings) -> Iterator[Finding]:
         broker.close()
     yield Finding(what="broker", verdict="ok", said=facts["version"])
     yield from _judged(facts)
-    yield _told("worker", lambda: _workers(len(claiming(url))))
+    yield _told("worker", lambda: workers(url))
     yield from _throttles(settings, url)
 
 
@@ -174,14 +146,6 @@ def _judged(facts: dict[str, str]) -> Iterator[Finding]:
     else:
         fix = "it needs no password: whoever reaches it can stop workers; set requirepass, and put it in REDIS_URL"
         yield Finding(what="broker", verdict="warn", said=fix)
-
-
-def _workers(count: int) -> Finding:
-    if count:
-        said = "1 worker claims jobs" if count == 1 else f"{count} workers claim jobs"
-        return Finding(what="worker", verdict="ok", said=said)
-    fix = "no worker claims jobs: start `stepdown worker`; where one runs, its log tells what it waits for"
-    return Finding(what="worker", verdict="fail", said=fix)
 
 
 def _throttles(settings: Settings, url: str) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from tests.stranger import ROOT, Ended
 SERVICES: dict[str, dict[str, Any]] = Reader((ROOT / "docker-compose.yml").read_text(encoding="utf-8")).read()[
     "services"
 ]
-_END_S = 60
+_END_S = 240
 _VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
 # A folder that is bound back may lie under one that is covered. Root without capabilities is a user like any other.
 _ENTER = """

@@ -63,8 +63,14 @@ def settings_of(worker: Container) -> Settings:
     return load_settings(env_file=None, **{name.lower(): value for name, value in given.items()})
 
 
-def is_well(worker: Container) -> bool:
-    return worker.health().code == 0
+def well_soon(worker: Container, process: subprocess.Popen[bytes], log: Path) -> None:
+    ready_soon(process, log)
+    eventually(lambda: worker.health().code == 0 or process.poll() is not None, within_s=60, because="it claims jobs")
+
+
+def ready_soon(process: subprocess.Popen[bytes], log: Path) -> None:
+    eventually(lambda: b" ready." in log.read_bytes() or process.poll() is not None, within_s=120, because="it starts")
+    assert process.poll() is None, log.read_text(encoding="utf-8")
 
 
 def test_the_worker_answers_its_health_check_says_so_and_ends_within_the_grace_period(
@@ -72,7 +78,7 @@ def test_the_worker_answers_its_health_check_says_so_and_ends_within_the_grace_p
 ) -> None:
     log = tmp_path / "log"
     with worker.running(log) as process:
-        eventually(lambda: is_well(worker) or process.poll() is not None, within_s=60, because="it claims jobs")
+        well_soon(worker, process, log)
         with Producer(settings_of(worker)) as producer:
             batch = producer.submit([Prompt(f"Sum up chapter {number}.") for number in range(20)])
             eventually(lambda: batch.progress().is_finished, within_s=60, because="every job ends")
@@ -82,7 +88,7 @@ def test_the_worker_answers_its_health_check_says_so_and_ends_within_the_grace_p
         told = worker.health()
         assert (told.code, told.out[:5]) == (4, "fail "), "it proved to claim a moment ago, and is gone"
     with worker.running(log) as process:
-        eventually(lambda: is_well(worker) or process.poll() is not None, within_s=60, because="it claims jobs again")
+        well_soon(worker, process, log)
         process.terminate()
         assert process.wait(60) == 0, log.read_text(encoding="utf-8")
 
@@ -156,8 +162,8 @@ def test_a_worker_whose_disk_is_full_claims_nothing_and_its_health_check_is_red(
     worker: Container, tmp_path: Path
 ) -> None:
     full = worker.with_(state="-t tmpfs -o size=1m tmpfs")
-    with full.running(tmp_path / "log"):
-        eventually(lambda: b" ready." in (tmp_path / "log").read_bytes(), within_s=60, because="it starts")
+    with full.running(tmp_path / "log") as process:
+        ready_soon(process, tmp_path / "log")
         assert full.health().code != 0
 
 

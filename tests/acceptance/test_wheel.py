@@ -11,7 +11,7 @@ from zipfile import ZipFile
 import pytest
 
 from tests.stranger import stranger_in
-from tests.wheel import built, dependencies, oldest
+from tests.wheel import built, dependencies
 
 OURS = {"models", "producer", "worker", "migrations", "tests"}
 EXTRAS = {"mcp": "producer/mcp/", "pyarrow": "producer/files/parquet.py"}
@@ -57,7 +57,7 @@ def test_what_kombu_needs_for_redis_and_does_not_ask_for_is_asked_for() -> None:
 
 
 def test_each_dependency_says_from_which_version_on_it_will_do() -> None:
-    assert len(oldest()) == len(dependencies())
+    assert [one for one in dependencies() if not re.match(r"[\w.-]+(\[[\w,]+\])?>=\d", one)] == []
 
 
 def test_it_tells_its_version(wheel: Path, tmp_path: Path) -> None:
