@@ -43,11 +43,11 @@ def test_with_a_full_disk_it_leaves_every_message_in_the_queue(plant: Plant, tmp
     full = {**plant.variables, "MIN_FREE_MB": "1000000000"}
     with running_worker(full, tmp_path / "full.log"):
         batch = plant.submit(*(f"Job {number}" for number in range(JOBS)))
-        eventually(lambda: plant.queued_messages() == JOBS, within_s=30, because="its clock sends them all")
+        eventually(lambda: plant.queued_messages() == JOBS, within_s=120, because="its clock sends them all")
         assert _run(plant) == [0]
         assert claiming(plant.variables["REDIS_URL"]) == []
         with running_worker(plant.variables, plant.worker_log):
-            assert {answer.state for answer in plant.finished(batch, within_s=60)} == {"succeeded"}
+            assert {answer.state for answer in plant.finished(batch, within_s=120)} == {"succeeded"}
             few, many = _run(plant)
             assert (few, many >= JOBS) == (0, True)
 
@@ -60,16 +60,16 @@ def test_without_its_ledger_it_leaves_them_to_the_others_and_comes_back_by_itsel
     apart = {**plant.variables, "DATABASE_URL": url.render_as_string(hide_password=False)}
     try:
         with running_worker(plant.variables, plant.worker_log), running_worker(apart, tmp_path / "apart.log"):
-            eventually(lambda: len(claiming(redis_url)) == 2, within_s=30, because="both claim")
+            eventually(lambda: len(claiming(redis_url)) == 2, within_s=120, because="both claim")
             _do(plant, f"REVOKE ALL ON jobs FROM {ROLE}")
-            eventually(lambda: len(claiming(redis_url)) == 1, within_s=60, because="one cannot any more")
+            eventually(lambda: len(claiming(redis_url)) == 1, within_s=120, because="one cannot any more")
             before, _ = _run(plant)
             batch = plant.submit(*(f"Job {number}" for number in range(JOBS)))
-            assert {answer.state for answer in plant.finished(batch, within_s=60)} == {"succeeded"}
+            assert {answer.state for answer in plant.finished(batch, within_s=120)} == {"succeeded"}
             few, many = _run(plant)
             assert (few - before, many >= JOBS) == (0, True)
             assert "pulse: ledger " in (tmp_path / "apart.log").read_text(encoding="utf-8")
             _do(plant, _GRANT)
-            eventually(lambda: len(claiming(redis_url)) == 2, within_s=30, because="it claims again")
+            eventually(lambda: len(claiming(redis_url)) == 2, within_s=120, because="it claims again")
     finally:
         _do(plant, f"DROP OWNED BY {ROLE}", f"DROP ROLE {ROLE}")
