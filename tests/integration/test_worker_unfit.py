@@ -43,7 +43,7 @@ def test_with_a_full_disk_it_leaves_every_message_in_the_queue(plant: Plant, tmp
     full = {**plant.variables, "MIN_FREE_MB": "1000000000"}
     with running_worker(full, tmp_path / "full.log"):
         batch = plant.submit(*(f"Job {number}" for number in range(JOBS)))
-        eventually(lambda: plant.queued_messages() == JOBS, within_s=120, because="its clock sends them all")
+        eventually(lambda: plant.queued_messages() >= JOBS, within_s=120, because="the queue holds them all")
         assert _run(plant) == [0]
         assert claiming(plant.variables["REDIS_URL"]) == []
         with running_worker(plant.variables, plant.worker_log):
