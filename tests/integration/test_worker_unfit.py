@@ -13,6 +13,7 @@ from tests.eventually import eventually
 from tests.running import Plant, idle_plant, running_worker
 
 JOBS = 40
+APART = ("-n", "apart@%h")  # two of one name would answer as one
 ROLE, PASSWORD = "unfit", "of-a-throw-away-role"
 _GRANT = f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {ROLE}"
 
@@ -41,7 +42,7 @@ def _run(plant: Plant) -> list[int]:
 @pytest.mark.parametrize("plant", ["sqlite"], indirect=True)
 def test_with_a_full_disk_it_leaves_every_message_in_the_queue(plant: Plant, tmp_path: Path) -> None:
     full = {**plant.variables, "MIN_FREE_MB": "1000000000"}
-    with running_worker(full, tmp_path / "full.log"):
+    with running_worker(full, tmp_path / "full.log", more=APART):
         batch = plant.submit(*(f"Job {number}" for number in range(JOBS)))
         eventually(lambda: plant.queued_messages() >= JOBS, within_s=120, because="the queue holds them all")
         assert _run(plant) == [0]
@@ -59,7 +60,10 @@ def test_without_its_ledger_it_leaves_them_to_the_others_and_comes_back_by_itsel
     _do(plant, f"CREATE ROLE {ROLE} LOGIN PASSWORD '{PASSWORD}'", _GRANT)
     apart = {**plant.variables, "DATABASE_URL": url.render_as_string(hide_password=False)}
     try:
-        with running_worker(plant.variables, plant.worker_log), running_worker(apart, tmp_path / "apart.log"):
+        with (
+            running_worker(plant.variables, plant.worker_log),
+            running_worker(apart, tmp_path / "apart.log", more=APART),
+        ):
             eventually(lambda: len(claiming(redis_url)) == 2, within_s=120, because="both claim")
             _do(plant, f"REVOKE ALL ON jobs FROM {ROLE}")
             eventually(lambda: len(claiming(redis_url)) == 1, within_s=120, because="one cannot any more")
