@@ -9,7 +9,9 @@ RUN /opt/stepdown/bin/pip install --no-cache-dir --disable-pip-version-check --n
 FROM python:3.12-slim
 COPY --from=build /opt/stepdown /opt/stepdown
 ENV PATH=/opt/stepdown/bin:$PATH PYTHONUNBUFFERED=1
-RUN useradd --system --create-home stepdown
+# A named volume begins with the owner that its folder has here.
+RUN useradd --system --create-home stepdown && install -d -o stepdown -g stepdown /var/lib/stepdown
+ENV STATE_DIR=/var/lib/stepdown
 USER stepdown
 WORKDIR /home/stepdown
 ENTRYPOINT ["stepdown"]

@@ -5,7 +5,7 @@ PYTHON ?= python3
 STAMP  := .venv/.installed
 RUN    := .venv/bin/python -m
 
-.PHONY: demo test check chaos bench bench-chain bench-ledger focus clients frameworks lock clean
+.PHONY: demo test check chaos bench bench-chain bench-ledger focus clients frameworks wheel lock clean
 
 demo: $(STAMP)       ## a batch through real parts, against a simulated API
 	.venv/bin/stepdown demo
@@ -39,6 +39,10 @@ clients: $(STAMP)     ## SDKs, agents, Airflow and schemathesis against `stepdow
 
 frameworks: $(STAMP) ## the sketches of tests/examples in Airflow, Dagster, Prefect and dbt: make frameworks ARGS="dagster"; once, the network
 	$(RUN) tests.frameworks $(ARGS)
+
+wheel: $(STAMP)      ## the wheel in empty environments, with the newest and the oldest versions it allows; needs the network
+	$(RUN) uv --version >/dev/null 2>&1 || .venv/bin/pip install uv
+	$(RUN) tests.wheel
 
 lock: $(STAMP)       ## resolve the pinned versions again
 	$(RUN) uv --version >/dev/null 2>&1 || .venv/bin/pip install uv

@@ -4,13 +4,16 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import redis
 from celery import Celery
 from kombu import Queue
 from kombu.exceptions import KombuError, OperationalError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from models.errors import BrokerError
 from models.keys import CLOCK_TURN, FILLED, PREFIX, TASK_NAME, Lane, pace_key, queue_key, queue_name
@@ -78,6 +81,7 @@ class Broker:
         self, url: str, *, rungs: int, timeout_s: float = _TIMEOUT_S, visibility_timeout_s: float = _HEARD_AGAIN_S
     ) -> None:
         self.app = celery_app(url, rungs=rungs, timeout_s=timeout_s, visibility_timeout_s=visibility_timeout_s)
+        self._url = url
         self._redis = redis.Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
 
     def send(self, jobs: Sequence[Unsent]) -> None:
@@ -152,6 +156,16 @@ class Broker:
         with _told():
             return bool(self._redis.set(FILLED, "1", nx=True))
 
+    def knock(self) -> None:
+        """Raise BrokerError where Redis refuses our user or password. A Redis that is away may come back."""
+        try:
+            self._redis.llen(queue_key(None))
+        except (redis.AuthenticationError, redis.ResponseError) as error:
+            reason = f"broker: {type(error).__name__}: {error}"
+            raise BrokerError(f"{reason}: put the right user and password into REDIS_URL") from error
+        except (redis.RedisError, OSError):
+            return
+
     def facts(self) -> dict[str, str]:
         """Read what `doctor` judges: version, eviction policy, persistence, and whether a password is needed."""
         with _told():
@@ -162,7 +176,7 @@ class Broker:
             "version": f"{server.get('server_name', 'redis')} {server.get('valkey_version', server['redis_version'])}",
             "maxmemory-policy": str(policy.get("maxmemory-policy", "")),
             "appendonly": str(append_only.get("appendonly", "")),
-            "open": "yes" if _answers_strangers(self._redis) else "no",
+            "open": "yes" if _answers_strangers(self._url) else "no",
         }
 
     def close(self) -> None:
@@ -191,9 +205,22 @@ def server_pid(url: str) -> int | None:
         client.close()
 
 
-def _answers_strangers(known: redis.Redis) -> bool:
-    where = known.connection_pool.connection_kwargs
-    stranger = redis.Redis(host=where.get("host", "localhost"), port=where.get("port", 6379), socket_timeout=2)
+def end_server(url: str) -> None:
+    """Have the server at `url` write down what it holds, and end; nothing where it does not answer or let us."""
+    once = Retry(NoBackoff(), 0)
+    client = redis.Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, retry=once)
+    with client, suppress(redis.RedisError):
+        client.shutdown()
+
+
+def _answers_strangers(url: str) -> bool:
+    parts = urlsplit(url)
+    without_password = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    # A refusal is a lost connection, to the client: it would try again for seconds.
+    once = Retry(NoBackoff(), 0)
+    stranger = redis.Redis.from_url(
+        without_password, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, retry=once
+    )
     try:
         stranger.exists(CLOCK_TURN)
     except redis.RedisError:

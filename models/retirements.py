@@ -2,13 +2,14 @@
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
 
-LIST = "DEPRECATED_MODELS in anthropic/resources/messages/messages.py"
-_NAME, _, _FILE = LIST.partition(" in anthropic/")
+LIST = "DEPRECATED_MODELS of anthropic"
+_NAME = "DEPRECATED_MODELS"
+_FILES = ("resources/messages/messages.py", "_data/deprecated_models.py")  # where it stands up to 2.13, and since
 _DAY = re.compile(r"([A-Z][a-z]+) (\d{1,2})(?:st|nd|rd|th)?, (\d{4})")
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July"),
@@ -21,14 +22,8 @@ def retirements(source: Path | None = None) -> Mapping[str, date] | None:
 
     `source` is the file that holds it: left out, that of the installed SDK.
     """
-    path = source or _installed()
-    if path is None:
-        return None
-    try:
-        listed = ast.literal_eval(_assigned(path))
-        return {model: retirement_day(text) for model, text in listed.items()}
-    except (OSError, SyntaxError, LookupError, ValueError, TypeError, AttributeError):
-        return None
+    read = map(_read, [source] if source else _installed())
+    return next((listed for listed in read if listed is not None), None)
 
 
 def retirement_day(text: str) -> date:
@@ -43,10 +38,18 @@ def retirement_day(text: str) -> date:
     return date(int(found[3]), _MONTHS.index(found[1]) + 1, int(found[2]))
 
 
-def _installed() -> Path | None:
+def _installed() -> Iterator[Path]:
     spec = find_spec("anthropic")  # of a top package: finds it without importing it
-    folders = spec.submodule_search_locations if spec is not None else None
-    return Path(folders[0]) / _FILE if folders else None
+    for folder in (spec.submodule_search_locations if spec is not None else None) or ():
+        yield from (Path(folder) / name for name in _FILES)
+
+
+def _read(path: Path) -> Mapping[str, date] | None:
+    try:
+        listed = ast.literal_eval(_assigned(path))
+        return {model: retirement_day(text) for model, text in listed.items()}
+    except (OSError, SyntaxError, LookupError, ValueError, TypeError, AttributeError):
+        return None
 
 
 def _assigned(path: Path) -> ast.expr:

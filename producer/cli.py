@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from models import errors
+from models.errors import INTERRUPTED, MONEY_CAP, OK, SOME_FAILED, UNREACHABLE, USAGE
 from producer import estimate, orders, prices, processes, questions, rebuild, reprice
 from producer.analyst import analyst
 from producer.chain import chain
@@ -24,6 +25,7 @@ from producer.options import (
     UrgentOption,
     WeightOption,
     hint,
+    print_version,
     say,
 )
 from producer.options import producer as open_producer
@@ -40,16 +42,6 @@ if TYPE_CHECKING:
 
 # Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
 # ruff: noqa: PLC0415
-
-OK, SOME_FAILED, USAGE, OVER_CAP, UNREACHABLE, UNPRICED, TIMED_OUT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 124, 130
-_EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
-    (errors.ApiError, UNREACHABLE),
-    (errors.BrokerError, UNREACHABLE),
-    (errors.LedgerError, UNREACHABLE),
-    (errors.UnpricedModelError, UNPRICED),
-    (errors.StepdownError, USAGE),
-    (TimeoutError, TIMED_OUT),
-)
 
 app = typer.Typer(
     name="stepdown",
@@ -73,6 +65,15 @@ app.add_typer(prices.prices, name="prices")
 app.add_typer(chain, name="chain")
 
 
+@app.callback()
+def _any_command(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="print the version, and end")
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
 def main() -> None:
     """Run one command. Exit codes: 0 all succeeded, 1 some failed, 2 usage, 3 money cap, 4 unreachable, 5 no price."""
     prepare_streams()
@@ -84,7 +85,7 @@ def main() -> None:
             sys.stdout.flush()
     except (errors.StepdownError, TimeoutError) as error:
         sys.stderr.write(f"stepdown: {error}\n")
-        sys.exit(next(code for kind, code in _EXIT_CODES if isinstance(error, kind)))
+        sys.exit(errors.exit_code(error))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except (SystemExit, BrokenPipeError) as end:
@@ -217,12 +218,18 @@ def job(job_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonOptio
 
 
 @app.command()
-def doctor(as_lines: LinesOption = False) -> None:
-    """Check key, prices, ledger, health, disk, broker, throttles and API; each finding says what would be right."""
+def doctor(
+    worker: Annotated[bool, typer.Option("--worker", help="only whether a worker of this machine claims jobs")] = False,
+    as_lines: LinesOption = False,
+) -> None:
+    """Check key, prices, ledger, disk, broker, workers, throttles and API; each finding says what would be right."""
     import json
     from dataclasses import asdict
 
-    from producer.doctor import examine
+    if worker:
+        from producer.claims import examine_worker as examine
+    else:
+        from producer.doctor import examine
 
     verdicts = []
     for finding in examine(read_settings()):
@@ -231,7 +238,7 @@ def doctor(as_lines: LinesOption = False) -> None:
         say(json.dumps(asdict(finding)) if as_lines else line)
     failed = {finding.what for finding in verdicts if finding.verdict == "fail"}
     if failed:
-        raise typer.Exit(UNREACHABLE if failed & {"broker", "ledger"} else USAGE)
+        raise typer.Exit(UNREACHABLE if failed & {"broker", "ledger", "worker"} else USAGE)
 
 
 @db.command()
@@ -267,7 +274,7 @@ def _watch(producer: "Producer", batch: "Batch", timeout_s: float | None) -> Non
     if progress.over_budget:
         hint(over_budget_line(progress))
     raise typer.Exit(
-        OVER_CAP if progress.over_budget else OK if progress.succeeded == progress.job_count else SOME_FAILED
+        MONEY_CAP if progress.over_budget else OK if progress.succeeded == progress.job_count else SOME_FAILED
     )
 
 

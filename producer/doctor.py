@@ -4,10 +4,8 @@ import re
 import shutil
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
 from migrations.run import revisions
@@ -21,6 +19,7 @@ from models.settings import Settings
 from models.throttles import ThrottleReader
 from producer.api import api_of
 from producer.api_check import state_of
+from producer.claims import Finding, workers
 from producer.price_check import Wrong, known_to, wrong_prices
 from producer.throttle_lines import throttle_line
 from producer.words import rate
@@ -30,17 +29,8 @@ _MB = 1024 * 1024
 _REASON = re.compile(r'"reason": "([^"]*)"')
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing looked at: how it is, and what would be right."""
-
-    what: str
-    verdict: Literal["ok", "warn", "fail"]
-    said: str
-
-
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Look at key, prices, ledger, health, disk, spool, broker, throttles and API, in the order a job needs them."""
+    """Look at key, prices, ledger, health, disk, spool, broker, workers, throttles and API, as a job needs them."""
     yield _key(settings)
     yield from _prices(settings)
     ledger = _told("ledger", lambda: _ledger(settings))
@@ -152,6 +142,7 @@ def _broker(settings: Settings) -> Iterator[Finding]:
     if url is None:
         fix = "REDIS_URL is not set and none runs here; `stepdown worker` will bring its own"
         yield Finding(what="broker", verdict="warn", said=fix)
+        yield workers(None)
         return
     broker = Broker(url, rungs=len(settings.chain.models))
     try:
@@ -163,6 +154,7 @@ def _broker(settings: Settings) -> Iterator[Finding]:
         broker.close()
     yield Finding(what="broker", verdict="ok", said=facts["version"])
     yield from _judged(facts)
+    yield _told("worker", lambda: workers(url))
     yield from _throttles(settings, url)
 
 

@@ -55,6 +55,15 @@ def say(line: str, *, at_once: bool = False) -> None:
         sys.stdout.flush()
 
 
+def print_version(*, is_asked: bool) -> None:
+    """Print the version that is installed, and end; nothing where nobody asks."""
+    if is_asked:
+        from importlib.metadata import version
+
+        say(f"stepdown {version('stepdown')}")
+        raise typer.Exit
+
+
 def hint(line: str) -> None:
     """Print what is good to know, beside it."""
     sys.stderr.write(f"{line}\n")

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 from models.embedded import running_broker
@@ -66,7 +67,11 @@ def worker(settings: Settings, broker_url: str) -> Iterator[None]:
 
 @contextmanager
 def flower(settings: Settings, broker_url: str) -> Iterator[None]:
-    """Run Flower on its usual port, or on a free one; nobody waits for it."""
+    """Run Flower on its usual port, or on a free one; nobody waits for it. Without its package there is none."""
+    if find_spec("flower") is None:
+        _row("flower", "not installed: pip install 'stepdown[flower]'", None)
+        yield
+        return
     port = _free_port(_FLOWER_PORT)
     variables = {**_variables(settings, broker_url), **flower_variables(settings, broker_url, "demo")}
     with _process(flower_command(port), variables, settings.state_dir / "flower.log"):

@@ -13,11 +13,13 @@ from types import FrameType
 from models.embedded import required_broker_url, running_broker
 from models.errors import InputError
 from models.settings import Settings, child_environment
+from producer.listening import listening
 
 _FLOWER_COLUMNS = "name,uuid,state,result,received,runtime,worker"
 _RUNTIME_BUCKETS = "0.5,1,2,5,10,20,40,80,120,240,480,960,1920,3600"  # Flower's end at 10 s; a call may take an hour
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_OF_A_SIGNAL = 128  # and the signal's number is what a shell calls such an end
 
 
 def worker_command(settings: Settings, more: Sequence[str] = ()) -> list[str]:
@@ -33,11 +35,13 @@ def worker(settings: Settings, more: Sequence[str]) -> int:
     if settings.redis_url is not None:
         _become(command, child_environment({}))
     with running_broker(settings) as url:
-        return _supervise(command, child_environment({"REDIS_URL": url}))
+        code = _supervise(command, child_environment({"REDIS_URL": url}))
+    return code if code >= 0 else _OF_A_SIGNAL - code
 
 
 def flower(settings: Settings, *, address: str, port: int) -> None:
     """Become Flower behind a password; one is made up where FLOWER_PASSWORD gives none."""
+    listening(address, port, source="stepdown flower").close()  # Flower's own end over a busy port is a traceback
     password = settings.flower_password
     chosen = secrets.token_urlsafe(12) if password is None else password.get_secret_value()
     if password is None:

@@ -5,9 +5,13 @@
 
 import sys
 
-import click
+try:
+    import click
 
-from worker.celery import app
+    from worker.celery import app
+except ImportError as error:  # half an installation, or one beside the lock
+    sys.stderr.write(f"stepdown worker: {error}: install Stepdown again, with all it needs (pip install .)\n")
+    sys.exit(2)
 
 if __name__ == "__main__":
     try:

@@ -13,13 +13,15 @@ from celery.worker.consumer import Consumer as BaseConsumer
 
 from models.broker import Broker
 from models.embedded import required_broker_url
-from models.errors import LedgerGoneError, StepdownError
+from models.errors import USAGE, LedgerGoneError, StepdownError, exit_code
+from models.pulse import Pulse
 from models.settings import Settings, load_settings
 from worker import doorbell, logs, tasks, threads
 from worker.checkup import Checkup
 from worker.clock import Clock
 from worker.events import WorkerEnds
 from worker.every import every
+from worker.heartbeat import Heartbeat
 from worker.office import House, opened
 from worker.patrol import Patrol
 from worker.rolling import rolled
@@ -31,7 +33,8 @@ _FLUSH_EVENTS_S = 0.2
 _RECONNECT_S = 1.0
 _LOOK_FOR_STRAYS_S = 3.0
 _LOOK_AT_LEDGER_S = 1.0
-_LEDGER_UNREACHABLE = 4  # the exit code
+_PULSE_S = 2.0
+_LISTENS_S = 5.0  # without a turn of its loop for so long, Celery listens no more
 
 
 def _enter() -> tuple[Settings, Broker]:
@@ -40,11 +43,20 @@ def _enter() -> tuple[Settings, Broker]:
         url, rungs = required_broker_url(settings), len(settings.chain.models)
         return settings, Broker(url, rungs=rungs, visibility_timeout_s=settings.visibility_timeout_s)
     except StepdownError as error:
-        raise SystemExit(str(error)) from None
+        raise _ended(error) from None
+
+
+def _ended(error: Exception) -> SystemExit:
+    # Celery logs what a signal raises, and goes on: it would discard every message as that of an unknown task.
+    mine = isinstance(error, StepdownError)
+    sys.stderr.write(f"stepdown worker: {error if mine else f'{type(error).__name__}: {error}'}\n")
+    return SystemExit(exit_code(error))
 
 
 class Consumer(BaseConsumer):
     """Celery's consumer, which publishes what Flower shows a few times a second instead of thrice a task."""
+
+    turned_at = -_LISTENS_S  # when its loop last went round, connected
 
     def ensure_connected(self, conn: Any) -> Any:
         """Look for a broker that is away every second; Celery's pauses grow to half a minute."""
@@ -56,7 +68,11 @@ class Consumer(BaseConsumer):
     def register_with_event_loop(self, hub: Any) -> None:
         """Flush in the loop's own thread, whatever the tasks' threads do."""
         super().register_with_event_loop(hub)
-        hub.call_repeatedly(_FLUSH_EVENTS_S, self._flush_events)
+        hub.call_repeatedly(_FLUSH_EVENTS_S, self._turn)
+
+    def _turn(self) -> None:
+        Consumer.turned_at = monotonic()
+        self._flush_events()
 
     def on_send_event_buffered(self) -> None:
         """Leave the event in its buffer, which flushes itself when it is full."""
@@ -84,20 +100,23 @@ def _set_up_logging(**_signal: Any) -> None:
 def _refuse_other_pools(options: dict[str, Any], **_signal: Any) -> None:
     # A process pool would fork the office's threads away; celery hands over the pool's name or its class.
     if "thread" not in str(options.get("pool") or "threads"):
-        raise SystemExit("a Stepdown worker runs on the threads pool only: leave -P out, or say -P threads")
+        sys.stderr.write("stepdown worker: it runs on the threads pool only: leave -P out, or say -P threads\n")
+        raise SystemExit(USAGE)
 
 
 @signals.worker_init.connect
 def _open(**_signal: Any) -> None:
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     try:
+        _broker.knock()
         house = _until_shutdown.enter_context(opened(_settings, tell=logs.log))
-    except StepdownError as error:
-        # Celery logs what a signal raises and goes on; a worker without a ledger must not take jobs.
-        raise SystemExit(str(error)) from None
-    tasks.register(app, house.office)
-    _start_clocks(house)
-    signals.worker_shutting_down.connect(lambda **_signal: _drain(house), weak=False)
+        tasks.register(app, house.office)
+        doorbell.Channel.is_fit = house.office.gate.is_fit
+        _start_clocks(house)
+        _start_pulse(house)
+        signals.worker_shutting_down.connect(lambda **_signal: _drain(house), weak=False)
+    except Exception as error:  # whatever it is: a worker that is not whole must take no job
+        raise _ended(error) from error
 
 
 def _start_clocks(house: House) -> None:
@@ -141,7 +160,19 @@ def _end_without_ledger(house: House) -> None:
         if state.should_stop is None:
             logs.log(WorkerEnds(said=str(error)))
             _drain(house)
-            state.should_stop = _LEDGER_UNREACHABLE
+            state.should_stop = exit_code(error)
+
+
+def _start_pulse(house: House) -> None:
+    url, worker = required_broker_url(_settings), house.books.ledger.worker
+    proofs = _until_shutdown.enter_context(Pulse(url, _settings.state_dir, worker=worker))
+    heartbeat = Heartbeat(
+        gate=house.office.gate,
+        claims=house.books.ledger,
+        proofs=proofs,
+        listens=lambda: monotonic() - Consumer.turned_at < _LISTENS_S,
+    )
+    _until_shutdown.callback(every(_PULSE_S, heartbeat.beat, name="pulse", tell=logs.log))
 
 
 def _drain(house: House) -> None:

@@ -49,9 +49,11 @@ class QoS(redis.QoS):  # type: ignore[misc]  # kombu has no types
 class Channel(redis.Channel):  # type: ignore[misc]
     """Bears a value that is no message, and a connection that went while a message was at work.
 
-    Kombu would end the worker over either, and with it every call in flight.
+    Kombu would end the worker over either, and with it every call in flight. A worker that is not fit asks for no
+    message: it would take them faster than those who can work, and answer none.
     """
 
+    is_fit: Callable[[], bool] = staticmethod(lambda: True)
     QoS = QoS
 
     def basic_consume(
@@ -70,6 +72,11 @@ class Channel(redis.Channel):  # type: ignore[misc]
                 raise
 
         return super().basic_consume(queue, no_ack, acknowledging, *rest, **options)
+
+    def _brpop_start(self, timeout: int | None = None) -> None:
+        # Kombu asks again in each turn of its loop.
+        if Channel.is_fit():
+            super()._brpop_start(timeout)
 
     def _brpop_read(self, **options: Any) -> Any:
         try:

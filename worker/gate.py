@@ -22,6 +22,7 @@ class Gate:
         self._looking = Lock()
         self._looked_at = -_LOOK_EVERY_S
         self._is_low = False
+        self._shut: str | None = None
 
     def close(self) -> None:
         """Take no more jobs, and take none further than the call it is at."""
@@ -31,11 +32,19 @@ class Gate:
         """Tell whether it was closed."""
         return self._stopping.is_set()
 
+    def shut(self, because: str | None) -> None:
+        """Take no more jobs until the reason is gone (None): a worker that cannot work leaves them to others."""
+        self._shut = because
+
+    def is_fit(self) -> bool:
+        """Tell whether this worker could work on a job now, stopping or not."""
+        return self._shut is None and not self._is_disk_low()
+
     def why_closed(self) -> str | None:
         """Tell why no job may be claimed; None where one may."""
         if self._stopping.is_set():
             return STOPPING
-        return DISK_LOW if self._is_disk_low() else None
+        return self._shut or (DISK_LOW if self._is_disk_low() else None)
 
     def _is_disk_low(self) -> bool:
         with self._looking:

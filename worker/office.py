@@ -226,5 +226,5 @@ def _replay(spool: Spool, ledger: Ledger, tell: Tell) -> Callable[[], None]:
 def _free_mb(settings: Settings) -> int:
     try:
         return shutil.disk_usage(settings.state_dir).free // _MB
-    except OSError:  # the folder is gone: no reply can be kept
-        return 0
+    except OSError:  # a folder that is gone has no room; the pulse tells why
+        return -1

@@ -75,6 +75,7 @@ def run(job_id: str, office: Office) -> str:
         with office.in_hand.holding(claim):
             return _claimed(claim, office)
     except LedgerError as error:
+        office.gate.shut(f"the ledger is away: {error}")  # until the pulse reaches it again
         return f"the ledger is away: {error}"
 
 

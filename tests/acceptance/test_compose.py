@@ -22,9 +22,9 @@ def me(tmp_path_factory: pytest.TempPathFactory) -> Stranger:
 
 
 def test_the_services_and_profiles_are_those_the_readme_names() -> None:
-    assert set(SERVICES) == {"redis", "postgres", "migrate", "worker", "flower", "simulator"}
+    assert set(SERVICES) == {"redis", "postgres", "migrate", "worker", "serve", "flower", "simulator"}
     profiles = {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service}
-    assert profiles == {"flower": ["flower"], "simulator": ["demo"]}
+    assert profiles == {"serve": ["serve"], "flower": ["flower"], "simulator": ["demo"]}
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -61,7 +61,7 @@ def test_all_but_the_one_that_ends_by_itself_have_a_health_check() -> None:
 
 def test_nothing_is_published_but_on_loopback() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert set(published) == {"flower", "simulator"}
+    assert set(published) == {"serve", "flower", "simulator"}
     for ports in published.values():
         assert all(port.startswith("127.0.0.1:") for port in ports)
 

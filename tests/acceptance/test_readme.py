@@ -43,8 +43,9 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stranger]:
         me.write(".env", f"{with_key}\nANTHROPIC_BASE_URL={simulator.url}\nCLOCK_TICK_S=0.1\n")
         assert set(GOES_ON) <= set(COMMANDS)
         until_end.enter_context(me.starts("worker", log="worker.log"))
-        note = me.folder / ".stepdown" / "broker.json"
-        eventually(note.exists, within_s=30, because="the worker brings its broker")
+        eventually(
+            lambda: me.types("doctor", "--worker", expect=None).code == 0, within_s=60, because="the worker claims jobs"
+        )
         yield me
 
 

@@ -149,6 +149,29 @@ def test_a_server_without_a_password_is_open(tmp_path: Path) -> None:
         broker.close()
 
 
+def test_a_server_with_a_password_is_asked_once_whether_it_is_open(tmp_path: Path) -> None:
+    with running_valkey(tmp_path) as url, redis.Redis.from_url(url) as client:
+        client.acl_setuser("default", enabled=True, reset_passwords=True, passwords=["+secret"], categories=["+@all"])
+        broker = Broker(url, rungs=_RUNGS)
+        broker.facts()
+        before = client.info("stats")["total_connections_received"]
+        assert broker.facts()["open"] == "no"
+        assert client.info("stats")["total_connections_received"] - before == 1, "each more is a wait of seconds"
+        broker.close()
+
+
+def test_a_server_that_refuses_us_is_told_and_one_that_is_away_is_waited_for(redis_url: str) -> None:
+    for refused in (redis_url.replace("://tests:", "://tests:wrong-"), f"redis://{redis_url.partition('@')[2]}"):
+        broker = Broker(refused, rungs=_RUNGS)
+        with pytest.raises(BrokerError, match="put the right user and password into REDIS_URL"):
+            broker.knock()
+        broker.close()
+    for there_or_away in (redis_url, f"redis://127.0.0.1:{free_port()}/0"):
+        broker = Broker(there_or_away, rungs=_RUNGS)
+        broker.knock()
+        broker.close()
+
+
 def test_a_server_that_is_away_is_told_without_its_password() -> None:
     broker = Broker(f"redis://us:canary-7391@127.0.0.1:{free_port()}/0", rungs=_RUNGS)
     for use in (broker.facts, lambda: broker.depth(0), lambda: broker.send(_unsent(1))):

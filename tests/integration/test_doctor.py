@@ -1,12 +1,14 @@
 """`stepdown doctor`: green where all is well; elsewhere each finding says what would be right."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
 
+from models.keys import PULSES
 from tests.servers.ports import free_port
 from tests.servers.valkey import running_valkey
 from tests.simulator.process import running_simulator
@@ -25,6 +27,7 @@ GOOD = [
     ("broker", "maxmemory-policy is noeviction"),
     ("broker", "appendonly is on"),
     ("broker", "it asks for a password"),
+    ("worker", "1 worker claims jobs"),
     ("throttle", "no model is out of rotation, and no limit is used up"),
     ("api", "127.0.0.1:"),
 ]
@@ -50,7 +53,8 @@ def admin(own_valkey_url: str) -> Iterator[redis.Redis]:
 @pytest.fixture(scope="module")
 def settings(own_valkey_url: str) -> Iterator[dict[str, str]]:
     """Write down a setup in which nothing is wrong."""
-    with running_simulator() as simulator:
+    with running_simulator() as simulator, redis.Redis.from_url(own_valkey_url) as client:
+        client.zadd(PULSES, {"here:1:abc": time.time() + 3600})  # the proof that a worker leaves, for the whole file
         yield settings_for(simulator, REDIS_URL=own_valkey_url)
 
 
@@ -186,4 +190,5 @@ def test_a_ledger_a_broker_and_an_api_that_are_away_are_all_told_and_end_with_4(
 def test_without_redis_url_it_says_who_will_bring_a_broker(me: Stranger, settings: dict[str, str]) -> None:
     me.configure(**settings | {"REDIS_URL": ""})
     told = "REDIS_URL is not set and none runs here; `stepdown worker` will bring its own"
-    assert findings(me, code=0) == [("warn", "broker", told)]
+    no_worker = "no worker claims jobs: start `stepdown worker`; where one runs, its log tells what it waits for"
+    assert findings(me, code=4) == [("warn", "broker", told), ("fail", "worker", no_worker)]

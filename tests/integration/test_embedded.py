@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -114,19 +115,62 @@ def test_a_redis_that_is_named_is_taken_as_it_is(tmp_path: Path, redis_url: str)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("note", ["", "[]", '{"url": "redis://x"}', '{"url": "redis://x", "pid": "none"}'])
-def test_a_note_that_says_nothing_is_no_broker(settings: Settings, note: str) -> None:
+@pytest.mark.parametrize("note", ["", "[]", '{"pid": 1}', '{"url": "redis://x"}'])
+def test_a_note_that_says_nothing_or_whose_owner_is_gone_is_no_broker(settings: Settings, note: str) -> None:
     settings.state_dir.mkdir()
+    (settings.state_dir / "broker.owner").touch()
     _note(settings).write_text(note, encoding="utf-8")
     assert broker_url(settings) is None
 
 
-def test_the_note_of_a_process_that_died_is_no_broker(settings: Settings) -> None:
-    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
-        gone.wait()
+def test_a_killed_owner_is_followed_by_the_next_whoever_has_its_process_id_by_then(settings: Settings) -> None:
+    with _killed_owner(settings) as left:
+        assert broker_url(settings) is None
+        note = _note(settings)
+        said = json.loads(note.read_text(encoding="utf-8"))
+        note.write_text(json.dumps(said | {"pid": os.getpid()}), encoding="utf-8")  # as in a container: 1 is 1 again
+        assert broker_url(settings) is None
+        with running_broker(settings) as url, redis.Redis.from_url(url) as client:
+            assert client.ping()
+            assert (url != left, broker_url(settings)) == (True, url)
+        with redis.Redis.from_url(left) as client, pytest.raises(redis.exceptions.ConnectionError):
+            client.ping()
+
+
+@contextmanager
+def _killed_owner(settings: Settings) -> Iterator[str]:
+    command = [sys.executable, "-c", _START_AND_SAY_WHERE, str(settings.state_dir)]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=dict(os.environ), **pipes) as owner:
+        assert owner.stdout is not None
+        url = owner.stdout.readline().strip()
+        assert broker_url(settings) == url
+        owner.kill()
+    yield url
+
+
+def test_messages_outlive_an_owner_that_was_killed(settings: Settings) -> None:
+    with _killed_owner(settings) as left:
+        broker = Broker(left, rungs=3)
+        broker.send([Unsent(id=new_id(), rung=0)])
+        broker.close()
+        with running_broker(settings) as url:
+            broker = Broker(url, rungs=3)
+            assert broker.depth(0) == 1
+            broker.close()
+
+
+def test_a_link_in_the_place_of_its_note_is_neither_read_nor_written_through(
+    settings: Settings, tmp_path: Path
+) -> None:
+    strangers = tmp_path / "strangers.json"
+    strangers.write_text('{"url": "redis://127.0.0.1:1/0"}', encoding="utf-8")
     settings.state_dir.mkdir()
-    _note(settings).write_text(json.dumps({"url": "redis://x", "pid": gone.pid}), encoding="utf-8")
-    assert broker_url(settings) is None
+    _note(settings).symlink_to(strangers)
+    with running_broker(settings) as url:
+        assert broker_url(settings) == url
+        assert not _note(settings).is_symlink()
+    assert strangers.read_text(encoding="utf-8") == '{"url": "redis://127.0.0.1:1/0"}'
 
 
 def test_messages_outlive_a_restart(settings: Settings) -> None:

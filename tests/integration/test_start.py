@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -108,11 +109,27 @@ def test_a_worker_whose_settings_are_wrong_says_so_and_ends_with_2(me: Stranger)
 
 def test_a_worker_without_a_key_or_a_ledger_says_so_and_leaves_no_broker(me: Stranger) -> None:
     me.configure(ANTHROPIC_API_KEY="k", DATABASE_URL="postgresql://u:hidden@127.0.0.1:1/d")
-    told = me.types("worker", expect=None)
-    assert told.code != 0
+    told = me.types("worker", expect=4)
     assert "ledger postgresql+psycopg://u:***@127.0.0.1:1/d" in told.out + told.err
     assert "hidden" not in told.out + told.err
     assert not note(me).exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"ANTHROPIC_API_KEY": ""}, "ANTHROPIC_API_KEY=(not set)"),
+        ({"DATABASE_URL": "mysql://u:p@h/d"}, "DATABASE_URL="),
+        ({"CALLERS_FILE": "none.toml"}, "none.toml"),
+    ],
+)
+def test_a_setting_that_is_found_wrong_later_ends_it_with_2_too(me: Stranger, wrong: dict[str, str], said: str) -> None:
+    me.configure(**{"ANTHROPIC_API_KEY": "k", **wrong})
+    assert said in me.types("worker", expect=2).err
+
+
+def test_a_pool_that_is_not_ours_ends_it_with_2(me: Stranger) -> None:
+    assert "leave -P out, or say -P threads" in me.types("worker", "-P", "prefork", expect=2).err
 
 
 def get(url: str, path: str) -> Any:
@@ -167,3 +184,11 @@ def test_flower_says_which_password_it_made_up_and_asks_for_it(me: Stranger, red
         process.kill()
     assert told.startswith("flower: user stepdown, password ")
     assert "(set FLOWER_PASSWORD to choose it)" in told
+
+
+def test_flower_says_that_its_port_is_taken(me: Stranger, redis_url: str) -> None:
+    me.configure(ANTHROPIC_API_KEY="k", REDIS_URL=redis_url)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        told = me.types("flower", "--port", port, expect=2)
+    assert told.err.startswith(f"stepdown: stepdown flower: cannot listen on 127.0.0.1:{port} (Address already in use)")

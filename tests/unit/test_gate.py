@@ -50,3 +50,19 @@ def test_the_disk_is_looked_at_once_a_second_however_many_ask() -> None:
         clock.now_s += 0.02
         gate.why_closed()
     assert disk.looks == 2
+
+
+def test_a_disk_that_is_gone_has_no_room() -> None:
+    disk = Disk(free_mb=-1)
+    gate = Gate(free_mb=disk.free, needed_mb=0, clock=HandClock(), tell=disk.events.append)
+    assert (gate.why_closed(), gate.is_fit()) == (DISK_LOW, False)
+
+
+def test_a_reason_shuts_it_until_the_reason_is_gone_and_one_that_stops_is_fit_all_the_same() -> None:
+    gate = _gate(Disk(), HandClock())
+    gate.shut("the ledger is away")
+    assert (gate.why_closed(), gate.is_fit()) == ("the ledger is away", False)
+    gate.shut(None)
+    assert (gate.why_closed(), gate.is_fit()) == (None, True)
+    gate.close()
+    assert (gate.why_closed(), gate.is_fit()) == (STOPPING, True)

@@ -17,6 +17,20 @@ def test_the_list_is_the_sdks_own() -> None:
     assert len(DEPRECATED_MODELS) > 10
 
 
+@pytest.mark.parametrize("place", ["_data/deprecated_models.py", "resources/messages/messages.py"])
+def test_the_list_is_found_in_either_place_of_the_sdk(tmp_path: Path, place: str) -> None:
+    for name in ("_data/deprecated_models.py", "resources/messages/messages.py"):
+        path = tmp_path / "anthropic" / name
+        path.parent.mkdir(parents=True)
+        listed = 'DEPRECATED_MODELS: Dict[str, str] = {"old": "June 2nd, 2026"}' if name == place else "import os"
+        path.write_text(f"{listed}\n", encoding="utf-8")
+    (tmp_path / "anthropic" / "__init__.py").touch()
+    look = "from models.retirements import retirements; print(retirements())"
+    environment = {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}"}
+    told = subprocess.run([sys.executable, "-c", look], check=True, capture_output=True, env=environment)
+    assert told.stdout == b"{'old': datetime.date(2026, 6, 2)}\n"
+
+
 def test_sonnet_4_5_ends_on_30_november_2026_by_either_of_its_names() -> None:
     listed = retirements() or {}
     assert listed["claude-sonnet-4-5"] == listed["claude-sonnet-4-5-20250929"] == date(2026, 11, 30)
