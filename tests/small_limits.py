@@ -174,10 +174,12 @@ class Play:
     api: LimitedApi
     dispatcher: Clock
     desk: Any
+    looked_at_s: float = 0.0  # when the dispatcher acted last; the one worker then takes a second for each call
 
     def tick(self) -> None:
         """Let the dispatcher act, and walk each job that it sent."""
         self.site.clock.now_s += 1
+        self.looked_at_s = self.site.clock.now_s
         self.dispatcher.tick()
         while self.site.messages:
             job_id = self.site.messages.popleft()

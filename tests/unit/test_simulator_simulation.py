@@ -101,7 +101,7 @@ def test_an_error_comes_back_long_before_an_answer_would() -> None:
     simulation = _simulation(f"{rules}[limits.sonnet-5]\nrequests_per_minute = 1\n", latency_s=10)
     answered = _ask(simulation, model="claude-sonnet-5")
     overloaded, late = _ask(simulation), _ask(simulation, model="claude-haiku-4-5")
-    limited, wrong = _ask(simulation, model="claude-sonnet-5"), _ask(simulation, max_tokens=0)
+    limited, wrong = _ask(simulation, model="claude-sonnet-5"), _ask(simulation, max_tokens=-1)
     assert (overloaded.status, limited.status, wrong.status) == (529, 429, 400)
     assert answered.delay_s > 1
     assert all(0 < reply.delay_s < 0.5 for reply in (overloaded, limited, wrong))
