@@ -19,7 +19,7 @@ from tests.eventually import eventually
 from tests.running import API_KEY, HAIKU, OPUS, SONNET, Plant, one_test, running_plant
 from tests.stranger import Stranger, stranger_in
 
-OWN = ["id", "text", "model", "fallback_depth", "stop_reason", "cost_usd", "error"]
+OWN = ["id", "text", "model", "fallback_depth", "stop_reason", "cost_usd", "error", "state"]
 SLOW = "[[rules]]\nanswer = 'slow'\ndelay_s = 12"
 BOOM = '[[rules]]\nprompt_contains = "boom"\nanswer = "400"\n[[rules]]\nmodel = "opus"\nanswer = 529'
 
