@@ -1,10 +1,12 @@
 """Nothing a model or a stranger wrote steers a terminal."""
 
+import io
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.terminal import terminal_text
+from producer.terminal import drawable, terminal_text
 
 ANY_TEXT = st.text(st.characters())
 
@@ -40,3 +42,9 @@ def test_no_direction_is_turned_and_no_line_broken(text: str) -> None:
 )
 def test_it_becomes_an_escape_one_can_read(text: str, shown: str) -> None:
     assert terminal_text(text) == shown
+
+
+def test_a_bar_is_of_plain_characters_where_there_are_no_others() -> None:
+    latin, any_text = (io.TextIOWrapper(io.BytesIO(), encoding=name) for name in ("latin-1", "utf-8"))
+    assert drawable("  █·  1/2", latin) == "  #.  1/2"
+    assert drawable("  █·  1/2", any_text) == "  █·  1/2"
