@@ -19,6 +19,7 @@ from producer.options import (
     LinesOption,
     MaxCostOption,
     OnUnknownOption,
+    RetryFailedOption,
     SomeBatchArgument,
     TimeoutOption,
     UrgentOption,
@@ -111,9 +112,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     task: Annotated[str | None, typer.Option(help="task kind: where in the chain it starts (TASK_STARTS)")] = None,
     name: Annotated[str | None, typer.Option(help="what people call the batch")] = None,
     key: Annotated[str | None, typer.Option(help="the same prompts under one key are bought once")] = None,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="with --key: where the batch is known, queue its failed jobs again")
-    ] = False,
+    retry_failed: RetryFailedOption = False,
     tag: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="kept with the batch; repeatable")] = None,
     max_cost: MaxCostOption = None,
     on_unknown: OnUnknownOption = None,
@@ -134,18 +133,16 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     if retry_failed and key is None:
         raise errors.InputError("is for a batch that a --key knows; give one", source="submit", field="--retry-failed")
     settings = read_settings()
-    form = replace(form, models=settings.chain.models)
-    source = submitting.opened_either(file, form, ways=ways, skip_bad=skip_bad)
     labels: dict[str, Any] = {"task": task, "name": name, "key": key, "tags": submitting.tags(tag or [])}
     money: dict[str, Any] = {"allow_unpriced": allow_unpriced, "max_cost_usd": max_cost}
     lane: dict[str, Any] = {"urgent": urgent, "weight": weight, "on_unknown": submitting.choice(on_unknown)}
-    with source as prompts, open_producer(settings) as producer:
+    read_as: dict[str, Any] = {"form": replace(form, models=settings.chain.models), "ways": ways, "skip_bad": skip_bad}
+    with submitting.opened_either(file, **read_as) as prompts, open_producer(settings) as producer:
         batch = submitting.submitted(producer, prompts, terms=terms, **labels, **money, **lane)
-        deadline_s = (terms and terms.deadline_s) or settings.job_deadline_s
-        retried = submitting.retried(producer, batch, deadline_s=deadline_s) if retry_failed else None
-        names: dict[str, Any] = {"starts": settings.chain.starts, "unheeded": prompts.unheeded_models}
-        told: dict[str, Any] = {"notes": prompts.notes, "retried": retried}
-        _accepted(batch, submitting.hints(batch, key, task=None if ways else task, **names, **told))
+        retried = submitting.retried(producer, batch, settings, terms) if retry_failed else None
+        told: dict[str, Any] = {"unheeded": prompts.unheeded_models, "notes": prompts.notes, "retried": retried}
+        told |= {"task": None if ways else task, "starts": settings.chain.starts}
+        _accepted(batch, submitting.hints(batch, key, **told))
         if watch:
             _watch(producer, batch, timeout_s)
 

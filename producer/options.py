@@ -28,6 +28,9 @@ OnUnknownOption = Annotated[
 MaxCostOption = Annotated[
     str | None, typer.Option(metavar="USD", help="what the batch may cost over all retries and fallbacks; then exit 3")
 ]
+RetryFailedOption = Annotated[
+    bool, typer.Option("--retry-failed", help="with --key: where the batch is known, queue its failed jobs again")
+]
 TimeoutOption = Annotated[float | None, typer.Option(help="seconds to wait; then exit 124, and the batch goes on")]
 
 UrgentOption = Annotated[bool, typer.Option("--urgent", help="never behind jobs that are not")]

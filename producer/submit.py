@@ -15,6 +15,8 @@ from producer.files.load import Judge, Loaded, PromptFile, load, opened_prompts
 from producer.files.shapes import Form
 
 if TYPE_CHECKING:
+    from models.kinds import JobTerms
+    from models.settings import Settings
     from producer.client import Batch, Producer
 
 _MOST_NAMED = 3
@@ -85,10 +87,11 @@ def _tell_left_out(mistake: InputError) -> None:
     sys.stderr.write(f"left out: {mistake}\n")
 
 
-def retried(producer: "Producer", batch: "Batch", *, deadline_s: float) -> int:
-    """Queue the failed jobs of a batch that was known again; returns how many."""
+def retried(producer: "Producer", batch: "Batch", settings: "Settings", terms: "JobTerms | None") -> int:
+    """Queue the failed jobs of a batch that was known again, with a new deadline; returns how many."""
     if batch.is_new:
         return 0
+    deadline_s = (terms and terms.deadline_s) or settings.job_deadline_s
     return producer.books.orders.retry(deadline_s=deadline_s, states=[State.FAILED], batch_id=batch.id)
 
 

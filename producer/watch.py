@@ -93,18 +93,16 @@ def watch(
     try:
         while not progress.is_settled:
             if timeout_s is not None and clock() - started > timeout_s:
-                message = (
-                    f"{progress.finished} of {progress.job_count} jobs ended in {timeout_s:g} s; the batch goes on"
-                )
-                raise TimeoutError(message)
+                ended = f"{progress.finished} of {progress.job_count} jobs ended in {timeout_s:g} s"
+                raise TimeoutError(f"{ended}; the batch goes on")
             if is_terminal or clock() - told_at >= _TELL_EVERY_S:
                 told_at = clock()
                 tell(_pace(speed, clock()))
             sleep(_LOOK_EVERY_S)
             progress = look()
             speed.saw(clock(), progress.finished)
-        ended, passed_s = progress.finished - first.finished, clock() - started
-        tell(Pace(rate=ended / passed_s if passed_s > 0 else 0.0))
+        count, passed_s = progress.finished - first.finished, clock() - started
+        tell(Pace(rate=count / passed_s if passed_s > 0 else 0.0))
     finally:
         if is_terminal:
             out.write("\n")  # also after a timeout or Ctrl-C: what is said next begins a line of its own
