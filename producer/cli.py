@@ -2,24 +2,24 @@
 
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from models import errors
-from models.errors import INTERRUPTED, MONEY_CAP, OK, SOME_FAILED, UNREACHABLE, USAGE
+from models.errors import INTERRUPTED, MONEY_CAP, OK, SOME_FAILED, UNREACHABLE, USAGE, StepdownError, exit_code
 from producer import estimate, orders, prices, processes, questions, rebuild, reprice
 from producer.analyst import analyst
 from producer.chain import chain
 from producer.exits import hear_all
 from producer.options import (
-    FORMATS_IN,
     BatchArgument,
     JsonOption,
     LinesOption,
     MaxCostOption,
     OnUnknownOption,
+    RetryFailedOption,
     SomeBatchArgument,
     TimeoutOption,
     UrgentOption,
@@ -32,13 +32,14 @@ from producer.options import producer as open_producer
 from producer.options import settings as read_settings
 from producer.reconcile.command import reconcile
 from producer.status import status
-from producer.submit_options import takes_terms, takes_ways
+from producer.submit_options import takes_form, takes_terms, takes_ways
 from producer.terminal import prepare_streams
 from producer.whatif.command import whatif
 
 if TYPE_CHECKING:
     from models.kinds import JobTerms
     from producer.client import Batch, Producer
+    from producer.files.shapes import Form
 
 # Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
 # ruff: noqa: PLC0415
@@ -83,9 +84,9 @@ def main() -> None:
             app()
         finally:
             sys.stdout.flush()
-    except (errors.StepdownError, TimeoutError) as error:
+    except (StepdownError, TimeoutError) as error:
         sys.stderr.write(f"stepdown: {error}\n")
-        sys.exit(errors.exit_code(error))
+        sys.exit(exit_code(error))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except (SystemExit, BrokenPipeError) as end:
@@ -103,17 +104,15 @@ def main() -> None:
 @app.command()
 @takes_terms
 @takes_ways
+@takes_form
 def submit(  # noqa: PLR0913, PLR0917 - each is an option
     file: Annotated[
         str, typer.Argument(metavar="FILE|-", help="JSONL, text, CSV, Parquet, vendors' batches; - is stdin")
     ],
-    template: Annotated[str | None, typer.Option(help='the prompt made of columns: "Summarize: {text}"')] = None,
-    id_column: Annotated[str | None, typer.Option(help="the column that holds each prompt's id")] = None,
-    file_format: Annotated[str | None, typer.Option("--format", help=FORMATS_IN)] = None,
     task: Annotated[str | None, typer.Option(help="task kind: where in the chain it starts (TASK_STARTS)")] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="output tokens, where a prompt names none")] = None,
     name: Annotated[str | None, typer.Option(help="what people call the batch")] = None,
     key: Annotated[str | None, typer.Option(help="the same prompts under one key are bought once")] = None,
+    retry_failed: RetryFailedOption = False,
     tag: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="kept with the batch; repeatable")] = None,
     max_cost: MaxCostOption = None,
     on_unknown: OnUnknownOption = None,
@@ -123,24 +122,27 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     allow_unpriced: Annotated[bool, typer.Option(help="take models without a price; their cost is unknown")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="wait for the answers, then exit 0 or 1")] = False,
     timeout_s: TimeoutOption = None,
+    *,
+    form: "Form",
     terms: "JobTerms | None" = None,
     ways: "dict[str, Any] | None" = None,
 ) -> None:
     """Enqueue a file of prompts as one batch, or of documents with --map; prints its id."""
     from producer import submit as submitting
-    from producer.files.shapes import Form
 
+    if retry_failed and key is None:
+        raise InputError("is for a batch that a --key knows; give one", source="submit", field="--retry-failed")
     settings = read_settings()
-    columns: dict[str, Any] = {"template": template, "id_column": id_column}
-    form = Form(format=file_format, **columns, max_tokens=max_tokens, models=settings.chain.models)
-    source = submitting.opened_either(file, form, ways=ways, skip_bad=skip_bad)
     labels: dict[str, Any] = {"task": task, "name": name, "key": key, "tags": submitting.tags(tag or [])}
     money: dict[str, Any] = {"allow_unpriced": allow_unpriced, "max_cost_usd": max_cost}
     lane: dict[str, Any] = {"urgent": urgent, "weight": weight, "on_unknown": submitting.choice(on_unknown)}
-    with source as prompts, open_producer(settings) as producer:
+    read_as: dict[str, Any] = {"form": replace(form, models=settings.chain.models), "ways": ways, "skip_bad": skip_bad}
+    with submitting.opened_either(file, **read_as) as prompts, open_producer(settings) as producer:
         batch = submitting.submitted(producer, prompts, terms=terms, **labels, **money, **lane)
-        names: dict[str, Any] = {"starts": settings.chain.starts, "unheeded": prompts.unheeded_models}
-        _accepted(batch, submitting.hints(batch, key, task=None if ways else task, **names))
+        retried = submitting.retried(producer, batch, settings, terms) if retry_failed else None
+        told: dict[str, Any] = {"unheeded": prompts.unheeded_models, "notes": prompts.notes, "retried": retried}
+        told |= {"task": None if ways else task, "starts": settings.chain.starts}
+        _accepted(batch, submitting.hints(batch, key, **told))
         if watch:
             _watch(producer, batch, timeout_s)
 
@@ -172,6 +174,7 @@ def results(
     as_format: Annotated[str, typer.Option("--format", help="jsonl, csv, parquet, anthropic or openai")] = "jsonl",
 ) -> None:
     """Write the answers, with the input's own columns."""
+    from producer import show as showing
     from producer.files import results as writing
 
     with open_producer() as producer:
@@ -179,7 +182,7 @@ def results(
         writing.write_to(output, found.answers(), format=as_format)
         left = found.progress()
         if not left.is_finished:
-            hint(f"{left.job_count - left.finished} of {left.job_count} jobs have not ended yet")
+            hint(showing.not_ended_line(left, is_told=as_format in writing.OWN_FORMATS))
 
 
 @app.command()
@@ -193,7 +196,7 @@ def show(
     from producer import show as showing
 
     if batch is None and not held:
-        raise errors.InputError("name a BATCH, or ask for --held of all", source="show")
+        raise InputError("name a BATCH, or ask for --held of all", source="show")
     with open_producer() as producer:
         found = None if batch is None else producer.batch(batch).id
         for answer in producer.books.reports.held(found) if held else producer.books.reports.answers(str(found)):

@@ -10,11 +10,12 @@ from typing import Any
 from models.errors import InputError, InputMistakes
 from producer.files.load import AS_IT_IS, load
 from producer.files.shapes import Form
-from producer.files.source import STDIN, name_of, telling_unreadable
+from producer.files.source import STDIN, name_of, read_whole, telling_unreadable
 from producer.plan import TEXT, Document
 from producer.prompt import Prompt
 
 _TEXTS = (".txt", ".md")
+_MOST_BYTES = 256 * 1024 * 1024  # of one text: some 60 million tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class Documents:
     documents: list[Document]
     ways: dict[str, Any]
     unheeded_models: frozenset[str] = frozenset()  # as of a file of prompts; documents name none
+    notes: tuple[str, ...] = ()  # told already where rows were read
 
     def ways_for(self, task: str | None) -> dict[str, Any]:
         """Give the words, with the task of the parts where the caller names it."""
@@ -38,8 +40,13 @@ def read_documents(source: str, form: Form = AS_IT_IS, *, skip_bad: bool = False
     path = Path(source)
     is_folder = source != STDIN and path.is_dir()
     if not is_folder and form.format != "text" and (form.format or path.suffix.lower() not in _TEXTS):
-        loaded = load(source, Form(format=form.format, template=f"{{{TEXT}}}", id_column=form.id_column))
+        columns: dict[str, Any] = {"id_column": form.id_column, "separator": form.separator}
+        loaded = load(source, Form(format=form.format, template=f"{{{TEXT}}}", **columns))
+        for note in loaded.notes:
+            sys.stderr.write(f"{note}\n")
         return _good([_of_row(prompt) for prompt in loaded.prompts], loaded.mistakes, skip_bad=skip_bad)
+    if form.separator is not None:
+        raise InputError("is for CSV, and this is text; leave it out", source=source, field="separator")
     if form.id_column is not None:
         problem = "needs columns, and a text has none: it is called by its file"
         raise InputError(problem, source=source, field="id_column")
@@ -80,8 +87,7 @@ def _folder(folder: Path) -> tuple[list[Document], list[InputError]]:
 
 
 def _whole(source: str) -> Document:
-    with telling_unreadable(source):
-        data = sys.stdin.buffer.read() if source == STDIN else Path(source).read_bytes()
+    data = read_whole(source, most=_MOST_BYTES)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

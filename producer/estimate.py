@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from models.errors import InputError, InputMistakes, LedgerError, UnpricedModelError
-from producer.options import FORMATS_IN, JsonOption, hint, say, settings
-from producer.submit_options import takes_terms, takes_ways
+from producer.options import JsonOption, hint, say, settings
+from producer.submit_options import takes_form, takes_terms, takes_ways
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from producer.documents import Documents
     from producer.expect import Expectation, Oracle, Sum
     from producer.files.load import Loaded
+    from producer.files.shapes import Form
     from producer.foresee import Foreseen
     from producer.prompt import Prompt
 
@@ -38,29 +40,26 @@ _NOT_COVERED = (
 
 @takes_terms
 @takes_ways
-def estimate(  # noqa: PLR0913, PLR0917 - each is an option
+@takes_form
+def estimate(  # noqa: PLR0913 - each is an option
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="as for submit; - is stdin")],
-    template: Annotated[str | None, typer.Option(help='the prompt made of columns: "Summarize: {text}"')] = None,
-    id_column: Annotated[str | None, typer.Option(help="the column that holds each prompt's id")] = None,
-    file_format: Annotated[str | None, typer.Option("--format", help=FORMATS_IN)] = None,
     task: Annotated[str | None, typer.Option(help="task kind: where in the chain it starts (TASK_STARTS)")] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="output tokens, where a prompt names none")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave bad lines out, and list them")] = False,
     allow_unpriced: Annotated[bool, typer.Option(help="take models without a price; their cost is unknown")] = False,
     exact: Annotated[bool, typer.Option("--exact", help="have the API count input tokens: free, a call each")] = False,
     as_json: JsonOption = False,
+    *,
+    form: "Form",
     terms: "JobTerms | None" = None,
     ways: "dict[str, Any] | None" = None,
 ) -> None:
     """Say what a file of prompts would cost, or of documents with --map; nothing is spent."""
     from producer import submit as submitting
-    from producer.files.shapes import Form
 
     if exact and ways is not None:
         raise InputError("cannot count answers that are not there yet", source="estimate", field="--exact")
     given = settings()
-    columns: dict[str, Any] = {"template": template, "id_column": id_column}
-    form = Form(format=file_format, **columns, max_tokens=max_tokens, models=given.chain.models)
+    form = replace(form, models=given.chain.models)
     oracle = oracle_of(given, terms, allow_unpriced=allow_unpriced)
     read = submitting.read_either(file, form, ways=ways, judge=oracle.judge(task), skip_bad=skip_bad)
     found = expected(read, oracle, given, task, exact=exact)

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from functools import wraps
-from inspect import signature
+from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -27,6 +27,9 @@ OnUnknownOption = Annotated[
 ]
 MaxCostOption = Annotated[
     str | None, typer.Option(metavar="USD", help="what the batch may cost over all retries and fallbacks; then exit 3")
+]
+RetryFailedOption = Annotated[
+    bool, typer.Option("--retry-failed", help="with --key: where the batch is known, queue its failed jobs again")
 ]
 TimeoutOption = Annotated[float | None, typer.Option(help="seconds to wait; then exit 124, and the batch goes on")]
 
@@ -78,7 +81,8 @@ def with_options(command: Callable[..., None], make: Callable[..., Any], *, name
         command(**{name: make(**{option: given.pop(option) for option in more.parameters})}, **given)
 
     kept = [parameter for option, parameter in own.parameters.items() if option != name]
-    both = own.replace(parameters=[*kept, *more.parameters.values()])
+    by_name = [option.replace(kind=Parameter.KEYWORD_ONLY) for option in (*kept, *more.parameters.values())]
+    both = own.replace(parameters=by_name)
     annotations = {option: parameter.annotation for option, parameter in both.parameters.items()}
     vars(called).update(__signature__=both)
     called.__annotations__ = annotations

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from models.answer import Answer
 from models.chain import short_name
-from models.outcome import State
+from models.outcome import OPEN_STATES, State
 from models.progress import CacheUse, ModelLine, Progress
 from producer.terminal import terminal_text
 from producer.words import bar, milliseconds, money
@@ -54,6 +54,14 @@ def over_budget_line(progress: Progress) -> str:
     spent = f"{money(progress.cost_usd)} of {money(progress.cap_usd)} are spent"
     spent += f", {money(progress.reserved_usd)} more may be" if progress.reserved_usd else ""
     return f"{count} jobs are over budget ({spent}): stepdown retry {progress.batch_id} --failed --max-cost USD goes on"
+
+
+def not_ended_line(progress: Progress, *, is_told: bool) -> str:
+    """Say how many jobs have not ended, and where they are; `is_told`: their rows say it too, else they have none."""
+    open_jobs = progress.job_count - progress.finished
+    states = ", ".join(f"{progress.states[state]} {state}" for state in OPEN_STATES if progress.states.get(state))
+    rows = "the column state tells which" if is_told else "this format leaves them out"
+    return f"{open_jobs} of {progress.job_count} jobs have not ended yet ({states}): {rows}"
 
 
 def receipt(lines: Sequence[ModelLine], depths: Mapping[int, int]) -> Iterator[str]:

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from textwrap import fill
 
 from models.embedded import running_broker
 from models.errors import StepdownError
 from models.settings import Settings, child_environment, load_settings
 from producer.start import flower_command, flower_variables, simulator_command, worker_command
+from producer.terminal import columns_of
 
 _SCRIPT = Path(__file__).parents[1] / "tests" / "simulator" / "scripts" / "demo.toml"
 _SEED = 7
@@ -150,4 +152,8 @@ def _free_port(wanted: int) -> int:
 
 def _row(what: str, where: str, started: float | None) -> None:
     took = "" if started is None else f"{time.monotonic() - started:4.1f} s"
-    say(f"  {what:<8} {where:<72} {took}".rstrip())
+    row, columns = f"  {what:<8} {where:<72} {took}".rstrip(), columns_of(sys.stdout)
+    if columns is not None and len(row) > columns:
+        words = f"  {what:<8} {where} {took}".rstrip()
+        row = fill(words, columns, subsequent_indent=" " * 11, break_long_words=False, break_on_hyphens=False)
+    say(row)

@@ -9,12 +9,14 @@ from reprlib import repr as shown
 from typing import TYPE_CHECKING, Any
 
 from models.errors import InputError, InputMistakes
-from models.outcome import OnUnknown
+from models.outcome import OnUnknown, State
 from producer.documents import Documents, read_documents
 from producer.files.load import Judge, Loaded, PromptFile, load, opened_prompts
 from producer.files.shapes import Form
 
 if TYPE_CHECKING:
+    from models.kinds import JobTerms
+    from models.settings import Settings
     from producer.client import Batch, Producer
 
 _MOST_NAMED = 3
@@ -25,6 +27,8 @@ def read(source: str, form: Form, *, judge: Judge, skip_bad: bool) -> Loaded:
     """Read all prompts of a file or of stdin; bad lines are listed and left out where they may be skipped."""
     gc.disable()  # a file of prompts is kept whole; searching it for rubbish takes a third longer
     loaded = load(source, form, judge=judge)
+    for note in loaded.notes:
+        sys.stderr.write(f"{note}\n")
     if not skip_bad or not loaded.prompts:
         return loaded
     for mistake in loaded.mistakes:
@@ -83,6 +87,14 @@ def _tell_left_out(mistake: InputError) -> None:
     sys.stderr.write(f"left out: {mistake}\n")
 
 
+def retried(producer: "Producer", batch: "Batch", settings: "Settings", terms: "JobTerms | None") -> int:
+    """Queue the failed jobs of a batch that was known again, with a new deadline; returns how many."""
+    if batch.is_new:
+        return 0
+    deadline_s = (terms and terms.deadline_s) or settings.job_deadline_s
+    return producer.books.orders.retry(deadline_s=deadline_s, states=[State.FAILED], batch_id=batch.id)
+
+
 def tags(pairs: Sequence[str]) -> dict[str, str]:
     """Read NAME=VALUE pairs."""
     read_tags: dict[str, str] = {}
@@ -112,17 +124,23 @@ def hints(
     task: str | None = None,
     starts: Collection[str] = (),
     unheeded: Collection[str] = (),
+    notes: Collection[str] = (),
+    retried: int | None = None,
 ) -> Iterator[str]:
     """Say what the id alone does not: that the batch was known, that its task was not, that it is not sent yet.
 
     `starts` are the tasks of TASK_STARTS; where there are none, a task is a label and no mistake. `unheeded` are the
-    models that lines of another vendor named.
+    models that lines of another vendor named, `notes` tell how the file was read. So many failed jobs of a known batch
+    were `retried`; None where nobody asked for that.
     """
+    yield from notes
     if batch.accepted >= _MANY:
         rate = f"{batch.accepted / batch.took_s:,.0f}/s"
         yield f"{batch.accepted:,} prompts were read and accepted in {batch.took_s:.1f} s ({rate})"
     if not batch.is_new:
-        yield f"the same prompts were submitted under {key!r} before: nothing is bought again"
+        again = f"its {retried} failed jobs are queued again" if retried else "nothing is bought again"
+        none_failed = ", none of them has failed" if retried == 0 else ""
+        yield f"the same prompts were submitted under {key!r} before{none_failed}: {again}"
     if unheeded:
         named = ", ".join(shown(name) for name in sorted(unheeded)[:_MOST_NAMED])
         more = f" and {len(unheeded) - _MOST_NAMED} more" if len(unheeded) > _MOST_NAMED else ""

@@ -8,10 +8,11 @@ import typer
 
 from models.errors import InputError
 from producer.days import parse_seconds
-from producer.options import with_options
+from producer.options import FORMATS_IN, with_options
 
 if TYPE_CHECKING:
     from models.kinds import JobTerms
+    from producer.files.shapes import Form
 
 # Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
 # ruff: noqa: PLC0415
@@ -26,6 +27,11 @@ _OPTIONS = {
 }
 
 
+def takes_form(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `_form`; it gets what they come to as `form`, yet without the chain's models."""
+    return with_options(command, _form, name="form")
+
+
 def takes_terms(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of `_terms`; it gets what they come to as `terms`, None where none is given."""
     return with_options(command, _terms, name="terms")
@@ -34,6 +40,21 @@ def takes_terms(command: Callable[..., None]) -> Callable[..., None]:
 def takes_ways(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of `_ways`; it gets what they come to as `ways`, None without --map."""
     return with_options(command, _ways, name="ways")
+
+
+def _form(
+    template: Annotated[str | None, typer.Option(help='the prompt made of columns: "Summarize: {text}"')] = None,
+    id_column: Annotated[str | None, typer.Option(help="the column that holds each prompt's id")] = None,
+    file_format: Annotated[str | None, typer.Option("--format", help=FORMATS_IN)] = None,
+    separator: Annotated[
+        str | None, typer.Option(metavar="CHAR", help="of a CSV's cells, or tab; left out, its rows tell")
+    ] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="output tokens, where a prompt names none")] = None,
+) -> "Form":
+    from producer.files.shapes import Form
+
+    columns: dict[str, Any] = {"template": template, "id_column": id_column, "separator": separator}
+    return Form(format=file_format, **columns, max_tokens=max_tokens)
 
 
 def _terms(

@@ -22,6 +22,10 @@ class Template:
         """Put the row's values in place; raises KeyError where the row lacks a column."""
         return "".join(row[piece] if is_column else piece for piece, is_column in self.pieces)
 
+    def length(self, row: Mapping[str, str]) -> int:
+        """Count the characters that `fill` would make, before it does."""
+        return sum(len(row[piece]) if is_column else len(piece) for piece, is_column in self.pieces)
+
 
 def parse_template(text: str) -> Template:
     """Read {column} and the escapes {{ and }}; what is between braces is a column's whole name.

@@ -5,10 +5,12 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+_USUAL_COLUMNS = 80
+_PLAIN = str.maketrans({"\u2588": "#", "\u00b7": "."})
 # Control characters, marks that turn the reading direction, other ends of lines, halves of surrogate pairs.
 _UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _OF_LINES = re.compile(f"\r?\n|\t|({_UNSHOWABLE.pattern})")  # the ends of lines stay, those of a CSV file too
@@ -37,6 +39,25 @@ def terminal_text(text: str) -> str:
     \x1b[2Jgone?\nsucceeded
     """
     return _UNSHOWABLE.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def columns_of(out: TextIO) -> int | None:
+    """Return how many characters a line of a terminal has by now; None if `out` is no terminal."""
+    if not out.isatty():
+        return None
+    with suppress(OSError, ValueError):
+        if columns := os.get_terminal_size(out.fileno()).columns:
+            return columns
+    return _USUAL_COLUMNS  # of a terminal that does not know
+
+
+def drawable(text: str, out: TextIO) -> str:
+    """Draw bars of plain characters where `out` has no others: an escape is six times as wide."""
+    try:
+        text.encode(out.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return text.translate(_PLAIN)
+    return text
 
 
 def prepare_streams() -> None:

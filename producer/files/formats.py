@@ -1,6 +1,5 @@
-"""From bytes to records: what each file format says on which line, before any of it is a prompt."""
+"""From bytes to records: what each line of text or JSON says, before any of it is a prompt."""
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -8,8 +7,11 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn, TypeAlias
 
 from models.errors import InputError
+from producer.files.lines import elements, is_list, lines
+from producer.files.source import head_of
 
-_MAX_CELL = 2**31 - 1  # csv's own limit, 131,072 characters, is smaller than many documents
+_A_LINE = "; write one object a line"
+_AN_ELEMENT = " in the list"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,43 +34,28 @@ from_json = json.JSONDecoder(parse_constant=_refuse_constant).decode  # without 
 
 def read_text(file: BinaryIO, source: str) -> Records:
     """Read a prompt from each line that is not blank."""
-    for line, raw in _lines(file):
-        text = _decoded(raw, source, line)
+    for line, raw in lines(file):
+        text = decoded(raw, source, line)
         yield text if isinstance(text, InputError) else Record(line=line, fields={"prompt": text})
 
 
 def read_jsonl(file: BinaryIO, source: str) -> Records:
-    """Read a JSON object from each line that is not blank."""
-    for line, raw in _lines(file):
-        text = _decoded(raw, source, line)
-        yield text if isinstance(text, InputError) else _json_record(text, source, line)
-
-
-def read_csv(file: BinaryIO, source: str, needed: Sequence[tuple[str, str]] = ()) -> Records:
-    """Read a row for each record below the header; the header's own separator (, ; or tab) is taken.
-
-    `needed` pairs what asks for a column with the column's name. Raises InputError where the header lacks
-    one or no row can be read at all.
-    """
-    start = file.tell()
-    first_line = file.readline().decode(errors="replace")
-    file.seek(start)
-    rows = csv.reader(_csv_lines(file, source), delimiter=max(",;\t", key=first_line.count), strict=True)
-    former_limit = csv.field_size_limit(_MAX_CELL)
-    try:
-        yield from _csv_records(_numbered(rows, source), source, needed)
-    finally:
-        csv.field_size_limit(former_limit)
+    """Read a JSON object from each line that is not blank; a whole list, or the `requests` of a batch, is read too."""
+    is_one_list = is_list(head_of(file))
+    for line, raw in elements(file) if is_one_list else lines(file):
+        text = decoded(raw, source, line)
+        fix = _AN_ELEMENT if is_one_list else _A_LINE
+        yield text if isinstance(text, InputError) else _json_record(text, source, line, fix)
 
 
 def check_columns(
-    names: Sequence[str], needed: Sequence[tuple[str, str]], *, source: str, line: int | None = None
+    names: Sequence[str], needed: Sequence[tuple[str, str]], *, source: str, line: int | None = None, told: str = ""
 ) -> None:
-    """Raise InputError where a column that is needed is not there, or two have one name."""
+    """Raise InputError where a column that is needed is not there, or two have one name; `told` ends the first."""
     counts = Counter(names)
     for asker, column in needed:
         if column not in counts:
-            raise missing_column(asker, column, names, source=source, line=line)
+            raise missing_column(asker, column, names, source=source, line=line, told=told)
     for name, count in counts.items():
         if count > 1:
             fix = (
@@ -77,20 +64,19 @@ def check_columns(
             raise InputError(fix, source=source, line=line)
 
 
-def missing_column(asker: str, column: str, columns: Sequence[str], *, source: str, line: int | None) -> InputError:
+def missing_column(
+    asker: str, column: str, columns: Sequence[str], *, source: str, line: int | None, told: str = ""
+) -> InputError:
     """Say which column is not there, and which are."""
     hint = "; rename one, or use a template" if asker == "prompt" else ""
-    problem = f"no column {column!r}; the columns are {', '.join(map(repr, columns)) or 'none'}{hint}"
+    problem = f"no column {column!r}; the columns are {', '.join(map(repr, columns)) or 'none'}{told}{hint}"
     return InputError(problem, source=source, line=line, field=asker)
 
 
-def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    for line, raw in enumerate(file, start=1):
-        if raw.strip():
-            yield line, raw.removesuffix(b"\n").removesuffix(b"\r")
-
-
-def _decoded(raw: bytes, source: str, line: int) -> str | InputError:
+def decoded(raw: bytes | str, source: str, line: int) -> str | InputError:
+    """Read bytes as text; a text says what was wrong with them already."""
+    if isinstance(raw, str):
+        return InputError(raw, source=source, line=line)
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
@@ -98,58 +84,16 @@ def _decoded(raw: bytes, source: str, line: int) -> str | InputError:
         return InputError(problem, source=source, line=line)
 
 
-def _json_record(text: str, source: str, line: int) -> Record | InputError:
+def _json_record(text: str, source: str, line: int, fix: str) -> Record | InputError:
     try:
         value = from_json(text)
     except json.JSONDecodeError as error:
-        problem = f"is not JSON: {error.msg} at character {error.colno}; write one object a line"
+        problem = f"is not JSON: {error.msg} at character {error.colno}{fix}"
+        line += error.lineno - 1
     except (ValueError, RecursionError) as error:
         problem = f"cannot be read as JSON: {error}"
     else:
         if isinstance(value, dict):
             return Record(line=line, fields=value)
-        problem = f"is a JSON {type(value).__name__}, not an object; write one object a line"
+        problem = f"is a JSON {type(value).__name__}, not an object{fix}"
     return InputError(problem, source=source, line=line)
-
-
-def _csv_lines(file: BinaryIO, source: str) -> Iterator[str]:
-    """Decode line by line, whichever of the three ends lines have."""
-    ended = (raw for some in file for raw in (some.splitlines(keepends=True) if b"\r" in some else (some,)))
-    for line, raw in enumerate(ended, start=1):
-        text = _decoded(raw, source, line)
-        if isinstance(text, InputError):
-            raise text
-        yield text
-
-
-def _numbered(rows: Any, source: str) -> Iterator[tuple[int, list[str] | InputError]]:
-    """Pair each row that is not blank with its first line: a quoted cell may hold line breaks."""
-    while True:
-        line = rows.line_num + 1
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            problem = f'cannot be read as CSV ({error}); quote cells with " and write a quote inside as ""'
-            yield line, InputError(problem, source=source, line=line)
-        else:
-            if row:
-                yield line, row
-
-
-def _csv_records(
-    rows: Iterator[tuple[int, list[str] | InputError]], source: str, needed: Sequence[tuple[str, str]]
-) -> Records:
-    line, header = next(rows, (1, []))
-    if isinstance(header, InputError):
-        raise header
-    check_columns(header, needed if header else (), source=source, line=line)
-    for line, row in rows:
-        if isinstance(row, InputError):
-            yield row
-        elif len(row) != len(header):
-            problem = f"has {len(row)} cells where the header has {len(header)}; quote cells that hold separators"
-            yield InputError(problem, source=source, line=line)
-        else:
-            yield Record(line=line, fields=dict(zip(header, row, strict=True)))

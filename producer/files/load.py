@@ -11,10 +11,11 @@ from typing import BinaryIO, TypeAlias
 from models.errors import InputError, InputMistakes
 from producer.check import check, check_id
 from producer.files.chat_lines import chat_completion
-from producer.files.formats import Record, Records, read_csv, read_jsonl, read_text
+from producer.files.csv_rows import called, read_csv, separator_in, separator_of
+from producer.files.formats import Record, Records, read_jsonl, read_text
 from producer.files.parquet import read_parquet
-from producer.files.shapes import Form, Recipe, filled, message_batch, plain, row
-from producer.files.source import STDIN, head_of, name_of, opened, telling_unreadable
+from producer.files.shapes import OWN_FIELDS, Form, Recipe, filled, message_batch, plain, row
+from producer.files.source import PARQUET_MARK, STDIN, head_of, name_of, opened, telling_unreadable
 from producer.prompt import Prompt
 from producer.repeats import Repeats
 from producer.template import TemplateError, parse_template
@@ -30,7 +31,6 @@ _BY_SUFFIX = {
     ".tsv": "csv",
     ".parquet": "parquet",
 }
-_PARQUET = b"PAR1"
 _WITHOUT_COLUMNS = ("text", "anthropic", "openai")
 AS_IT_IS = Form()
 _Make: TypeAlias = Callable[[Record, Recipe], Prompt | InputError]
@@ -39,10 +39,11 @@ Judge: TypeAlias = Callable[[Prompt, str, int], InputError | None]  # given its 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """The prompts that are in order, and one mistake for each line (or file) that is not."""
+    """The prompts that are in order, one mistake for each line (or file) that is not, and how the file was read."""
 
     prompts: list[Prompt]
     mistakes: list[InputError]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,11 @@ class PromptFile:
     def unheeded_models(self) -> set[str]:
         """The models that lines of another vendor named; complete once they were read."""
         return self.recipe.unheeded_models
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the caller should know of how it was read; complete once it was."""
+        return (*self.recipe.notes,)
 
     def prompts(self) -> Iterator[Prompt]:
         """Read them in order. Raises InputMistakes: at once for the file itself, else behind its last line.
@@ -122,7 +128,7 @@ class PromptFile:
         head = head_of(self.file)
         chosen = self.format or _format(self.source, head, self.file)
         self.file.seek(self.start)
-        return _read(self.file, chosen, head, self.recipe)
+        return _read(self.file, chosen, self.recipe)
 
 
 @contextmanager
@@ -141,11 +147,13 @@ def load(source: str, form: Form = AS_IT_IS, *, judge: Judge | None = None, stdi
     try:
         with opened_prompts(source, form, stdin=stdin) as prompts:
             made = [*replace(prompts, judge=judge).exactly()]
+            notes = prompts.notes
     except InputError as mistake:
         return Loaded(prompts=[], mistakes=[mistake])
     return Loaded(
         prompts=[one for one in made if isinstance(one, Prompt)],
         mistakes=[one for one in made if isinstance(one, InputError)],
+        notes=notes,
     )
 
 
@@ -154,8 +162,17 @@ def _recipe(source: str, form: Form) -> Recipe:
         template = None if form.template is None else parse_template(form.template)
     except TemplateError as error:
         raise InputError(str(error), source=source, field="template") from None
+    try:
+        separator = None if form.separator is None else separator_of(form.separator)
+    except ValueError as error:
+        raise InputError(str(error), source=source, field="separator") from None
     return Recipe(
-        source=source, template=template, id_column=form.id_column, max_tokens=form.max_tokens, models=form.models
+        source=source,
+        template=template,
+        id_column=form.id_column,
+        separator=separator,
+        max_tokens=form.max_tokens,
+        models=form.models,
     )
 
 
@@ -171,7 +188,7 @@ def _telling(records: Records, source: str) -> Records:
 def _format(source: str, head: bytes, file: BinaryIO) -> str:
     if source == STDIN:
         known = "jsonl" if head.lstrip().startswith((b"{", b"[")) else "text"
-        known = "parquet" if head.startswith(_PARQUET) else known
+        known = "parquet" if head.startswith(PARQUET_MARK) else known
     elif (suffix := Path(source).suffix.lower()) in _BY_SUFFIX:
         known = _BY_SUFFIX[suffix]
     else:
@@ -186,21 +203,24 @@ def _json_kind(file: BinaryIO) -> str:
     return "anthropic" if {"custom_id", "params"} <= first else "openai" if {"custom_id", "body"} <= first else "jsonl"
 
 
-def _read(file: BinaryIO, format: str, head: bytes, recipe: Recipe) -> tuple[Records, _Make]:  # noqa: A002 - as in load
-    if recipe.source.endswith(".json") and head.lstrip().startswith(b"["):
-        problem = "is a JSON list; write one object a line, as jq -c '.[]' does"
-        raise InputError(problem, source=recipe.source)
+def _read(file: BinaryIO, format: str, recipe: Recipe) -> tuple[Records, _Make]:  # noqa: A002 - as in load
     if format in _WITHOUT_COLUMNS and (recipe.template or recipe.id_column):
         field = "template" if recipe.template else "id_column"
         problem = f"needs columns, and {format} has none; use jsonl, csv or parquet"
         raise InputError(problem, source=recipe.source, field=field)
+    if recipe.separator and format != "csv":
+        problem = f"is for CSV, and this is read as {format}; leave it out, or give --format csv"
+        raise InputError(problem, source=recipe.source, field="separator")
     match format:
         case "jsonl":
             return read_jsonl(file, recipe.source), _filling(recipe) or plain
         case "csv":
-            return read_csv(file, recipe.source, _needed(recipe)), _filling(recipe) or row
+            return _csv(file, recipe), _filling(recipe) or row
         case "parquet":
-            return read_parquet(file, recipe.source, _needed(recipe)), _filling(recipe) or row
+            needed, own = _needed(recipe), () if recipe.template else OWN_FIELDS
+            named = frozenset({"id", *own, *(column for _, column in needed)})
+            records = read_parquet(file, recipe.source, needed, named=named, note=recipe.note)
+            return records, _filling(recipe) or row
         case "text":
             return read_text(file, recipe.source), plain
         case "anthropic":
@@ -210,6 +230,15 @@ def _read(file: BinaryIO, format: str, head: bytes, recipe: Recipe) -> tuple[Rec
         case _:
             problem = f"{format!r} should be one of {', '.join(FORMATS)}"
             raise InputError(problem, source=recipe.source, field="format")
+
+
+def _csv(file: BinaryIO, recipe: Recipe) -> Records:
+    needed = _needed(recipe)
+    separator, starts = separator_in(file, needed)
+    if recipe.separator is None and separator != ",":
+        by = "its first line says" if starts else "its first rows say"
+        recipe.note(f"cells are cut at {called(separator)}, as {by}; --separator says another")
+    return read_csv(file, recipe.source, needed, separator=recipe.separator or separator, starts=starts)
 
 
 def _filling(recipe: Recipe) -> _Make | None:

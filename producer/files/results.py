@@ -20,8 +20,9 @@ from producer.terminal import as_file, plain_stdout
 Format: TypeAlias = Literal["jsonl", "csv", "anthropic", "openai"]
 TEXT_FORMATS: tuple[Format, ...] = ("jsonl", "csv", "anthropic", "openai")
 PARQUET = "parquet"
+OWN_FORMATS = ("jsonl", "csv", PARQUET)  # the vendors' have no word for a job that has not ended
 
-OWN_COLUMNS = ("id", "text", "model", "fallback_depth", "stop_reason", "cost_usd", "error")
+OWN_COLUMNS = ("id", "text", "model", "fallback_depth", "stop_reason", "cost_usd", "error", "state")
 _KINDS = {"fallback_depth": "integer", "cost_usd": "usd"}  # all else is text
 _CLASHING = re.compile(rf"(input_)*({'|'.join(OWN_COLUMNS)})")
 _ERROR_TYPES: Mapping[str, str] = {
@@ -104,6 +105,7 @@ def _row(answer: Answer) -> dict[str, str | int | None]:
         "stop_reason": answer.stop_reason,
         "cost_usd": None if answer.cost_usd is None else format(answer.cost_usd, "f"),
         "error": answer.error,
+        "state": str(answer.state),
     }
 
 

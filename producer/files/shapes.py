@@ -8,12 +8,13 @@ from reprlib import repr as shown
 from typing import Any
 
 from models.errors import InputError
+from producer.check import MAX_REQUEST_BYTES
 from producer.files.formats import Record, missing_column
 from producer.prompt import DEFAULT_MAX_TOKENS, Prompt
 from producer.template import Template
 
-_OWN = ("system", "max_tokens", "task", "start", "floor", "ceiling")
-_NO_COLUMNS = frozenset({"prompt", "messages", *_OWN})
+OWN_FIELDS = ("system", "max_tokens", "task", "start", "floor", "ceiling")
+_NO_COLUMNS = frozenset({"prompt", "messages", *OWN_FIELDS})
 _CUSTOM_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # the vendor's own rule
 API_PARAMETERS = frozenset({
     "model", "stop_sequences", "stream", "temperature", "thinking", "tool_choice", "tools", "top_k", "top_p",
@@ -27,12 +28,13 @@ class Form:
     """How somebody wants a file read. What `format` it has is told by its name and its first line, where nobody says.
 
     `template` makes prompts of columns ({column}); `max_tokens` is for prompts that name none themselves; `models` are
-    the chain's, for lines of another vendor, whose model is heeded only where it is one of them.
+    the chain's, for lines of another vendor, whose model is heeded only where it is one of them. `separator` is CSV's.
     """
 
     format: str | None = None
     template: str | None = None
     id_column: str | None = None
+    separator: str | None = None
     max_tokens: int | None = None
     models: tuple[str, ...] = ()
 
@@ -47,14 +49,20 @@ class Recipe:
     source: str
     template: Template | None = None
     id_column: str | None = None
+    separator: str | None = None
     max_tokens: int | None = None
     models: tuple[str, ...] = ()
     unheeded_models: set[str] = field(default_factory=set)
+    notes: dict[str, None] = field(default_factory=dict)  # in order, each once however often the file is read
 
     @property
     def default_max_tokens(self) -> int:
         """The output tokens of a prompt that names none itself."""
         return DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens
+
+    def note(self, said: str) -> None:
+        """Keep a fact of how the source is read, to be told once."""
+        self.notes[f"{self.source}: {said}"] = None
 
 
 def plain(record: Record, recipe: Recipe) -> Prompt | InputError:
@@ -72,7 +80,7 @@ def plain(record: Record, recipe: Recipe) -> Prompt | InputError:
 
 def row(record: Record, recipe: Recipe) -> Prompt | InputError:
     """Make a prompt of a CSV row that has its own `prompt` column; an empty cell is an option left out."""
-    given = {name: record.fields[name] for name in _OWN if record.fields.get(name)}
+    given = {name: record.fields[name] for name in OWN_FIELDS if record.fields.get(name)}
     if given.get("max_tokens", "").isdecimal():
         if len(given["max_tokens"]) > _MOST_DIGITS:
             return _wrong(
@@ -91,6 +99,11 @@ def filled(record: Record, recipe: Recipe, *, template: Template) -> Prompt | In
             return missing_column("template", column, [*columns], source=recipe.source, line=record.line)
     if not any(columns[name].strip() for name in template.columns):
         problem = f"all of its columns are empty here ({', '.join(template.columns)})"
+        return _wrong(record, recipe, "template", problem)
+    if template.length(columns) > MAX_REQUEST_BYTES:
+        problem = (
+            f"makes more than {MAX_REQUEST_BYTES:,} characters of this row; the API takes no more: name less of it"
+        )
         return _wrong(record, recipe, "template", problem)
     options = {"text": template.fill(columns), "max_tokens": recipe.default_max_tokens}
     return _with_id(record, recipe, columns=columns, options=options)
@@ -119,7 +132,7 @@ def custom_id_problem(custom_id: object) -> str | None:
 
 def _options(fields: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
     options = {"max_tokens": recipe.default_max_tokens}
-    options |= {name: fields[name] for name in _OWN if fields.get(name) is not None}
+    options |= {name: fields[name] for name in OWN_FIELDS if fields.get(name) is not None}
     if "prompt" in fields:
         return {"text": fields["prompt"], **options}
     params = {name: options.pop(name) for name in ("max_tokens", "system") if name in options}

@@ -147,6 +147,7 @@ _JOB_LINE = _object(
 _RESULT = _object(
     {
         "id": {"type": "string"},
+        "state": {"enum": [state.value for state in State]},
         **{name: {"type": ["string", "null"]} for name in ("text", "model", "stop_reason", "error")},
         "fallback_depth": {"type": ["integer", "null"]},
         "cost_usd": _or_null(_USD),

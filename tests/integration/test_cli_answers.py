@@ -19,7 +19,7 @@ from tests.eventually import eventually
 from tests.running import API_KEY, HAIKU, OPUS, SONNET, Plant, one_test, running_plant
 from tests.stranger import Stranger, stranger_in
 
-OWN = ["id", "text", "model", "fallback_depth", "stop_reason", "cost_usd", "error"]
+OWN = ["id", "text", "model", "fallback_depth", "stop_reason", "cost_usd", "error", "state"]
 SLOW = "[[rules]]\nanswer = 'slow'\ndelay_s = 12"
 BOOM = '[[rules]]\nprompt_contains = "boom"\nanswer = "400"\n[[rules]]\nmodel = "opus"\nanswer = 529'
 
@@ -184,7 +184,10 @@ def test_after_the_timeout_watching_ends_with_124_and_the_batch_goes_on(plant: P
     assert "stepdown: 0 of 1 jobs ended in 0.5 s; the batch goes on" in told.err
     assert json.loads(me.types("status", batch, "--json").out)["cancelled"] == 0
     unfinished = me.types("results", batch)
-    assert unfinished.err == "1 of 1 jobs have not ended yet\n"
+    assert re.fullmatch(
+        r"1 of 1 jobs have not ended yet \(1 (queued|running)\): the column state tells which\n", unfinished.err
+    )
+    assert json.loads(unfinished.out)["state"] in {"queued", "running"}
     me.types("cancel", batch)
 
 

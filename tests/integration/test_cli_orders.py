@@ -99,6 +99,29 @@ def test_retry_takes_failed_and_cancelled_jobs_or_the_failed_ones_only(desk: Des
     assert [desk.job(number)["state"] for number in range(4)] == ["queued", "succeeded", "queued", "queued"]
 
 
+def test_a_batch_that_is_submitted_again_under_its_key_may_retry_what_failed(desk: Desk) -> None:
+    again = ("submit", "four.txt", "--key", "four/1")
+    batch = desk.me.types(*again, "--retry-failed").out.strip()
+    job_ids = [answer.job_id for answer in desk.books.reports.answers(batch)]
+    answered(desk.books.ledger, job_ids[0])
+    for job_id in job_ids[1:3]:
+        desk.books.ledger.finish(claimed(desk.books.ledger, job_id), failed(), None)
+    results = [json.loads(line) for line in desk.me.types("results", batch).out.splitlines()]
+    assert [row["state"] for row in results] == ["succeeded", "failed", "failed", "queued"]
+    told = desk.me.types(*again)
+    assert (told.out.strip(), told.err) == (
+        batch, "the same prompts were submitted under 'four/1' before: nothing is bought again\n"
+    )  # fmt: skip
+    told = desk.me.types(*again, "--retry-failed")
+    assert told.err == "the same prompts were submitted under 'four/1' before: its 2 failed jobs are queued again\n"
+    states = [desk.books.reports.job(job_id)["state"] for job_id in job_ids]
+    assert states == ["succeeded", "queued", "queued", "queued"]
+    told = desk.me.types(*again, "--retry-failed")
+    assert "before, none of them has failed: nothing is bought again" in told.err
+    refused = desk.me.types("submit", "four.txt", "--retry-failed", expect=2)
+    assert "submit: --retry-failed: is for a batch that a --key knows; give one" in refused.err
+
+
 def test_retry_gives_cut_answers_more_room_and_keeps_them_until_there_is_a_better_one(desk: Desk) -> None:
     answered(desk.books.ledger, desk.ids[0], ending=succeeded(is_truncated=True))
     answered(desk.books.ledger, desk.ids[1])

@@ -96,17 +96,63 @@ def test_what_cannot_be_read_is_one_mistake(tmp_path: Path) -> None:
     assert mistake.startswith(": cannot be read as Parquet: 'utf-8' codec can't decode byte 0xff")
 
 
-def test_bytes_are_no_text_and_are_named_by_row_and_column(tmp_path: Path) -> None:
+def notes_of(path: Path, **options: Any) -> list[str]:
+    return [note.removeprefix(str(path)) for note in loaded(path, **options).notes]
+
+
+def test_bytes_that_are_named_must_be_text_and_others_are_left_out_and_told(tmp_path: Path) -> None:
     path = written(tmp_path / "a.parquet", prompt=["a", "b"], raw=[None, b"\xff"])
     found = loaded(path)
-    assert [prompt.text for prompt in found.prompts] == ["a"]
-    assert mistakes_of(path) == [r":2: raw: b'\xff' has no text: cast the column, or leave it out of the file"]
+    assert [(prompt.text, prompt.columns) for prompt in found.prompts] == [
+        ("a", {"prompt": "a"}),
+        ("b", {"prompt": "b"}),
+    ]
+    assert mistakes_of(path) == []
+    assert notes_of(path) == [": 'raw' hold bytes, which do not come back with the answers"]
+    assert mistakes_of(path, template="{prompt}{raw}") == [
+        r":2: raw: b'\xff' has no text: cast the column, or do not name it"
+    ]
+
+
+def test_bytes_that_are_text_may_be_named(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.parquet", prompt=["é".encode(), b"b"])
+    assert [prompt.text for prompt in loaded(path).prompts] == ["é", "b"]
+
+
+def test_bytes_within_a_column_keep_it_out_of_the_answers_and_refuse_no_file(tmp_path: Path) -> None:
+    images = [{"bytes": b"\x89PNG\x00", "path": "a.png"}, {"bytes": b"\xff\xd8", "path": None}]
+    path = written(tmp_path / "a.parquet", prompt=["a", "b"], image=images, shots=[[b"\xff"], None])
+    assert [prompt.columns for prompt in loaded(path).prompts] == [{"prompt": "a"}, {"prompt": "b"}]
+    assert notes_of(path) == [": 'image', 'shots' hold bytes, which do not come back with the answers"]
+
+
+def test_durations_and_nested_values_have_a_text_that_is_always_the_same(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "a.parquet",
+        prompt=["a", "b"],
+        took=pa.array([1_500_000_001, None], pa.duration("ns")),
+        back=pa.array([-90, 0], pa.duration("s")),
+        map=pa.array([[("a", 1)], None], pa.map_(pa.string(), pa.int32())),
+        deep=[{"at": date(1999, 12, 31), "in": [{"n": Decimal("1.50")}]}, None],
+    )
+    first, second = (prompt.columns for prompt in loaded(path).prompts)
+    assert first == {
+        "prompt": "a", "took": "PT1.500000001S", "back": "-PT90S", "map": '[["a", 1]]',
+        "deep": '{"at": "1999-12-31", "in": [{"n": "1.50"}]}',
+    }  # fmt: skip
+    assert second == {"prompt": "b", "took": "", "back": "PT0S", "map": "", "deep": ""}
+    assert loaded(path, template="{took}").prompts[0].text == "PT1.500000001S"
+
+
+def test_a_time_to_the_nanosecond_has_a_text(tmp_path: Path) -> None:
+    odd = pa.array([1_764_057_600_000_000_001], pa.timestamp("ns"))
+    path = written(tmp_path / "a.parquet", prompt=["a"], odd=odd)
+    assert loaded(path, template="{odd}").prompts[0].text == "2025-11-25T08:00:00.000000001"
 
 
 @pytest.mark.parametrize(
     "column",
     [
-        pa.array([0, 1_764_057_600_000_000_001], pa.timestamp("ns")),
         pa.array([0, 2**62], pa.timestamp("us")),
         pa.array([None, 0], pa.timestamp("us", tz="No/Where")),
         pa.Array.from_buffers(
@@ -114,12 +160,17 @@ def test_bytes_are_no_text_and_are_named_by_row_and_column(tmp_path: Path) -> No
         ),
     ],
 )
-def test_what_python_has_no_value_for_is_named_by_row_and_column(tmp_path: Path, column: Any) -> None:
+def test_what_has_no_text_refuses_its_row_where_it_is_named_and_else_comes_back_empty(
+    tmp_path: Path, column: Any
+) -> None:
     path = written(tmp_path / "a.parquet", prompt=["a", "b"], odd=column)
-    assert [prompt.text for prompt in loaded(path).prompts] == ["a"]
-    [mistake] = mistakes_of(path)
+    template = "{prompt}{odd}"
+    assert [prompt.text[0] for prompt in loaded(path, template=template).prompts] == ["a"]
+    [mistake] = mistakes_of(path, template=template)
     assert mistake.startswith(":2: odd: ")
-    assert mistake.endswith(" has no text: cast the column, or leave it out of the file")
+    assert mistake.endswith(" has no text: cast the column, or do not name it")
+    assert loaded(path).prompts[1].columns == {"prompt": "b", "odd": ""}
+    assert notes_of(path) == [": 'odd' holds values that have no text, which come back empty"]
 
 
 def test_a_row_group_as_large_as_the_file_is_not_read_as_a_whole(tmp_path: Path) -> None:
@@ -153,6 +204,7 @@ def test_answers_have_the_inputs_own_columns_and_costs_exactly(tmp_path: Path) -
     assert first == {
         "title": "One", "input_text": "é", "year": None, "id": "a", "text": "Because \ufffd.", "model": "m",
         "fallback_depth": 1, "stop_reason": "end_turn", "cost_usd": Decimal("0.000000001"), "error": None,
+        "state": "succeeded",
     }  # fmt: skip
     assert (second["year"], second["text"], second["cost_usd"], second["error"]) == ("1999", None, None, "It said no.")
 

@@ -73,7 +73,7 @@ def whole_characters(text: str) -> str:
 def test_a_jsonl_row_has_the_inputs_columns_first_and_costs_exactly() -> None:
     assert written(answered(columns={"title": "T"}), form="jsonl") == (
         '{"title": "T", "id": "a", "text": "Because.", "model": "claude-haiku-4-5-20251001", "fallback_depth": 1, '
-        '"stop_reason": "end_turn", "cost_usd": "0.003150000", "error": null}\n'
+        '"stop_reason": "end_turn", "cost_usd": "0.003150000", "error": null, "state": "succeeded"}\n'
     )
 
 
@@ -86,6 +86,7 @@ def test_a_job_without_an_answer_has_nulls_and_its_error() -> None:
         "stop_reason": None,
         "cost_usd": None,
         "error": "It said no.",
+        "state": "failed",
     }
 
 
@@ -104,7 +105,7 @@ def test_a_column_called_like_ours_is_renamed_and_no_two_ever_meet() -> None:
 @given(st.dictionaries(st.sampled_from(["text", "id", "x", "input_id", "input_input_id", "input_x"]), st.text()))
 def test_no_column_of_the_input_is_ever_lost(columns: dict[str, str]) -> None:
     row = json.loads(written(answered(columns=columns), form="jsonl"))
-    assert len(row) == len(columns) + 7
+    assert len(row) == len(columns) + 8
     assert list(row.values())[: len(columns)] == list(columns.values())
 
 
@@ -124,8 +125,19 @@ def test_a_jsonl_line_steers_no_terminal(text: str) -> None:
 
 def test_csv_has_every_column_of_every_answer_once() -> None:
     header, first, second = csv_rows(answered(columns={"a": "1"}), answered(columns={"b": "2", "a": "3"}))
-    assert header == ["a", "b", "id", "text", "model", "fallback_depth", "stop_reason", "cost_usd", "error"]
-    assert first == ["1", "", "a", "Because.", "claude-haiku-4-5-20251001", "1", "end_turn", "0.003150000", ""]
+    assert header == ["a", "b", "id", "text", "model", "fallback_depth", "stop_reason", "cost_usd", "error", "state"]
+    assert first == [
+        "1",
+        "",
+        "a",
+        "Because.",
+        "claude-haiku-4-5-20251001",
+        "1",
+        "end_turn",
+        "0.003150000",
+        "",
+        "succeeded",
+    ]
     assert second[:2] == ["3", "2"]
 
 

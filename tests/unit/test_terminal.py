@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.terminal import REDRAW, as_file, terminal_text
+from producer.terminal import REDRAW, as_file, drawable, terminal_text
 
 ANY_TEXT = st.text(st.characters())
 
@@ -83,3 +83,9 @@ def test_a_line_is_begun_again_where_we_say_so_and_nowhere_else() -> None:
     with as_file(screen) as out:
         out.write(f"{REDRAW}a{REDRAW}b\tc\n")
     assert shown.getvalue() == b"\r\x1b[2Ka\\r\\x1b[2Kb\tc\n"
+
+
+def test_a_bar_is_of_plain_characters_where_there_are_no_others() -> None:
+    latin, any_text = (io.TextIOWrapper(io.BytesIO(), encoding=name) for name in ("latin-1", "utf-8"))
+    assert drawable("  █·  1/2", latin) == "  #.  1/2"
+    assert drawable("  █·  1/2", any_text) == "  █·  1/2"
