@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from models.errors import INTERRUPTED, MONEY_CAP, OK, SOME_FAILED, UNREACHABLE, USAGE, StepdownError, exit_code
+from models.errors import (
+    INTERRUPTED,
+    MONEY_CAP,
+    OK,
+    SOME_FAILED,
+    UNREACHABLE,
+    USAGE,
+    InputError,
+    StepdownError,
+    exit_code,
+)
 from producer import estimate, orders, prices, processes, questions, rebuild, reprice
 from producer.analyst import analyst
 from producer.chain import chain
