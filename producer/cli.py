@@ -8,17 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from models.errors import (
-    INTERRUPTED,
-    MONEY_CAP,
-    OK,
-    SOME_FAILED,
-    UNREACHABLE,
-    USAGE,
-    InputError,
-    StepdownError,
-    exit_code,
-)
+from models import errors
 from producer import estimate, orders, prices, processes, questions, rebuild, reprice
 from producer.analyst import analyst
 from producer.chain import chain
@@ -94,21 +84,21 @@ def main() -> None:
             app()
         finally:
             sys.stdout.flush()
-    except (StepdownError, TimeoutError) as error:
+    except (errors.StepdownError, TimeoutError) as error:
         sys.stderr.write(f"stepdown: {error}\n")
-        sys.exit(exit_code(error))
+        sys.exit(errors.exit_code(error))
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        sys.exit(errors.INTERRUPTED)
     except (SystemExit, BrokenPipeError) as end:
         # `stepdown results ... | head` is not an error, though Click would end it with 1 and Python with 120.
         if isinstance(end, SystemExit) and not isinstance(end.__context__, BrokenPipeError):
             raise
         sys.stdout = sys.stderr
-        sys.exit(OK)
+        sys.exit(errors.OK)
     except OSError as error:  # whatever a command writes elsewhere says itself what is wrong with it
         sys.stdout = sys.stderr
         sys.stderr.write(f"stepdown: what it has to say cannot be written ({error.strerror})\n")
-        sys.exit(USAGE)
+        sys.exit(errors.USAGE)
 
 
 @app.command()
@@ -141,7 +131,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     from producer import submit as submitting
 
     if retry_failed and key is None:
-        raise InputError("is for a batch that a --key knows; give one", source="submit", field="--retry-failed")
+        raise errors.InputError("is for a batch that a --key knows; give one", source="submit", field="--retry-failed")
     settings = read_settings()
     labels: dict[str, Any] = {"task": task, "name": name, "key": key, "tags": submitting.tags(tag or [])}
     money: dict[str, Any] = {"allow_unpriced": allow_unpriced, "max_cost_usd": max_cost}
@@ -206,7 +196,7 @@ def show(
     from producer import show as showing
 
     if batch is None and not held:
-        raise InputError("name a BATCH, or ask for --held of all", source="show")
+        raise errors.InputError("name a BATCH, or ask for --held of all", source="show")
     with open_producer() as producer:
         found = None if batch is None else producer.batch(batch).id
         for answer in producer.books.reports.held(found) if held else producer.books.reports.answers(str(found)):
@@ -251,7 +241,7 @@ def doctor(
         say(json.dumps(asdict(finding)) if as_lines else line)
     failed = {finding.what for finding in verdicts if finding.verdict == "fail"}
     if failed:
-        raise typer.Exit(UNREACHABLE if failed & {"broker", "ledger", "worker"} else USAGE)
+        raise typer.Exit(errors.UNREACHABLE if failed & {"broker", "ledger", "worker"} else errors.USAGE)
 
 
 @db.command()
@@ -280,15 +270,14 @@ def _watch(producer: "Producer", batch: "Batch", timeout_s: float | None) -> Non
         progress = follow(batch.progress, timeout_s=timeout_s)
     except KeyboardInterrupt:
         hint(f"detached; the batch goes on: stepdown watch {batch.id}")
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(errors.INTERRUPTED) from None
     _receipt(producer, batch.id)
     if progress.held:
         hint(f"{progress.held} jobs are held until a person decides: stepdown show {batch.id} --held")
     if progress.over_budget:
         hint(over_budget_line(progress))
-    raise typer.Exit(
-        MONEY_CAP if progress.over_budget else OK if progress.succeeded == progress.job_count else SOME_FAILED
-    )
+        raise typer.Exit(errors.MONEY_CAP)
+    raise typer.Exit(errors.OK if progress.succeeded == progress.job_count else errors.SOME_FAILED)
 
 
 def _receipt(producer: "Producer", batch_id: str) -> None:
