@@ -176,7 +176,7 @@ def test_the_same_key_buys_nothing_twice_and_a_client_of_last_year_is_served(add
 
 
 def _once(model: Speaker, plant: Plant) -> None:
-    said = {"prompts": '["Summarize: a list that comes as text."]', "key": "mcp/once", "max_cost_usd": "0.4"}
+    said = {"prompts": '["Summarize: a list that comes as text."]', "key": "once", "max_cost_usd": "0.4"}
     first = model.says("submit", **said)
     model.says("wait", batch=first["batch"])
     again = model.says("submit", **said)
