@@ -161,6 +161,8 @@ class Broker:
         try:
             self._redis.llen(queue_key(None))
         except (redis.AuthenticationError, redis.ResponseError) as error:
+            if str(error).startswith("WRONGTYPE"):
+                return  # a stranger's key stands in a queue's place: the transport renames it
             reason = f"broker: {type(error).__name__}: {error}"
             raise BrokerError(f"{reason}: put the right user and password into REDIS_URL") from error
         except (redis.RedisError, OSError):

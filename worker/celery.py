@@ -13,7 +13,7 @@ from celery.worker.consumer import Consumer as BaseConsumer
 
 from models.broker import Broker
 from models.embedded import required_broker_url
-from models.errors import USAGE, LedgerGoneError, StepdownError, exit_code
+from models.errors import SOME_FAILED, USAGE, LedgerGoneError, StepdownError, exit_code
 from models.pulse import Pulse
 from models.settings import Settings, load_settings
 from worker import doorbell, logs, tasks, threads
@@ -186,5 +186,5 @@ def _drain(house: House) -> None:
 @signals.worker_shutdown.connect
 def _close(**_signal: Any) -> None:
     _until_shutdown.close()
-    if state.should_stop:  # Celery's command line drops the code that it was to end with
+    if (state.should_stop or 0) > SOME_FAILED:  # a code of ours, which Celery's command line drops; 1 is its Ctrl-C
         raise SystemExit(state.should_stop)

@@ -68,10 +68,10 @@ def run(job_id: str, office: Office) -> str:
             office.outbox.unsend(job_id)
             return f"left for another time: {closed}"
         claim = office.claims.claim(job_id, lease_s=office.in_hand.lease_s)
-        failpoint("after_claim")
         if claim is None:
             office.desk.tell(Dropped(job_id=job_id))
             return DROPPED
+        failpoint("after_claim")
         with office.in_hand.holding(claim):
             return _claimed(claim, office)
     except LedgerError as error:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,7 +11,6 @@ from reprlib import repr as shown
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, TypeVar
 
-from anyio import CapacityLimiter, to_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
@@ -51,7 +51,7 @@ class Reception:
         default_factory=lambda: Lanes(what="large or slow bodies", of_one=8, of_all=64, patience_s=10.0)
     )
     reading: Lanes = field(default_factory=lambda: Lanes(what="large bodies", of_one=1, of_all=2, patience_s=120.0))
-    threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(2))
+    threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, thread_name_prefix="bodies"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ class Body:
         if self.size <= _LARGE:
             return await run_in_threadpool(read, *given)
         async with self.reception.reading.place(self.caller):
-            return await to_thread.run_sync(partial(read, *given), limiter=self.reception.threads)
+            return await asyncio.get_running_loop().run_in_executor(self.reception.threads, partial(read, *given))
 
     def object(self) -> dict[str, Any]:
         """Read the whole body as an object. Raises Refusal."""

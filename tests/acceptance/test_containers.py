@@ -29,9 +29,11 @@ def ledger_at() -> Iterator[str]:
     with created_cluster() as cluster, cluster.running() as server:
         psql = [str(cluster.programs / "psql"), "-v", "ON_ERROR_STOP=1", "-f", str(ROOT / "migrations" / "role.sql")]
         url, password = server.url("postgres"), {"POSTGRES_PASSWORD": PASSWORD}
-        subprocess.run([*psql, url], check=True, env={**os.environ, **password}, capture_output=True)
+        subprocess.run(
+            [*psql, server.as_superuser(url)], check=True, env={**os.environ, **password}, capture_output=True
+        )
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-            psycopg.connect(url)
+            psycopg.connect(server.as_superuser(url))
         yield f"127.0.0.1:{server.port}"
 
 

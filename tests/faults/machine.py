@@ -25,7 +25,7 @@ from worker.rescue import RescuePolicy
 from worker.spool import Spool
 
 _MODEL = "claude-opus-4-7"
-_TABLES = ("parts", "steps", "decisions", "answers", "attempts", "jobs", "batches")
+_TABLES = ("parts", "steps", "decisions", "turns", "answers", "attempts", "jobs", "batches")
 _AWAY_S = 1_000_000.0
 _TOO_EARLY = """
     SELECT step.id FROM jobs AS step JOIN parts ON parts.job_id = step.id JOIN jobs AS part ON part.id = parts.part_id

@@ -16,7 +16,7 @@ from tests.faults.site import Site, open_site
 _HAIKU = "claude-haiku-4-5-20251001"
 _THREADS: Mapping[str, Any] = {"MODEL_CHAIN": _HAIKU, "TASK_STARTS": "", "WORKER_CONCURRENCY": "25"}
 _LONG = "[[rules]]\nanswer = 'max_tokens'"  # what a job costs is nearly its worst case
-_AT_FIRST = 8  # calls in flight for a model that nobody has asked yet
+_AT_FIRST = 10  # whose worst cases fit under the cap
 _JOBS = 30
 
 
@@ -64,7 +64,5 @@ def test_a_worker_killed_under_a_cap_leaves_ten_purchases_too(tmp_path: Path) ->
         site.hire()
         site.finished(batch, within_s=90)
         found = examine(site)
-        assert (found.wrong, len(_bought(site, batch)), found.unknown_costs) == ((), 10, _AT_FIRST)
-        assert _outcomes(site, batch)["over_budget"] == _JOBS - 2, (
-            "what was lost would be bought again, and does not fit"
-        )
+        assert (found.wrong, len(_bought(site, batch)), found.unknown_costs) == ((), _AT_FIRST, _AT_FIRST)
+        assert _outcomes(site, batch)["over_budget"] == _JOBS, "what was lost would be bought again, and does not fit"

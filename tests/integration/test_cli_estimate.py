@@ -130,7 +130,7 @@ def test_exact_counts_come_from_the_api_one_for_each_prompt(me: Stranger) -> Non
         exact = _estimated(me, *_SUMMARIES, "--exact")
         assert simulator.purchases() == []
     prompts = load(str(EXAMPLES / "articles.csv"), Form(template="Summarize: {text}", max_tokens=300)).prompts
-    tokens = sum(-(-len(prompt.text) // 4) for prompt in prompts)
+    tokens = sum(-(-len(prompt.text.encode()) // 4) for prompt in prompts)
     # $5 and $25 a million: every prompt's tokens, and half of its 300
     assert Decimal(exact["models"][OPUS]["expected_usd"]) == (tokens * 5 + 200 * 150 * 25) / Decimal(1_000_000)
 

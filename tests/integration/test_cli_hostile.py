@@ -25,7 +25,7 @@ def me(tmp_path: Path) -> Stranger:
         ("postgresql://u:hid@h?den@h/d", "(hidden)"),
         ("postgresql://us/er:hidden@h/d", "(hidden)"),
         ("mysql://u:hid@h/den@h/d", "(hidden)"),
-        ("sqlite://u:hidden@h/x.db", "(hidden)"),
+        ("sqlite://u:hidden@h/x.db", "sqlite://u:***@h/x.db"),
         ("postgresql://h/d?sslpassword=hidden", "(hidden)"),
         ("sqlite://", "sqlite://"),
         ("sqlite:///:memory:", "sqlite:///%3Amemory%3A"),

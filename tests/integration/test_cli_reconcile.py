@@ -36,7 +36,7 @@ for number, line in enumerate(sys.stdin):
     print(told, flush=True)
 """
 _CALLS = {"CALL_TIMEOUT_S": "3", "REDIS_URL": ""}
-_TABLES = ("corrections", "decisions", "answers", "attempts", "jobs")
+_TABLES = ("corrections", "decisions", "turns", "answers", "attempts", "jobs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ def test_a_message_under_a_key_ends_by_the_deadline_of_its_call(
             return (await client.post("/v1/messages", json=asked(max_tokens=max_tokens))).status_code
 
     with Producer(settings) as producer:
-        assert asyncio.run(ask(producer)) == 504
+        assert asyncio.run(ask(producer)) == 529
         (batch,) = producer.books.reports.batches(limit=2)
         (answer,) = producer.books.reports.answers(batch.batch_id)
         job = producer.books.reports.job(answer.job_id)
