@@ -108,7 +108,7 @@ WRONG: dict[str, tuple[dict[str, Any], int, str]] = {
     "a volume that cannot be written": (
         {"state": "--bind -o ro {folder}"},
         2,
-        "STATE_DIR=/var/lib/stepdown: it cannot be",
+        "(Read-only file system): name a folder of yours",
     ),
     "a volume without an inode": ({"state": "-t tmpfs -o nr_inodes=1 tmpfs"}, 2, "(No space left on device)"),
     "a file in its place": ({"state": "--bind {file}"}, 2, "STATE_DIR=/var/lib/stepdown"),
