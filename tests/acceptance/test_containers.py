@@ -156,7 +156,7 @@ def spoiled(worker: Container, folder: Path, changes: dict[str, Any]) -> Contain
             case _ if name.isupper():
                 dotenv[name] = value
             case _:
-                places = {name: value, **places}
+                places = {name: value} | {at: place for at, place in places.items() if at != name}
     return worker.with_(dotenv=dotenv, places=places, **fields)
 
 
