@@ -159,10 +159,8 @@ class Broker:
     def knock(self) -> None:
         """Raise BrokerError where Redis refuses our user or password. A Redis that is away may come back."""
         try:
-            self._redis.llen(queue_key(None))
+            self._redis.exists(queue_key(None))
         except (redis.AuthenticationError, redis.ResponseError) as error:
-            if str(error).startswith("WRONGTYPE"):
-                return  # a stranger's key stands in a queue's place: the transport renames it
             reason = f"broker: {type(error).__name__}: {error}"
             raise BrokerError(f"{reason}: put the right user and password into REDIS_URL") from error
         except (redis.RedisError, OSError):

@@ -89,7 +89,7 @@ class Caller:
 
 
 def key_problem(key: str) -> str | None:
-    """Say why a key cannot be a person's own. Returns None if it can.
+    """Return the reason why a person may not use a key. Return None if a person may.
 
     >>> key_problem("docs/1") is None
     True
@@ -109,7 +109,7 @@ def mcp_key(key: str | None) -> OwnKey | None:
     return OwnKey(f"mcp/{key}")
 
 
-LOCAL = Caller(name="local", is_operator=True)  # whoever is on this machine, where there is no CALLERS_FILE
+LOCAL = Caller(name="local", is_operator=True)  # any process of this machine, if no CALLERS_FILE is set
 
 
 def caller_with(token: str, callers: Iterable[Caller]) -> Caller | None:

@@ -88,7 +88,7 @@ def database_url(url: str) -> URL:
 
 
 def _is_torn(url: str, where: URL) -> bool:
-    """Tell a URL whose password could be read as its host, its port, its database or an option, and then be shown."""
+    """Return whether a part of the password may stand in the host, port, database or options of a URL."""
     if where.drivername == "sqlite" and not where.host:
         return False
     before_host = where.username is not None or where.password is not None

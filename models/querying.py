@@ -116,7 +116,7 @@ def _bound(timeout_s: float, *, ends_at_once: bool) -> None:
 
 
 def _begin(timeout_s: float) -> None:
-    """Say that the time of the query begins, and have the system end it."""
+    """Send the mark that the query begins, and set the timer that ends the process."""
     if sys.platform != "win32":
         signal.setitimer(signal.ITIMER_REAL, timeout_s + _OVER_S)
     _say(b"G", None)

@@ -128,9 +128,9 @@ def passes(usage: Usage) -> tuple[Pass, ...]:
 
 
 def _agree(raw: Mapping[str, Any], whole: _Figures, lifetimes: Collection[str]) -> bool:
-    """Tell whether the passes can be read and the totals are theirs.
+    """Return whether all passes are legible and add up to the totals.
 
-    The totals count all passes, or those of the model that answers: all of them, or one.
+    The totals count all passes, or the passes of the model that answers: all of these, or one.
     """
     if not raw.get("iterations"):
         return True

@@ -111,7 +111,7 @@ def _disk(settings: Settings) -> Finding:
 
 
 def _spool(folder: Path) -> Iterator[Finding]:
-    """Tell what replies of lost workers are not in the ledger; nothing where all are."""
+    """Report each spool file of a lost worker whose replies are not in the ledger."""
     for path in sorted((*folder.glob("*.jsonl"), *folder.glob("*.damaged"))):
         try:
             said = _left_in(path)

@@ -1,4 +1,4 @@
-"""Runs a command and tells the most memory it held."""
+"""Measures the memory of processes: the peak of a command, and what a process holds by now."""
 
 import subprocess
 import sys
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+import psutil
 
 # A process begins with the peak of the one that started it: one with next to nothing stands between.
 _BETWEEN = """
@@ -36,3 +38,11 @@ def run_to_peak(command: Sequence[str | Path], **where: Any) -> Ran:
         between = [sys.executable, "-S", "-c", _BETWEEN, peak, *command]
         run = subprocess.run(between, check=False, capture_output=True, text=True, **where)
         return Ran(code=run.returncode, out=run.stdout, err=run.stderr, peak_mb=int(peak.read_text()) / _A_MB)
+
+
+def resident_bytes(process: psutil.Process) -> int:
+    """Return the resident memory of a process, 0 if it has ended."""
+    try:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0

@@ -1,14 +1,17 @@
 """A worker with `stepdown serve` before it, as the provider's own SDK meets them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import anthropic
+import pytest
 from anthropic.types.messages import MessageBatch
 from anthropic.types.messages.batch_create_params import Request
 
 from tests.eventually import eventually
-from tests.running import OPUS, Plant
+from tests.running import OPUS, Plant, running_plant, running_server
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,17 @@ class Site:
     def purchases_of(self, batch_id: str) -> int:
         """Count what was bought for a batch."""
         return len(self.plant.purchases(self.plant.producer.batch(own_id(batch_id))))
+
+
+@contextmanager
+def open_site(request: pytest.FixtureRequest, folder: Path) -> Iterator[Site]:
+    """Run a worker and a server on the engine that a fixture is parametrized with."""
+    with (
+        running_plant(request, folder) as plant,
+        running_server(plant.variables, folder / "serve.log") as url,
+        anthropic.Anthropic(base_url=url, api_key="any-will-do-here", max_retries=0) as client,
+    ):
+        yield Site(plant=plant, url=url, client=client, log=folder / "serve.log")
 
 
 def requests(*words: str, model: str = OPUS) -> list[Request]:

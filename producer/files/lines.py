@@ -55,7 +55,7 @@ def ended_lines(file: BinaryIO) -> Pieces:
 
 
 def is_list(head: bytes) -> bool:
-    """Tell whether a file is one JSON list, or the body of a message batch: {"requests": [...]}.
+    """Return whether a file holds one JSON list, or the body of a message batch: {"requests": [...]}.
 
     An object of more fields, all on one line, is a line whose field is called requests.
     """

@@ -69,7 +69,7 @@ class PromptFile:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the caller should know of how it was read; complete once it was."""
+        """The notes on how the file was read; complete after the last prompt."""
         return (*self.recipe.notes,)
 
     def prompts(self) -> Iterator[Prompt]:

@@ -27,6 +27,7 @@ _USUALLY_PACKED = 20  # times; texts by some 3 to 10
 _ROW_BYTES = 64  # what a row costs us beside its texts
 # A time to the nanosecond, beyond the year 9999 or in no known zone; bytes that are not UTF-8.
 _WITHOUT_VALUE = (ValueError, OverflowError, KeyError)
+_WITHOUT_TEXT = (*_WITHOUT_VALUE, TypeError, NotImplementedError)  # the parents of Arrow's own errors of a cast
 _UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
@@ -280,10 +281,13 @@ def _word(value: object) -> str | None:
 
 def _cast(cell: Any) -> str | None:
     """Have Arrow write a cell that Python has no value for, such as a time to the nanosecond."""
-    with suppress(*_WITHOUT_VALUE, AttributeError, TypeError, NotImplementedError):  # Arrow's own are among them
+    if not hasattr(cell, "cast"):
+        return None  # a value of Python's whose kind has no text
+    try:
         text = cell.cast("string").as_py()
-        return None if text is None or "out of range" in text else str(text).replace(" ", "T", 1)
-    return None
+    except _WITHOUT_TEXT:
+        return None
+    return None if text is None or "out of range" in text else str(text).replace(" ", "T", 1)
 
 
 def _told(value: object) -> str:

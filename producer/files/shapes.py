@@ -28,7 +28,7 @@ class Form:
     """How somebody wants a file read. What `format` it has is told by its name and its first line, where nobody says.
 
     `template` makes prompts of columns ({column}); `max_tokens` is for prompts that name none themselves; `models` are
-    the chain's, for lines of another vendor, whose model is heeded only where it is one of them. `separator` is CSV's.
+    the chain's: another vendor's line starts at its own model only if the chain has it. `separator` is CSV's.
     """
 
     format: str | None = None

@@ -3,10 +3,8 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from reprlib import repr as shown
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, TypeVar
@@ -51,7 +49,6 @@ class Reception:
         default_factory=lambda: Lanes(what="large or slow bodies", of_one=8, of_all=64, patience_s=10.0)
     )
     reading: Lanes = field(default_factory=lambda: Lanes(what="large bodies", of_one=1, of_all=2, patience_s=120.0))
-    threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, thread_name_prefix="bodies"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +61,11 @@ class Body:
     reception: Reception
 
     async def read_by(self, read: Callable[..., _Made], *given: Any) -> _Made:
-        """Call `read` in a thread. Large bodies have threads of their own, and one caller has one of them."""
+        """Call `read` in a thread. Of large bodies one of a caller, and two in all, are read at once."""
         if self.size <= _LARGE:
             return await run_in_threadpool(read, *given)
         async with self.reception.reading.place(self.caller):
-            return await asyncio.get_running_loop().run_in_executor(self.reception.threads, partial(read, *given))
+            return await run_in_threadpool(read, *given)
 
     def object(self) -> dict[str, Any]:
         """Read the whole body as an object. Raises Refusal."""

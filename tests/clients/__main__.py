@@ -28,7 +28,7 @@ def main() -> int:
     """Run each client; 0 where none finds fault."""
     is_good = True
     with open_site() as site:
-        for checks in (messages.checks, _airflow, _schemathesis):
+        for checks in (messages.checks, _others):
             for said, is_right in checks(site):
                 sys.stdout.write(f"{'ok    ' if is_right else 'FAILED'}  {said}\n")
                 sys.stdout.flush()
@@ -36,22 +36,22 @@ def main() -> int:
     return 0 if is_good else 1
 
 
-def _airflow(site: Site) -> Iterator[tuple[str, bool]]:
-    try:
-        python = python_of("airflow", *_AIRFLOW)
-    except NotInstalledError as error:
-        yield f"airflow: cannot be installed: {error}", False
-        return
+def _others(site: Site) -> Iterator[tuple[str, bool]]:
+    for name, needs, checks in (("airflow", _AIRFLOW, _airflow), ("schemathesis", _SCHEMATHESIS, _schemathesis)):
+        try:
+            python = python_of(name, *needs)
+        except NotInstalledError as error:
+            yield f"{name}: cannot be installed: {error}", False
+        else:
+            yield from checks(site, python)
+
+
+def _airflow(site: Site, python: Path) -> Iterator[tuple[str, bool]]:
     yield "airflow: one task instance run twice buys once", _ran_twice(site, python)
     yield "airflow: a run that timed out is gone on with", _gone_on(site, python)
 
 
-def _schemathesis(site: Site) -> Iterator[tuple[str, bool]]:
-    try:
-        python = python_of("schemathesis", *_SCHEMATHESIS)
-    except NotInstalledError as error:
-        yield f"schemathesis: cannot be installed: {error}", False
-        return
+def _schemathesis(site: Site, python: Path) -> Iterator[tuple[str, bool]]:
     yield "schemathesis: /api/v1 is as its document says", _described(site, python)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from models.readonly import AT_ONCE
 from tests.eventually import eventually
+from tests.peak import resident_bytes
 from tests.speaking import Speaker, over_http, speaking
 from tests.stranger import Stranger, stranger_in
 
@@ -48,7 +49,7 @@ def test_sixteen_heavy_queries_harm_nobody(model: Speaker) -> None:
         begun = time.monotonic()
         assert "no batch" in model.refused("status", batch="none")
         waits.append(time.monotonic() - begun)
-        sizes.append(sum(_size(one) for one in [server, *server.children()]) / 1e6)
+        sizes.append(sum(resident_bytes(one) for one in [server, *server.children()]) / 1e6)
     assert all(one.result().is_error for one in asking)
     assert max(sizes) < 1_000
     assert max(waits) < 10  # with all threads taken it was as long as all of them
@@ -68,10 +69,3 @@ def test_a_client_that_goes_away_ends_its_query(model: Speaker) -> None:
 def _server() -> psutil.Process:
     (found,) = [one for one in psutil.Process().children() if "mcp" in one.cmdline()]
     return found
-
-
-def _size(process: psutil.Process) -> int:
-    try:
-        return int(process.memory_info().rss)
-    except psutil.NoSuchProcess:
-        return 0

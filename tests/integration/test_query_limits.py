@@ -18,6 +18,7 @@ from models.errors import InputError
 from models.readonly import AT_ONCE, asked
 from tests.billed import billed
 from tests.eventually import eventually
+from tests.peak import resident_bytes
 from tests.servers.fixtures import opened
 from tests.servers.postgres import Postgres
 from tests.stranger import stranger_in
@@ -98,7 +99,7 @@ def test_sixteen_heavy_queries_take_turns_within_a_gigabyte(sqlite_url: str) -> 
 
     def watch() -> None:
         while not ended.wait(0.05):
-            sizes = [size for size in map(_size, _queries()) if size]
+            sizes = [size for size in map(resident_bytes, _queries()) if size]
             seen.append((len(sizes), sum(sizes) / 1e6))
 
     def ask(number: int) -> str:
@@ -209,13 +210,6 @@ def _is_query(process: psutil.Process) -> bool:
         return process.status() != psutil.STATUS_ZOMBIE and "querying.py" in " ".join(process.cmdline())
     except psutil.NoSuchProcess:
         return False
-
-
-def _size(process: psutil.Process) -> int:
-    try:
-        return int(process.memory_info().rss)
-    except psutil.NoSuchProcess:
-        return 0
 
 
 def _at_server(postgres: Postgres, url: str) -> Callable[[], list[Any]]:

@@ -9,8 +9,8 @@ import anthropic
 import httpx2
 import pytest
 
-from tests.running import ENGINES, HAIKU, OPUS, SONNET, running_plant, running_server
-from tests.served import Site, requests
+from tests.running import ENGINES, HAIKU, OPUS, SONNET
+from tests.served import Site, open_site, requests
 from tests.serving import asked
 
 _OLDER, _NEWER = "2023-06-01", "2026-10-21"
@@ -21,13 +21,8 @@ _REFUSAL = 'answer = "refusal"\noutput = true\ncategory = "bio"'
 @pytest.fixture(scope="module", params=ENGINES)
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Run a worker and a server for all tests of this file."""
-    folder = tmp_path_factory.mktemp("as_the_api")
-    with (
-        running_plant(request, folder) as plant,
-        running_server(plant.variables, folder / "serve.log") as url,
-        anthropic.Anthropic(base_url=url, api_key="any-will-do-here", max_retries=0) as client,
-    ):
-        yield Site(plant=plant, url=url, client=client, log=folder / "serve.log")
+    with open_site(request, tmp_path_factory.mktemp("as_the_api")) as opened:
+        yield opened
 
 
 @pytest.fixture(autouse=True)

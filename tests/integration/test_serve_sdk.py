@@ -17,8 +17,8 @@ from anthropic.types.beta import BetaUserMessageParam
 from anthropic.types.messages import MessageBatch
 
 from tests.eventually import eventually
-from tests.running import API_KEY, ENGINES, HAIKU, OPUS, SONNET, running_plant, running_server
-from tests.served import Site, own_id, requests
+from tests.running import API_KEY, ENGINES, HAIKU, OPUS, SONNET
+from tests.served import Site, open_site, own_id, requests
 
 SALT: list[MessageParam] = [{"role": "user", "content": "Why is the sea salt?"}]
 
@@ -26,13 +26,8 @@ SALT: list[MessageParam] = [{"role": "user", "content": "Why is the sea salt?"}]
 @pytest.fixture(scope="module", params=ENGINES)
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Run a worker and a server for all tests of this file."""
-    folder = tmp_path_factory.mktemp("serve")
-    with (
-        running_plant(request, folder) as plant,
-        running_server(plant.variables, folder / "serve.log") as url,
-        anthropic.Anthropic(base_url=url, api_key="any-will-do-here", max_retries=0) as client,
-    ):
-        yield Site(plant=plant, url=url, client=client, log=folder / "serve.log")
+    with open_site(request, tmp_path_factory.mktemp("serve")) as opened:
+        yield opened
 
 
 @pytest.fixture(autouse=True)
