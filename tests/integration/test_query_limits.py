@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -46,7 +45,7 @@ _HUNGRY = [
 @pytest.fixture(autouse=True)
 def _own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Take no place from the queries of tests that run beside us."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr("models.readonly.gettempdir", lambda: str(tmp_path))
 
 
 def _found(url: str, sql: str, **bounds: Any) -> list[tuple[Any, ...]]:
