@@ -72,23 +72,27 @@ class _Failed(Exception):  # noqa: N818 - it is told, not raised, beyond this pr
 
 
 def main() -> None:
-    """Read the request, bound this process, and answer."""
-    asked = json.loads(sys.stdin.buffer.readline())
+    """Read the request, answer, and end this process at once: its parent may interrupt any point of the end."""
+    try:
+        _answer(json.loads(sys.stdin.buffer.readline()))
+        sys.stdout.buffer.flush()
+        os._exit(0)
+    except (KeyboardInterrupt, BrokenPipeError):  # its parent has the answer, or went away
+        os._exit(1)
+
+
+def _answer(asked: Mapping[str, Any]) -> None:
+    """Bound this process, run the query, and write its rows or the reason of its failure."""
     run = _in_sqlite if "path" in asked else _in_postgres
     try:
         _bound(asked["timeout_s"], ends_at_once="path" in asked)
         with run(asked) as (columns, rows):
             _say(b"C", list(columns))
             _say(b"E", _sent(rows, most_rows=asked["most_rows"], most_bytes=asked["most_bytes"]))
-        sys.stdout.buffer.flush()
-        os._exit(0)  # its parent has all of it, and may end this process at any point from here
     except _Failed as failure:
         _say(b"F", failure.told)
     except MemoryError:
         _say(b"F", ["memory", ""])
-    except (KeyboardInterrupt, BrokenPipeError):  # its parent went away
-        os._exit(1)
-    sys.stdout.buffer.flush()
 
 
 def _bound(timeout_s: float, *, ends_at_once: bool) -> None:
