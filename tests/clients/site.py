@@ -30,6 +30,7 @@ def open_site() -> Iterator[Site]:
             "DATABASE_URL": f"sqlite:///{folder}/ledger.db",
             "ANTHROPIC_BASE_URL": simulator.url,
             "STATE_DIR": named,
+            "REPEATED_BATCH": "same",  # Airflow's operator sends a run's batch again, and can name no key
         }
         environment = environment_of(where)
         until_end.enter_context(running_worker(environment, folder / "worker.log"))
