@@ -3,17 +3,17 @@
 from alembic import context
 from sqlalchemy import Engine
 
-import models.attempt
-import models.batch
-import models.budget
-import models.correction
-import models.daily
-import models.decision
-import models.job
-import models.price
-import models.step  # noqa: F401 - each import adds its tables
-from models.base import Base
-from models.database import open_database
+import models.schema.attempt
+import models.schema.batch
+import models.schema.budget
+import models.schema.correction
+import models.schema.daily_cost
+import models.schema.decision
+import models.schema.job
+import models.schema.price
+import models.schema.step  # noqa: F401 - each import adds its tables
+from models.ledger.database import open_database
+from models.schema.columns import Base
 from models.settings import load_settings
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from reprlib import repr as shown
 from typing import Any
 
-from models.caps import usd
 from models.errors import InputError, Mistake, SettingsError
 from models.ids import new_id
-from models.toml import read_toml
+from models.money.caps import usd
+from models.toml_file import read_toml
 
 CALLER = "caller"  # the tag that names whose batch it is
 CALLER_CAP = "caller_day_cap_usd"  # and what a UTC day of all of them may cost

@@ -1,5 +1,6 @@
 """What the environment says, read once at each entry point and checked before anything starts."""
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -14,13 +15,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.callers import Caller, caps_of, read_callers
-from models.caps import parse_caps, usd
-from models.chain import Chain, parse_autos, parse_chain, parse_groups, parse_starts
+from models.chain.chain import Chain, parse_autos, parse_chain, parse_groups, parse_starts
 from models.errors import Mistake, SettingsError
-from models.keys import namespace_of
-from models.kinds import JobTerms, parse_climbs, read_kinds
+from models.job.task_kinds import JobTerms, parse_climbs, read_kinds
+from models.money.caps import parse_caps, usd
+from models.money.pricing import Price, parse_costs
 from models.outcome import Outcome
-from models.pricing import Price, parse_costs
 
 DEFAULT_CHAIN = "claude-opus-4-7,claude-sonnet-4-6,claude-haiku-4-5-20251001"
 _SECRETS = ("anthropic_api_key", "anthropic_admin_key", "redis_url", "database_url", "flower_password", "mcp_token")
@@ -193,9 +193,9 @@ class Settings(BaseSettings):
 
     @cached_property
     def namespace(self) -> str:
-        """Return the namespace of the key's limits and caches in Redis."""
+        """Return the word that tells one key's limits and caches in Redis from another key's, without the key."""
         key = self.anthropic_api_key.get_secret_value() if self.anthropic_api_key else ""
-        return namespace_of(self.anthropic_base_url, key)
+        return hashlib.sha256(f"{self.anthropic_base_url} {key}".encode()).hexdigest()[:16]
 
     @cached_property
     def price_overrides(self) -> dict[str, Price]:

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from producer.plan import Document
-from producer.prompt import Prompt
+from producer.map_reduce.plan import Document
+from producer.prompt.prompt import Prompt
 
 if TYPE_CHECKING:
     from producer.client import Batch, Producer

@@ -9,24 +9,24 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from migrations.run import ensure_schema
-from models.answer import Answer
-from models.books import Books
-from models.database import open_database
-from models.deadline import stands_by_s
+from models.chain.deadline import stands_by_s
 from models.errors import BrokerError
-from models.kinds import JobTerms
+from models.job.answer import Answer
+from models.job.progress import Progress
+from models.job.task_kinds import JobTerms
+from models.ledger.database import open_database
 from models.outcome import OnUnknown
-from models.progress import Progress
 from models.settings import Settings, load_settings
-from producer.files.load import Loaded, PromptFile
-from producer.prompt import Prompt
+from models.store import Books
+from producer.files.prompts import Loaded, PromptFile
+from producer.prompt.prompt import Prompt
 
 if TYPE_CHECKING:
-    from models.plan import NewStep
-    from models.throttles import Throttle
-    from producer.accept import Terms
-    from producer.plan import Document
-    from producer.summarize import Ways
+    from models.job.map_reduce import NewStep
+    from models.queue.throttles import Throttle
+    from producer.map_reduce.plan import Document
+    from producer.map_reduce.summarize import Ways
+    from producer.submit.accept import Terms
 
 _LOOK_EVERY_S = 0.5
 _ASK_LOOK_EVERY_S = 0.05  # somebody stands by
@@ -104,8 +104,8 @@ class Producer:
 
     def throttles(self) -> "list[Throttle]":
         """Return what holds the fleet's requests back now; nothing if no broker is there to tell it."""
-        from models.embedded import broker_url  # noqa: PLC0415 - as in submit
-        from models.throttles import ThrottleReader  # noqa: PLC0415
+        from models.queue.embedded_redis import broker_url  # noqa: PLC0415 - as in submit
+        from models.queue.throttles import ThrottleReader  # noqa: PLC0415
 
         url = broker_url(self._settings)
         if url is None:
@@ -145,7 +145,7 @@ class Producer:
         hold for all its jobs, before those of their kinds; a prompt's own floor and ceiling before them.
         Raises InputError, InputMistakes, UnpricedModelError, KeyConflictError, LedgerError: then nothing was accepted.
         """
-        from producer.accept import terms_of  # noqa: PLC0415 - not for those who only read
+        from producer.submit.accept import terms_of  # noqa: PLC0415 - not for those who only read
 
         said = terms_of(
             task=task,
@@ -184,8 +184,8 @@ class Producer:
         is read at once, else what the model each starts at can. Where a part fails, `on_failed_part` "name" has the
         others synthesized and that one named, "stop" fails what is made of it. The rest is as in `submit`.
         """
-        from producer.accept import terms_of, with_own  # noqa: PLC0415 - as in submit
-        from producer.summarize import How, parse_on_failed_part, placed, planned  # noqa: PLC0415
+        from producer.map_reduce.summarize import How, parse_on_failed_part, placed, planned  # noqa: PLC0415
+        from producer.submit.accept import terms_of, with_own  # noqa: PLC0415 - as in submit
 
         how = How(**ways)
         shared: dict[str, Any] = {"name": name, "key": key, "tags": tags, "on_unknown": on_unknown}
@@ -204,8 +204,8 @@ class Producer:
         allow_unpriced: bool,
         place: "Callable[[Sequence[str]], Sequence[NewStep]] | None" = None,
     ) -> Batch:
-        from producer.accept import laid_out, require_prices  # noqa: PLC0415 - nor are prices and Celery
-        from producer.ring import ring  # noqa: PLC0415
+        from producer.submit.accept import laid_out, require_prices  # noqa: PLC0415 - nor are prices and Celery
+        from producer.submit.send_first import ring  # noqa: PLC0415
 
         if not allow_unpriced:
             require_prices(self._settings, self.books.prices.dated())

@@ -10,8 +10,10 @@ import hypothesis
 import pytest
 
 from models.settings import Settings
+from producer.simulator import process
+from tests.support.sites import warm_start
 
-pytest_plugins = ("tests.servers.fixtures",)
+pytest_plugins = ("tests.support.servers.fixtures",)
 
 _UNIT = Path(__file__).parent / "unit"
 _SEED = pytest.StashKey[int]()
@@ -35,6 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.hypothesis_seed = str(config.stash[_SEED])
     config.option.allow_hosts = "127.0.0.1,::1,localhost"
     config.option.allow_unix_socket = True  # asyncio wakes its own loop through one
+    vars(process)["Popen"] = warm_start.Popen
     # A shell that starts us in the background has us, and all we start, ignore Ctrl-C: no test could send it.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -14,11 +14,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from migrations.run import upgrade
-from models.exports import FOCUS
-from models.questions import Questions
-from producer.export import FORMATS, write
-from tests.billed import billed
-from tests.servers.fixtures import opened
+from models.accounting.exports import FOCUS
+from models.accounting.spending import Questions
+from producer.output.export_file import FORMATS, write
+from tests.support.ledgers.six_weeks import billed
+from tests.support.servers.fixtures import opened
 
 
 def _words(text: str) -> list[str]:

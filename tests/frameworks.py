@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
 from tests.faults.site import Site, open_site
-from tests.running import ROOT
+from tests.support.sites.worker_site import ROOT
 
 _HOME = ROOT / ".stepdown" / "frameworks"
 _PIPELINES = ROOT / "tests" / "examples" / "pipelines"

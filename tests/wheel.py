@@ -14,8 +14,8 @@ _ROOT = Path(__file__).parents[1]
 _IMPORT_ALL = """
 import importlib, pkgutil
 extras = ("producer.mcp.", "producer.files.parquet")
-starts = ("worker.celery", "migrations.env", "migrations.versions", "tests.simulator.__main__", "worker.__main__")
-for package in ("models", "producer", "worker", "migrations", "tests.simulator"):
+starts = ("worker.celery", "migrations.env", "migrations.versions", "producer.simulator.__main__", "worker.__main__")
+for package in ("models", "producer", "worker", "migrations"):
     found = importlib.import_module(package)
     for module in pkgutil.walk_packages(found.__path__, f"{package}."):
         if not module.name.startswith(extras + starts):

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from worker.call import call_with_fallback
-    from worker.client import ChainClient
+    from worker.direct.call_with_fallback import call_with_fallback
+    from worker.direct.chain_client import ChainClient
 
 __all__ = ["ChainClient", "call_with_fallback"]
 
@@ -12,11 +12,11 @@ __all__ = ["ChainClient", "call_with_fallback"]
 def __getattr__(name: str) -> Any:
     # The provider's SDK takes seconds to import: only who calls pays for it.
     if name == "call_with_fallback":
-        from worker.call import call_with_fallback  # noqa: PLC0415
+        from worker.direct.call_with_fallback import call_with_fallback  # noqa: PLC0415
 
         return call_with_fallback
     if name == "ChainClient":
-        from worker.client import ChainClient  # noqa: PLC0415
+        from worker.direct.chain_client import ChainClient  # noqa: PLC0415
 
         return ChainClient
     message = f"module 'worker' has no attribute {name!r}"

@@ -11,21 +11,22 @@ from celery import Celery, signals
 from celery.worker import state
 from celery.worker.consumer import Consumer as BaseConsumer
 
-from models.broker import Broker
-from models.embedded import required_broker_url
 from models.errors import SOME_FAILED, USAGE, LedgerGoneError, StepdownError, exit_code
-from models.pulse import Pulse
+from models.queue.broker import Broker
+from models.queue.embedded_redis import required_broker_url
+from models.queue.pulse import Pulse
 from models.settings import Settings, load_settings
-from worker import doorbell, logs, tasks, threads
-from worker.checkup import Checkup
-from worker.clock import Clock
+from worker import logs, tasks
+from worker.admission.capacity import ChainRooms
+from worker.composition import House, opened
 from worker.events import WorkerEnds
-from worker.every import every
-from worker.heartbeat import Heartbeat
-from worker.office import House, opened
-from worker.patrol import Patrol
-from worker.rolling import rolled
-from worker.rooms import ChainRooms
+from worker.periodic.dispatcher import Clock
+from worker.periodic.health_alarm import Checkup
+from worker.periodic.rescuer import Patrol
+from worker.periodic.rollup import rolled
+from worker.periodic.timer import every
+from worker.recovery.heartbeat import Heartbeat
+from worker.transport import redis_transport, urgent_lane
 
 # Hundreds of threads that mostly wait need few forced switches; each costs the CPU a round of wake-ups.
 _SWITCH_INTERVAL_S = 0.02
@@ -83,12 +84,12 @@ class Consumer(BaseConsumer):
         super().stop()
 
 
-doorbell.install()
+redis_transport.install()
 _settings, _broker = _enter()
 _until_shutdown = ExitStack()
 app: Celery = _broker.app
 app.conf.worker_consumer = Consumer
-threads.install(app, urgent_threads=_settings.urgent_threads)
+urgent_lane.install(app, urgent_threads=_settings.urgent_threads)
 
 
 @signals.setup_logging.connect
@@ -99,7 +100,7 @@ def _set_up_logging(**_signal: Any) -> None:
 @signals.celeryd_init.connect
 def _refuse_other_pools(options: dict[str, Any], **_signal: Any) -> None:
     # A process pool would fork the office's threads away; celery hands over the pool's name or its class.
-    if "thread" not in str(options.get("pool") or "threads"):
+    if options.get("pool") not in {None, "", "threads", urgent_lane.TaskPool}:
         sys.stderr.write("stepdown worker: it runs on the threads pool only: leave -P out, or say -P threads\n")
         raise SystemExit(USAGE)
 
@@ -111,7 +112,7 @@ def _open(**_signal: Any) -> None:
         _broker.knock()
         house = _until_shutdown.enter_context(opened(_settings, tell=logs.log))
         tasks.register(app, house.office)
-        doorbell.Channel.is_fit = house.office.gate.is_fit
+        redis_transport.Channel.is_fit = house.office.gate.is_fit
         _start_clocks(house)
         _start_pulse(house)
         signals.worker_shutting_down.connect(lambda **_signal: _drain(house), weak=False)

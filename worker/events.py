@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
-from models.keys import Lane
-from models.life import Claim, Closing, Ending, Opening, Rescue
-from models.verdict import Verdict
+from models.job.primary_health import Verdict
+from models.job.values import Claim, Closing, Ending, Opening, Rescue
+from models.queue.redis_keys import Lane
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,11 +3,11 @@
 import logging
 from typing import assert_never
 
-from models.chain import short_name
-from models.keys import queue_name
-from models.life import Rescue
+from models.chain.chain import short_name
+from models.job.primary_health import DEGRADED, UNRELIABLE
+from models.job.values import Rescue
 from models.outcome import Outcome, State
-from models.verdict import DEGRADED, UNRELIABLE
+from models.queue.redis_keys import queue_name
 from worker.events import (
     AttemptClosed,
     BatchPaused,

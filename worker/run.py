@@ -3,29 +3,21 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from models.chain import short_name
+from models.chain.chain import short_name
 from models.errors import LedgerError
-from models.life import Claim, Ending
+from models.job.values import Claim, Ending
 from models.outcome import State
-from worker.desk import Desk
 from worker.events import BatchPaused, Dropped, JobEnded
-from worker.failpoints import failpoint
-from worker.gate import Gate
-from worker.lease import InHand
-from worker.receipt import total_usd
-from worker.streaks import Streaks
-from worker.walk import Walked, walk
+from worker.failing_batches import Streaks
+from worker.fallback.collaborators import Desk
+from worker.fallback.walk import Walked, walk
+from worker.intake import Gate
+from worker.provider.attempt_cost import total_usd
+from worker.recovery.failpoints import failpoint
+from worker.recovery.lease import Claims, InHand
 
 DROPPED = "dropped: finished, or somebody else has it"
 EXPIRED = "expired"  # the outcome of a job whose deadline passed before any call
-
-
-class Claims(Protocol):
-    """Gives a job to one worker at a time."""
-
-    def claim(self, job_id: str, *, lease_s: float) -> Claim | None:
-        """Take the job, or None where it is somebody else's or finished."""
-        ...
 
 
 class Unsends(Protocol):

@@ -5,7 +5,7 @@ from typing import Any
 from celery import Celery
 from celery.exceptions import Ignore
 
-from models.keys import TASK_NAME
+from models.queue.redis_keys import TASK_NAME
 from worker.run import DROPPED, Office, run
 
 _VERSION = 1

@@ -1,184 +1,181 @@
-"""Create the ledger: batches, jobs, answers, attempts, prices.
+"""Create the ledger: its tables, and the views over them.
 
 Column types are written out here, not taken from models: what this migration made must not change with them.
 """
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
 
+from migrations.views import create_views, drop_views
+
 revision = "0001"
 down_revision: str | None = None
 
-_ID = sa.String(36)
-_WORD = sa.String(32)
-_LINE = sa.String(200)
-_TEXT = sa.Text()
-_INT = sa.Integer()
-_MONEY = sa.BigInteger()
-_TIME = sa.DateTime(timezone=True)
-_UNSENT = sa.text("state = 'queued' AND sent_at IS NULL")
-_WAITING = sa.text("state = 'waiting'")
+_KINDS: dict[str, sa.types.TypeEngine[Any]] = {
+    "id": sa.String(36),
+    "word": sa.String(32),
+    "line": sa.String(200),
+    "hash": sa.String(64),
+    "scope": sa.String(500),
+    "day": sa.String(10),
+    "text": sa.Text(),
+    "int": sa.Integer(),
+    "count": sa.BigInteger(),
+    "money": sa.BigInteger(),  # nano-dollars
+    "time": sa.DateTime(timezone=True),
+    "date": sa.Date(),
+    "flag": sa.Boolean(),
+}
+# Each column is `name kind`: `!` is in the primary key, `?` may be NULL, `>table` refers to that table's id, `=` is the
+# default. A table stands behind those it refers to.
+_COLUMNS = {
+    "batches": """
+        id id!, name line?, idempotency_key line?, content_sha256 hash?, task line?, tags text, job_count int,
+        weight int=1, created_at time
+    """,
+    "prices": """
+        id id!, model line, valid_from time, source line, input_nano_usd_per_mtok money,
+        output_nano_usd_per_mtok money, cache_read_nano_usd_per_mtok money, cache_write_5m_nano_usd_per_mtok money,
+        cache_write_1h_nano_usd_per_mtok money, tiers text, is_override flag=false
+    """,
+    "jobs": """
+        id id!, batch_id id?>batches, seq int, prompt_id line, task line?, params text, headers text?, columns text,
+        start_model line?, start_rung int, floor_rung int, ceiling_rung int, is_urgent flag=false, patience_ms int?,
+        climb_on line?, expects text?, prefix line?, start_reason word?, raised_max_tokens int?, parent line?,
+        tree line?, call_depth int?, state word, outcome word?, error text?, rung int, given_up text, rounds int,
+        on_unknown word?, crashes int=0, rebuys int=0, lease_token int, lease_until time?, lease_holder line?,
+        deliveries int, sent_at time?, due_at time?, deadline_at time, created_at time, finished_at time?,
+        purged_at time?, model_used line?, fallback_depth int?
+    """,
+    "attempts": """
+        id id!, job_id id>jobs, batch_id id?, task line?, attempt_no int, rung int, fallback_depth int, reason word,
+        is_probe flag=false, waited_ms int?, max_tokens int?, note text?, requested_model line, served_model line?,
+        outcome word?, http_status int?, error_type line?, error_code line?, error text?, retry_after_ms int?,
+        stop_reason line?, message_id line?, request_id line?, opened_at time, closed_at time?, latency_ms int?,
+        input_tokens int?, cache_read_tokens int?, cache_write_5m_tokens int?, cache_write_1h_tokens int?,
+        output_tokens int?, thinking_tokens int?, web_searches int?, service_tier line?, speed line?,
+        inference_geo line?, usage text?, reserved_nano_usd money?, budgets text?, unknown_at time?,
+        cost_nano_usd money?, input_nano_usd money?, cache_read_nano_usd money?, cache_write_5m_nano_usd money?,
+        cache_write_1h_nano_usd money?, output_nano_usd money?, web_search_nano_usd money?, cost_status word,
+        price_source line?, worker line, lease_token int
+    """,
+    "answers": """
+        job_id id!>jobs, attempt_id id>attempts, message text, is_truncated flag, created_at time
+    """,
+    "budgets": """
+        scope scope!, day day!, cap_nano_usd money, spent_nano_usd money, unknown_nano_usd money,
+        reserved_nano_usd money
+    """,
+    "corrections": """
+        id id!, attempt_id id>attempts, number int, made_at time, was_nano_usd money?, cost_nano_usd money,
+        input_nano_usd money?, cache_read_nano_usd money?, cache_write_5m_nano_usd money?,
+        cache_write_1h_nano_usd money?, output_nano_usd money?, web_search_nano_usd money?, price_source line
+    """,
+    "attempts_daily": """
+        day date!, model line!, task line!, attempts count, answered count, failed count, open count,
+        unknown_costs count, input_tokens count, cache_read_tokens count, cache_write_5m_tokens count,
+        cache_write_1h_tokens count, output_tokens count, web_searches count, cost_nano_usd money
+    """,
+    "rolled_days": """
+        day date!, rolled_at time, is_stale flag
+    """,
+    "thresholds": """
+        name word!, value int
+    """,
+    "decisions": """
+        job_id id!>jobs, lease_token int!, number int!, attempt_count int, at time, rung int, model line,
+        decision word, why line, figures text
+    """,
+    "steps": """
+        job_id id!>jobs, batch_id id>batches, document line?, level int, label text, begins_at int?, ends_at int?,
+        pieces text?, on_failed_part word?
+    """,
+    "parts": """
+        job_id id!>jobs, position int!, part_id id>jobs
+    """,
+    "turns": """
+        job_id id!>jobs, message text, created_at time
+    """,
+}
+_UNIQUE = (
+    ("batches", ("idempotency_key",)),
+    ("prices", ("model", "valid_from")),
+    ("jobs", ("batch_id", "prompt_id")),
+    ("attempts", ("job_id", "attempt_no")),
+    ("corrections", ("attempt_id", "number")),
+)
+_CHECKS = {
+    "cost_known": "(cost_nano_usd IS NULL) = (cost_status = 'unknown')",
+    "cost_positive": "cost_nano_usd >= 0",
+}
+_COLUMN = re.compile(r"(?P<name>\w+) (?P<kind>\w+)(?P<key>!)?(?P<null>\?)?(>(?P<parent>\w+))?(=(?P<default>\w+))?")
+_DEFAULTS = {"false": sa.false()}
+_THRESHOLDS = {"health_min_jobs": 20, "health_degraded_percent": 25, "health_unreliable_percent": 50}
+_DUE = "state = 'waiting' AND sent_at IS NULL AND due_at IS NOT NULL"
+_THROTTLES = ("cooling", "limited", "full", "rate_limited", "ramp_limited")
+_FAILURES = ("key_paused", "overloaded", "server_error", "unreachable")
+_THROTTLED = f"{_DUE} AND outcome IN {(*_THROTTLES, *_FAILURES)}"
+# Name, table, columns, and the condition of a row that is in it.
+_INDEXES: tuple[tuple[str, str, tuple[str, ...], str | None], ...] = (
+    ("ix_batches_created_at", "batches", ("created_at",), None),
+    ("ix_jobs_batch_id_seq", "jobs", ("batch_id", "seq"), None),
+    ("ix_jobs_due", "jobs", ("is_urgent", "rung", "batch_id", "due_at"), _DUE),
+    ("ix_jobs_explored", "jobs", ("task", "created_at"), "start_reason = 'explored'"),
+    ("ix_jobs_finished_at", "jobs", ("finished_at",), None),
+    ("ix_jobs_held", "jobs", ("batch_id",), "state = 'waiting' AND due_at IS NULL"),
+    ("ix_jobs_lease", "jobs", ("lease_until",), "lease_until IS NOT NULL"),
+    ("ix_jobs_parent", "jobs", ("parent",), "parent IS NOT NULL"),
+    ("ix_jobs_parts", "jobs", ("batch_id",), "state = 'waiting' AND outcome = 'parts'"),
+    (
+        "ix_jobs_queued",
+        "jobs",
+        ("is_urgent", "rung", "batch_id", "deadline_at", "seq"),
+        "state = 'queued' AND sent_at IS NULL",
+    ),
+    ("ix_jobs_sent", "jobs", ("sent_at",), "sent_at IS NOT NULL AND state IN ('queued', 'waiting')"),
+    ("ix_jobs_throttled", "jobs", ("due_at",), _THROTTLED),
+    ("ix_jobs_tree", "jobs", ("tree",), "tree IS NOT NULL"),
+    ("ix_attempts_batch_id", "attempts", ("batch_id",), None),
+    ("ix_attempts_opened_at", "attempts", ("opened_at",), None),
+    ("ix_steps_batch_id", "steps", ("batch_id",), None),
+    ("ix_parts_part_id", "parts", ("part_id",), None),
+)
 
 
 def upgrade() -> None:
-    """Make the tables, parents first."""
-    _create_batches()
-    _create_prices()
-    _create_jobs()
-    _create_attempts()
-    _create_answers()
+    """Make the tables, their indexes, and the views."""
+    for table, columns in _COLUMNS.items():
+        op.create_table(table, *_parts(table, columns))
+    for name, table, indexed, where in _INDEXES:
+        condition = None if where is None else sa.text(where)
+        op.create_index(name, table, list(indexed), sqlite_where=condition, postgresql_where=condition)
+    thresholds = sa.table("thresholds", sa.column("name"), sa.column("value"))
+    op.bulk_insert(thresholds, [{"name": name, "value": value} for name, value in _THRESHOLDS.items()])
+    create_views(op.get_bind())
 
 
 def downgrade() -> None:
-    """Drop the tables, children first; their indexes go with them."""
-    for table in ("answers", "attempts", "jobs", "prices", "batches"):
+    """Drop the views and the tables; the indexes go with their tables."""
+    drop_views(op.get_bind())
+    for table in reversed(_COLUMNS):
         op.drop_table(table)
 
 
-def _create_batches() -> None:
-    op.create_table(
-        "batches",
-        _column("id", _ID),
-        _column("name", _LINE, nullable=True),
-        _column("idempotency_key", _LINE, nullable=True),
-        _column("content_sha256", sa.String(length=64), nullable=True),
-        _column("task", _LINE, nullable=True),
-        _column("tags", _TEXT),
-        _column("job_count", _INT),
-        _column("created_at", _TIME),
-        sa.PrimaryKeyConstraint("id", name="pk_batches"),
-        sa.UniqueConstraint("idempotency_key", name="uq_batches_idempotency_key"),
-    )
-
-
-def _create_prices() -> None:
-    op.create_table(
-        "prices",
-        _column("id", _ID),
-        _column("model", _LINE),
-        _column("valid_from", _TIME),
-        _column("source", _LINE),
-        _column("input_nano_usd_per_mtok", _MONEY),
-        _column("output_nano_usd_per_mtok", _MONEY),
-        _column("cache_read_nano_usd_per_mtok", _MONEY),
-        _column("cache_write_5m_nano_usd_per_mtok", _MONEY),
-        _column("cache_write_1h_nano_usd_per_mtok", _MONEY),
-        _column("tiers", _TEXT),
-        sa.PrimaryKeyConstraint("id", name="pk_prices"),
-        sa.UniqueConstraint("model", "valid_from", name="uq_prices_model_valid_from"),
-    )
-
-
-def _create_jobs() -> None:
-    op.create_table(
-        "jobs",
-        _column("id", _ID),
-        _column("batch_id", _ID, nullable=True),
-        _column("seq", _INT),
-        _column("prompt_id", _LINE),
-        _column("task", _LINE, nullable=True),
-        _column("params", _TEXT),
-        _column("columns", _TEXT),
-        _column("start_rung", _INT),
-        _column("floor_rung", _INT),
-        _column("ceiling_rung", _INT),
-        _column("state", _WORD),
-        _column("outcome", _WORD, nullable=True),
-        _column("error", _TEXT, nullable=True),
-        _column("rung", _INT),
-        _column("given_up", _TEXT),
-        _column("rounds", _INT),
-        _column("lease_token", _INT),
-        _column("lease_until", _TIME, nullable=True),
-        _column("lease_holder", _LINE, nullable=True),
-        _column("deliveries", _INT),
-        _column("sent_at", _TIME, nullable=True),
-        _column("due_at", _TIME, nullable=True),
-        _column("deadline_at", _TIME),
-        _column("created_at", _TIME),
-        _column("finished_at", _TIME, nullable=True),
-        _column("model_used", _LINE, nullable=True),
-        _column("fallback_depth", _INT, nullable=True),
-        sa.ForeignKeyConstraint(["batch_id"], ["batches.id"], name="fk_jobs_batch_id"),
-        sa.PrimaryKeyConstraint("id", name="pk_jobs"),
-        sa.UniqueConstraint("batch_id", "prompt_id", name="uq_jobs_batch_id_prompt_id"),
-    )
-    op.create_index("ix_jobs_batch_id_seq", "jobs", ["batch_id", "seq"])
-    op.create_index("ix_jobs_unsent", "jobs", ["seq"], sqlite_where=_UNSENT, postgresql_where=_UNSENT)
-    op.create_index("ix_jobs_due", "jobs", ["due_at"], sqlite_where=_WAITING, postgresql_where=_WAITING)
-
-
-def _create_attempts() -> None:
-    op.create_table(
-        "attempts",
-        *_attempt_columns(),
-        sa.CheckConstraint("(cost_nano_usd IS NULL) = (cost_status = 'unknown')", name=op.f("ck_attempts_cost_known")),
-        sa.CheckConstraint("cost_nano_usd >= 0", name=op.f("ck_attempts_cost_positive")),
-        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_attempts_job_id"),
-        sa.PrimaryKeyConstraint("id", name="pk_attempts"),
-        sa.UniqueConstraint("job_id", "attempt_no", name="uq_attempts_job_id_attempt_no"),
-    )
-    op.create_index("ix_attempts_batch_id", "attempts", ["batch_id"])
-    op.create_index("ix_attempts_opened_at", "attempts", ["opened_at"])
-
-
-def _attempt_columns() -> tuple[sa.Column[Any], ...]:
-    return (
-        _column("id", _ID),
-        _column("job_id", _ID),
-        _column("batch_id", _ID, nullable=True),
-        _column("attempt_no", _INT),
-        _column("rung", _INT),
-        _column("fallback_depth", _INT),
-        _column("reason", _WORD),
-        _column("requested_model", _LINE),
-        _column("served_model", _LINE, nullable=True),
-        _column("outcome", _WORD, nullable=True),
-        _column("http_status", _INT, nullable=True),
-        _column("error_type", _LINE, nullable=True),
-        _column("error_code", _LINE, nullable=True),
-        _column("retry_after_ms", _INT, nullable=True),
-        _column("stop_reason", _LINE, nullable=True),
-        _column("message_id", _LINE, nullable=True),
-        _column("request_id", _LINE, nullable=True),
-        _column("opened_at", _TIME),
-        _column("closed_at", _TIME, nullable=True),
-        _column("latency_ms", _INT, nullable=True),
-        _column("input_tokens", _INT, nullable=True),
-        _column("cache_read_tokens", _INT, nullable=True),
-        _column("cache_write_5m_tokens", _INT, nullable=True),
-        _column("cache_write_1h_tokens", _INT, nullable=True),
-        _column("output_tokens", _INT, nullable=True),
-        _column("thinking_tokens", _INT, nullable=True),
-        _column("web_searches", _INT, nullable=True),
-        _column("service_tier", _LINE, nullable=True),
-        _column("speed", _LINE, nullable=True),
-        _column("inference_geo", _LINE, nullable=True),
-        _column("usage", _TEXT, nullable=True),
-        _column("reserved_nano_usd", _MONEY, nullable=True),
-        _column("cost_nano_usd", _MONEY, nullable=True),
-        _column("cost_status", _WORD),
-        _column("price_source", _LINE, nullable=True),
-        _column("worker", _LINE),
-        _column("lease_token", _INT),
-    )
-
-
-def _create_answers() -> None:
-    op.create_table(
-        "answers",
-        _column("job_id", _ID),
-        _column("attempt_id", _ID),
-        _column("message", _TEXT),
-        _column("is_truncated", sa.Boolean()),
-        _column("created_at", _TIME),
-        sa.ForeignKeyConstraint(["attempt_id"], ["attempts.id"], name="fk_answers_attempt_id"),
-        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_answers_job_id"),
-        sa.PrimaryKeyConstraint("job_id", name="pk_answers"),
-    )
-
-
-def _column(name: str, kind: sa.types.TypeEngine[Any], *, nullable: bool = False) -> sa.Column[Any]:
-    return sa.Column(name, kind, nullable=nullable)
+def _parts(table: str, columns: str) -> Iterator[sa.schema.SchemaItem]:
+    found = [_COLUMN.fullmatch(" ".join(column.split())) for column in columns.split(",")]
+    parts = [part.groupdict() for part in found if part]
+    for part in parts:
+        default = _DEFAULTS.get(part["default"], part["default"])
+        yield sa.Column(part["name"], _KINDS[part["kind"]], nullable=bool(part["null"]), server_default=default)
+    yield sa.PrimaryKeyConstraint(*(part["name"] for part in parts if part["key"]), name=f"pk_{table}")
+    for name, parent in ((part["name"], part["parent"]) for part in parts if part["parent"]):
+        yield sa.ForeignKeyConstraint([name], [f"{parent}.id"], name=f"fk_{table}_{name}")
+    for names in (unique for owner, unique in _UNIQUE if owner == table):
+        yield sa.UniqueConstraint(*names, name="_".join(("uq", table, *names)))
+    if table == "attempts":
+        for check, condition in _CHECKS.items():
+            yield sa.CheckConstraint(condition, name=op.f(f"ck_attempts_{check}"))

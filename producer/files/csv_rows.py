@@ -8,10 +8,10 @@ from itertools import islice
 from typing import Any, BinaryIO
 
 from models.errors import InputError
-from producer.check import MAX_REQUEST_BYTES
-from producer.files.formats import Record, Records, check_columns, decoded
 from producer.files.lines import MOST_BYTES, TOO_LONG, ended_lines
-from producer.files.source import HEAD_BYTES, head_of
+from producer.files.open_source import HEAD_BYTES, head_of
+from producer.files.records import Record, Records, check_columns, decoded
+from producer.prompt.check_prompt import MAX_REQUEST_BYTES
 
 _MOST_CELL = MAX_REQUEST_BYTES  # in characters; csv's own limit, 131,072, is smaller than many documents
 _SEPARATORS = (",", ";", "\t", "|")

@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 from uuid import UUID
 
 from models.errors import InputError
-from producer.files.formats import Record, Records, check_columns
 from producer.files.lines import MOST_BYTES
+from producer.files.records import Record, Records, check_columns
 
 _ROWS_AT_ONCE = 1000
 _BYTES_AT_ONCE = 1 << 20

@@ -7,15 +7,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, TextIO, TypeAlias, assert_never
 
-from models.answer import Answer
 from models.errors import InputError
+from models.job.answer import Answer
 from models.outcome import OPEN_STATES, Outcome, State
-from producer.cells import csv_cell, json_line, whole
-from producer.files.chat_results import batch_output
+from producer.files.openai_results import batch_output
 from producer.files.parquet import write_parquet
-from producer.laid import Laid
-from producer.replacing import replacing
-from producer.terminal import as_file, plain_stdout
+from producer.output.atomic_file import replacing
+from producer.output.cells import csv_cell, json_line, whole
+from producer.output.terminal import as_file, plain_stdout
+from producer.prompt.row_buffer import Laid
 
 Format: TypeAlias = Literal["jsonl", "csv", "anthropic", "openai"]
 TEXT_FORMATS: tuple[Format, ...] = ("jsonl", "csv", "anthropic", "openai")

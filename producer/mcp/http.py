@@ -11,9 +11,9 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from models.errors import InputError
-from producer.check import MAX_REQUEST_BYTES
-from producer.listening import is_loopback, listening, url_of
-from producer.options import hint
+from producer.output.terminal import hint
+from producer.prompt.check_prompt import MAX_REQUEST_BYTES
+from producer.running.listening import is_loopback, listening, url_of
 
 PATH = "/mcp"
 _SOURCE = "stepdown mcp"

@@ -15,14 +15,14 @@ from mcp.server import Server, ServerRequestContext
 from mcp.server.stdio import stdio_server
 
 from models.errors import InputError, StepdownError, UnpricedModelError
-from models.progress import Progress
+from models.job.progress import Progress
 from models.settings import Settings
 from producer.client import Producer
-from producer.mcp.desk import Desk
+from producer.mcp.actions import Desk
 from producer.mcp.http import serve
-from producer.mcp.shapes import read, schema_of, written
+from producer.mcp.schemas import read, schema_of, written
 from producer.mcp.tools import Tool, tools_of
-from producer.options import hint
+from producer.output.terminal import hint
 
 _INSTRUCTIONS = (
     "Prompts are answered by a chain of models that steps down when one fails; every attempt is in a ledger. "

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from producer.mcp import shapes
-from producer.mcp.desk import ASK_S, MOST_ROWS, QUERY_S, Desk, Hear, Told
+from producer.mcp import schemas
+from producer.mcp.actions import ASK_S, MOST_ROWS, QUERY_S, Desk, Hear, Told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +33,8 @@ def _spending(desk: Desk, most_usd: Decimal) -> list[Tool]:
             name="ask",
             about="Have one prompt answered by a chain of models, ahead of all bulk, and wait for the answer. "
             f"{cap} What takes longer than {ASK_S:g} s goes on: wait for its batch, then read its results.",
-            takes=shapes.Ask,
-            gives=shapes.Asked,
+            takes=schemas.Ask,
+            gives=schemas.Asked,
             run=desk.ask,
             is_reading=False,
         ),
@@ -42,8 +42,8 @@ def _spending(desk: Desk, most_usd: Decimal) -> list[Tool]:
             name="submit",
             about=f"Queue prompts as one batch; returns its id at once, for wait and results. {cap} "
             "With a key the same prompts are bought once, however often they are submitted.",
-            takes=shapes.Submit,
-            gives=shapes.Submitted,
+            takes=schemas.Submit,
+            gives=schemas.Submitted,
             run=desk.submit,
             is_reading=False,
         ),
@@ -60,30 +60,30 @@ def _reading(desk: Desk) -> list[Tool]:
         Tool(
             name="estimate",
             about="Say what prompts would cost; nothing is spent.",
-            takes=shapes.Estimate,
-            gives=shapes.Estimated,
+            takes=schemas.Estimate,
+            gives=schemas.Estimated,
             run=desk.estimate,
         ),
         Tool(
             name="status",
             about="Say where a batch is, and what it cost so far.",
-            takes=shapes.Status,
-            gives=shapes.Where,
+            takes=schemas.Status,
+            gives=schemas.Where,
             run=desk.status,
         ),
         Tool(
             name="wait",
             about="Wait until a batch has ended, or up_to_s seconds, and say where it is; call again until is_settled.",
-            takes=shapes.Wait,
-            gives=shapes.Where,
+            takes=schemas.Wait,
+            gives=schemas.Where,
             run=desk.wait,
         ),
         Tool(
             name="results",
             about="Read answers of a batch, in the order they were submitted.",
-            takes=shapes.Results,
-            gives=shapes.Page,
+            takes=schemas.Results,
+            gives=schemas.Page,
             run=desk.results,
         ),
-        Tool(name="ledger_query", about=query, takes=shapes.LedgerQuery, gives=shapes.Rows, run=desk.ledger_query),
+        Tool(name="ledger_query", about=query, takes=schemas.LedgerQuery, gives=schemas.Rows, run=desk.ledger_query),
     ]

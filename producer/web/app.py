@@ -17,13 +17,14 @@ from models.errors import StepdownError
 from models.outcome import State
 from models.settings import Settings
 from producer.client import Producer
-from producer.web import batches_api, messages_api, metrics, models_api, own_api
-from producer.web.admission import Admission, refused
-from producer.web.bodies import Reception
-from producer.web.lanes import Lanes
-from producer.web.limits import Limits
-from producer.web.refusal import Refusal, refusal_of
-from producer.web.waiting import Waiting
+from producer.web import metrics
+from producer.web.api import batches, messages, models, v1
+from producer.web.http.authentication import Admission, refused
+from producer.web.http.await_jobs import Waiting
+from producer.web.http.bodies import Reception
+from producer.web.http.errors import Refusal, refusal_of
+from producer.web.http.lanes import Lanes
+from producer.web.http.limits import Limits
 
 _Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 _BATCHES = "/v1/messages/batches"
@@ -31,22 +32,22 @@ _OWN = "/api/v1"
 _SILENT_S = 10.0  # less than what proxies and readers wait for a first byte
 _COUNTING_S = 30.0
 _ROUTES: Mapping[str, Mapping[str, _Endpoint]] = {
-    "/v1/messages": {"POST": messages_api.create},
-    "/v1/messages/count_tokens": {"POST": models_api.count_tokens},
-    "/v1/models": {"GET": models_api.listing},
-    "/v1/models/{id}": {"GET": models_api.retrieve},
-    _BATCHES: {"POST": batches_api.create, "GET": batches_api.listing},
-    f"{_BATCHES}/{{id}}": {"GET": batches_api.retrieve, "DELETE": batches_api.delete},
-    f"{_BATCHES}/{{id}}/cancel": {"POST": batches_api.cancel},
-    f"{_BATCHES}/{{id}}/results": {"GET": batches_api.results},
-    f"{_OWN}/batches": {"POST": own_api.create, "GET": own_api.listing},
-    f"{_OWN}/batches/{{id}}": {"GET": own_api.retrieve},
-    f"{_OWN}/batches/{{id}}/results": {"GET": own_api.results},
-    f"{_OWN}/batches/{{id}}/jobs": {"GET": own_api.jobs},
-    f"{_OWN}/batches/{{id}}/cancel": {"POST": own_api.cancel},
-    f"{_OWN}/jobs/{{id}}": {"GET": own_api.job},
-    f"{_OWN}/health": {"GET": own_api.health},
-    f"{_OWN}/openapi.json": {"GET": own_api.document},
+    "/v1/messages": {"POST": messages.create},
+    "/v1/messages/count_tokens": {"POST": models.count_tokens},
+    "/v1/models": {"GET": models.listing},
+    "/v1/models/{id}": {"GET": models.retrieve},
+    _BATCHES: {"POST": batches.create, "GET": batches.listing},
+    f"{_BATCHES}/{{id}}": {"GET": batches.retrieve, "DELETE": batches.delete},
+    f"{_BATCHES}/{{id}}/cancel": {"POST": batches.cancel},
+    f"{_BATCHES}/{{id}}/results": {"GET": batches.results},
+    f"{_OWN}/batches": {"POST": v1.create, "GET": v1.listing},
+    f"{_OWN}/batches/{{id}}": {"GET": v1.retrieve},
+    f"{_OWN}/batches/{{id}}/results": {"GET": v1.results},
+    f"{_OWN}/batches/{{id}}/jobs": {"GET": v1.jobs},
+    f"{_OWN}/batches/{{id}}/cancel": {"POST": v1.cancel},
+    f"{_OWN}/jobs/{{id}}": {"GET": v1.job},
+    f"{_OWN}/health": {"GET": v1.health},
+    f"{_OWN}/openapi.json": {"GET": v1.document},
     "/healthz": {"GET": metrics.healthz},
     "/metrics": {"GET": metrics.metrics},
 }

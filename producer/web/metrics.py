@@ -10,13 +10,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from models.broker import Broker
-from models.embedded import required_broker_url
 from models.errors import StepdownError
 from models.outcome import FINAL_STATES, OPEN_STATES
+from models.queue.broker import Broker
+from models.queue.embedded_redis import required_broker_url
 from models.settings import Settings
 from producer.client import Producer
-from producer.web.visit import caller_of, producer_of, settings_of
+from producer.web.http.context import caller_of, producer_of, settings_of
 
 _KEPT_S = 2.0  # asked as often as one likes, looked at no more often than that
 _BROKER_S = 1.0

@@ -10,9 +10,9 @@ import uvicorn
 from models.errors import InputError
 from models.settings import Settings
 from producer.client import Producer
-from producer.listening import is_loopback, listening, url_of
+from producer.running.listening import is_loopback, listening, url_of
 from producer.web.app import app_over
-from producer.web.connections import hang_up, say_when_full
+from producer.web.slow_clients import hang_up, say_when_full
 
 _SOURCE = "serve"
 _HEAD_S = 15.0  # for the head of a request; as many connections as there are open files are soon held without it

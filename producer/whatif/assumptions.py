@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from decimal import Decimal
 
+from producer.output.format import usd_rounded
 from producer.whatif.replayed import Replayed
 from producer.whatif.spent import Assumed
-from producer.words import usd_rounded
 
 NOT_REPLAYED = (
     "caps and budgets, the provider's limits, and what a cache would have read are not replayed: input is as recorded",

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from models.recorded import Recorded
-from models.replay import ONE, ZERO
+from models.chain.replay import ONE, ZERO
+from models.reports.job_history import Recorded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

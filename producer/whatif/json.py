@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
-from models.pricing import NANO_USD
+from models.money.pricing import NANO_USD
 from producer.whatif.assumptions import NOT_REPLAYED, said
 from producer.whatif.came_to import BatchTime, Figures
 from producer.whatif.lines import Question, by_cost

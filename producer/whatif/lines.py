@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from models.recorded import Scope
-from models.replay import ZERO
-from models.retirements import retirements
-from producer.table import table
-from producer.terminal import terminal_text
+from models.chain.replay import ZERO
+from models.chain.retirements import retirements
+from models.reports.job_history import Scope
+from producer.output.format import milliseconds, usd_rounded
+from producer.output.table import table
+from producer.output.terminal import terminal_text
 from producer.whatif.assumptions import NOT_REPLAYED, said
 from producer.whatif.came_to import BatchTime, Figures
 from producer.whatif.replayed import Replayed, off
 from producer.whatif.routes import Plan
-from producer.words import milliseconds, usd_rounded
 
 _MOST_BATCHES = 5
 _MUCH_MORE = 2

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 
-from models.odds import Oracle, Tallies
-from models.pricing import Prices
-from models.recorded import Recorded
-from models.replay import ONE, ZERO, Weights
+from models.chain.replay import ONE, ZERO, Weights
+from models.chain.replay_odds import Oracle, Tallies
+from models.money.pricing import Prices
+from models.reports.job_history import Recorded
 from producer.whatif.came_to import Batches, Figures, Range, Spent
 from producer.whatif.routes import Plan, Route
 from producer.whatif.spent import Assumed, Notes, Purse

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from models.chain import Span
-from models.recorded import Recorded
+from models.chain.chain import Span
+from models.reports.job_history import Recorded
 
 ANY_TASK = "*"  # in --starts: every task that is not named there, and jobs without one
 

@@ -7,12 +7,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from models.odds import LEAST, Bound, Oracle
+from models.chain.replay import LOST, UNAVAILABLE, ZERO, Weights
+from models.chain.replay_odds import LEAST, Bound, Oracle
+from models.money.pricing import Price, Prices, parts_usd
+from models.money.usage import Usage
 from models.outcome import Outcome
-from models.pricing import Price, Prices, parts_usd
-from models.recorded import Recorded
-from models.replay import LOST, UNAVAILABLE, ZERO, Weights
-from models.usage import Usage
+from models.reports.job_history import Recorded
 from producer.whatif.came_to import Spent
 from producer.whatif.weighed import began_in
 

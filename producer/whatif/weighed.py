@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from models.odds import Bound, Oracle
+from models.chain.replay import UNAVAILABLE, UNFIT, Case, Odds, Seen, Weights, weigh
+from models.chain.replay_odds import Bound, Oracle
 from models.outcome import Outcome
-from models.recorded import Recorded, slot_of
-from models.replay import UNAVAILABLE, UNFIT, Case, Odds, Seen, Weights, weigh
+from models.reports.job_history import Recorded, slot_of
 from producer.whatif.routes import Route
 
 WindowOf: TypeAlias = Callable[[str], int | None]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.acceptance.compose import Reader
-from tests.stranger import ROOT, Ended
+from tests.support.sites.command_line import ROOT, Ended
 
 SERVICES: dict[str, dict[str, Any]] = Reader((ROOT / "docker-compose.yml").read_text(encoding="utf-8")).read()[
     "services"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.casebook import Case, running_case
-from tests.eventually import eventually
+from tests.support.eventually import eventually
+from tests.support.shared_cases import Case, running_case
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from models.answer import Answer
-from tests.casebook import CASES, Case, running_case
+from models.job.answer import Answer
+from tests.support.shared_cases import CASES, Case, running_case
 
 _TEXT = ("--template", "{text}", "--id-column", "id", "--max-tokens", "500")
 

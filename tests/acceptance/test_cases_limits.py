@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.casebook import Case, running_case
-from tests.servers.valkey import running_valkey
+from tests.support.servers.valkey import running_valkey
+from tests.support.shared_cases import Case, running_case
 
 _WORDS = "word " * 17_000
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.casebook import Case, running_case
+from tests.support.shared_cases import Case, running_case
 
 OPUS, SONNET, HAIKU = "claude-opus-4-7", "claude-sonnet-4-6", "claude-haiku-4-5-20251001"
 _SEARCH_USD = Decimal("0.01")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.compose import Reader
-from tests.stranger import ROOT, Stranger, stranger_in
+from tests.support.sites.command_line import ROOT, Stranger, stranger_in
 
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 COMPOSE = Reader(TEXT).read()

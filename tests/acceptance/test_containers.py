@@ -12,12 +12,12 @@ import redis
 
 from models.settings import Settings, load_settings
 from producer.client import Producer
-from producer.prompt import Prompt
+from producer.prompt.prompt import Prompt
+from producer.simulator.process import running_simulator
 from tests.acceptance.container import SERVICES, Container, interpolated
-from tests.eventually import eventually
-from tests.servers.postgres import created_cluster
-from tests.simulator.process import running_simulator
-from tests.stranger import KEY, ROOT
+from tests.support.eventually import eventually
+from tests.support.servers.postgres import created_cluster
+from tests.support.sites.command_line import KEY, ROOT
 
 PASSWORD = "of-the-ledgers-role"  # noqa: S105 - of a throw-away server
 SITE_PACKAGES = Path(redis.__file__).parents[1]

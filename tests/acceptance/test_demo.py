@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.stranger import Ended, Stranger, stranger_in
+from tests.support.sites.command_line import Ended, Stranger, stranger_in
 
 NANO = 10**9
 POISON = {

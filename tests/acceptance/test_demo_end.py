@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.stranger import end, stranger_in
+from tests.support.sites.command_line import end, stranger_in
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
@@ -18,7 +18,7 @@ def test_however_it_is_ended_no_process_is_left(tmp_path: Path, number: signal.S
                 break
         children = psutil.Process(process.pid).children(recursive=True)
         commands = " ".join(" ".join(child.cmdline()) for child in children)
-        for part in ("tests.simulator", "valkey-server", "worker", "flower"):
+        for part in ("producer.simulator", "valkey-server", "worker", "flower"):
             assert part in commands
         assert end(process, number) == code
         assert process.stderr is not None

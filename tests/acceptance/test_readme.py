@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from producer.simulator.process import running_simulator
 from tests.acceptance.compose import Reader
-from tests.eventually import eventually
-from tests.servers.ports import free_port
-from tests.simulator.process import running_simulator
-from tests.stranger import KEY, ROOT, Ended, Stranger, stranger_in
+from tests.support.eventually import eventually
+from tests.support.servers.ports import free_port
+from tests.support.sites.command_line import KEY, ROOT, Ended, Stranger, stranger_in
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from models.readonly import asked
-from tests.booked import book
-from tests.servers.fixtures import opened
+from models.accounting.adhoc_sql import asked
+from tests.support.ledgers.small_ledger import book
+from tests.support.servers.fixtures import opened
 
 _ROOT = Path(__file__).parents[2]
 _QUERIES = re.findall(r'stepdown ledger sql "([^"]+)"', (_ROOT / "README.md").read_text(encoding="utf-8"))

@@ -10,14 +10,14 @@ from zipfile import ZipFile
 
 import pytest
 
-from tests.stranger import stranger_in
+from tests.support.sites.command_line import stranger_in
 from tests.wheel import built, dependencies
 
 OURS = {"models", "producer", "worker", "migrations", "tests"}
 EXTRAS = {
     "mcp": ("producer/mcp/",),
     "anyio": ("producer/mcp/",),
-    "pyarrow": ("producer/files/parquet.py", "producer/export.py"),
+    "pyarrow": ("producer/files/parquet.py", "producer/output/export_file.py"),
 }
 EXAMPLES = "tests/examples/"
 

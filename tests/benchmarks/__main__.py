@@ -14,11 +14,11 @@ from typing import Any
 
 import psutil
 
+from producer.simulator.process import running_simulator
 from tests.benchmarks import enqueue
 from tests.benchmarks.measured import Measured
 from tests.benchmarks.workers import bare_worker, stepdown_worker
-from tests.servers.valkey import running_valkey
-from tests.simulator.process import running_simulator
+from tests.support.servers.valkey import running_valkey
 
 _ROOT = Path(__file__).parents[2]
 _CONCURRENCY = (100, 500)

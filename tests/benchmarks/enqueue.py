@@ -9,10 +9,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from models.broker import celery_app
-from producer.files.load import load
-from producer.files.shapes import Form
-from tests.peak import run_to_peak
+from models.queue.broker import celery_app
+from producer.files.prompts import load
+from producer.files.record_to_prompt import Form
+from tests.support.peak_memory import run_to_peak
 
 _TEMPLATE = "Summarize: {title}\n{text}"
 _COMMAND = (sys.executable, "-c", "from producer.cli import main; main()")

@@ -16,11 +16,11 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from migrations.run import upgrade
-from models.daily import MARK_STALE
-from models.rollup import Rollup
+from models.accounting.daily_rollup import Rollup
+from models.schema.daily_cost import MARK_STALE
 from tests.benchmarks.made_ledger import JOBS_A_BATCH, batch_id, fill, job_id
-from tests.servers.fixtures import opened
-from tests.servers.postgres import running_postgres
+from tests.support.servers.fixtures import opened
+from tests.support.servers.postgres import running_postgres
 
 # ruff: noqa: S608 - all that is written into these questions is in this file
 

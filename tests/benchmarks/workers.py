@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from models.broker import celery_app
+from models.queue.broker import celery_app
 from models.settings import load_settings
 from producer.client import Producer
-from producer.prompt import Prompt
-from producer.start import worker_command
+from producer.prompt.prompt import Prompt
+from producer.running.start import worker_command
 from tests.benchmarks.bare_call import PROMPT
 from tests.benchmarks.measured import Measured, measured
-from tests.eventually import eventually
+from tests.support.eventually import eventually
 
 _ROOT = Path(__file__).parents[2]
 _WARM_UP = 50

@@ -16,7 +16,7 @@ from typing import Any
 from tests.clients import messages
 from tests.clients.environments import NotInstalledError, python_of
 from tests.clients.site import Site, open_site
-from tests.running import HAIKU
+from tests.support.sites.worker_site import HAIKU
 
 _AIRFLOW = ("apache-airflow==3.3.2", "apache-airflow-providers-anthropic==1.2.0")
 _SCHEMATHESIS = ("schemathesis==4.32.5",)

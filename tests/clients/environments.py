@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from shutil import copy
 
-from tests.running import ROOT
+from tests.support.sites.worker_site import ROOT
 
 _HOME = ROOT / ".stepdown" / "clients"
 _MARK = "installed"  # a file; an environment without it was begun and never finished

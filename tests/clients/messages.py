@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from tests.clients.environments import NotInstalledError, node_of, python_of
 from tests.clients.site import Site
-from tests.running import OPUS, SONNET
+from tests.support.sites.worker_site import OPUS, SONNET
 
 _HERE = Path(__file__).parent
 _PROMPT = "Why is the sea salt?"

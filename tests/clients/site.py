@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.running import environment_of, running_server, running_worker
-from tests.servers.valkey import running_valkey
-from tests.simulator.process import RunningSimulator, running_simulator
+from producer.simulator.process import RunningSimulator, running_simulator
+from tests.support.servers.valkey import running_valkey
+from tests.support.sites.worker_site import environment_of, running_server, running_worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,6 @@ def open_site() -> Iterator[Site]:
             "DATABASE_URL": f"sqlite:///{folder}/ledger.db",
             "ANTHROPIC_BASE_URL": simulator.url,
             "STATE_DIR": named,
-            "REPEATED_BATCH": "same",  # Airflow's operator sends a run's batch again, and can name no key
         }
         environment = environment_of(where)
         until_end.enter_context(running_worker(environment, folder / "worker.log"))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.turning import Clock, Door, in_memory, in_redis
+from tests.support.plays.admission_scripts import Clock, Door, in_memory, in_redis
 
 
 @pytest.fixture

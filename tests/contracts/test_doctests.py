@@ -24,4 +24,4 @@ def test_every_example_in_a_docstring_holds(name: str) -> None:
 
 
 def test_there_are_examples_to_hold() -> None:
-    assert "models.pricing" in _MODULES
+    assert "models.money.pricing" in _MODULES

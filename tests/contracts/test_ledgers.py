@@ -8,13 +8,12 @@ from typing import Any, Protocol
 import pytest
 from sqlalchemy import Engine
 
-from models.ledger import Ledger
-from models.life import Cap, Claim, NewJob, OverCap
-from models.orders import Orders
+from models.job.values import Cap, Claim, NewJob, OverCap
+from models.ledger.job_actions import Orders
+from models.ledger.ledger import Ledger
 from models.outcome import Outcome, Reason, State
-from models.reports import Reports
-from tests.fakes import MemoryAttempt, MemoryLedger
-from tests.given import (
+from models.reports.jobs import Reports
+from tests.support.ledgers.job_values import (
     LEASE_S,
     closing,
     failed,
@@ -27,13 +26,15 @@ from tests.given import (
     succeeded,
     unknown,
 )
-from tests.servers.fixtures import opened
-from worker import desk, run
+from tests.support.ledgers.memory_ledger import MemoryAttempt, MemoryLedger
+from tests.support.servers.fixtures import opened
+from worker.fallback import collaborators
+from worker.recovery import lease
 
 _Closed = tuple[int, str | None, Decimal | None]
 
 
-class _Worked(desk.Ledger, run.Claims, Protocol):
+class _Worked(collaborators.Ledger, lease.Claims, Protocol):
     """All the worker asks of a ledger."""
 
 

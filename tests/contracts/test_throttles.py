@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import redis
 
-from models.chain import Chain
+from models.chain.chain import Chain
 from models.errors import BrokerError
-from models.throttles import QUIET_S, Throttle, ThrottleReader
-from tests.servers.ports import free_port
-from tests.turning import FIRST, PREFIX, Clock, Door, in_redis
-from worker.turnstile import Go, Later
+from models.queue.throttles import QUIET_S, Throttle, ThrottleReader
+from tests.support.plays.admission_scripts import FIRST, PREFIX, Clock, Door, in_redis
+from tests.support.servers.ports import free_port
+from worker.admission.admission import Go, Later
 
 _CHAIN = Chain(models=("claude-opus-4-7", "claude-opus-4-6", "claude-haiku-4-5"))
 _OPUS, _OLD, _HAIKU = _CHAIN.models

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.turning import FIRST, Clock, Door
-from worker.turnstile import FULL, PAUSED, RETRIES_SPENT, Go, How, Later, Room
+from tests.support.plays.admission_scripts import FIRST, Clock, Door
+from worker.admission.admission import FULL, PAUSED, RETRIES_SPENT, Go, How, Later, Room
 
 
 def _why(answer: Go | Later) -> str:

@@ -5,8 +5,8 @@ from typing import Any, get_args
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.turning import Clock, Door, in_memory, in_redis
-from worker.turnstile import Ended, Go, How, Later, Need
+from tests.support.plays.admission_scripts import Clock, Door, in_memory, in_redis
+from worker.admission.admission import Ended, Go, How, Later, Need
 
 _HOWS = st.sampled_from(get_args(How))
 _LIMITS = st.dictionaries(

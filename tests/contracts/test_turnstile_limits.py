@@ -5,8 +5,8 @@ from typing import Any, cast
 
 import pytest
 
-from tests.turning import FIRST, Clock, Door
-from worker.turnstile import FULL, LIMITED, Go, Later, Room
+from tests.support.plays.admission_scripts import FIRST, Clock, Door
+from worker.admission.admission import FULL, LIMITED, Go, Later, Room
 
 _FULL = {"requests": (600, 599), "input": (60_000, 60_000), "output": (12_000, 12_000)}  # 10, 1,000 and 200 a second
 

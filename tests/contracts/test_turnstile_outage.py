@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-from tests.turning import FIRST, Clock, Door
-from worker.turnstile import COOLING, Go, How, Later
+from tests.support.plays.admission_scripts import FIRST, Clock, Door
+from worker.admission.admission import COOLING, Go, How, Later
 
 
 def _why(answer: Go | Later) -> str:

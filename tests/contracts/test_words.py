@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,8 @@ _FOLDERS = ("models", "worker", "producer", "migrations", "tests")
 _CASES = _ROOT / "tests" / "cases"
 _LONGEST_FILE = 300
 _LONGEST_FUNCTION = 40
+_MOST_FILES = 12
+_PRODUCT = ("models", "worker", "producer", "migrations")
 _ADMISSION = _ROOT / "worker" / "admission"
 _LONGEST_SCRIPT, _LONGEST_SCRIPT_FILE, _LONGEST_LINE = 300, 120, 120
 _OF_THE_HOST = {"FORGET_MS", "time"}
@@ -38,8 +42,15 @@ def test_no_file_is_longer_than_300_lines() -> None:
     assert {str(path): length for path, length in lengths.items() if length > _LONGEST_FILE} == {}
 
 
+def test_no_folder_of_the_product_has_more_than_12_files() -> None:
+    listed = subprocess.check_output(["git", "ls-files", *_PRODUCT], cwd=_ROOT, text=True).splitlines()
+    counts = Counter(str(Path(name).parent) for name in listed if not name.endswith("/__init__.py"))
+    assert counts
+    assert {folder: count for folder, count in counts.items() if count > _MOST_FILES} == {}
+
+
 def test_the_admission_script_is_at_most_300_lines_in_files_of_at_most_120() -> None:
-    lines = {path.name: path.read_text(encoding="utf-8").splitlines() for path in _ADMISSION.glob("*.lua")}
+    lines = {path.name: path.read_text(encoding="utf-8").splitlines() for path in _ADMISSION.glob("lua/*.lua")}
     assert lines
     assert sum(map(len, lines.values())) <= _LONGEST_SCRIPT
     assert {name: len(each) for name, each in lines.items() if len(each) > _LONGEST_SCRIPT_FILE} == {}
@@ -49,7 +60,7 @@ def test_the_admission_script_is_at_most_300_lines_in_files_of_at_most_120() -> 
 def test_every_constant_of_admission_is_in_its_readme() -> None:
     readme = (_ADMISSION / "README.md").read_text(encoding="utf-8")
     named = re.compile(r"^local ([A-Z_, ]+) = [\d.]", re.MULTILINE)
-    text = "".join(path.read_text(encoding="utf-8") for path in _ADMISSION.glob("*.lua"))
+    text = "".join(path.read_text(encoding="utf-8") for path in _ADMISSION.glob("lua/*.lua"))
     names = {name for match in named.finditer(text) for name in match[1].split(", ")}
     assert {name for name in names - _OF_THE_HOST if f"`{name}`" not in readme} == set()
 

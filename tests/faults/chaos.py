@@ -18,15 +18,15 @@ import redis
 
 from migrations.run import upgrade
 from models.errors import LedgerError
-from models.keys import queue_key
+from models.queue.redis_keys import queue_key
 from producer.client import Batch
-from tests.eventually import eventually
 from tests.faults.came_to import Outcome
 from tests.faults.invariants import examine
 from tests.faults.older import older_version
 from tests.faults.site import LEASE_S, Site, Worker, open_site
 from tests.faults.stories import stories, untold
-from tests.running import API_KEY
+from tests.support.eventually import eventually
+from tests.support.sites.worker_site import API_KEY
 
 HEALED_WITHIN_S = 45.0  # faults.md, I8
 _WORKERS = 3

@@ -1,8 +1,8 @@
 """How a batch under faults should end, and how to meet it in the middle."""
 
-from tests.eventually import eventually
 from tests.faults.invariants import examine
 from tests.faults.site import Site
+from tests.support.eventually import eventually
 
 
 def ends_well(site: Site, batch_id: str, jobs: int, *, within_s: float = 60) -> None:

@@ -12,17 +12,28 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import Engine, text
 
-from models.books import Books
-from models.life import Opening
+from models.job.map_reduce import OnFailedPart
+from models.job.values import Opening
 from models.outcome import FINAL_STATES, OnUnknown, Outcome, Reason
-from models.plan import OnFailedPart
-from tests.fakes import MemoryRooms
+from models.store import Books
 from tests.faults.steps import Hand, Queue
-from tests.given import closing, failed, failing, message, new_batch, new_job, new_steps, parked, succeeded, unknown
-from worker.clock import Clock
-from worker.patrol import Patrol
-from worker.rescue import RescuePolicy
-from worker.spool import Spool
+from tests.support.ledgers.job_values import (
+    closing,
+    failed,
+    failing,
+    message,
+    new_batch,
+    new_job,
+    new_steps,
+    parked,
+    succeeded,
+    unknown,
+)
+from tests.support.ledgers.memory_ledger import MemoryRooms
+from worker.periodic.dispatcher import Clock
+from worker.periodic.rescuer import Patrol
+from worker.recovery.rescue import RescuePolicy
+from worker.recovery.spool import Spool
 
 _MODEL = "claude-opus-4-7"
 _TABLES = ("parts", "steps", "decisions", "turns", "answers", "attempts", "jobs", "batches")

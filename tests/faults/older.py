@@ -5,15 +5,18 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from tests.running import ROOT
+from tests.support.sites.worker_site import ROOT
 
 
 def older_version(folder: Path) -> tuple[Path, str]:
     """Unpack it; returns the folder for PYTHONPATH, and the revision its schema has.
 
-    It comes from the checkout's own history: the commit before the one that brought the newest migration.
+    It comes from the checkout's own history: the commit before the one that brought the newest migration. No version
+    had a schema before the first migration: beside that one, this version stands for an older one.
     """
-    newest = max(path for path in (ROOT / "migrations" / "versions").glob("[0-9]*.py"))
+    *earlier, newest = sorted((ROOT / "migrations" / "versions").glob("[0-9]*.py"))
+    if not earlier:
+        return ROOT, newest.name[:4]
     where = newest.relative_to(ROOT)
     how = ("-m", "--first-parent", "--no-renames")  # a merge or a new number may have brought it, too
     brought_by = _git("log", *how, "--diff-filter=A", "--format=%H", "-1", "--", str(where)).decode().strip()

@@ -14,17 +14,18 @@ import psutil
 from sqlalchemy import Engine, text
 
 from migrations.run import upgrade
-from models.broker import server_pid
+from models.queue.broker import server_pid
 from producer.client import Batch, Producer
-from producer.prompt import Prompt
-from producer.start import worker_command
-from tests.eventually import eventually
-from tests.running import ROOT, environment_of, settings_of
-from tests.servers.fixtures import opened
-from tests.servers.ports import free_port
-from tests.servers.postgres import created_cluster
-from tests.servers.valkey import running_valkey
-from tests.simulator.process import RunningSimulator, running_simulator
+from producer.prompt.prompt import Prompt
+from producer.running.start import worker_command
+from producer.simulator.process import RunningSimulator, running_simulator
+from tests.support.eventually import eventually
+from tests.support.servers.fixtures import opened
+from tests.support.servers.ports import free_port
+from tests.support.servers.postgres import created_cluster
+from tests.support.servers.valkey import running_valkey
+from tests.support.sites import warm_start
+from tests.support.sites.worker_site import ROOT, environment_of, settings_of
 
 LEASE_S = 3.0
 _START_S = 60
@@ -151,7 +152,7 @@ class Site:
         environment = dict(self.variables) | variables
         log = self.folder / f"worker-{len(self.workers)}.log"
         with log.open("ab") as words:
-            process = subprocess.Popen(
+            process = warm_start.Popen(
                 worker_command(settings_of(environment)), cwd=ROOT, env=environment, stdout=words, stderr=words
             )
         worker = Worker(process, log)

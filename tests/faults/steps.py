@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from models.keys import Lane
-from models.life import Claim, Closing, Ending, Kept, Opening, Unsent
-from models.pace import Pace
-from worker.spool import Slip
+from models.job.values import Claim, Closing, Ending, Kept, Opening, Unsent
+from models.queue.queue_window import Pace
+from models.queue.redis_keys import Lane
+from worker.recovery.spool import Slip
 
 
 @dataclass(slots=True)

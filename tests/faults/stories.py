@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator
 
-from models.pricing import NANO_USD
-from producer.story.job import story
-from producer.story.told import told_of
-from producer.story.why import because
-from producer.words import money
+from models.money.pricing import NANO_USD
+from producer.output.format import money
+from producer.story.reason_sentence import because
+from producer.story.rows import told_of
+from producer.story.story import story
 from tests.faults.site import Site
 
 _CALL = re.compile(r"^  (?:\d\d:\d\d:\d\d|\s{8})  \d+\. ", re.MULTILINE)

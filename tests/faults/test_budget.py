@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from producer.client import Batch
-from tests.eventually import eventually
 from tests.faults.invariants import examine
 from tests.faults.site import Site, open_site
+from tests.support.eventually import eventually
 
 _HAIKU = "claude-haiku-4-5-20251001"
 _THREADS: Mapping[str, Any] = {"MODEL_CHAIN": _HAIKU, "TASK_STARTS": "", "WORKER_CONCURRENCY": "25"}

@@ -6,9 +6,9 @@ from threading import Timer
 
 from sqlalchemy.engine import make_url
 
-from tests.eventually import eventually
 from tests.faults.ends import ends_well
 from tests.faults.site import open_site
+from tests.support.eventually import eventually
 
 _SLOW = "[[rules]]\nanswer = 'slow'\ndelay_s = 1.5"
 

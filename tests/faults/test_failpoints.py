@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.eventually import eventually
 from tests.faults.invariants import examine
 from tests.faults.site import Site, Worker, open_site
-from tests.running import ENGINES
-from worker.failpoints import NAMES
+from tests.support.eventually import eventually
+from tests.support.sites.worker_site import ENGINES
+from worker.recovery.failpoints import NAMES
 
 _JOBS = 24
 _IN_THE_CLOCK = "after_send"

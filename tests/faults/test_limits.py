@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from models.chain import Span
+from models.chain.chain import Span
 from producer.client import Batch
-from tests.eventually import eventually
 from tests.faults.site import Site, open_site
-from tests.given import new_batch, new_job
-from tests.running import HAIKU, OPUS, SONNET, forget_faults
+from tests.support.eventually import eventually
+from tests.support.ledgers.job_values import new_batch, new_job
+from tests.support.sites.worker_site import HAIKU, OPUS, SONNET, forget_faults
 
 _GROUPS = ("opus-4", "sonnet-4", "haiku-4-5")
 _PER_MINUTE = 60

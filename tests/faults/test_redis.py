@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from models.keys import queue_key
+from models.queue.redis_keys import queue_key
 from tests.faults.ends import ends_well, in_the_middle
 from tests.faults.site import Site, open_site
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import redis
 
-from models.keys import queue_key
+from models.queue.redis_keys import queue_key
 from tests.faults.ends import ends_well, in_the_middle
 from tests.faults.site import open_site
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from models.outcome import OnUnknown
-from producer.start import worker_command
-from tests.eventually import eventually
+from producer.running.start import worker_command
 from tests.faults.invariants import examine
 from tests.faults.site import open_site
-from tests.running import settings_of
+from tests.support.eventually import eventually
+from tests.support.sites.worker_site import settings_of
 
 
 def _slow(delay_s: float) -> str:

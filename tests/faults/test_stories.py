@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.eventually import eventually
 from tests.faults.chaos import _OPEN
 from tests.faults.site import open_site
 from tests.faults.stories import stories, untold
+from tests.support.eventually import eventually
 
 _BAD_DAY = """
 [[rules]]

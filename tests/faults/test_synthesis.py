@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from producer.client import Batch
-from producer.documents import read_documents
-from tests.eventually import eventually
+from producer.map_reduce.documents import read_documents
 from tests.faults.invariants import examine
 from tests.faults.site import Site, open_site
-from tests.running import ENGINES, ROOT
+from tests.support.eventually import eventually
+from tests.support.sites.worker_site import ENGINES, ROOT
 
 _CHAPTERS = ROOT / "tests" / "examples" / "chapters.jsonl"
 _BY_LEVEL = "SELECT level, SUM(jobs) AS n FROM v_documents GROUP BY level ORDER BY level"

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.booked import book
-from tests.running import HAIKU, ROOT, Plant, one_test, running_plant
+from tests.support.ledgers.small_ledger import book
+from tests.support.sites.command_line import TEXTS
+from tests.support.sites.worker_site import HAIKU, ROOT, Plant, one_test, running_plant
 
 _PIPELINES = ROOT / "tests" / "examples" / "pipelines"
 _BIN = Path(sys.executable).parent
@@ -55,7 +56,7 @@ def _run(plant: Plant, folder: Path, *command: str | Path) -> "subprocess.Comple
 def _articles(folder: Path, day: str) -> Path:
     """Write a day's articles, three of those that lie beside the pipelines."""
     path = folder / f"articles-{day}.csv"
-    with (_PIPELINES.parent / "articles.csv").open(encoding="utf-8", newline="") as whole:
+    with (TEXTS / "articles.csv").open(encoding="utf-8", newline="") as whole:
         rows = list(csv.reader(whole))
     with path.open("w", encoding="utf-8", newline="") as part:
         csv.writer(part).writerows(rows[:4])

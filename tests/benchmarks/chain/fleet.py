@@ -7,17 +7,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from models.answer import Answer
+from models.job.answer import Answer
 from producer.client import Batch, Producer
-from producer.prompt import Prompt
+from producer.prompt.prompt import Prompt
+from producer.simulator.process import RunningSimulator, running_simulator
 from tests.benchmarks.chain.ran import CHAIN, Asked, End, Load, Ran, ran
-from tests.running import environment_of, running_worker, settings_of
-from tests.servers.valkey import running_valkey
-from tests.simulator.process import RunningSimulator, running_simulator
+from tests.support.servers.valkey import running_valkey
+from tests.support.sites.worker_site import environment_of, running_worker, settings_of
 
 _WORKERS = 2
 _LOOK_EVERY_S = 0.1
-# Whatever tests.running sets for the sake of quick tests goes back to its default here.
+# Whatever tests.support.sites.worker_site sets for the sake of quick tests goes back to its default here.
 _DEFAULTS = dict.fromkeys(("CALL_TIMEOUT_S", "KEY_PAUSE_S", "PATIENCE_S", "CLOCK_TICK_S", "TASK_STARTS"), "")
 
 

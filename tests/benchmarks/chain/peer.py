@@ -14,8 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Timer
 
+from producer.simulator.process import running_simulator
 from tests.benchmarks.chain.ran import CHAIN, End, Load, Ran, ran
-from tests.simulator.process import running_simulator
 
 _ROOT = Path(__file__).parents[3]
 _ENVIRONMENTS = _ROOT / ".stepdown" / "bench"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.benchmarks.chain.ran import Asked
 
-_ARTICLES = Path(__file__).parents[2] / "examples" / "articles.csv"
+_ARTICLES = Path(__file__).parents[3] / "producer" / "simulator" / "texts" / "articles.csv"
 _TASKS = ("summarize",) * 16 + ("extract",) * 3 + ("synthesize",)  # 80, 15 and 5 of a hundred
 WORDS = {
     "summarize": "Summarize this document in two sentences.",

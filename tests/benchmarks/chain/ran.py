@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from producer.simulator.process import RunningSimulator
+from producer.simulator.request.catalog import find
 from tests.benchmarks.chain.referee import Call
-from tests.simulator.catalog import find
-from tests.simulator.process import RunningSimulator
 
 CHAIN = ("claude-opus-4-7", "claude-sonnet-4-6", "claude-haiku-4-5-20251001")
 

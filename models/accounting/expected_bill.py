@@ -1,0 +1,222 @@
+"""What the ledger says the provider charges: by UTC day, model and kind of token, and all that is not sure of it."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, Text, and_, case, func, select, type_coerce
+from sqlalchemy.orm import aliased
+
+from models.errors import LedgerError
+from models.ledger.database import database_url, opened_if_there, reading
+from models.money.pricing import NANO_USD, Parts, Prices, parts_usd
+from models.money.usage import Pass, Usage, passes, usage_kept
+from models.outcome import CostStatus
+from models.schema.attempt import Attempt
+from models.schema.correction import Correction
+
+KINDS = tuple(part.name for part in fields(Parts))
+_COUNTERS = {kind: "web_searches" if kind == "web_search" else f"{kind}_tokens" for kind in KINDS}
+_USED = (Attempt.usage, Attempt.cache_write_1h_tokens, Attempt.web_searches)
+_ZERO = Decimal(0)
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsure:
+    """Attempts that may be billed for more than is written: how many, and at most how much in USD.
+
+    `unbounded` of them have no such bound: they are not in it.
+    """
+
+    attempts: int = 0
+    most_usd: Decimal = _ZERO
+    unbounded: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """One UTC day of one model, by the day its attempts were opened; counts and USD by kind.
+
+    `unsplit_usd` are costs without parts, in no kind. `unpriced` attempts have tokens and no cost. `late` is what of
+    all that was still running at midnight: the provider may count it on the next day. The last ended at `last_at`.
+    Each kind's USD is a sum of `rounded` amounts, each within a nano-dollar of the exact one.
+    """
+
+    day: date
+    model: str
+    attempts: int = 0
+    rounded: int = 0
+    last_at: datetime | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    usd: Mapping[str, Decimal] = field(default_factory=dict)
+    unsplit_usd: Decimal = _ZERO
+    unpriced: int = 0
+    unknown: Unsure = field(default_factory=Unsure)
+    open: Unsure = field(default_factory=Unsure)
+    late_attempts: int = 0
+    late_counts: Mapping[str, int] = field(default_factory=dict)
+    late_usd: Mapping[str, Decimal] = field(default_factory=dict)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Sum:
+    attempts: int = 0
+    rounded: int = 0
+    last_at: datetime | None = None
+    unpriced: int = 0
+    unsplit: Decimal = _ZERO
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
+    usd: dict[str, Decimal] = field(default_factory=lambda: dict.fromkeys(KINDS, _ZERO))
+
+
+def read_bills(url: str, since: date, until: date, prices: Prices) -> list[Bill]:
+    """Add up the attempts opened from `since` to `until`, both included, corrections counted.
+
+    `prices` split an answer that other models had a part in. Raises LedgerError.
+    """
+    days = [since + number * _DAY for number in range((until - since).days + 1)]
+    with opened_if_there(url) as engine:
+        if engine is None:
+            there = database_url(url).database
+            raise LedgerError(f"ledger {there} is not there: is DATABASE_URL right, and this folder?")
+        with reading(engine) as connection:
+            return [bill for day in days for bill in _of_day(connection, day, prices)]
+
+
+def _of_day(connection: Connection, day: date, prices: Prices) -> list[Bill]:
+    start = datetime.combine(day, time(), UTC)
+    ours = and_(Attempt.opened_at >= start, Attempt.opened_at < start + _DAY)
+    if connection.scalar(select(Attempt.id).where(ours).limit(1)) is None:
+        return []
+    late = and_(ours, Attempt.closed_at >= start + _DAY)
+    sums, late_sums = _sums(connection, ours, prices), _sums(connection, late, prices)
+    unknown = _unsure(connection, and_(ours, Attempt.closed_at.is_not(None)))
+    still_open = _unsure(connection, and_(ours, Attempt.closed_at.is_(None)))
+    return [
+        Bill(
+            day=day,
+            model=model,
+            attempts=sums[model].attempts,
+            rounded=sums[model].rounded,
+            last_at=sums[model].last_at,
+            counts=sums[model].counts,
+            usd=sums[model].usd,
+            unsplit_usd=sums[model].unsplit,
+            unpriced=sums[model].unpriced,
+            unknown=unknown.get(model, Unsure()),
+            open=still_open.get(model, Unsure()),
+            late_attempts=late_sums[model].attempts,
+            late_counts=late_sums[model].counts,
+            late_usd=late_sums[model].usd,
+        )
+        for model in sorted({*sums, *unknown, *still_open})
+    ]
+
+
+def _sums(connection: Connection, where: ColumnElement[bool], prices: Prices) -> dict[str, _Sum]:
+    sums = defaultdict[str, _Sum](_Sum)
+    for row in connection.execute(_charged(where)).mappings():
+        total = sums[row["model"]]
+        total.attempts = total.rounded = row["attempts"]
+        total.unpriced, total.last_at = row["unpriced"], row["last_at"]
+        total.counts = {kind: row[f"{kind}_count"] or 0 for kind in KINDS}
+        total.usd = {kind: row[f"{kind}_usd"] or _ZERO for kind in KINDS}
+        total.unsplit = (row["cost"] or _ZERO) - sum(total.usd.values(), _ZERO)
+    _move_passes(connection, where, sums, prices)
+    return sums
+
+
+def _charged(where: ColumnElement[bool]) -> Select[Any]:
+    """Select sums by model of what has tokens and was not free; the last correction counts."""
+    last, model = _last_correction(), _model()
+    cost = func.coalesce(last.cost_nano_usd, Attempt.cost_nano_usd)
+    columns: list[Any] = [model.label("model"), func.count().label("attempts")]
+    columns += [func.count().filter(cost.is_(None)).label("unpriced"), _total(cost).label("cost")]
+    columns.append(func.max(Attempt.closed_at).label("last_at"))
+    for kind in KINDS:
+        own, corrected = getattr(Attempt, f"{kind}_nano_usd"), getattr(last, f"{kind}_nano_usd")
+        columns.append(func.sum(getattr(Attempt, _COUNTERS[kind])).label(f"{kind}_count"))
+        part = case((last.id.is_not(None), corrected), else_=own)
+        columns.append(_total(part).label(f"{kind}_usd"))
+    return (
+        select(*columns)
+        .select_from(Attempt)
+        .join(last, _is_last(last), isouter=True)
+        .where(where, Attempt.usage.is_not(None), Attempt.cost_status != CostStatus.FREE)
+        .group_by(model)
+    )
+
+
+def _unsure(connection: Connection, where: ColumnElement[bool]) -> dict[str, Unsure]:
+    """Count what has neither a cost nor tokens: nobody saw whether it was billed."""
+    last = _last_correction()
+    counts = (
+        select(
+            Attempt.requested_model,
+            func.count(),
+            _total(Attempt.reserved_nano_usd),
+            func.count().filter(Attempt.reserved_nano_usd.is_(None)),
+        )
+        .select_from(Attempt)
+        .join(last, _is_last(last), isouter=True)
+        .where(where, Attempt.usage.is_(None), func.coalesce(last.cost_nano_usd, Attempt.cost_nano_usd).is_(None))
+        .group_by(Attempt.requested_model)
+    )
+    return {
+        model: Unsure(attempts=attempts, most_usd=most or _ZERO, unbounded=unbounded)
+        for model, attempts, most, unbounded in connection.execute(counts)
+    }
+
+
+def _move_passes(connection: Connection, where: ColumnElement[bool], sums: dict[str, _Sum], prices: Prices) -> None:
+    """Move what other models did inside an answer to those models: the provider's report tells it there."""
+    has_passes = type_coerce(Attempt.usage, Text).contains('"iterations":[{', autoescape=True)
+    columns = (_model().label("model"), Attempt.opened_at, Attempt.cost_status, *_USED)
+    rows = select(*columns).where(where, has_passes, Attempt.cost_status != CostStatus.FREE)
+    for row in connection.execute(rows).mappings().all():
+        usage = usage_kept(dict(**row))
+        for each in passes(usage) if usage is not None else ():
+            if usage is not None and each.model not in {None, row["model"]}:
+                _move(each, usage, sums, row["model"], prices, row["opened_at"])
+
+
+def _move(one: Pass, whole: Usage, sums: dict[str, _Sum], model: str, prices: Prices, at: datetime) -> None:
+    price = prices.price(
+        str(one.model),
+        at=at,
+        service_tier=whole.service_tier,
+        speed=whole.speed,
+        inference_geo=whole.inference_geo,
+    )
+    usd = None if price is None else parts_usd(one.usage, price)
+    sums[model].rounded += 1
+    sums[str(one.model)].rounded += 1
+    for kind in KINDS:
+        count = getattr(one.usage, _COUNTERS[kind])
+        part = _ZERO if usd is None else getattr(usd, kind).quantize(NANO_USD, rounding=ROUND_HALF_EVEN)
+        sums[model].counts[kind] -= count
+        sums[model].usd[kind] -= part
+        sums[str(one.model)].counts[kind] += count
+        sums[str(one.model)].usd[kind] += part
+
+
+def _model() -> ColumnElement[str]:
+    return func.coalesce(Attempt.served_model, Attempt.requested_model)
+
+
+def _last_correction() -> Any:
+    return aliased(Correction)
+
+
+def _is_last(correction: Any) -> ColumnElement[bool]:
+    numbers = aliased(Correction)
+    newest = select(func.max(numbers.number)).where(numbers.attempt_id == Attempt.id).correlate(Attempt)
+    return and_(correction.attempt_id == Attempt.id, correction.number == newest.scalar_subquery())
+
+
+def _total(money: Any) -> Any:
+    return func.sum(money, type_=Attempt.cost_nano_usd.type)

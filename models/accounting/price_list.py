@@ -1,0 +1,79 @@
+"""The price list in the ledger: what a person set from a day on, and every price as workers saw it."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from models.ids import new_id
+from models.ledger.database import reading, transaction
+from models.money.pricing import Price
+from models.schema.attempt import Attempt
+from models.schema.price import PriceRow, midnight, price_from, price_row
+from models.text import line
+
+_TRIES = 20
+
+
+class PriceList:
+    """Reads and sets dated prices. Each raises LedgerError where the ledger is away."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def dated(self) -> dict[str, tuple[Price, ...]]:
+        """Read what a person set, by model, the earliest first: what a PriceBook takes."""
+        prices: dict[str, list[Price]] = {}
+        with reading(self._engine) as connection:
+            for row in connection.execute(_rows().where(PriceRow.is_override)).mappings():
+                prices.setdefault(row["model"], []).append(price_from(dict(**row)))
+        return {model: tuple(dated) for model, dated in prices.items()}
+
+    def all(self) -> list[tuple[Price, bool]]:
+        """Read every dated row by model and day; with each, whether a person set it."""
+        with reading(self._engine) as connection:
+            return [(price_from(dict(**row)), row["is_override"]) for row in connection.execute(_rows()).mappings()]
+
+    def set(self, prices: Sequence[Price]) -> list[Price]:
+        """Write dated prices, all or none, each in the place of what was set for its model and day.
+
+        Returns them as they were written: a source says what it took the place of.
+        """
+        for _ in range(_TRIES):
+            with suppress(IntegrityError):  # somebody else set the same day at once: theirs is replaced
+                return self._set(prices)
+        return self._set(prices)
+
+    def _set(self, prices: Sequence[Price]) -> list[Price]:
+        with transaction(self._engine) as connection:
+            return [_set(connection, price) for price in prices]
+
+    def served_since(self, start: datetime) -> list[str]:
+        """List the models that answered attempts opened since then."""
+        models = select(Attempt.served_model).where(Attempt.opened_at >= start, Attempt.served_model.is_not(None))
+        with reading(self._engine) as connection:
+            return sorted(str(model) for model in connection.scalars(models.distinct()))
+
+
+def _rows() -> Any:
+    return select(PriceRow.__table__).order_by(PriceRow.model, PriceRow.valid_from, PriceRow.id)
+
+
+def _set(connection: Connection, price: Price) -> Price:
+    at = midnight(price)
+    same = (PriceRow.model == price.model) & (PriceRow.valid_from == at)
+    earlier = connection.execute(select(PriceRow.__table__).where(same)).mappings().one_or_none()
+    connection.execute(delete(PriceRow).where(same))
+    row: Mapping[str, Any] = price_row(price) | {"source": _source(price, earlier)}
+    connection.execute(insert(PriceRow).values(id=new_id(), valid_from=at, is_override=True, **row))
+    return price_from({**row, "valid_from": at})
+
+
+def _source(price: Price, earlier: Any) -> str:
+    if earlier is None:
+        return price.source
+    was = price_from(earlier).rates
+    return line(f"{price.source}, in place of {was.input:f} in, {was.output:f} out") or price.source

@@ -1,0 +1,300 @@
+"""A job's life as values: what the ledger is told, and what it tells the worker."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from models.chain.chain import Span
+from models.job.call_tree import TREE, Branch
+from models.money.pricing import Parts
+from models.money.usage import Usage
+from models.outcome import CostStatus, OnUnknown, Outcome, Reason, Refused, State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A job as the producer makes it; `params` are Messages API parameters without the model.
+
+    Terms of the job, None if the worker's settings hold: `patience_s` bounds the wait for a rung's limits, `climb_on`
+    names outcomes that a better model tries again, `expects` tests an answer, `deadline_s` replaces the batch's.
+    `prefix` names the system prompt shared with the batch; `start_reason` explains the start; `branch` is the place in
+    a tree of calls, if any. `refused`: the job has failed from the start. `headers`: the caller's version and betas.
+    """
+
+    id: str
+    seq: int
+    prompt_id: str
+    task: str | None
+    params: Mapping[str, Any]
+    span: Span
+    start_model: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    on_unknown: OnUnknown | None = None
+    is_urgent: bool = False
+    patience_s: float | None = None
+    climb_on: frozenset[Outcome] | None = None
+    expects: Mapping[str, Any] | None = None
+    prefix: str | None = None
+    start_reason: str | None = None
+    deadline_s: float | None = None
+    branch: Branch | None = None
+    refused: Refused | None = None
+    headers: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewBatch:
+    """A batch as the producer makes it; all its jobs end by `deadline_s` seconds from now, or fail.
+
+    `weight` is its share of the fleet beside other batches: twice the weight, twice the jobs.
+    """
+
+    id: str
+    name: str | None
+    key: str | None
+    content_sha256: str | None
+    task: str | None
+    tags: Mapping[str, str]
+    deadline_s: float
+    max_cost_usd: Decimal | None = None
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsent:
+    """A job that should have a message in its rung's queue. `deliveries` tells whether it was heard meanwhile."""
+
+    id: str
+    rung: int
+    deliveries: int = 0
+    is_urgent: bool = False
+
+
+BATCH = "batch:"  # what the scope of a batch begins with
+
+
+def batch_scope(batch_id: str) -> str:
+    """Name the budget of a batch."""
+    return f"{BATCH}{batch_id}"
+
+
+def is_for_good(scope: str) -> bool:
+    """Tell whether a scope has one budget, and not one for each day."""
+    return scope.startswith((BATCH, TREE))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cap:
+    """What a scope may cost at most: a batch or a tree for good, or a day, a task or a tag by the UTC day.
+
+    `cap_usd` is None where the ledger has it: a batch's was written with the batch.
+    """
+
+    scope: str
+    cap_usd: Decimal | None
+
+    @property
+    def is_daily(self) -> bool:
+        """Tell whether tomorrow has one of its own."""
+        return not is_for_good(self.scope)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverCap:
+    """A call that was not opened, since it could pass a cap; all in USD.
+
+    `gone_usd` is what is spent, with the worst case of calls whose end nobody saw; `reserved_usd` that of calls in
+    flight; `needs_usd` the worst case of this one.
+    """
+
+    cap: Cap
+    cap_usd: Decimal
+    gone_usd: Decimal
+    reserved_usd: Decimal
+    needs_usd: Decimal
+
+    @property
+    def may_fit_later(self) -> bool:
+        """Tell whether there may be room once the calls in flight have ended."""
+        return self.gone_usd + self.needs_usd <= self.cap_usd
+
+    @property
+    def may_fit_tomorrow(self) -> bool:
+        """Tell whether the cap is a day's, and wide enough for this call alone."""
+        return self.cap.is_daily and self.needs_usd <= self.cap_usd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A job that is ours until its lease ends. `given_up` tells for each rung left behind why.
+
+    `deadline_s` counts from the moment of the claim, and so does `day_left_s`, to the end of the ledger's UTC day.
+    `tags` are its batch's; `has_cap`: so is a cap of its own. From `is_urgent` on, its terms: as in NewJob.
+    `raised_max_tokens` is what a truncated answer raised it to, once.
+    """
+
+    job_id: str
+    batch_id: str | None
+    prompt_id: str
+    task: str | None
+    token: int
+    params: Mapping[str, Any]
+    span: Span
+    rung: int
+    given_up: Mapping[int, str]
+    rounds: int
+    attempt_count: int
+    deadline_s: float
+    is_rebuy: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict)
+    has_cap: bool = False
+    day_left_s: float = 86_400.0
+    is_urgent: bool = False
+    patience_s: float | None = None
+    climb_on: frozenset[Outcome] | None = None
+    expects: Mapping[str, Any] | None = None
+    prefix: str | None = None
+    raised_max_tokens: int | None = None
+    tree: str | None = None
+    headers: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """What is written before a request leaves; `number` counts from 1 within the job.
+
+    `worst_case_usd` is reserved under each of the caps, which are in the order of their scopes. None: nothing bounds
+    it, and there may be no cap. `waited_ms` is how long it was held in hand for its turn. `max_tokens` is told where
+    it is not what the job asked for, `note` what was dropped or mapped so that the request suits the model.
+    """
+
+    id: str
+    number: int
+    rung: int
+    fallback_depth: int
+    reason: Reason
+    model: str
+    worst_case_usd: Decimal | None = None
+    caps: tuple[Cap, ...] = ()
+    is_probe: bool = False
+    waited_ms: int | None = None
+    max_tokens: int | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """What is written when an attempt has ended. `cost_usd` is None exactly where its status is unknown.
+
+    `parts` sum to it, where it was priced. `error` is the provider's words, or why its answer will not do.
+    """
+
+    attempt_id: str
+    outcome: Outcome
+    cost_usd: Decimal | None
+    cost_status: CostStatus
+    latency_ms: int
+    parts: Parts | None = None
+    price_source: str | None = None
+    http_status: int | None = None
+    error_type: str | None = None
+    error_code: str | None = None
+    error: str | None = None
+    retry_after_ms: int | None = None
+    served_model: str | None = None
+    stop_reason: str | None = None
+    message_id: str | None = None
+    request_id: str | None = None
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """One decision of a walk that was not "the answer is kept", for whoever asks why.
+
+    `attempt_count` is how many attempts the job had made by then; `decision` is skip, wait, retry, fallback, climb,
+    park or stop; `why` is a word of Outcome or tells what was in the way; `figures` are what it was decided by.
+    """
+
+    attempt_count: int
+    at: datetime
+    rung: int
+    model: str
+    decision: str
+    why: str
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """Where a job stands after a walk: finished, or waiting for `due_in_s`.
+
+    `outcome` is a word of Outcome, or tells why no attempt was made. `message` is the API's Message: the answer, or
+    else the last turn that was none. `decisions` are those of the whole walk, in order.
+    """
+
+    state: State
+    outcome: str
+    error: str | None
+    rung: int
+    given_up: Mapping[int, str]
+    rounds: int
+    due_in_s: float | None = None
+    message: Mapping[str, Any] | None = None
+    is_truncated: bool = False
+    model_used: str | None = None
+    fallback_depth: int | None = None
+    raised_max_tokens: int | None = None
+    decisions: tuple[Decided, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What a call came to, as it is written to disk before the ledger has it. No ending: its job went on."""
+
+    job_id: str
+    token: int
+    closing: Closing
+    ending: Ending | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """One attempt that a stray's last claim made; no outcome: nobody saw its end."""
+
+    rung: int
+    fallback_depth: int
+    model: str
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stray:
+    """A running job whose lease is over: its worker was lost, or cannot reach the ledger."""
+
+    job_id: str
+    batch_id: str | None
+    token: int
+    params: Mapping[str, Any]
+    span: Span
+    rung: int
+    given_up: Mapping[int, str]
+    on_unknown: OnUnknown | None
+    crashes: int
+    rebuys: int
+    attempts: tuple[Past, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rescue:
+    """Where a rescue leaves a stray: queued, failed, or waiting for a person."""
+
+    state: State
+    outcome: str | None
+    error: str | None
+    rung: int
+    given_up: Mapping[int, str]
+    crashes: int
+    rebuys: int

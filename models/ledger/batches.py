@@ -1,0 +1,250 @@
+"""Writing a batch: a small one in one transaction, a large one in parts that nobody sees until the last of them."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from time import monotonic, sleep
+from typing import Any
+
+from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from models.errors import KeyConflictError, LedgerError
+from models.job.map_reduce import NewStep
+from models.job.values import NewBatch, batch_scope
+from models.ledger.database import reading, transaction
+from models.ledger.steps import lay_out
+from models.outcome import FINAL_STATES
+from models.schema.batch import ARRIVING, LEAVING, Batch, batch_row
+from models.schema.budget import BudgetRow, budget_row
+from models.schema.columns import db_now
+from models.schema.job import Job
+
+Row = Mapping[str, Any]
+
+_MOST_AT_ONCE = 50_000  # rows of one transaction: two seconds or three of SQLite's only write lock
+_CHARACTERS_AT_ONCE = 50_000_000  # of their text: about as long
+_ROWS_OF_A_PART = 5000
+_CHARACTERS_OF_A_PART = 8_000_000
+_ROWS_AT_ONCE = 1000
+_PATIENCE_S = 300.0  # for a ledger that is busy or away between two parts
+_AGAIN_S = 1.0
+_LOST_S = 900.0  # a batch that no part was added to for so long is not arriving any more
+_NOW = db_now(0.0)
+
+
+class Arrivals:
+    """Writes batches. Raises LedgerError where the ledger is away, or stays busy for too long.
+
+    What a crash leaves of a large batch is seen by nobody, runs never, and is removed by `forget_lost`.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        most_at_once: int = _MOST_AT_ONCE,
+        rows_of_a_part: int = _ROWS_OF_A_PART,
+        patience_s: float = _PATIENCE_S,
+    ) -> None:
+        self._engine = engine
+        self._most_at_once = most_at_once
+        self._rows_of_a_part = rows_of_a_part
+        self._patience_s = patience_s
+
+    def write(
+        self, batch: NewBatch, rows: Iterable[Row], *, count: int, characters: int = 0, steps: Sequence[NewStep] = ()
+    ) -> str:
+        """Write a batch, so many rows of jobs, and their places; returns the id of the batch that holds them.
+
+        That is an earlier one where its idempotency key and content are the same. Raises KeyConflictError where the
+        key is known with other content. A row is what `job_row` lays out.
+        """
+        if earlier := self._earlier(batch):
+            return earlier
+        try:
+            if count <= self._most_at_once and characters <= _CHARACTERS_AT_ONCE:
+                self._write_whole(batch, rows, count, steps)
+            else:
+                self._write_parts(batch, rows, count, steps)
+        except IntegrityError:
+            if earlier := self._earlier(batch):
+                return earlier
+            raise
+        return batch.id
+
+    def write_single(self, row: Row, *, deadline_s: float) -> None:
+        """Write a job of no batch: a call made without the queue. Nothing sends it; its caller claims it."""
+        with transaction(self._engine) as connection:
+            _Deadlines(deadline_s).insert(connection, [row], is_sent=True)
+
+    def forget_lost(self, *, older_than_s: float = _LOST_S) -> int:
+        """Remove what is left of batches whose producer is gone; returns how many."""
+        lost = select(Batch.id).where(
+            Batch.idempotency_key.is_(None),  # as `_begin` leaves it: an index, and all that is served has one
+            (Batch.job_count == LEAVING) | ((Batch.job_count == ARRIVING) & (Batch.created_at < db_now(-older_than_s))),
+        )
+        with reading(self._engine) as connection:
+            found = connection.scalars(lost).all()
+        for batch_id in found:
+            self._remove(batch_id)
+        return len(found)
+
+    def _earlier(self, batch: NewBatch) -> str | None:
+        if batch.key is None:
+            return None
+        known = select(Batch.id, Batch.content_sha256).where(Batch.idempotency_key == batch.key)
+        with reading(self._engine) as connection:
+            found = connection.execute(known).one_or_none()
+        if found is not None and found[1] != batch.content_sha256:
+            raise KeyConflictError(batch.key, found[0])
+        return None if found is None else str(found[0])
+
+    def _write_whole(self, batch: NewBatch, rows: Iterable[Row], count: int, steps: Sequence[NewStep]) -> None:
+        deadlines = _Deadlines(batch.deadline_s)
+        with transaction(self._engine) as connection:
+            connection.execute(insert(Batch).values(created_at=_NOW, **batch_row(batch, job_count=count)))
+            _insert_cap(connection, batch)
+            for part in _parts(rows, self._rows_of_a_part):
+                deadlines.insert(connection, part)
+            if steps:
+                lay_out(connection, batch.id, steps)
+
+    def _write_parts(self, batch: NewBatch, rows: Iterable[Row], count: int, steps: Sequence[NewStep]) -> None:
+        self.forget_lost()
+        deadlines = _Deadlines(batch.deadline_s)
+        try:
+            self._patiently(lambda: self._begin(batch), is_done=lambda: self._is_there(Batch.id == batch.id))
+            for part in _parts(rows, self._rows_of_a_part):
+                first = part[0]["id"]
+                add = partial(self._add, batch.id, part, deadlines)
+                self._patiently(add, is_done=partial(self._is_there, Job.id == first))
+            whole = (Batch.id == batch.id) & (Batch.job_count == count)
+            self._patiently(lambda: self._complete(batch, count, steps), is_done=lambda: self._is_there(whole))
+        except BaseException:  # Ctrl-C too
+            with suppress(LedgerError):
+                self._remove(batch.id)
+            raise
+
+    def _begin(self, batch: NewBatch) -> bool:
+        unseen = batch_row(batch, job_count=ARRIVING) | {"idempotency_key": None, "content_sha256": None}
+        with transaction(self._engine) as connection:
+            connection.execute(insert(Batch).values(created_at=_NOW, **unseen))
+            _insert_cap(connection, batch)
+        return True
+
+    def _add(self, batch_id: str, part: list[Row], deadlines: "_Deadlines") -> bool:
+        with transaction(self._engine) as connection:
+            is_ours = _touched(connection, batch_id)
+            if is_ours:
+                deadlines.insert(connection, part)
+        return is_ours
+
+    def _complete(self, batch: NewBatch, count: int, steps: Sequence[NewStep]) -> bool:
+        known = {"idempotency_key": batch.key, "content_sha256": batch.content_sha256}
+        with transaction(self._engine) as connection:
+            is_ours = _touched(connection, batch.id, job_count=count, **known)
+            if is_ours and steps:
+                lay_out(connection, batch.id, steps)
+        return is_ours
+
+    def _remove(self, batch_id: str) -> None:
+        ours = (Batch.id == batch_id) & Batch.job_count.in_([ARRIVING, LEAVING])
+        with transaction(self._engine) as connection:  # from here on its producer cannot add to it
+            is_there = connection.execute(update(Batch).where(ours).values(job_count=LEAVING)).rowcount
+        some = select(Job.id).where(Job.batch_id == batch_id).limit(_ROWS_OF_A_PART)
+        while is_there:
+            with transaction(self._engine) as connection:
+                ids = connection.scalars(some).all()
+                connection.execute(delete(Job).where(Job.id.in_(ids)))
+                if not ids:
+                    connection.execute(delete(BudgetRow).where(BudgetRow.scope == batch_scope(batch_id)))
+                    connection.execute(delete(Batch).where(ours))
+                    return
+
+    def _is_there(self, condition: Any) -> bool:
+        with reading(self._engine) as connection:
+            return connection.execute(select(1).where(condition)).first() is not None
+
+    def _patiently(self, step: Callable[[], bool], *, is_done: Callable[[], bool]) -> None:
+        """Take a step again while the ledger is busy; a commit whose end nobody heard of may have been one."""
+        until = monotonic() + self._patience_s
+        while not self._took(step, is_last=monotonic() > until):
+            sleep(_AGAIN_S)
+            with suppress(LedgerError):
+                if is_done():
+                    return
+
+    def _took(self, step: Callable[[], bool], *, is_last: bool) -> bool:
+        try:
+            is_ours = step()
+        except LedgerError:
+            if is_last:
+                raise
+            return False
+        if not is_ours:
+            raise LedgerError("the batch was taken for lost while nothing was added to it: submit it again")
+        return True
+
+
+class _Deadlines:
+    """Inserts rows with one deadline for all: were each later than the last, it would stand for their order."""
+
+    def __init__(self, usual_s: float) -> None:
+        self._usual_s = usual_s
+        self._at: dict[float, Any] = {}
+
+    def insert(self, connection: Connection, rows: Sequence[Row], *, is_sent: bool = False) -> None:
+        # The statement is compiled once and the rows go to the driver as they are: half the time of 50,000 prompts.
+        columns = [name for name in rows[0] if name != "deadline_s"]
+        times: dict[str, Any] = {
+            "created_at": _NOW,
+            "deadline_at": bindparam("deadline_at"),
+            "finished_at": bindparam("finished_at"),
+            "sent_at": _NOW if is_sent else None,  # a job of no batch is its caller's: no clock may send it
+        }
+        statement = insert(Job).values(**times, **{name: bindparam(name) for name in columns})
+        compiled = statement.compile(dialect=connection.dialect)
+        shared = {name: value for name, value in compiled.params.items() if name not in columns}
+        left = iter(rows)
+        while part := [shared | self._dated(connection, row) for row in islice(left, _ROWS_AT_ONCE)]:
+            connection.exec_driver_sql(compiled.string, part)
+
+    def _dated(self, connection: Connection, row: Row) -> dict[str, Any]:
+        asked_s = row["deadline_s"]
+        dated = {name: value for name, value in row.items() if name != "deadline_s"}
+        dated["deadline_at"] = self._moment(connection, self._usual_s if asked_s is None else asked_s)
+        dated["finished_at"] = self._moment(connection, 0.0) if row["state"] in FINAL_STATES else None
+        return dated
+
+    def _moment(self, connection: Connection, in_s: float) -> Any:
+        if in_s not in self._at:
+            now = select(db_now(in_s)).compile(dialect=connection.dialect)
+            self._at[in_s] = connection.exec_driver_sql(now.string, now.params).scalar_one()
+        return self._at[in_s]
+
+
+def _parts(rows: Iterable[Row], most: int) -> Iterator[list[Row]]:
+    """Cut rows into parts that are held in memory, and written, at once."""
+    part: list[Row] = []
+    characters = 0
+    for row in rows:
+        part.append(row)
+        characters += len(row["params"]) + len(row["columns"])
+        if len(part) >= most or characters >= _CHARACTERS_OF_A_PART:
+            yield part
+            part, characters = [], 0
+    if part:
+        yield part
+
+
+def _insert_cap(connection: Connection, batch: NewBatch) -> None:
+    if batch.max_cost_usd is not None:
+        connection.execute(insert(BudgetRow).values(budget_row(batch_scope(batch.id), batch.max_cost_usd)))
+
+
+def _touched(connection: Connection, batch_id: str, **values: Any) -> bool:
+    """Note that somebody still adds to a batch; False: it is no longer arriving."""
+    arriving = (Batch.id == batch_id) & (Batch.job_count == ARRIVING)
+    return bool(connection.execute(update(Batch).where(arriving).values(created_at=_NOW, **values)).rowcount)

@@ -1,0 +1,190 @@
+"""What a person may order: cancel, release, drop, retry, purge; and what stops a batch that fails throughout."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, and_, case, delete, exists, func, select, type_coerce, update
+
+from models.errors import InputError
+from models.job.values import batch_scope
+from models.ledger.database import transaction
+from models.ledger.leases import mark_unknown
+from models.ledger.steps import IS_READ_LATER, forget, reopen
+from models.outcome import FINAL_STATES, OPEN_STATES, Outcome, State
+from models.schema.attempt import Attempt
+from models.schema.budget import BudgetRow
+from models.schema.columns import NanoUSD, db_now
+from models.schema.job import IS_HELD, REFUSED, AnswerRow, Job, TurnRow
+
+_NOW = db_now(0.0)
+DROPPED = "dropped"  # the outcome of a held job that a person gave up
+BATCH_PAUSED = "batch_paused"  # the outcome of a job that waits because so many before it failed alike
+_AT_ONCE = 500
+_ZERO = Decimal(0)
+
+
+class Orders:
+    """Changes jobs as a whole batch, or one by one. Each raises LedgerError where the ledger is away."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def cancel(self, batch_id: str, *, states: Sequence[State] = OPEN_STATES) -> tuple[int, int]:
+        """Cancel the open jobs of a batch, or those in some of these states; returns how many, and the calls in flight.
+
+        Those calls end, and are billed.
+        """
+        ours = (Job.batch_id == batch_id) & Job.state.in_(states)
+        with transaction(self._engine) as connection:
+            in_flight = connection.scalar(select(func.count()).where(ours, Job.state == State.RUNNING))
+            cancelled = connection.execute(
+                update(Job)
+                .where(ours)
+                .values(
+                    state=State.CANCELLED, outcome="cancelled", finished_at=_NOW
+                )  # a lease says whose call is in flight
+            ).rowcount
+        return cancelled, min(in_flight or 0, cancelled)
+
+    def release(self, *, deadline_s: float, batch_id: str | None = None, job_id: str | None = None) -> int:
+        """Let held jobs go on, with a deadline of their own; returns how many.
+
+        One whose last call may have been billed is bought again, and that is written down.
+        """
+        bought_again = Job.rebuys + case((Job.outcome == Outcome.UNKNOWN, 1), else_=0)
+        go_on = {"state": State.QUEUED, "rebuys": bought_again, "sent_at": None, "deadline_at": db_now(deadline_s)}
+        with transaction(self._engine) as connection:
+            return connection.execute(update(Job).where(_of(batch_id, job_id), IS_HELD).values(**go_on)).rowcount
+
+    def drop(self, *, batch_id: str | None = None, job_id: str | None = None) -> int:
+        """Give held jobs up: they fail, and nothing is bought again; returns how many."""
+        given_up = {"state": State.FAILED, "outcome": DROPPED, "finished_at": _NOW}
+        with transaction(self._engine) as connection:
+            return connection.execute(update(Job).where(_of(batch_id, job_id), IS_HELD).values(**given_up)).rowcount
+
+    def retry(
+        self,
+        *,
+        deadline_s: float,
+        states: Sequence[State] = (State.FAILED, State.CANCELLED),
+        batch_id: str | None = None,
+        job_id: str | None = None,
+    ) -> int:
+        """Queue jobs that ended in one of these states again, from their own start; returns how many.
+
+        Their attempts stay; what was made without their answers is made anew. A refused request is not kept: it stays.
+        """
+        ended = Job.state.in_(states) & Job.start_reason.is_distinct_from(REFUSED)
+        if State.CANCELLED in states:
+            self._mark_calls_unknown(_of(batch_id, job_id))
+        ours = and_(_of(batch_id, job_id), ended, Job.purged_at.is_(None))
+        with transaction(self._engine) as connection:
+            connection.execute(delete(TurnRow).where(TurnRow.job_id.in_(select(Job.id).where(ours))))
+            count = connection.execute(update(Job).where(ours).values(**_again(deadline_s))).rowcount
+            return count + _reopened(connection, deadline_s, batch_id, job_id)
+
+    def _mark_calls_unknown(self, ours: ColumnElement[bool]) -> None:
+        """Count calls of cancelled jobs as unknown: once a job is claimed again nobody looks for those of before."""
+        in_flight = select(Job.id).where(ours, Job.state == State.CANCELLED, Job.lease_until.is_not(None))
+        with transaction(self._engine) as connection:
+            job_ids = connection.scalars(in_flight).all()
+        for job_id in job_ids:
+            with transaction(self._engine) as connection:
+                mark_unknown(connection, job_id)
+
+    def raise_cap(self, batch_id: str, *, max_cost_usd: Decimal) -> None:
+        """Give a batch with a cap another. Raises InputError where it has none, or has cost as much already."""
+        ours = BudgetRow.scope == batch_scope(batch_id)
+        gone = BudgetRow.spent_nano_usd + BudgetRow.unknown_nano_usd + BudgetRow.reserved_nano_usd
+        with transaction(self._engine) as connection:
+            known = connection.scalar(select(type_coerce(gone, NanoUSD())).where(ours))
+            if known is None:
+                problem = "has none yet, and its calls so far were not counted: give it with submit"
+                raise InputError(problem, source=f"batch {batch_id}", field="max_cost")
+            if known >= max_cost_usd:
+                problem = f"{max_cost_usd:f} would leave nothing: ${known:f} are spent, or may be; give more than that"
+                raise InputError(problem, source=f"batch {batch_id}", field="max_cost")
+            connection.execute(update(BudgetRow).where(ours).values(cap_nano_usd=max_cost_usd))
+
+    def retry_truncated(
+        self, *, deadline_s: float, max_tokens: int | None, batch_id: str | None = None, job_id: str | None = None
+    ) -> int:
+        """Queue jobs whose answer was cut again, with this max_tokens where it is given; returns how many.
+
+        The answer each has stays until a better one takes its place, and so does that of what was made of it.
+        """
+        cut = (
+            select(Job.id, Job.params)
+            .join(AnswerRow, AnswerRow.job_id == Job.id)
+            .where(_of(batch_id, job_id), Job.state == State.SUCCEEDED, AnswerRow.is_truncated)
+        )
+        with transaction(self._engine) as connection:
+            jobs = connection.execute(cut).all()
+            for found, params in jobs:
+                asked = params if max_tokens is None else {**params, "max_tokens": max_tokens}
+                again = update(Job).where(Job.id == found).values(params=asked, **_again(deadline_s))
+                connection.execute(again)
+            reopened = _reopened(connection, deadline_s, batch_id, job_id)
+        return len(jobs) + reopened
+
+    def pause(self, batch_id: str, *, because: str) -> int:
+        """Hold the jobs of a batch that have not begun; returns how many."""
+        held = {"state": State.WAITING, "outcome": BATCH_PAUSED, "error": because, "due_at": None}
+        with transaction(self._engine) as connection:
+            return connection.execute(
+                update(Job).where(Job.batch_id == batch_id, Job.state == State.QUEUED).values(**held)
+            ).rowcount
+
+    def purge(self, *, older_than_s: float, batch_id: str | None = None) -> int:
+        """Remove prompts, columns and answers of jobs that ended so long ago, at most 500; returns how many.
+
+        Call it until it returns 0: each step is short. The ledger's rows stay, and so does what an open job will read.
+        `batch_id`: only of this batch.
+        """
+        old = (Job.finished_at < db_now(-older_than_s)) & ~IS_READ_LATER
+        old = old if batch_id is None else old & (Job.batch_id == batch_id)
+        some = select(Job.id).where(Job.state.in_(FINAL_STATES), old, Job.purged_at.is_(None)).limit(_AT_ONCE)
+        with transaction(self._engine) as connection:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("PRAGMA secure_delete = ON")  # else the text stays in the file's free pages
+            ids = connection.scalars(some).all()
+            for kept in (AnswerRow, TurnRow):
+                connection.execute(delete(kept).where(kept.job_id.in_(ids)))
+            connection.execute(update(Job).where(Job.id.in_(ids)).values(params={}, columns={}, purged_at=_NOW))
+            forget(connection, ids)
+        return len(ids)
+
+
+def _again(deadline_s: float) -> dict[str, Any]:
+    """Lay out a job as it was accepted. What may have been billed before is bought again, and that is counted."""
+    may_be_billed = (Attempt.job_id == Job.id) & (Attempt.cost_nano_usd.is_(None) | (Attempt.cost_nano_usd > _ZERO))
+    is_rebuy = exists().where(may_be_billed).correlate(Job)
+    return {
+        "state": State.QUEUED,
+        "outcome": None,
+        "error": None,
+        "rung": Job.start_rung,
+        "given_up": {},
+        "rounds": 0,
+        "crashes": 0,
+        "rebuys": Job.rebuys + case((is_rebuy, 1), else_=0),
+        "model_used": None,
+        "fallback_depth": None,
+        "sent_at": None,
+        "due_at": None,
+        "finished_at": None,
+        "deadline_at": db_now(deadline_s),
+    }
+
+
+def _reopened(connection: Connection, deadline_s: float, batch_id: str | None, job_id: str | None) -> int:
+    if batch_id is None:
+        batch_id = connection.scalar(select(Job.batch_id).where(Job.id == job_id))
+    return reopen(connection, batch_id, _again(deadline_s))
+
+
+def _of(batch_id: str | None, job_id: str | None) -> ColumnElement[bool]:
+    if (batch_id is None) == (job_id is None):
+        raise ValueError("name a batch or a job")
+    return Job.batch_id == batch_id if job_id is None else Job.id == job_id

@@ -1,0 +1,184 @@
+"""Who has which job for how long, and what becomes of one whose worker is gone."""
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from sqlalchemy import Connection, Engine, Integer, bindparam, null, select, update
+
+from models.chain.chain import Span
+from models.job.values import Claim, Past, Rescue, Stray
+from models.ledger.budgets import settle
+from models.ledger.database import transaction
+from models.outcome import FINAL_STATES, OnUnknown, Outcome, State
+from models.schema.attempt import Attempt
+from models.schema.columns import db_now
+from models.schema.daily_cost import MARK_STALE
+from models.schema.job import FREE_JOB, Job
+
+_MARK = (
+    update(Attempt)
+    # The version before wrote no time: what it marked is marked once more, for its reservation.
+    .where(Attempt.job_id == bindparam("of_job"), Attempt.closed_at.is_(None), Attempt.unknown_at.is_(None))
+    .values(outcome=Outcome.UNKNOWN, unknown_at=db_now(0.0))
+    # As they were: nobody had marked them before.
+    .returning(Attempt.reserved_nano_usd, Attempt.budgets, Attempt.opened_at, null().label("unknown_at"))
+)
+
+
+_NOW = db_now(0.0)
+_RENEW = (
+    update(Job)
+    .where(Job.id == FREE_JOB, Job.lease_token == bindparam("token"), Job.state == State.RUNNING)
+    .values(lease_until=db_now(bindparam("lease_s")))
+)
+_STRAYS = (
+    select(
+        Job.id,
+        Job.batch_id,
+        Job.lease_token,
+        Job.params,
+        Job.start_rung,
+        Job.floor_rung,
+        Job.ceiling_rung,
+        Job.rung,
+        Job.given_up,
+        Job.on_unknown,
+        Job.crashes,
+        Job.rebuys,
+    )
+    .where(Job.state == State.RUNNING, Job.lease_until <= _NOW)
+    .order_by(Job.lease_until)
+    .limit(bindparam("limit", type_=Integer))
+)
+_RESCUE = (
+    update(Job)
+    .where(
+        Job.id == FREE_JOB,
+        Job.lease_token == bindparam("token"),
+        Job.state == State.RUNNING,
+        Job.lease_until <= _NOW,  # its worker may have renewed it since we looked
+    )
+    .values(lease_until=None, due_at=None, sent_at=None)
+)
+_CANCELLED = (
+    select(Job.id).where(Job.state != State.RUNNING, Job.lease_until <= _NOW).limit(bindparam("limit", type_=Integer))
+)
+_LET_GO = (
+    update(Job).where(Job.id == FREE_JOB, Job.state != State.RUNNING, Job.lease_until <= _NOW).values(lease_until=None)
+)
+
+
+def mark_unknown(connection: Connection, job_id: str) -> int:
+    """Give the open attempts of a job the outcome `unknown`, and count their worst case as spent; returns how many.
+
+    They stay open, so that a reply can still close them. One job a transaction: budgets are taken in the order of their
+    scopes, and those of two jobs would cross.
+    """
+    rows = [dict(**row) for row in connection.execute(_MARK, {"of_job": job_id}).mappings()]
+    for row in rows:
+        settle(connection.execute, row, None)
+    for day in sorted({row["opened_at"].date() for row in rows}):
+        connection.execute(MARK_STALE, {"of_day": day})
+    return len(rows)
+
+
+class Leases:
+    """Renews the leases of jobs in hand, and rescues the jobs of workers that are gone. Raises LedgerError.
+
+    A job that another transaction holds is passed over: its host may be cut off, and the others must not wait for it.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def renew(self, claims: Iterable[Claim], *, lease_s: float) -> None:
+        """Hold these jobs for `lease_s` more; one that is not ours any more is left alone."""
+        rows = [{"job_id": claim.job_id, "token": claim.token, "lease_s": lease_s} for claim in claims]
+        if rows:
+            with transaction(self._engine) as connection:
+                connection.execute(_RENEW, rows)
+
+    def strays(self, *, limit: int) -> list[Stray]:
+        """List running jobs whose lease is over, with the attempts that their last claim made, in order."""
+        with transaction(self._engine) as connection:
+            jobs = connection.execute(_STRAYS, {"limit": limit}).mappings().all()
+            past = _past(connection, [job["id"] for job in jobs])
+        return [
+            Stray(
+                job_id=job["id"],
+                batch_id=job["batch_id"],
+                token=job["lease_token"],
+                params=job["params"],
+                span=Span(start=job["start_rung"], floor=job["floor_rung"], ceiling=job["ceiling_rung"]),
+                rung=job["rung"],
+                given_up={int(rung): why for rung, why in job["given_up"].items()},
+                on_unknown=None if job["on_unknown"] is None else OnUnknown(job["on_unknown"]),
+                crashes=job["crashes"],
+                rebuys=job["rebuys"],
+                attempts=past.get(job["id"], ()),
+            )
+            for job in jobs
+        ]
+
+    def rescue(self, stray: Stray, rescue: Rescue) -> bool:
+        """Take the job from the worker that is gone. False: it is back, or another was quicker.
+
+        An open attempt gets the outcome `unknown`; it stays open, so that its reply can still close it.
+        """
+        row = {
+            "state": rescue.state,
+            "outcome": rescue.outcome,
+            "error": rescue.error,
+            "rung": rescue.rung,
+            "given_up": rescue.given_up,
+            "crashes": rescue.crashes,
+            "rebuys": rescue.rebuys,
+        }
+        finished = {"finished_at": _NOW} if rescue.state in FINAL_STATES else {}
+        with transaction(self._engine) as connection:
+            statement = _RESCUE.values(**row, **finished)
+            is_ours = bool(connection.execute(statement, {"job_id": stray.job_id, "token": stray.token}).rowcount)
+            # With the job locked, what was decided on must still be so: a call may have been opened since.
+            if is_ours and _past(connection, [stray.job_id]).get(stray.job_id, ()) != stray.attempts:
+                connection.rollback()
+                return False
+            if is_ours:
+                mark_unknown(connection, stray.job_id)
+        return is_ours
+
+    def mark_cancelled_unknown(self, *, limit: int) -> int:
+        """Note that nobody sees the end of calls whose job was cancelled and whose worker is gone; returns how many.
+
+        A worker that is there after all still closes them.
+        """
+        with transaction(self._engine) as connection:
+            jobs = connection.scalars(_CANCELLED, {"limit": limit}).all()
+        count = 0
+        for job_id in jobs:
+            with transaction(self._engine) as connection:
+                if connection.execute(_LET_GO, {"job_id": job_id}).rowcount:
+                    count += mark_unknown(connection, job_id)
+        return count
+
+
+def _past(connection: Connection, job_ids: Sequence[str]) -> dict[str, tuple[Past, ...]]:
+    attempts = (
+        select(Attempt.job_id, Attempt.rung, Attempt.fallback_depth, Attempt.requested_model, Attempt.outcome)
+        # What earlier claims made is in the job's own row by now: parked, rescued or ordered anew.
+        .join(Job, (Job.id == Attempt.job_id) & (Job.lease_token == Attempt.lease_token))
+        .where(Attempt.job_id.in_(job_ids))
+        .order_by(Attempt.job_id, Attempt.attempt_no)
+    )
+    rows = connection.execute(attempts).all() if job_ids else []
+    return {
+        job_id: tuple(
+            Past(
+                rung=row.rung,
+                fallback_depth=row.fallback_depth,
+                model=row.requested_model,
+                outcome=None if row.outcome is None else Outcome(row.outcome),
+            )
+            for row in ours
+        )
+        for job_id, ours in groupby(rows, key=lambda row: row.job_id)
+    }

@@ -1,0 +1,269 @@
+"""Which jobs should have a message in their queue, and which of them have none."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Engine, TextClause, bindparam, or_, select, text, update
+
+from models.job.values import Unsent
+from models.ledger.database import reading, transaction
+from models.outcome import State
+from models.queue.fair_share import Shares
+from models.queue.queue_window import Due
+from models.queue.redis_keys import Lane
+from models.schema.columns import UTCDateTime, db_now
+from models.schema.job import FREE_JOB, THROTTLED, Job
+
+# The states stand in the text: a partial index is only used where its own words are found.
+QUEUED = "state = 'queued' AND sent_at IS NULL"
+WAITING = "state = 'waiting' AND sent_at IS NULL AND due_at IS NOT NULL"
+_IS_WHOLE = "batches.job_count > 0"  # not still being written: a large one is written in parts
+_LANE = "is_urgent = :is_urgent AND rung = :rung"
+
+
+_NOW = db_now(0.0)
+SENT = "sent_at IS NOT NULL AND state IN ('queued', 'waiting')"
+_SENT = (
+    update(Job)
+    .where(
+        Job.id == FREE_JOB,  # one that is being claimed needs no mark, and one that a lost host holds is sent again
+        Job.deliveries == bindparam("known_deliveries"),
+        or_(Job.state == State.QUEUED, Job.state == State.WAITING),
+    )
+    .values(sent_at=_NOW)
+)
+_UNSEND = (
+    update(Job)
+    .where(Job.id == bindparam("job_id"), or_(Job.state == State.QUEUED, Job.state == State.WAITING))
+    .values(sent_at=None)
+)
+_OF_LANE = "is_urgent = :for_urgent AND (is_urgent = :yes OR rung = :at_rung)"
+_LOST = (
+    select(Job.id)
+    .where(text(SENT), text(_OF_LANE), or_(Job.state == State.QUEUED, Job.due_at <= _NOW))
+    .where(Job.sent_at < db_now(bindparam("ago_s")))
+    .with_for_update(skip_locked=True)
+    .correlate(None)
+)
+_FORGET_LOST = update(Job).where(Job.id.in_(_LOST)).values(sent_at=None)
+# Each in the words of an index: looked for in every tick, it must not cost a scan of the finished.
+_BEYOND = text(f"""
+    SELECT id FROM jobs WHERE {QUEUED} AND is_urgent IN (:yes, :no) AND rung > :last
+    UNION ALL SELECT id FROM jobs WHERE {WAITING} AND is_urgent IN (:yes, :no) AND rung > :last
+    UNION ALL SELECT id FROM jobs WHERE {SENT} AND rung > :last
+""")  # noqa: S608 - of our own words
+_BRING = update(Job).where(Job.id == bindparam("job_id"), Job.state.in_([State.QUEUED, State.WAITING]))
+# A job whose own calls failed for more rounds than a few fails by itself, and keeps its backoff.
+_IS_DENIED = "outcome IN ('cooling', 'limited', 'full', 'rate_limited', 'key_paused') OR rounds <= :most_rounds"
+# A job that gave nothing up may go to any of its rungs; all others wait for the model of their own.
+_MAY_GO = "rung = :rung OR (given_up = '{}' AND outcome <> 'full' AND ceiling_rung <= :rung AND floor_rung >= :rung)"
+_DUE = (
+    text(f"""
+    SELECT COUNT(*) AS jobs, MIN(due_at) AS oldest FROM (
+        SELECT due_at FROM jobs WHERE {WAITING} AND is_urgent = :is_urgent AND rung = :rung AND due_at <= :now
+        LIMIT :most
+    ) AS due
+""")  # noqa: S608 - of our own words
+    .bindparams(bindparam("now", type_=UTCDateTime()))
+    .columns(oldest=UTCDateTime())
+)
+_SOON_S = 2.0  # a job that is due as soon is left alone
+_MOST_ROUNDS = 5
+
+
+class Candidate(NamedTuple):
+    """A job, and its place in its batch's line: the earlier deadline, then what was begun, then the order within."""
+
+    deadline_at: datetime
+    is_new: bool
+    place: Any
+    id: str
+    deliveries: int
+
+
+def _statement(sql: str) -> TextClause:
+    statement = text(sql)
+    return statement.bindparams(bindparam("now", type_=UTCDateTime())) if ":now" in sql else statement
+
+
+def _batches(unsent: str, condition: str = "") -> TextClause:
+    # From one batch to the next in the index: a batch of a million costs what one of ten does.
+    return _statement(f"""
+        WITH RECURSIVE line (batch_id) AS (
+            SELECT min(batch_id) FROM jobs WHERE {unsent} AND {_LANE}
+            UNION ALL
+            SELECT (SELECT min(batch_id) FROM jobs WHERE {unsent} AND {_LANE} AND batch_id > line.batch_id)
+            FROM line WHERE line.batch_id IS NOT NULL
+        )
+        SELECT batches.id, batches.weight
+        FROM line JOIN batches ON batches.id = line.batch_id AND {_IS_WHOLE} {condition}
+    """)  # noqa: S608 - of our own words
+
+
+_QUEUED_BATCHES = _batches(QUEUED)
+_DUE_BATCHES = _batches(
+    WAITING,
+    f"WHERE (SELECT min(due_at) FROM jobs WHERE {WAITING} AND {_LANE} AND batch_id = line.batch_id) <= :now",  # noqa: S608
+)
+_QUEUED_OF = _statement(f"""
+    SELECT id, deliveries, deadline_at, seq FROM jobs WHERE {QUEUED} AND {_LANE} AND batch_id = :batch_id
+    ORDER BY deadline_at, seq LIMIT :count
+""").columns(deadline_at=UTCDateTime())  # noqa: S608
+_DUE_OF = _statement(f"""
+    SELECT id, deliveries, deadline_at, due_at FROM jobs
+    WHERE {WAITING} AND {_LANE} AND batch_id = :batch_id AND due_at <= :now
+    ORDER BY due_at LIMIT :count
+""").columns(deadline_at=UTCDateTime())  # noqa: S608
+_URGENT = _statement(f"""
+    SELECT id, rung, deliveries, deadline_at, seq FROM jobs WHERE {QUEUED} AND is_urgent = :is_urgent
+        AND (batch_id IS NULL OR EXISTS (SELECT 1 FROM batches WHERE id = batch_id AND {_IS_WHOLE}))
+    UNION ALL
+    SELECT id, rung, deliveries, deadline_at, 0 FROM jobs WHERE {WAITING} AND is_urgent = :is_urgent AND due_at <= :now
+    ORDER BY deadline_at, seq LIMIT :count
+""")  # noqa: S608
+
+
+class Candidates:
+    """Those of one rung that are not urgent, at one moment of the database's clock."""
+
+    def __init__(self, connection: Connection, rung: int, now: datetime) -> None:
+        self._connection = connection
+        self._at = {"rung": rung, "is_urgent": False, "now": now}
+        self._queued = self._weights(_QUEUED_BATCHES)
+        self._due = self._weights(_DUE_BATCHES)
+        self.weights = self._queued | self._due
+
+    def of(self, batch_id: str, count: int) -> Sequence[Candidate]:
+        """List the first of a batch. Of those that are due, the longest due are looked at."""
+        given = self._at | {"batch_id": batch_id, "count": count}
+        line: list[Candidate] = []
+        if batch_id in self._due:
+            line += [Candidate(at, False, due, id_, heard) for id_, heard, at, due in self._rows(_DUE_OF, given)]
+        if batch_id in self._queued:
+            line += [Candidate(at, True, seq, id_, heard) for id_, heard, at, seq in self._rows(_QUEUED_OF, given)]
+        return sorted(line)[:count]
+
+    def _weights(self, statement: TextClause) -> dict[str, int]:
+        return {row.id: row.weight for row in self._rows(statement, self._at)}
+
+    def _rows(self, statement: Any, given: dict[str, Any]) -> Sequence[Any]:
+        return self._connection.execute(statement, given).all()
+
+
+def urgent(connection: Connection, now: datetime, *, limit: int) -> list[Unsent]:
+    """List urgent jobs of every rung, the earliest deadline first."""
+    rows = connection.execute(_URGENT, {"is_urgent": True, "now": now, "count": limit}).all()
+    return [Unsent(id=row.id, rung=row.rung, deliveries=row.deliveries, is_urgent=True) for row in rows]
+
+
+def _wake(is_one_of: str) -> TextClause:
+    chosen = is_one_of.format(f"""
+        SELECT id FROM jobs WHERE {THROTTLED} AND due_at > :soon AND ({_IS_DENIED}) AND ({_MAY_GO})
+        ORDER BY due_at LIMIT :count
+    """)  # noqa: S608 - of our own words
+    statement = text(f"UPDATE jobs SET due_at = :now WHERE state = 'waiting' AND id {chosen}")  # noqa: S608
+    return statement.bindparams(bindparam("now", type_=UTCDateTime()), bindparam("soon", type_=UTCDateTime()))
+
+
+# An array is chosen once; a subquery that locks may be asked again for each row, beyond its limit.
+_WAKE = {"sqlite": _wake("IN ({})"), "postgresql": _wake("= ANY(ARRAY({} FOR UPDATE SKIP LOCKED))")}
+
+
+class Outbox:
+    """Lists what is to be sent, and notes what was. Raises LedgerError where the ledger is away."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def unsent(self, rung: int, *, limit: int, shares: Shares | None = None) -> list[Unsent]:
+        """List jobs of one rung that have no message and are not urgent, in the order they should be sent in.
+
+        Batches take turns by weight, from where `shares` has them, and are charged there. Within a batch the earlier
+        deadline goes first, then what was begun and is due, then the order of submission.
+        """
+        with reading(self._engine) as connection:
+            candidates = Candidates(connection, rung, _now(connection))
+            chosen = _chosen(candidates, limit, shares or Shares())
+        return [Unsent(id=one.id, rung=rung, deliveries=one.deliveries) for one in chosen]
+
+    def urgent(self, *, limit: int) -> list[Unsent]:
+        """List urgent jobs of every rung that have no message, the earliest deadline first."""
+        with reading(self._engine) as connection:
+            return urgent(connection, _now(connection), limit=limit)
+
+    def mark_sent(self, jobs: Sequence[Unsent]) -> None:
+        """Note that messages for these jobs are in the broker; those heard meanwhile are left as they are now.
+
+        It comes after sending: a crash between the two sends twice, which is harmless, and never not at all.
+        """
+        heard = [{"job_id": job.id, "known_deliveries": job.deliveries} for job in jobs]
+        if heard:
+            with transaction(self._engine) as connection:
+                connection.execute(_SENT, heard)
+
+    def unsend(self, job_id: str) -> None:
+        """Note that a job's message was heard and not heeded: the clock sends another."""
+        with transaction(self._engine) as connection:
+            connection.execute(_UNSEND, {"job_id": job_id})
+
+    def forget_lost(self, lane: Lane, *, older_than_s: float) -> int:
+        """Note that the messages sent so long ago are lost; returns how many. For a queue that is empty."""
+        of_lane = {"for_urgent": lane is None, "yes": True, "at_rung": lane or 0}
+        with transaction(self._engine) as connection:
+            return connection.execute(_FORGET_LOST, of_lane | {"ago_s": -older_than_s}).rowcount
+
+    def fit_to_chain(self, *, rungs: int) -> int:
+        """Bring waiting and queued jobs of a longer chain to this one's last rung; returns how many."""
+        last = rungs - 1
+        with reading(self._engine) as connection:
+            beyond = connection.scalars(_BEYOND, {"yes": True, "no": False, "last": last}).all()
+        if beyond:
+            with transaction(self._engine) as connection:
+                connection.execute(_BRING.values(rung=last, sent_at=None), [{"job_id": found} for found in beyond])
+        return len(beyond)
+
+    def wake(self, rung: int, *, limit: int) -> int:
+        """Make jobs due now that wait for a model, since the one of this rung has room; return how many."""
+        with transaction(self._engine) as connection:
+            now = _now(connection)
+            soon = now + timedelta(seconds=_SOON_S)
+            given = {"now": now, "soon": soon, "rung": rung, "count": limit, "most_rounds": _MOST_ROUNDS}
+            return connection.execute(_WAKE[connection.dialect.name], given).rowcount
+
+    def due(self, rung: int, *, limit: int) -> Due:
+        """Count the waiting jobs of a rung that are due and have no message, up to `limit`."""
+        with reading(self._engine) as connection:
+            now = _now(connection)
+            given = {"now": now, "rung": rung, "is_urgent": False, "most": limit}
+            row = connection.execute(_DUE, given).one()
+        return Due(jobs=row.jobs, late_s=0.0 if row.oldest is None else (now - row.oldest).total_seconds())
+
+
+def _now(connection: Connection) -> datetime:
+    now: datetime = connection.execute(select(_NOW)).scalar_one()
+    return now
+
+
+def _chosen(candidates: Candidates, limit: int, shares: Shares) -> list[Candidate]:
+    """Take `limit` over all batches; what one has too few of for its share goes to the others."""
+    weights = candidates.weights
+    shares.admit(weights)
+    began = dict(shares.passes)
+    taken: dict[str, Sequence[Candidate]] = dict.fromkeys(weights, ())
+    left, having_more = limit, dict(weights)
+    while left and having_more:
+        for batch_id, quota in shares.split(having_more, left).items():
+            before = len(taken[batch_id])
+            taken[batch_id] = candidates.of(batch_id, before + quota)
+            got = len(taken[batch_id]) - before
+            shares.charge(batch_id, got, weight=weights[batch_id])
+            left -= got
+            if got < quota:
+                del having_more[batch_id]
+    turns = [
+        (began[batch_id] + number / weights[batch_id], batch_id, one)
+        for batch_id, line in taken.items()
+        for number, one in enumerate(line)
+    ]
+    return [one for _, _, one in sorted(turns)]

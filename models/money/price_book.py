@@ -1,0 +1,167 @@
+"""Where a price comes from: MODEL_COSTS, what a person set, the dated snapshot in genai-prices, else nowhere."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+import genai_prices
+from genai_prices import data_snapshot
+from genai_prices.types import ModelInfo, ModelPrice, StartDateConstraint, TieredPrices
+
+from models.money.pricing import Price, Rates
+
+GENAI_SOURCE = f"genai-prices {version('genai-prices')}"
+_US_REGION_FACTOR = Decimal("1.1")  # genai-prices 0.2.3 does not know it: ledger.md, section 3
+_BATCH_FACTOR = Decimal("0.5")  # genai-prices lists it for newer models only, and only from 2026-10-14
+
+
+class PriceBook:
+    """Answers what a model costs on a UTC day, at the tier, speed and region its reply names.
+
+    `overrides` have no date and win; `dated` prices count from their `valid_from` on, in any order.
+    """
+
+    def __init__(self, overrides: Mapping[str, Price], dated: Mapping[str, Sequence[Price]] | None = None) -> None:
+        self._overrides = dict(overrides)
+        self.take(dated or {})
+
+    def take(self, dated: Mapping[str, Sequence[Price]]) -> None:
+        """Forget the dated prices and count these from now on; whoever asks meanwhile is told the old or the new."""
+        self._dated = {model: sorted(prices, key=_begins) for model, prices in dated.items()}
+
+    def price(
+        self,
+        model: str,
+        *,
+        at: datetime,
+        service_tier: str | None = None,
+        speed: str | None = None,
+        inference_geo: str | None = None,
+    ) -> Price | None:
+        """Find the price of `model` at the UTC time `at`; None where nobody knows it.
+
+        Fast speed has no published rate in the book, so it is unknown unless it is not asked for.
+        """
+        if speed not in {None, "standard"}:
+            return None
+        day = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        found = self._overrides.get(model) or self._set_for(model, day.date()) or _from_genai(model, day)
+        if found is not None and service_tier == "batch":
+            found = _scaled(found, _BATCH_FACTOR, "batch")
+        if found is not None and inference_geo == "us":
+            return _scaled(found, _US_REGION_FACTOR, "us")
+        return found
+
+    def _set_for(self, model: str, day: date) -> Price | None:
+        begun = [price for price in self._dated.get(model, ()) if _begins(price) <= day]
+        return begun[-1] if begun else None
+
+    def unpriced(self, models: tuple[str, ...]) -> tuple[str, ...]:
+        """List the models that have no price today."""
+        now = datetime.now(UTC)
+        return tuple(model for model in models if self.price(model, at=now) is None)
+
+
+def context_window(model: str) -> int | None:
+    """Tell how many tokens a model's prompt and answer may have together; None where unknown."""
+    info = _model_info(model)
+    return None if info is None else info.context_window
+
+
+def snapshot_day(today: date) -> date | None:
+    """Tell the day of the newest rate of the snapshot that had begun when it was installed; None where none is dated.
+
+    genai-prices 0.2.3 does not say when it was made: `snapshot.timestamp` is when it was loaded. But it was hardly
+    made before a rate in it began, and rates announced for later say nothing.
+    """
+    installed = datetime.fromtimestamp(Path(genai_prices.__file__).stat().st_mtime, tz=UTC).date()
+    begun = [day for day in _dates() if day <= today]
+    at_most = [day for day in begun if day <= installed]
+    return max(at_most or begun, default=None)  # some images give every file the date of 1970
+
+
+def _dates() -> Iterator[date]:
+    for provider in data_snapshot.get_snapshot().providers:
+        for model in provider.models:
+            conditions = [] if isinstance(model.prices, ModelPrice) else model.prices
+            for found in (*conditions, *(model.price_variants or ())):
+                if isinstance(found.constraint, StartDateConstraint):
+                    yield found.constraint.start_date
+
+
+def _scaled(price: Price, factor: Decimal, why: str) -> Price:
+    return Price(
+        model=price.model,
+        source=f"{price.source}, {why} x{factor}",
+        rates=price.rates.times(factor),
+        tiers=tuple((threshold, rates.times(factor)) for threshold, rates in price.tiers),
+        valid_from=price.valid_from,
+    )
+
+
+def _begins(price: Price) -> date:
+    return price.valid_from or date.min
+
+
+@lru_cache(maxsize=512)
+def _from_genai(model: str, day: datetime) -> Price | None:
+    info = _model_info(model)
+    if info is None:
+        return None
+    listed = info.get_prices(day)
+    return _as_price(model, listed, valid_from=_since(info, listed))
+
+
+def _since(info: ModelInfo, listed: ModelPrice) -> date | None:
+    conditions = [] if isinstance(info.prices, ModelPrice) else info.prices
+    chosen = [condition.constraint for condition in conditions if condition.prices is listed]
+    return next((found.start_date for found in chosen if isinstance(found, StartDateConstraint)), None)
+
+
+@lru_cache(maxsize=512)
+def _model_info(model: str) -> ModelInfo | None:
+    try:
+        return data_snapshot.get_snapshot().find_provider_model(model, None, "anthropic", None)[1]
+    except LookupError:
+        return None
+
+
+def _as_price(model: str, listed: ModelPrice, *, valid_from: date | None) -> Price | None:
+    columns = [
+        listed.input_mtok,
+        listed.output_mtok,
+        listed.cache_read_mtok,
+        listed.cache_write_mtok,
+        listed.cache_write_1h_mtok,
+    ]
+    if any(column is None for column in columns):
+        return None
+    thresholds = sorted({tier.start for column in columns if isinstance(column, TieredPrices) for tier in column.tiers})
+    return Price(
+        model=model,
+        source=GENAI_SOURCE,
+        rates=_rates_at(columns, None),
+        tiers=tuple((threshold, _rates_at(columns, threshold)) for threshold in thresholds),
+        valid_from=valid_from,
+    )
+
+
+def _rates_at(columns: list[Decimal | TieredPrices | None], threshold: int | None) -> Rates:
+    rates = [_rate_at(column, threshold) for column in columns]
+    return Rates(
+        input=rates[0],
+        output=rates[1],
+        cache_read=rates[2],
+        cache_write_5m=rates[3],
+        cache_write_1h=rates[4],
+    )
+
+
+def _rate_at(column: Decimal | TieredPrices | None, threshold: int | None) -> Decimal:
+    if not isinstance(column, TieredPrices):
+        return Decimal(column or 0)
+    reached = [tier.price for tier in column.tiers if threshold is not None and tier.start <= threshold]
+    return reached[-1] if reached else column.base

@@ -1,0 +1,229 @@
+"""Money, exactly: what a usage costs at a price. Decimal throughout, rounded once per attempt."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import date, datetime
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal, InvalidOperation
+from typing import Protocol
+
+from models.errors import Mistake, SettingsError
+from models.money.usage import Usage, passes
+
+NANO_USD = Decimal("0.000000001")
+_MILLION = Decimal(1_000_000)
+_THOUSAND = Decimal(1_000)
+_ZERO = Decimal(0)
+_LINE = 200
+WEB_SEARCH_USD_PER_THOUSAND = Decimal(10)
+DERIVED = ", cache rates derived from input"  # what a source says where they were not all given
+_DERIVED_FACTORS = {"cache_read": Decimal("0.1"), "cache_write_5m": Decimal("1.25"), "cache_write_1h": Decimal(2)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """USD per million tokens of each kind."""
+
+    input: Decimal
+    output: Decimal
+    cache_read: Decimal
+    cache_write_5m: Decimal
+    cache_write_1h: Decimal
+
+    def times(self, factor: Decimal) -> "Rates":
+        """Scale every rate, as a service tier or a region does."""
+        return Rates(**{rate.name: getattr(self, rate.name) * factor for rate in fields(self)})
+
+
+KINDS = tuple(rate.name for rate in fields(Rates))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What one model costs: base rates, and rates for prompts above a number of tokens.
+
+    A tier applies to every token of a request whose prompt is longer than its threshold. `valid_from` is the UTC
+    day it begins; None where it has no date.
+    """
+
+    model: str
+    source: str
+    rates: Rates
+    tiers: tuple[tuple[int, Rates], ...] = ()
+    valid_from: date | None = None
+
+    def rates_for(self, prompt_tokens: int) -> Rates:
+        """Choose the rates by the length of the prompt, in tokens."""
+        reached = [rates for threshold, rates in self.tiers if prompt_tokens > threshold]
+        return reached[-1] if reached else self.rates
+
+    def source_for(self, prompt_tokens: int) -> str:
+        """Name the source of those rates, with the threshold that was passed."""
+        reached = [threshold for threshold, _ in self.tiers if prompt_tokens > threshold]
+        return f"{self.source}, prompt above {reached[-1]}" if reached else self.source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What one reply costs in USD, by what it is charged for."""
+
+    input: Decimal = _ZERO
+    cache_read: Decimal = _ZERO
+    cache_write_5m: Decimal = _ZERO
+    cache_write_1h: Decimal = _ZERO
+    output: Decimal = _ZERO
+    web_search: Decimal = _ZERO
+
+    @property
+    def total(self) -> Decimal:
+        """Add them up."""
+        return sum(self._each().values(), _ZERO)
+
+    def plus(self, other: "Parts") -> "Parts":
+        """Add another reply's, part by part."""
+        return Parts(**{name: part + getattr(other, name) for name, part in self._each().items()})
+
+    def rounded(self) -> "Parts":
+        """Round to nano-dollars so that the parts still sum to the total, which is rounded once, half-even.
+
+        >>> odd = Parts(input=Decimal("0.0000000015"), output=Decimal("0.0000000015"))
+        >>> odd.rounded().total
+        Decimal('3E-9')
+        """
+        down = {name: part.quantize(NANO_USD, rounding=ROUND_DOWN) for name, part in self._each().items()}
+        short = self.total.quantize(NANO_USD, rounding=ROUND_HALF_EVEN) - sum(down.values(), _ZERO)
+        by_loss = sorted(down, key=lambda name: down[name] - getattr(self, name))
+        for name in by_loss[: int(short / NANO_USD)]:
+            down[name] += NANO_USD
+        return Parts(**down)
+
+    def _each(self) -> dict[str, Decimal]:
+        return {part.name: getattr(self, part.name) for part in fields(self)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Priced:
+    """What a reply costs, rounded, and by which prices."""
+
+    parts: Parts
+    source: str
+
+
+class Prices(Protocol):
+    """Answers what a model costs at a time; None where nobody knows."""
+
+    def price(
+        self,
+        model: str,
+        *,
+        at: datetime,
+        service_tier: str | None = None,
+        speed: str | None = None,
+        inference_geo: str | None = None,
+    ) -> Price | None:
+        """Find the price of what the reply names."""
+        ...
+
+
+def priced(usage: Usage, served_model: str, prices: Prices, *, at: datetime) -> Priced | None:
+    """Price each pass of a reply by its own model, at the tier, speed and region the reply names, and round once.
+
+    None where one of them has no price at the UTC time `at`.
+    """
+    parts, sources = Parts(), dict[str, None]()
+    for each in passes(usage):
+        price = prices.price(
+            each.model or served_model,
+            at=at,
+            service_tier=usage.service_tier,
+            speed=usage.speed,
+            inference_geo=usage.inference_geo,
+        )
+        if price is None:
+            return None
+        parts = parts.plus(parts_usd(each.usage, price))
+        sources[price.source_for(each.usage.prompt_tokens)] = None
+    return Priced(parts=parts.rounded(), source="; ".join(sources)[:_LINE])
+
+
+def parts_usd(usage: Usage, price: Price) -> Parts:
+    """Multiply one usage out, exactly: not rounded."""
+    rates = price.rates_for(usage.prompt_tokens)
+    return Parts(
+        input=usage.input_tokens * rates.input / _MILLION,
+        cache_read=usage.cache_read_tokens * rates.cache_read / _MILLION,
+        cache_write_5m=usage.cache_write_5m_tokens * rates.cache_write_5m / _MILLION,
+        cache_write_1h=usage.cache_write_1h_tokens * rates.cache_write_1h / _MILLION,
+        output=usage.output_tokens * rates.output / _MILLION,
+        web_search=usage.web_searches * WEB_SEARCH_USD_PER_THOUSAND / _THOUSAND,
+    )
+
+
+def cost_usd(usage: Usage, price: Price) -> Decimal:
+    """Add up one usage's parts in USD and round once, half-even, to the nano-dollar.
+
+    >>> rates = Rates(input=Decimal(3), output=Decimal(15), cache_read=Decimal("0.3"),
+    ...               cache_write_5m=Decimal("3.75"), cache_write_1h=Decimal(6))
+    >>> cost_usd(Usage(input_tokens=1000, output_tokens=10), Price(model="m", source="s", rates=rates))
+    Decimal('0.003150000')
+    """
+    return parts_usd(usage, price).total.quantize(NANO_USD, rounding=ROUND_HALF_EVEN)
+
+
+def parse_costs(text: str) -> dict[str, Price]:
+    """Read MODEL_COSTS: model:in:out[:cache_read[:write_5m[:write_1h]]] by comma, USD per million tokens.
+
+    Cache rates that are not given are 0.1, 1.25 and 2 times the input rate; `source` says so.
+    """
+    prices: dict[str, Price] = {}
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        model, *rates = (part.strip() for part in entry.split(":"))
+        if not model or not 2 <= len(rates) <= 5:  # noqa: PLR2004 - the shape in the docstring
+            raise _wrong(entry, "write model:input:output[:cache_read[:write_5m[:write_1h]]]")
+        if model in prices:
+            raise _wrong(entry, f"{model} is named twice")
+        prices[model] = _override(model, [_rate(entry, rate) for rate in rates])
+    return prices
+
+
+def complete_rates(given: Mapping[str, Decimal]) -> Rates:
+    """Make rates of those given, input and output among them; other cache rates are 0.1, 1.25 and 2 times the input's.
+
+    >>> complete_rates({"input": Decimal(1), "output": Decimal(5)}).cache_write_5m
+    Decimal('1.25')
+    """
+    return Rates(**{kind: factor * given["input"] for kind, factor in _DERIVED_FACTORS.items()} | dict(given))
+
+
+def derived_kinds(source: str, rates: Rates) -> tuple[str, ...]:
+    """Name the cache rates of a source that nobody gave: they follow from the input rate."""
+    if DERIVED not in source:
+        return ()
+    return tuple(kind for kind, factor in _DERIVED_FACTORS.items() if getattr(rates, kind) == factor * rates.input)
+
+
+def parse_rate(text: str) -> Decimal:
+    """Read a rate in USD per million tokens. Raises ValueError that says what would be right."""
+    try:
+        rate = Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"{text!r} is not a number of USD per million tokens") from None
+    # Finer or larger ones could not be kept in nano-dollars, in 64 bits.
+    if not rate.is_finite() or not 0 <= rate <= _MILLION or round(rate, 6) != rate:
+        raise ValueError(f"{text!r} should be from 0 to 1000000 USD per million tokens, with at most 6 decimals")
+    return rate
+
+
+def _override(model: str, given: list[Decimal]) -> Price:
+    source = "MODEL_COSTS" if len(given) == len(KINDS) else f"MODEL_COSTS{DERIVED}"
+    return Price(model=model, source=source, rates=complete_rates(dict(zip(KINDS, given, strict=False))))
+
+
+def _rate(entry: str, text: str) -> Decimal:
+    try:
+        return parse_rate(text)
+    except ValueError as error:
+        raise _wrong(entry, str(error)) from None
+
+
+def _wrong(entry: str, fix: str) -> SettingsError:
+    return SettingsError([Mistake(variable="MODEL_COSTS", value=entry, fix=fix)])

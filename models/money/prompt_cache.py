@@ -1,0 +1,68 @@
+"""The beginning that prompts of a batch share, system and tools: which it is, how long, and its mark for the cache."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from models.money.token_estimate import CHARACTERS_A_TOKEN, size_of, usual_tokens
+
+_MARK = {"type": "ephemeral"}  # five minutes from each use
+_DIGEST_BYTES = 12
+
+
+def prefix_of(params: Mapping[str, Any]) -> str | None:
+    """Name the beginning of a prompt by a digest; None where there is no system text, or the caller set marks himself.
+
+    >>> prefix_of({"system": "Be brief.", "messages": []}) == prefix_of({"system": "Be brief.", "max_tokens": 9})
+    True
+    """
+    system = params.get("system")
+    is_text = isinstance(system, str) or (isinstance(system, list) and _is_block(system[-1:]))
+    if not system or not is_text or size_of(params).is_marked:
+        return None
+    told = [params.get(name) for name in ("tools", "system")]
+    return hashlib.blake2b(json.dumps(told).encode(), digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def prefix_tokens(params: Mapping[str, Any], *, a_token: float = CHARACTERS_A_TOKEN) -> int:
+    """Guess how many tokens system and tools have, at so many characters each."""
+    shared = {name: params[name] for name in ("system", "tools") if name in params}
+    return usual_tokens(size_of(shared), a_token=a_token)
+
+
+def marked(params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Mark the end of the system text for the cache; tools stand before it, and are kept with it.
+
+    >>> marked({"system": "Be brief."})["system"]
+    [{'type': 'text', 'text': 'Be brief.', 'cache_control': {'type': 'ephemeral'}}]
+    """
+    system = params["system"]
+    blocks = [{"type": "text", "text": system}] if isinstance(system, str) else system
+    return {**params, "system": [*blocks[:-1], {**blocks[-1], "cache_control": _MARK}]}
+
+
+def lifetimes(params: Mapping[str, Any]) -> frozenset[str]:
+    """List the lifetimes that the marks of a request ask of the cache; five minutes is the API's default.
+
+    >>> lifetimes({"system": [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}]})
+    frozenset({'5m'})
+    """
+    messages = params.get("messages")
+    holders = messages if isinstance(messages, list) else []
+    left: list[Any] = [params, params.get("tools"), params.get("system")]
+    left += [each.get("content") for each in holders if isinstance(each, dict)]
+    found = set[str]()
+    while left:
+        match left.pop():
+            case list() as several:
+                left += several
+            case dict() as block:
+                mark = block.get("cache_control")
+                found |= {"1h" if isinstance(mark, dict) and mark.get("ttl") == "1h" else "5m"} if mark else set()
+                left += [block.get("content")] if str(block.get("type")).endswith("_result") else []
+    return frozenset(found)
+
+
+def _is_block(last: list[Any]) -> bool:
+    return bool(last) and isinstance(last[0], dict) and last[0].get("type") == "text"

@@ -1,0 +1,240 @@
+"""The queue: one for each rung, in Redis through Celery. Messages carry a job's id, never its prompt."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import redis
+from celery import Celery
+from kombu import Queue
+from kombu.exceptions import KombuError, OperationalError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from models.errors import BrokerError
+from models.job.values import Unsent
+from models.queue.queue_window import Pace
+from models.queue.redis_keys import CLOCK_TURN, FILLED, PREFIX, TASK_NAME, Lane, pace_key, queue_key, queue_name
+
+_MESSAGES_AT_ONCE = 1000
+_TIMEOUT_S = 2.0
+_HEARD_AGAIN_S = 120.0
+_BEGUN_WITHIN_S = 10.0  # a message fetched before that is with a worker that is lost, or hangs
+_PACE_KEPT_S = 60  # what was learned of a fleet holds so long after its last job
+_FETCHED, _FETCHED_AT = f"{PREFIX}unacked", f"{PREFIX}unacked_index"  # Kombu's
+_OF_PACE = (("window", b"window"), ("level", b"level"), ("passes", b"passes"))
+_TRANSPORT = {
+    "global_keyprefix": PREFIX,
+    "unacked_restore_interval": 5,
+    "unacked_restore_throttle": 1,
+    # Whoever sends is told at once that nobody is there: Kombu would try again for 6 s.
+    "max_retries": 1,
+    "interval_start": 0,
+}
+
+
+def route(_name: str, _args: Sequence[Any], kwargs: Mapping[str, Any], *_rest: Any, **_more: Any) -> dict[str, str]:
+    """Send a job, new or returning, to the queue of the rung it is at. Celery calls this for every message."""
+    return {"queue": queue_name(kwargs.get("rung", 0))}
+
+
+def celery_app(
+    url: str, *, rungs: int, timeout_s: float = _TIMEOUT_S, visibility_timeout_s: float = _HEARD_AGAIN_S
+) -> Celery:
+    """Configure Celery for producer and worker alike: they meet in these queues and one task name."""
+    waits = {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "visibility_timeout": visibility_timeout_s,  # what a lost worker had fetched and not begun is heard again
+    }
+    app = Celery("stepdown", broker=url, set_as_current=False)
+    app.conf.update(
+        task_queues=[Queue(queue_name(rung), routing_key=queue_name(rung)) for rung in range(rungs)],
+        task_default_queue=queue_name(0),
+        task_routes=(route,),
+        task_ignore_result=True,
+        task_serializer="json",
+        accept_content=["json"],
+        # A message is only a doorbell: the claim in SQL decides, so it is acknowledged as soon as it is heard.
+        task_acks_late=False,
+        worker_prefetch_multiplier=1,
+        worker_send_task_events=True,
+        worker_hijack_root_logger=False,
+        broker_transport_options=_TRANSPORT | waits,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+    )
+    return app
+
+
+class Broker:
+    """Sends jobs to their queues and tells how long these are. Raises BrokerError where Redis does not answer.
+
+    `timeout_s` is for each thing asked of it: a Redis that is frozen would keep us for ever.
+    """
+
+    def __init__(
+        self, url: str, *, rungs: int, timeout_s: float = _TIMEOUT_S, visibility_timeout_s: float = _HEARD_AGAIN_S
+    ) -> None:
+        self.app = celery_app(url, rungs=rungs, timeout_s=timeout_s, visibility_timeout_s=visibility_timeout_s)
+        self._url = url
+        self._redis = redis.Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
+
+    def send(self, jobs: Sequence[Unsent]) -> None:
+        """Publish a message for each job, many in one round trip."""
+        if not jobs:
+            return
+        with (
+            _told(),
+            self.app.producer_pool.acquire(block=True) as producer,
+            producer.batch(max_size=_MESSAGES_AT_ONCE),
+        ):
+            for job in jobs:
+                self._publish(producer, job)
+        with _told(), self._redis.pipeline(transaction=False) as pipeline:
+            for rung, count in Counter(job.rung for job in jobs if not job.is_urgent).items():
+                pipeline.hincrby(pace_key(rung), "level", count)
+                pipeline.expire(pace_key(rung), _PACE_KEPT_S)
+            pipeline.execute()
+
+    def _publish(self, producer: Any, job: Unsent) -> None:
+        kwargs = {"v": 1, "id": job.id, "rung": job.rung}
+        queue = queue_name(None if job.is_urgent else job.rung)
+        message = self.app.amqp.as_task_v2(job.id, TASK_NAME, kwargs=kwargs, kwargsrepr=job.id, argsrepr="()")
+        producer.publish(
+            message.body,
+            exchange="",
+            routing_key=queue,
+            serializer="json",
+            headers=message.headers,
+            **message.properties,
+        )
+
+    def depth(self, lane: Lane) -> int:
+        """Count the messages waiting in a rung's queue, or in that of urgent jobs."""
+        with _told():
+            return int(self._redis.llen(queue_key(lane)))
+
+    def fetched(self) -> Mapping[str, int]:
+        """Count, by the name of their queue, the messages that workers have and no thread has begun."""
+        now = time.time()
+        with _told():
+            # Of another machine's clock only those within reach are believed.
+            since, until = now - _BEGUN_WITHIN_S, now + _BEGUN_WITHIN_S
+            tags: Any = self._redis.zrangebyscore(_FETCHED_AT, since, until)
+            messages = self._redis.hmget(_FETCHED, tags) if tags else []
+        return Counter(queue for message in messages if (queue := _queue_of(message)) is not None)
+
+    def pace(self, rung: int) -> Pace:
+        """Read what the last clock left of a rung's queue."""
+        with _told():
+            kept = self._redis.hgetall(pace_key(rung))
+        told = {name: json.loads(kept[key]) for name, key in _OF_PACE if key in kept}
+        return Pace(**told)
+
+    def keep_pace(self, rung: int, pace: Pace) -> None:
+        """Leave it to the next clock."""
+        with _told(), self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.hset(
+                pace_key(rung),
+                mapping={"window": pace.window, "level": pace.level, "passes": json.dumps(dict(pace.passes))},
+            )
+            pipeline.expire(pace_key(rung), _PACE_KEPT_S)
+            pipeline.execute()
+
+    def take_turn(self, holder: str, *, for_s: float) -> bool:
+        """Become the one worker whose clock acts, for a short while. False: it is somebody else's turn."""
+        with _told():
+            return bool(self._redis.set(CLOCK_TURN, holder, nx=True, px=int(for_s * 1000)))
+
+    def has_lost_all(self) -> bool:
+        """Tell, once, that Redis was emptied: flushed, or started again without what it held. True at first, too."""
+        with _told():
+            return bool(self._redis.set(FILLED, "1", nx=True))
+
+    def knock(self) -> None:
+        """Raise BrokerError where Redis refuses our user or password. A Redis that is away may come back."""
+        try:
+            self._redis.exists(queue_key(None))
+        except (redis.AuthenticationError, redis.ResponseError) as error:
+            reason = f"broker: {type(error).__name__}: {error}"
+            raise BrokerError(f"{reason}: put the right user and password into REDIS_URL") from error
+        except (redis.RedisError, OSError):
+            return
+
+    def facts(self) -> dict[str, str]:
+        """Read what `doctor` judges: version, eviction policy, persistence, and whether a password is needed."""
+        with _told():
+            server = self._redis.info("server")
+            policy = self._redis.config_get("maxmemory-policy")
+            append_only = self._redis.config_get("appendonly")
+        return {
+            "version": f"{server.get('server_name', 'redis')} {server.get('valkey_version', server['redis_version'])}",
+            "maxmemory-policy": str(policy.get("maxmemory-policy", "")),
+            "appendonly": str(append_only.get("appendonly", "")),
+            "open": "yes" if _answers_strangers(self._url) else "no",
+        }
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.app.close()
+        self._redis.close()
+
+
+def _queue_of(fetched: Any) -> str | None:
+    """Name the queue of a message that a worker has; None for a value that others put there."""
+    try:
+        _, _, queue = json.loads(fetched or b"")
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return queue if isinstance(queue, str) else None
+
+
+def server_pid(url: str) -> int | None:
+    """Tell the process id of the server at `url`, if it is there and knows our password."""
+    client = redis.Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)
+    try:
+        return int(client.info("server")["process_id"])
+    except redis.RedisError:
+        return None
+    finally:
+        client.close()
+
+
+def end_server(url: str) -> None:
+    """Have the server at `url` write down what it holds, and end; nothing where it does not answer or let us."""
+    once = Retry(NoBackoff(), 0)
+    client = redis.Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, retry=once)
+    with client, suppress(redis.RedisError):
+        client.shutdown()
+
+
+def _answers_strangers(url: str) -> bool:
+    parts = urlsplit(url)
+    without_password = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    # A refusal is a lost connection, to the client: it would try again for seconds.
+    once = Retry(NoBackoff(), 0)
+    stranger = redis.Redis.from_url(
+        without_password, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, retry=once
+    )
+    try:
+        stranger.exists(CLOCK_TURN)
+    except redis.RedisError:
+        return False
+    else:
+        return True
+    finally:
+        stranger.close()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except (redis.RedisError, KombuError, OperationalError, OSError) as error:
+        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise BrokerError(f"broker: {reason}: is Redis running, and is REDIS_URL right?") from error

@@ -1,0 +1,80 @@
+"""How this UTC day's jobs fare: how many there are, and whether they get their answers where they start."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from sqlalchemy import Connection, Date, Engine, column, func, select, table, text, update
+
+from models.job.primary_health import Verdict
+from models.ledger.database import reading, transaction
+from models.ledger.outbox import QUEUED, WAITING
+from models.schema.columns import db_now
+from models.schema.daily_cost import Threshold
+from models.schema.job import Job
+
+_FIGURES = ("start_model", "jobs", "mean_depth", "share_depth_0", "share_depth_2plus", "verdict")
+_VIEW = table("v_primary_health", column("day", Date), *(column(name) for name in _FIGURES))
+
+# Each from a partial index, whose own words these are: a count of all jobs by state reads every row there ever was.
+OPEN_JOBS = text(f"""
+    SELECT state, SUM(jobs) FROM (
+        SELECT 'queued' AS state, COUNT(*) AS jobs FROM jobs WHERE {QUEUED}
+        UNION ALL SELECT 'waiting', COUNT(*) FROM jobs WHERE {WAITING}
+        UNION ALL SELECT state, COUNT(*) FROM jobs
+            WHERE sent_at IS NOT NULL AND state IN ('queued', 'waiting') AND (state = 'queued' OR due_at IS NOT NULL)
+            GROUP BY state
+        UNION ALL SELECT 'held', COUNT(*) FROM jobs WHERE state = 'waiting' AND due_at IS NULL
+        UNION ALL SELECT 'running', COUNT(*) FROM jobs WHERE lease_until IS NOT NULL AND state = 'running'
+    ) AS counted GROUP BY state
+""")  # noqa: S608 - of our own words
+
+
+class Health:
+    """Counts jobs, reads today's verdicts, and keeps the figures they are made by. Raises LedgerError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def open_jobs(self) -> dict[str, int]:
+        """Count the open jobs of the whole ledger by state; those that wait for a person are under `held`."""
+        with reading(self._engine) as connection:
+            return {str(state): int(count) for state, count in connection.execute(OPEN_JOBS)}
+
+    def ended_today(self) -> dict[str, int]:
+        """Count the jobs that have ended this UTC day, by state."""
+        with reading(self._engine) as connection:
+            midnight = _now(connection).replace(hour=0, minute=0, second=0, microsecond=0)
+            ended = select(Job.state, func.count()).where(Job.finished_at >= midnight).group_by(Job.state)
+            return {str(state): count for state, count in connection.execute(ended)}
+
+    def today(self) -> list[Verdict]:
+        """Judge each start model by the jobs that succeeded this UTC day."""
+        with reading(self._engine) as connection:
+            day = _now(connection).date()
+            rows = connection.execute(select(_VIEW).where(_VIEW.c.day == day).order_by(_VIEW.c.start_model)).mappings()
+            return [
+                Verdict(
+                    start_model=row["start_model"],
+                    jobs=row["jobs"],
+                    mean_depth=Decimal(str(row["mean_depth"])),
+                    share_depth_0=Decimal(str(row["share_depth_0"])),
+                    share_depth_2plus=Decimal(str(row["share_depth_2plus"])),
+                    verdict=row["verdict"],
+                )
+                for row in rows
+            ]
+
+    def judge_by(self, thresholds: Mapping[str, int]) -> None:
+        """Have the views judge by these figures from now on, each by its name."""
+        with transaction(self._engine) as connection:
+            for name, value in sorted(thresholds.items()):
+                connection.execute(
+                    update(Threshold).where(Threshold.name == name, Threshold.value != value).values(value=value)
+                )
+
+
+def _now(connection: Connection) -> datetime:
+    """Tell the time by the database's clock."""
+    now: datetime = connection.execute(select(db_now(0.0))).scalar_one()
+    return now.astimezone(UTC)

@@ -1,0 +1,291 @@
+"""All reads for people: progress, answers, a job's story, the receipt. Nothing here writes."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, cast
+
+from sqlalchemy import Connection, Engine, RowMapping, Select, case, func, select, text, type_coerce
+
+from models.errors import NotFoundError
+from models.job.answer import Answer
+from models.job.progress import CacheUse, ModelLine, Progress
+from models.job.values import batch_scope
+from models.ledger.database import reading
+from models.ledger.steps import blocked
+from models.money.pricing import NANO_USD
+from models.outcome import FINAL_STATES, OVER_BUDGET, Outcome, State
+from models.schema.attempt import Attempt
+from models.schema.batch import Batch
+from models.schema.budget import BudgetRow
+from models.schema.columns import NanoUSD, db_now
+from models.schema.decision import DecisionRow
+from models.schema.job import IS_HELD, AnswerRow, Job, TurnRow
+from models.schema.step import PartRow
+from models.schema.views import ATTEMPTS
+
+_ZERO = Decimal(0)
+_ATTEMPT = ATTEMPTS.c  # with what each costs after all, should it have been priced anew
+_COST = func.sum(_ATTEMPT.cost_nano_usd, type_=_ATTEMPT.cost_nano_usd.type)
+_UNKNOWN = func.count().filter(_ATTEMPT.cost_nano_usd.is_(None), _ATTEMPT.closed_at.is_not(None))
+_UNSUMMED = func.count().filter(_ATTEMPT.cost_nano_usd.is_(None))  # those still open among them
+_RESERVED = type_coerce(BudgetRow.reserved_nano_usd + BudgetRow.unknown_nano_usd, NanoUSD())
+_CACHE = text(
+    "SELECT SUM(input_tokens) AS given, SUM(read_tokens) AS found, SUM(saved_nano_usd) AS saved,"
+    " SUM(unknown_costs) AS unknown FROM v_cache WHERE batch_id = :batch_id"
+)
+_ROWS_AT_ONCE = 500
+_IS_WHOLE = Batch.job_count > 0  # not still being written
+_WHERE_IDS_ARE = "`stepdown ls` lists the batches, `stepdown show` their jobs"
+
+
+class Reports:
+    """Reads the ledger. Ids may be any unique beginning; raises NotFoundError and LedgerError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def batch_id(self, text: str) -> str:
+        """Find a batch by its whole name, or complete its id; only where one batch is meant."""
+        return self._one("batch", text, select(Batch.id).where(_IS_WHOLE), called=Batch.name)
+
+    def job_id(self, text: str) -> str:
+        """Find a job by its prompt's id, or complete its own; only where one job is meant."""
+        seen = Job.batch_id.is_(None) | Job.batch_id.in_(select(Batch.id).where(_IS_WHOLE))
+        return self._one("job", text, select(Job.id).where(seen), called=Job.prompt_id)
+
+    def _one(self, kind: str, text: str, all_ids: Select[Any], *, called: Any) -> str:
+        # An empty word begins every id: `stepdown cancel "$BATCH"` with no BATCH must not find the only one.
+        if not text or not _is_storable(text):
+            raise NotFoundError(f"{text!r} is no {kind}'s name or id; {_WHERE_IDS_ARE}")
+        ids, (own_id,) = all_ids.limit(2), all_ids.selected_columns
+        with reading(self._engine) as connection:
+            found = connection.scalars(ids.where(called == text)).all()
+            found = found or connection.scalars(ids.where(own_id.startswith(text, autoescape=True))).all()
+        if len(found) == 1:
+            return str(found[0])
+        problem = f"{'more than one' if found else 'no'} {kind} is called or begins with"
+        raise NotFoundError(f"{problem} {text!r}; {_WHERE_IDS_ARE}")
+
+    def progress(self, batch_id: str) -> Progress:
+        """Count a batch's jobs by state and add up its attempts."""
+        with reading(self._engine) as connection:
+            batch = connection.execute(select(Batch.__table__).where(Batch.id == batch_id)).mappings().one_or_none()
+            if batch is None:
+                raise NotFoundError(f"no batch has the id {batch_id}")
+            return self._progress(connection, batch)
+
+    def batches(self, *, limit: int) -> list[Progress]:
+        """List batches, the newest first."""
+        with reading(self._engine) as connection:
+            whole = select(Batch.__table__).where(_IS_WHOLE)
+            rows = connection.execute(whole.order_by(Batch.id.desc()).limit(limit)).mappings().all()
+            return [self._progress(connection, row) for row in rows]
+
+    def _progress(self, connection: Connection, batch: RowMapping) -> Progress:
+        ours = Job.batch_id == batch["id"]
+        over = func.count().filter(Job.outcome == OVER_BUDGET)
+        states = select(Job.state, func.count(), func.count().filter(IS_HELD), over).where(ours).group_by(Job.state)
+        cap = select(BudgetRow.cap_nano_usd, _RESERVED).where(BudgetRow.scope == batch_scope(batch["id"]))
+        money = select(func.count(), _COST, _UNKNOWN).where(_ATTEMPT.batch_id == batch["id"])
+        by_state = connection.execute(states).all()  # first: who sees here that all has ended sees all that it cost
+        attempts, cost, unknown = connection.execute(money).one()
+        capped = connection.execute(cap).one_or_none()
+        is_waiting = any(state == State.WAITING for state, *_ in by_state)
+        return Progress(
+            batch_id=batch["id"],
+            name=batch["name"],
+            created_at=batch["created_at"],
+            job_count=batch["job_count"],
+            states={state: count for state, count, _, _ in by_state},
+            held=sum(held for _, _, held, _ in by_state),
+            over_budget=sum(over for _, _, _, over in by_state),
+            blocked=blocked(connection, batch["id"]) if is_waiting else 0,
+            attempts=attempts,
+            cost_usd=cost or _ZERO,
+            unknown_costs=unknown,
+            cap_usd=None if capped is None else capped[0],
+            reserved_usd=_ZERO if capped is None else capped[1],
+        )
+
+    def answers(self, batch_id: str, *, after: int = 0) -> Iterator[Answer]:
+        """Read a batch's jobs with their answers and costs, in the order they were submitted, but the first `after`."""
+        while True:
+            with reading(self._engine) as connection:
+                rows = connection.execute(_answers(batch_id, after)).mappings().all()
+            if not rows:
+                return
+            yield from (_answer(row) for row in rows)
+            after = rows[-1]["seq"]
+
+    def settled(self, batch_ids: Sequence[str]) -> dict[str, Answer]:
+        """Read, of batches of one job each, those whose job has ended or waits for a person; by batch."""
+        settled = Job.state.in_(FINAL_STATES) | IS_HELD
+        with reading(self._engine) as connection:
+            rows = connection.execute(_jobs().where(Job.batch_id.in_(batch_ids), settled)).mappings()
+            return {row["batch_id"]: _answer(row) for row in rows}
+
+    def held(self, batch_id: str | None = None) -> list[Answer]:
+        """List the jobs that wait for a person, each with the reason as its error; of one batch, or of all."""
+        jobs = _jobs().where(IS_HELD).order_by(Job.id)
+        with reading(self._engine) as connection:
+            rows = connection.execute(jobs if batch_id is None else jobs.where(Job.batch_id == batch_id)).mappings()
+            return [_answer(row) for row in rows]
+
+    def now(self) -> datetime:
+        """Return the time by the database's clock, which all due times are of."""
+        with reading(self._engine) as connection:
+            now: datetime = connection.execute(select(db_now(0.0))).scalar_one()
+            return now
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """Read one job's row, by column."""
+        with reading(self._engine) as connection:
+            return dict(**connection.execute(select(Job.__table__).where(Job.id == job_id)).mappings().one())
+
+    def attempts(self, job_id: str) -> list[dict[str, Any]]:
+        """Read one job's attempts, the first one first; cost, status and price are those that count by now."""
+        after_all = select(_ATTEMPT.cost_nano_usd, _ATTEMPT.cost_status, _ATTEMPT.price_source)
+        ours = select(Attempt.__table__).where(Attempt.job_id == job_id).order_by(Attempt.attempt_no)
+        with reading(self._engine) as connection:
+            rows = [dict(**row) for row in connection.execute(ours).mappings()]
+            for row in rows:
+                row |= dict(**connection.execute(after_all.where(_ATTEMPT.attempt_id == row["id"])).mappings().one())
+        return rows
+
+    def decisions(self, job_id: str) -> list[dict[str, Any]]:
+        """Read what was decided about one job, walk by walk."""
+        ours = select(DecisionRow.__table__).where(DecisionRow.job_id == job_id)
+        with reading(self._engine) as connection:
+            rows = connection.execute(ours.order_by(DecisionRow.lease_token, DecisionRow.number)).mappings()
+            return [dict(**row) for row in rows]
+
+    def parts(self, job_id: str) -> list[dict[str, Any]]:
+        """Read which jobs' answers one job is made of, in the order it reads them, and when each ended."""
+        theirs = select(Job.prompt_id, Job.state, Job.finished_at).join(PartRow, PartRow.part_id == Job.id)
+        with reading(self._engine) as connection:
+            rows = connection.execute(theirs.where(PartRow.job_id == job_id).order_by(PartRow.position)).mappings()
+            return [dict(**row) for row in rows]
+
+    def batch(self, batch_id: str) -> dict[str, Any]:
+        """Read one batch's row, by column."""
+        with reading(self._engine) as connection:
+            return dict(**connection.execute(select(Batch.__table__).where(Batch.id == batch_id)).mappings().one())
+
+    def models(self, batch_id: str | None = None) -> list[ModelLine]:
+        """Add up attempts by model and depth, of one batch or of the whole ledger."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(_by_model(batch_id)).mappings().all()
+            return [_model_line(connection, row, batch_id) for row in rows]
+
+    def cache(self, batch_id: str) -> CacheUse | None:
+        """Tell what a batch read from the provider's cache; None where nothing was written to it or read."""
+        with reading(self._engine) as connection:
+            row = connection.execute(_CACHE, {"batch_id": batch_id}).mappings().one()
+        if row["given"] is None:
+            return None
+        return CacheUse(
+            input_tokens=int(row["given"]),
+            read_tokens=int(row["found"]),
+            saved_usd=int(row["saved"]) * NANO_USD,
+            unknown_costs=int(row["unknown"]),
+        )
+
+    def depths(self, batch_id: str | None = None) -> dict[int, int]:
+        """Count the succeeded jobs by fallback depth."""
+        counts = select(Job.fallback_depth, func.count()).where(Job.state == State.SUCCEEDED)
+        counts = counts if batch_id is None else counts.where(Job.batch_id == batch_id)
+        with reading(self._engine) as connection:
+            rows = connection.execute(counts.group_by(Job.fallback_depth).order_by(Job.fallback_depth))
+            return {depth or 0: count for depth, count in rows}
+
+    def first_and_last_end(self) -> tuple[datetime, datetime] | None:
+        """Tell when the first and the last job of the ledger ended; None before that."""
+        with reading(self._engine) as connection:
+            first, last = connection.execute(select(func.min(Job.finished_at), func.max(Job.finished_at))).one()
+        return None if first is None or last is None else (first, last)
+
+
+def _is_storable(text: str) -> bool:
+    return "\0" not in text and text.encode(errors="ignore").decode() == text
+
+
+def _answers(batch_id: str, after: int) -> Select[Any]:
+    return _jobs().where(Job.batch_id == batch_id, Job.seq > after).order_by(Job.seq).limit(_ROWS_AT_ONCE)
+
+
+def _jobs() -> Select[Any]:
+    cost = (
+        select(case((_UNSUMMED > 0, None), else_=func.coalesce(_COST, 0, type_=_COST.type)))
+        .where(_ATTEMPT.job_id == Job.id)
+        .correlate(Job)
+        .scalar_subquery()
+        .label("cost_usd")
+    )
+    declined = (TurnRow.job_id == Job.id) & (Job.state == State.FAILED)
+    both = select(Job.__table__, AnswerRow.message, TurnRow.message.label("declined"), cost)
+    return both.join(AnswerRow, AnswerRow.job_id == Job.id, isouter=True).join(TurnRow, declined, isouter=True)
+
+
+def _answer(row: RowMapping) -> Answer:
+    return Answer(
+        id=row["prompt_id"],
+        job_id=row["id"],
+        state=State(row["state"]),
+        message=row["message"],
+        model=row["model_used"],
+        fallback_depth=row["fallback_depth"],
+        cost_usd=row["cost_usd"],
+        outcome=row["outcome"],
+        error=row["error"],
+        columns=row["columns"],
+        finished_at=row["finished_at"],
+        declined=row["declined"],
+    )
+
+
+def _by_model(batch_id: str | None) -> Select[Any]:
+    answered = func.count().filter(_ATTEMPT.outcome.in_([Outcome.ANSWERED, Outcome.TRUNCATED]))
+    lines = (
+        select(
+            _ATTEMPT.requested_model,
+            _ATTEMPT.fallback_depth,
+            func.min(_ATTEMPT.rung).label("rung"),
+            func.count().label("attempts"),
+            answered.label("answered"),
+            func.count(_ATTEMPT.latency_ms).label("timed"),
+            _COST.label("cost"),
+            _UNSUMMED.label("unknown"),
+            func.count().filter(_ATTEMPT.closed_at.is_(None)).label("open"),
+        )
+        .group_by(_ATTEMPT.requested_model, _ATTEMPT.fallback_depth)
+        .order_by("rung", _ATTEMPT.fallback_depth)
+    )
+    ours = lines if batch_id is None else lines.where(_ATTEMPT.batch_id == batch_id)
+    return cast("Select[Any]", ours)
+
+
+def _model_line(connection: Connection, row: RowMapping, batch_id: str | None) -> ModelLine:
+    # Half the ended attempts are as quick: SQLite has no percentile function, so we read the middle row.
+    middle = (
+        select(_ATTEMPT.latency_ms)
+        .where(
+            _ATTEMPT.requested_model == row["requested_model"],
+            _ATTEMPT.fallback_depth == row["fallback_depth"],
+            _ATTEMPT.latency_ms.is_not(None),
+        )
+        .order_by(_ATTEMPT.latency_ms)
+        .offset(max(row["timed"] - 1, 0) // 2)
+        .limit(1)
+    )
+    middle = middle if batch_id is None else middle.where(_ATTEMPT.batch_id == batch_id)
+    return ModelLine(
+        model=row["requested_model"],
+        fallback_depth=row["fallback_depth"],
+        attempts=row["attempts"],
+        answered=row["answered"],
+        open=row["open"],
+        p50_ms=connection.scalar(middle),
+        cost_usd=row["cost"] or _ZERO,
+        unknown_costs=row["unknown"],
+    )

@@ -1,0 +1,128 @@
+"""Starts learned from the ledger: reads v_starts, and gives each new job of a kind that is `auto` its start."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC
+from time import monotonic
+from typing import Any
+
+from sqlalchemy import Engine, func, select
+
+from models.chain.best_start import Record, Weighed, explored, picked, weigh
+from models.chain.chain import Span
+from models.job.values import NewJob
+from models.ledger.database import opened_if_there, reading
+from models.schema.columns import db_now
+from models.schema.job import Job
+from models.schema.views import STARTS
+from models.settings import Settings
+
+ASKED, LEARNED, EXPLORED = "asked", "learned", "explored"  # why a job starts where it does
+_KEPT_S = 600.0
+_NOW = db_now(0.0)
+_UNACCEPTED = ("truncated", "refused", "empty", "invalid", "too_long")
+_Records = Mapping[tuple[str, str], Record]
+
+
+class Starts:
+    """Chooses starts; shared by all threads. What was read is kept for ten minutes. Raises LedgerError."""
+
+    def __init__(self, engine: Engine, *, clock: Callable[[], float] = monotonic) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._read: tuple[float, _Records] | None = None
+
+    def starting(self, settings: Settings) -> Callable[[NewJob], NewJob]:
+        """Give what moves the new jobs of one batch, one after the other, to the start that was learned for their kind.
+
+        It moves those whose kind is `auto`, within their floor and ceiling; a few explore another, as
+        best_start tells. What named its own start keeps it. Without such a kind among them nothing is read.
+        """
+        chooser = _Chooser(starts=self, settings=settings, weighed={}, left={})
+        return lambda job: chooser.started(job) if is_auto(job, settings) else job
+
+    def weighed(
+        self, task: str, span: Span, settings: Settings, climbs: Collection[str]
+    ) -> tuple[Sequence[Record], tuple[Weighed, ...]]:
+        """Weigh each rung of a span as the start of a task kind; returns the records by rung, too."""
+        known = self._records()
+        records = [known.get((task, model), Record()) for model in settings.chain.models]
+        return records, weigh(records, span, climbs)
+
+    def explored_today(self, task: str) -> int:
+        """Count the jobs of a kind that have explored since this UTC day began, by the database's clock."""
+        with reading(self._engine) as connection:
+            now = connection.execute(select(_NOW)).scalar_one().astimezone(UTC)
+            midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+            ours = (Job.start_reason == EXPLORED) & (Job.task == task) & (Job.created_at >= midnight)
+            return connection.scalar(select(func.count()).select_from(Job).where(ours)) or 0
+
+    def _records(self) -> _Records:
+        now, kept = self._clock(), self._read
+        if kept is None or now - kept[0] >= _KEPT_S:
+            kept = self._read = (now, dict(_read(self._engine)))
+        return kept[1]
+
+
+@contextmanager
+def starts_there(settings: Settings) -> Iterator[Starts | None]:
+    """Open the ledger for a block, to look at what it teaches; None where it is a file that nobody has made yet."""
+    with opened_if_there(settings.database_url.get_secret_value()) as engine:
+        yield None if engine is None else Starts(engine)
+
+
+def is_auto(job: NewJob, settings: Settings) -> bool:
+    """Tell whether a job leaves its start to what is learned."""
+    return job.task in settings.chain.autos and job.start_reason != ASKED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chooser:
+    """Starts the jobs of one batch; `left` counts for each kind how many may explore today still."""
+
+    starts: Starts
+    settings: Settings
+    weighed: dict[tuple[Any, ...], tuple[Sequence[Record], tuple[Weighed, ...]]]
+    left: dict[str, int]
+
+    def started(self, job: NewJob) -> NewJob:
+        task, share = job.task or "", self.settings.explore_share
+        climbs = self.settings.climbs if job.climb_on is None else job.climb_on
+        named = (task, job.span.floor, job.span.ceiling, climbs)
+        if named not in self.weighed:
+            self.weighed[named] = self.starts.weighed(task, job.span, self.settings, climbs)
+        records, weighed = self.weighed[named]
+        learned = picked(weighed)
+        start = job.span.start if learned is None else learned
+        other = explored(job.id, start, records, job.span, share=share)
+        if other is not None and self._may_explore(task):
+            return self._moved(job, other, EXPLORED)
+        return job if learned is None else self._moved(job, learned, LEARNED)
+
+    def _may_explore(self, task: str) -> bool:
+        if task not in self.left:
+            self.left[task] = self.settings.explore_per_day - self.starts.explored_today(task)
+        self.left[task] -= 1
+        return self.left[task] >= 0
+
+    def _moved(self, job: NewJob, rung: int, reason: str) -> NewJob:
+        span = replace(job.span, start=rung)
+        return replace(job, span=span, start_model=self.settings.chain.models[rung], start_reason=reason)
+
+
+def _read(engine: Engine) -> Iterator[tuple[tuple[str, str], Record]]:
+    with reading(engine) as connection:
+        for row in connection.execute(select(STARTS)).mappings():
+            yield (
+                (row["task"], row["model"]),
+                Record(
+                    judged=row["judged"],
+                    accepted=row["accepted"],
+                    unaccepted={word: row[word] for word in _UNACCEPTED},
+                    climbed=row["climbed"],
+                    climbed_accepted=row["climbed_accepted"],
+                    unknown_costs=row["unknown_costs"],
+                    mean_cost_usd=row["mean_cost_nano_usd"],
+                ),
+            )

@@ -1,0 +1,185 @@
+"""The batches made through `stepdown serve`: told by what their idempotency key begins with, the caller's name."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    RowMapping,
+    and_,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
+
+from models.callers import DELETED
+from models.ledger.database import reading, transaction
+from models.outcome import FINAL_STATES, OPEN_STATES, State
+from models.schema.batch import Batch, in_scope
+from models.schema.budget import BudgetRow
+from models.schema.columns import NanoUSD, db_now
+from models.schema.job import IS_HELD, AnswerRow, Job, TurnRow
+
+_DAY_S = 86_400.0
+_EXPIRED = "expired"  # the outcome of a job whose deadline passed
+_HAS_TURN = and_(Job.state == State.FAILED, exists().where(TurnRow.job_id == Job.id).correlate(Job))
+_HAS_ANSWER = or_(exists().where(AnswerRow.job_id == Job.id).correlate(Job), _HAS_TURN)
+_IS_ANSWERED = or_(Job.state == State.SUCCEEDED, and_(Job.state.in_([State.FAILED, State.CANCELLED]), _HAS_ANSWER))
+_IS_EXPIRED = func.coalesce(Job.outcome, "") == _EXPIRED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedBatch:
+    """Where a batch is, in the provider's words; the counts are of jobs that have ended.
+
+    `ended_at` is None while a job is open, `cancelled_at` where none was cancelled, `purged_at` where prompts and
+    answers are still there.
+    """
+
+    batch_id: str
+    created_at: datetime
+    expires_at: datetime
+    job_count: int
+    succeeded: int
+    errored: int
+    canceled: int
+    expired: int
+    ended_at: datetime | None
+    cancelled_at: datetime | None
+    purged_at: datetime | None
+
+
+class Served:
+    """Reads and orders served batches; `scope` is what their keys begin with. Raises LedgerError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def one(self, batch_id: str, scope: str) -> ServedBatch | None:
+        """Read a batch by its whole id; None where it is not there, or another's."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(_ours(scope).where(Batch.id == batch_id)).mappings().all()
+            return next(iter(_served(connection, rows)), None)
+
+    def page(
+        self, scope: str, *, limit: int, before_id: str | None = None, after_id: str | None = None
+    ) -> tuple[list[ServedBatch], bool]:
+        """List batches, the newest first: those just before one of them, those after it, or the first.
+
+        Also tells whether there are more on that side.
+        """
+        batches = _ours(scope).limit(limit + 1)
+        if before_id is not None:
+            batches = batches.where(Batch.id > before_id).order_by(Batch.id)
+        else:
+            batches = batches.order_by(Batch.id.desc())
+        if after_id is not None:
+            batches = batches.where(Batch.id < after_id)
+        with reading(self._engine) as connection:
+            rows = connection.execute(batches).mappings().all()
+            shown = sorted(rows[:limit], key=lambda row: str(row["id"]), reverse=True)
+            return _served(connection, shown), len(rows) > limit
+
+    def today(self) -> date:
+        """Tell the UTC day by the database's clock."""
+        with reading(self._engine) as connection:
+            return connection.execute(select(db_now(0.0))).scalar_one().date()
+
+    def same(self, keys: Sequence[str]) -> str | None:
+        """Find the newest batch of the last 24 hours that has one of these keys; returns its id."""
+        new = Batch.created_at > db_now(-_DAY_S)
+        ours = select(Batch.id).where(Batch.idempotency_key.in_(keys), new).order_by(Batch.id.desc()).limit(1)
+        with reading(self._engine) as connection:
+            return connection.scalar(ours)
+
+    def has(self, batch_id: str, scope: str) -> bool:
+        """Tell whether a batch is in a scope."""
+        with reading(self._engine) as connection:
+            return connection.execute(_ours(scope).where(Batch.id == batch_id)).first() is not None
+
+    def has_job(self, job_id: str, scope: str) -> bool:
+        """Tell whether a job is one of a batch in a scope."""
+        batch_id = select(Job.batch_id).where(Job.id == job_id).scalar_subquery()
+        with reading(self._engine) as connection:
+            return connection.execute(_ours(scope).where(Batch.id == batch_id)).first() is not None
+
+    def jobs(self, scope: str) -> tuple[dict[str, int], dict[str, int]]:
+        """Count the open jobs of a scope by state, those for a person as `held`; and the ends of this UTC day."""
+        ours = Job.batch_id.in_(select(Batch.id).where(in_scope(scope)))
+        state = case((IS_HELD, "held"), else_=Job.state)
+        with reading(self._engine) as connection:
+            midnight = connection.execute(select(db_now(0.0))).scalar_one().astimezone(UTC)
+            midnight = midnight.replace(hour=0, minute=0, second=0, microsecond=0)
+            still = select(state, func.count()).where(ours, Job.state.in_(OPEN_STATES)).group_by(state)
+            ended = select(Job.state, func.count()).where(ours, Job.finished_at >= midnight).group_by(Job.state)
+            counts, ends = connection.execute(still), connection.execute(ended)
+            return {str(name): n for name, n in counts}, {str(name): n for name, n in ends}
+
+    def gone_today(self, scope: str) -> Decimal:
+        """Add up what a budget's UTC day has spent, may have spent and holds for calls in flight, in USD."""
+        gone = BudgetRow.spent_nano_usd + BudgetRow.unknown_nano_usd + BudgetRow.reserved_nano_usd
+        with reading(self._engine) as connection:
+            day = connection.execute(select(db_now(0.0))).scalar_one().date().isoformat()
+            ours = select(type_coerce(gone, NanoUSD())).where(BudgetRow.scope == scope, BudgetRow.day == day)
+            return connection.scalar(ours) or Decimal(0)
+
+    def take_out(self, batch_id: str) -> None:
+        """Have a batch in no caller's scope any more: the same content is another one. Its rows stay."""
+        with transaction(self._engine) as connection:
+            connection.execute(update(Batch).where(Batch.id == batch_id).values(idempotency_key=f"{DELETED}{batch_id}"))
+
+
+def _ours(scope: str) -> Any:
+    return select(Batch.id, Batch.created_at, Batch.job_count).where(in_scope(scope))
+
+
+def _served(connection: Connection, batches: Sequence[RowMapping]) -> list[ServedBatch]:
+    ids = [batch["id"] for batch in batches]
+    jobs = (
+        select(
+            Job.batch_id,
+            _count(Job.state.in_(FINAL_STATES)).label("ended"),
+            _count(_IS_ANSWERED).label("succeeded"),
+            _count(Job.state == State.FAILED, ~_HAS_ANSWER, ~_IS_EXPIRED).label("errored"),
+            _count(Job.state == State.FAILED, ~_HAS_ANSWER, _IS_EXPIRED).label("expired"),
+            _count(Job.state == State.CANCELLED, ~_HAS_ANSWER).label("canceled"),
+            func.max(Job.finished_at).label("ended_at"),
+            func.min(Job.finished_at).filter(Job.state == State.CANCELLED).label("cancelled_at"),
+            func.max(Job.deadline_at).label("expires_at"),
+            func.max(Job.purged_at).label("purged_at"),
+        )
+        .where(Job.batch_id.in_(ids))
+        .group_by(Job.batch_id)
+    )
+    figures = {row["batch_id"]: row for row in connection.execute(jobs).mappings()}
+    return [_batch(batch, figures[batch["id"]]) for batch in batches]
+
+
+def _count(*conditions: ColumnElement[bool]) -> Any:
+    return func.count().filter(*conditions)
+
+
+def _batch(batch: RowMapping, figures: RowMapping) -> ServedBatch:
+    is_ended = figures["ended"] == batch["job_count"]
+    return ServedBatch(
+        batch_id=batch["id"],
+        created_at=batch["created_at"],
+        expires_at=figures["expires_at"],
+        job_count=batch["job_count"],
+        succeeded=figures["succeeded"],
+        errored=figures["errored"],
+        canceled=figures["canceled"],
+        expired=figures["expired"],
+        ended_at=figures["ended_at"] if is_ended else None,
+        cancelled_at=figures["cancelled_at"],
+        purged_at=figures["purged_at"],
+    )

@@ -1,0 +1,107 @@
+"""Waits: why the open jobs of a batch do not run now, and until when, from partial indexes of the ledger alone."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Engine, TextualSelect, bindparam, select, text
+
+from models.ledger.database import reading
+from models.ledger.outbox import QUEUED, WAITING
+from models.schema.columns import UTCDateTime, db_now
+
+_PER_MINUTE = re.compile(r"per_minute (\d+(?:\.\d+)?)")
+_OURS = "batch_id = :batch_id"
+# The index of whole batches would read every job that has ended, too; the few sent and running jobs have their own.
+_OURS_AMONG_FEW = "batch_id || '' = :batch_id"
+_LANES = "is_urgent IN (:yes, :no) AND rung IN :rungs"
+_NOTHING = "NULL, -1, NULL"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """Open jobs of a batch that stand at one rung for one reason.
+
+    `stage` is waiting (for a time), queued (no message yet), sent (a message is in the queue) or running. `reason` is
+    the job's outcome, empty for all but waiting jobs. `about` is the rung that the reason tells of. `limit` is the
+    limit that was used up, and `per_minute` its size. `next_in_s` and `last_in_s` are 0 for a job that is due.
+    """
+
+    stage: Literal["waiting", "queued", "sent", "running"]
+    rung: int
+    jobs: int
+    reason: str = ""
+    about: int = 0
+    limit: str | None = None
+    per_minute: float | None = None
+    due: int = 0
+    next_in_s: float | None = None
+    last_in_s: float | None = None
+
+
+class WaitReader:
+    """Reads why jobs wait. Raises LedgerError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def of_batch(self, batch_id: str, models: Sequence[str]) -> list[Waits]:
+        """Return the open jobs of a batch by stage, reason and rung; `models` is the chain. Held jobs are left out."""
+        given = {"batch_id": batch_id, "yes": True, "no": False, "rungs": list(range(len(models)))}
+        given |= {f"about_{rung}": f"%: {model} may be asked %" for rung, model in enumerate(models)}
+        with reading(self._engine) as connection:
+            now: datetime = connection.execute(select(db_now(0.0))).scalar_one()
+            rows = connection.execute(_waits_of(len(models)), given | {"now": now}).mappings().all()
+        return [_waits(row, now) for row in rows]
+
+
+def _waits_of(rungs: int) -> TextualSelect:
+    # The words of the partial indexes stand in each part: a count by state alone reads every job of the batch.
+    about = " ".join(f"WHEN error LIKE :about_{rung} THEN {rung}" for rung in range(rungs))
+    limit = " ".join(f"WHEN error LIKE '%(limit {kind}%' THEN '{kind}'" for kind in ("requests", "input", "output"))
+    limit = f"{limit} WHEN error LIKE '%(limit retry-after%' THEN 'retry-after'"
+    limit = f"CASE WHEN outcome <> 'limited' THEN NULL {limit} END"
+    return (
+        text(f"""
+        SELECT stage, reason, about, limited_by, rung, COUNT(*) AS jobs, MAX(said) AS said,
+            SUM(is_due) AS due, MIN(due_at) AS first_due_at, MAX(due_at) AS last_due_at
+        FROM (
+            SELECT 'waiting' AS stage, outcome AS reason,
+                CASE {about} ELSE rung END AS about, {limit} AS limited_by, rung,
+                CASE WHEN outcome = 'limited' THEN error END AS said, due_at,
+                CASE WHEN due_at <= :now THEN 1 ELSE 0 END AS is_due
+            FROM jobs WHERE {WAITING} AND {_LANES} AND {_OURS}
+            UNION ALL SELECT 'queued', {_NOTHING}, rung, NULL, NULL, 0 FROM jobs WHERE {QUEUED} AND {_LANES} AND {_OURS}
+            UNION ALL SELECT 'sent', {_NOTHING}, rung, NULL, NULL, 0 FROM jobs
+                WHERE sent_at IS NOT NULL AND state IN ('queued', 'waiting')
+                    AND (state = 'queued' OR due_at IS NOT NULL) AND {_OURS_AMONG_FEW}
+            UNION ALL SELECT 'running', {_NOTHING}, rung, NULL, NULL, 0 FROM jobs
+                WHERE lease_until IS NOT NULL AND state = 'running' AND {_OURS_AMONG_FEW}
+        ) AS open_jobs
+        GROUP BY stage, reason, about, limited_by, rung ORDER BY stage DESC, rung, jobs DESC
+    """)  # noqa: S608 - of our own words
+        .bindparams(bindparam("now", type_=UTCDateTime()), bindparam("rungs", expanding=True))
+        .columns(first_due_at=UTCDateTime(), last_due_at=UTCDateTime())
+    )
+
+
+def _waits(row: Any, now: datetime) -> Waits:
+    per_minute = _PER_MINUTE.search(row["said"] or "")
+    return Waits(
+        stage=row["stage"],
+        rung=row["rung"],
+        jobs=row["jobs"],
+        reason=row["reason"] or "",
+        about=row["rung"] if row["about"] < 0 else row["about"],
+        limit=row["limited_by"],
+        per_minute=None if per_minute is None else float(per_minute[1]),
+        due=int(row["due"]),
+        next_in_s=_in_s(row["first_due_at"], now),
+        last_in_s=_in_s(row["last_due_at"], now),
+    )
+
+
+def _in_s(due_at: datetime | None, now: datetime) -> float | None:
+    return None if due_at is None else max(0.0, (due_at - now).total_seconds())

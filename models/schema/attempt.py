@@ -1,0 +1,192 @@
+"""The attempt: one request sent to the API; the row the receipt is made of."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    UniqueConstraint,
+    bindparam,
+    false,
+    literal,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.job.values import Claim, Closing, Opening
+from models.money.pricing import Parts
+from models.money.usage import Usage
+from models.outcome import CostStatus, Outcome
+from models.schema.columns import Base, EscapedJSON, Id, Json, Line, Money, NanoUSD, Time, Word, db_now
+from models.schema.job import Job
+
+
+class Attempt(Base):
+    """Inserted and committed before the request leaves, closed once after it, never changed again.
+
+    The four input counters are disjoint. Unknown is NULL, never 0. No prompt and no answer is kept here.
+    """
+
+    __tablename__ = "attempts"
+
+    id: Mapped[Id] = mapped_column(primary_key=True)
+    job_id: Mapped[Id] = mapped_column(ForeignKey("jobs.id"))
+    batch_id: Mapped[Id | None]
+    task: Mapped[Line | None]
+    attempt_no: Mapped[int]  # from 1 within the job
+    rung: Mapped[int]
+    fallback_depth: Mapped[int]
+    reason: Mapped[Word]
+    is_probe: Mapped[bool] = mapped_column(
+        default=False, server_default=false()
+    )  # sent to see whether its model is back
+    waited_ms: Mapped[int | None]  # how long it was held in hand for its turn, before it was opened
+    max_tokens: Mapped[int | None]  # as it was sent, where that is not what the job asked for
+    note: Mapped[str | None] = mapped_column(Text)  # what was dropped or mapped so that the request suits its model
+    requested_model: Mapped[Line]
+    served_model: Mapped[Line | None]
+    outcome: Mapped[Word | None]  # NULL while it is open
+    http_status: Mapped[int | None]
+    error_type: Mapped[Line | None]
+    error_code: Mapped[Line | None]
+    error: Mapped[str | None] = mapped_column(Text)  # the provider's words, for the person who asks; in no view
+    retry_after_ms: Mapped[int | None]
+    stop_reason: Mapped[Line | None]
+    message_id: Mapped[Line | None]
+    request_id: Mapped[Line | None]
+    opened_at: Mapped[Time]
+    closed_at: Mapped[Time | None]
+    latency_ms: Mapped[int | None]
+    input_tokens: Mapped[int | None]
+    cache_read_tokens: Mapped[int | None]
+    cache_write_5m_tokens: Mapped[int | None]
+    cache_write_1h_tokens: Mapped[int | None]
+    output_tokens: Mapped[int | None]
+    thinking_tokens: Mapped[int | None]  # a part of output_tokens
+    web_searches: Mapped[int | None]
+    service_tier: Mapped[Line | None]
+    speed: Mapped[Line | None]
+    inference_geo: Mapped[Line | None]
+    usage: Mapped[Json | None]  # the reply's own object: counters unknown today survive
+    reserved_nano_usd: Mapped[Money | None]  # Decimal USD in Python, as every NanoUSD
+    budgets: Mapped[Json | None]  # the scopes it is reserved in, sorted
+    unknown_at: Mapped[Time | None]  # when its worker was found lost: its reservation counts as spent from then on
+    cost_nano_usd: Mapped[Money | None]
+    input_nano_usd: Mapped[Money | None]  # the parts of the cost: they sum to it
+    cache_read_nano_usd: Mapped[Money | None]
+    cache_write_5m_nano_usd: Mapped[Money | None]
+    cache_write_1h_nano_usd: Mapped[Money | None]
+    output_nano_usd: Mapped[Money | None]
+    web_search_nano_usd: Mapped[Money | None]
+    cost_status: Mapped[Word]
+    price_source: Mapped[Line | None]
+    worker: Mapped[Line]
+    lease_token: Mapped[int]
+
+    __table_args__ = (
+        UniqueConstraint("job_id", "attempt_no"),
+        Index(None, "opened_at"),
+        Index(None, "batch_id"),
+        CheckConstraint("(cost_nano_usd IS NULL) = (cost_status = 'unknown')", name="cost_known"),
+        CheckConstraint("cost_nano_usd >= 0", name="cost_positive"),
+    )
+
+
+# Columns of a new attempt, each with the parameter that fills it; its cost is unknown until it is closed.
+_OPENING: Mapping[str, Any] = {
+    "id": bindparam("attempt_id", type_=String),
+    "job_id": Job.id,
+    "batch_id": Job.batch_id,
+    "task": Job.task,
+    "attempt_no": bindparam("number", type_=Integer),
+    "rung": bindparam("at_rung", type_=Integer),
+    "fallback_depth": bindparam("depth", type_=Integer),
+    "reason": bindparam("reason", type_=String),
+    "is_probe": bindparam("is_probe", type_=Boolean),
+    "waited_ms": bindparam("waited_ms", type_=Integer),
+    "max_tokens": bindparam("max_tokens", type_=Integer),
+    "note": bindparam("note", type_=Text),
+    "requested_model": bindparam("model", type_=String),
+    "cost_status": literal(CostStatus.UNKNOWN, String),
+    "reserved_nano_usd": bindparam("worst_case_usd", type_=NanoUSD()),
+    "budgets": bindparam("scopes", type_=EscapedJSON()),
+    "worker": bindparam("worker", type_=String),
+    "lease_token": Job.lease_token,
+    "opened_at": db_now(0.0),
+}
+OPENING_COLUMNS = list(_OPENING)
+
+
+def opening_values() -> list[Any]:
+    """List what a new attempt is made of, in the order of OPENING_COLUMNS; the job's own row gives its part."""
+    return list(_OPENING.values())
+
+
+def opening_row(claim: Claim, opening: Opening, worker: str) -> dict[str, Any]:
+    """Fill the parameters of a new attempt, and of the condition that its job is ours."""
+    return {
+        "job_id": claim.job_id,
+        "token": claim.token,
+        "attempt_id": opening.id,
+        "number": opening.number,
+        "at_rung": opening.rung,
+        "depth": opening.fallback_depth,
+        "reason": opening.reason,
+        "is_probe": opening.is_probe,
+        "waited_ms": opening.waited_ms,
+        "max_tokens": opening.max_tokens,
+        "note": opening.note,
+        "model": opening.model,
+        "worst_case_usd": opening.worst_case_usd,
+        "scopes": [cap.scope for cap in opening.caps] or None,
+        "worker": worker,
+    }
+
+
+def closing_row(closing: Closing, *, is_late: bool) -> dict[str, Any]:
+    """Lay out how an attempt ended."""
+    return {
+        "outcome": Outcome.LATE if is_late else closing.outcome,
+        "served_model": closing.served_model,
+        "http_status": closing.http_status,
+        "error_type": closing.error_type,
+        "error_code": closing.error_code,
+        "error": closing.error,
+        "retry_after_ms": closing.retry_after_ms,
+        "stop_reason": closing.stop_reason,
+        "message_id": closing.message_id,
+        "request_id": closing.request_id,
+        "latency_ms": closing.latency_ms,
+        "cost_nano_usd": closing.cost_usd,
+        "cost_status": closing.cost_status,
+        "price_source": closing.price_source,
+        **({} if closing.parts is None else parts_row(closing.parts)),
+        **({} if closing.usage is None else _usage_row(closing.usage)),
+    }
+
+
+def parts_row(parts: Parts) -> dict[str, Any]:
+    """Lay out the parts of a cost."""
+    return {f"{part.name}_nano_usd": getattr(parts, part.name) for part in fields(parts)}
+
+
+def _usage_row(usage: Usage) -> dict[str, Any]:
+    return {
+        "input_tokens": usage.input_tokens,
+        "cache_read_tokens": usage.cache_read_tokens,
+        "cache_write_5m_tokens": usage.cache_write_5m_tokens,
+        "cache_write_1h_tokens": usage.cache_write_1h_tokens,
+        "output_tokens": usage.output_tokens,
+        "thinking_tokens": usage.thinking_tokens,
+        "web_searches": usage.web_searches,
+        "service_tier": usage.service_tier,
+        "speed": usage.speed,
+        "inference_geo": usage.inference_geo,
+        "usage": usage.raw,
+    }

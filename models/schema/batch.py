@@ -1,0 +1,50 @@
+"""The batch: a named set of jobs enqueued together."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Index, String, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.job.values import NewBatch
+from models.schema.columns import Base, Id, Json, Line, Time
+
+ARRIVING, LEAVING = 0, -1  # job counts of a large batch: whose jobs are still being written, or removed again
+
+
+class Batch(Base):
+    """One row a submission. Its progress is counted from its jobs, never kept beside them."""
+
+    __tablename__ = "batches"
+
+    id: Mapped[Id] = mapped_column(primary_key=True)
+    name: Mapped[Line | None]
+    idempotency_key: Mapped[Line | None] = mapped_column(unique=True)
+    content_sha256: Mapped[str | None] = mapped_column(String(64))  # with a key: other content under it is refused
+    task: Mapped[Line | None]
+    tags: Mapped[Json]
+    job_count: Mapped[int]  # above 0, else nobody sees the batch and none of its jobs is sent
+    weight: Mapped[int] = mapped_column(default=1, server_default="1")  # its share of the fleet beside other batches
+    created_at: Mapped[Time]
+
+    __table_args__ = (Index(None, "created_at"),)
+
+
+def batch_row(batch: NewBatch, *, job_count: int) -> dict[str, Any]:
+    """Lay out a new batch."""
+    return {
+        "id": batch.id,
+        "name": batch.name,
+        "idempotency_key": batch.key,
+        "content_sha256": batch.content_sha256,
+        "task": batch.task,
+        "tags": dict(batch.tags),
+        "job_count": job_count,
+        "weight": batch.weight,
+    }
+
+
+def in_scope(scope: str) -> ColumnElement[bool]:
+    """Make the condition that a batch's key begins with a scope."""
+    # Not LIKE: in SQLite it takes Bob's for bob's.
+    begins: ColumnElement[bool] = func.substr(Batch.idempotency_key, 1, len(scope)) == scope
+    return begins

@@ -1,0 +1,131 @@
+"""Column kinds, named once: money, times, ids and JSON that read back the same from SQLite and Postgres."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any
+
+from sqlalchemy import BigInteger, DateTime, Dialect, MetaData, String, Text
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import DeclarativeBase, mapped_column
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator
+
+from models.money.pricing import NANO_USD
+
+_PER_USD = 1_000_000_000
+
+
+class NanoUSD(TypeDecorator[Decimal]):
+    """Whole nano-dollars in a BIGINT, a Decimal of USD in Python. A finer amount is refused, never rounded."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:  # noqa: ARG002
+        """Turn USD into nano-dollars."""
+        if value is None:
+            return None
+        nano = value * _PER_USD
+        if nano != nano.to_integral_value():
+            message = f"{value} USD is finer than a nano-dollar: round it where it is computed"
+            raise ValueError(message)
+        return int(nano)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> Decimal | None:  # noqa: ARG002
+        """Turn nano-dollars into USD."""
+        return None if value is None else (Decimal(value) / _PER_USD).quantize(NANO_USD)
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """An aware UTC time. SQLite keeps none of the zone, so it is taken off there and put back."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive times: they are how a ledger loses an hour."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            message = f"{value} has no time zone"
+            raise ValueError(message)
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Give every time its zone."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+escaped_json = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+
+
+class EscapedJSON(TypeDecorator[Any]):
+    """JSON as ASCII text, so that NUL and lone surrogates, which Postgres refuses, come back as they went in."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Escape everything outside ASCII."""
+        return None if value is None else escaped_json(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002
+        """Read it back."""
+        return None if value is None else json.loads(value)
+
+
+class db_now(FunctionElement[datetime]):  # noqa: N801 - reads as the SQL function it is
+    """The database's own clock, some seconds from now: the one clock all workers share.
+
+    Use as db_now(0.0), db_now(30.0) or db_now(bindparam("lease_s")).
+    """
+
+    type = UTCDateTime()
+    inherit_cache = True
+
+
+@compiles(db_now, "postgresql")
+def _postgres_now(element: db_now, compiler: SQLCompiler, **options: Any) -> str:
+    return f"(clock_timestamp() + make_interval(secs => {compiler.process(element.clauses, **options)}))"
+
+
+@compiles(db_now, "sqlite")
+def _sqlite_now(element: db_now, compiler: SQLCompiler, **options: Any) -> str:
+    seconds = compiler.process(element.clauses, **options)
+    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', ({seconds}) || ' seconds')"
+
+
+def midnight_after(at: datetime) -> datetime:
+    """Tell when the UTC day of a time ends.
+
+    >>> midnight_after(datetime(2026, 12, 31, 23, tzinfo=UTC))
+    datetime.datetime(2027, 1, 1, 0, 0, tzinfo=datetime.timezone.utc)
+    """
+    return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+
+
+Id = Annotated[str, mapped_column(String(36))]
+Word = Annotated[str, mapped_column(String(32))]
+Line = Annotated[str, mapped_column(String(200))]
+Time = Annotated[datetime, mapped_column(UTCDateTime)]
+Money = Annotated[Decimal, mapped_column(NanoUSD)]
+Json = Annotated[Any, mapped_column(EscapedJSON)]
+
+
+class Base(DeclarativeBase):
+    """Every row. Constraints are named, so that both engines and every migration call them the same."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        },
+    )

@@ -1,0 +1,42 @@
+"""The decision: why a walk passed a rung over, waited, stepped down, climbed or gave up."""
+
+from typing import Any
+
+from sqlalchemy import ForeignKey
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.job.values import Decided
+from models.schema.columns import Base, Id, Json, Line, Time, Word
+
+
+class DecisionRow(Base):
+    """One row for each decision but "the answer is kept"; written with the end of its walk, never changed."""
+
+    __tablename__ = "decisions"
+
+    job_id: Mapped[Id] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    lease_token: Mapped[int] = mapped_column(primary_key=True)  # whose walk it was
+    number: Mapped[int] = mapped_column(primary_key=True)  # from 1 within the walk
+    attempt_count: Mapped[int]  # attempts the job had made by then
+    at: Mapped[Time]  # by its worker's clock
+    rung: Mapped[int]
+    model: Mapped[Line]
+    decision: Mapped[Word]
+    why: Mapped[Line]
+    figures: Mapped[Json]
+
+
+def decision_row(job_id: str, token: int, number: int, decided: Decided) -> dict[str, Any]:
+    """Lay out a decision."""
+    return {
+        "job_id": job_id,
+        "lease_token": token,
+        "number": number,
+        "attempt_count": decided.attempt_count,
+        "at": decided.at,
+        "rung": decided.rung,
+        "model": decided.model,
+        "decision": decided.decision,
+        "why": decided.why,
+        "figures": dict(decided.figures),
+    }

@@ -1,0 +1,252 @@
+"""The job: one prompt to be answered once; and its answer."""
+
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint, bindparam, false, literal_column, select, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.job.values import Closing, Ending, NewJob
+from models.outcome import State
+from models.schema.columns import Base, Id, Json, Line, Time, Word, escaped_json
+
+# Jobs that wait for a model: the words of the index, which a query must repeat.
+THROTTLED = (
+    "state = 'waiting' AND sent_at IS NULL AND due_at IS NOT NULL AND outcome IN ('cooling', 'limited', 'full', "
+    "'rate_limited', 'ramp_limited', 'key_paused', 'overloaded', 'server_error', 'unreachable')"
+)
+
+REFUSED = "refused"  # a start_reason: no model was to be asked
+
+
+class Job(Base):
+    """One row a prompt. Rungs count from 0, the primary; times are the database's clock, in UTC."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[Id] = mapped_column(primary_key=True)
+    batch_id: Mapped[Id | None] = mapped_column(ForeignKey("batches.id"))
+    seq: Mapped[int]  # place in the batch, from 1
+    prompt_id: Mapped[Line]  # the caller's own id
+    task: Mapped[Line | None]
+    params: Mapped[Json]  # Messages API parameters without the model
+    headers: Mapped[Json | None]  # anthropic-version and anthropic-beta of the caller; NULL: no such header
+    columns: Mapped[Json]  # the input's own columns, given back with the answer
+
+    start_model: Mapped[Line | None]  # what rung `start_rung` was when it was accepted
+    start_rung: Mapped[int]
+    floor_rung: Mapped[int]
+    ceiling_rung: Mapped[int]
+
+    is_urgent: Mapped[bool] = mapped_column(default=False, server_default=false())  # never behind bulk
+    patience_ms: Mapped[int | None]  # how long it waits for a rung's limits; NULL: PATIENCE_S
+    climb_on: Mapped[Line | None]  # outcomes by comma that climb; NULL: CLIMB_ON
+    expects: Mapped[Json | None]  # what an answer must pass to be accepted; NULL: any will do
+    prefix: Mapped[Line | None]  # digest of the system prompt that it shares with its batch; NULL: none worth a cache
+    start_reason: Mapped[Word | None]  # why it starts there: asked, learned, explored; or refused; NULL: its task's
+    raised_max_tokens: Mapped[int | None]  # what a truncated answer raised max_tokens to, once
+
+    parent: Mapped[Line | None]  # the job it was called for, or the caller's own run
+    tree: Mapped[Line | None]  # the top of all that: its first job, or that run; NULL: it is in no tree of calls
+    call_depth: Mapped[int | None]  # how deep it lies in its tree, from 1
+
+    state: Mapped[Word]
+    outcome: Mapped[Word | None]  # how the last attempt ended, or why none was made
+    error: Mapped[str | None] = mapped_column(Text)  # what the provider said, for the person who asks
+    rung: Mapped[int]  # where it is now; its queue
+    given_up: Mapped[Json]  # rung -> why it was given up
+    rounds: Mapped[int] = mapped_column(default=0)  # times every rung was tried in vain
+
+    on_unknown: Mapped[Word | None]  # hold or rebuy, where the caller chose
+    crashes: Mapped[int] = mapped_column(default=0, server_default="0")  # workers lost with it, in a row
+    rebuys: Mapped[int] = mapped_column(default=0, server_default="0")  # calls bought again though one may be billed
+
+    lease_token: Mapped[int] = mapped_column(default=0)
+    lease_until: Mapped[Time | None]
+    lease_holder: Mapped[Line | None]
+    deliveries: Mapped[int] = mapped_column(default=0)
+    sent_at: Mapped[Time | None]  # NULL: its message is not in the broker
+    due_at: Mapped[Time | None]  # of a waiting job; NULL: it is held until a person decides
+    deadline_at: Mapped[Time]
+    created_at: Mapped[Time]
+    finished_at: Mapped[Time | None]
+    purged_at: Mapped[Time | None]  # when its prompt and its answer were removed
+
+    model_used: Mapped[Line | None]
+    fallback_depth: Mapped[int | None]
+
+    __table_args__ = (
+        UniqueConstraint("batch_id", "prompt_id"),
+        Index("ix_jobs_batch_id_seq", "batch_id", "seq"),
+        Index("ix_jobs_finished_at", "finished_at"),
+        # What the clock looks for every second must not cost a scan of the finished.
+        Index(
+            "ix_jobs_queued",
+            "is_urgent",
+            "rung",
+            "batch_id",
+            "deadline_at",
+            "seq",
+            sqlite_where=text("state = 'queued' AND sent_at IS NULL"),
+            postgresql_where=text("state = 'queued' AND sent_at IS NULL"),
+        ),
+        Index(
+            "ix_jobs_due",
+            "is_urgent",
+            "rung",
+            "batch_id",
+            "due_at",
+            sqlite_where=text("state = 'waiting' AND sent_at IS NULL AND due_at IS NOT NULL"),
+            postgresql_where=text("state = 'waiting' AND sent_at IS NULL AND due_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_jobs_throttled",  # the dispatcher makes them due as soon as a model has room
+            "due_at",
+            sqlite_where=text(THROTTLED),
+            postgresql_where=text(THROTTLED),
+        ),
+        Index(
+            "ix_jobs_sent",
+            "sent_at",
+            sqlite_where=text("sent_at IS NOT NULL AND state IN ('queued', 'waiting')"),
+            postgresql_where=text("sent_at IS NOT NULL AND state IN ('queued', 'waiting')"),
+        ),
+        Index(
+            "ix_jobs_held",
+            "batch_id",
+            sqlite_where=text("state = 'waiting' AND due_at IS NULL"),
+            postgresql_where=text("state = 'waiting' AND due_at IS NULL"),
+        ),
+        Index(
+            "ix_jobs_parts",  # steps that wait for their parts
+            "batch_id",
+            sqlite_where=text("state = 'waiting' AND outcome = 'parts'"),
+            postgresql_where=text("state = 'waiting' AND outcome = 'parts'"),
+        ),
+        Index(
+            "ix_jobs_explored",  # few, and counted before there is one more
+            "task",
+            "created_at",
+            sqlite_where=text("start_reason = 'explored'"),
+            postgresql_where=text("start_reason = 'explored'"),
+        ),
+        Index(
+            "ix_jobs_lease",
+            "lease_until",
+            sqlite_where=text("lease_until IS NOT NULL"),
+            postgresql_where=text("lease_until IS NOT NULL"),
+        ),
+        Index(
+            "ix_jobs_tree",
+            "tree",
+            sqlite_where=text("tree IS NOT NULL"),
+            postgresql_where=text("tree IS NOT NULL"),
+        ),
+        Index(
+            "ix_jobs_parent",
+            "parent",
+            sqlite_where=text("parent IS NOT NULL"),
+            postgresql_where=text("parent IS NOT NULL"),
+        ),
+    )
+
+
+_THIS_JOB = Job.__table__.alias("this_job")
+# The id of the job `job_id` where no other transaction holds it, locked; NULL where one does. SQLite has one writer.
+FREE_JOB = (
+    select(_THIS_JOB.c.id)
+    .where(_THIS_JOB.c.id == bindparam("job_id"))
+    .with_for_update(skip_locked=True)
+    .scalar_subquery()
+)
+
+
+class AnswerRow(Base):
+    """The Message of a succeeded job, as it was received."""
+
+    __tablename__ = "answers"
+
+    job_id: Mapped[Id] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    attempt_id: Mapped[Id] = mapped_column(ForeignKey("attempts.id"))
+    message: Mapped[Json]
+    is_truncated: Mapped[bool]
+    created_at: Mapped[Time]
+
+
+class TurnRow(Base):
+    """The Message that a failed job came to, as it was received: refused, paused or without a word."""
+
+    __tablename__ = "turns"
+
+    job_id: Mapped[Id] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    message: Mapped[Json]
+    created_at: Mapped[Time]
+
+
+IS_HELD = (Job.state == literal_column(f"'{State.WAITING}'")) & Job.due_at.is_(None)  # as the partial index says it
+
+
+def job_row(batch_id: str | None, job: NewJob) -> dict[str, Any]:
+    """Lay out a new job, queued at its own start or refused, as the driver takes it: JSON and words are text.
+
+    `deadline_s` is no column: its deadline is told when it is written.
+    """
+    return {
+        "id": job.id,
+        "batch_id": batch_id,
+        "seq": job.seq,
+        "prompt_id": job.prompt_id,
+        "task": job.task,
+        "params": escaped_json(job.params),
+        "headers": None if job.headers is None else escaped_json(job.headers),
+        "columns": escaped_json(job.columns),
+        "start_model": job.start_model,
+        "start_rung": job.span.start,
+        "floor_rung": job.span.floor,
+        "ceiling_rung": job.span.ceiling,
+        "is_urgent": job.is_urgent,
+        "patience_ms": None if job.patience_s is None else round(job.patience_s * 1000),
+        "climb_on": None if job.climb_on is None else ",".join(sorted(job.climb_on)),
+        "expects": None if job.expects is None else escaped_json(job.expects),
+        "prefix": job.prefix,
+        "start_reason": job.start_reason if job.refused is None else REFUSED,
+        "parent": None if job.branch is None else job.branch.parent,
+        "tree": None if job.branch is None else job.branch.tree,
+        "call_depth": None if job.branch is None else job.branch.depth,
+        "state": State.QUEUED.value if job.refused is None else State.FAILED.value,
+        "outcome": None if job.refused is None else job.refused.outcome.value,
+        "error": None if job.refused is None else job.refused.error,
+        "rung": job.span.start,
+        "given_up": "{}",
+        "rounds": 0,
+        "on_unknown": None if job.on_unknown is None else str(job.on_unknown),
+        "crashes": 0,
+        "rebuys": 0,
+        "lease_token": 0,
+        "deliveries": 0,
+        "deadline_s": job.deadline_s,
+    }
+
+
+def ending_row(ending: Ending) -> dict[str, Any]:
+    """Lay out where a walk left its job."""
+    return {
+        "state": ending.state,
+        "outcome": ending.outcome,
+        "error": ending.error,
+        "rung": ending.rung,
+        "given_up": ending.given_up,
+        "rounds": ending.rounds,
+        "model_used": ending.model_used,
+        "fallback_depth": ending.fallback_depth,
+        "raised_max_tokens": ending.raised_max_tokens,
+    }
+
+
+def answer_row(job_id: str, closing: Closing, ending: Ending) -> dict[str, Any]:
+    """Lay out the answer a job is finished with."""
+    return {
+        "job_id": job_id,
+        "attempt_id": closing.attempt_id,
+        "message": ending.message,
+        "is_truncated": ending.is_truncated,
+    }

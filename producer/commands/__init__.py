@@ -1,0 +1,1 @@
+"""The commands of `stepdown`, a function each. Nothing heavy is imported at the top of a file."""

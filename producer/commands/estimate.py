@@ -1,0 +1,137 @@
+"""`stepdown estimate`: what a file would cost, before anything is spent."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import ROUND_CEILING
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from models.errors import InputError
+from producer.commands.options import JsonOption, settings, takes_form, takes_terms, takes_ways
+from producer.output.terminal import say
+
+if TYPE_CHECKING:
+    from models.job.task_kinds import JobTerms
+    from models.reports.token_history import Learned, Lengths, Spread
+    from producer.costs.cost_model import Expectation, Sum
+    from producer.files.record_to_prompt import Form
+
+# Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
+# ruff: noqa: PLC0415
+
+_COVERED = "the worst case: the dearest model that a prompt may reach answers it, at full length"
+_CLIMBING = "the worst case: each model that a prompt may reach answers it, at full length (it climbs on {ends})"
+_RAISING = "; a cut answer again with four times max_tokens"
+_READ = "; answers are read in twice the tokens they were written in"
+_NOT_COVERED = (
+    "not in it: a call whose answer was lost, bought again; answers shorter than told above. "
+    "From: the cheapest model answers every prompt"
+)
+
+
+@takes_terms
+@takes_ways
+@takes_form
+def estimate(  # noqa: PLR0913 - each is an option
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="as for submit; - is stdin")],
+    task: Annotated[str | None, typer.Option(help="task kind: where in the chain it starts (TASK_STARTS)")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave bad lines out, and list them")] = False,
+    allow_unpriced: Annotated[bool, typer.Option(help="take models without a price; their cost is unknown")] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="have the API count input tokens: free, a call each")] = False,
+    as_json: JsonOption = False,
+    *,
+    form: "Form",
+    terms: "JobTerms | None" = None,
+    ways: "dict[str, Any] | None" = None,
+) -> None:
+    """Say what a file of prompts would cost, or of documents with --map; nothing is spent."""
+    from producer.commands import submit as submitting
+    from producer.costs.estimate import estimate_json, expected, oracle_of
+
+    if exact and ways is not None:
+        raise InputError("cannot count answers that are not there yet", source="estimate", field="--exact")
+    given = settings()
+    form = replace(form, models=given.chain.models)
+    oracle = oracle_of(given, terms, allow_unpriced=allow_unpriced)
+    read = submitting.read_either(file, form, ways=ways, judge=oracle.judge(task), skip_bad=skip_bad)
+    found = expected(read, oracle, given, task, exact=exact)
+    if as_json:
+        say(json.dumps(estimate_json(found, oracle.learned, exact=exact)))
+        return
+    for line in _lines(found, oracle.learned, exact=exact):
+        say(line)
+
+
+def _lines(found: "Expectation", learned: "Learned", *, exact: bool) -> Iterator[str]:
+    from producer.costs.estimate import chain_line
+    from producer.output.table import table
+
+    made = f", {found.steps:,} of them of answers to others" if found.steps else ""
+    yield f"{found.chain.prompts:,} prompts{made}, {found.characters:,} characters"
+    rows = [[model, *_figures(total)] for model, total in found.models.items()]
+    yield from table(["if one answers all", "expected", "worst case", "message batches"], rows, right={1, 2, 3})
+    starts = ", ".join(f"{count:,} with {model}" for model, count in found.starts.items())
+    yield f"as the jobs would start: {starts}"
+    yield chain_line(found.chain)
+    yield from _reasons(found, learned, exact=exact)
+    yield _worst_case(found)
+    yield _NOT_COVERED
+    yield from _left_out(found.chain)
+
+
+def _figures(total: "Sum") -> tuple[str, str, str]:
+    from producer.costs.estimate import money_rounded
+
+    if total.unpriced == total.prompts:
+        return ("no price",) * 3
+    worst = "no bound" if total.unbounded else money_rounded(total.worst, ROUND_CEILING)
+    return money_rounded(total.expected), worst, money_rounded(total.batch)
+
+
+def _reasons(found: "Expectation", learned: "Learned", *, exact: bool) -> Iterator[str]:
+    if exact:
+        yield "input tokens: counted by the API, each prompt once, with the model it starts with"
+    else:
+        for model in found.models:
+            ratio = learned.ratio(model)
+            yield f"{ratio.expected:.2f} characters a token, {_source(ratio)}, for {model}"
+    for task in found.tasks:
+        yield f"{_length(learned.lengths_of(task))}{_of_task(task)}"
+    if found.images and not exact:
+        yield f"{found.images:,} images are taken for 1,600 tokens each"
+    if found.documents and not exact:
+        yield f"{found.documents:,} documents are taken for text of their files' length: --exact knows better"
+    if found.marked:
+        said = "are marked for the cache, by you or for what they share; expected reads nothing from it"
+        yield f"{found.marked:,} prompts {said}"
+
+
+def _length(lengths: "Lengths") -> str:
+    found = lengths.as_written()
+    if found is None:
+        return "50% of max_tokens written (0 to 100%), taken for want of attempts"
+    bounds = f"{found.low:.0f} to {found.high:.0f}" if lengths.is_own else "anything up to max_tokens"
+    return f"{found.expected:.0f} tokens written ({bounds}), {_source(found)}"
+
+
+def _worst_case(found: "Expectation") -> str:
+    said = _CLIMBING.format(ends=", ".join(sorted(found.climbs))) if found.climbs else _COVERED
+    said += _RAISING if "truncated" in found.climbs else ""
+    return said + (_READ if found.steps else "")
+
+
+def _left_out(chain: "Sum") -> Iterator[str]:
+    if chain.unbounded:
+        yield f"{chain.unbounded:,} prompts cannot be bounded (tools or fields whose passes nobody can count)"
+    if chain.unpriced:
+        yield f"{chain.unpriced:,} prompts may reach a model without a price: in no sum"
+
+
+def _source(spread: "Spread") -> str:
+    return f"learned from {spread.attempts:,} attempts" if spread.attempts else "taken for want of attempts"
+
+
+def _of_task(task: str | None) -> str:
+    return "" if task is None else f", for task {task}"

@@ -1,0 +1,94 @@
+"""The commands that change what was accepted: cancel, retry, release, drop, purge."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from models.errors import InputError
+from models.outcome import State
+from producer.commands.options import BatchArgument, JobOption, SomeBatchArgument, producer, settings
+from producer.output.dates import parse_seconds
+from producer.output.terminal import say
+
+if TYPE_CHECKING:
+    from producer.client import Producer
+
+
+def cancel(batch: BatchArgument) -> None:
+    """Cancel a batch's open jobs; says how many calls are in flight: they end, and are billed."""
+    with producer() as ours:
+        cancelled, in_flight = ours.books.orders.cancel(ours.batch(batch).id)
+    flight = f"; {in_flight} calls are in flight: they end, and are billed" if in_flight else ""
+    say(f"{cancelled} jobs cancelled{flight}")
+
+
+def retry(
+    batch: SomeBatchArgument = None,
+    job: JobOption = None,
+    failed: Annotated[bool, typer.Option("--failed", help="the failed jobs, and no cancelled ones")] = False,
+    truncated: Annotated[bool, typer.Option("--truncated", help="those whose answer was cut at max_tokens")] = False,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="with --truncated: room for the whole answer")] = None,
+    max_cost: Annotated[str | None, typer.Option(metavar="USD", help="a new cap for all the batch costs")] = None,
+) -> None:
+    """Answer ended jobs again: failed and cancelled ones, or as chosen. What they cost so far stays in the ledger."""
+    if failed and truncated:
+        raise InputError("choose one", source="retry", field="--failed, --truncated")
+    if max_tokens is not None and not truncated:
+        raise InputError("is for --truncated", source="retry", field="--max-tokens")
+    given = settings()
+    with producer(given) as ours:
+        target = _target(ours, batch, job)
+        if max_cost is not None:
+            _raise_cap(ours, target, max_cost)
+        orders, deadline_s = ours.books.orders, given.job_deadline_s
+        if truncated:
+            count = orders.retry_truncated(deadline_s=deadline_s, max_tokens=max_tokens, **target)
+        else:
+            states = [State.FAILED] if failed else [State.FAILED, State.CANCELLED]
+            count = orders.retry(deadline_s=deadline_s, states=states, **target)
+    say(f"{count} jobs queued again")
+
+
+def release(batch: SomeBatchArgument = None, job: JobOption = None) -> None:
+    """Let held jobs go on. A call of theirs that may have been billed is bought again, and that is recorded."""
+    given = settings()
+    with producer(given) as ours:
+        count = ours.books.orders.release(deadline_s=given.job_deadline_s, **_target(ours, batch, job))
+    say(f"{count} held jobs go on")
+
+
+def drop(batch: SomeBatchArgument = None, job: JobOption = None) -> None:
+    """Give held jobs up: they fail as dropped, and nothing more is bought for them."""
+    with producer() as ours:
+        count = ours.books.orders.drop(**_target(ours, batch, job))
+    say(f"{count} held jobs dropped")
+
+
+def purge(
+    older_than: Annotated[str, typer.Option(metavar="AGE", help="such as 30d, 12h, 90m: since the job ended")],
+) -> None:
+    """Remove prompts and answers of jobs that ended so long ago; the ledger keeps every attempt and its cost."""
+    older_than_s, total = parse_seconds(older_than, source="purge", field="--older-than"), 0
+    with producer() as ours:
+        while count := ours.books.orders.purge(older_than_s=older_than_s):
+            total += count
+    say(f"{total} jobs purged of prompt and answer; their attempts stay")
+
+
+def _raise_cap(ours: "Producer", target: Mapping[str, str], given: str) -> None:
+    from producer.submit.accept import max_cost  # noqa: PLC0415 - prices are not for the other orders
+
+    if "batch_id" not in target:
+        raise InputError("is a batch's: name a BATCH", source="retry", field="--max-cost")
+    usd = max_cost(given, source="retry")
+    if usd is not None:
+        ours.books.orders.raise_cap(target["batch_id"], max_cost_usd=usd)
+
+
+def _target(ours: "Producer", batch: str | None, job: str | None) -> Mapping[str, str]:
+    if (batch is None) == (job is None):
+        raise InputError("name a BATCH, or one job with --job ID", source="stepdown")
+    if job is not None:
+        return {"job_id": ours.books.reports.job_id(job)}
+    return {"batch_id": ours.batch(str(batch)).id}

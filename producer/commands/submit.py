@@ -1,0 +1,232 @@
+"""`stepdown submit`: read the file, enqueue its prompts, and word what the batch's id does not say."""
+
+import sys
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from models.errors import InputError, InputMistakes
+from models.outcome import OnUnknown, State
+from producer.commands.batches import follow
+from producer.commands.options import (
+    MaxCostOption,
+    OnUnknownOption,
+    RetryFailedOption,
+    TimeoutOption,
+    UrgentOption,
+    WeightOption,
+    takes_form,
+    takes_terms,
+    takes_ways,
+)
+from producer.commands.options import producer as open_producer
+from producer.commands.options import settings as read_settings
+from producer.output.terminal import hint, say
+
+if TYPE_CHECKING:
+    from models.job.task_kinds import JobTerms
+    from models.settings import Settings
+    from producer.client import Batch, Producer
+    from producer.files.prompts import Judge, Loaded, PromptFile
+    from producer.files.record_to_prompt import Form
+    from producer.map_reduce.documents import Documents
+
+# Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
+# ruff: noqa: PLC0415
+
+_MOST_NAMED = 3
+_MANY = 10_000  # prompts: from here on people want to know how fast it was
+
+
+@takes_terms
+@takes_ways
+@takes_form
+def submit(  # noqa: PLR0913, PLR0917 - each is an option
+    file: Annotated[
+        str, typer.Argument(metavar="FILE|-", help="JSONL, text, CSV, Parquet, vendors' batches; - is stdin")
+    ],
+    task: Annotated[str | None, typer.Option(help="task kind: where in the chain it starts (TASK_STARTS)")] = None,
+    name: Annotated[str | None, typer.Option(help="what people call the batch")] = None,
+    key: Annotated[str | None, typer.Option(help="the same prompts under one key are bought once")] = None,
+    retry_failed: RetryFailedOption = False,
+    tag: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="kept with the batch; repeatable")] = None,
+    max_cost: MaxCostOption = None,
+    on_unknown: OnUnknownOption = None,
+    urgent: UrgentOption = False,
+    weight: WeightOption = 1,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave bad lines out, and list them")] = False,
+    allow_unpriced: Annotated[bool, typer.Option(help="take models without a price; their cost is unknown")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="wait for the answers, then exit 0 or 1")] = False,
+    timeout_s: TimeoutOption = None,
+    *,
+    form: "Form",
+    terms: "JobTerms | None" = None,
+    ways: "dict[str, Any] | None" = None,
+) -> None:
+    """Enqueue a file of prompts as one batch, or of documents with --map; prints its id."""
+    if retry_failed and key is None:
+        raise InputError("is for a batch that a --key knows; give one", source="submit", field="--retry-failed")
+    given = read_settings()
+    labels: dict[str, Any] = {"task": task, "name": name, "key": key, "tags": tags(tag or [])}
+    money: dict[str, Any] = {"allow_unpriced": allow_unpriced, "max_cost_usd": max_cost}
+    lane: dict[str, Any] = {"urgent": urgent, "weight": weight, "on_unknown": choice(on_unknown)}
+    read_as: dict[str, Any] = {"form": replace(form, models=given.chain.models), "ways": ways, "skip_bad": skip_bad}
+    with opened_either(file, **read_as) as prompts, open_producer(given) as producer:
+        batch = submitted(producer, prompts, terms=terms, **labels, **money, **lane)
+        again = retried(producer, batch, given, terms) if retry_failed else None
+        told: dict[str, Any] = {"unheeded": prompts.unheeded_models, "notes": prompts.notes, "retried": again}
+        told |= {"task": None if ways else task, "starts": given.chain.starts}
+        _accepted(batch, hints(batch, key, **told))
+        if watch:
+            follow(producer, batch, timeout_s)
+
+
+def read(source: str, form: "Form", *, judge: "Judge", skip_bad: bool) -> "Loaded":
+    """Read all prompts of a file or of stdin; bad lines are listed and left out where they may be skipped."""
+    import gc
+
+    from producer.files.prompts import Loaded, load
+
+    gc.disable()  # a file of prompts is kept whole; searching it for rubbish takes a third longer
+    loaded = load(source, form, judge=judge)
+    for note in loaded.notes:
+        sys.stderr.write(f"{note}\n")
+    if not skip_bad or not loaded.prompts:
+        return loaded
+    for mistake in loaded.mistakes:
+        _tell_left_out(mistake)
+    return Loaded(prompts=loaded.prompts, mistakes=[])
+
+
+def read_either(
+    source: str, form: "Form", *, ways: dict[str, Any] | None, judge: "Judge", skip_bad: bool
+) -> "Loaded | Documents":
+    """Read prompts, or documents where they are to be mapped in some `ways`."""
+    if ways is None:
+        return read(source, form, judge=judge, skip_bad=skip_bad)
+    return _documents(source, form, ways, skip_bad=skip_bad)
+
+
+@contextmanager
+def opened_either(
+    source: str, form: "Form", *, ways: dict[str, Any] | None, skip_bad: bool
+) -> "Iterator[PromptFile | Documents]":
+    """Open prompts, or read documents where they are to be mapped in some `ways`."""
+    if ways is None:
+        with opened(source, form, skip_bad=skip_bad) as prompts:
+            yield prompts
+    else:
+        yield _documents(source, form, ways, skip_bad=skip_bad)
+
+
+@contextmanager
+def opened(source: str, form: "Form", *, skip_bad: bool) -> "Iterator[PromptFile]":
+    """Open a file of prompts, or stdin, for a block; bad lines are listed and left out where they may be skipped."""
+    import gc
+
+    from producer.files.prompts import opened_prompts
+
+    gc.disable()  # nothing that is read is part of a cycle, and searching for one takes time
+    with ExitStack() as until_end:
+        try:
+            prompts = until_end.enter_context(opened_prompts(source, form))
+        except InputError as mistake:
+            raise InputMistakes([mistake]) from None
+        yield replace(prompts, leave_out=_tell_left_out) if skip_bad else prompts
+
+
+def submitted(producer: "Producer", read: "PromptFile | Documents", *, task: str | None, **more: Any) -> "Batch":
+    """Submit what was read."""
+    from producer.files.prompts import PromptFile
+
+    if isinstance(read, PromptFile):
+        return producer.submit(read, task=task, **more)
+    return producer.summarize(read.documents, **read.ways_for(task), **more)
+
+
+def _documents(source: str, form: "Form", ways: dict[str, Any], *, skip_bad: bool) -> "Documents":
+    from producer.map_reduce.documents import Documents, read_documents
+
+    if form.template is not None:
+        raise InputError("and --map are both the template; give one", source=source, field="--template")
+    bound = {} if form.max_tokens is None else {"max_tokens": form.max_tokens}
+    return Documents(documents=read_documents(source, form, skip_bad=skip_bad), ways=ways | bound)
+
+
+def _tell_left_out(mistake: InputError) -> None:
+    sys.stderr.write(f"left out: {mistake}\n")
+
+
+def retried(producer: "Producer", batch: "Batch", settings: "Settings", terms: "JobTerms | None") -> int:
+    """Queue the failed jobs of a batch that was known again, with a new deadline; returns how many."""
+    if batch.is_new:
+        return 0
+    deadline_s = (terms and terms.deadline_s) or settings.job_deadline_s
+    return producer.books.orders.retry(deadline_s=deadline_s, states=[State.FAILED], batch_id=batch.id)
+
+
+def tags(pairs: Sequence[str]) -> dict[str, str]:
+    """Read NAME=VALUE pairs."""
+    read_tags: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise InputError(f"{pair!r} should be NAME=VALUE", source="submit", field="--tag")
+        read_tags[name] = value
+    return read_tags
+
+
+def choice(on_unknown: str | None) -> OnUnknown | None:
+    """Read what a job chose for itself; None leaves it to HOLD_ABOVE_USD."""
+    if on_unknown is None:
+        return None
+    try:
+        return OnUnknown(on_unknown)
+    except ValueError:
+        said = f"{on_unknown!r} should be {' or '.join(OnUnknown)}"
+        raise InputError(said, source="submit", field="--on-unknown") from None
+
+
+def hints(
+    batch: "Batch",
+    key: str | None,
+    *,
+    task: str | None = None,
+    starts: Collection[str] = (),
+    unheeded: Collection[str] = (),
+    notes: Collection[str] = (),
+    retried: int | None = None,
+) -> Iterator[str]:
+    """Say what the id alone does not: that the batch was known, that its task was not, that it is not sent yet.
+
+    `starts` are the tasks of TASK_STARTS; where there are none, a task is a label and no mistake. `unheeded` are the
+    models that lines of another vendor named, `notes` tell how the file was read. So many failed jobs of a known batch
+    were `retried`; None where nobody asked for that.
+    """
+    yield from notes
+    if batch.accepted >= _MANY:
+        rate = f"{batch.accepted / batch.took_s:,.0f}/s"
+        yield f"{batch.accepted:,} prompts were read and accepted in {batch.took_s:.1f} s ({rate})"
+    if not batch.is_new:
+        again = f"its {retried} failed jobs are queued again" if retried else "nothing is bought again"
+        none_failed = ", none of them has failed" if retried == 0 else ""
+        yield f"the same prompts were submitted under {key!r} before{none_failed}: {again}"
+    if unheeded:
+        from reprlib import repr as shown
+
+        named = ", ".join(shown(name) for name in sorted(unheeded)[:_MOST_NAMED])
+        more = f" and {len(unheeded) - _MOST_NAMED} more" if len(unheeded) > _MOST_NAMED else ""
+        yield f"the lines name {named}{more}: not in MODEL_CHAIN, so not heeded; the chain says who answers"
+    if task is not None and starts and task not in starts:
+        yield f"TASK_STARTS has no task {task!r}, so these start on the primary; it has {', '.join(map(repr, starts))}"
+    if batch.not_sent is not None:
+        yield f"accepted and kept, but not sent yet ({batch.not_sent}); a worker will pick it up when it is there"
+
+
+def _accepted(batch: "Batch", hints: Iterable[str]) -> None:
+    say(batch.id, at_once=True)  # whoever reads it through a pipe can act on it while we watch
+    for line in hints:
+        hint(line)

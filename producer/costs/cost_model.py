@@ -1,0 +1,272 @@
+"""What a file of prompts would cost: with each model of the chain, and as its jobs would really start."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
+
+from models.chain.capabilities import facts_of
+from models.chain.chain import Chain, Span
+from models.errors import InputError
+from models.job.task_kinds import RAISED_TIMES, JobTerms, terms_for
+from models.money.price_book import PriceBook, context_window
+from models.money.pricing import Price
+from models.money.token_estimate import Size, size_of
+from models.money.worst_case import worst_case_usd
+from models.outcome import Outcome
+from models.reports.token_history import Learned
+from producer.files.prompts import Judge
+from producer.prompt.prompt import Prompt
+from producer.prompt.start_rung import misplaced, span_of
+from producer.submit.shared_prefixes import shared_prefixes
+
+_MILLION = Decimal(1_000_000)
+_ZERO = Decimal(0)
+_IMAGE_TOKENS = (Decimal(10), Decimal(1_600))  # the least, and a photo as people send it
+
+
+@dataclass(slots=True, kw_only=True)
+class Sum:
+    """USD for a number of prompts. `unbounded` of them have no worst case, `unpriced` no cost at all: not in the sums.
+
+    `batch` is what to expect where the provider's half-price message batches answer.
+    """
+
+    prompts: int = 0
+    low: Decimal = _ZERO
+    expected: Decimal = _ZERO
+    worst: Decimal = _ZERO
+    batch: Decimal = _ZERO
+    unbounded: int = 0
+    unpriced: int = 0
+
+    def add(self, one: "_Cost | None") -> None:
+        """Add one prompt's."""
+        self.prompts += 1
+        if one is None:
+            self.unpriced += 1
+            return
+        self.low += one.low
+        self.expected += one.expected
+        self.batch += one.batch
+        self.worst += one.worst or _ZERO
+        self.unbounded += one.worst is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """What the file would cost: `models` if one model answered it all, `chain` as its jobs would start and may go.
+
+    `starts` counts the prompts by the model they start with; `steps` are those that read answers to others; `climbs`
+    are the ends on which one of them may climb.
+    """
+
+    models: Mapping[str, Sum]
+    chain: Sum
+    starts: Mapping[str, int]
+    tasks: Mapping[str | None, int]
+    characters: int
+    images: int
+    documents: int
+    marked: int
+    steps: int
+    climbs: frozenset[Outcome]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What a prompt will read of answers that are not there yet, in tokens; `characters` are all else it asks.
+
+    Its own text holds as much as it may read at most.
+    """
+
+    characters: int
+    low: Decimal
+    expected: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cost:
+    """Of one prompt with one model. `raised` is its worst case once more room was given to an answer that was cut."""
+
+    low: Decimal
+    expected: Decimal
+    worst: Decimal | None
+    raised: Decimal | None
+    batch: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Oracle:
+    """What is known beforehand: the chain, prices, what the ledger taught, and what was asked of all jobs or a kind."""
+
+    chain: Chain
+    book: PriceBook
+    learned: Learned
+    climbs: frozenset[Outcome]
+    at: datetime
+    kinds: Mapping[str, JobTerms] = field(default_factory=dict)
+    own: JobTerms = JobTerms()  # noqa: RUF009 - frozen
+    is_caching: bool = False  # whether what prompts share will be marked for the cache
+    _prices: dict[tuple[Any, ...], Price | None] = field(default_factory=dict)
+    _terms: dict[str | None, JobTerms] = field(default_factory=dict)
+
+    def terms(self, task: str | None) -> JobTerms:
+        """Tell what holds for a job of this kind."""
+        if task not in self._terms:
+            self._terms[task] = terms_for(task, self.own, self.kinds, self.climbs)
+        return self._terms[task]
+
+    def judge(self, task: str | None) -> Judge:
+        """Make what finds a line whose models have no place in the chain."""
+
+        def judge(prompt: Prompt, source: str, line: int) -> InputError | None:
+            terms = self.terms(prompt.task or task)
+            return misplaced(prompt, self.chain, task, source=source, line=line, terms=terms)
+
+        return judge
+
+    def climbs_of(self, task: str | None) -> frozenset[Outcome]:
+        """Tell on which ends such a job climbs."""
+        said = self.terms(task).climb_on
+        return self.climbs if said is None else said
+
+    def most_written(self, model: str, task: str | None, max_tokens: int) -> int:
+        """Tell how many tokens an answer may have: one that is cut, and climbs on that, is given more room."""
+        if Outcome.TRUNCATED not in self.climbs_of(task):
+            return max_tokens
+        raised = max_tokens * RAISED_TIMES
+        return max(max_tokens, min(raised, facts_of(model).most_output or raised))
+
+    def cost(
+        self,
+        model: str,
+        task: str | None,
+        params: Mapping[str, Any],
+        size: Size,
+        *,
+        tokens: int | None,
+        reads: Reading | None,
+    ) -> _Cost | None:
+        """Bound one prompt's cost with one model; None where it has no price. `tokens` were counted, if given."""
+        price, batch = self._price(model, params, None), self._price(model, params, "batch")
+        most = params.get("max_tokens")
+        if price is None or batch is None or type(most) is not int:
+            return None
+        ratio, written = self.learned.ratio(model), self.learned.output_tokens(task, most)
+        if tokens is None:
+            few = size.characters / ratio.high + size.images * _IMAGE_TOKENS[0]
+            usual = size.characters / ratio.expected + size.images * _IMAGE_TOKENS[1]
+        else:
+            few = usual = Decimal(tokens)
+        if reads is not None:
+            few, usual = few + reads.low, usual + reads.expected
+        worst = self._worst(model, params)
+        more = self.most_written(model, task, most)
+        raised = worst if more == most else self._worst(model, {**params, "max_tokens": more})
+        low = _usd(few, written.low, price, is_cached=size.is_marked)
+        expected = max(low, _usd(usual, written.expected, price))
+        return _Cost(
+            low=low,
+            expected=expected if worst is None else min(worst, expected),
+            worst=worst,
+            raised=raised,
+            batch=_usd(usual, written.expected, batch),
+        )
+
+    def along(self, span: Span, costs: Sequence[_Cost | None], climbs: frozenset[Outcome]) -> _Cost | None:
+        """Bound one prompt's cost along its rungs: the cheapest may answer it, the dearest, or each buy it once.
+
+        One that climbs where it was cut is bought once more: on one rung at its own length, on each with more room.
+        """
+        ours = [costs[rung] for rung in range(span.ceiling, span.floor + 1)]
+        known = [cost for cost in ours if cost is not None]
+        start = costs[span.start]
+        if start is None or len(known) < len(ours):
+            return None
+        once, each = [cost.worst for cost in known], [cost.raised for cost in known]
+        worst = _sum([_most(once), *each]) if Outcome.TRUNCATED in climbs else _sum(once) if climbs else _most(once)
+        return replace(start, low=min(cost.low for cost in known), worst=worst, raised=None)
+
+    def _worst(self, model: str, params: Mapping[str, Any]) -> Decimal | None:
+        return worst_case_usd(model, params, self.book, window=context_window(model), at=self.at)
+
+    def _price(self, model: str, params: Mapping[str, Any], tier: str | None) -> Price | None:
+        named = (model, tier, params.get("speed"), params.get("inference_geo"))
+        if named not in self._prices:
+            self._prices[named] = self.book.price(
+                model, at=self.at, service_tier=tier, speed=named[2], inference_geo=named[3]
+            )
+        return self._prices[named]
+
+
+def expect(
+    prompts: Sequence[Prompt],
+    oracle: Oracle,
+    *,
+    task: str | None,
+    counts: Sequence[int] | None = None,
+    reads: Mapping[int, Reading] = MappingProxyType({}),
+) -> Expectation:
+    """Add up a file. `counts` are the input tokens of each prompt, where somebody counted them.
+
+    `reads` is what some prompts, by their place from 0, will read of others' answers.
+
+    Raises InputError for a prompt that names a model outside the chain.
+    """
+    models = oracle.chain.models
+    sums, chain = {model: Sum() for model in models}, Sum()
+    starts, tasks = Counter[str](), Counter[str | None]()
+    sizes = _sizes(prompts, oracle, reads)
+    for seq, (prompt, size) in enumerate(zip(prompts, sizes, strict=True), start=1):
+        params, its_task, read = prompt.request(), prompt.task or task, reads.get(seq - 1)
+        span = span_of(prompt, oracle.chain, task, source=f"prompt {seq}", terms=oracle.terms(its_task))
+        tokens = None if counts is None else counts[seq - 1]
+        costs = [oracle.cost(model, its_task, params, size, tokens=tokens, reads=read) for model in models]
+        for model, cost in zip(models, costs, strict=True):
+            sums[model].add(cost)
+        chain.add(oracle.along(span, costs, oracle.climbs_of(its_task)))
+        starts[models[span.start]] += 1
+        tasks[its_task] += 1
+    return Expectation(
+        models=sums,
+        chain=chain,
+        starts=starts,
+        tasks=tasks,
+        characters=sum(size.characters for size in sizes),
+        images=sum(size.images for size in sizes),
+        documents=sum(size.documents for size in sizes),
+        marked=sum(size.is_marked for size in sizes),
+        steps=len(reads),
+        climbs=frozenset[Outcome]().union(*map(oracle.climbs_of, tasks)),
+    )
+
+
+def _sizes(prompts: Sequence[Prompt], oracle: Oracle, reads: Mapping[int, Reading]) -> list[Size]:
+    requests = [prompt.request() for prompt in prompts]
+    sizes = [size_of(request) for request in requests]
+    for place, read in reads.items():
+        sizes[place] = replace(sizes[place], characters=read.characters)
+    if not oracle.is_caching:
+        return sizes
+    shared = shared_prefixes(requests, oracle.chain.models)
+    return [replace(size, is_marked=size.is_marked or bool(of)) for size, of in zip(sizes, shared, strict=True)]
+
+
+def _most(costs: Sequence[Decimal | None]) -> Decimal | None:
+    known = [cost for cost in costs if cost is not None]
+    return max(known) if len(known) == len(costs) else None
+
+
+def _sum(costs: Sequence[Decimal | None]) -> Decimal | None:
+    known = [cost for cost in costs if cost is not None]
+    return sum(known, _ZERO) if len(known) == len(costs) else None
+
+
+def _usd(tokens: Decimal, written: Decimal, price: Price, *, is_cached: bool = False) -> Decimal:
+    rates = price.rates_for(int(tokens))
+    paid = min(rates.input, rates.cache_read) if is_cached else rates.input
+    return (tokens * paid + written * rates.output) / _MILLION

@@ -1,0 +1,139 @@
+"""What a file of prompts would cost, as values: the sums, as a line, and as JSON."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from typing import Any
+
+from models.errors import InputMistakes, LedgerError, UnpricedModelError
+from models.job.task_kinds import JobTerms
+from models.money.pricing import NANO_USD
+from models.reports.token_history import Learned, Lengths, Spread, learn
+from models.settings import Settings
+from producer.costs.anthropic_http import api_of
+from producer.costs.cost_model import Expectation, Oracle, Sum, expect
+from producer.costs.count_tokens import count_tokens
+from producer.costs.map_reduce_forecast import Foreseen, foresee
+from producer.costs.price_check import book_of
+from producer.files.prompts import Loaded
+from producer.map_reduce.documents import Documents
+from producer.map_reduce.summarize import How, planned
+from producer.output.format import money
+from producer.output.terminal import hint
+from producer.prompt.prompt import Prompt
+from producer.prompt.start_rung import span_of
+
+
+def expected(
+    read: Loaded | Documents, oracle: Oracle, given: Settings, task: str | None, *, exact: bool = False
+) -> Expectation:
+    """Work out what prompts, or a map of documents, would cost. Raises InputError or InputMistakes."""
+    if not isinstance(read, Loaded):
+        foreseen = _foreseen(read, oracle, given, task)
+        return expect(foreseen.prompts, oracle, task=task, reads=foreseen.reads)
+    if read.mistakes:
+        raise InputMistakes(read.mistakes, end="nothing was estimated")
+    counts = _counts(read.prompts, given, oracle, task) if exact else None
+    return expect(read.prompts, oracle, task=task, counts=counts)
+
+
+def _foreseen(read: Documents, oracle: Oracle, given: Settings, task: str | None) -> Foreseen:
+    return foresee(planned(read.documents, How(**read.ways_for(task)), given, oracle.own), oracle)
+
+
+def oracle_of(given: Settings, terms: JobTerms | None = None, *, allow_unpriced: bool = False) -> Oracle:
+    """Gather what is known beforehand. Raises UnpricedModelError."""
+    now = datetime.now(UTC)
+    book, why_not = book_of(given, now=now)
+    if why_not is not None:
+        hint(f"without prices set in the ledger: {why_not}")
+    unpriced = book.unpriced(given.chain.models)
+    if unpriced and not allow_unpriced:
+        raise UnpricedModelError(unpriced)
+    return Oracle(
+        chain=given.chain,
+        book=book,
+        learned=_learned(given),
+        climbs=given.climbs,
+        kinds=given.kinds,
+        own=terms or JobTerms(),
+        at=now,
+        is_caching=given.prompt_cache == "on",
+    )
+
+
+def _learned(given: Settings) -> Learned:
+    try:
+        return learn(given.database_url.get_secret_value())
+    except LedgerError as error:
+        hint(f"nothing is learned from the ledger: {error}")
+        return Learned()
+
+
+def _counts(prompts: Sequence[Prompt], given: Settings, oracle: Oracle, task: str | None) -> list[int]:
+    requests = []
+    for seq, prompt in enumerate(prompts, start=1):
+        terms = oracle.terms(prompt.task or task)
+        start = span_of(prompt, oracle.chain, task, source=f"prompt {seq}", terms=terms).start
+        requests.append((oracle.chain.models[start], prompt.request()))
+    return count_tokens(requests, api_of(given))
+
+
+def chain_line(chain: Sum) -> str:
+    """Say in a line what prompts would cost as their jobs start and may go."""
+    if chain.unpriced == chain.prompts:
+        return "expected: unknown, a model has no price"
+    to = "no bound" if chain.unbounded else money_rounded(chain.worst, ROUND_CEILING)
+    said = f"expected {money_rounded(chain.expected)}, from {money_rounded(chain.low, ROUND_FLOOR)} to {to}"
+    return f"{said}; in message batches, which start and end with one model, {money_rounded(chain.batch)}"
+
+
+def estimate_json(found: Expectation, learned: Learned, *, exact: bool) -> dict[str, Any]:
+    """Lay an estimate out as a JSON object; money is text, None where it is not known."""
+    ratios = {model: _spread_json(learned.ratio(model)) for model in found.models}
+    lengths = [{"task": task, **_length_json(learned.lengths_of(task))} for task in found.tasks]
+    return {
+        "prompts": found.chain.prompts,
+        "steps": found.steps,
+        "characters": found.characters,
+        "starts": dict(found.starts),
+        "chain": {**_sum_json(found.chain), "low_usd": _nano(found.chain.low, found.chain, ROUND_FLOOR)},
+        "models": {model: _sum_json(total) for model, total in found.models.items()},
+        "is_exact": exact,
+        "characters_per_token": ratios,
+        "output_tokens": lengths,
+        "climb_on": sorted(found.climbs),
+    }
+
+
+def _sum_json(total: Sum) -> dict[str, Any]:
+    return {
+        "expected_usd": _nano(total.expected, total),
+        "worst_case_usd": None if total.unbounded else _nano(total.worst, total, ROUND_CEILING),
+        "message_batches_usd": _nano(total.batch, total),
+        "unbounded": total.unbounded,
+        "unpriced": total.unpriced,
+    }
+
+
+def _nano(usd: Decimal, total: Sum, rounding: str = ROUND_HALF_EVEN) -> str | None:
+    return None if total.unpriced == total.prompts else f"{usd.quantize(NANO_USD, rounding=rounding):f}"
+
+
+def _length_json(lengths: Lengths) -> dict[str, Any]:
+    """Lay lengths out; None is what nothing was learned of: all of it, or the bounds, where other tasks taught."""
+    found = lengths.as_written()
+    if found is None:
+        return {"expected": None, "low": None, "high": None, "attempts": 0}
+    return _spread_json(found) | ({} if lengths.is_own else {"low": None, "high": None})
+
+
+def _spread_json(spread: Spread) -> dict[str, Any]:
+    figures = {name: f"{getattr(spread, name):.4f}" for name in ("expected", "low", "high")}
+    return {**figures, "attempts": spread.attempts}
+
+
+def money_rounded(usd: Decimal, rounding: str = ROUND_HALF_EVEN) -> str:
+    """Return an estimate as a person reads money: two, four or six decimals by its size."""
+    unit = Decimal("0.01") if usd >= 1 else Decimal("0.0001") if usd >= Decimal("0.01") else Decimal("0.000001")
+    return money(usd.quantize(unit, rounding=rounding))

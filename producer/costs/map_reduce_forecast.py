@@ -1,0 +1,49 @@
+"""A map and a synthesis before anything is asked: its prompts, and what its steps will read of answers to come."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from models.job.map_reduce import Told, question
+from producer.costs.cost_model import Oracle, Reading
+from producer.map_reduce.plan import Planned
+from producer.prompt.prompt import Prompt
+
+_READ_TIMES = 2  # at most so many times the tokens an answer was written in: the models of a chain count differently
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """The prompts of a plan; those at the places of `reads` are made of answers."""
+
+    prompts: Sequence[Prompt]
+    reads: Mapping[int, Reading]
+
+
+def foresee(planned: Sequence[Planned], oracle: Oracle) -> Foreseen:
+    """Fill the steps of a plan with answers of the greatest length, and tell of the usual ones how much they hold."""
+    prompts, reads = list[Prompt](), dict[int, Reading]()
+    for place, one in enumerate(planned):
+        if not one.parts:
+            prompts.append(one.prompt)
+            continue
+        parts = [planned[part] for part in one.parts]
+        prompts.append(replace(one.prompt, text=question(one.pieces, [_longest(part, oracle) for part in parts], [])))
+        reads[place] = _reads(one, parts, oracle)
+    return Foreseen(prompts=prompts, reads=reads)
+
+
+def _longest(part: Planned, oracle: Oracle) -> Told:
+    prompt = part.prompt
+    most = max(oracle.most_written(model, prompt.task, prompt.max_tokens) for model in oracle.chain.models)
+    return Told(label=part.label, text="x" * (_READ_TIMES * most))  # no token is shorter than a character
+
+
+def _reads(step: Planned, parts: Sequence[Planned], oracle: Oracle) -> Reading:
+    low, expected = Decimal(0), Decimal(0)
+    for part in parts:
+        written = oracle.learned.output_tokens(part.prompt.task, part.prompt.max_tokens)
+        low, expected = low + written.low, expected + written.expected
+    around = question(step.pieces, [Told(label=part.label, text="") for part in parts], [])
+    repeated = max(1, len(step.pieces) - 1)
+    return Reading(characters=len(around), low=repeated * low, expected=repeated * expected)

@@ -1,0 +1,178 @@
+"""What is wrong with the prices, each with both figures and what would be right: for `prices check` and the doctor."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from importlib.metadata import version
+
+from migrations.run import revisions
+from models.accounting.price_list import PriceList
+from models.chain.retirements import LIST, retirements
+from models.errors import LedgerError
+from models.ledger.database import opened_if_there
+from models.money.price_book import GENAI_SOURCE, PriceBook, snapshot_day
+from models.money.pricing import KINDS, Price, Rates, complete_rates, derived_kinds
+from models.settings import Settings
+from producer.output.format import rate
+from producer.output.terminal import terminal_text
+
+SERVED_DAYS = 30
+_RETIRES_WITHIN_DAYS = 90
+_OLD_DAYS = 60
+_HAIKU_4_5 = "claude-haiku-4-5"
+_HAIKU_3_5 = (Decimal("0.80"), Decimal(4))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wrong:
+    """One thing that is wrong: `figures` holds, for each rate that differs, ours and the price book's in USD."""
+
+    kind: str
+    model: str | None
+    said: str
+    figures: Mapping[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the ledger knows of prices: those a person set, and the models that answered of late.
+
+    `why_not` tells why it could not be asked; None where it was, or is new and knows nothing.
+    """
+
+    dated: Mapping[str, Sequence[Price]] = field(default_factory=dict)
+    served: Sequence[str] = ()
+    why_not: str | None = None
+
+
+def known_to(settings: Settings, *, now: datetime) -> Known:
+    """Ask the ledger, where it is there."""
+    current = newest = None
+    try:
+        with opened_if_there(settings.database_url.get_secret_value()) as engine:
+            if engine is None:
+                return Known()
+            current, newest = revisions(engine)
+            if current == newest:
+                prices = PriceList(engine)
+                return Known(dated=prices.dated(), served=prices.served_since(now - timedelta(days=SERVED_DAYS)))
+            if current is None and engine.dialect.name == "sqlite":
+                return Known()
+    except LedgerError as error:
+        return Known(why_not=str(error))
+    return Known(
+        why_not=f"it is at revision {current or 'none'}, this version needs {newest}: run `stepdown db upgrade`"
+    )
+
+
+def book_of(settings: Settings, *, now: datetime) -> tuple[PriceBook, str | None]:
+    """Open the price book with what a person set in the ledger; tells why not, where the ledger is away."""
+    known = known_to(settings, now=now)
+    return PriceBook(settings.price_overrides, known.dated), known.why_not
+
+
+def wrong_prices(settings: Settings, known: Known, *, now: datetime) -> Iterator[Wrong]:
+    """Look at every override, at the chain and at what answered of late, and at how old the price book is."""
+    book, listed = PriceBook(settings.price_overrides, known.dated), PriceBook({})
+    for model in sorted({*settings.price_overrides, *known.dated}):
+        ours, theirs = book.price(model, at=now), listed.price(model, at=now)
+        if ours is not None and theirs is not None and ours.source != theirs.source:
+            yield from _differing(ours, theirs, is_setting=model in settings.price_overrides)
+    chain = settings.chain.models
+    for model in chain:
+        if book.price(model, at=now) is None:
+            yield _unpriced(model, "has no price")
+    for model in known.served:
+        if model not in chain and book.price(model, at=now) is None:
+            yield _unpriced(model, f"answered in the last {SERVED_DAYS} days and has no price, so its cost is unknown")
+    yield from _retiring(chain, now)
+    yield from _aged(now)
+
+
+def age_of_prices(now: datetime) -> str:
+    """Say how old the price book is, and what that is taken from."""
+    day = snapshot_day(now.date())
+    if day is None:
+        return f"{GENAI_SOURCE} does not say how old it is, and no rate in it has a date"
+    ago = (now.date() - day).days
+    return (
+        f"{GENAI_SOURCE} does not say when it was made; the newest rate that had begun when it was installed is of "
+        f"{day}, {ago} days ago"
+    )
+
+
+def _differing(ours: Price, theirs: Price, *, is_setting: bool) -> Iterator[Wrong]:
+    thresholds = sorted({above for above, _ in (*ours.tiers, *theirs.tiers)})
+    mine, listed = _figures(ours, thresholds), _figures(theirs, thresholds)
+    figures = {label: (mine[label][0], listed[label][0]) for label in mine if mine[label][0] != listed[label][0]}
+    if not figures:
+        return
+    name = terminal_text(ours.model)
+    has = ", ".join(
+        f"{label} {rate(own)}{' (derived from input)' if mine[label][1] else ''}" for label, (own, _) in figures.items()
+    )
+    says = ", ".join(f"{label} {rate(other)}" for label, (_, other) in figures.items())
+    is_classic = name.startswith(_HAIKU_4_5) and (ours.rates.input, ours.rates.output) == _HAIKU_3_5
+    classic = ". 0.80 in and 4.00 out is Claude Haiku 3.5's price, not Haiku 4.5's" if is_classic else ""
+    where = "MODEL_COSTS" if is_setting else "`stepdown prices set`"
+    right = _setting(theirs) if is_setting else f"`{_command(theirs)}`"
+    said = f"{name}: {where} has {has}; {theirs.source} says {says}, in USD per million tokens{classic}: {right}"
+    yield Wrong(kind="differs", model=ours.model, said=said, figures=figures)
+
+
+def _figures(price: Price, thresholds: Sequence[int]) -> dict[str, tuple[Decimal, bool]]:
+    """List every rate by what people call it, and whether it was derived."""
+    by_place = {"": price.rates} | {f" above {above}": price.rates_for(above + 1) for above in thresholds}
+    return {
+        f"{kind}{place}": (getattr(rates, kind), kind in derived_kinds(price.source, rates))
+        for place, rates in by_place.items()
+        for kind in KINDS
+    }
+
+
+def _setting(right: Price) -> str:
+    if right.tiers:
+        return "take it out of MODEL_COSTS, which has no rates for long prompts"
+    return f"write {right.model}:{':'.join(_needed(right.rates).values())} in MODEL_COSTS, or take it out"
+
+
+def _command(right: Price) -> str:
+    options = [f"--{kind.replace('_', '-')} {told}" for kind, told in _needed(right.rates).items()]
+    tiers = [f"--above {above}:{':'.join(_needed(rates).values())}" for above, rates in right.tiers]
+    return " ".join([f"stepdown prices set {right.model}", *options, *tiers])
+
+
+def _needed(rates: Rates) -> dict[str, str]:
+    told = {kind: rate(getattr(rates, kind)) for kind in KINDS}
+    is_derived = complete_rates({"input": rates.input, "output": rates.output}) == rates
+    return {kind: told[kind] for kind in KINDS[:2]} if is_derived else told
+
+
+def _unpriced(model: str, problem: str) -> Wrong:
+    name = terminal_text(model)
+    fix = f"add it to MODEL_COSTS, or `stepdown prices set {name} --input USD --output USD`"
+    return Wrong(kind="unpriced", model=model, said=f"{name} {problem}: {fix}")
+
+
+def _retiring(chain: Sequence[str], now: datetime) -> Iterator[Wrong]:
+    listed, sdk = retirements(), f"anthropic {version('anthropic')}"
+    if listed is None:
+        said = f"which models end cannot be told: {LIST} ({sdk}) cannot be read: look at Anthropic's list yourself"
+        yield Wrong(kind="unreadable", model=None, said=said)
+        return
+    for model in chain:
+        day = listed.get(model)
+        left = None if day is None else (day - now.date()).days
+        if left is None or left > _RETIRES_WITHIN_DAYS:
+            continue
+        when = f"is retired on {day}, in {left} days" if left > 0 else f"was retired on {day}"
+        said = f"{terminal_text(model)} {when} (DEPRECATED_MODELS of {sdk}): put another in its place in MODEL_CHAIN"
+        yield Wrong(kind="retired", model=model, said=said)
+
+
+def _aged(now: datetime) -> Iterator[Wrong]:
+    day = snapshot_day(now.date())
+    if day is None or (now.date() - day).days > _OLD_DAYS:
+        said = f"{age_of_prices(now)}: `pip install -U genai-prices`, then check again"
+        yield Wrong(kind="old", model=None, said=said)

@@ -1,0 +1,64 @@
+"""How prices are shown: a table for people, an object for programs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from models.money.pricing import KINDS, Price, Rates
+from producer.output.format import rate
+from producer.output.terminal import terminal_text
+
+_HEAD = ("model", *KINDS, "batch in/out", "from", "source")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A model's price, and that of a message batch; None where nobody knows it.
+
+    `is_override` tells whether a person set it; None where the price is the one in force, whoever gave it.
+    """
+
+    model: str
+    price: Price | None
+    batch: Price | None = None
+    is_override: bool | None = None
+
+
+def price_table(listed: Sequence[Listed]) -> Iterator[str]:
+    """Write a line for each price, and one below it for each tier."""
+    rows = [_HEAD, *(row for one in listed for row in _rows(one))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def price_json(one: Listed) -> dict[str, Any]:
+    """Lay out a price; every rate is text, so that no program makes a float of it."""
+    price, batch = one.price, one.batch
+    known: dict[str, Any] = dict.fromkeys(("rates", "tiers", "batch", "valid_from", "source"))
+    if price is not None:
+        known = {
+            "rates": _texts(price.rates),
+            "tiers": [{"above": above, **_texts(rates)} for above, rates in price.tiers],
+            "batch": None if batch is None else _texts(batch.rates),
+            "valid_from": None if price.valid_from is None else price.valid_from.isoformat(),
+            "source": price.source,
+        }
+    told = {} if one.is_override is None else {"is_override": one.is_override}
+    return {"model": one.model, **known, **told}
+
+
+def _rows(one: Listed) -> Iterator[tuple[str, ...]]:
+    name, price, batch = terminal_text(one.model), one.price, one.batch
+    if price is None:
+        yield (name, *["unknown"] * len(KINDS), "", "", "no price: MODEL_COSTS, or `stepdown prices set`")
+        return
+    half = "" if batch is None else f"{rate(batch.rates.input)}/{rate(batch.rates.output)}"
+    begins = "" if price.valid_from is None else price.valid_from.isoformat()
+    yield (name, *_texts(price.rates).values(), half, begins, terminal_text(price.source))
+    for above, rates in price.tiers:
+        yield (f"  above {above} tokens", *_texts(rates).values(), "", "", "")
+
+
+def _texts(rates: Rates) -> dict[str, str]:
+    return {kind: rate(figure) for kind, figure in asdict(rates).items()}

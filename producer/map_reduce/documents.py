@@ -1,0 +1,99 @@
+"""Reads documents to be mapped: each row of a file, a whole text, or each text of a folder."""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from models.errors import InputError, InputMistakes
+from producer.files.open_source import STDIN, name_of, read_whole, telling_unreadable
+from producer.files.prompts import AS_IT_IS, load
+from producer.files.record_to_prompt import Form
+from producer.map_reduce.plan import TEXT, Document
+from producer.prompt.prompt import Prompt
+
+_TEXTS = (".txt", ".md")
+_MOST_BYTES = 256 * 1024 * 1024  # of one text: some 60 million tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Documents:
+    """What was read, and the words for Producer.summarize that came with it."""
+
+    documents: list[Document]
+    ways: dict[str, Any]
+    unheeded_models: frozenset[str] = frozenset()  # as of a file of prompts; documents name none
+    notes: tuple[str, ...] = ()  # told already where rows were read
+
+    def ways_for(self, task: str | None) -> dict[str, Any]:
+        """Give the words, with the task of the parts where the caller names it."""
+        return self.ways if task is None else {**self.ways, "task": task}
+
+
+def read_documents(source: str, form: Form = AS_IT_IS, *, skip_bad: bool = False) -> list[Document]:
+    """Read documents; those of a text file or a folder are called by the files' names, rows by their ids.
+
+    A row's text is its column `text`. Raises InputError or InputMistakes; what is bad may be listed and left out.
+    """
+    path = Path(source)
+    is_folder = source != STDIN and path.is_dir()
+    if not is_folder and form.format != "text" and (form.format or path.suffix.lower() not in _TEXTS):
+        columns: dict[str, Any] = {"id_column": form.id_column, "separator": form.separator}
+        loaded = load(source, Form(format=form.format, template=f"{{{TEXT}}}", **columns))
+        for note in loaded.notes:
+            sys.stderr.write(f"{note}\n")
+        return _good([_of_row(prompt) for prompt in loaded.prompts], loaded.mistakes, skip_bad=skip_bad)
+    if form.separator is not None:
+        raise InputError("is for CSV, and this is text; leave it out", source=source, field="separator")
+    if form.id_column is not None:
+        problem = "needs columns, and a text has none: it is called by its file"
+        raise InputError(problem, source=source, field="id_column")
+    return _good(*_folder(path), skip_bad=skip_bad) if is_folder else [_whole(source)]
+
+
+def _good(documents: list[Document], mistakes: Sequence[InputError], *, skip_bad: bool) -> list[Document]:
+    if mistakes and not (skip_bad and documents):
+        raise InputMistakes(mistakes)
+    for mistake in mistakes:
+        sys.stderr.write(f"left out: {mistake}\n")
+    return documents
+
+
+def _of_row(prompt: Prompt) -> Document:
+    columns = {name: cell for name, cell in prompt.columns.items() if name != TEXT}
+    return Document(prompt.text, id=prompt.id, columns=columns)
+
+
+def _folder(folder: Path) -> tuple[list[Document], list[InputError]]:
+    with telling_unreadable(str(folder)):
+        found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    files = [path for path in found if path.suffix.lower() in _TEXTS and path.is_file()]
+    if not files:
+        raise InputError(f"holds no file that ends in {' or '.join(_TEXTS)}", source=str(folder))
+    if passed := len(found) - len(files):
+        sys.stderr.write(f"{folder}: {passed} of {len(found)} entries are no {' or '.join(_TEXTS)} file: passed over\n")
+    stems = Counter(path.stem for path in files)
+    documents, mistakes = list[Document](), list[InputError]()
+    for path in files:
+        try:
+            document = _whole(str(path))
+        except InputError as mistake:
+            mistakes.append(mistake)
+        else:
+            documents.append(document if stems[path.stem] == 1 else replace(document, id=path.name))
+    return documents, mistakes
+
+
+def _whole(source: str) -> Document:
+    data = read_whole(source, most=_MOST_BYTES)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"is no UTF-8 text (byte {error.start + 1}); save it as UTF-8", source=name_of(source)
+        ) from None
+    if not text.strip():
+        raise InputError("holds no text", source=name_of(source))
+    return Document(text, id=name_of(source) if source == STDIN else Path(source).stem)

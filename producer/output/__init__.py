@@ -1,0 +1,1 @@
+"""Text for people: tables, progress, money, dates; files written whole or not at all."""

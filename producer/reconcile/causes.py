@@ -1,0 +1,182 @@
+"""Sets the ledger beside the provider's report: where they differ, and what of it has a name."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+
+from models.accounting.expected_bill import Bill, Unsure
+from producer.reconcile.provider_report import Billed
+from producer.reconcile.side_by_side import ALL_KINDS, Line, Place, Sheet, both, side_by_side
+
+_ZERO = Decimal(0)
+_DAY = timedelta(days=1)
+
+
+class Because(StrEnum):
+    """Why the ledger and the report differ."""
+
+    MIDNIGHT = "midnight"  # running at midnight: the ledger has it on the day it was opened, the provider on the next
+    UNKNOWN = "unknown"  # calls whose end nobody saw, billed after all
+    OPEN = "open"  # calls that have not ended yet
+    OTHERS = "others"  # the provider has more than the ledger can explain: other users of the key or the organization
+    BEHIND = "behind"  # the report is older than the last of the day's calls
+    NOT_BILLED = "not billed"  # the ledger has more, and the report is complete
+    UNPRICED = "unpriced"  # tokens that the ledger has no price for
+    DISCOUNT = "discount"  # the ledger has list prices, and the provider charges less
+    PRICES = "prices"  # the same tokens, another price
+    ROUNDING = "rounding"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """One name for a part of the drift: how much of it in USD, and how many attempts or requests, where counted.
+
+    `most_usd` bounds what it could be, where something does.
+    """
+
+    because: Because
+    usd: Decimal
+    attempts: int | None = None
+    most_usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """What was compared, and why it differs; `unsure` counts attempts that the provider billed nothing for."""
+
+    lines: tuple[Line, ...]
+    causes: tuple[Cause, ...]
+    unsure: Unsure
+    refreshed_at: datetime | None
+
+    @property
+    def is_drift(self) -> bool:
+        """Whether anything differs by more than rounding."""
+        return any(line.is_drift for line in self.lines)
+
+    @property
+    def usd(self) -> Decimal:
+        """How much more the provider charges in all."""
+        return sum((line.usd for line in self.lines), _ZERO)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Told:
+    """Causes as they are found, added up by name."""
+
+    usd: dict[Because, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    attempts: dict[Because, int] = field(default_factory=dict)
+    most: dict[Because, Decimal | None] = field(default_factory=dict)
+
+    def add(self, because: Because, usd: Decimal, attempts: int = 0) -> None:
+        self.usd[because] += usd
+        if attempts:
+            self.attempts[because] = self.attempts.get(because, 0) + attempts
+
+    def bound(self, because: Because, unsure: Unsure) -> None:
+        known = self.most.get(because, _ZERO)
+        self.most[because] = None if unsure.unbounded or known is None else known + unsure.most_usd
+
+
+def compare(bills: Iterable[Bill], billed: Billed) -> Drift:
+    """Compare by day, model (whatever its date) and kind, and give each difference its name."""
+    sheet, told, unsure = side_by_side(bills, billed), _Told(), Unsure()
+    left = _past_midnight(sheet, told)
+    for place, lines in left.lines.items():
+        bill = left.bills.get(place, Bill(day=place[0], model=place[1]))
+        unsure = both(unsure, _explain(lines, bill, left.requests.get(place, 0), billed.refreshed_at, told))
+    causes = tuple(
+        Cause(because=because, usd=usd, attempts=told.attempts.get(because), most_usd=told.most.get(because))
+        for because, usd in told.usd.items()
+    )
+    lines = tuple(line for some in sheet.lines.values() for line in some)
+    return Drift(lines=lines, causes=causes, unsure=unsure, refreshed_at=billed.refreshed_at)
+
+
+def _past_midnight(sheet: Sheet, told: _Told) -> Sheet:
+    """Take out what the ledger has on the day before and the provider on the day after."""
+    left = {(place, line.kind): line for place, lines in sheet.lines.items() for line in lines}
+    requests = dict(sheet.requests)
+    for place, bill in sheet.bills.items():
+        next_day = (place[0] + _DAY, place[1])
+        for kind, late in bill.late_counts.items():
+            before, after = left.get((place, kind)), left.get((next_day, kind))
+            moved = 0 if before is None or after is None else min(late, -before.count, after.count)
+            if before is None or after is None or moved <= 0:
+                continue
+            usd = bill.late_usd.get(kind, _ZERO) * moved / late
+            left[place, kind] = _with_less(before, moved, usd)
+            left[next_day, kind] = _with_less(after, -moved, -usd)
+            told.add(Because.MIDNIGHT, usd)
+        moved = _moved_requests(sheet, place, next_day)
+        if moved:
+            requests[place], requests[next_day] = requests.get(place, 0) + moved, requests[next_day] - moved
+            told.add(Because.MIDNIGHT, _ZERO, moved)
+    lines = {place: tuple(left[place, line.kind] for line in some) for place, some in sheet.lines.items()}
+    return replace(sheet, lines=lines, requests=requests)
+
+
+def _with_less(line: Line, count: int, usd: Decimal) -> Line:
+    return replace(line, ledger_count=line.ledger_count - count, ledger_usd=line.ledger_usd - usd)
+
+
+def _moved_requests(sheet: Sheet, place: Place, next_day: Place) -> int:
+    bill, after = sheet.bills[place], sheet.bills.get(next_day)
+    missing = bill.attempts - sheet.requests.get(place, 0)
+    extra = sheet.requests.get(next_day, 0) - (0 if after is None else after.attempts)
+    return max(0, min(bill.late_attempts, missing, extra))
+
+
+def _explain(lines: Sequence[Line], bill: Bill, requests: int, refreshed_at: datetime | None, told: _Told) -> Unsure:
+    """Name the differences of one day and model; returns what of it is unsure and was not billed."""
+    more = less = _ZERO
+    for line in lines:
+        price = _price_usd(line, lines)
+        _tell_price(line, price, bill, told)
+        more, less = more + max(line.usd - price, _ZERO), less + min(line.usd - price, _ZERO)
+    extra = requests - bill.attempts
+    if less < 0 or any(line.count < 0 for line in lines):
+        is_behind = refreshed_at is not None and bill.last_at is not None and refreshed_at < bill.last_at
+        told.add(Because.BEHIND if is_behind else Because.NOT_BILLED, less, max(0, -extra))
+    if more > 0 or any(line.count > 0 for line in lines):
+        _tell_more(more, extra, bill, told)
+        return Unsure()
+    return both(bill.unknown, bill.open)
+
+
+def _price_usd(line: Line, lines: Sequence[Line]) -> Decimal:
+    """Tell what of a difference is one of prices: all of it where the counts agree."""
+    if line.kind == ALL_KINDS:
+        return _ZERO if any(other.count for other in lines) else line.usd
+    if not line.ledger_count or not line.provider_count:
+        return _ZERO
+    return line.usd if not line.count else line.price_usd
+
+
+def _tell_price(line: Line, usd: Decimal, bill: Bill, told: _Told) -> None:
+    if not usd:
+        return
+    if abs(usd) <= line.slack_usd:
+        told.add(Because.ROUNDING, usd)
+    elif bill.unpriced:
+        told.add(Because.UNPRICED, usd)
+        told.attempts[Because.UNPRICED] = max(told.attempts.get(Because.UNPRICED, 0), bill.unpriced)
+    elif line.list_usd != line.provider_usd and abs(line.list_usd - line.ledger_usd) <= line.slack_usd:
+        told.add(Because.DISCOUNT, usd)
+    else:
+        told.add(Because.PRICES, usd)
+
+
+def _tell_more(more: Decimal, extra: int, bill: Bill, told: _Told) -> None:
+    """Give what the provider has more to calls of unknown end, as far as they can explain it, then to open ones."""
+    for because, unsure in ((Because.UNKNOWN, bill.unknown), (Because.OPEN, bill.open)):
+        if unsure.attempts:
+            explained = more if unsure.unbounded else min(more, unsure.most_usd)
+            told.add(because, explained, unsure.attempts)
+            told.bound(because, unsure)
+            more, extra = more - explained, extra - unsure.attempts
+    if more > 0 or extra > 0:
+        told.add(Because.OTHERS, more, max(0, extra))

@@ -1,0 +1,1 @@
+"""The processes people run, their start and end; the demo, the doctor."""

@@ -1,0 +1,112 @@
+"""`stepdown demo`: a batch through real parts, against a simulated API whose primary goes down in the middle."""
+
+import json
+import shutil
+import sys
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+from models.accounting.exports import ATTEMPTS
+from producer.client import Batch, Producer
+from producer.files.prompts import load
+from producer.files.record_to_prompt import Form
+from producer.map_reduce.plan import Document
+from producer.output.batch_lines import receipt
+from producer.output.format import money
+from producer.output.watch import watch
+from producer.prompt.prompt import Prompt
+from producer.running import demo_processes
+
+_HERE = Path(".stepdown", "demo")
+_TEXTS = Path(__file__).parents[1] / "simulator" / "texts"
+_QUESTION = '"select * from v_primary_health"'
+_NANO = 1_000_000_000
+
+
+def run(*, jobs: int, stay: bool) -> int:
+    """Run the demo in .stepdown/demo; 0 where every job ended and the ledger agrees with the simulator."""
+    started = datetime.now(UTC)
+    demo_processes.end_in_order()
+    shutil.rmtree(_HERE, ignore_errors=True)
+    _HERE.mkdir(parents=True)
+    demo_processes.say(
+        f"stepdown demo: {jobs} summaries and 12 documents mapped and synthesized, against a simulated API. "
+        "No key, no cost."
+    )
+    with ExitStack() as until_end:
+        settings = until_end.enter_context(demo_processes.simulator(_HERE))
+        url = until_end.enter_context(demo_processes.broker(settings))
+        until_end.enter_context(demo_processes.worker(settings, url))
+        until_end.enter_context(demo_processes.flower(settings, url))
+        producer = until_end.enter_context(Producer(settings))
+        _work(producer, jobs)
+        agrees = _settle(producer, started)
+        if stay:
+            demo_processes.say("  Ctrl-C ends the demo, and Flower with it")
+            _wait_for_interrupt()
+    return 0 if agrees else 1
+
+
+def _work(producer: Producer, jobs: int) -> None:
+    template = "Summarize this article in two sentences.\n\n{title}\n\n{text}"
+    articles = _prompts(_TEXTS / "articles.csv", Form(template=template, id_column="id"))[:jobs]
+    documents = [Document(prompt.text, id=prompt.id) for prompt in _prompts(_TEXTS / "documents.jsonl", Form())]
+    news = producer.submit(articles, name="articles")
+    _follow("articles, from the primary", news)
+    reduce = "Synthesize these notes into one paragraph.\n\n{text}"
+    whole = producer.summarize(documents, map="{text}", reduce=reduce, name="documents")
+    _follow("12 documents, mapped from the cheapest model up and synthesized on the primary", whole)
+    *_, synthesis = whole.answers()
+    demo_processes.say(f"  {synthesis.model}: {(synthesis.text or synthesis.error or '')[:200]}...")
+
+
+def _settle(producer: Producer, started: datetime) -> bool:
+    """Print the receipt, and hold it against the simulator's own purchase log."""
+    lines, depths = producer.books.reports.models(), producer.books.reports.depths()
+    for line in receipt(lines, depths):
+        demo_processes.say(line)
+    log = [json.loads(line) for line in (_HERE / "purchases.jsonl").read_text(encoding="utf-8").splitlines()]
+    billed = {purchase["attempt"]: purchase["billed_nano_usd"] for purchase in log}
+    spent = _costs(producer)
+    agrees = spent == billed and len(billed) == len(log)
+    verdict = "equals" if agrees else "DIFFERS FROM"
+    known, bought = (Decimal(sum(cost or 0 for cost in costs.values())) / _NANO for costs in (spent, billed))
+    demo_processes.say(
+        f"  ledger {money(known)} {verdict} the simulator's purchase log {money(bought)}, each of {len(log)} requests"
+    )
+    if ends := producer.books.reports.first_and_last_end():
+        first_s, last_s = ((end - started).total_seconds() for end in ends)
+        demo_processes.say(f"  first answer {first_s:.1f} s after the start, the last {last_s:.1f} s")
+    demo_processes.say(f"  Ask the ledger:   DATABASE_URL=sqlite:///{_HERE}/ledger.db stepdown ledger sql {_QUESTION}")
+    own = "stepdown worker & stepdown submit FILE --max-cost 1 --watch"
+    demo_processes.say(f"  Your own file:    . .venv/bin/activate; export ANTHROPIC_API_KEY=...; {own}")
+    return agrees
+
+
+def _costs(producer: Producer) -> dict[str, int | None]:
+    """Read what each attempt cost in nano-dollars; None where that is unknown."""
+    at, cost = (list(ATTEMPTS.fields).index(name) for name in ("attempt_id", "cost_nano_usd"))
+    return {row[at]: row[cost] for row in producer.books.questions.rows(ATTEMPTS)}
+
+
+def _follow(what: str, batch: Batch) -> None:
+    demo_processes.say(f"  {what}: batch {batch.id}")
+    watch(batch.progress, timeout_s=300, out=sys.stdout)
+
+
+def _prompts(path: Path, form: Form) -> list[Prompt]:
+    loaded = load(str(path), form)
+    if loaded.mistakes:
+        raise loaded.mistakes[0]
+    return loaded.prompts
+
+
+def _wait_for_interrupt() -> None:
+    try:
+        while True:
+            time.sleep(1)
+    except KeyboardInterrupt:
+        demo_processes.say("")

@@ -1,0 +1,1 @@
+"""The script, and the answer that a rule of the script gives."""

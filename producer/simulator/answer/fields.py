@@ -1,0 +1,166 @@
+"""What each field of a script may hold, in words that an error message can repeat."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from producer.simulator.account.billing import Usage, honest
+from producer.simulator.request.catalog import find
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One field: `right` says in words what `accepts` lets through."""
+
+    accepts: Callable[[object], bool]
+    right: str
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _whole(low: int) -> Field:
+    def accepts(value: object) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and value >= low
+
+    return Field(accepts=accepts, right=f"a whole number, {low} or more")
+
+
+def _seconds(*, above_zero: bool = False) -> Field:
+    def accepts(value: object) -> bool:
+        return _is_number(value) and (value > 0 if above_zero else value >= 0)  # type: ignore[operator]
+
+    return Field(accepts=accepts, right=f"seconds, {'more than 0' if above_zero else '0 or more'}")
+
+
+SHARE = Field(
+    accepts=lambda value: _is_number(value) and 0 <= value <= 1,  # type: ignore[operator]
+    right="a number from 0 to 1",
+)
+_TEXT = Field(accepts=lambda value: isinstance(value, str), right="a string")
+_NAME = Field(accepts=lambda value: isinstance(value, str) and bool(value), right="a string, not empty")
+_FLAG = Field(accepts=lambda value: isinstance(value, bool), right="true or false")
+_OBJECT = Field(accepts=lambda value: isinstance(value, dict), right="a table of the tool's input")
+_JSON = Field(accepts=lambda value: object_of(value) is not None, right="a table, or the JSON of an object")
+_USAGE = Field(
+    accepts=lambda value: _can_be_charged(object_of(value)),
+    right="a table, or the JSON of an object, with counters as the API spells them",
+)
+_HEADERS = Field(
+    accepts=lambda value: isinstance(value, dict) and all(isinstance(each, str) for each in value.values()),
+    right="a table of strings",
+)
+_WITH_BODY = {*range(200, 600)} - {204, 304}
+_STATUS = Field(
+    accepts=lambda value: type(value) is int and value in _WITH_BODY,
+    right="a status from 200 to 599 that may have a body",
+)
+
+
+def _one_of(*words: str) -> Field:
+    return Field(accepts=lambda value: value in words, right=" or ".join(f"'{word}'" for word in words))
+
+
+def object_of(value: object) -> dict[str, Any] | None:
+    """Return the object that a table or a JSON text holds. TOML has no null, so JSON is there for it.
+
+    Returns None if the value is neither.
+    """
+    try:
+        parsed = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return None
+    return parsed if isinstance(parsed, dict) else None
+
+
+def _is_iteration(value: object) -> bool:
+    match value:
+        case {"type": "advisor_message", "model": str(name), "input_tokens": int(), "output_tokens": int(), **more}:
+            return find(name) is not None and not more
+        case {"type": "message" | "compaction", "input_tokens": int(), "output_tokens": int(), **more}:
+            return not more
+    return False
+
+
+_ITERATIONS = Field(
+    accepts=lambda value: isinstance(value, list) and all(map(_is_iteration, value)),
+    right="a list of {type, input_tokens, output_tokens}; type: message, compaction, or advisor_message with a model",
+)
+
+_FORMS = _one_of("seconds", "date", "ms", "none")
+
+
+def _can_be_charged(usage: dict[str, Any] | None) -> bool:
+    try:
+        return usage is not None and honest(usage, Usage(input=0, output=0)).input >= 0
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
+
+
+_PER_SECOND = Field(
+    accepts=lambda value: _is_number(value) and value > 0,  # type: ignore[operator]
+    right="tokens per second, more than 0",
+)
+
+RULE_FIELDS: dict[str, Field] = {
+    "model": _NAME,
+    "from_job": _whole(1),
+    "to_job": _whole(1),
+    "from_s": _seconds(),
+    "to_s": _seconds(),
+    "share": SHARE,
+    "prompt_contains": _NAME,
+    "times": _whole(1),
+    "times_per_job": _whole(1),
+    "delay_s": _seconds(),
+    "retry_after_s": _seconds(),
+    "retry_after_form": _FORMS,
+    "every_s": _seconds(above_zero=True),
+    "served_model": _NAME,
+    "service_tier": _one_of("priority", "batch"),
+    "output": _FLAG,
+    "category": _NAME,
+    "explanation": _NAME,
+    "stop_reason": _NAME,
+    "message": _JSON,
+    "usage": _USAGE,
+    "tokens_per_s": _PER_SECOND,
+    "status": _STATUS,
+    "content_type": _NAME,
+    "body": _TEXT,
+    "headers": _HEADERS,
+    "location": _NAME,
+    "text": _TEXT,
+    "tool": _NAME,
+    "tool_input": _OBJECT,
+    "web_searches": _whole(0),
+    "iterations": _ITERATIONS,
+    "billed": _FLAG,
+}
+
+# Taken by a rule whatever it answers: the selectors, and a delay before the answer.
+FOR_ALL = frozenset(
+    {"model", "from_job", "to_job", "from_s", "to_s", "share", "prompt_contains", "times", "times_per_job", "delay_s"}
+)
+
+LIMIT_FIELDS: dict[str, Field] = {
+    "requests_per_minute": _whole(1),
+    "input_tokens_per_minute": _whole(1),
+    "output_tokens_per_minute": _whole(1),
+}
+
+SCRIPT_FIELDS: dict[str, Field] = {
+    "report_behind_s": _seconds(),
+    "retry_after_form": _FORMS,
+    "tokens_per_s": _PER_SECOND,
+    "bytes_per_token": _whole(1),
+}
+
+NOISE_FIELDS: dict[str, Field] = {"retry_after_s": _seconds(), "retry_after_form": _FORMS}

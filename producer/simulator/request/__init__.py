@@ -1,0 +1,1 @@
+"""A request read as the API reads it: models, versions, checks, tokens."""

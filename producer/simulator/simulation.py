@@ -1,0 +1,241 @@
+"""One request in, one reply out, one line in the purchase log: the simulator without its sockets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from producer.simulator.account.billing import bill
+from producer.simulator.account.buckets import Admission, RateLimits
+from producer.simulator.account.cache import PromptCache
+from producer.simulator.account.purchases import Purchase, PurchaseLog
+from producer.simulator.answer.choose import Chooser
+from producer.simulator.answer.compose import Generated, generate
+from producer.simulator.answer.draw import Draw, draw_for
+from producer.simulator.answer.wire import body_of, page_of, retry_after, status_of
+from producer.simulator.request.checks import RefusedError, read_prompt
+from producer.simulator.request.errors import ApiError, error_json, filled
+from producer.simulator.request.versions import Head
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from producer.simulator.account.cache import Split
+    from producer.simulator.answer.answers import Delivery
+    from producer.simulator.answer.script import Rule, Script
+    from producer.simulator.request.prompt import Prompt
+
+_ERROR_S = 0.05  # median; nothing is generated before an error is sent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """What the simulator looks at in a request."""
+
+    body: bytes
+    head: Head = field(default_factory=Head)
+    job: str | None = None
+    attempt: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What is sent, after `delay_s`; a dripping body gives a byte each `every_s`."""
+
+    delivery: Delivery = "whole"
+    status: int = 200
+    content_type: str = "application/json"
+    headers: dict[str, str]
+    body: bytes
+    delay_s: float = 0.0
+    every_s: float = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Visit:
+    """One request being answered: its chance, its place in time and its ids."""
+
+    incoming: Incoming
+    draw: Draw
+    text_draw: Draw
+    job_number: int
+    request_id: str
+    now_s: float
+
+
+@dataclass(slots=True)
+class Simulation:
+    """Everything the provider remembers. `clock` is monotonic seconds, `utc_now` the wall clock."""
+
+    script: Script
+    log: PurchaseLog
+    clock: Callable[[], float]
+    utc_now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    seed: int = 7
+    latency_s: float = 0.0
+    tally: Counter[str] = field(default_factory=Counter)
+    _chooser: Chooser = field(init=False)
+    _limits: RateLimits = field(init=False)
+    _cache: PromptCache = field(default_factory=PromptCache)
+    _seen: Counter[bytes] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.play(self.script)
+
+    def play(self, script: Script) -> None:
+        """Follow this script from now on: jobs, seconds, uses and buckets start again, the cache stays."""
+        now_s = self.clock()
+        self.script = script
+        self._chooser = Chooser(script, now_s)
+        self._limits = RateLimits(script.limits, now_s)
+
+    @property
+    def jobs(self) -> int:
+        """How many different jobs this script has seen."""
+        return self._chooser.jobs
+
+    def answer(self, incoming: Incoming) -> Reply:
+        """Answer one request to /v1/messages; when this returns, its purchase is written."""
+        visit = self._visit(incoming)
+        try:
+            prompt = read_prompt(incoming.body, incoming.head, bytes_per_token=self.script.bytes_per_token)
+        except RefusedError as refused:
+            return self._error(visit, refused.word, refused.error, model=refused.model)
+        split = self._cache.split(prompt, visit.now_s)
+        if (noise := self._chooser.noise(visit.draw)) is not None:
+            self.tally[f"noise {noise.answer.word}"] += 1
+            return self._follow(noise, visit, prompt, split)
+        admission = self._limits.admit(prompt.model.group, split.uncached, visit.now_s)
+        if admission.wait_s is not None:
+            return self._limited(visit, prompt, admission, admission.wait_s)
+        rule = self._chooser.choose(prompt, visit.job_number, visit.draw, visit.now_s)
+        return self._follow(rule, visit, prompt, split)
+
+    def _follow(self, rule: Rule, visit: _Visit, prompt: Prompt, split: Split) -> Reply:
+        """Answer as a rule says."""
+        billed = rule.answer.billed if rule.billed is None else rule.billed
+        if not billed and rule.answer.content in ("error", "page"):
+            return self._reply(visit, prompt, rule, None, billed=False)
+        generated = generate(prompt, rule, split, visit.text_draw)
+        self._cache.keep(prompt, visit.now_s)
+        self._limits.charge_output(prompt.model.group, generated.usage.output)
+        return self._reply(visit, prompt, rule, generated, billed=billed and not generated.is_free)
+
+    def _visit(self, incoming: Incoming) -> _Visit:
+        digest = blake2b(incoming.body, digest_size=16).digest()
+        self._seen[digest] += 1
+        draw = draw_for(self.seed, digest, self._seen[digest])
+        return _Visit(
+            incoming=incoming,
+            draw=draw,
+            text_draw=draw_for(self.seed, digest),
+            job_number=self._chooser.number_of(incoming.job),
+            request_id="req_011C" + draw.token(f"request {self.log.earlier}", 20),
+            now_s=self.clock(),
+        )
+
+    def _reply(self, visit: _Visit, prompt: Prompt, rule: Rule, generated: Generated | None, *, billed: bool) -> Reply:
+        message_id = "msg_01" + visit.draw.token(f"message {self.log.earlier}")
+        answer, status, page = rule.answer, status_of(rule), page_of(rule)
+        self._write(
+            visit,
+            message_id=message_id if generated else None,
+            requested_model=str(prompt.body["model"]),
+            served_model=generated.served.id if generated else None,
+            status=None if answer.delivery in ("hang", "reset_before") else status,
+            answer=answer.word,
+            rule=rule.number or None,
+            stop_reason=generated.stop_reason if generated else None,
+            usage=generated.usage.as_api() if generated else None,
+            billed_nano_usd=bill(generated.served, generated.usage) if generated and billed else 0,
+        )
+        return Reply(
+            delivery=answer.delivery,
+            status=status,
+            content_type=page.media_type if page else "application/json",
+            headers=dict(page.headers) if page else self._headers(visit, prompt) | self._advice(rule),
+            body=body_of(rule, prompt, generated, message_id=message_id, request_id=visit.request_id),
+            delay_s=self._takes_s(visit, rule, generated) + rule.delay_s,
+            every_s=rule.every_s,
+        )
+
+    def _advice(self, rule: Rule) -> dict[str, str]:
+        if rule.retry_after_s is None:
+            return {}
+        form = rule.retry_after_form or self.script.retry_after_form
+        return retry_after(rule.retry_after_s, form, self.utc_now())
+
+    def _takes_s(self, visit: _Visit, rule: Rule, generated: Generated | None) -> float:
+        """Draw the seconds that a reply takes: its latency, and with `tokens_per_s` the time of its output."""
+        if generated is None:
+            return self._error_s(visit)
+        per_s = rule.tokens_per_s or self.script.tokens_per_s
+        return visit.draw.latency_s(self.latency_s) + (generated.usage.output / per_s if per_s else 0)
+
+    def _limited(self, visit: _Visit, prompt: Prompt, admission: Admission, wait_s: int) -> Reply:
+        error = ApiError(status=429, type="rate_limit_error", message=filled(admission.message, prompt))
+        advice = retry_after(wait_s, self.script.retry_after_form, self.utc_now())
+        headers = self._headers(visit, prompt) | advice
+        return self._error(visit, "429", error, model=str(prompt.body["model"]), headers=headers)
+
+    def _error(
+        self,
+        visit: _Visit,
+        word: str,
+        error: ApiError,
+        *,
+        model: str | None,
+        headers: dict[str, str] | None = None,
+    ) -> Reply:
+        """Refuse what no rule decides about: a wrong request or a full bucket."""
+        self._write(
+            visit,
+            message_id=None,
+            requested_model=model,
+            served_model=None,
+            status=error.status,
+            answer=word,
+            rule=None,
+            stop_reason=None,
+            usage=None,
+            billed_nano_usd=0,
+        )
+        return Reply(
+            status=error.status,
+            headers=headers or {"request-id": visit.request_id},
+            body=error_json(error, visit.request_id),
+            delay_s=self._error_s(visit),
+        )
+
+    def _error_s(self, visit: _Visit) -> float:
+        """Draw how long an error takes: it comes back long before an answer would, where answers take time at all."""
+        return visit.draw.latency_s(min(self.latency_s, _ERROR_S))
+
+    def _write(self, visit: _Visit, **fields: object) -> None:
+        purchase = Purchase(
+            at=self.utc_now().isoformat(),
+            request_id=visit.request_id,
+            job=visit.incoming.job,
+            job_number=visit.job_number,
+            attempt=visit.incoming.attempt,
+            version=visit.incoming.head.version,
+            betas=visit.incoming.head.betas,
+            **fields,  # type: ignore[arg-type]  # two callers, both above
+        )
+        self.log.append(purchase)
+        self.tally["requests"] += 1
+        self.tally["billed_nano_usd"] += purchase.billed_nano_usd
+        self.tally[f"answer {purchase.answer}"] += 1
+
+    def _headers(self, visit: _Visit, prompt: Prompt) -> dict[str, str]:
+        now = self.utc_now()
+        headers = {"request-id": visit.request_id}
+        for kind, limit, remaining, full_in_s in self._limits.headers(prompt.model.group, visit.now_s):
+            reset = now + timedelta(seconds=full_in_s)
+            headers[f"anthropic-ratelimit-{kind}-limit"] = str(limit)
+            headers[f"anthropic-ratelimit-{kind}-remaining"] = str(remaining)
+            headers[f"anthropic-ratelimit-{kind}-reset"] = reset.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return headers

@@ -1,0 +1,39 @@
+"""Rings for jobs once they are kept: a message each, as many as the queues have room for."""
+
+from collections.abc import Sequence
+
+from models.errors import BrokerError, LedgerError
+from models.job.values import Unsent
+from models.ledger.outbox import Outbox
+from models.queue.broker import Broker
+from models.queue.embedded_redis import required_broker_url
+from models.settings import Settings
+
+_RING_S = 0.3  # who submits does not wait for a Redis that is frozen: a worker's clock sends
+
+
+def ring(jobs: Sequence[Unsent], settings: Settings, outbox: Outbox) -> str | None:
+    """Send a message for urgent jobs, and for the first of each rung, as many as its queue has room for.
+
+    The clock sends the rest. Returns why none could be sent; the jobs are kept all the same.
+    """
+    try:
+        broker = Broker(required_broker_url(settings), rungs=len(settings.chain.models), timeout_s=_RING_S)
+    except BrokerError as error:
+        return str(error)
+    try:
+        _send([job for job in jobs if job.is_urgent], broker, outbox)
+        for rung in sorted({job.rung for job in jobs if not job.is_urgent}):
+            room = max(0, min(settings.queue_window, broker.pace(rung).window) - broker.depth(rung))
+            bulk = [job for job in jobs if job.rung == rung and not job.is_urgent]
+            _send(bulk[:room], broker, outbox)
+    except (BrokerError, LedgerError) as error:  # accepted all the same, and whoever hears otherwise submits again
+        return str(error)
+    finally:
+        broker.close()
+    return None
+
+
+def _send(messages: Sequence[Unsent], broker: Broker, outbox: Outbox) -> None:
+    broker.send(messages)
+    outbox.mark_sent(messages)

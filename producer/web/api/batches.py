@@ -1,0 +1,267 @@
+"""The provider's Message Batches API over our batches: create, list, retrieve, cancel, delete, results."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import timedelta
+from reprlib import repr as shown
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from models.chain.capabilities import betas_of
+from models.errors import KeyConflictError
+from models.outcome import Outcome, Refused, State
+from models.reports.served_batches import ServedBatch
+from producer.files.record_to_prompt import custom_id_problem
+from producer.files.results import message_batch_lines
+from producer.prompt.prompt import Prompt
+from producer.submit.accept import Checked
+from producer.web.http.bodies import LARGEST_BATCH, Body, received
+from producer.web.http.context import books_of, caller_of, producer_of, settings_of
+from producer.web.http.errors import Refusal
+from producer.web.http.labels import KEY, MAX_COST, TASK, cap_of, label, limit_of
+from producer.web.http.params import checked, headers_of
+from producer.web.http.scan import Scanned, parsed
+
+_KIND = "batch"  # the word in our keys; message batches alone are shown here
+_PREFIX = "msgbatch_"
+_ID = re.compile(rf"{_PREFIX}([0-9a-f]{{8}})([0-9a-f]{{4}})([0-9a-f]{{4}})([0-9a-f]{{4}})([0-9a-f]{{12}})")
+_HOST = re.compile(r"[a-zA-Z0-9.:\[\]-]+")
+_PART = 64 * 1024
+_MISSING = 404
+_SOON_S = 1.0
+
+
+async def create(request: Request) -> Response:
+    """Take a message batch; the same one again is a new one, but under its key or by REPEATED_BATCH."""
+    async with received(request, most_bytes=LARGEST_BATCH, caller=caller_of(request).name) as body:
+        batch_id = await body.read_by(_taken, body, request)
+    return await run_in_threadpool(lambda: JSONResponse(_told(request, _found(request, batch_id))))
+
+
+async def listing(request: Request) -> Response:
+    """List the caller's batches, the newest first."""
+    asked = request.query_params
+    limit = limit_of(asked.get("limit"))
+    if "before_id" in asked and "after_id" in asked:
+        raise Refusal(400, "before_id, after_id: give one of them")
+    cursors = {name: _own_id(asked[name], name) for name in ("before_id", "after_id") if name in asked}
+    batches, has_more = await run_in_threadpool(books_of(request).served.page, _scope(request), limit=limit, **cursors)
+    data = [_told(request, batch) for batch in batches]
+    ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {"first_id": None, "last_id": None}
+    return JSONResponse({"data": data, "has_more": has_more, **ends})
+
+
+async def retrieve(request: Request) -> Response:
+    """Tell where a batch is."""
+    return JSONResponse(_told(request, await run_in_threadpool(_asked_for, request)))
+
+
+async def cancel(request: Request) -> Response:
+    """Cancel what is open of a batch. Sent again, it goes on: what is answered by then is not bought twice."""
+    return await run_in_threadpool(_cancelled, request)
+
+
+async def delete(request: Request) -> Response:
+    """Forget an ended batch, with its prompts and answers; the ledger keeps what it cost."""
+    return await run_in_threadpool(_deleted, request)
+
+
+async def results(request: Request) -> Response:
+    """Stream the results of an ended batch."""
+    batch = await run_in_threadpool(_asked_for, request)
+    if batch.ended_at is None or batch.purged_at is not None:
+        why = "has not ended yet" if batch.ended_at is None else "had its results removed"
+        raise Refusal(404, f"{_id_of(batch.batch_id)} {why}: it has no results")
+    lines = message_batch_lines(books_of(request).reports.answers(batch.batch_id))
+    return StreamingResponse(in_parts(lines), media_type="application/x-jsonl")
+
+
+def in_parts(lines: Iterator[str]) -> Iterator[str]:
+    """Join lines to parts of a fair size: each part is a turn of the event loop."""
+    part, size = list[str](), 0
+    for line in lines:
+        part.append(line)
+        size += len(line)
+        if size > _PART:
+            yield "".join(part)
+            part, size = [], 0
+    yield "".join(part)
+
+
+def _taken(body: Body, request: Request) -> str:
+    """Queue the requests of a body. Returns the id of their batch."""
+    given, scanned = body.listed("requests")
+    if extra := given.keys() - {"requests"}:
+        raise Refusal(400, f"{min(extra)}: is no field of a message batch; it has requests")
+    if not isinstance(given.get("requests"), list) or not scanned.ends:
+        raise Refusal(400, f"requests: {shown(given.get('requests'))} should be a list of at least one request")
+    models = producer_of(request).models
+    headers = headers_of(request)
+    return _submitted(lambda: _prompts(scanned, models, headers), request)
+
+
+def _prompts(scanned: Scanned, models: tuple[str, ...], headers: Mapping[str, str]) -> Iterator[Prompt]:
+    """Read request after request. One that no model takes comes refused; Refusal is raised for what cannot be named."""
+    places: dict[str, int] = {}
+    for place, raw in enumerate(scanned.items()):
+        where = f"requests[{place}]"
+        made = _prompt(parsed(raw, where), where, models, headers)
+        custom_id = str(made.id)
+        if (first := places.setdefault(custom_id, place)) != place:
+            raise Refusal(400, f"{where}.custom_id: {custom_id!r} is that of requests[{first}], too")
+        yield made
+
+
+def _prompt(each: object, where: str, models: tuple[str, ...], headers: Mapping[str, str]) -> Prompt:
+    if not isinstance(each, dict) or each.keys() - {"custom_id", "params"}:
+        raise Refusal(400, f"{where}: should be an object with custom_id and params, and nothing else")
+    custom_id: Any = each.get("custom_id")
+    if problem := custom_id_problem(custom_id):
+        raise Refusal(400, f"{where}.custom_id: {problem}")
+    try:
+        return checked(each.get("params"), id=custom_id, models=models, where="params.", headers=headers)
+    except Refusal as refusal:
+        outcome = Outcome.MODEL_MISSING if refusal.status == _MISSING else Outcome.BAD_REQUEST
+        error = str(refusal).replace("\0", "\\0")  # no database keeps a NUL
+        return Prompt(id=custom_id, refused=Refused(outcome=outcome, error=error))
+
+
+def _submitted(prompts: Callable[[], Iterator[Prompt]], request: Request) -> str:
+    caller, producer = caller_of(request), producer_of(request)
+    said: dict[str, Any] = {
+        "task": label(request.headers.get(TASK), header=TASK),
+        "max_cost_usd": cap_of(request.headers.get(MAX_COST)),
+    }
+    if (key := label(request.headers.get(KEY), header=KEY)) is not None:
+        return _under(caller.own_key(_KIND, key), prompts, request, said)
+    if settings_of(request).repeated_batch == "same":
+        return _once_a_day(prompts, request, said)
+    fresh = caller.own_key(_KIND, None)
+    return producer.submit(Checked(prompts()), key=fresh, tags=caller.batch_tags, **said).id
+
+
+def _under(key: str, prompts: Callable[[], Iterator[Prompt]], request: Request, said: Mapping[str, Any]) -> str:
+    """Submit under the caller's own key. Raises Refusal where it is that of another batch."""
+    try:
+        batch = producer_of(request).submit(Checked(prompts()), key=key, tags=caller_of(request).batch_tags, **said)
+    except KeyConflictError:
+        told = f"{KEY}: is that of another batch of yours; send the same again, or choose another key"
+        raise Refusal(409, told, is_for_good=True) from None
+    return batch.id if batch.is_new else _gone_on(batch.id, request)
+
+
+def _once_a_day(prompts: Callable[[], Iterator[Prompt]], request: Request, said: Mapping[str, Any]) -> str:
+    """Submit what was not sent within a day, in whatever order."""
+    caller, producer = caller_of(request), producer_of(request)
+    served = producer.books.served
+    digest, today = _digest(prompts(), said), served.today()
+    keys = [caller.key(_KIND, digest, f"{day}") for day in (today, today - timedelta(days=1))]
+    if same := served.same(keys):
+        return _gone_on(same, request)
+    try:
+        return producer.submit(Checked(prompts()), key=keys[0], tags=caller.batch_tags, **said).id
+    except KeyConflictError:  # sent twice at once, with its requests in another order
+        if same := served.same(keys):
+            return same
+        raise
+
+
+def _gone_on(batch_id: str, request: Request) -> str:
+    """Queue again what was cancelled of a batch that is sent again: its caller wants the rest of it."""
+    deadline_s = settings_of(request).job_deadline_s
+    books_of(request).orders.retry(deadline_s=deadline_s, states=[State.CANCELLED], batch_id=batch_id)
+    return batch_id
+
+
+def _digest(prompts: Iterable[Prompt], said: Mapping[str, str | None]) -> str:
+    """Tell content from other content, in whatever order it comes."""
+    content = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+    for one in sorted(map(_digest_of, prompts)):
+        content.update(one)
+    return content.hexdigest()
+
+
+def _digest_of(prompt: Prompt) -> bytes:
+    asked = prompt.params if prompt.refused is None else prompt.refused.error
+    told = [prompt.id, asked, *betas_of(prompt.headers or {})]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).digest()
+
+
+def _cancelled(request: Request) -> Response:
+    batch = _asked_for(request)
+    if batch.ended_at is None:
+        books_of(request).orders.cancel(batch.batch_id)
+    return JSONResponse(_told(request, _found(request, batch.batch_id)))
+
+
+def _deleted(request: Request) -> Response:
+    batch = _asked_for(request)
+    if batch.ended_at is None:
+        raise Refusal(400, f"{_id_of(batch.batch_id)} has not ended: cancel it first")
+    books = books_of(request)
+    books.served.take_out(batch.batch_id)  # first: what is deleted only half is gone for its caller
+    while books.orders.purge(older_than_s=-_SOON_S, batch_id=batch.batch_id):
+        pass
+    return JSONResponse({"id": _id_of(batch.batch_id), "type": "message_batch_deleted"})
+
+
+def _asked_for(request: Request) -> ServedBatch:
+    return _found(request, _own_id(request.path_params["id"], None))
+
+
+def _found(request: Request, batch_id: str) -> ServedBatch:
+    batch = books_of(request).served.one(batch_id, _scope(request))
+    if batch is None:
+        raise Refusal(404, f"no message batch of yours has the id {_id_of(batch_id)}")
+    return batch
+
+
+def _told(request: Request, batch: ServedBatch) -> dict[str, Any]:
+    """Lay a batch out as the provider does: until it has ended, all its requests count as processing."""
+    is_ended = batch.ended_at is not None
+    counts = {name: getattr(batch, name) if is_ended else 0 for name in ("succeeded", "errored", "canceled", "expired")}
+    times = ("created_at", "expires_at", "ended_at")
+    return {
+        "id": _id_of(batch.batch_id),
+        "type": "message_batch",
+        "processing_status": "ended" if is_ended else "in_progress",
+        "request_counts": {"processing": 0 if is_ended else batch.job_count, **counts},
+        **{name: _time(getattr(batch, name)) for name in times},
+        "cancel_initiated_at": _time(batch.cancelled_at),
+        "archived_at": _time(batch.purged_at),
+        "results_url": _results_url(request, batch) if is_ended and batch.purged_at is None else None,
+    }
+
+
+def _time(at: Any) -> str | None:
+    return None if at is None else at.isoformat().replace("+00:00", "Z")
+
+
+def _results_url(request: Request, batch: ServedBatch) -> str:
+    """Name the results by the host the caller knows us by."""
+    path = f"/v1/messages/batches/{_id_of(batch.batch_id)}/results"
+    host, scheme = request.headers.get("host", ""), request.headers.get("x-forwarded-proto", request.scope["scheme"])
+    return f"{scheme}://{host}{path}" if _HOST.fullmatch(host) and scheme in {"http", "https"} else path
+
+
+def _id_of(batch_id: str) -> str:
+    return _PREFIX + batch_id.replace("-", "")
+
+
+def _own_id(text: str, field: str | None) -> str:
+    found = _ID.fullmatch(text)
+    if found is not None:
+        return "-".join(found.groups())
+    if field is None:
+        raise Refusal(404, f"no message batch has the id {shown(text)}")
+    raise Refusal(400, f"{field}: {shown(text)} is no message batch's id")
+
+
+def _scope(request: Request) -> str:
+    caller = caller_of(request)
+    return caller.key(_KIND, "")

@@ -1,0 +1,129 @@
+"""Who is let in: each request has an id, comes from a known caller, and ends without a word of it in any log."""
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from models.callers import LOCAL, Caller, caller_with
+from models.ids import new_id
+from producer.running.listening import is_loopback
+from producer.web.http.errors import Refusal
+from producer.web.http.labels import KEY
+from producer.web.http.limits import Limits
+
+OPEN_PATHS = frozenset({"/healthz", "/api/v1/openapi.json"})
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "via")
+_ONLY_LOCAL = "without CALLERS_FILE this server is for programs on its own machine"
+_NO_TOKEN = "give the token of a caller as x-api-key, or as Authorization: Bearer"  # noqa: S105 - no token
+_STOPPING = "this server stops before the answer is there; a job that had not begun is cancelled, unless it has a key"
+_BEARER = "bearer "
+_HTTP = 80
+_OWN = ("same-origin", "none")  # a browser's word for a page of this server, and for no page at all
+
+_log = logging.getLogger("stepdown.serve")
+
+
+class Admission:
+    """Lets requests through to `app`, each with `state.caller` and `state.request_id`."""
+
+    def __init__(self, app: ASGIApp, *, callers: Sequence[Caller], limits: Limits) -> None:
+        self._app = app
+        self._callers = callers
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 401 or 403 itself, and 500 where the code behind it breaks."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = f"req_{new_id().replace('-', '')}"
+        has_begun = False
+        caller: Caller | None = None
+
+        async def numbered(message: Message) -> None:
+            nonlocal has_begun
+            if message["type"] == "http.response.start":
+                told = {"request-id": request_id, **await self._limits.headers(caller)}
+                has_begun = True
+                message["headers"] = [*message["headers"], *((n.encode(), v.encode()) for n, v in told.items())]
+            await send(message)
+
+        try:
+            caller = self._caller(scope)
+            scope.setdefault("state", {}).update(caller=caller, request_id=request_id)
+            self._limits.take(caller, scope["method"])
+            await self._app(scope, receive, numbered)
+        except Refusal as refusal:
+            await refused(refusal, request_id)(scope, receive, numbered)
+        except ClientDisconnect:
+            return
+        except asyncio.CancelledError:  # kept here: whoever cancels is at the end of its patience, and logs the rest
+            if not has_begun:
+                is_for_good = not Headers(scope=scope).get(KEY, "").strip()  # under a key it is the same job again
+                stopping = Refusal(503, _STOPPING, is_for_good=is_for_good)
+                await refused(stopping, request_id)(scope, receive, numbered)
+        except Exception as error:  # noqa: BLE001 - its text may quote a prompt: only where it happened is logged
+            _log.error("%s failed: %s\n%s", request_id, type(error).__name__, "".join(_frames(error)))
+            if not has_begun:
+                broken = Refusal(500, "this server has a mistake; its log has the request's id")
+                await refused(broken, request_id)(scope, receive, numbered)
+
+    def _caller(self, scope: Scope) -> Caller | None:
+        headers = Headers(scope=scope)
+        if scope["path"] in OPEN_PATHS and self._callers:
+            return None
+        if not self._callers:
+            _require_local(scope, headers)
+            return LOCAL
+        found = caller_with(_token(headers), self._callers)
+        if found is None:
+            raise Refusal(401, f"no caller has this token; {_NO_TOKEN}" if _token(headers) else _NO_TOKEN)
+        return found
+
+
+def refused(refusal: Refusal, request_id: str) -> JSONResponse:
+    """Make the response that tells a refusal."""
+    return JSONResponse(refusal.body(request_id), status_code=refusal.status, headers=refusal.headers)
+
+
+def _require_local(scope: Scope, headers: Headers) -> None:
+    """Refuse what comes from elsewhere, also through a proxy or through a page in a browser on this machine."""
+    peer = scope.get("client")
+    if peer is None or not is_loopback(str(peer[0])):
+        raise Refusal(403, f"{_ONLY_LOCAL}, and you are not on it")
+    if any(name in headers for name in _FORWARDED):
+        raise Refusal(403, f"{_ONLY_LOCAL}, and this request came through a proxy")
+    here = (scope.get("server") or (None, None))[1]
+    hosts = headers.getlist("host")
+    if len(hosts) != 1 or not _is_here(f"http://{hosts[0]}", here):
+        raise Refusal(403, f"{_ONLY_LOCAL}: call it by 127.0.0.1 or localhost, and its own port {here}")
+    origins = headers.getlist("origin")
+    if any(origin != f"http://{hosts[0]}" for origin in origins) or headers.get("sec-fetch-site", "none") not in _OWN:
+        raise Refusal(403, f"{_ONLY_LOCAL}, not for pages of other addresses, other ports of this machine included")
+
+
+def _is_here(address: str, port: int | None) -> bool:
+    try:
+        found = urlsplit(address)
+        return is_loopback(found.hostname or "") and (found.port or _HTTP) == port and not found.path
+    except ValueError:
+        return False
+
+
+def _token(headers: Headers) -> str:
+    authorization = headers.get("authorization", "")
+    if authorization[: len(_BEARER)].lower() == _BEARER:
+        return authorization[len(_BEARER) :].strip()
+    return headers.get("x-api-key", "").strip()
+
+
+def _frames(error: BaseException) -> list[Any]:
+    return traceback.format_tb(error.__traceback__)

@@ -1,0 +1,104 @@
+"""Waits for the ends of many jobs at once: one look into the ledger for all who wait, not one each."""
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+
+from models.errors import LedgerError
+from models.job.answer import Answer
+
+_LOOK_EVERY_S = 0.05  # somebody stands by
+_AT_ONCE = 500
+
+_log = logging.getLogger("stepdown.serve")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Awaited:
+    batch_id: str
+    is_kept: bool
+
+
+class Waiting:
+    """Who waits for which batch of one job; several may wait for the same.
+
+    `settled` reads the answers of those batches that have ended, `let_go` gives up a batch that nobody waits for any
+    more. Both are asked beside the event loop, and again where the ledger is away.
+    """
+
+    def __init__(
+        self, *, settled: Callable[[Sequence[str]], Mapping[str, Answer]], let_go: Callable[[str], Any]
+    ) -> None:
+        self._settled = settled
+        self._let_go = let_go
+        self._ends: dict[asyncio.Future[Answer], _Awaited] = {}
+        self._left: list[str] = []
+        self._called = asyncio.Event()
+
+    def end_of(self, batch_id: str, *, is_kept: bool) -> asyncio.Future[Answer]:
+        """Wait for a batch; pair it with `leave`. One that `is_kept` is asked for again, and not let go of."""
+        end: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._ends[end] = _Awaited(batch_id=batch_id, is_kept=is_kept)
+        self._called.set()
+        return end
+
+    def leave(self, end: asyncio.Future[Answer]) -> None:
+        """Wait no longer; a batch that has not ended is let go of, unless it is kept."""
+        awaited = self._ends.pop(end, None)
+        if awaited is None or not end.cancel() or awaited.is_kept:
+            return
+        self._left.append(awaited.batch_id)
+        self._called.set()
+
+    async def run(self) -> None:
+        """Look until cancelled; then let go of what is left."""
+        try:
+            while True:
+                await self._called.wait()
+                await self._look()
+                await asyncio.sleep(_LOOK_EVERY_S)
+        finally:
+            for end in [*self._ends]:
+                self.leave(end)
+            await self._look()
+
+    async def _look(self) -> None:
+        try:
+            for some in _parts(self._open()):
+                settled = await run_in_threadpool(self._settled, some)
+                for end, awaited in self._ends.items():
+                    if awaited.batch_id in settled and not end.done():
+                        end.set_result(settled[awaited.batch_id])
+            while self._left:
+                await self._let_one_go()
+        except LedgerError:  # whoever waits has a time of his own
+            return
+        except Exception as error:  # noqa: BLE001 - else nobody would be told of any end again
+            _log.error(
+                "a look for ends failed: %s at %s", type(error).__name__, traceback.format_tb(error.__traceback__)[-1]
+            )
+            return
+        if not self._open() and not self._left:
+            self._called.clear()
+
+    async def _let_one_go(self) -> None:
+        try:
+            await run_in_threadpool(self._let_go, self._left[0])
+        except LedgerError:
+            raise
+        except Exception:  # it would fail again
+            del self._left[0]
+            raise
+        del self._left[0]
+
+    def _open(self) -> list[str]:
+        return sorted({awaited.batch_id for end, awaited in self._ends.items() if not end.done()})
+
+
+def _parts(ids: list[str]) -> list[list[str]]:
+    return [ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE)]

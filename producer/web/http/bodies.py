@@ -1,0 +1,188 @@
+"""Receives a request's body: on disk where it is large, at a pace, in a place of its caller; read beside the loop."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from reprlib import repr as shown
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, TypeVar
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+
+from producer.web.http.errors import Refusal
+from producer.web.http.lanes import Lanes
+from producer.web.http.scan import Scan, Scanned, parsed
+
+_MB = 1024 * 1024
+LARGEST_MESSAGE, LARGEST_BATCH = 32 * _MB, 256 * _MB
+MOST_PROMPTS = 100_000  # in a batch
+_LARGE = 256 * 1024  # bytes: on disk, and read one of a caller at a time
+_QUICK_S = 1.0  # a body that is slower has a place, as a large one has
+_SKIPPED_S = 1.0  # so long the rest of a refused body is read away: a client in the middle of it hears no answer
+
+_Made = TypeVar("_Made")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How slow a body may be: a silence, a start without a rate, then `slowest` bytes a second, and all of it."""
+
+    silent_s: float = 15.0
+    grace_s: float = 20.0
+    slowest: int = 32 * 1024
+    longest_s: float = 900.0
+
+    def left_s(self, *, received: int, waited_s: float) -> float:
+        """Return the seconds that the next piece may take."""
+        return min(self.silent_s, min(self.longest_s, self.grace_s + received / self.slowest) - waited_s)
+
+
+@dataclass(slots=True, kw_only=True)
+class Reception:
+    """What all bodies of a server share: the pace, the places of those that arrive, and of those that are read."""
+
+    pace: Pace = field(default_factory=Pace)
+    arriving: Lanes = field(
+        default_factory=lambda: Lanes(what="large or slow bodies", of_one=8, of_all=64, patience_s=10.0)
+    )
+    reading: Lanes = field(default_factory=lambda: Lanes(what="large bodies", of_one=1, of_all=2, patience_s=120.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """A whole body, in a file without a name."""
+
+    file: IO[bytes]
+    size: int
+    caller: str
+    reception: Reception
+
+    async def read_by(self, read: Callable[..., _Made], *given: Any) -> _Made:
+        """Call `read` in a thread. Of large bodies one of a caller, and two in all, are read at once."""
+        if self.size <= _LARGE:
+            return await run_in_threadpool(read, *given)
+        async with self.reception.reading.place(self.caller):
+            return await run_in_threadpool(read, *given)
+
+    def object(self) -> dict[str, Any]:
+        """Read the whole body as an object. Raises Refusal."""
+        return _object(Scan(self.file).run(), "the body")
+
+    def listed(self, name: str) -> tuple[dict[str, Any], Scanned]:
+        """Read an object whose list `name` is large: it comes apart, and is empty in the object. Raises Refusal."""
+        scanned = Scan(self.file, listed=name, most_items=MOST_PROMPTS).run()
+        given = _object(scanned, f"the body without its {name}" if scanned.ends else "the body")
+        if isinstance(given.get(name), list) and given[name]:
+            raise Refusal(400, f"{name}: its name should be written without escapes")
+        return given, scanned
+
+
+@asynccontextmanager
+async def received(request: Request, *, most_bytes: int, caller: str) -> AsyncIterator[Body]:
+    """Receive a body for a block.
+
+    Raises Refusal: 413 above `most_bytes`, 408 for one that is too slow, 429 and 503 where no place is free.
+    """
+    if (encoding := request.headers.get("content-encoding", "identity")) != "identity":
+        raise Refusal(400, f"content-encoding: {shown(encoding)} is not taken; send the body as it is")
+    told = request.headers.get("content-length", "")
+    if told.isdecimal() and int(told[:20]) > most_bytes:
+        raise _too_large(most_bytes)
+    reception: Reception = request.app.state.reception
+    async with AsyncExitStack() as until_end:
+        file = until_end.enter_context(SpooledTemporaryFile(max_size=_LARGE))  # noqa: SIM115 - it is one
+        arrival = _Arrival(request=request, reception=reception, caller=caller, file=file)
+        try:
+            await arrival.run(most_bytes, until_end)
+        except Refusal:
+            await _skip(request)
+            raise
+        body = Body(file=file, size=arrival.size, caller=caller, reception=reception)
+        yield body
+
+
+@dataclass(slots=True, kw_only=True)
+class _Arrival:
+    request: Request
+    reception: Reception
+    caller: str
+    file: "SpooledTemporaryFile[bytes]"
+    size: int = 0
+    waited_s: float = 0.0
+    has_place: bool = False
+
+    async def run(self, most_bytes: int, until_end: AsyncExitStack) -> None:
+        """Put the body into the file, piece by piece. Time that is lost by us is not the caller's."""
+        is_whole = False
+        while not is_whole:
+            message = await self._piece()
+            if message is not None:
+                part = message.get("body", b"")
+                self.size += len(part)
+                if self.size > most_bytes:
+                    raise _too_large(most_bytes)
+                is_whole = not message.get("more_body", False)
+                await self._write(part)
+            if not self.has_place and (self.size > _LARGE or (self.waited_s >= _QUICK_S and not is_whole)):
+                await until_end.enter_async_context(self.reception.arriving.place(self.caller))
+                self.has_place = True
+
+    async def _piece(self) -> Any:
+        """Wait for a piece; None where the body is not quick any more. Raises Refusal at the deadline."""
+        clock, pace = asyncio.get_running_loop().time, self.reception.pace
+        left_s = pace.left_s(received=self.size, waited_s=self.waited_s)
+        soon_s = left_s if self.has_place else min(left_s, max(0.0, _QUICK_S - self.waited_s))
+        began = clock()
+        try:
+            async with asyncio.timeout(soon_s):
+                message = await self.request.receive()
+        except TimeoutError:
+            self.waited_s += max(clock() - began, soon_s)
+            if soon_s < left_s:
+                return None
+            raise self._too_slow() from None
+        self.waited_s += clock() - began
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        return message
+
+    async def _write(self, part: bytes) -> None:
+        try:
+            if self.size <= _LARGE:
+                self.file.write(part)
+            else:
+                await run_in_threadpool(self.file.write, part)
+        except OSError as error:
+            problem = f"this server has no room for the body ({os.strerror(error.errno or 0)}); send it again later"
+            raise Refusal(503, problem, retry_after_s=60, hangs_up=True) from None
+
+    def _too_slow(self) -> Refusal:
+        pace = self.reception.pace
+        said = (
+            f"{self.size:,} bytes of the body came within {self.waited_s:.0f} s; send at least {pace.slowest:,} bytes"
+        )
+        return Refusal(408, f"{said} a second, and pause for {pace.silent_s:g} s at most", hangs_up=True)
+
+
+async def _skip(request: Request) -> None:
+    """Read away what else comes at once."""
+    try:
+        async with asyncio.timeout(_SKIPPED_S):
+            async for _ in request.stream():
+                pass
+    except (TimeoutError, ClientDisconnect):
+        return
+
+
+def _too_large(most_bytes: int) -> Refusal:
+    return Refusal(413, f"the body is larger than {most_bytes // _MB} MB", hangs_up=True)
+
+
+def _object(scanned: Scanned, where: str) -> dict[str, Any]:
+    value = parsed(scanned.frame, where)
+    if not isinstance(value, dict):
+        raise Refusal(400, "the body should be a JSON object")
+    return value

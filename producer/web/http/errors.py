@@ -1,0 +1,139 @@
+"""What a caller is told when there is no answer: the provider's status, error type and body."""
+
+from collections.abc import Mapping
+from math import ceil
+from typing import Any
+
+from models.errors import (
+    InputError,
+    InputMistakes,
+    KeyConflictError,
+    LedgerError,
+    NotFoundError,
+    StepdownError,
+    UnpricedModelError,
+)
+from models.job.answer import Answer
+from models.outcome import OVER_BUDGET, Outcome, State
+
+_TYPES: Mapping[int, str] = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+LIMITED, OVERLOADED = 429, 529  # a later time may help
+LATER_S = 5.0  # where nobody knows a better time
+_LONGEST_WAIT_S = 60.0  # the provider's SDKs heed no longer one
+_SERVER_ERROR = 500
+_NO_LEDGER = "the ledger cannot be reached, and nothing was accepted; send it again later"
+_NO_PRICE = "a model of the chain has no price here, so nothing is accepted: whoever runs this server sets it"
+_OF_ERRORS: tuple[tuple[type[Exception], int, str | None], ...] = (
+    (InputError, 400, None),
+    (InputMistakes, 400, None),
+    (KeyConflictError, 409, None),
+    (NotFoundError, 404, None),
+    (LedgerError, 503, _NO_LEDGER),  # its own words name our database
+    (UnpricedModelError, 503, _NO_PRICE),
+)
+_OF_OUTCOMES: Mapping[str, int] = {
+    Outcome.BAD_REQUEST: 400,
+    Outcome.REJECTED: 400,
+    Outcome.TOO_LONG: 400,
+    Outcome.REFUSED: 400,
+    OVER_BUDGET: 402,
+    Outcome.TOO_LARGE: 413,
+    Outcome.OVER_LIMIT: 413,  # no later time helps
+    Outcome.RATE_LIMITED: LIMITED,
+    Outcome.RAMP_LIMITED: LIMITED,
+    "limited": LIMITED,
+    "cooling": OVERLOADED,
+    "full": OVERLOADED,
+    Outcome.UNAUTHORIZED: 503,  # our key, not the caller's: a 401 would have him change his own
+    Outcome.SPEND_LIMIT: 503,
+    Outcome.REDIRECTED: 503,
+    Outcome.MODEL_DENIED: 503,
+    Outcome.BLOCKED: 502,
+    Outcome.TIMED_OUT: 504,
+    "expired": OVERLOADED,
+    Outcome.OVERLOADED: OVERLOADED,
+}
+
+
+class Refusal(StepdownError):  # noqa: N818 - it is what the caller is told
+    """A request is answered with an error: its HTTP status, and what would be right.
+
+    `is_for_good`: the provider's SDKs do not send it again by themselves; else they do after `retry_after_s`.
+    `hangs_up`: the rest of the body is not read, and the connection ends.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        is_for_good: bool = False,
+        retry_after_s: float | None = None,
+        hangs_up: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.is_for_good = is_for_good
+        self.retry_after_s = retry_after_s
+        self.hangs_up = hangs_up
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that tell the provider's SDKs whether to send it again, and when."""
+        hanging_up = {"connection": "close"} if self.hangs_up else {}
+        if self.retry_after_s is None:
+            return ({"x-should-retry": "false"} if self.is_for_good else {}) | hanging_up
+        wait_s = ceil(min(max(self.retry_after_s, 1.0), _LONGEST_WAIT_S))
+        again = {"x-should-retry": "false" if self.is_for_good else "true", "retry-after": str(wait_s)}
+        return again | hanging_up
+
+    @property
+    def kind(self) -> str:
+        """The provider's word for it."""
+        return _TYPES.get(self.status, "api_error" if self.status >= _SERVER_ERROR else "invalid_request_error")
+
+    def body(self, request_id: str) -> dict[str, Any]:
+        """Lay it out as the provider does."""
+        return {"type": "error", "error": {"type": self.kind, "message": str(self)}, "request_id": request_id}
+
+
+def refusal_of(error: StepdownError) -> Refusal:
+    """Word an error of ours for a caller."""
+    if isinstance(error, Refusal):
+        return error
+    for kind, status, message in _OF_ERRORS:
+        if isinstance(error, kind):
+            return Refusal(status, message or str(error))
+    return Refusal(_SERVER_ERROR, "something is not set up here; whoever runs this server can see what")
+
+
+def refusal_for(answer: Answer, *, is_kept: bool) -> Refusal:
+    """Word the end of a job that has no answer.
+
+    The chain has tried all it may: sent again by itself, the same would be bought again. Only where nothing was bought,
+    and a later time may help, is it sent again; a job that `is_kept` under its key would be the same failed job.
+    """
+    if answer.state is State.WAITING:
+        message = f"held until a person decides: {answer.error or answer.outcome} (job {answer.job_id})"
+        return Refusal(503, message, is_for_good=True)
+    if answer.state is State.CANCELLED:
+        return Refusal(503, f"cancelled by a person (job {answer.job_id})", is_for_good=True)
+    if answer.state is State.SUCCEEDED:
+        return Refusal(404, f"was answered, and the answer is purged (job {answer.job_id})", is_for_good=True)
+    status = _OF_OUTCOMES.get(answer.outcome or "", _SERVER_ERROR)
+    ended = answer.error or f"ended as {answer.outcome}, without an answer"
+    is_later = status in (LIMITED, OVERLOADED)
+    is_for_good = is_kept or not is_later or answer.cost_usd != 0
+    after_s = LATER_S if is_later else None
+    return Refusal(status, f"{ended} (job {answer.job_id})", is_for_good=is_for_good, retry_after_s=after_s)

@@ -1,0 +1,124 @@
+"""An analyst on Postgres reads every view and nothing else; and no view shows what people wrote, on either engine."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from sqlalchemy import Engine, inspect, text
+
+from models.accounting.exports import ATTEMPTS, FOCUS
+from models.store import Books
+from tests.support.ledgers.six_weeks import CANARY, billed, with_canary
+from tests.support.servers.fixtures import opened
+from tests.support.sites.command_line import Stranger, stranger_in
+
+_KEY = "of-the-analyst"
+_ROLE = "test_analyst"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Office:
+    """A Postgres ledger of six weeks, its owner at the command line, and its analyst's connection."""
+
+    me: Stranger
+    engine: Engine
+    analyst: psycopg.Connection[tuple[object, ...]]
+
+
+@pytest.fixture
+def office(postgres_url: str, tmp_path: Path) -> Iterator[Office]:
+    """Run what `stepdown db analyst` prints, and again after too much was granted; connect as who it made."""
+    me = stranger_in(tmp_path, DATABASE_URL=postgres_url)
+    with opened(postgres_url) as engine:
+        billed(engine)
+        with_canary(engine)
+        written = me.types("db", "analyst", "--role", _ROLE).out
+        with psycopg.connect(postgres_url, autocommit=True) as owner:
+            owner.execute(written.encode())
+            owner.execute(f"GRANT ALL ON jobs TO {_ROLE}".encode())
+            owner.execute(written.encode())
+            owner.execute(f"ALTER ROLE {_ROLE} PASSWORD '{_KEY}'".encode())
+            where = urlsplit(postgres_url)
+            url = f"postgresql://{_ROLE}:{_KEY}@{where.hostname}:{where.port}{where.path}"
+            with psycopg.connect(url, autocommit=True) as analyst:
+                yield Office(me=me, engine=engine, analyst=analyst)
+            owner.execute(f"DROP OWNED BY {_ROLE}".encode())
+            owner.execute(f"DROP ROLE {_ROLE}".encode())
+
+
+def test_an_analyst_reads_every_view_and_no_table(office: Office) -> None:
+    views, tables = inspect(office.engine).get_view_names(), inspect(office.engine).get_table_names()
+    assert len(views) > 10
+    for view in views:
+        office.analyst.execute(f"TABLE {view}".encode()).fetchall()
+    assert {"jobs", "answers", "attempts", "batches", "prices", "corrections", "budgets"} < set(tables)
+    for table in tables:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied"):
+            office.analyst.execute(f"TABLE {table}".encode())
+
+
+def test_an_analyst_writes_nothing_even_where_read_only_is_taken_off(office: Office) -> None:
+    orders = [
+        *(f"TRUNCATE {name} CASCADE" for name in inspect(office.engine).get_table_names()),
+        "DELETE FROM v_attempts",
+        "UPDATE v_attempts SET worker = 'me'",
+        "INSERT INTO thresholds VALUES ('x', 1)",
+        "CREATE TABLE mine (a int)",
+        "CREATE VIEW v_mine AS SELECT * FROM jobs",
+        "TRUNCATE corrections",
+        "DROP VIEW v_attempts",
+        "GRANT SELECT ON jobs TO test_analyst",
+        "ALTER ROLE test_analyst SUPERUSER",
+        "COPY v_attempts TO PROGRAM 'cat'",
+        "SELECT pg_read_file('/etc/passwd')",
+    ]
+    no_way = (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectNotInPrerequisiteState)
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        office.analyst.execute("CREATE TEMP TABLE mine (a int)")
+    office.analyst.execute("SET default_transaction_read_only = off")
+    for order in orders:
+        with pytest.raises(no_way):
+            office.analyst.execute(order.encode())
+
+
+def test_an_analysts_query_is_ended_after_half_a_minute(office: Office) -> None:
+    found = office.analyst.execute("SHOW statement_timeout").fetchone()
+    assert found == ("30s",)
+
+
+def test_an_analyst_asks_by_the_command_line_too(office: Office) -> None:
+    where = office.analyst.info
+    url = f"postgresql://{_ROLE}:{_KEY}@{where.host}:{where.port}/{where.dbname}"
+    me = stranger_in(office.me.folder, DATABASE_URL=url)
+    assert "claude-opus-4-7" in me.types("ledger", "sql", "SELECT DISTINCT model FROM v_cost_daily").out
+    assert "permission denied for table jobs" in me.types("ledger", "sql", "SELECT * FROM jobs", expect=2).err
+
+
+@pytest.mark.parametrize("role", ["Analyst", "a b", "x; DROP TABLE jobs", "", "1st"])
+def test_a_role_has_a_plain_name(tmp_path: Path, role: str) -> None:
+    told = stranger_in(tmp_path).types("db", "analyst", "--role", role, expect=2)
+    assert "--role: " in told.err
+    assert told.out == ""
+
+
+def test_of_a_file_the_read_only_address_is_told_and_that_it_has_no_roles(tmp_path: Path) -> None:
+    told = stranger_in(tmp_path).types("db", "analyst")
+    assert told.out == f"file:{tmp_path}/.stepdown/ledger.db?mode=ro\n"
+    assert "A file has no roles" in told.err
+    assert "stepdown ledger export" in told.err
+
+
+def test_no_view_and_no_export_shows_a_prompt_an_answer_or_what_the_provider_said(engine: Engine) -> None:
+    with_canary(engine)
+    questions = Books.over(engine, worker="here").questions
+    with engine.connect() as connection:
+        kept = "SELECT params, columns, error FROM jobs UNION ALL SELECT message, '', '' FROM answers"
+        assert str(connection.execute(text(kept)).all()).count(CANARY) == 5
+        for view in inspect(connection).get_view_names():
+            rows = connection.execute(text(f"SELECT * FROM {view}")).all()  # noqa: S608
+            assert CANARY not in str(rows), view
+        assert "1" in str(connection.execute(text("SELECT prompt_id FROM v_jobs")).all())
+    assert CANARY not in str([*questions.rows(ATTEMPTS), *questions.rows(FOCUS)])

@@ -1,0 +1,170 @@
+"""What a person decides about jobs that are there: cancel, retry, release, drop, purge; and how held jobs are shown."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from models.outcome import Outcome
+from models.store import Books
+from tests.support.ledgers.job_values import answered, claimed, failed, parked, succeeded
+from tests.support.servers.fixtures import opened
+from tests.support.sites.command_line import KEY, Stranger, stranger_in
+
+_PROMPTS = "".join(f"Summarize: harbour {number}.\n" for number in range(4))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """A person with a batch of four jobs that no worker has seen, and the ledger under it."""
+
+    me: Stranger
+    books: Books
+    batch: str
+    ids: list[str]
+
+    def job(self, number: int) -> dict[str, Any]:
+        """Read one job's row."""
+        return self.books.reports.job(self.ids[number])
+
+    def hold(self, number: int) -> None:
+        """Leave a job as a rescue does whose call may have been billed."""
+        ending = parked(0, outcome=Outcome.UNKNOWN, error="unknown: its worker was lost")
+        self.books.ledger.finish(claimed(self.books.ledger, self.ids[number]), ending, None)
+        with self.books.orders._engine.begin() as connection:  # noqa: SLF001 - no order holds one job
+            connection.execute(text("UPDATE jobs SET due_at = NULL WHERE id = :id"), {"id": self.ids[number]})
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """Submit four prompts without a broker."""
+    me = stranger_in(tmp_path, ANTHROPIC_API_KEY=KEY)
+    me.write("four.txt", _PROMPTS)
+    batch = me.types("submit", "four.txt", "--name", "four").out.strip()
+    with opened(f"sqlite:///{tmp_path}/.stepdown/ledger.db") as engine:
+        books = Books.over(engine, worker="test")
+        yield Desk(me=me, books=books, batch=batch, ids=[answer.job_id for answer in books.reports.answers(batch)])
+
+
+def test_held_jobs_are_listed_with_their_reason_of_one_batch_or_of_all(desk: Desk) -> None:
+    assert desk.me.types("show", "--held").out == ""
+    desk.hold(1)
+    for arguments in (["show", "--held"], ["show", "four", "--held"]):
+        (line,) = [line for line in desk.me.types(*arguments).out.splitlines() if desk.ids[1] in line]
+        assert "waiting" in line
+        assert "its worker was lost" in line
+    (told,) = desk.me.types("show", "--held", "--jsonl").out.splitlines()
+    assert (json.loads(told)["job"], json.loads(told)["outcome"]) == (desk.ids[1], "unknown")
+    assert "(1 held until a person decides)" in desk.me.types("status", "four").out
+    assert json.loads(desk.me.types("status", "four", "--json").out)["held"] == 1
+
+
+def test_watch_ends_where_only_held_jobs_are_left_and_says_how_to_see_them(desk: Desk) -> None:
+    desk.hold(0)
+    for job_id in desk.ids[1:]:
+        answered(desk.books.ledger, job_id)
+    told = desk.me.types("watch", "four", expect=1)
+    assert f"1 jobs are held until a person decides: stepdown show {desk.batch} --held" in told.err
+
+
+def test_a_held_job_is_released_or_dropped_by_itself_or_with_its_batch(desk: Desk) -> None:
+    for number in range(4):
+        desk.hold(number)
+    assert desk.me.types("release", "--job", desk.ids[0]).out == "1 held jobs go on\n"
+    assert desk.me.types("drop", "--job", desk.ids[1]).out == "1 held jobs dropped\n"
+    assert desk.me.types("release", "four").out == "2 held jobs go on\n"
+    assert desk.me.types("drop", "four").out == "0 held jobs dropped\n"
+    assert [desk.job(number)["state"] for number in range(4)] == ["queued", "failed", "queued", "queued"]
+    assert [desk.job(number)["rebuys"] for number in range(4)] == [1, 0, 1, 1]
+
+
+def test_cancel_says_how_many_calls_will_still_be_billed(desk: Desk) -> None:
+    claimed(desk.books.ledger, desk.ids[0])
+    said = "4 jobs cancelled; 1 calls are in flight: they end, and are billed\n"
+    assert desk.me.types("cancel", "four").out == said
+    assert desk.me.types("cancel", "four").out == "0 jobs cancelled\n"
+
+
+def test_retry_takes_failed_and_cancelled_jobs_or_the_failed_ones_only(desk: Desk) -> None:
+    ledger = desk.books.ledger
+    ledger.finish(claimed(ledger, desk.ids[0]), failed(), None)
+    answered(ledger, desk.ids[1])
+    desk.books.orders.cancel(desk.batch)
+    assert desk.me.types("retry", "four", "--failed").out == "1 jobs queued again\n"
+    assert desk.me.types("retry", "four").out == "2 jobs queued again\n"
+    assert [desk.job(number)["state"] for number in range(4)] == ["queued", "succeeded", "queued", "queued"]
+
+
+def test_a_batch_that_is_submitted_again_under_its_key_may_retry_what_failed(desk: Desk) -> None:
+    again = ("submit", "four.txt", "--key", "four/1")
+    batch = desk.me.types(*again, "--retry-failed").out.strip()
+    job_ids = [answer.job_id for answer in desk.books.reports.answers(batch)]
+    answered(desk.books.ledger, job_ids[0])
+    for job_id in job_ids[1:3]:
+        desk.books.ledger.finish(claimed(desk.books.ledger, job_id), failed(), None)
+    results = [json.loads(line) for line in desk.me.types("results", batch).out.splitlines()]
+    assert [row["state"] for row in results] == ["succeeded", "failed", "failed", "queued"]
+    told = desk.me.types(*again)
+    assert (told.out.strip(), told.err) == (
+        batch, "the same prompts were submitted under 'four/1' before: nothing is bought again\n"
+    )  # fmt: skip
+    told = desk.me.types(*again, "--retry-failed")
+    assert told.err == "the same prompts were submitted under 'four/1' before: its 2 failed jobs are queued again\n"
+    states = [desk.books.reports.job(job_id)["state"] for job_id in job_ids]
+    assert states == ["succeeded", "queued", "queued", "queued"]
+    told = desk.me.types(*again, "--retry-failed")
+    assert "before, none of them has failed: nothing is bought again" in told.err
+    refused = desk.me.types("submit", "four.txt", "--retry-failed", expect=2)
+    assert "submit: --retry-failed: is for a batch that a --key knows; give one" in refused.err
+
+
+def test_retry_gives_cut_answers_more_room_and_keeps_them_until_there_is_a_better_one(desk: Desk) -> None:
+    answered(desk.books.ledger, desk.ids[0], ending=succeeded(is_truncated=True))
+    answered(desk.books.ledger, desk.ids[1])
+    assert desk.me.types("retry", "four", "--truncated", "--max-tokens", "4000").out == "1 jobs queued again\n"
+    job = desk.job(0)
+    assert (job["state"], job["params"]["max_tokens"], job["rebuys"]) == ("queued", 4000, 1)
+    first, *_ = desk.books.reports.answers(desk.batch)
+    assert first.message is not None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["show"], "name a BATCH, or ask for --held of all"),
+        (["release"], "name a BATCH, or one job with --job ID"),
+        (["drop", "four", "--job", "x"], "name a BATCH, or one job with --job ID"),
+        (["release", "--job", "nobody"], "no job is called or begins with 'nobody'"),
+        (["retry", "four", "--failed", "--truncated"], "--failed, --truncated: choose one"),
+        (["retry", "four", "--max-tokens", "9"], "--max-tokens: is for --truncated"),
+        (["purge", "--older-than", "soon"], "--older-than: 'soon' should be such as 30d, 12h, 90m or 45s"),
+        (["submit", "four.txt", "--on-unknown", "maybe"], "--on-unknown: 'maybe' should be hold or rebuy"),
+    ],
+)
+def test_a_wrong_order_changes_nothing_and_says_what_would_be_right(
+    desk: Desk, arguments: list[str], said: str
+) -> None:
+    told = desk.me.types(*arguments, expect=2)
+    assert (said in told.err, told.out) == (True, "")
+    assert {desk.job(number)["state"] for number in range(4)} == {"queued"}
+
+
+def test_purge_removes_texts_and_no_cost(desk: Desk) -> None:
+    answered(desk.books.ledger, desk.ids[0])
+    assert desk.me.types("purge", "--older-than", "1h").out.startswith("0 jobs purged")
+    assert desk.me.types("purge", "--older-than", "0s").out.startswith("1 jobs purged")
+    assert desk.job(0)["params"] == {}
+    assert desk.books.reports.progress(desk.batch).attempts == 1
+    words = (desk.me.folder / ".stepdown" / "ledger.db").read_bytes()
+    assert b"harbour 1." in words
+
+
+def test_a_batch_chooses_what_becomes_of_a_lost_call(desk: Desk) -> None:
+    batch = desk.me.types("submit", "four.txt", "--on-unknown", "hold").out.strip()
+    chosen = [desk.books.reports.job(answer.job_id)["on_unknown"] for answer in desk.books.reports.answers(batch)]
+    assert chosen == ["hold"] * 4
+    assert desk.job(0)["on_unknown"] is None

@@ -1,0 +1,292 @@
+"""The fleet's turnstile on a real Redis: shared while it is there, each worker's own while it is killed or frozen."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+from threading import Barrier, Thread
+from typing import Any
+
+import psutil
+import pytest
+import redis
+
+from models.queue.broker import server_pid
+from tests.support.eventually import eventually
+from tests.support.plays.admission_scripts import FIRST
+from tests.support.servers.ports import free_port
+from tests.support.servers.valkey import running_valkey
+from worker.admission.admission import COOLING, FULL, LIMITED, Change, Ended, Go, How, Later, Need, Room
+from worker.admission.shared import Fleet
+from worker.events import Event, FleetAlone, FleetTogether
+
+_MODEL, _GROUP = "opus", "opus-4"
+_LONGEST_S = 1.0  # no question takes longer, whatever Redis does
+_numbers = count(1)
+
+
+class Broker:
+    """A Valkey that a test may kill, freeze and start again on the same port."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._port = folder, free_port()
+        self._running = ExitStack()
+        self.url = ""
+        self.start()
+
+    def start(self) -> None:
+        server = running_valkey(self._folder, port=self._port, password="word")
+        self.url = self._running.enter_context(server)
+
+    def kill(self) -> None:
+        psutil.Process(server_pid(self.url) or 0).kill()
+        self._running.close()
+
+    def process(self) -> psutil.Process:
+        return psutil.Process(server_pid(self.url) or 0)
+
+    def stop(self) -> None:
+        self._running.close()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    server = Broker(tmp_path)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+def joins(broker: Broker, events: list[Event]) -> Iterator[Callable[..., Fleet]]:
+    with ExitStack() as fleets:
+
+        def join(worker: str = "one", *, namespace: str = "key") -> Fleet:
+            fleet = Fleet(
+                broker.url, namespace=namespace, worker=worker, probe_every_s=5, key_pause_s=60, tell=events.append
+            )
+            fleets.callback(fleet.close)
+            return fleet
+
+        yield join
+
+
+def _ask(fleet: Fleet, **words: Any) -> Go | Later:
+    ticket = f"t{next(_numbers)}"
+    usual = {"ticket": ticket, "job": ticket, "input_tokens": 100, "output_tokens": 50, "hold_s": 150, "patience_s": 5}
+    need = Need(model=_MODEL, group=_GROUP, **{**usual, **words})
+    began_at = time.monotonic()
+    answer = fleet.ask(need)
+    assert time.monotonic() - began_at < _LONGEST_S
+    return answer
+
+
+def _tell(fleet: Fleet, ticket: str, how: How = "well", **words: Any) -> Change:
+    began_at = time.monotonic()
+    change = fleet.tell(Ended(ticket=ticket, model=_MODEL, group=_GROUP, how=how, latency_ms=500, **words))
+    assert time.monotonic() - began_at < _LONGEST_S
+    return change
+
+
+def _through(fleet: Fleet, how: How = "well", **words: Any) -> Change:
+    ticket = f"t{next(_numbers)}"
+    answer = _ask(fleet, ticket=ticket)
+    assert isinstance(answer, Go), answer
+    return _tell(fleet, ticket, how, **words)
+
+
+def _why(answer: Go | Later) -> str:
+    return answer.why if isinstance(answer, Later) else "go"
+
+
+def test_what_one_worker_learns_every_worker_knows(joins: Callable[..., Fleet]) -> None:
+    one, two = joins("one"), joins("two")
+    for _ in range(3):
+        _through(one, "overloaded")
+    assert _why(_ask(two)) == COOLING
+    assert two.rooms({_MODEL: _GROUP}, horizon_s=1) == {_MODEL: Room(free=0, is_closed=True)}
+
+
+def test_what_a_lost_worker_had_in_flight_is_in_nobodys_way(broker: Broker, joins: Callable[..., Fleet]) -> None:
+    lost, other = joins("lost"), joins("other")
+    while isinstance(_ask(lost), Go):
+        pass  # it is lost before its clock has ticked
+    assert _why(_ask(other)) == FULL
+    with redis.Redis.from_url(broker.url) as client:
+        (heard,) = client.keys("*workers")
+        client.zadd(heard, {"lost": 0}, xx=True)  # it was not heard since 1970
+    other.refresh()
+    assert isinstance(_ask(other), Go)
+
+
+def test_more_threads_than_redis_has_connections_for_ask_at_once_and_none_is_left_alone(
+    joins: Callable[..., Fleet], events: list[Event]
+) -> None:
+    fleet, start = joins(), Barrier(200)
+
+    def asks(_number: int) -> None:
+        start.wait()
+        fleet.rooms({_MODEL: _GROUP}, horizon_s=1)
+
+    with ThreadPoolExecutor(200) as threads:
+        list(threads.map(asks, range(200)))
+    assert events == []
+
+
+def test_another_key_is_another_matter(joins: Callable[..., Fleet]) -> None:
+    one, other = joins(), joins(namespace="another key")
+    _through(one, "key_refused")
+    assert isinstance(_ask(other), Go)
+
+
+def test_a_redis_that_is_killed_keeps_nobody_waiting_and_one_line_tells_it(
+    broker: Broker, joins: Callable[..., Fleet], events: list[Event]
+) -> None:
+    fleet = joins()
+    _through(fleet)
+    broker.kill()
+    threads = [Thread(target=_through, args=(fleet,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [type(event) for event in events] == [FleetAlone]
+
+
+def test_a_redis_that_is_frozen_keeps_nobody_waiting(broker: Broker, joins: Callable[..., Fleet]) -> None:
+    fleet = joins()
+    fleet.refresh()
+    _through(fleet)
+    process = broker.process()
+    process.suspend()
+    try:
+        for _ in range(50):
+            _through(fleet)
+        fleet.refresh()
+        assert fleet.rooms({"opus": "opus-4"}, horizon_s=0)["opus"].free > 0
+    finally:
+        process.resume()
+
+
+def test_what_was_closed_stays_closed_without_redis(broker: Broker, joins: Callable[..., Fleet]) -> None:
+    fleet = joins()
+    for _ in range(3):
+        _through(fleet, "overloaded")
+    fleet.refresh()
+    broker.kill()
+    later = _ask(fleet)
+    assert isinstance(later, Later)
+    assert later.why == COOLING
+    assert later.wait_s <= 5  # on Redis' clock, as it was told
+
+
+def test_each_worker_alone_keeps_to_its_part_of_the_limits(broker: Broker, joins: Callable[..., Fleet]) -> None:
+    one, two = joins("one"), joins("two")
+    _through(one, limits={"requests": (60, 40)})
+    for fleet in (one, two):
+        _ask(fleet, ticket="known to both")
+        fleet.refresh()
+    one.refresh()
+    broker.kill()
+    for fleet in (one, two):
+        passed = 0
+        while _ask(fleet, ticket=f"own {passed}") == Go():
+            _tell(fleet, f"own {passed}")
+            passed += 1
+        assert 15 <= passed <= 20
+        assert _why(_ask(fleet, patience_s=0, has_waited=False, input_tokens=1)) in {LIMITED, "go"}  # one in hand
+
+
+def test_headers_of_the_whole_fleet_are_read_as_a_part(broker: Broker, joins: Callable[..., Fleet]) -> None:
+    one, two = joins("one"), joins("two")
+    for fleet in (one, two, one):
+        fleet.refresh()
+    broker.kill()
+    _through(one, limits={"requests": (60, 40)})
+    passed = 0
+    while _ask(one, ticket=f"own {passed}") == Go():
+        _tell(one, f"own {passed}")
+        passed += 1
+    assert 17 <= passed <= 20
+
+
+def test_a_redis_that_comes_back_empty_is_taught_by_the_first_headers(
+    broker: Broker, joins: Callable[..., Fleet], events: list[Event]
+) -> None:
+    fleet = joins()
+    _through(fleet, limits={"requests": (60, 40)})
+    broker.kill()
+    _through(fleet, limits={"requests": (60, 5)})
+    broker.start()
+    _back(fleet, events)
+    with redis.Redis.from_url(broker.url) as client:
+        known = json.loads(client.get(f"stepdown:admission:key:group:{_GROUP}") or "{}")
+    requests = known["buckets"][0]
+    assert (requests["kind"], requests["limit"]) == ("requests", 60)
+    assert requests["tokens"] < 10
+
+
+def test_a_redis_that_comes_back_empty_is_told_what_its_workers_knew(
+    broker: Broker, joins: Callable[..., Fleet], events: list[Event]
+) -> None:
+    one, two = joins("one"), joins("two")
+    _through(one, limits={"requests": (60, 10)})
+    for _ in range(3):
+        _through(one, "overloaded")
+    for fleet in (one, two, one):
+        fleet.refresh()
+    _ask(one)  # a place in the line, which ends with its Redis
+    broker.kill()
+    assert _why(_ask(one)) == COOLING
+    broker.start()
+    _back(one, events)
+    with redis.Redis.from_url(broker.url) as client:
+        known = json.loads(client.get(f"stepdown:admission:key:group:{_GROUP}") or "{}")
+    requests = known["buckets"][0]
+    assert requests["limit"] == 60
+    assert requests["tokens"] < 15  # a minute of requests were not given anew
+    assert requests.get("reserved", 0) == 0
+    assert _why(_ask(two)) == COOLING  # nor does the dead model get the fleet's next requests
+
+
+def test_a_redis_that_was_frozen_forgets_nobody_who_is_done(
+    broker: Broker, joins: Callable[..., Fleet], events: list[Event]
+) -> None:
+    fleet = joins()
+    tickets = [f"before {number}" for number in range(FIRST)]
+    assert all(isinstance(_ask(fleet, ticket=ticket), Go) for ticket in tickets)
+    assert _why(_ask(fleet)) == FULL
+    fleet.refresh()
+    process = broker.process()
+    process.suspend()
+    try:
+        for ticket in tickets:
+            _tell(fleet, ticket)
+        asked = [f"meanwhile {number}" for number in range(4)]
+        assert all(isinstance(_ask(fleet, ticket=ticket), Go) for ticket in asked)
+    finally:
+        process.resume()
+    _back(fleet, events)
+    for ticket in asked:
+        _tell(fleet, ticket)
+    # Whatever Redis did late of what it had been asked is ended, too.
+    eventually(
+        lambda: fleet.rooms({_MODEL: _GROUP}, horizon_s=0)[_MODEL].free >= FIRST,
+        within_s=2,
+        because="nobody is in flight",
+    )
+
+
+def _back(fleet: Fleet, events: list[Event]) -> None:
+    def is_back() -> bool:
+        fleet.refresh()
+        return isinstance(events[-1], FleetTogether)
+
+    eventually(is_back, within_s=10, because="Redis is looked for again")

@@ -1,0 +1,1 @@
+"""Ledgers and their rows, written by hand."""

@@ -1,0 +1,1 @@
+"""Parts of a worker in memory, on clocks that a test sets."""

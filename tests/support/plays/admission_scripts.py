@@ -1,0 +1,118 @@
+"""Turnstiles for tests: both hosts of the script, on a clock that a test sets, and short words for asking."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any
+
+import redis
+
+from worker.admission.admission import Change, Ended, Go, How, Later, Need
+from worker.admission.in_process import OwnMemory
+from worker.admission.lua_script import TEXT, Run, Script
+from worker.admission.own_measurements import RepeatedFailures
+from worker.admission.shared import part_of_state
+
+PREFIX = "stepdown:admission:tests:"
+PROBE_EVERY_S, KEY_PAUSE_S = 5.0, 60.0
+FIRST = 16  # calls in flight of a model nobody knows yet
+
+
+@dataclass(slots=True)
+class Clock:
+    """A clock that stands still until a test moves it. It tells seconds."""
+
+    at: float = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        """Tell the time."""
+        return self.at
+
+    def pass_s(self, seconds: float) -> None:
+        """Let time pass."""
+        self.at += seconds
+
+
+def in_memory(clock: Callable[[], float], memory: OwnMemory | None = None) -> Script:
+    """Make a turnstile in this process."""
+    return _script((memory or OwnMemory(PREFIX)).run, clock)
+
+
+def parted(memory: OwnMemory, clock: Callable[[], float], workers: int) -> list[Script]:
+    """Make the turnstiles of workers that go on alone with what one memory knew."""
+    known = memory.copied()
+    parts = [OwnMemory(PREFIX) for _ in range(workers)]
+    for part in parts:
+        part.fill({key: part_of_state(text, workers) for key, text in known.items()})
+    return [_script(part.run, clock) for part in parts]
+
+
+def in_redis(url: str, clock: Callable[[], float], *, empty: bool = False) -> Script:
+    """Make a turnstile in Redis, which forgets what it knew where it is to be `empty`."""
+    client = redis.Redis.from_url(url)
+    if empty:
+        client.flushdb()
+    script = client.register_script(TEXT)
+    return _script(lambda words: script(keys=[PREFIX], args=list(words)), clock)
+
+
+def _script(run: Run, clock: Callable[[], float]) -> Script:
+    return Script(run, probe_every_s=PROBE_EVERY_S, key_pause_s=KEY_PAUSE_S, now=clock)
+
+
+@dataclass(slots=True)
+class Door:
+    """One model before a turnstile: asks and tells with what a test does not care about filled in."""
+
+    turnstile: Script
+    clock: Clock
+    model: str = "opus"
+    group: str = "opus-4"
+    _tickets: Any = field(default_factory=lambda: count(1))
+    _asked: dict[str, Need] = field(default_factory=dict)
+    _failures: RepeatedFailures = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Remember failed jobs by the test's clock."""
+        self._failures = RepeatedFailures(self.clock)
+
+    def ask(self, **words: Any) -> Go | Later:
+        """Ask for a small request, known as `ticket` or by a number."""
+        words.setdefault("ticket", f"{self.model}-{next(self._tickets)}")
+        usual = {"job": words["ticket"], "input_tokens": 100, "output_tokens": 50, "hold_s": 150.0, "patience_s": 5.0}
+        need = Need(model=self.model, group=self.group, **{**usual, **words})
+        need = replace(need, is_again=self._failures.has_failed(need.model, need.job))
+        self._asked[need.ticket] = need
+        return self.turnstile.ask(need)
+
+    def tell(self, ticket: str, how: How = "well", **words: Any) -> Change:
+        """Tell how it ended: as it was expected to."""
+        usual: dict[str, Any] = {"latency_ms": 1_000}
+        if how == "well":
+            usual |= {"input_tokens": 100, "output_tokens": 50}
+        if ticket in self._asked:
+            need = self._asked[ticket]
+            usual["is_again"] = need.is_again and how == "server_error"
+            usual["is_own_fault"] = self._failures.add(self.model, need.job, how)
+        return self.turnstile.tell(
+            Ended(ticket=ticket, model=self.model, group=self.group, how=how, **{**usual, **words})
+        )
+
+    def through(self, how: How = "well", *, job: str = "", **words: Any) -> Change:
+        """Have one request pass, of a job of its own or of this one, and end so after no time."""
+        ticket = f"{self.model}-passing-{next(self._tickets)}"
+        answer = self.ask(ticket=ticket, job=job or ticket)
+        assert isinstance(answer, Go), answer
+        return self.tell(ticket, how, **words)
+
+    def leave(self, how_many: int, **words: Any) -> list[str]:
+        """Have so many requests leave, and return their tickets."""
+        tickets = [f"{self.model}-leaving-{next(self._tickets)}" for _ in range(how_many)]
+        for ticket in tickets:
+            answer = self.ask(ticket=ticket, **words)
+            assert isinstance(answer, Go), answer
+        return tickets
+
+    def open(self, how: How = "overloaded", *, after: int = 3) -> None:
+        """Take the model out of rotation by so many failures."""
+        assert [self.through(how) for _ in range(after)] == [*[""] * (after - 1), "opened"]

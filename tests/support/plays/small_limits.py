@@ -1,0 +1,232 @@
+"""A whole site on a clock of its own: real dispatcher, walk and admission script before the simulator's buckets.
+
+Ledger and queues are in memory. One worker takes one job at a time, so a call moves the clock by its latency.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from models.chain.chain import Chain, Span
+from models.job.values import NewJob, Unsent
+from models.outcome import FINAL_STATES, State
+from models.queue.fair_share import Shares
+from models.queue.queue_window import Due, Pace
+from models.queue.redis_keys import Lane
+from producer.simulator.account.buckets import Limits, RateLimits
+from tests.support.ledgers.memory_ledger import MemoryJob, MemoryLedger, MemorySteps
+from tests.support.plays.admission_scripts import PREFIX
+from tests.support.plays.walk_scene import A_DAY_S, HandClock, message, received, scene
+from worker.admission.capacity import ChainRooms
+from worker.admission.in_process import OwnMemory
+from worker.admission.lua_script import Script
+from worker.fallback.walk import walk
+from worker.periodic.dispatcher import Clock
+from worker.provider.reply import Received
+
+_LATENCY_S = 1.0
+_WAITS = {"cooling", "limited", "full", "rate_limited", "ramp_limited", "overloaded", "server_error", "unreachable"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One prompt in tokens: its own, of five characters each, its answer's, and max_tokens."""
+
+    reads: int
+    writes: int
+    max_tokens: int
+
+
+@dataclass(slots=True, kw_only=True)
+class LimitedApi:
+    """Answers a call as the API does under limits of a minute; `calls` holds the model and status of each."""
+
+    clock: HandClock
+    chain: Chain
+    buckets: RateLimits
+    calls: list[tuple[str, int]] = field(default_factory=list)
+
+    def call(self, model: str, params: Mapping[str, Any], **_told: Any) -> Received:
+        """Take the tokens of a request, or refuse it with 429, its limits and a retry-after."""
+        group, text = self.chain.group_of(model), params["messages"][0]["content"]
+        reads, writes = len(text) // 5, min(int(text.split()[0]), params["max_tokens"])
+        admission = self.buckets.admit(group, reads, self.clock.now_s)
+        self.calls.append((model, 429 if admission.wait_s is not None else 200))
+        headers = self._headers(group)
+        if admission.wait_s is not None:
+            told = {"type": "rate_limit_error", "message": admission.message.format(model=model)}
+            body = {"type": "error", "error": told}
+            return _with(received(body, status=429), headers | {"retry-after": str(admission.wait_s)})
+        self.clock.now_s += _LATENCY_S
+        self.buckets.charge_output(group, writes)
+        usage = {"input_tokens": reads, "output_tokens": writes, "service_tier": "standard"}
+        return _with(received(message(model, usage=usage)), headers)
+
+    def _headers(self, group: str) -> dict[str, str]:
+        rows = self.buckets.headers(group, self.clock.now_s)
+        return {
+            f"anthropic-ratelimit-{kind}-{word}": str(figure)
+            for kind, limit, remaining, _ in rows
+            for word, figure in (("limit", limit), ("remaining", remaining))
+        }
+
+
+@dataclass(slots=True, kw_only=True)
+class Site:
+    """Queues and outbox over a ledger in memory, as the dispatcher sees them."""
+
+    clock: HandClock
+    ledger: MemoryLedger
+    messages: deque[str] = field(default_factory=deque)
+    sent: set[str] = field(default_factory=set)
+    paces: dict[int, Pace] = field(default_factory=dict)
+
+    @property
+    def open_jobs(self) -> list[tuple[str, MemoryJob]]:
+        """List the jobs that have not ended."""
+        return [(job_id, job) for job_id, job in self.ledger.jobs.items() if job.state not in FINAL_STATES]
+
+    def take_turn(self, holder: str, *, for_s: float) -> bool:  # noqa: ARG002 - the Protocol's
+        """Have one dispatcher only."""
+        return True
+
+    def has_lost_all(self) -> bool:
+        """Lose nothing."""
+        return False
+
+    def depth(self, lane: Lane) -> int:
+        """Count the messages of a queue."""
+        return sum(self.ledger.jobs[job_id].rung == lane for job_id in self.messages)
+
+    def fetched(self) -> Mapping[str, int]:
+        """Hold nothing in a worker's hands."""
+        return {}
+
+    def pace(self, rung: int) -> Pace:
+        """Return the pace that was kept."""
+        return self.paces.get(rung, Pace())
+
+    def keep_pace(self, rung: int, pace: Pace) -> None:
+        """Keep a pace."""
+        self.paces[rung] = pace
+
+    def send(self, jobs: Sequence[Unsent]) -> None:
+        """Publish a message for each job."""
+        self.messages.extend(job.id for job in jobs)
+
+    def mark_sent(self, jobs: Sequence[Unsent]) -> None:
+        """Record the messages."""
+        self.sent.update(job.id for job in jobs)
+
+    def urgent(self, *, limit: int) -> list[Unsent]:  # noqa: ARG002 - the Protocol's
+        """Have no urgent jobs."""
+        return []
+
+    def fit_to_chain(self, *, rungs: int) -> int:  # noqa: ARG002 - the Protocol's
+        """Have one chain only."""
+        return 0
+
+    def forget_lost(self, lane: Lane, *, older_than_s: float) -> int:  # noqa: ARG002 - the Protocol's
+        """Lose nothing."""
+        return 0
+
+    def unsent(self, rung: int, *, limit: int, shares: Shares) -> list[Unsent]:  # noqa: ARG002 - the Protocol's
+        """List the jobs of a rung that are queued or due, the due ones first."""
+        waiting = [one for one in self._unsent(rung) if one[1].state is State.WAITING]
+        due = sorted((job.due_at or 0, job_id) for job_id, job in waiting if self._is_due(job))
+        queued = [job_id for job_id, job in self._unsent(rung) if job.state is State.QUEUED]
+        return [Unsent(id=job_id, rung=rung) for job_id in [*(job_id for _, job_id in due), *queued][:limit]]
+
+    def due(self, rung: int, *, limit: int) -> Due:
+        """Count the waiting jobs of a rung that are due."""
+        dues = [job.due_at or 0 for _, job in self._unsent(rung) if job.state is State.WAITING and self._is_due(job)]
+        return Due(jobs=min(limit, len(dues)), late_s=self.clock.now_s - min(dues, default=self.clock.now_s))
+
+    def wake(self, rung: int, *, limit: int) -> int:
+        """Make waiting jobs due by the outbox's rule."""
+        found = [
+            (job_id, job)
+            for job_id, job in self.open_jobs
+            if job.state is State.WAITING
+            and job.ending is not None
+            and job.ending.outcome in _WAITS
+            and (job.due_at or 0) > self.clock.now_s + 2
+            and (job.rung == rung or (not job.given_up and job.ending.outcome != "full"))
+        ][:limit]
+        for job_id, job in found:
+            self.ledger.jobs[job_id] = replace(job, due_at=self.clock.now_s)
+        return len(found)
+
+    def _unsent(self, rung: int) -> list[tuple[str, MemoryJob]]:
+        return [(job_id, job) for job_id, job in self.open_jobs if job.rung == rung and job_id not in self.sent]
+
+    def _is_due(self, job: MemoryJob) -> bool:
+        return job.due_at is not None and job.due_at <= self.clock.now_s
+
+
+@dataclass(slots=True, kw_only=True)
+class Play:
+    """A batch before small limits: `tick` lets a second pass, and the worker take what was sent."""
+
+    site: Site
+    api: LimitedApi
+    dispatcher: Clock
+    desk: Any
+    looked_at_s: float = 0.0  # when the dispatcher acted last; the one worker then takes a second for each call
+
+    def tick(self) -> None:
+        """Let the dispatcher act, and walk each job that it sent."""
+        self.site.clock.now_s += 1
+        self.looked_at_s = self.site.clock.now_s
+        self.dispatcher.tick()
+        while self.site.messages:
+            job_id = self.site.messages.popleft()
+            self.site.sent.discard(job_id)
+            if (claim := self.site.ledger.claim(job_id, lease_s=60)) is not None:
+                walk(claim, self.desk, time_left_s=A_DAY_S)
+
+
+def play(tasks: Sequence[Task], limits: Sequence[Limits], models: tuple[str, ...]) -> Play:
+    """Set the stage: one limit for the group of each model."""
+    clock, chain = HandClock(), Chain(models=models)
+    groups = {chain.group_of(model): limit for model, limit in zip(models, limits, strict=True)}
+    api = LimitedApi(clock=clock, chain=chain, buckets=RateLimits(groups, clock.now_s))
+    admission = Script(OwnMemory(PREFIX).run, probe_every_s=5, key_pause_s=60, now=lambda: 1_000_000 + clock.now_s)
+    ledger = MemoryLedger(clock)
+    setting = scene(chain=models, clock=clock, ledger=ledger, provider=api, turnstile=admission, sleep=_sleeps(clock))
+    ledger.jobs.clear()
+    for number, task in enumerate(tasks):
+        ledger.add(_job(number, task, len(models)))
+    site = Site(clock=clock, ledger=ledger)
+    dispatcher = Clock(
+        queues=site,
+        outbox=site,
+        steps=MemorySteps(),
+        rooms=ChainRooms(chain, admission),
+        holder="us",
+        rungs=len(models),
+        window=2000,
+        tick_s=1,
+        clock=clock,
+        tell=setting.events.append,
+    )
+    return Play(site=site, api=api, dispatcher=dispatcher, desk=setting.desk)
+
+
+def _sleeps(clock: HandClock) -> Any:
+    def sleep(seconds: float) -> None:
+        clock.now_s += seconds
+
+    return sleep
+
+
+def _job(number: int, task: Task, rungs: int) -> NewJob:
+    text = (f"{task.writes} " + "word " * task.reads)[: max(task.reads * 5, 8)]
+    params = {"max_tokens": task.max_tokens, "messages": [{"role": "user", "content": text}]}
+    span = Span(start=0, floor=rungs - 1, ceiling=0)
+    return NewJob(id=f"job-{number}", seq=number + 1, prompt_id=str(number), task=None, params=params, span=span)
+
+
+def _with(reply: Received, headers: Mapping[str, str]) -> Received:
+    return replace(reply, headers={**reply.headers, **headers})

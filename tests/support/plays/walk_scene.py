@@ -1,0 +1,300 @@
+"""One job's walk in memory: a provider that follows a script, a ledger in memory, a clock that is set by hand."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from models.chain.chain import Chain, Span
+from models.chain.deadline import Deadline
+from models.job.values import NewJob
+from models.money.pricing import Price, Rates
+from tests.support.ledgers.memory_ledger import MemoryAttempt, MemoryJob, MemoryLedger
+from worker.admission.admission import Change, Ended, Go, Later, Need, Room
+from worker.admission.forecast import Expected
+from worker.events import Event
+from worker.failing_batches import Streaks
+from worker.fallback.caps import Caps
+from worker.fallback.collaborators import Desk
+from worker.fallback.walk import Walked, walk
+from worker.intake import Gate
+from worker.provider.reply import Broken, Received
+from worker.recovery.lease import InHand
+from worker.run import Office
+
+OPUS, SONNET, HAIKU = "claude-opus-4-7", "claude-sonnet-4-6", "claude-haiku-4-5-20251001"
+CHAIN = (OPUS, SONNET, HAIKU)
+WINDOWS = {OPUS: 1_000_000, SONNET: 1_000_000, HAIKU: 200_000}
+WORST_USD = {OPUS: Decimal("0.5"), SONNET: Decimal("0.3"), HAIKU: Decimal("0.1")}
+PARAMS = {"max_tokens": 100, "messages": [{"role": "user", "content": "Ten harbours were dredged."}]}
+A_DAY_S = 86_400.0
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+_PER_MILLION = {"input": "5", "output": "25", "cache_read": "0.5", "cache_write_5m": "6.25", "cache_write_1h": "10"}
+_RATES = Rates(**{name: Decimal(rate) for name, rate in _PER_MILLION.items()})
+_ERRORS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    500: "api_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+_STOP_REASONS = {
+    "ok": "end_turn",
+    "max_tokens": "max_tokens",
+    "window": "model_context_window_exceeded",
+    "refusal": "refusal",
+    "paused": "pause_turn",
+    "novel": "a_word_of_next_year",
+}
+
+
+def message(model: str = OPUS, stop_reason: str = "end_turn", **changes: Any) -> dict[str, Any]:
+    """Make a Message as the API sends it."""
+    whole = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": [{"type": "text", "text": "Harbours were dredged."}],
+        "stop_reason": stop_reason,
+        "usage": {"input_tokens": 1000, "output_tokens": 100, "service_tier": "standard"},
+    }
+    return whole | changes
+
+
+def received(body: object, *, status: int = 200, **headers: str) -> Received:
+    """Make a complete response; `retry_after` becomes the header `retry-after`."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Received(status=status, headers=named, body=json.dumps(body).encode(), latency_ms=7)
+
+
+def error(status: int, said: str = "no", *, code: str | None = None, **headers: str) -> Received:
+    """Make an error as the API sends it."""
+    told: dict[str, Any] = {"type": _ERRORS.get(status, "api_error"), "message": said}
+    if code is not None:
+        told["details"] = {"error_code": code}
+    return received({"type": "error", "error": told, "request_id": "req_1"}, status=status, **headers)
+
+
+def end_of(word: str, model: str) -> Received | Broken:
+    """Make an end from a word of these tables, a way to break, or a status with its retry-after, as in 429:3600."""
+    name, _, retry_after = word.partition(":")
+    headers = {"retry_after": retry_after} if retry_after else {}
+    if name in _STOP_REASONS:
+        return received(message(model, _STOP_REASONS[name]))
+    if name in ("cut", "timed_out", "unreachable"):
+        return Broken(how=name, detail="it broke", latency_ms=7)  # type: ignore[arg-type]  # one of the three
+    if name == "ramp":
+        return error(429, code="ramp_limit_exceeded", **headers)
+    return _NAMED[name] if name in _NAMED else error(int(name), **headers)
+
+
+_NAMED = {
+    "empty": received(message(content=[])),
+    "html": Received(status=200, headers={}, body=b"<html>", latency_ms=7),
+    "page": Received(status=403, headers={}, body=b"<html>", latency_ms=7),
+    "moved": Received(status=301, headers={"location": "https://elsewhere/"}, body=b"", latency_ms=7),
+    "too_long": error(400, "prompt is too long: 2 tokens > 1 maximum"),
+    "spend": error(429, code="enforced_spend_limit_reached"),
+}
+
+
+@dataclass(slots=True)
+class ScriptedProvider:
+    """Answers each call with the next word of its script, `ok` after the last. `calls` are the models asked.
+
+    `sent` are their max_tokens, `headers` the API's version and betas.
+    """
+
+    script: list[str]
+    calls: list[str] = field(default_factory=list)
+    sent: list[int] = field(default_factory=list)
+    deadlines_s: list[float] = field(default_factory=list)
+    requests: list[Mapping[str, Any]] = field(default_factory=list)
+    headers: list[Mapping[str, str]] = field(default_factory=list)
+    meanwhile: Callable[[], object] = lambda: None
+
+    def call(
+        self,
+        model: str,
+        params: Mapping[str, Any],
+        *,
+        deadline: Deadline,
+        headers: Mapping[str, str] | None = None,
+        **_ids: str,
+    ) -> Received | Broken:
+        """Answer as the script says."""
+        self.calls.append(model)
+        self.sent.append(params["max_tokens"])
+        self.deadlines_s.append(deadline.after_s)
+        self.requests.append(params)
+        self.headers.append(headers or {})
+        self.meanwhile()
+        return end_of(self.script.pop(0) if self.script else "ok", model)
+
+
+@dataclass(slots=True)
+class ScriptedTurnstile:
+    """Answers each question with the next word of its script: go, or a reason and seconds, as in cooling:5.
+
+    After the last it lets everything through.
+    """
+
+    script: list[str] = field(default_factory=list)
+    needs: list[Need] = field(default_factory=list)
+    ends: list[Ended] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)  # what each end makes of a breaker; nothing after the last
+    figures: Mapping[str, float | str] = field(default_factory=dict)  # of each denial
+
+    def ask(self, need: Need) -> Go | Later:
+        """Answer as the script says."""
+        self.needs.append(need)
+        why, _, seconds = (self.script.pop(0) if self.script else "go").partition(":")
+        if why == "go":
+            return Go(after_s=float(seconds or 0))
+        return Later(why=why, wait_s=float(seconds), figures=self.figures)
+
+    def tell(self, ended: Ended) -> Change:
+        """Keep it."""
+        self.ends.append(ended)
+        return self.changes.pop(0) if self.changes and ended.how != "not_sent" else ""
+
+    def rooms(self, models: Mapping[str, str], *, horizon_s: float) -> Mapping[str, Room]:  # noqa: ARG002 - the Protocol's
+        """Have room for everything."""
+        return {model: Room(free=1_000, is_closed=False) for model in models}
+
+
+class OnePrice:
+    """Says that every model costs the same, but those it is told not to know."""
+
+    def __init__(self, unknown: Iterable[str] = ()) -> None:
+        self._unknown = set(unknown)
+
+    def price(self, model: str, *, at: datetime, **_told: str | None) -> Price | None:
+        """Find the price."""
+        assert at.tzinfo is not None
+        return None if model in self._unknown else Price(model=model, source="by hand", rates=_RATES)
+
+
+@dataclass(slots=True)
+class Scene:
+    """One job, and all that works on it. `now_s` is the clock."""
+
+    provider: ScriptedProvider
+    ledger: MemoryLedger
+    desk: Desk
+    events: list[Event]
+    gate: Gate
+    turnstile: ScriptedTurnstile
+    slept: list[float]
+    job_id: str = "job-1"
+
+    @property
+    def job(self) -> MemoryJob:
+        """Read the job's row."""
+        return self.ledger.jobs[self.job_id]
+
+    @property
+    def attempts(self) -> list[MemoryAttempt]:
+        """Read its attempts."""
+        return self.ledger.attempts_of(self.job_id)
+
+    @property
+    def office(self) -> Office:
+        """Give what a delivery needs."""
+        ledger, in_hand = self.ledger, InHand(self.ledger, lease_s=60)
+        around = {"claims": ledger, "outbox": ledger, "orders": ledger, "in_hand": in_hand, "gate": self.gate}
+        return Office(desk=self.desk, streaks=Streaks(pause_after=0), **around)  # type: ignore[arg-type]  # by name
+
+    def story(self) -> list[tuple[int, str, int, str]]:
+        """Tell each attempt in order: number, reason, fallback depth, outcome."""
+        return [
+            (one.opening.number, str(one.opening.reason), one.opening.fallback_depth, str(one.closing.outcome))
+            for one in self.attempts
+            if one.closing is not None
+        ]
+
+    def walk(self, *, time_left_s: float = A_DAY_S) -> Walked:
+        """Claim the job and walk."""
+        claim = self.ledger.claim(self.job_id, lease_s=60)
+        assert claim is not None, f"it cannot be claimed: {self.job}"
+        return walk(claim, self.desk, time_left_s=time_left_s)
+
+
+@dataclass(slots=True)
+class HandClock:
+    """A clock that stands until it is set."""
+
+    now_s: float = 0.0
+
+    def __call__(self) -> float:
+        """Tell the seconds."""
+        return self.now_s
+
+
+def scene(
+    *script: str,
+    chain: tuple[str, ...] = CHAIN,
+    span: Span | None = None,
+    clock: HandClock | None = None,
+    ledger: MemoryLedger | None = None,
+    params: Mapping[str, Any] = PARAMS,
+    held: Iterable[str] = (),
+    terms: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> Scene:
+    """Set up one job of a chain; `held` is the turnstile's script, `terms` are the job's, `changes` the desk's."""
+    clock = clock or HandClock()
+    ledger, events = ledger or MemoryLedger(clock), list[Event]()
+    provider, turnstile, slept = ScriptedProvider([*script]), ScriptedTurnstile([*held]), list[float]()
+    gate = Gate(free_mb=lambda: 1000, needed_mb=0, clock=clock, tell=events.append)
+    desk = _desk(chain, provider, ledger, turnstile, gate, events, slept)
+    span = span or Span(start=0, floor=len(chain) - 1, ceiling=0)
+    ledger.add(NewJob(id="job-1", seq=1, prompt_id="1", task=None, params=params, span=span, **(terms or {})))
+    return Scene(
+        provider=provider,
+        ledger=ledger,
+        desk=replace(desk, **changes),
+        events=events,
+        gate=gate,
+        turnstile=turnstile,
+        slept=slept,
+    )
+
+
+def _desk(
+    chain: tuple[str, ...],
+    provider: ScriptedProvider,
+    ledger: MemoryLedger,
+    turnstile: ScriptedTurnstile,
+    gate: Gate,
+    events: list[Event],
+    slept: list[float],
+) -> Desk:
+    return Desk(
+        chain=Chain(models=chain),
+        provider=provider,
+        ledger=ledger,
+        prices=OnePrice(),
+        caps=Caps(),
+        worst_case_usd=lambda model, _params: WORST_USD.get(model, Decimal("0.2")),
+        turnstile=turnstile,
+        expected=Expected(),
+        tell=events.append,
+        now=lambda: NOW,
+        sleep=slept.append,
+        draw=lambda: 1.0,
+        window_of=WINDOWS.get,
+        climbs=frozenset(),
+        patience_s=5,
+        key_pause_s=60,
+        call_timeout_s=120,
+        is_stopping=gate.is_stopping,
+    )

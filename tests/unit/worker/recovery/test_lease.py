@@ -1,0 +1,48 @@
+"""The jobs a process is at work on: renewed while they are, and not longer."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from models.job.values import Claim
+from tests.support.plays.walk_scene import scene
+from worker.recovery.lease import InHand
+
+
+class Renewed:
+    """Remembers what was renewed last."""
+
+    def __init__(self) -> None:
+        self.claims: list[Claim] = []
+
+    def renew(self, claims: Iterable[Claim], *, lease_s: float) -> None:
+        assert lease_s == 60
+        self.claims = list(claims)
+
+
+def _claim() -> Claim:
+    one = scene()
+    claim = one.ledger.claim(one.job_id, lease_s=60)
+    assert claim is not None
+    return claim
+
+
+def test_a_job_is_renewed_while_it_is_in_hand() -> None:
+    renewed, claim = Renewed(), _claim()
+    in_hand = InHand(renewed, lease_s=60)
+    with in_hand.holding(claim):
+        in_hand.beat()
+        assert renewed.claims == [claim]
+    in_hand.beat()
+    assert renewed.claims == []
+
+
+def test_an_earlier_claim_that_ends_takes_no_later_one_of_the_same_job_with_it() -> None:
+    renewed, earlier = Renewed(), _claim()
+    later = replace(earlier, token=earlier.token + 1)
+    in_hand = InHand(renewed, lease_s=60)
+    held = in_hand.holding(earlier)
+    held.__enter__()
+    with in_hand.holding(later):
+        held.__exit__(None, None, None)
+        in_hand.beat()
+        assert renewed.claims == [later]

@@ -1,0 +1,89 @@
+"""A reply that is written down is read again as it was."""
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+from hashlib import blake2b
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.job.values import Kept
+from models.money.pricing import Parts
+from tests.support.ledgers.job_values import closing, failing, message, parked, succeeded, unknown
+from worker.recovery.spool_record import from_line, to_line
+
+
+def _kept(text: str) -> Kept:
+    end = succeeded(message=message(text), given_up={0: "overloaded"}, is_truncated=True)
+    return Kept(job_id="job-1", token=3, closing=closing("attempt-1", cost_usd=Decimal("0.000000001")), ending=end)
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        _kept("Bridges are closed."),
+        replace(_kept(""), ending=None),
+        replace(_kept(""), closing=closing("attempt-1", parts=Parts(input=Decimal("0.004"), output=Decimal("0.006")))),
+        replace(_kept(""), ending=parked(3)),
+        Kept(job_id="job-1", token=1, closing=unknown("attempt-1"), ending=None),
+        Kept(job_id="job-1", token=1, closing=failing("attempt-1", retry_after_ms=7), ending=parked(0)),
+    ],
+)
+def test_every_kind_of_end_comes_back(kept: Kept) -> None:
+    line = to_line(kept)
+    assert line.endswith(b"\n")
+    assert from_line(line) == kept
+
+
+@given(st.text(st.characters(codec=None)))
+def test_any_text_comes_back_in_one_line(text: str) -> None:
+    line = to_line(_kept(text))
+    assert line.count(b"\n") == 1
+    assert from_line(line) == _kept(text)
+
+
+def _line(told: object) -> bytes:
+    text = json.dumps(told).encode()
+    checksum = blake2b(text, digest_size=8).hexdigest().encode()
+    return text.removesuffix(b"}") + b',"checksum":"' + checksum + b'"}\n'
+
+
+def _told() -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(to_line(_kept("")))
+    del told["checksum"]
+    return told
+
+
+@pytest.mark.parametrize("line", [b"\n", b"{\n", b"[]\n", b"{}\n", b"\xff\n", to_line(_kept("")).replace(b"1", b"2")])
+def test_a_line_whose_checksum_is_not_its_own_is_refused(line: bytes) -> None:
+    with pytest.raises(ValueError, match="checksum"):
+        from_line(line)
+
+
+@pytest.mark.parametrize("told", [{"v": 1}, {"v": 1, "ending": []}, _told() | {"token": {}, "closing": 1}])
+def test_a_whole_line_that_is_no_reply_says_so(told: object) -> None:
+    with pytest.raises(ValueError, match="another program wrote it"):
+        from_line(_line(told))
+
+
+def test_a_line_without_the_parts_of_its_cost_is_read() -> None:
+    told = _told()
+    del told["parts"]
+    assert from_line(_line(told)) == _kept("")
+
+
+def test_the_version_before_finds_nothing_in_a_closing_that_it_does_not_know() -> None:
+    assert "parts" not in _told()["closing"]
+
+
+def test_the_version_before_reads_past_the_checksum() -> None:
+    line = to_line(_kept(""))
+    assert json.loads(line) == _told() | {"checksum": line[-19:-3].decode()}
+
+
+def test_a_later_version_is_not_guessed_at() -> None:
+    with pytest.raises(ValueError, match="version 2, this worker reads 1"):
+        from_line(_line(_told() | {"v": 2}))

@@ -1,0 +1,1 @@
+"""Admission control: whether a request may leave now. See README.md."""

@@ -1,0 +1,111 @@
+"""One call warms a model's cache with what its batch shares; the others wait for it a moment, then read."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+from typing import Literal, Protocol
+
+from models.money.usage import Usage
+
+# The API keeps a beginning for five minutes from each use; a little less, since its clock starts before ours.
+KEPT_S = 290.0
+WARMING_S = 10.0  # nobody waits longer for a call that warms
+_FIRST_WAIT_S = 0.1
+_LONGEST_WAIT_S = 1.0
+
+Warm = Literal["warmer", "warming", "warm", "never"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spot:
+    """One model's cache of one beginning."""
+
+    model: str
+    prefix: str
+
+
+class Warmth(Protocol):
+    """Knows which beginnings are in which model's cache, and who is putting them there."""
+
+    def look(self, spot: Spot) -> Warm:
+        """Tell how warm it is. `warmer`: it was cold, and the caller is the one to warm it, for ten seconds.
+
+        `never`: the provider kept nothing the last time it was asked to; nobody need wait.
+        """
+        ...
+
+    def is_warm(self, spot: Spot, *, in_s: float = 0.0) -> bool:
+        """Tell whether it can be read in so many seconds, without taking a turn."""
+        ...
+
+    def note(self, spot: Spot, *, cached_tokens: int | None) -> None:
+        """Say what a marked call came to: the tokens read and written; None, where it failed: another may warm."""
+        ...
+
+
+class OwnWarmth:
+    """What one process knows, where there is no Redis to ask. Shared by its threads."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._known: dict[Spot, tuple[Warm, float]] = {}
+        self._lock = Lock()
+
+    def look(self, spot: Spot) -> Warm:
+        """Take the turn to warm it, where nobody has."""
+        with self._lock:
+            known, until = self._known.get(spot, ("warming", 0.0))
+            if until > self._clock():
+                return known
+            self._known = {one: ends for one, ends in self._known.items() if ends[1] > self._clock()}
+            self._known[spot] = ("warming", self._clock() + WARMING_S)
+            return "warmer"
+
+    def is_warm(self, spot: Spot, *, in_s: float = 0.0) -> bool:
+        """Look only."""
+        known, until = self._known.get(spot, ("warming", 0.0))
+        return known == "warm" and until > self._clock() + in_s
+
+    def note(self, spot: Spot, *, cached_tokens: int | None) -> None:
+        """Keep it warm from now on, or let another try."""
+        with self._lock:
+            if cached_tokens is not None:
+                self._known[spot] = ("warm" if cached_tokens else "never", self._clock() + KEPT_S)
+            elif spot in self._known and self._known[spot][0] == "warming":
+                del self._known[spot]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warming:
+    """Has calls wait for the one that warms, and says what each came to. `clock` and `sleep` are in seconds."""
+
+    warmth: Warmth
+    clock: Callable[[], float]
+    sleep: Callable[[float], object]
+
+    def hold(self, spot: Spot, *, is_urgent: bool = False, is_stopping: Callable[[], bool]) -> tuple[Warm, float]:
+        """Wait in hand while another call warms the cache, at most ten seconds; returns how warm it is, and how long.
+
+        What is urgent does not wait.
+        """
+        if is_urgent:
+            return ("warm" if self.warmth.is_warm(spot) else "warming"), 0.0
+        since, wait_s = self.clock(), _FIRST_WAIT_S
+        while (found := self.warmth.look(spot)) == "warming" and not is_stopping():
+            left_s = WARMING_S - (self.clock() - since)
+            if left_s <= 0:
+                break
+            self.sleep(min(wait_s, left_s))
+            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+        return found, self.clock() - since
+
+    def note(self, spot: Spot, found: Warm, *, usage: Usage | None) -> None:
+        """Say what a marked call used; None: it failed, or was not made, and another is to warm the cache."""
+        if usage is not None and usage.prompt_tokens:
+            self.warmth.note(spot, cached_tokens=_cached(usage))
+        elif found == "warmer":
+            self.warmth.note(spot, cached_tokens=None)
+
+
+def _cached(usage: Usage) -> int:
+    return usage.cache_read_tokens + usage.cache_write_5m_tokens + usage.cache_write_1h_tokens

@@ -1,0 +1,149 @@
+"""The turnstile's script as calls and answers: words in, words out, whoever runs it."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from worker.admission.admission import RETRIES_SPENT, Change, Ended, Go, How, Later, Need, Room
+from worker.admission.retry_budget import RetryBudget
+
+_FOLDER = Path(__file__).with_name("lua")
+_SUBJECTS = ("state", "limits", "concurrency", "breaker", "admission")  # each uses those before it
+TEXT = "\n".join((_FOLDER / f"{subject}.lua").read_text(encoding="utf-8") for subject in _SUBJECTS)
+# What an end tells: of the model, of its pace, of the key. A pushback is one that fewer calls at a time may cure.
+_TELLS: Mapping[How, tuple[str, ...]] = {
+    "well": ("is_answer", "knows_model", "knows_key"),
+    "limited": ("is_pushback", "knows_model", "knows_key"),
+    "ramped": ("knows_model", "knows_key"),
+    "overloaded": ("is_failure", "is_pushback", "knows_model"),
+    "server_error": ("is_failure", "is_pushback", "knows_model"),
+    "timed_out": ("is_failure", "knows_model"),
+    "unreachable": ("is_failure", "knows_model"),
+    "missing": ("is_failure", "knows_model", "knows_key"),
+    "key_refused": (),
+    "not_sent": (),
+}
+_USED_NOTHING: frozenset[How] = frozenset({"not_sent", "limited", "ramped", "unreachable"})
+_ALL_UNUSED = {"requests": "0", "input": "0", "output": "0"}
+_CHANGES: Mapping[str, Change] = {"": "", "opened": "opened", "closed": "closed", "key_works": "key_works"}
+TICKETS = "ticket:"  # begins the key of each request in flight
+Run = Callable[[Sequence[str]], Sequence[Any]]  # arguments of the script -> what it returned
+
+
+class Script:
+    """A turnstile over something that runs the script. `now` is for tests; else the time is the host's own.
+
+    `worker` signs what it lets through.
+    `probe_every_s` is how often a model that is out of rotation is asked, `key_pause_s` how long a refused key rests.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        probe_every_s: float,
+        key_pause_s: float,
+        worker: str = "-",
+        now: Callable[[], float] | None = None,
+    ) -> None:
+        self._retries = RetryBudget(now or monotonic)
+        self._run_script = run
+        self._worker = worker
+        self._tuning = (f"{probe_every_s}", f"{key_pause_s}")
+        self._now = now
+
+    def ask(self, need: Need) -> Go | Later:
+        """Let a request through, or say when to come back."""
+        if need.is_retry and not self._retries.has_room():
+            return Later(why=RETRIES_SPENT, wait_s=0, figures=self._retries.figures())
+        word, *told = self._run("acquire", worker=self._worker, **_request(need))
+        if word == "granted":
+            self._retries.add(is_retry=need.is_retry)
+            return Go(after_s=round(float(told[0]), 3), is_probe=told[1] == "1")
+        why, wait_s, *pairs = told
+        figures = {name: _figure(value) for name, value in zip(pairs[::2], pairs[1::2], strict=True)}
+        if "left" in figures:
+            figures["needs"] = _figure(_request(need)[str(figures["limit"])])
+        return Later(why=why, wait_s=round(float(wait_s), 3), figures=figures)
+
+    def tell(self, ended: Ended) -> Change:
+        """Note how a request that was let through ended; returns what that made of its model's cooldown."""
+        known = {
+            "latency_ms": ended.latency_ms,
+            "input": ended.input_tokens,
+            "output": ended.output_tokens,
+            "retry_after_s": ended.retry_after_s,
+        }
+        for kind, (limit, remaining) in ended.limits.items():
+            known |= {f"{kind}_limit": limit, f"{kind}_remaining": remaining}
+        flags = {"is_slow": ended.is_slow, "is_again": ended.is_again, "is_own_fault": ended.is_own_fault}
+        flags |= dict.fromkeys(_TELLS[ended.how], True)
+        words = {name: str(value) for name, value in known.items() if value is not None}
+        if ended.how in _USED_NOTHING:
+            words |= _ALL_UNUSED
+        elif ended.how != "timed_out":
+            words.setdefault("output", "0")  # unknown output was not written
+        words |= _flags(flags)
+        changed, *_ = self._run(
+            "release", ticket=ended.ticket, model=ended.model, group=ended.group, result=ended.how, **words
+        )
+        return _CHANGES[changed]
+
+    def rooms(self, models: Mapping[str, str], *, horizon_s: float) -> Mapping[str, Room]:
+        """Tell for each model, given with its group, how many requests could leave within `horizon_s`."""
+        free = self._run("capacity", horizon_s=str(horizon_s), **models)
+        return {
+            model: Room(free=max(0, int(count)), is_closed=int(count) < 0)
+            for model, count in zip(models, free, strict=True)
+        }
+
+    def _run(self, command: str, **words: str) -> list[str]:
+        now = "" if self._now is None else f"{self._now():.6f}"
+        pairs = (word for pair in words.items() for word in pair)
+        return [_text(word) for word in self._run_script([command, now, *self._tuning, *pairs])]
+
+
+def left_behind(tickets: Mapping[str, bytes | None], worker: str) -> list[Ended]:
+    """Return the tickets of a lost worker, each with its record, as requests that did not leave.
+
+    Nobody knows whether they left. The next reply's headers tell the provider's count.
+    """
+    records = {ticket: json.loads(text) for ticket, text in tickets.items() if text is not None}
+    return [
+        Ended(ticket=ticket, model=record["model"], group=record["group"], how="not_sent")
+        for ticket, record in records.items()
+        if record["worker"] == worker
+    ]
+
+
+def _request(need: Need) -> dict[str, str]:
+    return {
+        "ticket": need.ticket,
+        "job": need.job,
+        "model": need.model,
+        "group": need.group,
+        "requests": "1",
+        "input": str(need.input_tokens),
+        "output": str(need.output_tokens),
+        "hold_s": str(need.hold_s),
+        "patience_s": str(need.patience_s),
+        "queue_s": str(need.patience_s if need.queue_s is None else need.queue_s),
+        **_flags({"is_urgent": need.is_urgent, "has_waited": need.has_waited, "is_again": need.is_again}),
+    }
+
+
+def _flags(flags: Mapping[str, bool]) -> dict[str, str]:
+    return {name: "1" for name, is_so in flags.items() if is_so}
+
+
+def _text(word: Any) -> str:
+    return word.decode() if isinstance(word, bytes) else str(word)
+
+
+def _figure(value: str) -> float | str:
+    try:
+        return float(f"{float(value):.6g}")
+    except ValueError:
+        return value

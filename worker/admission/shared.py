@@ -1,0 +1,237 @@
+"""The turnstile of the whole fleet: in Redis, and in each worker's own memory while Redis is away."""
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from threading import Lock
+from typing import TypeVar
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from models.queue.redis_keys import turnstile_prefix
+from worker.admission.admission import Change, Ended, Go, Later, Need, Room, Turnstile
+from worker.admission.in_process import OwnMemory
+from worker.admission.lua_script import TEXT, TICKETS, Script, left_behind
+from worker.events import FleetAlone, FleetTogether, Tell
+
+_TIMEOUT_S = 0.25
+_CONNECTIONS = 50
+_AGAIN_S = 2.0  # while Redis is away one thread looks whether it is back, so often
+_HEARD_S = 5.0  # a worker that was not heard for so long shares no limits, and is at no call
+# Each worker alone has its part of these.
+_SHARED = ("limit", "tokens", "reserved", "concurrency_limit", "slow_start_threshold", "good_concurrency")
+_OF_REQUESTS = ("reserved", "output_held")  # ... and these belong to requests that are not handed back
+_SKEW_S = 1.0  # a Redis whose clock is further off is another machine's: records of the old time are wrong there
+_FORGET_S = 86_400
+_MOST_UNTOLD = 10_000
+
+_Answer = TypeVar("_Answer")
+
+
+def alone(namespace: str, *, probe_every_s: float, key_pause_s: float) -> Turnstile:
+    """Make the turnstile of a process that shares its limits with nobody it knows of."""
+    memory = OwnMemory(turnstile_prefix(namespace))
+    return Script(memory.run, probe_every_s=probe_every_s, key_pause_s=key_pause_s)
+
+
+def connected(url: str, *, timeout_s: float) -> redis.Redis:
+    """Give any number of threads a few connections, each tried once; who finds none free waits for one."""
+    pool = redis.BlockingConnectionPool.from_url(
+        url,
+        max_connections=_CONNECTIONS,  # redis' own pool refuses the 101st thread, as if Redis were away
+        timeout=4 * timeout_s,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=Retry(NoBackoff(), 0),
+    )
+    return redis.Redis.from_pool(pool)
+
+
+class Fleet:
+    """Shared by the threads of a worker, and by all workers of one key. No question waits for a Redis that is away."""
+
+    def __init__(
+        self, url: str, *, namespace: str, worker: str, probe_every_s: float, key_pause_s: float, tell: Tell
+    ) -> None:
+        self._prefix = turnstile_prefix(namespace)
+        self._worker, self._workers_key = worker, f"{self._prefix}workers"
+        self._redis = connected(url, timeout_s=_TIMEOUT_S)
+        script = self._redis.register_script(TEXT)
+        self._shared = Script(
+            lambda words: script(keys=[self._prefix], args=list(words)),
+            probe_every_s=probe_every_s,
+            key_pause_s=key_pause_s,
+            worker=worker,
+        )
+        self._ahead_s, self._is_on_redis_time = 0.0, False  # of our monotonic clock, Redis' time
+        self._memory = OwnMemory(self._prefix, clock=lambda: time.monotonic() + self._ahead_s)
+        self._own = Script(self._memory.run, probe_every_s=probe_every_s, key_pause_s=key_pause_s)
+        self._tell_event = tell
+        self._looking, self._turning = Lock(), Lock()
+        self._away_until = 0.0  # 0: it is there
+        self._untold: deque[Ended] = deque(maxlen=_MOST_UNTOLD)
+        self._let_through_alone: set[str] = set()  # tickets that Redis does not know
+        self._heard: dict[str, Ended] = {}  # group -> the limits its headers told last, while Redis was away
+        self._known: set[str] = set()
+        self._workers = 1
+        self.refresh()  # heard before its first call: who is lost within a second is missed, too
+
+    def ask(self, need: Need) -> Go | Later:
+        """Let a request through, or say when to come back."""
+        self._known |= {f"group:{need.group}", f"model:{need.model}"}
+        was_sent = False
+
+        def shared() -> Go | Later:
+            nonlocal was_sent
+            was_sent = True  # a Redis that was frozen does what it was asked, long after nobody listens
+            return self._shared.ask(need)
+
+        def own() -> Go | Later:
+            answer = self._own.ask(need)
+            if was_sent and isinstance(answer, Later):
+                self._untold.append(Ended(ticket=need.ticket, model=need.model, group=need.group, how="not_sent"))
+            elif isinstance(answer, Go) and not was_sent:
+                self._let_through_alone.add(need.ticket)
+            return answer
+
+        return self._answered(shared, own)
+
+    def tell(self, ended: Ended) -> Change:
+        """Note how a request that was let through ended; returns what that made of its model's cooldown."""
+
+        def own() -> Change:
+            if ended.ticket not in self._let_through_alone:
+                self._untold.append(replace(ended, limits={}, retry_after_s=None))  # by then they are old
+            if ended.limits:
+                self._heard[ended.group] = replace(ended, ticket="", how="not_sent")
+            return self._own.tell(replace(ended, limits=part_of_limits(ended.limits, self._workers)))
+
+        changed = self._answered(lambda: self._shared.tell(ended), own)
+        self._let_through_alone.discard(ended.ticket)
+        return changed
+
+    def rooms(self, models: Mapping[str, str], *, horizon_s: float) -> Mapping[str, Room]:
+        """Tell for each model, given with its group, how many requests could leave within `horizon_s`."""
+        return self._answered(
+            lambda: self._shared.rooms(models, horizon_s=horizon_s),
+            lambda: self._own.rooms(models, horizon_s=horizon_s),
+        )
+
+    def refresh(self) -> None:
+        """Be heard, and keep a copy of what Redis knows, to go on with where it goes away. For a clock, each second."""
+        self._answered(self._copy, lambda: None)
+
+    def close(self) -> None:
+        """Share limits no more."""
+        with suppress(redis.RedisError):
+            self._redis.zrem(self._workers_key, self._worker)
+        self._redis.close()
+
+    def _answered(self, shared: Callable[[], _Answer], own: Callable[[], _Answer]) -> _Answer:
+        is_away = self._away_until > 0
+        if is_away and (time.monotonic() < self._away_until or not self._looking.acquire(blocking=False)):
+            return own()
+        try:
+            if is_away:
+                self._hand_back()
+            answer = shared()
+        except (redis.RedisError, OSError) as error:
+            self._go_alone(error)
+            return own()
+        finally:
+            if is_away:
+                self._looking.release()
+        if is_away:
+            self._come_back()
+        return answer
+
+    def _go_alone(self, error: Exception) -> None:
+        with self._turning:
+            was_there, self._away_until = self._away_until == 0, time.monotonic() + _AGAIN_S
+        if was_there:
+            self._tell_event(FleetAlone(said=f"{type(error).__name__}: {error}", workers=self._workers))
+
+    def _hand_back(self) -> None:
+        # To a Redis that lost its memory: one that still knows a record keeps its own.
+        if not self._is_on_redis_time or abs(self._redis_now() - time.monotonic() - self._ahead_s) > _SKEW_S:
+            return
+        known = self._memory.copied()
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for key in {self._prefix + name for name in ("fleet", *self._known)} & known.keys():
+                pipeline.set(key, whole_of_state(known[key], self._workers), nx=True, ex=_FORGET_S)
+            pipeline.execute()
+
+    def _redis_now(self) -> float:
+        seconds, microseconds = self._redis.time()
+        return float(seconds + microseconds / 1_000_000)
+
+    def _come_back(self) -> None:
+        with self._turning:
+            was_away, self._away_until = self._away_until > 0, 0.0
+        if not was_away:
+            return
+        count = len(self._untold)
+        with suppress(IndexError):
+            while not self._away_until:
+                self.tell(self._untold.popleft())
+        with suppress(KeyError):
+            while not self._away_until:
+                self.tell(self._heard.popitem()[1])
+        self._tell_event(FleetTogether(untold=count))
+
+    def _copy(self) -> None:
+        now = self._redis_now()
+        self._ahead_s, self._is_on_redis_time = now - time.monotonic(), True
+        names = ["fleet", *sorted(self._known)]
+        with self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.zadd(self._workers_key, {self._worker: now})
+            pipeline.zrangebyscore(self._workers_key, "-inf", now - _HEARD_S)
+            pipeline.zremrangebyscore(self._workers_key, "-inf", now - _HEARD_S)
+            pipeline.zcard(self._workers_key)
+            pipeline.mget([self._prefix + name for name in names])
+            _, lost, _, workers, texts = pipeline.execute()
+        for worker in lost:
+            self._give_back(worker.decode())
+        self._workers = max(1, int(workers))
+        self._memory.fill(
+            {
+                self._prefix + name: part_of_state(text, self._workers)
+                for name, text in zip(names, texts, strict=True)
+                if text is not None
+            }
+        )
+
+    def _give_back(self, worker: str) -> None:
+        begins = f"{self._prefix}{TICKETS}"
+        keys = [key.decode() for key in self._redis.scan_iter(match=f"{begins}*", count=1_000)]
+        texts = self._redis.mget(keys) if keys else []
+        tickets = dict(zip((key.removeprefix(begins) for key in keys), texts, strict=True))
+        for ended in left_behind(tickets, worker):
+            self._shared.tell(ended)
+
+
+def part_of_state(text: bytes | str, workers: int) -> str:
+    """Return the part of one record that is one worker's: its share of the limits, and all else as it is."""
+    record = json.loads(text)
+    for fields in (record, *record.get("buckets", ())):
+        fields |= {name: fields[name] / workers for name in _SHARED if name in fields}
+    return json.dumps(record)
+
+
+def whole_of_state(text: str, workers: int) -> str:
+    """Return what one worker's part of a record tells of the whole, without the requests that are under way."""
+    record = json.loads(text)
+    for fields in (record, *record.get("buckets", ())):
+        fields |= {name: fields[name] * workers for name in _SHARED if name in fields}
+        fields |= {name: 0 for name in _OF_REQUESTS if name in fields}
+    return json.dumps(record)
+
+
+def part_of_limits(limits: Mapping[str, tuple[int, int]], workers: int) -> dict[str, tuple[int, int]]:
+    """Give one worker's share of limits and of what remains of them."""
+    return {kind: (max(1, limit // workers), left // workers) for kind, (limit, left) in limits.items()}

@@ -1,0 +1,66 @@
+"""The article's function: a prompt through the same walk and into the same ledger, without a queue."""
+
+from decimal import Decimal
+from typing import TypedDict
+
+from models.errors import InputError
+from worker.direct.direct_job import Asked, answered, check_labels
+
+_HERE = "call_with_fallback"
+
+
+class Result(TypedDict):
+    """What came of a call. The cost in USD is exact, over all its attempts; None where one of them is unknown.
+
+    `job_id` is the call's own, which a call below it names as its parent.
+    """
+
+    model_used: str
+    fallback_depth: int
+    estimated_cost_usd: Decimal | None
+    content: str
+    job_id: str
+
+
+def call_with_fallback(
+    prompt: str,
+    max_tokens: int = 1000,
+    *,
+    task: str | None = None,
+    parent: str | None = None,
+    depth: int | None = None,
+) -> Result:
+    """Ask the chain in order and return the first answer; every attempt is a row in the ledger.
+
+    The chain begins where TASK_STARTS puts `task`, and TASKS_FILE says what else it asks. `max_tokens` counts output
+    tokens. The caller stands by, so nothing is parked: where only waiting would help, ChainExhaustedError tells the
+    last failure.
+
+    `parent` puts the call into a tree: it is the `job_id` of the call it is made for, or an id of the caller's own run,
+    the top of a tree without a row; give each run another. `depth` counts calls from the top, from 1; left out, it is
+    the parent's plus one, and it is never taken for less. Beyond MAX_DEPTH: TooDeepError, with the path to here,
+    before anything is asked or written. Where the tree could pass TREE_CAP_USD on every rung: TreeBudgetError.
+    Raises InputError for an empty prompt, a max_tokens below 1 or what no ledger keeps; SettingsError, LedgerError.
+    """
+    _check(prompt, max_tokens)
+    check_labels(_HERE, depth=depth, task=task, parent=parent)
+    params = {"max_tokens": max_tokens, "messages": [{"role": "user", "content": prompt}]}
+    answer = answered(Asked(params=params, task=task, parent=parent, depth=depth))
+    return Result(
+        model_used=answer.model or "",
+        fallback_depth=answer.fallback_depth or 0,
+        estimated_cost_usd=answer.cost_usd,
+        content=answer.text or "",
+        job_id=answer.job_id,
+    )
+
+
+def _check(prompt: str, max_tokens: int) -> None:
+    if not isinstance(prompt, str) or type(max_tokens) is not int:
+        raise InputError("takes a text and a whole number", source=_HERE, field="prompt, max_tokens")
+    if not prompt.strip():
+        raise InputError("the prompt is empty", source=_HERE, field="prompt")
+    if any("\ud800" <= char <= "\udfff" for char in prompt):
+        raise InputError("a lone surrogate cannot be sent", source=_HERE, field="prompt")
+    if max_tokens < 1:
+        raise InputError(f"{max_tokens} is too few: ask for at least 1", source=_HERE, field="max_tokens")

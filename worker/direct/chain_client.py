@@ -1,0 +1,170 @@
+"""The chain in the shape of the anthropic SDK's client, for frameworks that make an agent of one."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from reprlib import repr as shown
+from typing import Any
+
+from models.chain.capabilities import headers_problem
+from models.chain.chain import Chain, called_in
+from models.errors import InputError
+from worker.direct.direct_job import Asked, answered, check_labels, house_of_this_process
+from worker.provider.anthropic_client import ChainMessage, as_message
+
+_HERE = "messages.create"
+_LEFT_OUT = ("NotGiven", "Omit")  # what the SDK's users pass for "not given"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainClient:
+    """A client whose `messages.create` asks the chain, each call in the ledger; any number of threads may share it.
+
+    `task` is the kind of all it asks. `parent` and `depth` put its calls into a tree, as in `call_with_fallback`.
+    """
+
+    task: str | None = None
+    parent: str | None = None
+    depth: int | None = None
+
+    @property
+    def messages(self) -> "Messages":
+        """Where `create` is, as in the SDK."""
+        return Messages(client=self)
+
+    def child(self, answer: ChainMessage | str, *, task: str | None = None) -> "ChainClient":
+        """Give a sub-agent its client: what it asks lies one deeper, below the call that `answer` came of.
+
+        `answer` is a message of this client, or the job_id of any call; `task` is its own where it differs.
+        """
+        job_id = answer if isinstance(answer, str) else answer.job_id
+        return ChainClient(task=task or self.task, parent=job_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Messages:
+    """The part of the client that asks."""
+
+    client: ChainClient
+
+    @property
+    def with_raw_response(self) -> "RawMessages":
+        """The same, as frameworks ask that look at headers."""
+        return RawMessages(messages=self)
+
+    def create(
+        self, *, model: str, max_tokens: int, messages: Iterable[Any], stream: bool = False, **params: Any
+    ) -> ChainMessage:
+        """Ask the chain, and return the Message of the first model that answered: `message.model` tells which.
+
+        A `model` of MODEL_CHAIN, with its date or without, is where the chain begins; with any other it begins where
+        TASK_STARTS puts the client's task, and where that says nothing, the model is refused, as `stepdown serve` does.
+        Other params go out as they are: system, tools, ...
+        `timeout` has no effect: CALL_TIMEOUT_S and max_tokens set each attempt's deadline. Answers come back whole.
+        `extra_headers` may hold `anthropic-version` and `anthropic-beta`: each request leaves with them.
+        Raises InputError for what cannot be asked so (`stream=True`, other headers), TooDeepError and TreeBudgetError,
+        ChainExhaustedError where no model answered or each refused; SettingsError, LedgerError.
+        """
+        client = self.client
+        check_labels(_HERE, depth=client.depth, task=client.task, parent=client.parent)
+        headers = _headers(params.pop("extra_headers", None))
+        request = _request({"max_tokens": max_tokens, "messages": messages, "stream": stream, **params})
+        chain = house_of_this_process().office.desk.chain
+        start = _start(model, chain, client.task)
+        asked = Asked(
+            params=request, task=client.task, start=start, parent=client.parent, depth=client.depth, headers=headers
+        )
+        answer = answered(asked)
+        return as_message(
+            answer.message or {},
+            job_id=answer.job_id,
+            fallback_depth=answer.fallback_depth,
+            cost_usd=answer.cost_usd,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawMessage:
+    """An answer before it is looked at: `parse()` gives its Message. `headers` are ours: nobody else's were kept."""
+
+    message: ChainMessage
+    headers: Mapping[str, str]
+
+    def parse(self) -> ChainMessage:
+        """Give the Message."""
+        return self.message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawMessages:
+    """What `with_raw_response` gives."""
+
+    messages: Messages
+
+    def create(self, **request: Any) -> RawMessage:
+        """Ask as `Messages.create` does."""
+        message = self.messages.create(**request)
+        cost = {} if message.cost_usd is None else {"x-stepdown-cost-usd": f"{message.cost_usd:f}"}
+        depth = {"x-stepdown-fallback-depth": str(message.fallback_depth)}
+        return RawMessage(message=message, headers={"x-stepdown-job": message.job_id, **depth, **cost})
+
+
+def _start(model: str, chain: Chain, task: str | None) -> str | None:
+    start = called_in(chain.models, str(model))
+    if start is not None or task in {*chain.starts, *chain.autos}:
+        return start
+    raise _wrong("model", f"{shown(model)} is not in MODEL_CHAIN ({', '.join(chain.models)})")
+
+
+def _headers(given: object) -> dict[str, str]:
+    if not given or type(given).__name__ in _LEFT_OUT:
+        return {}
+    items = given.items() if isinstance(given, Mapping) else ()
+    headers = {str(name).lower(): value for name, value in items if type(value).__name__ not in _LEFT_OUT}
+    if problem := headers_problem(headers if isinstance(given, Mapping) else given):
+        raise _wrong("extra_headers", ": ".join(problem))
+    return headers
+
+
+def _request(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Check what was given and make plain JSON of it: frameworks pass the SDK's objects, and its words for nothing."""
+    given = {name: value for name, value in given.items() if type(value).__name__ not in _LEFT_OUT}
+    if given.pop("extra_query", None):
+        raise _wrong("extra_query", "cannot be sent through the chain: leave it out")
+    given.pop("timeout", None)
+    extra = given.pop("extra_body", None) or {}
+    try:
+        text = json.dumps({**given, **extra}, default=_plain, ensure_ascii=False, allow_nan=False)
+        request: dict[str, Any] = json.loads(text.encode())
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _wrong("params", f"cannot be sent as JSON: {error}") from None
+    if request.pop("stream", False):
+        raise _wrong("stream", "an answer comes back whole: leave it out")
+    if "model" in request:  # it would be another one's price
+        raise _wrong("extra_body", "the chain chooses the model: leave it out")
+    _check(request["max_tokens"], request["messages"])
+    return request
+
+
+def _check(max_tokens: object, messages: object) -> None:
+    if type(max_tokens) is not int or max_tokens < 0:  # 0 fills the provider's cache, and generates nothing
+        raise _wrong("max_tokens", f"{max_tokens!r} should be a whole number, 0 or more")
+    if not isinstance(messages, list) or not all(isinstance(each, dict) for each in messages):
+        raise _wrong("messages", "should be a list of messages, each with role and content")
+    if not messages:
+        raise _wrong("messages", "holds no message: give at least one")
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "model_dump"):  # a message or a block of the SDK's, on its way back
+        return value.model_dump(mode="json", exclude_unset=True)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray):
+        return list(value)
+    message = f"{type(value).__name__} is no JSON"
+    raise TypeError(message)
+
+
+def _wrong(field: str, problem: str) -> InputError:
+    return InputError(problem, source=_HERE, field=field)

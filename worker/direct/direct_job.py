@@ -1,0 +1,162 @@
+"""One prompt for a caller who stands by: through the same walk and into the same ledger, without a queue."""
+
+import atexit
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from threading import Lock
+from typing import Any
+
+from models.errors import ChainExhaustedError, InputError, TreeBudgetError
+from models.ids import new_id
+from models.job.answer import Answer
+from models.job.call_tree import Branch, branch_for, tree_scope
+from models.job.task_kinds import JobTerms, terms_for, within
+from models.job.values import Claim, Ending, NewJob
+from models.outcome import OVER_BUDGET, State
+from models.reports.learned_starts import ASKED
+from models.settings import load_settings
+from worker import logs
+from worker.composition import House, opened
+from worker.fallback.walk import walk
+from worker.provider.attempt_cost import total_usd
+
+_DAY_S = 86_400.0
+_LONGEST_LINE = 200  # the width of their columns in the ledger
+_opening = Lock()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a caller asks. `params` are Messages API parameters without the model; `start` is a model of the chain.
+
+    `headers` are the version of the API and the betas that it is asked under.
+    """
+
+    params: Mapping[str, Any]
+    task: str | None = None
+    start: str | None = None
+    parent: str | None = None
+    depth: int | None = None
+    headers: Mapping[str, str] | None = None
+
+
+def answered(asked: Asked) -> Answer:
+    """Ask the chain in order, now, and return the first answer; every attempt is a row in the ledger.
+
+    Nothing is parked: where only waiting would help, ChainExhaustedError tells the last failure.
+    Raises TooDeepError before anything is written, TreeBudgetError, SettingsError, LedgerError.
+    """
+    house = house_of_this_process()
+    office = house.office
+    job = _job(asked, house)
+    house.books.ledger.open_single(job, deadline_s=_DAY_S)
+    claim = office.claims.claim(job.id, lease_s=office.in_hand.lease_s)
+    if claim is None:
+        raise ChainExhaustedError("somebody else claimed the job", job_id=job.id)
+    with office.in_hand.holding(claim):
+        walked = walk(claim, office.desk, time_left_s=0)
+    ending = walked.ending
+    if ending is None or ending.state is not State.SUCCEEDED or ending.message is None:
+        raise _failure(claim, ending)
+    return Answer(
+        id=job.id,
+        job_id=job.id,
+        state=ending.state,
+        message=ending.message,
+        model=ending.model_used,
+        fallback_depth=ending.fallback_depth,
+        cost_usd=total_usd(walked.attempts),
+        outcome=ending.outcome,
+    )
+
+
+def check_labels(source: str, *, depth: int | None, **labels: str | None) -> None:
+    """Refuse a depth or a word that the ledger could not keep. Raises InputError."""
+    if depth is not None and (type(depth) is not int or depth < 0):
+        raise InputError(f"{depth!r} should be a whole number, 0 or more", source=source, field="depth")
+    for field, label in labels.items():
+        if label is not None and not _is_line(label):
+            problem = f"{label!r:.60} should be text of 1 to {_LONGEST_LINE} characters, without NUL, or be left out"
+            raise InputError(problem, source=source, field=field)
+
+
+def house_of_this_process() -> House:
+    """Open all that a call works with, once a process."""
+    with _opening:  # threads that call for the first time at once share one office
+        return _open_once(os.getpid())
+
+
+def _job(asked: Asked, house: House) -> NewJob:
+    job_id, chain, task = new_id(), house.office.desk.chain, asked.task
+    branch = _branch(job_id, asked, house)
+    terms = terms_for(task, JobTerms(), house.settings.kinds, house.office.desk.climbs)
+    start = None if asked.start is None else chain.models.index(asked.start)
+    span = within(chain.span(task=task, start=start), terms, chain)
+    job = NewJob(
+        id=job_id,
+        seq=1,
+        prompt_id=job_id,
+        task=task,
+        params=asked.params,
+        span=span,
+        start_model=chain.models[span.start],
+        start_reason=None if start is None else ASKED,
+        patience_s=terms.patience_s,
+        climb_on=terms.climb_on,
+        expects=terms.expects,
+        is_urgent=True,
+        branch=branch,
+        headers=asked.headers or None,
+    )
+    return house.books.starts.starting(house.settings)(job)
+
+
+def _branch(job_id: str, asked: Asked, house: House) -> Branch:
+    trees, parent = house.books.trees, asked.parent
+    above = [] if parent is None else trees.above(parent)
+    most = house.settings.max_depth
+    branch = branch_for(job_id, task=asked.task, parent=parent, depth=asked.depth, above=above, most=most)
+    if above and not above[0].is_in_tree:
+        trees.take_root(branch.tree)
+    return branch
+
+
+def _failure(claim: Claim, ending: Ending | None) -> ChainExhaustedError | TreeBudgetError:
+    last = ending.decisions[-1].figures if ending is not None and ending.decisions else {}
+    if ending is None:
+        return ChainExhaustedError("cancelled meanwhile", job_id=claim.job_id)
+    if ending.outcome == OVER_BUDGET and claim.tree and last.get("scope") == tree_scope(claim.tree):
+        amounts = {name: Decimal(last[name]) for name in ("cap_usd", "gone_usd", "reserved_usd", "needs_usd")}
+        return TreeBudgetError(claim.tree, job_id=claim.job_id, **amounts)
+    return ChainExhaustedError(ending.error or ending.outcome, job_id=claim.job_id)
+
+
+def _is_line(label: object) -> bool:
+    is_text = isinstance(label, str) and label.strip() and len(label) <= _LONGEST_LINE and "\0" not in label
+    return bool(is_text) and not any("\ud800" <= char <= "\udfff" for char in str(label))
+
+
+@cache
+def _open_once(pid: int) -> House:
+    """Open an office for this process: a forked child has none of its parent's threads and may not use its files."""
+    until_exit = ExitStack()
+
+    def close() -> None:
+        if os.getpid() == pid:
+            until_exit.close()
+
+    atexit.register(close)
+    return until_exit.enter_context(opened(load_settings(), tell=logs.log))
+
+
+def _forget_lock() -> None:
+    # The parent may have forked while another of its threads held it.
+    global _opening  # noqa: PLW0603 - a lock cannot be let go by a thread that is not there
+    _opening = Lock()
+
+
+os.register_at_fork(after_in_child=_forget_lock)

@@ -1,0 +1,247 @@
+"""What to do after an attempt: done, retry here, next rung, park or stop. A decision about money and time."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from typing import Literal
+
+from models.chain.chain import Span
+from models.chain.fallback_rules import LOOKING, RULES
+from models.outcome import OVER_BUDGET, Outcome, Reason
+from worker.fallback.decision import (
+    ABOUT_MONEY,
+    CUTTING,
+    DOUBTED,
+    NO_TIME,
+    OVER_TODAY,
+    PASSING,
+    SAME_LIMIT,
+    UNFIT,
+    WAITED,
+    WINDOW_FULL,
+    Answered,
+    Continue,
+    Decision,
+    Fallback,
+    Park,
+    Place,
+    Policy,
+    Retry,
+    Stop,
+)
+from worker.provider.reply import Failure, Reply
+
+_BASE_S = 2.0
+_CAP_S = 300.0
+
+
+_DOUBT_S = 5.0  # a key that is really refused is paused by then
+_LEAST_S = 0.5  # a job that is parked comes back no sooner: the clock looks every second
+_LASTING = {*(outcome for outcome, rule in RULES.items() if rule.lasting), UNFIT, OVER_BUDGET, OVER_TODAY}
+
+
+def backoff_s(rounds: int, *, draw: Callable[[], float]) -> float:
+    """Choose a wait in seconds by full jitter: up to 2 s after the first round in vain, doubling to 300 s.
+
+    `draw` gives a number from 0 to 1. At least a quarter of the bound is waited, so that no job spins.
+    Source: Amazon Builders' Library, "Timeouts, retries, and backoff with jitter".
+
+    >>> backoff_s(1, draw=lambda: 1.0), backoff_s(3, draw=lambda: 0.0), backoff_s(40, draw=lambda: 1.0)
+    (2.0, 2.0, 300.0)
+    """
+    bound = min(_CAP_S, _BASE_S * 2.0 ** min(rounds - 1, 30))
+    return bound * (0.25 + 0.75 * draw())
+
+
+def decide(end: Reply | Failure, place: Place, policy: Policy) -> Decision:
+    """Choose what comes after an attempt that ended so, at this place of its chain."""
+    rule = RULES[end.outcome]
+    match rule.go:
+        case "keep" | "continue" | "stop" as go:
+            return _ended(end, go)
+        case "climb":
+            return _climb(end, place, policy)
+        case "pause_key":
+            return park(policy, place, after_s=policy.key_pause_s)
+        case "larger":
+            return _to_larger_window(place, policy)
+        case "look":
+            return _look(end, place, policy)
+        case "next" | "other_group":
+            return Retry() if place.retries < rule.retries else _step(end, place, policy)
+
+
+def doubt(place: Place, policy: Policy) -> Park | None:
+    """Wait a while with a key that was refused here and answers others, once; None where that was done in vain."""
+    if place.given_up.get(place.rung) == DOUBTED or policy.time_left_s <= _DOUBT_S:
+        return None
+    given_up = {**place.given_up, place.rung: DOUBTED}
+    return Park(after_s=_DOUBT_S, rung=place.rung, given_up=given_up, rounds=place.rounds)
+
+
+def climbs_for(end: Reply | Failure, climbs: Collection[Outcome]) -> bool:
+    """Return whether an answer that ended so is asked for again.
+
+    An answer with a flaw is invalid, too; an answer without a word that was cut is truncated, too.
+    """
+    if not isinstance(end, Reply):
+        return end.outcome in climbs
+    is_cut = end.outcome is Outcome.EMPTY and end.stop_reason in CUTTING
+    also = {Outcome.INVALID} if end.flaw else set()
+    return bool({end.outcome, *also, *({Outcome.TRUNCATED} if is_cut else ())} & {*climbs})
+
+
+def is_better_than_none(end: Reply | Failure | None) -> bool:
+    """Return whether an answer passes what its job expects, though it was cut or ended for an unknown reason."""
+    return isinstance(end, Reply) and end.outcome in {Outcome.TRUNCATED, Outcome.UNCLEAR} and not end.flaw
+
+
+def is_lasting(outcome: Outcome) -> bool:
+    """Tell whether a rung that ended so is given up for good."""
+    return outcome in _LASTING
+
+
+def depth_at(place: Place, span: Span) -> int:
+    """Count the rungs given up on the way to this one; one that could not take the request was never on it."""
+    order = span.available(())
+    before = order[: order.index(place.rung)] if place.rung in order else ()
+    return sum(place.given_up.get(rung, UNFIT) not in {UNFIT, *PASSING} for rung in before)
+
+
+def step_past(place: Place, why: str, policy: Policy, *, wait_s: float | None = None) -> Decision:
+    """Choose what comes after a rung that was passed over without a request, and may be free after `wait_s`."""
+    return _next_rung({**place.given_up, place.rung: why}, _awaiting(place, [place.rung], wait_s), policy)
+
+
+def climb_past(place: Place, why: str, policy: Policy, *, wait_s: float | None = None) -> Decision:
+    """Choose what comes after a rung that was passed over on the way up for quality: a worse model is no climb."""
+    given_up, waits = {**place.given_up, place.rung: why}, _awaiting(place, [place.rung], wait_s).waits
+    if above := policy.span.above(place.rung, given_up):
+        return Fallback(rung=above[0], reason=Reason.CLIMB, given_up=given_up, waits=waits)
+    if not waits:
+        return Stop()
+    rung = min(waits, key=waits.__getitem__)
+    kept = {left: reason for left, reason in given_up.items() if left not in waits}
+    return park(policy, Place(rung=rung, given_up=kept, rounds=place.rounds), after_s=max(_LEAST_S, waits[rung]))
+
+
+def step_past_limit(place: Place, why: str, policy: Policy, *, wait_s: float | None) -> Decision:
+    """Choose what comes after a rung whose limits are used up: a model that draws on the same ones is no cure."""
+    chain = policy.chain
+    group = chain.group_of(chain.models[place.rung])
+    alike = [
+        rung
+        for rung in policy.span.available({*place.given_up, place.rung})
+        if chain.group_of(chain.models[rung]) == group
+    ]
+    given_up = {**place.given_up, place.rung: why, **dict.fromkeys(alike, SAME_LIMIT)}
+    return _next_rung(given_up, _awaiting(place, [place.rung, *alike], wait_s), policy)
+
+
+def wait_for(place: Place, policy: Policy, *, wait_s: float) -> Park | None:
+    """Wait for this rung where that is within the job's patience, once a round; None where it is not."""
+    if wait_s > policy.patience_s or wait_s >= policy.time_left_s or place.given_up.get(place.rung) == WAITED:
+        return None
+    return Park(after_s=wait_s, rung=place.rung, given_up={**place.given_up, place.rung: WAITED}, rounds=place.rounds)
+
+
+def queue_for(place: Place, policy: Policy, *, wait_s: float) -> Park | None:
+    """Wait for a place among the calls in flight, as often as there is none; None beyond the job's time for it."""
+    if wait_s > policy.queue_s or wait_s >= policy.time_left_s:
+        return None
+    return Park(after_s=max(_LEAST_S, wait_s), rung=place.rung, given_up=place.given_up, rounds=place.rounds)
+
+
+def park(policy: Policy, place: Place, *, after_s: float) -> Decision:
+    """Park a job at this place, or stop it where the next chance would come too late."""
+    if after_s >= policy.time_left_s:
+        return Stop(because=NO_TIME)
+    return Park(after_s=after_s, rung=place.rung, given_up=place.given_up, rounds=place.rounds)
+
+
+def _climb(end: Reply | Failure, place: Place, policy: Policy) -> Decision:
+    is_full = isinstance(end, Reply) and end.stop_reason == WINDOW_FULL
+    given_up = {**(_too_small(place, policy) if is_full else {}), **place.given_up, place.rung: str(end.outcome)}
+    above = policy.span.above(place.rung, given_up)
+    if climbs_for(end, policy.climbs) and above:
+        return Fallback(rung=above[0], reason=Reason.CLIMB, given_up=given_up)
+    below = policy.span.available(given_up)
+    if end.outcome is Outcome.REFUSED and climbs_for(end, policy.climbs) and below:
+        # No better model is left, but another one may not decline.
+        return Fallback(rung=below[0], reason=Reason.FALLBACK, given_up=given_up)
+    return Answered() if is_better_than_none(end) else Stop()
+
+
+def _look(end: Reply | Failure, place: Place, policy: Policy) -> Decision:
+    if LOOKING.intersection(place.given_up.values()):
+        return Answered() if is_better_than_none(end) else Stop()
+    return _next_rung({**place.given_up, place.rung: str(end.outcome)}, place, policy)
+
+
+def _ended(end: Reply | Failure, go: Literal["keep", "continue", "stop"]) -> Decision:
+    match go:
+        case "keep":
+            return Answered()
+        case "continue":
+            return Continue(content=tuple(end.message["content"]) if isinstance(end, Reply) else ())
+        case "stop":
+            return Stop()
+
+
+def _too_small(place: Place, policy: Policy) -> dict[int, str]:
+    window = _window(place.rung, policy)
+    too_small = [rung for rung in policy.span.available(()) if _window(rung, policy) <= window]
+    return dict.fromkeys(too_small, str(Outcome.TOO_LONG))
+
+
+def _to_larger_window(place: Place, policy: Policy) -> Decision:
+    given_up = {**place.given_up, **_too_small(place, policy), **_lasting(place.given_up)}
+    # A larger one that was given up for free is waited for: it alone can answer.
+    return _next_rung(given_up, place, policy, reason=Reason.CLIMB)
+
+
+def _step(end: Reply | Failure, place: Place, policy: Policy) -> Decision:
+    wait_s = end.retry_after_s if isinstance(end, Failure) else None
+    if wait_s is not None and (waiting := wait_for(place, policy, wait_s=wait_s)):
+        return waiting
+    if end.outcome in {Outcome.RATE_LIMITED, Outcome.RAMP_LIMITED}:
+        return step_past_limit(place, str(end.outcome), policy, wait_s=wait_s)
+    return step_past(place, str(end.outcome), policy, wait_s=wait_s)
+
+
+def _next_rung(
+    given_up: Mapping[int, str], place: Place, policy: Policy, *, reason: Reason = Reason.FALLBACK
+) -> Decision:
+    left = policy.span.available(given_up)
+    if left:
+        return Fallback(rung=left[0], reason=reason, given_up=given_up, waits=place.waits)
+    # Everything was tried. What failed for free gets another round; what may have been billed does not.
+    lasting = _lasting(given_up)
+    again = policy.span.available(lasting)
+    if not again:
+        return _tomorrow(lasting, place, policy)
+    # Where each rung says when it may be free, no round was made in vain: the first of them is waited for.
+    rounds = place.rounds + any(rung not in place.waits for rung in again)
+    in_vain_s = backoff_s(place.rounds + 1, draw=policy.draw)
+    after_s = max(_LEAST_S, min(place.waits.get(rung, in_vain_s) for rung in again))
+    return park(policy, Place(rung=again[0], given_up=lasting, rounds=rounds), after_s=after_s)
+
+
+def _awaiting(place: Place, rungs: Collection[int], wait_s: float | None) -> Place:
+    return place if wait_s is None else replace(place, waits={**place.waits, **dict.fromkeys(rungs, wait_s)})
+
+
+def _tomorrow(lasting: Mapping[int, str], place: Place, policy: Policy) -> Decision:
+    kept = {rung: why for rung, why in lasting.items() if why not in ABOUT_MONEY}
+    again = policy.span.available(kept)
+    if policy.until_tomorrow_s is None or OVER_TODAY not in lasting.values():
+        return Stop()
+    place = Place(rung=again[0], given_up=kept, rounds=place.rounds)
+    return park(policy, place, after_s=policy.until_tomorrow_s)
+
+
+def _lasting(given_up: Mapping[int, str]) -> dict[int, str]:
+    return {rung: why for rung, why in given_up.items() if why in _LASTING}
+
+
+def _window(rung: int, policy: Policy) -> int:
+    return policy.window_of(policy.chain.models[rung]) or 0

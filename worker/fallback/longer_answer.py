@@ -1,0 +1,70 @@
+"""More room for an answer that was cut at max_tokens: asked for once, on the same rung, before a better model is."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from models.job.task_kinds import RAISED_TIMES
+from models.job.values import Claim
+from models.outcome import Outcome
+from worker.fallback.decide import climbs_for
+from worker.fallback.decision import Raise
+from worker.provider.reply import Failure, Reply
+
+_MAY_BE_CUT = (Outcome.TRUNCATED, Outcome.EMPTY)
+_CUT = "max_tokens"  # the stop reason; at the end of the window there is no more room to give
+
+
+MOST_PASSES = 10  # a turn that pauses for ever must not be paid for ever
+Blocks = Sequence[Mapping[str, Any]]
+
+
+def request_of(claim: Claim, most_output: int | None) -> Mapping[str, Any]:
+    """Give what is asked of a model: what the job asks, with max_tokens raised as far as this model writes."""
+    asked, raised = claim.params.get("max_tokens"), claim.raised_max_tokens
+    if raised is None or not isinstance(asked, int):
+        return claim.params
+    return {**claim.params, "max_tokens": max(asked, min(raised, most_output or raised))}
+
+
+def raising(end: Reply | Failure, claim: Claim, most_output: int | None, climbs: Collection[Outcome]) -> Raise | None:
+    """Ask again with four times max_tokens, where the answer was cut there and the model is known to write more.
+
+    The claim's parameters are those that were sent.
+    """
+    if not isinstance(end, Reply) or end.outcome not in _MAY_BE_CUT or not climbs_for(end, climbs):
+        return None
+    sent = claim.params.get("max_tokens")
+    if end.stop_reason != _CUT or not isinstance(sent, int) or most_output is None or most_output <= sent:
+        return None
+    return None if claim.raised_max_tokens is not None else Raise(max_tokens=min(sent * RAISED_TIMES, most_output))
+
+
+def sent_back(params: Mapping[str, Any], content: Blocks) -> Mapping[str, Any]:
+    """Append the content of the paused passes to a request; without any the request stays as it is."""
+    kept = [block for block in content if not _is_blank(block)]
+    if not kept:
+        return params
+    return {**params, "messages": [*params["messages"], {"role": "assistant", "content": kept}]}
+
+
+def joined(end: Reply | Failure, content: Blocks, passes: int) -> Reply | Failure:
+    """Put the content of the earlier passes before that of the last one.
+
+    A turn that is still paused after ten passes, or paused without a word, counts as cut.
+    """
+    if not isinstance(end, Reply):
+        return end
+    whole = end if not content else replace(end, message={**end.message, "content": [*content, *_own(end)]})
+    is_over = passes + 1 >= MOST_PASSES or all(_is_blank(block) for block in _own(end))
+    return replace(whole, outcome=Outcome.TRUNCATED) if end.outcome is Outcome.UNFINISHED and is_over else whole
+
+
+def _own(end: Reply) -> Blocks:
+    content: Blocks = end.message["content"]
+    return content
+
+
+def _is_blank(block: Mapping[str, Any]) -> bool:
+    # The API refuses a message with a blank text, also where the API wrote it.
+    return block.get("type") == "text" and not str(block.get("text") or "").strip()

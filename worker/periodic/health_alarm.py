@@ -1,0 +1,35 @@
+"""Looks whether the primary is reliable, and raises the alarm once when it is not."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from models.job.primary_health import OK, Verdict
+from worker.events import PrimaryJudged, Tell
+
+
+class Verdicts(Protocol):
+    """Knows how this day's jobs fared."""
+
+    def today(self) -> list[Verdict]:
+        """Judge each model that jobs started at."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Checkup:
+    """Tells each change for the worse, and the return to good."""
+
+    verdicts: Verdicts
+    tell: Tell
+    _told: dict[str, str] = field(default_factory=dict, init=False)
+
+    def look(self) -> int:
+        """Look once; returns how many models are in trouble. Raises LedgerError."""
+        found = self.verdicts.today()
+        for verdict in found:
+            before = self._told.get(verdict.start_model, OK)
+            is_news = verdict.verdict != before and (verdict.is_alarming or verdict.verdict == OK)
+            if is_news:
+                self._told[verdict.start_model] = verdict.verdict
+                self.tell(PrimaryJudged(verdict=verdict))
+        return sum(verdict.is_alarming for verdict in found)

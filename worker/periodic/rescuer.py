@@ -1,0 +1,73 @@
+"""Looks for jobs whose worker was lost, and rescues them. Every worker does; the ledger lets one of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from models.errors import LedgerError
+from models.job.values import Rescue, Stray
+from worker.events import Rescued, Tell
+from worker.recovery.rescue import RescuePolicy, rescued
+
+_AT_ONCE = 200
+
+
+class Strays(Protocol):
+    """Knows which running jobs have a lease that is over."""
+
+    def strays(self, *, limit: int) -> list[Stray]:
+        """List some of them."""
+        ...
+
+    def rescue(self, stray: Stray, rescue: Rescue) -> bool:
+        """Take one; False where its worker came back, or another was quicker."""
+        ...
+
+    def mark_cancelled_unknown(self, *, limit: int) -> int:
+        """Note that nobody sees the end of calls whose job was cancelled and whose worker is gone."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Patrol:
+    """Rescues, but not before the ledger was there for a whole lease: others could not renew theirs either.
+
+    `clock` is monotonic. A look that came late (a frozen ledger, a stopped process) counts as an absence.
+    """
+
+    strays: Strays
+    policy: RescuePolicy
+    lease_s: float
+    every_s: float
+    clock: Callable[[], float]
+    tell: Tell
+    _there_since: float | None = field(default=None, init=False)
+    _looked_at: float = field(default=0.0, init=False)
+
+    def look(self) -> int:
+        """Rescue what can be; returns how many. Raises LedgerError."""
+        started = self.clock()
+        if self._there_since is None or started - self._looked_at > 3 * self.every_s:
+            self._there_since = started
+        try:
+            found = self.strays.strays(limit=_AT_ONCE)
+            # An answer that came late was asked before a freeze: nobody could renew meanwhile.
+            is_prompt = self.clock() - started <= self.every_s
+            is_trusted = is_prompt and self.clock() - self._there_since >= self.lease_s
+            count = sum(self._take(stray) for stray in found) if is_trusted else 0
+            if is_trusted:
+                self.strays.mark_cancelled_unknown(limit=_AT_ONCE)
+        except LedgerError:
+            self._there_since = None
+            raise
+        self._looked_at = self.clock()
+        if self._looked_at - started > 3 * self.every_s:
+            self._there_since = None
+        return count
+
+    def _take(self, stray: Stray) -> bool:
+        rescue = rescued(stray, self.policy)
+        is_ours = self.strays.rescue(stray, rescue)
+        if is_ours:
+            self.tell(Rescued(job_id=stray.job_id, rescue=rescue))
+        return is_ours

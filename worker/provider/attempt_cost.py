@@ -1,0 +1,73 @@
+"""What an attempt cost: its end and the price list to one closed row of the ledger."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
+
+from models.job.values import Closing
+from models.money.pricing import Prices, priced
+from models.outcome import CostStatus, Outcome
+from models.text import line
+from worker.provider.reply import Failure, Reply
+
+_ZERO = Decimal(0)
+_MAY_BE_BILLED = {Outcome.MALFORMED, Outcome.CUT, Outcome.TIMED_OUT}
+
+
+def receipt(attempt_id: str, end: Reply | Failure, prices: Prices, *, at: datetime) -> Closing:
+    """Write down how an attempt ended: priced by the model that answered, at the tier its usage names."""
+    return _of_reply(attempt_id, end, prices, at) if isinstance(end, Reply) else _of_failure(attempt_id, end)
+
+
+def total_usd(closings: Iterable[Closing]) -> Decimal | None:
+    """Add up attempts, in USD; None if one of them has no known cost."""
+    costs = [closing.cost_usd for closing in closings]
+    return None if None in costs else sum((cost for cost in costs if cost is not None), _ZERO)
+
+
+def _of_reply(attempt_id: str, reply: Reply, prices: Prices, at: datetime) -> Closing:
+    usage = reply.usage
+    # A refusal before any output is not billed: faults.md, section 2.
+    is_free = reply.outcome is Outcome.REFUSED and usage.output_tokens == 0
+    cost = None if is_free else priced(usage, reply.served_model, prices, at=at)
+    if is_free:
+        status = CostStatus.FREE
+    elif cost is None:
+        status = CostStatus.UNKNOWN
+    else:
+        status = CostStatus.EXACT if usage.is_sure else CostStatus.ESTIMATED
+    return Closing(
+        attempt_id=attempt_id,
+        outcome=reply.outcome,
+        cost_usd=_ZERO if is_free else None if cost is None else cost.parts.total,
+        cost_status=status,
+        parts=None if cost is None else cost.parts,
+        price_source=None if cost is None else cost.source,
+        latency_ms=reply.latency_ms,
+        http_status=200,
+        served_model=reply.served_model,
+        error_type="refusal" if reply.outcome is Outcome.REFUSED and reply.category else None,
+        error_code=line(reply.category) if reply.outcome is Outcome.REFUSED else None,
+        error=reply.flaw or reply.explanation or None,
+        stop_reason=reply.stop_reason or None,
+        message_id=reply.message_id,
+        request_id=reply.request_id,
+        usage=usage,
+    )
+
+
+def _of_failure(attempt_id: str, failure: Failure) -> Closing:
+    is_unknown = failure.outcome in _MAY_BE_BILLED
+    return Closing(
+        attempt_id=attempt_id,
+        outcome=failure.outcome,
+        cost_usd=None if is_unknown else _ZERO,
+        cost_status=CostStatus.UNKNOWN if is_unknown else CostStatus.FREE,
+        latency_ms=failure.latency_ms,
+        http_status=failure.http_status,
+        error_type=failure.error_type,
+        error_code=failure.error_code,
+        error=failure.said or None,
+        retry_after_ms=None if failure.retry_after_s is None else round(failure.retry_after_s * 1000),
+        request_id=failure.request_id,
+    )

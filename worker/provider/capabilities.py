@@ -1,0 +1,48 @@
+"""What the provider says its models take, asked once of each, in the background; until then, what their names tell."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from models.chain.capabilities import Facts, facts_of
+
+
+class KnownFacts:
+    """Answers what a model takes. `ask` is told a model and gives what the API says of it; None where it said nothing.
+
+    `window_of` is what the price book knows of a window, which is newer than what a name tells.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[str],
+        *,
+        ask: Callable[[str], Mapping[str, Any] | None],
+        window_of: Callable[[str], int | None],
+    ) -> None:
+        self._ask = ask
+        self._unasked = list(models)
+        self._facts = {model: _by_name(model, window_of) for model in models}
+
+    def __call__(self, model: str) -> Facts:
+        """Tell what is known by now."""
+        return self._facts.get(model) or facts_of(model)
+
+    def window_of(self, model: str) -> int | None:
+        """Tell how many tokens its prompt and answer may have together."""
+        return self(model).window
+
+    def ask_one(self) -> None:
+        """Ask of one more model; of one that nothing was said of, again after the others."""
+        if not self._unasked:
+            return
+        model = self._unasked.pop(0)
+        if (told := self._ask(model)) is None:
+            self._unasked.append(model)
+        else:
+            self._facts[model] = self._facts[model].told(told)
+
+
+def _by_name(model: str, window_of: Callable[[str], int | None]) -> Facts:
+    facts = facts_of(model)
+    return replace(facts, window=window_of(model) or facts.window)

@@ -1,0 +1,137 @@
+"""The end of a call as a value: bytes from the provider become one outcome, by the table of faults.md, section 2."""
+
+import json
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from models.chain.provider_error import ProviderError, one_line, read_error
+from models.money.usage import usage_from, with_searches
+from models.outcome import Outcome
+from models.text import line
+from worker.provider.blame import outcome_of
+from worker.provider.reply import Broken, Failure, Received, Reply
+from worker.provider.retry_after import retry_after_s
+
+_BROKEN = {
+    "unreachable": Outcome.UNREACHABLE,
+    "cut": Outcome.CUT,
+    "timed_out": Outcome.TIMED_OUT,
+}
+# A stop reason that is not here is no answer: the next one that the API invents may be another pause.
+_BY_STOP_REASON = {
+    "end_turn": Outcome.ANSWERED,
+    "stop_sequence": Outcome.ANSWERED,
+    "tool_use": Outcome.ANSWERED,
+    "max_tokens": Outcome.TRUNCATED,
+    "model_context_window_exceeded": Outcome.TRUNCATED,
+    "refusal": Outcome.REFUSED,
+    "pause_turn": Outcome.UNFINISHED,
+}
+_FORMS = {"page": "a page", "text": "plain text", "json": "JSON that is not the API's", "none": "no body"}
+_OK = 200
+
+
+def classify(
+    end: Received | Broken, *, now: datetime | None = None, lifetimes: Collection[str] = ("5m",)
+) -> Reply | Failure:
+    """Separate a Message from everything else; `now` counts where a reply has no Date of its own.
+
+    A 200 is not yet a success: its body is checked. `lifetimes` are those that the request asks of the cache.
+    """
+    if isinstance(end, Broken):
+        return Failure(outcome=_BROKEN[end.how], said=end.detail, latency_ms=end.latency_ms)
+    at = now or datetime.now(UTC)
+    if end.status == _OK:
+        return _reply(end, _json_object(end.body), lifetimes) or _malformed(end, at)
+    error = read_error(end.body)
+    outcome = outcome_of(end.status, error)
+    return _failure(end, outcome, error, said=_said(end, outcome, error), now=at)
+
+
+def _reply(end: Received, body: Mapping[str, Any], lifetimes: Collection[str]) -> Reply | None:
+    usage = usage_from(body["usage"], lifetimes=lifetimes) if isinstance(body.get("usage"), dict) else None
+    model, content = line(body.get("model")), body.get("content")
+    if body.get("type") != "message" or usage is None or not model or not _are_blocks(content):
+        return None
+    stop_reason = line(body.get("stop_reason")) or ""
+    outcome = _BY_STOP_REASON.get(stop_reason, Outcome.UNCLEAR)
+    return Reply(
+        outcome=outcome,
+        message=body,
+        usage=with_searches(usage, sum(map(_is_search, body["content"]))),
+        served_model=model,
+        stop_reason=stop_reason,
+        message_id=line(body.get("id")),
+        request_id=line(end.headers.get("request-id")),
+        latency_ms=end.latency_ms,
+        category=_detail(body, "category") if outcome is Outcome.REFUSED else "",
+        explanation=_detail(body, "explanation") if outcome is Outcome.REFUSED else "",
+    )
+
+
+def _are_blocks(content: object) -> bool:
+    return isinstance(content, list) and all(isinstance(block, dict) for block in content)
+
+
+def _is_search(block: Mapping[str, Any]) -> bool:
+    """Tell whether a block holds what a web search found. One that failed is not billed, and holds an error."""
+    return block.get("type") == "web_search_tool_result" and isinstance(block.get("content"), list)
+
+
+def _detail(body: Mapping[str, Any], name: str) -> str:
+    """Read why a model declined. The API sends `stop_details`; each field may be missing."""
+    details = body.get("stop_details")
+    value = details.get(name) if isinstance(details, dict) else None
+    return one_line(value) if isinstance(value, str) else ""
+
+
+def _malformed(end: Received, now: datetime) -> Failure:
+    kind = line(end.headers.get("content-type")) or "no content type"
+    error = read_error(end.body)
+    words = f": {error.said}" if error.said and error.is_own else ""  # another's body may be an answer
+    said = f"status 200 with {len(end.body)} bytes of {kind} that are not a Message with usage{words}"
+    return _failure(end, Outcome.MALFORMED, error, said=said, now=now)
+
+
+def _said(end: Received, outcome: Outcome, error: ProviderError) -> str:
+    """Give the sender's own words, and beside them the sender where that is not the API."""
+    if outcome is Outcome.REDIRECTED:
+        return f"status {end.status} sends every call on to {_address(end.headers.get('location'))}"
+    if error.is_own:
+        return error.said or f"status {end.status} without a message"
+    server = line(end.headers.get("server"))
+    sender = f"status {end.status} with {_FORMS[error.form]}{f' from {server}' if server else ''}"
+    return f"{sender}: {error.said}" if error.said else f"{sender} without a message"
+
+
+def _address(location: str | None) -> str:
+    """Name where a redirect leads, without what may be secret in it: a login page's query, a password."""
+    try:
+        parts = urlsplit(location or "")
+        host = f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}" if parts.hostname else ""
+    except ValueError:
+        return "an address that cannot be read"
+    return one_line(f"{host}{parts.path}") or "an address that it does not name"
+
+
+def _failure(end: Received, outcome: Outcome, error: ProviderError, *, said: str, now: datetime) -> Failure:
+    return Failure(
+        outcome=outcome,
+        said=said,
+        latency_ms=end.latency_ms,
+        http_status=end.status,
+        error_type=line(error.kind),
+        error_code=line(error.code),
+        retry_after_s=retry_after_s(end.headers, now=now, said=error.text),
+        request_id=line(end.headers.get("request-id")),
+    )
+
+
+def _json_object(body: bytes) -> Mapping[str, Any]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

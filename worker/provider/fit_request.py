@@ -1,0 +1,234 @@
+"""Makes a request suit a model: what the model would answer with 400 for its own limits is dropped, mapped or capped.
+
+What cannot be left out without changing the question is a misfit: the model is passed over without a request.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeGuard
+
+from models.chain.capabilities import (
+    BETA,
+    EFFORTS,
+    LONG_CONTEXT,
+    OLDER_VERSION,
+    SAMPLING,
+    VERSION,
+    Facts,
+    betas_of,
+    wants_older_version,
+)
+from models.money.prompt_cache import prefix_tokens
+from models.money.token_estimate import Size, size_of
+
+_LEAST_BUDGET = 1024  # tokens of thinking; the SDK's ThinkingConfigEnabledParam
+_MOST_EFFORT_WITHOUT_THINKING = "high"
+_FORCING = ("any", "tool")
+_NOT_THINKING = ("disabled", "between_tools")
+# No text is fewer tokens than this many characters each: a longer one is surely longer than the window.
+_CHARACTERS_A_TOKEN = 12
+_MILLION = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """The parameters to send, and what was dropped, mapped or capped: None where nothing was.
+
+    `is_cached`: the beginning that its batch shares is to be marked for this model's cache, when it is sent.
+    `headers` are the version of the API and the betas that the request leaves with; none: the SDK's own.
+    """
+
+    params: Mapping[str, Any]
+    note: str | None = None
+    is_cached: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misfit:
+    """The model cannot take this request, whatever is left out of it."""
+
+    why: str
+
+
+@dataclass(slots=True, kw_only=True)
+class _Sheet:
+    """A request being made to fit: its parameters, and the notes so far."""
+
+    facts: Facts
+    params: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+
+def fitted(
+    request: Mapping[str, Any],
+    facts: Facts,
+    *,
+    prefix: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Fitted | Misfit:
+    """Fit Messages API parameters and the caller's headers to a model; the request itself is left as it is.
+
+    With a `prefix` its beginning is for the cache, where the model keeps one as short as that. What is malformed is
+    nobody's to mend: it goes out as it is, and the API says what is wrong with it.
+    """
+    if why := _why_not(request, facts):
+        return Misfit(why=why)
+    sheet = _Sheet(facts=facts, params=dict(request))
+    _cap_output(sheet)
+    _fit_thinking(sheet)
+    _fit_effort(sheet)
+    _fit_sampling(sheet)
+    fit_headers = _headers(sheet, headers or {})
+    is_cached = prefix is not None and prefix_tokens(request) >= facts.smallest_prefix
+    return Fitted(params=sheet.params, note="; ".join(sheet.notes) or None, is_cached=is_cached, headers=fit_headers)
+
+
+def _why_not(request: Mapping[str, Any], facts: Facts) -> str | None:
+    messages = request.get("messages")
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    if not facts.takes_prefill and isinstance(last, dict) and last.get("role") == "assistant":
+        return f"{facts.model} takes no prefill: the last message is the assistant's"
+    choice = request.get("tool_choice")
+    if not facts.takes_forced_tools and isinstance(choice, dict) and choice.get("type") in _FORCING:
+        return f"{facts.model} takes no tool_choice {choice['type']}"
+    if facts.window is not None and _surely_tokens(size_of(request)) > facts.window:
+        return f"the prompt is longer than the {facts.window} tokens of {facts.model}"
+    return None
+
+
+def _surely_tokens(size: Size) -> int:
+    # A document's characters are those of its file, which is no measure of its tokens.
+    return 0 if size.documents else -(-size.characters // _CHARACTERS_A_TOKEN)
+
+
+def _cap_output(sheet: _Sheet) -> None:
+    # It is the most the caller will take, and the model ends by itself before it nearly always; where it does not, the
+    # answer is truncated at the model's own limit, and that is told and may climb as any other.
+    wanted, most = sheet.params.get("max_tokens"), sheet.facts.most_output
+    if most is not None and _is_count(wanted) and wanted > most:
+        sheet.params["max_tokens"] = most
+        sheet.notes.append(f"max_tokens {wanted} capped: {sheet.facts.model} writes at most {most}")
+
+
+def _fit_thinking(sheet: _Sheet) -> None:
+    thinking = sheet.params.get("thinking")
+    if not isinstance(thinking, dict):
+        return
+    match thinking.get("type"):
+        case "enabled" if "enabled" in sheet.facts.thinking:
+            _fit_budget(sheet, thinking)
+        case "enabled" if "adaptive" in sheet.facts.thinking:
+            kept = {name: value for name, value in thinking.items() if name != "budget_tokens"}
+            sheet.params["thinking"] = kept | {"type": "adaptive"}
+            told = f"thinking became adaptive, without its budget_tokens: {sheet.facts.model} chooses its own"
+            sheet.notes.append(told)
+        case "adaptive" if "adaptive" not in sheet.facts.thinking and "enabled" in sheet.facts.thinking:
+            _give_budget(sheet, thinking, f"thinking became enabled: {sheet.facts.model} takes no adaptive")
+        case "disabled" | "between_tools" as kind if kind not in sheet.facts.thinking:
+            _stop_thinking(sheet, kind)
+        case "enabled" | "adaptive" as kind if kind not in sheet.facts.thinking:
+            _drop_thinking(sheet, f"{sheet.facts.model} does not think")
+
+
+def _fit_budget(sheet: _Sheet, thinking: dict[str, Any]) -> None:
+    budget, most = thinking.get("budget_tokens"), sheet.params.get("max_tokens")
+    if _is_count(budget) and _is_count(most) and not _LEAST_BUDGET <= budget < most:
+        _give_budget(sheet, thinking, f"budget_tokens {budget} is not from {_LEAST_BUDGET} to below max_tokens {most}")
+
+
+def _give_budget(sheet: _Sheet, thinking: dict[str, Any], why: str) -> None:
+    """Let it think for half of max_tokens, so that as much is left for the answer; not at all where that is too few."""
+    most = sheet.params.get("max_tokens")
+    if not _is_count(most):
+        return
+    if most <= _LEAST_BUDGET:
+        _drop_thinking(sheet, f"max_tokens {most} leaves no room for the {_LEAST_BUDGET} it takes")
+        return
+    budget = max(_LEAST_BUDGET, most // 2)
+    sheet.params["thinking"] = thinking | {"type": "enabled", "budget_tokens": budget}
+    sheet.notes.append(f"{why}; budget_tokens set to {budget}")
+
+
+def _stop_thinking(sheet: _Sheet, kind: str) -> None:
+    if "disabled" in sheet.facts.thinking:
+        sheet.params["thinking"] = {"type": "disabled"}
+        sheet.notes.append(f"thinking {kind} became disabled: {sheet.facts.model} takes no other")
+        return
+    unasked = sheet.facts.thinks_unasked
+    why = "cannot be kept from it" if unasked else "does not think unasked, and takes no word for it"
+    _drop_thinking(sheet, f"{sheet.facts.model} {why}")
+
+
+def _drop_thinking(sheet: _Sheet, why: str) -> None:
+    kind = sheet.params.pop("thinking")["type"]
+    sheet.notes.append(f"thinking {kind} dropped: {why}")
+
+
+def _fit_effort(sheet: _Sheet) -> None:
+    config = sheet.params.get("output_config")
+    effort = config.get("effort") if isinstance(config, dict) else None
+    if effort not in EFFORTS or not isinstance(config, dict):
+        return
+    most = _MOST_EFFORT_WITHOUT_THINKING if _must_not_think(sheet) else EFFORTS[-1]
+    wanted = EFFORTS[: EFFORTS.index(effort) + 1]
+    taken = [name for name in wanted if name in sheet.facts.efforts and EFFORTS.index(name) <= EFFORTS.index(most)]
+    if taken and taken[-1] == effort:
+        return
+    if taken:
+        sheet.params["output_config"] = config | {"effort": taken[-1]}
+        why = "without thinking" if effort in sheet.facts.efforts else f"of {sheet.facts.model}"
+        sheet.notes.append(f"effort {effort} became {taken[-1]}, the most there is {why}")
+        return
+    left = {name: value for name, value in config.items() if name != "effort"}
+    sheet.params["output_config"] = left
+    if not left:
+        del sheet.params["output_config"]
+    sheet.notes.append(f"effort dropped: {sheet.facts.model} takes none")
+
+
+def _must_not_think(sheet: _Sheet) -> bool:
+    """Tell whether a model that thinks unasked was told not to: then it takes no more than high effort."""
+    return sheet.facts.thinks_unasked and _thinking_type(sheet) in _NOT_THINKING
+
+
+def _fit_sampling(sheet: _Sheet) -> None:
+    given = [name for name in SAMPLING if name in sheet.params]
+    if not sheet.facts.takes_sampling:
+        _drop_sampling(sheet, given, f"{sheet.facts.model} takes none")
+    elif _thinking_type(sheet) in ("enabled", "adaptive"):
+        _drop_sampling(sheet, given, f"{sheet.facts.model} takes none while it thinks")
+
+
+def _drop_sampling(sheet: _Sheet, names: list[str], why: str) -> None:
+    for name in names:
+        del sheet.params[name]
+        sheet.notes.append(f"{name} dropped: {why}")
+
+
+def _headers(sheet: _Sheet, asked: Mapping[str, str]) -> dict[str, str]:
+    """Return the API version and the betas of the fitted request.
+
+    The version is the caller's, but for what only the older one takes: a step down must not turn a good request into
+    a 400.
+    """
+    headers, betas = dict(asked), betas_of(asked)
+    if LONG_CONTEXT in betas and sheet.facts.window is not None and sheet.facts.window < _MILLION:
+        betas.remove(LONG_CONTEXT)
+        sheet.notes.append(f"beta {LONG_CONTEXT} dropped: {sheet.facts.model} has {sheet.facts.window} tokens")
+    headers.pop(BETA, None)
+    if betas:
+        headers[BETA] = ",".join(betas)
+    if headers.get(VERSION) != OLDER_VERSION and (why := wants_older_version(sheet.params)):
+        headers[VERSION] = OLDER_VERSION
+        sheet.notes.append(f"sent as version {OLDER_VERSION} of the API, which takes {why}")
+    return headers
+
+
+def _thinking_type(sheet: _Sheet) -> object:
+    thinking = sheet.params.get("thinking")
+    return thinking.get("type") if isinstance(thinking, dict) else None
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return type(value) is int and value > 0

@@ -1,0 +1,52 @@
+"""The jobs this process is at work on. While it lives, their leases are renewed."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import Protocol
+
+from models.job.values import Claim
+
+
+class Claims(Protocol):
+    """Gives a job to one worker at a time."""
+
+    def claim(self, job_id: str, *, lease_s: float) -> Claim | None:
+        """Take the job, or None where it is somebody else's or finished."""
+        ...
+
+
+class Renews(Protocol):
+    """Holds jobs for a worker that lives."""
+
+    def renew(self, claims: Iterable[Claim], *, lease_s: float) -> None:
+        """Hold them for so long from now."""
+        ...
+
+
+class InHand:
+    """Safe for threads. `beat` is called three times a lease: two may fail."""
+
+    def __init__(self, leases: Renews, *, lease_s: float) -> None:
+        self._leases = leases
+        self._claims: dict[str, Claim] = {}
+        self._lock = Lock()
+        self.lease_s = lease_s
+
+    @contextmanager
+    def holding(self, claim: Claim) -> Iterator[None]:
+        """Renew this claim's lease until the end of the block."""
+        with self._lock:
+            self._claims[claim.job_id] = claim
+        try:
+            yield
+        finally:
+            with self._lock:
+                if self._claims.get(claim.job_id) is claim:  # it may have been ordered anew, and claimed here again
+                    del self._claims[claim.job_id]
+
+    def beat(self) -> None:
+        """Renew what is in hand. Raises LedgerError."""
+        with self._lock:
+            claims = list(self._claims.values())
+        self._leases.renew(claims, lease_s=self.lease_s)

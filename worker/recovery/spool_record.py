@@ -1,0 +1,125 @@
+"""A kept reply as one line of JSON, and back; its last field is a checksum of the bytes before.
+
+Everything outside ASCII is escaped, so any answer survives. The checksum is there for a changed digit: that would still
+be JSON, and would go into the ledger as an exact cost. The version before reads past it.
+"""
+
+import json
+import re
+from contextlib import suppress
+from dataclasses import fields
+from datetime import datetime
+from decimal import Decimal
+from hashlib import blake2b
+from typing import Any
+
+from models.job.values import Closing, Decided, Ending, Kept
+from models.money.pricing import Parts
+from models.money.usage import Usage
+from models.outcome import CostStatus, Outcome, State
+
+_VERSION = 1
+_USED = ("is_sure", "asked_1h")  # of a usage, once its cost is known; the version before does not know them
+_LINE = re.compile(rb'(.*),"checksum":"([0-9a-f]{16})"\}\n?', re.DOTALL)
+_BESIDE = ("decisions", "raised_max_tokens")  # of an ending, where the version before does not look
+
+
+def to_line(kept: Kept) -> bytes:
+    """Write it down, with its line end."""
+    closing = _fields(kept.closing)
+    closing["usage"] = None if kept.closing.usage is None else _usage_fields(kept.closing.usage)
+    parts, error = closing.pop("parts"), closing.pop("error")
+    told = {
+        "v": _VERSION,
+        "job": kept.job_id,
+        "token": kept.token,
+        "closing": closing,
+        "parts": None if parts is None else _fields(parts),  # beside it, where the version before does not look
+        "error": error,
+        "ending": None if kept.ending is None else _ending_fields(kept.ending),
+        "decisions": [_fields(decided) for decided in kept.ending.decisions] if kept.ending else [],
+        "raised_max_tokens": kept.ending and kept.ending.raised_max_tokens,
+    }
+    text = json.dumps(told, default=_plain, separators=(",", ":")).encode()
+    return text.removesuffix(b"}") + b',"checksum":"' + _checksum(text) + b'"}\n'
+
+
+def from_line(line: bytes) -> Kept:
+    """Read a line again, with its end or without. Raises ValueError with the reason if the line is none of ours."""
+    parts = _LINE.fullmatch(line)
+    if parts is None:
+        raise ValueError("the line has no checksum: it was cut, or another program wrote it")
+    if not is_whole(line):
+        raise ValueError("the checksum is not that of the line: the line was changed")
+    with suppress(KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
+        return _kept(json.loads(line))
+    raise ValueError("the line is whole and holds no reply: another program wrote it")
+
+
+def is_whole(line: bytes) -> bool:
+    """Tell whether a line is as it was written, but for its end."""
+    parts = _LINE.fullmatch(line)
+    return parts is not None and parts[2] == _checksum(parts[1] + b"}")
+
+
+def _checksum(text: bytes) -> bytes:
+    return blake2b(text, digest_size=8).hexdigest().encode()
+
+
+def _kept(told: Any) -> Kept:
+    if told["v"] != _VERSION:
+        message = f"version {told['v']}, this worker reads {_VERSION}"
+        raise ValueError(message)
+    ending = told["ending"]
+    return Kept(
+        job_id=told["job"],
+        token=told["token"],
+        closing=_closing({**told["closing"], "error": told.get("error")}, told.get("parts")),
+        ending=None if ending is None else _ending(ending, told),
+    )
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def _usage_fields(usage: Usage) -> dict[str, Any]:
+    return {name: value for name, value in _fields(usage).items() if name not in _USED}
+
+
+def _ending_fields(ending: Ending) -> dict[str, Any]:
+    return {name: value for name, value in _fields(ending).items() if name not in _BESIDE}
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return dict(value)  # type: ignore[call-overload]  # a Mapping; anything else is a TypeError, as it should be
+
+
+def _closing(told: dict[str, Any], parts: dict[str, str] | None) -> Closing:
+    usage = told["usage"]
+    return Closing(
+        **{
+            **told,
+            "outcome": Outcome(told["outcome"]),
+            "cost_status": CostStatus(told["cost_status"]),
+            "cost_usd": None if told["cost_usd"] is None else Decimal(told["cost_usd"]),
+            "parts": None if parts is None else Parts(**{name: Decimal(part) for name, part in parts.items()}),
+            "usage": None if usage is None else Usage(**usage),
+        }
+    )
+
+
+def _ending(told: dict[str, Any], beside: dict[str, Any]) -> Ending:
+    given_up = {int(rung): why for rung, why in told["given_up"].items()}
+    decisions = tuple(
+        Decided(**{**one, "at": datetime.fromisoformat(one["at"])}) for one in beside.get("decisions", ())
+    )
+    return Ending(
+        **{**told, "state": State(told["state"]), "given_up": given_up},
+        decisions=decisions,
+        raised_max_tokens=beside.get("raised_max_tokens"),
+    )

@@ -1,0 +1,69 @@
+"""The ledger with a disk before it: what a reply came to is kept there first, and dropped once it is committed."""
+
+from models.errors import LedgerError
+from models.job.values import Claim, Closing, Ending, Kept, Opening, OverCap
+from worker.events import ReplyKept, SpoolFailed, Tell
+from worker.fallback.collaborators import Ledger
+from worker.recovery.failpoints import failpoint
+from worker.recovery.spool import Slip, Spool
+
+
+class Spooled:
+    """Writes through the spool what cost money. A failed request is not worth a disk's time: memory has it."""
+
+    def __init__(self, ledger: Ledger, spool: Spool, tell: Tell) -> None:
+        self._ledger = ledger
+        self._spool = spool
+        self._tell = tell
+
+    def open_attempt(self, claim: Claim, opening: Opening) -> bool | OverCap:
+        """Commit the attempt; False: the job is no longer ours; or it does not fit under a cap."""
+        failpoint("before_open")
+        opened = self._ledger.open_attempt(claim, opening)
+        failpoint("after_open")
+        return opened
+
+    def over_cap(self, opening: Opening) -> OverCap | None:
+        """Tell a cap that has no room for the attempt."""
+        return self._ledger.over_cap(opening)
+
+    def close_attempt(self, claim: Claim, closing: Closing) -> None:
+        """Write how it ended, while the job goes on."""
+        slip = self._kept(claim, closing, None)
+        try:
+            self._ledger.close_attempt(claim, closing)
+        except LedgerError:
+            self._leave(slip)
+            raise
+        self._spool.drop(slip)
+
+    def finish(self, claim: Claim, ending: Ending, closing: Closing | None) -> bool:
+        """Write how it ended and where that leaves the job; False: the job was no longer ours."""
+        slip = None if closing is None else self._kept(claim, closing, ending)
+        try:
+            is_ours = self._ledger.finish(claim, ending, closing)
+            failpoint("after_commit")
+        except LedgerError:
+            self._leave(slip)
+            raise
+        if slip is not None:
+            self._spool.drop(slip)
+        return is_ours
+
+    def _kept(self, claim: Claim, closing: Closing, ending: Ending | None) -> Slip:
+        kept = Kept(job_id=claim.job_id, token=claim.token, closing=closing, ending=ending)
+        if closing.usage is None:
+            return Slip(kept, None)
+        failpoint("after_reply")
+        try:
+            slip = self._spool.keep(kept)
+        except OSError as error:  # a full disk: the ledger may still have room, and memory holds it until then
+            self._tell(SpoolFailed(said=str(error)))
+            return Slip(kept, None)
+        failpoint("after_spool")
+        return slip
+
+    def _leave(self, slip: Slip | None) -> None:
+        if slip is not None:
+            self._spool.leave(slip)
+            self._tell(ReplyKept(job_id=slip.kept.job_id))

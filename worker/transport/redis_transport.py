@@ -1,0 +1,216 @@
+"""Celery's transport to Redis, which bears any value that others put into our queues.
+
+Redis is open to whatever else uses it. So a worker takes from a message the id of a job and nothing else: each message
+that Celery sees is made anew here, and a value that holds no id is discarded before Celery counts it as fetched.
+"""
+
+import json
+import re
+from base64 import b64decode, b64encode
+from collections import Counter
+from collections.abc import Callable, Iterable
+from queue import Empty
+from typing import Any
+from uuid import uuid4
+
+from kombu.transport import TRANSPORT_ALIASES, redis
+
+from models.queue.redis_keys import TASK_NAME
+from worker.events import MessageDiscarded
+from worker.logs import log
+
+_OUR_QUEUE = re.compile(r"urgent|rung-[0-9]{1,4}")
+_JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_LONGEST_BODY = 16 * 1024  # ours has 150 bytes
+_DISCARDED: Counter[str] = Counter()  # by what is wrong with them
+
+
+class NotAMessageError(ValueError):
+    """A value in a queue is no message of ours; its text tells what is wrong, and nothing of the value."""
+
+
+class QoS(redis.QoS):  # type: ignore[misc]  # kombu has no types
+    """Restores what a lost worker had fetched, but for values that are no messages of ours."""
+
+    def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
+        """Put a message back into its queue, or drop a value that is none."""
+        with self.channel.conn_or_acquire(client) as connected:
+            stored = connected.hget(self.unacked_key, tag)
+        try:
+            if stored is not None:
+                _check_stored(stored)
+        except NotAMessageError as error:
+            self._remove_from_indices(tag).execute()
+            _discard(str(error))
+        else:
+            super().restore_by_tag(tag, client=client, leftmost=leftmost)
+
+
+class Channel(redis.Channel):  # type: ignore[misc]
+    """Bears a value that is no message, and a connection that went while a message was at work.
+
+    Kombu would end the worker over either, and with it every call in flight. A worker that is not fit asks for no
+    message: it would take them faster than those who can work, and answer none.
+    """
+
+    is_fit: Callable[[], bool] = staticmethod(lambda: True)
+    QoS = QoS
+
+    def basic_consume(
+        self, queue: str, no_ack: bool, callback: Callable[[Any], Any], *rest: Any, **options: Any
+    ) -> Any:
+        """Consume, and acknowledge a message that Celery fails over: unacknowledged ones use up what may be fetched."""
+
+        def acknowledging(message: Any) -> Any:
+            try:
+                return callback(message)
+            except self.connection_errors:
+                raise
+            except Exception:
+                if not (no_ack or message.acknowledged):
+                    message.ack()
+                raise
+
+        return super().basic_consume(queue, no_ack, acknowledging, *rest, **options)
+
+    def _brpop_start(self, timeout: int | None = None) -> None:
+        # Kombu asks again in each turn of its loop.
+        if Channel.is_fit():
+            super()._brpop_start(timeout)
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return self._bearing(super()._brpop_read, **options)
+        except self.ResponseError:
+            if not self._renamed(self.active_queues):
+                raise
+            return True
+
+    def queue_declare(self, queue: str | None = None, *rest: Any, **options: Any) -> Any:
+        """Declare a queue of ours, whatever stands in its place."""
+        self._renamed({queue or ""} if _OUR_QUEUE.fullmatch(queue or "") else set())
+        return super().queue_declare(queue, *rest, **options)
+
+    def _renamed(self, queues: Iterable[str]) -> int:
+        """Rename what stands in the place of queues and is no list: nobody could send or fetch there."""
+        names = [self._q_for_pri(queue, priority) for queue in queues for priority in self.priority_steps]
+        count = 0
+        with self.conn_or_acquire() as client:
+            for key in (f"{self.global_keyprefix}{name}" for name in names):
+                if client.type(key) not in {b"list", b"none"}:
+                    client.rename(key, f"{key}.no-queue-{uuid4()}")
+                    _discard("it stood in the place of a queue; its key was renamed")
+                    count += 1
+        return count
+
+    def _receive_one(self, *arguments: Any) -> Any:  # what all workers hear: questions of Flower's, and events
+        return self._bearing(super()._receive_one, *arguments)
+
+    def _bearing(self, read: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        try:
+            return read(*arguments, **options)
+        except (Empty, self.ResponseError, *self.connection_errors):
+            raise
+        except NotAMessageError as error:
+            _discard(str(error))
+        except Exception as error:  # noqa: BLE001 - what Kombu's decoding raises depends on the value alone
+            _discard(type(error).__name__)
+        return True
+
+    def _connparams(self, *arguments: Any, **options: Any) -> Any:
+        # A message acknowledged after its connection was given up finds nothing to connect to. Said as what it is, it
+        # is one of the errors that whoever acknowledges expects; as an AttributeError it ends the worker.
+        if self.connection is None or self.connection.client is None:
+            raise ConnectionError("the connection that this message came by is gone")
+        return super()._connparams(*arguments, **options)
+
+
+class Transport(redis.Transport):  # type: ignore[misc]
+    """Kombu's own, with our channel."""
+
+    Channel = Channel
+
+    def _deliver(self, message: Any, queue: str) -> None:
+        super()._deliver(_made_anew(message, queue) if _OUR_QUEUE.fullmatch(queue) else message, queue)
+
+
+def install() -> None:
+    """Have every connection of this process to a redis:// or rediss:// URL be ours: a worker's process is its own."""
+    for scheme in ("redis", "rediss"):
+        TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"
+
+
+def _made_anew(message: Any, queue: str) -> dict[str, Any]:
+    """Make a message of the version and the job's id in another. Raises NotAMessageError if it has none."""
+    version, job_id = _read(message)
+    kwargs = {"v": version, "id": job_id}
+    none = dict.fromkeys(("callbacks", "errbacks", "chain", "chord"))
+    empty = dict.fromkeys(("shadow", "eta", "expires", "group", "parent_id", "origin"))
+    headers = {
+        "lang": "py",
+        "task": TASK_NAME,
+        "id": job_id,
+        "root_id": job_id,
+        "retries": 0,
+        "timelimit": [None, None],
+    }
+    return {
+        "body": b64encode(json.dumps([[], kwargs, none]).encode()).decode(),
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": {**headers, **empty, "argsrepr": "()", "kwargsrepr": job_id},
+        "properties": {
+            "correlation_id": job_id,
+            "delivery_mode": 2,
+            "delivery_info": {"exchange": "", "routing_key": queue},
+            "priority": 0,
+            "body_encoding": "base64",
+            "delivery_tag": str(uuid4()),
+        },
+    }
+
+
+def _read(message: Any) -> tuple[int, str]:
+    match message:
+        case {
+            "content-type": "application/json",
+            "headers": {"task": task},
+            "properties": {"body_encoding": "base64"},
+            "body": str(body),
+        }:
+            pass
+        case _:
+            raise NotAMessageError("its fields are not those of a message")
+    if task != TASK_NAME:
+        raise NotAMessageError("it is for another task")
+    if len(body) > _LONGEST_BODY:
+        raise NotAMessageError("its body is too long")
+    try:
+        told = json.loads(b64decode(body, validate=True))
+    except (ValueError, RecursionError):
+        raise NotAMessageError("its body is no JSON") from None
+    match told:
+        case [_, {"v": int(version), "id": str(job_id)}, _] if _JOB_ID.fullmatch(job_id):
+            return version, job_id
+        case _:
+            raise NotAMessageError("it names no job")
+
+
+def _check_stored(stored: bytes | str) -> None:
+    """Raise NotAMessageError if what is noted as fetched is no message, or is of another queue."""
+    try:
+        told = json.loads(stored)
+    except (ValueError, RecursionError):
+        raise NotAMessageError("what was fetched is no JSON") from None
+    match told:
+        case [message, "", str(queue)] if _OUR_QUEUE.fullmatch(queue):
+            _read(message)
+        case _:
+            raise NotAMessageError("what was fetched is of no queue of ours")
+
+
+def _discard(said: str) -> None:
+    _DISCARDED[said] += 1
+    count = _DISCARDED[said]
+    if count == 10 ** (len(str(count)) - 1):  # the first of a kind, the tenth, the hundredth: others may send many
+        log(MessageDiscarded(said=said, count=count))

@@ -1,0 +1,97 @@
+"""Two lanes from the broker to the threads: urgent jobs have a queue, a channel and some threads of their own."""
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from celery import Celery, bootsteps
+from celery.concurrency import ALIASES, thread
+from celery.concurrency.base import apply_target
+from kombu import Consumer, Queue
+
+from models.queue.redis_keys import queue_name
+
+_URGENT = queue_name(None)
+
+
+def install(app: Celery, *, urgent_threads: int) -> None:
+    """Have the worker of this process run on our pool, which Celery knows as `threads`, and hear urgent jobs."""
+    TaskPool.urgent_threads = UrgentLane.urgent_threads = urgent_threads
+    ALIASES["threads"] = f"{__name__}:{TaskPool.__name__}"
+    app.conf.worker_pool = "threads"
+    app.steps["consumer"].add(UrgentLane)
+
+
+class TaskPool(thread.TaskPool):  # type: ignore[misc]  # celery has no types
+    """Celery's threads, and a few more that only urgent jobs may use. They may use the others, too, and go first."""
+
+    urgent_threads = 1
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._kept = ThreadPoolExecutor(self.urgent_threads, thread_name_prefix=_URGENT)
+        self._urgent: deque[Callable[[], object]] = deque()
+
+    def on_apply(
+        self,
+        target: Any,
+        args: Any = None,
+        kwargs: Any = None,
+        callback: Any = None,
+        accept_callback: Any = None,
+        **_: Any,
+    ) -> thread.ApplyResult:
+        """Hand a message to whichever thread is free first."""
+        job = partial(apply_target, target, args, kwargs, callback, accept_callback)
+        if not _is_urgent(args):
+            return thread.ApplyResult(self.executor.submit(self._after_urgent, job))
+        self._urgent.append(job)
+        self.executor.submit(self._next_urgent)  # one of the two will find it gone
+        return thread.ApplyResult(self._kept.submit(self._next_urgent))
+
+    def on_stop(self) -> None:
+        """Let what was begun end, and begin nothing more: what was fetched goes back to its queue."""
+        self._urgent.clear()
+        self._kept.shutdown(wait=False, cancel_futures=True)
+        super().on_stop()
+        self._kept.shutdown()
+
+    def _after_urgent(self, job: Callable[[], object]) -> None:
+        try:
+            while self._next_urgent():
+                pass
+        finally:
+            job()
+
+    def _next_urgent(self) -> bool:
+        try:
+            job = self._urgent.popleft()
+        except IndexError:
+            return False
+        job()
+        return True
+
+
+def _is_urgent(args: Any) -> bool:
+    # Celery's trace is called with: the task's name, its id, the request with how it was delivered, and more.
+    _, _, request, *_ = args
+    return bool(request["delivery_info"]["routing_key"] == _URGENT)
+
+
+class UrgentLane(bootsteps.ConsumerStep):  # type: ignore[misc]
+    """Hears urgent messages by a channel of its own: as many bulk messages as may be fetched close theirs, not this."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+    urgent_threads = 1
+
+    def start(self, c: Any) -> None:
+        """Begin to hear, with Celery's own handling of a message; `c` is Celery's consumer."""
+        channel = c.connection.channel()
+        # What it fetches and does not begin, no other worker can: no more than it has threads for.
+        channel.basic_qos(0, self.urgent_threads, False)
+        queue = Queue(_URGENT, routing_key=_URGENT)
+        handle, discard = c.create_task_handler(), c.on_decode_error
+        self.consumers = [Consumer(channel, [queue], on_message=handle, on_decode_error=discard, accept=["json"])]
+        self.consumers[0].consume()
