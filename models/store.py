@@ -16,7 +16,7 @@ from models.ledger.ledger import Ledger
 from models.ledger.outbox import Outbox
 from models.ledger.steps import Steps
 from models.reports.health import Health
-from models.reports.job_history import Records
+from models.reports.job_history import JobHistory
 from models.reports.jobs import Reports
 from models.reports.learned_starts import Starts
 from models.reports.served_batches import Served
@@ -38,7 +38,7 @@ class Books:
     questions: Questions
     rollup: Rollup
     starts: Starts
-    records: Records
+    history: JobHistory
     served: Served
     steps: Steps
     trees: Trees
@@ -59,7 +59,7 @@ class Books:
             questions=Questions(engine),
             rollup=Rollup(engine),
             starts=Starts(engine),
-            records=Records(engine),
+            history=JobHistory(engine),
             served=Served(engine),
             steps=Steps(engine),
             trees=Trees(engine),

@@ -8,12 +8,11 @@ import typer
 from models import errors
 from producer.commands import batches, job_actions, ledger_upkeep, prices, processes
 from producer.commands import ledger as questions
-from producer.commands.chain import chain
+from producer.commands.chain import chain, whatif
 from producer.commands.estimate import estimate
 from producer.commands.options import print_version
 from producer.commands.reconcile import reconcile
 from producer.commands.submit import submit
-from producer.commands.whatif import whatif
 from producer.output.terminal import prepare_streams
 from producer.running.signals import hear_all
 

@@ -1,8 +1,8 @@
-"""Where a job had best start: what an accepted answer costs from each rung, by what the ledger knows of its kind.
+"""The best start of a job: the cost of an accepted answer from each rung, by the records of the job's task kind.
 
-Starting at a rung costs that rung, and, where it fails, whatever the climb from there costs: E(s) = cost(s) +
-(1 - p(s)) * E(s - 1), to the ceiling. How often a rung below the ceiling will do is judged by the lower 95 % bound, and
-the ceiling's own by its share: chance alone moves no job down.
+A start costs the rung's own call and, after a failure, the climb: E(s) = cost(s) + (1 - p(s)) * E(s - 1), up to the
+ceiling. `weigh` takes the lower 95 % bound as the share of a rung below the ceiling, so that chance alone moves no job
+down. `expect` follows the same climb with the shares as they are, for a comparison of starts.
 """
 
 import hashlib
@@ -11,36 +11,38 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from itertools import pairwise
+from typing import Literal, TypeAlias
 
 from models.chain.chain import Span
 
-LEAST = 30  # jobs below which a share is taken for chance
-WANTED = 60  # jobs below which a rung is explored: before what is known of it grows too old to go by
-MARGIN = Decimal("0.01")  # by how much more jobs a start may lose than the ceiling, both at their worst
+LEAST = 30  # jobs below which a share may be chance
+WANTED = 60  # jobs below which a rung is explored, before its record grows too old
+MARGIN = Decimal("0.01")  # of jobs that a start may lose beyond the ceiling, both at their worst
 _Z = Decimal("1.96")  # 95 % between both bounds
 _ZERO, _ONE = Decimal(0), Decimal(1)
 _TRUNCATED = "truncated"
-_ENDING = ("refused", "empty", "invalid")  # where a kind does not climb on it, its job ends without an answer
+_ENDING = ("refused", "empty", "invalid")  # ends without an answer, unless the kind climbs on them
 _HASHED = 2**64
+Bound: TypeAlias = Literal["low", "expected", "high"]  # of a share: an end of the 95 % interval, or the share itself
 
 
 class Why(StrEnum):
-    """What speaks for or against a start."""
+    """The reason for or against a start."""
 
     PICKED = "picked"
-    DEARER = "dearer"  # an accepted answer costs more from here than from the one picked
+    DEARER = "dearer"  # an accepted answer costs more from here than from the picked start
     TOO_FEW = "too_few"  # fewer than LEAST jobs of this kind started here
-    UNPRICED = "unpriced"  # what it costs is known of none of them
+    UNPRICED = "unpriced"  # the cost of every such job is unknown
     LOSES = "loses"  # more jobs may end without an answer than from the ceiling
-    NO_YARDSTICK = "no_yardstick"  # of the ceiling itself too little is known to compare with
+    NO_YARDSTICK = "no_yardstick"  # fewer than LEAST jobs started at the ceiling, so nothing compares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What the ledger knows of one task kind on one model, in jobs: a row of v_starts.
+    """One task kind on one model, counted in jobs: a row of v_starts.
 
-    `unaccepted` counts those of `judged` that were not `accepted`, by how they ended. Those that came up from a cheaper
-    rung, the harder ones, are `climbed`. `mean_cost_usd` is None where nobody knows it.
+    `unaccepted` counts the rest of `judged` by their end. `climbed` counts the jobs that came up from a cheaper rung:
+    these are harder. `mean_cost_usd` is None if unknown.
     """
 
     judged: int = 0
@@ -54,7 +56,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weighed:
-    """One rung as a start. `cost_usd` is what an accepted answer costs from there, None where that is not known."""
+    """One rung as a start. `cost_usd` is the cost of an accepted answer from there; None if unknown."""
 
     rung: int
     why: Why
@@ -67,19 +69,27 @@ class Weighed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Path:
-    """What a job costs that stands before a rung, and how likely it ends without an answer: both at their worst."""
+    """A job before a rung: its cost from there, and its chance of no answer, both at their worst."""
 
     cost_usd: Decimal
     lost: Decimal
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """The expected course of a job: its chance to come to each rung, and of an answer at each fallback depth."""
+
+    visits: Mapping[int, Decimal]
+    depths: Mapping[int, Decimal]
+
+
 def weigh(records: Sequence[Record], span: Span, climbs: Collection[str]) -> tuple[Weighed, ...]:
     """Weigh each rung of a span as a start, from the ceiling down; `records` are the chain's, by rung.
 
-    The one picked, if any, has the least cost of an accepted answer, at least LEAST jobs behind it, and loses no more
-    jobs than the ceiling leaves without an answer: by its share no more than the ceiling's bound, by its own bound at
-    most MARGIN more. Nothing is picked before LEAST jobs have started at the ceiling. `climbs` are the ends that are
-    tried again on a better model; a truncated answer that is not among them is kept, and so accepted.
+    The picked start has the least cost of an accepted answer and at least LEAST jobs. Its share of lost jobs is at most
+    the ceiling's bound, and its own bound is at most MARGIN above that. No start is picked before LEAST jobs have
+    started at the ceiling. `climbs` are the ends that a better model tries again. Without "truncated" among them a
+    truncated answer is kept, and so accepted.
     """
     rungs = range(span.ceiling, span.floor + 1)
     yardstick = records[span.ceiling]
@@ -111,18 +121,36 @@ def weigh(records: Sequence[Record], span: Span, climbs: Collection[str]) -> tup
 
 
 def picked(weighed: Sequence[Weighed]) -> int | None:
-    """Tell which start was picked; None where too little is known."""
+    """Return the picked start. Returns None if too little is known."""
     return next((one.rung for one in weighed if one.why is Why.PICKED), None)
 
 
-def explored(job_id: str, start: int, records: Sequence[Record], span: Span, *, share: Decimal) -> int | None:
-    """Choose another start for a small share of jobs, so that what is not tried can be learned; None for all others.
+def expect(records: Sequence[Record], span: Span, climbs: Collection[str], bound: Bound = "expected") -> Expected:
+    """Return the expected course of a job that starts at `span.start`; `records` and `climbs` are as for `weigh`.
 
-    Whether and where is told by the job's id alone. It is a rung of which little is known, else the one below `start`.
-    An answer that will not do climbs as ever: such a job costs, beside what it would have cost, at most one attempt on
-    each rung between the two; one that starts higher costs at most that rung's price more. So exploring costs at most
-    `share` of the jobs, and EXPLORE_PER_DAY of a kind each day, as much again as the dearest of them. Where a kind does
-    not climb on refused answers, that many may also end refused that a better model would have answered.
+    Every model is available. An end in `climbs` and a prompt too long for a model climb; other ends stop the job. At
+    the ceiling a truncated answer is kept. A record without jobs answers always, at its low bound never.
+    """
+    visits, depths, coming = dict[int, Decimal](), dict[int, Decimal](), _ONE
+    for depth, rung in enumerate(range(span.start, span.ceiling - 1, -1)):
+        record = records[rung]
+        here: Collection[str] = climbs if rung > span.ceiling else ()
+        counts = _climbed(record, here) if depth else (_accepted(record, here), record.judged)
+        share = _share(*counts, bound)
+        visits[rung], depths[depth] = coming, coming * share
+        coming *= (_ONE - share) * _climbing(record, climbs)
+        if not coming:
+            break
+    return Expected(visits=visits, depths=depths)
+
+
+def explored(job_id: str, start: int, records: Sequence[Record], span: Span, *, share: Decimal) -> int | None:
+    """Choose another start for a small share of jobs, to learn of rungs that nobody tries. Returns None for all others.
+
+    The job's id alone decides. The other start is a rung with fewer than WANTED jobs, else the rung below `start`.
+    A lower start costs at most one attempt more on each rung between the two, a higher start at most that rung's price.
+    So exploring costs at most `share` of the jobs, and EXPLORE_PER_DAY of a kind each day, as much again as the dearest
+    of them. If a kind does not climb on refused answers, as many jobs may end refused.
     """
     digest = hashlib.sha256(job_id.encode()).digest()
     if int.from_bytes(digest[:8]) >= share * _HASHED:
@@ -134,7 +162,7 @@ def explored(job_id: str, start: int, records: Sequence[Record], span: Span, *, 
 
 
 def bounds(accepted: int, judged: int) -> tuple[Decimal, Decimal]:
-    """Tell between which shares the true one lies, in 95 of 100 cases. Source: Wilson's score interval.
+    """Return the shares between which the true share lies in 95 of 100 cases. Source: Wilson's score interval.
 
     >>> [round(bound, 3) for bound in bounds(412, 430)]
     [Decimal('0.935'), Decimal('0.973')]
@@ -151,12 +179,27 @@ def _accepted(record: Record, climbs: Collection[str]) -> int:
 
 
 def _lost(record: Record, climbs: Collection[str]) -> tuple[Decimal, Decimal]:
-    """Tell the share of jobs that end here without an answer, and its upper bound."""
-    ending = [word for word in _ENDING if word not in climbs]
-    if not ending:
+    """Return the share of jobs that end here without an answer, and its upper bound."""
+    if set(_ENDING) <= set(climbs):
         return _ZERO, _ZERO
-    count = sum(record.unaccepted.get(word, 0) for word in ending)
+    count = _stopped(record, climbs)
     return Decimal(count) / max(1, record.judged), bounds(count, record.judged)[1]
+
+
+def _stopped(record: Record, climbs: Collection[str]) -> int:
+    return sum(record.unaccepted.get(word, 0) for word in _ENDING if word not in climbs)
+
+
+def _climbing(record: Record, climbs: Collection[str]) -> Decimal:
+    """Return the share of unaccepted jobs that climb; of a record without such jobs all, if anything climbs."""
+    unaccepted = record.judged - _accepted(record, climbs)
+    return _ONE - Decimal(_stopped(record, climbs)) / unaccepted if unaccepted else Decimal(bool(climbs))
+
+
+def _share(accepted: int, judged: int, bound: Bound) -> Decimal:
+    if bound == "expected":
+        return Decimal(accepted) / judged if judged else _ONE
+    return bounds(accepted, judged)[bound == "high"]
 
 
 def _against(record: Record, left: Decimal, climbs: Collection[str]) -> Why | None:
@@ -169,29 +212,27 @@ def _against(record: Record, left: Decimal, climbs: Collection[str]) -> Why | No
 
 
 def _from(record: Record, cost_usd: Decimal, above: _Path, climbs: Collection[str]) -> _Path:
-    """Start at a rung."""
+    """Return the path of a job that starts at a rung."""
     climbing = _ONE - bounds(_accepted(record, climbs), record.judged)[0]
     lost = _lost(record, climbs)[1]
     return _Path(cost_usd=cost_usd + climbing * above.cost_usd, lost=min(_ONE, lost + climbing * above.lost))
 
 
 def _through(record: Record, above: _Path, climbs: Collection[str], *, known_usd: Decimal) -> _Path:
-    """Come to a rung on the way up: by how it served those that did, once they are enough, else by how it served all.
-
-    Where nothing is known it is taken to fail, at the price of the better rung above it.
-    """
-    climbing = _ONE - _climbed(record, climbs)
+    """Return the path of a job that comes up to a rung; without a record it fails, at the price of the rung above."""
+    climbing = _ONE - bounds(*_climbed(record, climbs))[0]
     return _Path(cost_usd=known_usd + climbing * above.cost_usd, lost=climbing * above.lost)
 
 
 def _at_the_top(record: Record, cost_usd: Decimal, climbs: Collection[str]) -> _Path:
-    return _Path(cost_usd=cost_usd, lost=_ONE - _climbed(record, climbs))
+    return _Path(cost_usd=cost_usd, lost=_ONE - bounds(*_climbed(record, climbs))[0])
 
 
-def _climbed(record: Record, climbs: Collection[str]) -> Decimal:
+def _climbed(record: Record, climbs: Collection[str]) -> tuple[int, int]:
+    """Return the accepted and all jobs by which to judge a climb: those that climbed here if enough did, else all."""
     if record.climbed >= LEAST:
-        return bounds(record.climbed_accepted, record.climbed)[0]
-    return bounds(_accepted(record, climbs) + record.climbed_accepted, record.judged + record.climbed)[0]
+        return record.climbed_accepted, record.climbed
+    return _accepted(record, climbs) + record.climbed_accepted, record.judged + record.climbed
 
 
 def _known(records: Sequence[Record], rung: int, span: Span) -> Decimal:

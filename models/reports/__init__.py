@@ -1,5 +1,5 @@
 """Questions about jobs and models, answered as values.
 
-`jobs` reads batches and answers, `waits` the causes of waiting, `job_history`, `token_history` and `learned_starts` the
-past, `health` the primary's day. Imports `models.accounting` and below.
+`jobs` reads batches and answers, `waits` the causes of waiting, `health` the primary's day. `job_history` reads the
+past once: `learned_starts`, `token_history` and `what_if` learn from that. Imports `models.accounting` and below.
 """

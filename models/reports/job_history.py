@@ -1,63 +1,39 @@
-"""Reads what jobs were asked and how they went, for a replay: jobs that have ended, each with its attempts."""
+"""The one history that learning reads: models by task kind, the newest answers, and jobs as they went."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Integer, RowMapping, Select, func, select
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy import Connection, Engine, RowMapping, Select, case, func, select
 
 from models.accounting.exports import between
-from models.chain.chain import Span
-from models.chain.replay_odds import Tallies
+from models.chain.best_start import Record
 from models.ledger.database import reading
-from models.money.usage import Usage
-from models.outcome import OPEN_STATES, State
+from models.money.token_estimate import Size, size_of
+from models.money.usage import COUNTERS, Usage
+from models.outcome import OPEN_STATES, Outcome, State
 from models.schema.attempt import Attempt
-from models.schema.decision import DecisionRow
 from models.schema.job import Job
-from models.schema.views import ATTEMPTS
+from models.schema.views import ATTEMPTS, STARTS
 
-ASKED = "asked"  # why a job starts where it does: its caller chose
-SLOT_S = 600
-_AT_ONCE = 1_000
-_NOT_NOW = ("cooling", "limited", "full", "same_limit", "waited")  # why a job went on without asking a model
-_COUNTERS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
-_OF_AN_ATTEMPT = (
-    *("job_id", "requested_model", "rung", "outcome", "opened_at", "latency_ms", "cost_nano_usd"),
-    *(*_COUNTERS, "web_searches", "service_tier", "speed", "inference_geo"),
-)
-
-
-class max_tokens_of(FunctionElement[int]):  # noqa: N801 - reads as the SQL function it is
-    """The max_tokens in a job's params, without reading the prompt beside it; NULL where it was purged."""
-
-    type = Integer()
-    inherit_cache = True
-
-
-@compiles(max_tokens_of, "postgresql")
-def _postgres_max_tokens(element: max_tokens_of, compiler: SQLCompiler, **options: Any) -> str:
-    params = compiler.process(element.clauses, **options)
-    # Not as jsonb, which refuses NUL. In a prompt's own text the quotes are escaped, so it cannot be found there.
-    return f"CAST(SUBSTRING({params} FROM '\"max_tokens\": *([0-9]{{1,9}})[,}}]') AS INTEGER)"
-
-
-@compiles(max_tokens_of, "sqlite")
-def _sqlite_max_tokens(element: max_tokens_of, compiler: SQLCompiler, **options: Any) -> str:
-    params = compiler.process(element.clauses, **options)
-    return f"CASE WHEN JSON_VALID({params}) THEN CAST(JSON_EXTRACT({params}, '$.max_tokens') AS INTEGER) END"
+MOST_ANSWERS = 1_000  # of one model and task kind
+_LOOKED_AT = 20_000  # of the newest answers: a model that was not used lately must not cost a scan of the ledger
+_JOBS_AT_ONCE = 100
+_ROWS_AT_ONCE = 1_000
+_MOST_CHARACTERS = 50_000_000  # of prompts read: some seconds
+_UNACCEPTED = ("truncated", "refused", "empty", "invalid", "too_long")
+_TOKENS = tuple(name for name in COUNTERS if name != "web_searches")
+_TIER = ("service_tier", "speed", "inference_geo")
+_OF_A_CALL = ("requested_model", "opened_at", *COUNTERS, *_TIER, "cost_nano_usd")
+_WITH_OUTPUT = (Outcome.ANSWERED, Outcome.TRUNCATED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """Which jobs: by the UTC days they ended on, both within; of one task, of one batch."""
+    """The jobs in question: by the UTC days of their end, both included; by task kind; by batch."""
 
     since: date | None = None
     until: date | None = None
@@ -66,118 +42,123 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """An attempt as it was; its cost as corrected. `outcome`, `usage` and `cost_usd` are None where unknown."""
+class Call:
+    """The attempt that tells how long a job's prompt and answer are. `usage` and `cost_usd` are None if unknown."""
 
     model: str
-    rung: int
-    outcome: str | None
-    opened_at: datetime
-    latency_ms: int | None
-    cost_usd: Decimal | None
+    at: datetime
     usage: Usage | None
+    cost_usd: Decimal | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
-    """A job that has ended. `passed` are rungs it left without asking, with the reason; its span counts old rungs."""
+class RecordedJob:
+    """A job that has ended. `floor` and `ceiling` are rungs of the chain of its day; `call` is None without attempts.
 
-    batch_id: str | None
+    `cost_usd` is the sum of the known costs; `unknown_costs` counts the attempts beside that sum.
+    """
+
     task: str | None
-    is_succeeded: bool
+    is_answered: bool
     start_model: str | None
-    is_own_start: bool
-    span: Span
+    start_reason: str | None
+    floor: int
+    ceiling: int
     climbs: frozenset[str] | None
-    created_at: datetime
-    finished_at: datetime
     fallback_depth: int
-    max_tokens: int | None
-    passed: Mapping[int, str] = field(default_factory=dict)
-    made: tuple[Made, ...] = ()
+    attempts: int
+    cost_usd: Decimal
+    unknown_costs: int
+    call: Call | None
 
 
-class Records:
-    """Reads them. Raises LedgerError where the ledger is away."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerLength:
+    """The length of a prompt in characters and tokens, of its answer in tokens, and the request's max_tokens."""
+
+    model: str
+    task: str
+    prompt_tokens: int
+    output_tokens: int
+    size: Size
+    max_tokens: int
+
+
+class JobHistory:
+    """Reads the history. Raises LedgerError if the ledger is away."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def tallies(self, scope: Scope) -> Tallies:
-        """Count every attempt opened on these days, whatever its task or batch."""
-        columns = (
-            Attempt.requested_model,
-            Attempt.task,
-            Attempt.opened_at,
-            Attempt.outcome,
-            Attempt.latency_ms,
-            Attempt.output_tokens,
-            Attempt.rung,
-        )
-        asked = between(_select(*columns), Attempt.opened_at, scope.since, scope.until)
-        tallies = Tallies()
+    def records(self) -> dict[tuple[str, str], Record]:
+        """Return how each model fared at each task kind in the last 30 days: v_starts, by task kind and model."""
         with reading(self._engine) as connection:
-            for model, task, at, outcome, latency, out, rung in connection.execute(_streamed(asked)):
-                tallies.add(model, task, slot_of(at), outcome, latency, out)
-                tallies.rungs[rung, model] += 1
-            for model, at in connection.execute(_streamed(_passed(scope))):
-                tallies.slots[model, slot_of(at)].passed += 1
-        return tallies
+            return {(row["task"], row["model"]): _record(row) for row in connection.execute(select(STARTS)).mappings()}
+
+    def jobs(self, scope: Scope) -> Iterator[RecordedJob]:
+        """Read the jobs that succeeded or failed, a thousand at a time."""
+        with reading(self._engine) as connection:
+            for jobs in connection.execute(_jobs(scope)).mappings().partitions():
+                rows = connection.execute(_calls([job["id"] for job in jobs])).mappings()
+                calls = {row["job_id"]: row for row in rows}
+                yield from (_recorded(job, calls.get(job["id"])) for job in jobs)
 
     def left_out(self, scope: Scope) -> Counter[str]:
-        """Count the jobs that are not replayed, by state: cancelled ones, and of all times those that are open."""
-        states = _select(Job.state, func.count())
-        ended = _within(states.where(Job.state == State.CANCELLED), scope)
+        """Count by state the jobs that `jobs` leaves out: cancelled jobs, and the open jobs of all days."""
+        states: Any = select(Job.state, func.count()).group_by(Job.state)
+        cancelled = _of(_ended(states.where(Job.state == State.CANCELLED), scope), scope)
         is_open = _of(states.where(Job.state.in_(OPEN_STATES)), scope)
-        counts = Counter[str]()
         with reading(self._engine) as connection:
-            for asked in (ended, is_open):
-                for state, count in connection.execute(asked.group_by(Job.state)):
-                    counts[state] += count
-        return counts
+            rows = [*connection.execute(cancelled), *connection.execute(is_open)]
+        return Counter({state: count for state, count in rows})  # noqa: C416 - rows, made plain
 
-    def jobs(self, scope: Scope) -> Iterator[Recorded]:
-        """Read the jobs that succeeded or failed, in the order they ended, a thousand at a time."""
-        asked = _within(_jobs(), scope).order_by(Job.finished_at, Job.id)
+    def answer_lengths(self) -> list[AnswerLength]:
+        """Return the lengths of the newest answers, the newest first. A purged prompt has none."""
         with reading(self._engine) as connection:
-            for some in connection.execute(_streamed(asked)).mappings().partitions():
-                made = _made(connection, [row["id"] for row in some])
-                yield from (_recorded(row, made.get(row["id"], ())) for row in some)
+            return [*_answer_lengths(connection)]
 
 
-def slot_of(at: datetime) -> int:
-    """Give the ten minutes that a time is in their number."""
-    return int(at.timestamp()) // SLOT_S
-
-
-def _select(*columns: Any) -> Select[Any]:
-    return select(*columns)
-
-
-def _streamed(asked: Select[Any]) -> Select[Any]:
-    return asked.execution_options(yield_per=_AT_ONCE)
-
-
-def _passed(scope: Scope) -> Select[Any]:
-    gone_on = _select(DecisionRow.model, DecisionRow.at).where(
-        DecisionRow.decision == "skip", DecisionRow.why.in_(_NOT_NOW)
+def _record(row: RowMapping) -> Record:
+    return Record(
+        judged=row["judged"],
+        accepted=row["accepted"],
+        unaccepted={word: row[word] for word in _UNACCEPTED},
+        climbed=row["climbed"],
+        climbed_accepted=row["climbed_accepted"],
+        unknown_costs=row["unknown_costs"],
+        mean_cost_usd=row["mean_cost_nano_usd"],
     )
-    return between(gone_on, DecisionRow.at, scope.since, scope.until)
 
 
-def _jobs() -> Select[Any]:
+def _jobs(scope: Scope) -> Select[Any]:
     columns: tuple[Any, ...] = (
-        *(Job.id, Job.batch_id, Job.task, Job.state, Job.start_model, Job.start_reason, Job.start_rung, Job.floor_rung),
-        *(Job.ceiling_rung, Job.climb_on, Job.created_at, Job.finished_at, Job.fallback_depth, Job.given_up),
+        *(Job.id, Job.task, Job.state, Job.start_model, Job.start_reason, Job.floor_rung, Job.ceiling_rung),
+        *(Job.climb_on, Job.fallback_depth),
     )
-    return select(*columns, max_tokens_of(Job.params).label("max_tokens")).where(
-        Job.state.in_([State.SUCCEEDED, State.FAILED])
-    )
+    ended = select(*columns).where(Job.state.in_([State.SUCCEEDED, State.FAILED]))
+    return _of(_ended(ended, scope), scope).execution_options(yield_per=_ROWS_AT_ONCE)
 
 
-def _within(asked: Select[Any], scope: Scope) -> Select[Any]:
-    ended = asked.where(Job.finished_at.is_not(None))
-    return _of(between(ended, Job.finished_at, scope.since, scope.until), scope)
+def _calls(job_ids: Sequence[str]) -> Select[Any]:
+    """Ask for the sums of each job's attempts, beside the attempt that tells most of its length."""
+    attempt, of_job = ATTEMPTS.c, dict[str, Any](partition_by=ATTEMPTS.c.job_id)
+    has_usage = case((attempt.output_tokens.is_not(None), 0), else_=1)
+    has_output = case((attempt.outcome.in_(_WITH_OUTPUT), 0), else_=1)
+    each = select(
+        attempt.job_id,
+        *(attempt[name] for name in _OF_A_CALL),
+        func.count().over(**of_job).label("attempts"),
+        func.sum(attempt.cost_nano_usd).over(**of_job).label("known_nano_usd"),
+        func.count(attempt.cost_nano_usd).over(**of_job).label("known_costs"),
+        func.first_value(attempt.requested_model).over(**of_job, order_by=attempt.attempt_no).label("first_model"),
+        func.row_number().over(**of_job, order_by=(has_usage, has_output, attempt.attempt_no.desc())).label("place"),
+    )
+    calls = each.where(attempt.job_id.in_(job_ids)).subquery()
+    return select(calls).where(calls.c.place == 1)
+
+
+def _ended(asked: Select[Any], scope: Scope) -> Select[Any]:
+    return between(asked.where(Job.finished_at.is_not(None)), Job.finished_at, scope.since, scope.until)
 
 
 def _of(asked: Select[Any], scope: Scope) -> Select[Any]:
@@ -185,49 +166,74 @@ def _of(asked: Select[Any], scope: Scope) -> Select[Any]:
     return asked if scope.batch_id is None else asked.where(Job.batch_id == scope.batch_id)
 
 
-def _made(connection: Connection, job_ids: Sequence[str]) -> dict[str, tuple[Made, ...]]:
-    columns = [ATTEMPTS.c[name] for name in _OF_AN_ATTEMPT]
-    asked = select(*columns).where(ATTEMPTS.c.job_id.in_(job_ids)).order_by(ATTEMPTS.c.job_id, ATTEMPTS.c.attempt_no)
-    rows = connection.execute(asked).mappings()
-    return {job_id: tuple(map(_attempt, some)) for job_id, some in groupby(rows, key=lambda row: row["job_id"])}
-
-
-def _attempt(row: RowMapping) -> Made:
-    counters = {name: row[name] for name in _COUNTERS}
-    usage = None
-    if None not in counters.values():
-        usage = Usage(
-            **counters,
-            web_searches=row["web_searches"] or 0,
-            service_tier=row["service_tier"],
-            speed=row["speed"],
-            inference_geo=row["inference_geo"],
-        )
-    return Made(
-        model=row["requested_model"],
-        rung=row["rung"],
-        outcome=row["outcome"],
-        opened_at=row["opened_at"],
-        latency_ms=row["latency_ms"],
-        cost_usd=row["cost_nano_usd"],
-        usage=usage,
+def _recorded(job: RowMapping, call: RowMapping | None) -> RecordedJob:
+    climbs = job["climb_on"]
+    return RecordedJob(
+        task=job["task"],
+        is_answered=job["state"] == State.SUCCEEDED,
+        start_model=job["start_model"] or (call["first_model"] if call else None),
+        start_reason=job["start_reason"],
+        floor=job["floor_rung"],
+        ceiling=job["ceiling_rung"],
+        climbs=None if climbs is None else frozenset(filter(None, climbs.split(","))),
+        fallback_depth=job["fallback_depth"] or 0,
+        attempts=call["attempts"] if call else 0,
+        cost_usd=(call and call["known_nano_usd"]) or Decimal(0),
+        unknown_costs=call["attempts"] - call["known_costs"] if call else 0,
+        call=_call(call) if call else None,
     )
 
 
-def _recorded(row: RowMapping, made: tuple[Made, ...]) -> Recorded:
-    asked = {one.rung for one in made}
-    return Recorded(
-        batch_id=row["batch_id"],
-        task=row["task"],
-        is_succeeded=row["state"] == State.SUCCEEDED,
-        start_model=row["start_model"],
-        is_own_start=row["start_reason"] == ASKED,
-        span=Span(start=row["start_rung"], floor=row["floor_rung"], ceiling=row["ceiling_rung"]),
-        climbs=None if row["climb_on"] is None else frozenset(filter(None, row["climb_on"].split(","))),
-        created_at=row["created_at"],
-        finished_at=row["finished_at"],
-        fallback_depth=row["fallback_depth"] or 0,
-        max_tokens=row["max_tokens"],
-        passed={int(rung): str(why) for rung, why in (row["given_up"] or {}).items() if int(rung) not in asked},
-        made=made,
+def _call(row: RowMapping) -> Call:
+    usage = None
+    if all(row[name] is not None for name in _TOKENS):
+        counters: dict[str, Any] = {name: row[name] or 0 for name in COUNTERS}
+        usage = Usage(**counters, **{name: row[name] for name in _TIER})
+    return Call(model=row["requested_model"], at=row["opened_at"], usage=usage, cost_usd=row["cost_nano_usd"])
+
+
+def _answer_lengths(connection: Connection) -> Iterator[AnswerLength]:
+    chosen, counts = list[RowMapping](), defaultdict[tuple[str, str], int](int)
+    for row in connection.execute(_newest()).mappings().all():
+        kind = (row["requested_model"], row["task"] or "")
+        counts[kind] += 1
+        if counts[kind] <= MOST_ANSWERS:
+            chosen.append(row)
+    left = _MOST_CHARACTERS
+    for begin in range(0, len(chosen), _JOBS_AT_ONCE):
+        some = chosen[begin : begin + _JOBS_AT_ONCE]
+        params = _params(connection, [row["job_id"] for row in some])
+        for row in some:
+            if (length := _answer_length(row, params.get(row["job_id"]))) is not None:
+                left -= length.size.characters
+                yield length
+        if left < 0:
+            return
+
+
+def _newest() -> Any:
+    is_answered = Attempt.outcome.in_(_WITH_OUTPUT) & Attempt.output_tokens.is_not(None)
+    prompt = (
+        Attempt.input_tokens + Attempt.cache_read_tokens + Attempt.cache_write_5m_tokens + Attempt.cache_write_1h_tokens
+    )
+    columns = (Attempt.job_id, Attempt.requested_model, Attempt.task, Attempt.output_tokens, prompt.label("prompt"))
+    return select(*columns).where(is_answered).order_by(Attempt.id.desc()).limit(_LOOKED_AT)
+
+
+def _params(connection: Connection, job_ids: Sequence[str]) -> dict[str, Any]:
+    jobs = select(Job.id, Job.params).where(Job.id.in_(job_ids))
+    return {job_id: params for job_id, params in connection.execute(jobs)}  # noqa: C416 - rows, made plain
+
+
+def _answer_length(row: RowMapping, params: Any) -> AnswerLength | None:
+    most = params.get("max_tokens") if isinstance(params, dict) else None
+    if type(most) is not int or most < 1 or not row["prompt"]:
+        return None
+    return AnswerLength(
+        model=row["requested_model"],
+        task=row["task"] or "",
+        prompt_tokens=row["prompt"],
+        output_tokens=row["output_tokens"],
+        size=size_of(params),
+        max_tokens=most,
     )

@@ -13,15 +13,14 @@ from models.chain.best_start import Record, Weighed, explored, picked, weigh
 from models.chain.chain import Span
 from models.job.values import NewJob
 from models.ledger.database import opened_if_there, reading
+from models.reports.job_history import JobHistory
 from models.schema.columns import db_now
 from models.schema.job import Job
-from models.schema.views import STARTS
 from models.settings import Settings
 
 ASKED, LEARNED, EXPLORED = "asked", "learned", "explored"  # why a job starts where it does
 _KEPT_S = 600.0
 _NOW = db_now(0.0)
-_UNACCEPTED = ("truncated", "refused", "empty", "invalid", "too_long")
 _Records = Mapping[tuple[str, str], Record]
 
 
@@ -61,7 +60,7 @@ class Starts:
     def _records(self) -> _Records:
         now, kept = self._clock(), self._read
         if kept is None or now - kept[0] >= _KEPT_S:
-            kept = self._read = (now, dict(_read(self._engine)))
+            kept = self._read = (now, JobHistory(self._engine).records())
         return kept[1]
 
 
@@ -109,20 +108,3 @@ class _Chooser:
     def _moved(self, job: NewJob, rung: int, reason: str) -> NewJob:
         span = replace(job.span, start=rung)
         return replace(job, span=span, start_model=self.settings.chain.models[rung], start_reason=reason)
-
-
-def _read(engine: Engine) -> Iterator[tuple[tuple[str, str], Record]]:
-    with reading(engine) as connection:
-        for row in connection.execute(select(STARTS)).mappings():
-            yield (
-                (row["task"], row["model"]),
-                Record(
-                    judged=row["judged"],
-                    accepted=row["accepted"],
-                    unaccepted={word: row[word] for word in _UNACCEPTED},
-                    climbed=row["climbed"],
-                    climbed_accepted=row["climbed_accepted"],
-                    unknown_costs=row["unknown_costs"],
-                    mean_cost_usd=row["mean_cost_nano_usd"],
-                ),
-            )

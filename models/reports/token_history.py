@@ -1,24 +1,14 @@
 """What the ledger teaches about prompts not bought yet: characters a token, and how many tokens are written."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select
-
-from models.ledger.database import opened_if_there, reading
-from models.money.token_estimate import Size, size_of
-from models.outcome import Outcome
-from models.schema.attempt import Attempt
-from models.schema.job import Job
+from models.ledger.database import opened_if_there
+from models.reports.job_history import MOST_ANSWERS, AnswerLength, JobHistory
 
 LEAST = 20  # attempts below which a figure is taken for chance
-_LOOKED_AT = 20_000  # of the newest answers: a model that was not used lately must not cost a scan of the ledger
-_MOST = 1_000  # answers that one figure is learned from
-_JOBS_AT_ONCE = 100
-_MOST_CHARACTERS = 50_000_000  # of prompts read: some seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,95 +73,36 @@ class Learned:
         return self._known[task, max_tokens]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Sample:
-    model: str
-    task: str
-    prompt_tokens: int
-    output_tokens: int
-    size: Size
-    max_tokens: int
-
-
 def learn(url: str) -> Learned:
-    """Read the newest answers of the ledger at `url`; nothing is learned where there is no such file.
+    """Learn from the newest answers of the ledger at `url`. Returns an empty Learned if the file does not exist.
 
-    Raises LedgerError where it cannot be reached, or is of another version.
+    Raises LedgerError if the ledger cannot be reached, or is of another version.
     """
     with opened_if_there(url) as engine:
-        if engine is None:
-            return Learned()
-        with reading(engine) as connection:
-            return _learned(list(_samples(connection)))
+        return Learned() if engine is None else _learned(JobHistory(engine).answer_lengths())
 
 
-def _samples(connection: Connection) -> Iterator[_Sample]:
-    rows = connection.execute(_newest()).mappings().all()
-    chosen, counts = [], defaultdict[tuple[str, str], int](int)
-    for row in rows:
-        kind = (row["requested_model"], row["task"] or "")
-        counts[kind] += 1
-        if counts[kind] <= _MOST:
-            chosen.append(row)
-    left = _MOST_CHARACTERS
-    for begin in range(0, len(chosen), _JOBS_AT_ONCE):
-        some = chosen[begin : begin + _JOBS_AT_ONCE]
-        params = _params(connection, [row["job_id"] for row in some])
-        for row in some:
-            if (sample := _sample(row, params.get(row["job_id"]))) is not None:
-                left -= sample.size.characters
-                yield sample
-        if left < 0:
-            return
-
-
-def _newest() -> Any:
-    is_answered = Attempt.outcome.in_([Outcome.ANSWERED, Outcome.TRUNCATED]) & Attempt.output_tokens.is_not(None)
-    prompt = (
-        Attempt.input_tokens + Attempt.cache_read_tokens + Attempt.cache_write_5m_tokens + Attempt.cache_write_1h_tokens
-    )
-    columns = (Attempt.job_id, Attempt.requested_model, Attempt.task, Attempt.output_tokens, prompt.label("prompt"))
-    return select(*columns).where(is_answered).order_by(Attempt.id.desc()).limit(_LOOKED_AT)
-
-
-def _params(connection: Connection, job_ids: Sequence[str]) -> dict[str, Any]:
-    jobs = select(Job.id, Job.params).where(Job.id.in_(job_ids))
-    return {job_id: params for job_id, params in connection.execute(jobs)}  # noqa: C416 - rows, made plain
-
-
-def _sample(row: RowMapping, params: Any) -> _Sample | None:
-    most = params.get("max_tokens") if isinstance(params, dict) else None
-    if type(most) is not int or most < 1 or not row["prompt"]:
-        return None
-    return _Sample(
-        model=row["requested_model"],
-        task=row["task"] or "",
-        prompt_tokens=row["prompt"],
-        output_tokens=row["output_tokens"],
-        size=size_of(params),
-        max_tokens=most,
-    )
-
-
-def _learned(samples: Sequence[_Sample]) -> Learned:
-    by_model, by_task = defaultdict[str, list[_Sample]](list), defaultdict[str, list[_Sample]](list)
+def _learned(samples: Sequence[AnswerLength]) -> Learned:
+    by_model, by_task = defaultdict[str, list[AnswerLength]](list), defaultdict[str, list[AnswerLength]](list)
     for sample in samples:
         by_task[sample.task].append(sample)
         if sample.size.is_text and sample.size.characters:
             by_model[sample.model].append(sample)
     return Learned(
-        characters_a_token={model: _ratio(some[:_MOST]) for model, some in by_model.items() if len(some) >= LEAST},
+        characters_a_token={
+            model: _ratio(some[:MOST_ANSWERS]) for model, some in by_model.items() if len(some) >= LEAST
+        },
         task_lengths={task: _lengths(some) for task, some in by_task.items() if task and len(some) >= LEAST},
         lengths=Lengths() if len(samples) < LEAST else _lengths(samples, is_own=False),
     )
 
 
-def _ratio(samples: Sequence[_Sample]) -> Spread:
+def _ratio(samples: Sequence[AnswerLength]) -> Spread:
     return _spread([(sample.size.characters, sample.prompt_tokens) for sample in samples])
 
 
-def _lengths(samples: Sequence[_Sample], *, is_own: bool = True) -> Lengths:
-    return Lengths(each=tuple((one.output_tokens, one.max_tokens) for one in samples[:_MOST]), is_own=is_own)
+def _lengths(samples: Sequence[AnswerLength], *, is_own: bool = True) -> Lengths:
+    return Lengths(each=tuple((one.output_tokens, one.max_tokens) for one in samples[:MOST_ANSWERS]), is_own=is_own)
 
 
 def _spread(pairs: Sequence[tuple[int, int]]) -> Spread:

@@ -1,29 +1,33 @@
-"""`stepdown chain`: the models in order, and where each task kind starts, with what was learned of it."""
+"""`stepdown chain`: the models, and the start of each task kind. `stepdown whatif`: jobs under another chain."""
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from models.errors import LedgerError
-from producer.commands.options import JsonOption, settings
+from models.errors import InputError, LedgerError, SettingsError, UnpricedModelError
+from producer.commands.options import JsonOption, producer, settings
 from producer.output.terminal import hint, say
 
 if TYPE_CHECKING:
     from models.chain.best_start import Weighed
+    from models.reports.job_history import Scope
+    from models.reports.what_if import Plan
     from models.settings import Settings
+    from producer.client import Producer
     from producer.costs.chain_table import Kind, Rung
 
 # Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
 # ruff: noqa: PLC0415
 
 chain = typer.Typer(help="The models in order, and where jobs start.", no_args_is_help=True)
+_USUAL_DAYS = "7d"
 
 
 @chain.command()
 def show(as_json: JsonOption = False) -> None:
-    """Show each model with price, window, limit group and end, and where each task kind starts and why."""
+    """Show each model with price, window, limit group and end, and the start of each task kind with the reason."""
     from producer.costs.chain_table import chain_json, chain_lines
 
     given = settings()
@@ -92,3 +96,87 @@ def _learned(given: "Settings") -> "dict[str, tuple[Weighed, ...]]":
     except LedgerError as error:
         hint(f"nothing is learned from the ledger: {error}")
         return {}
+
+
+def whatif(
+    chain: Annotated[
+        str | None, typer.Option(metavar="MODEL,MODEL,...", help="the chain, primary first; left out, MODEL_CHAIN")
+    ] = None,
+    starts: Annotated[
+        str | None, typer.Option(metavar="TASK:MODEL,...", help="where tasks start, *:MODEL all others; or TASK_STARTS")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="DAY", help="jobs that ended from this UTC day on: 2026-11-01, or 7d (usual)")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="DAY", help="the last UTC day, included")] = None,
+    task: Annotated[str | None, typer.Option(metavar="KIND", help="only jobs of this task kind")] = None,
+    batch: Annotated[str | None, typer.Option(metavar="BATCH", help="only its jobs, whenever they ended")] = None,
+    allow_unpriced: Annotated[bool, typer.Option(help="take models without a price; their cost is unknown")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare recorded jobs with the same jobs under another chain or start: cost, fallback depth and acceptance."""
+    from models.money.price_book import PriceBook
+    from models.reports.what_if import WhatIf
+    from producer.costs.whatif_table import Question, whatif_json, whatif_lines
+
+    given = settings()
+    plan = _plan(given, chain, starts)
+    with producer(given) as ours:
+        scope = _scope(ours, since, until, task, batch)
+        prices = PriceBook(given.price_overrides, ours.books.prices.dated())
+        unpriced = prices.unpriced(plan.models)
+        if unpriced and not allow_unpriced:
+            raise UnpricedModelError(unpriced)
+        history = ours.books.history
+        found = WhatIf(plan, history.records(), prices).compare(history.jobs(scope))
+        question = Question(plan=plan, scope=scope, left_out=history.left_out(scope))
+    _warn_of_ends(plan.models)
+    for line in [json.dumps(whatif_json(found, question))] if as_json else whatif_lines(found, question):
+        say(line)
+
+
+def _plan(given: "Settings", chain: str | None, starts: str | None) -> "Plan":
+    from models.chain.chain import parse_chain, parse_starts
+    from models.reports.what_if import Plan
+
+    option = "--chain"
+    try:
+        models = given.chain.models if chain is None else parse_chain(chain)
+        option = "--starts"
+        rungs = _usual_starts(given, models) if starts is None else parse_starts(starts, models)
+    except SettingsError as error:
+        mistake = error.mistakes[0]
+        fix = mistake.fix.replace("MODEL_CHAIN", "the chain")
+        raise InputError(f"{mistake.value!r}: {fix}", source="whatif", field=option) from None
+    kept = given.chain.autos if starts is None else frozenset[str]()
+    climbs = frozenset(map(str, given.climbs))
+    return Plan(models=models, was=given.chain.models, starts=rungs, kept=kept, climbs=climbs)
+
+
+def _usual_starts(given: "Settings", models: tuple[str, ...]) -> dict[str, int]:
+    usual = {task: given.chain.models[rung] for task, rung in given.chain.starts.items()}
+    for task, model in usual.items():
+        if model not in models:
+            hint(f"TASK_STARTS has {task} start with {model}, which is not in this chain: it starts with {models[0]}")
+    return {task: models.index(model) for task, model in usual.items() if model in models}
+
+
+def _scope(ours: "Producer", since: str | None, until: str | None, task: str | None, batch: str | None) -> "Scope":
+    from models.reports.job_history import Scope
+    from producer.output.dates import parse_days
+
+    found = None if batch is None else ours.books.reports.batch_id(batch)
+    if task is not None and ("\0" in task or task.encode(errors="ignore").decode() != task):
+        raise InputError(f"{task!r} is no task kind's name", source="whatif", field="--task")
+    usual = _USUAL_DAYS if since is None and until is None and found is None else since
+    first, last = parse_days(usual, until, source="whatif")
+    return Scope(since=first, until=last, task=task, batch_id=found)
+
+
+def _warn_of_ends(models: tuple[str, ...]) -> None:
+    from models.chain.retirements import retirements
+
+    today, ends = datetime.now(UTC).date(), retirements() or {}
+    for model in models:
+        if day := ends.get(model):
+            hint(f"{model} {'was' if day <= today else 'is to be'} retired on {day}")

@@ -15,12 +15,10 @@ from models.reports.learned_starts import Starts
 from models.schema.attempt import Attempt
 from models.schema.job import Job
 from models.settings import Settings, load_settings
-from models.store import Books
 from producer import Batch, Producer, Prompt
 from tests.support.ledgers.job_values import new_job
+from tests.support.ledgers.past_attempts import HAIKU, OPUS, SONNET, remember
 
-OPUS, SONNET, HAIKU = "claude-opus-4-7", "claude-sonnet-4-6", "claude-haiku-4-5-20251001"
-_NANO = {OPUS: 10_000_000, SONNET: 6_000_000, HAIKU: 2_000_000}
 _CLIMB = "truncated,refused"
 
 
@@ -37,33 +35,6 @@ def producer(settings: Settings) -> Iterator[Producer]:
     """Submit with these settings."""
     with Producer(settings) as producer:
         yield producer
-
-
-def remember(engine: Engine, model: str, *outcomes: str, task: str = "summarize", **changes: Any) -> None:
-    """Record a job for each outcome, answered so by its one attempt an hour ago."""
-    books, before = Books.over(engine, worker="past"), datetime.now(UTC) - timedelta(hours=1)
-    for outcome in outcomes:
-        job = new_job(task=task)
-        books.ledger.open_single(job, deadline_s=60)
-        row = {
-            "id": f"a-{job.id}"[:36],
-            "job_id": job.id,
-            "task": task,
-            "attempt_no": 1,
-            "rung": 0,
-            "fallback_depth": 0,
-            "reason": "start",
-            "requested_model": model,
-            "outcome": outcome,
-            "opened_at": before,
-            "closed_at": before,
-            "cost_status": "exact",
-            "cost_nano_usd": Decimal(_NANO[model]) / 10**9,
-            "worker": "past",
-            "lease_token": 1,
-        }
-        with engine.begin() as connection:
-            connection.execute(insert(Attempt).values(**(row | changes)))
 
 
 def asked(engine: Engine, columns: str) -> list[tuple[Any, ...]]:

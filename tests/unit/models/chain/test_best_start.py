@@ -8,13 +8,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.chain.best_start import LEAST, MARGIN, WANTED, Record, Weighed, Why, bounds, explored, picked, weigh
+from models.chain.best_start import (
+    LEAST,
+    MARGIN,
+    WANTED,
+    Bound,
+    Expected,
+    Record,
+    Weighed,
+    Why,
+    bounds,
+    expect,
+    explored,
+    picked,
+    weigh,
+)
 from models.chain.chain import Span
 from models.ids import new_id
 
 _SPAN = Span(start=0, floor=2, ceiling=0)
 _ALL = frozenset({"truncated", "refused", "empty", "invalid"})
 _COSTS = (Decimal("0.010"), Decimal("0.006"), Decimal("0.002"))
+_BOUNDS: tuple[Bound, ...] = ("low", "expected", "high")
 _WORDS = ("truncated", "refused", "empty", "invalid", "too_long")
 
 
@@ -144,6 +159,60 @@ def test_what_is_picked_is_known_well_enough_and_costs_no_more_than_the_ceiling(
         assert ending / best.judged <= 1 - ceiling.low
         if ending:
             assert bounds(ending, best.judged)[1] <= 1 - ceiling.low + MARGIN
+
+
+def _from_below(records: Sequence[Record], climbs: frozenset[str] = _ALL) -> Expected:
+    return expect(records, Span(start=2, floor=2, ceiling=0), climbs)
+
+
+def test_poor_answers_climb_rung_by_rung_and_each_costs_one_more_of_depth() -> None:
+    course = _from_below(_chain((400, 400), (200, 400), (300, 400)))
+    assert course.visits == {2: 1, 1: Decimal("0.25"), 0: Decimal("0.125")}
+    assert course.depths == {0: Decimal("0.75"), 1: Decimal("0.125"), 2: Decimal("0.125")}
+
+
+def test_an_end_that_does_not_climb_stops_the_job_and_a_truncated_answer_is_then_kept() -> None:
+    poor = replace(_chain((1, 1), (1, 1), (200, 400))[2], unaccepted={"truncated": 100, "refused": 60, "empty": 40})
+    records = [*_chain((400, 400), (400, 400), (1, 1))[:2], poor]
+    assert _from_below(records).depths == {0: Decimal("0.5"), 1: Decimal("0.5")}
+    assert _from_below(records, frozenset()).depths == {0: Decimal("0.75")}
+    some = _from_below(records, frozenset({"empty"}))
+    assert some.depths[0] == Decimal("0.75")
+    assert some.depths[1] == pytest.approx(Decimal("0.1"))
+
+
+def test_at_the_ceiling_a_truncated_answer_is_kept_and_a_long_prompt_climbs_whatever_the_kind_says() -> None:
+    records = _chain((100, 400), (400, 400), (0, 400))
+    assert expect(records, Span(start=0, floor=2, ceiling=0), _ALL).depths == {0: 1}
+    records[2] = replace(records[2], unaccepted={"too_long": 400})
+    assert _from_below(records, frozenset()).depths == {0: 0, 1: 1}
+
+
+def test_on_the_way_up_the_hard_jobs_count_once_they_are_enough() -> None:
+    records = _chain((400, 400), (400, 400), (200, 400))
+    records[1] = replace(records[1], climbed=LEAST, climbed_accepted=LEAST // 2)
+    assert _from_below(records).depths == {0: Decimal("0.5"), 1: Decimal("0.25"), 2: Decimal("0.25")}
+
+
+def test_a_model_without_a_record_answers_always_and_at_its_low_bound_never() -> None:
+    start = Span(start=1, floor=2, ceiling=0)
+    assert expect([Record()] * 3, start, _ALL).depths == {0: 1}
+    assert expect([Record()] * 3, start, _ALL, "low").depths == {0: 0, 1: 0}
+    assert expect([Record()] * 3, start, _ALL, "high").depths == {0: 1}
+
+
+@given(st.lists(_anything(), min_size=3, max_size=3), st.sets(st.sampled_from(sorted(_ALL))), st.integers(0, 2))
+def test_whatever_the_records_no_more_jobs_are_answered_than_come_and_bounds_are_in_order(
+    records: list[Record], climbs: set[str], start: int
+) -> None:
+    courses = [expect(records, Span(start=start, floor=2, ceiling=0), climbs, bound) for bound in _BOUNDS]
+    low, expected, high = (sum(course.depths.values()) for course in courses)
+    assert 0 <= low <= expected + Decimal("1e-20")
+    assert expected <= high + Decimal("1e-20")
+    assert high <= 1 + Decimal("1e-20")
+    for course in courses:
+        assert course.visits[start] == 1
+        assert all(0 <= course.depths[start - rung] <= chance for rung, chance in course.visits.items())
 
 
 @given(st.lists(st.tuples(st.integers(1, 500), st.integers(0, 500)), min_size=3, max_size=3), st.integers(0, 2))

@@ -1,1 +1,0 @@
-"""`stepdown whatif`: recorded jobs replayed under another chain."""
