@@ -1,4 +1,4 @@
-"""Starts learned from the ledger: reads v_starts, and gives each new job of a kind that is `auto` its start."""
+"""Learned starts: each new job of an `auto` task kind starts as the records of v_starts advise."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,14 +18,14 @@ from models.schema.columns import db_now
 from models.schema.job import Job
 from models.settings import Settings
 
-ASKED, LEARNED, EXPLORED = "asked", "learned", "explored"  # why a job starts where it does
+ASKED, LEARNED, EXPLORED = "asked", "learned", "explored"  # the reasons of a start
 _KEPT_S = 600.0
 _NOW = db_now(0.0)
 _Records = Mapping[tuple[str, str], Record]
 
 
 class Starts:
-    """Chooses starts; shared by all threads. What was read is kept for ten minutes. Raises LedgerError."""
+    """Chooses starts; shared by all threads. Records are read anew after ten minutes. Raises LedgerError."""
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = monotonic) -> None:
         self._engine = engine
@@ -33,10 +33,10 @@ class Starts:
         self._read: tuple[float, _Records] | None = None
 
     def starting(self, settings: Settings) -> Callable[[NewJob], NewJob]:
-        """Give what moves the new jobs of one batch, one after the other, to the start that was learned for their kind.
+        """Return the function that moves each new job of one batch to the learned start of its kind.
 
-        It moves those whose kind is `auto`, within their floor and ceiling; a few explore another, as
-        best_start tells. What named its own start keeps it. Without such a kind among them nothing is read.
+        Jobs of `auto` kinds move, within their floor and ceiling; a few explore another start (`explored`). A job that
+        names its own start keeps it. Without an `auto` kind nothing is read.
         """
         chooser = _Chooser(starts=self, settings=settings, weighed={}, left={})
         return lambda job: chooser.started(job) if is_auto(job, settings) else job
@@ -44,7 +44,7 @@ class Starts:
     def weighed(
         self, task: str, span: Span, settings: Settings, climbs: Collection[str]
     ) -> tuple[Sequence[Record], tuple[Weighed, ...]]:
-        """Weigh each rung of a span as the start of a task kind; returns the records by rung, too."""
+        """Weigh each rung of a span as the start of a task kind. Returns the records by rung, too."""
         known = self._records()
         records = [known.get((task, model), Record()) for model in settings.chain.models]
         return records, weigh(records, span, climbs)
@@ -66,19 +66,19 @@ class Starts:
 
 @contextmanager
 def starts_there(settings: Settings) -> Iterator[Starts | None]:
-    """Open the ledger for a block, to look at what it teaches; None where it is a file that nobody has made yet."""
+    """Open the ledger for a block, to read learned starts. Yields None if the ledger's file does not exist."""
     with opened_if_there(settings.database_url.get_secret_value()) as engine:
         yield None if engine is None else Starts(engine)
 
 
 def is_auto(job: NewJob, settings: Settings) -> bool:
-    """Tell whether a job leaves its start to what is learned."""
+    """Return whether the start of a job is learned."""
     return job.task in settings.chain.autos and job.start_reason != ASKED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Chooser:
-    """Starts the jobs of one batch; `left` counts for each kind how many may explore today still."""
+    """Starts the jobs of one batch; `left` counts by kind the jobs that may still explore today."""
 
     starts: Starts
     settings: Settings

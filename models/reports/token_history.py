@@ -1,4 +1,4 @@
-"""What the ledger teaches about prompts not bought yet: characters a token, and how many tokens are written."""
+"""Token figures for prompts not bought yet: characters a token, and tokens of an answer, from the newest answers."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -8,12 +8,12 @@ from decimal import Decimal
 from models.ledger.database import opened_if_there
 from models.reports.job_history import MOST_ANSWERS, AnswerLength, JobHistory
 
-LEAST = 20  # attempts below which a figure is taken for chance
+LEAST = 20  # attempts below which a figure may be chance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """A ratio: what to expect, and between which bounds nine answers of ten lay. No attempts: it was not learned."""
+    """An expected figure, with the bounds of nine answers of ten. Without attempts the figure is not learned."""
 
     expected: Decimal
     low: Decimal
@@ -27,16 +27,16 @@ _WRITTEN_SHARE = Decimal("0.5")  # of max_tokens
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lengths:
-    """How long answers were: tokens written, and the max_tokens of each; `is_own`: of the task in question."""
+    """Lengths of answers: tokens written and max_tokens of each. `is_own`: all are of the task kind in question."""
 
     each: Sequence[tuple[int, int]] = ()
     is_own: bool = True
 
     def under(self, max_tokens: int) -> Spread:
-        """Tell how many tokens to expect under another max_tokens, and between which bounds nine of ten lie.
+        """Return the expected tokens under another max_tokens, with the bounds of nine answers of ten.
 
-        An answer that was cut would have gone on as far as that lets it. From other tasks only what to expect is
-        learned; without any answer half of max_tokens is expected.
+        A truncated answer is taken to fill the other max_tokens. Other task kinds teach the expected figure, and no
+        bounds. Without any answer the expected figure is half of max_tokens.
         """
         bound = Decimal(max_tokens)
         if not self.each:
@@ -45,13 +45,13 @@ class Lengths:
         return found if self.is_own else replace(found, low=Decimal(0), high=bound)
 
     def as_written(self) -> Spread | None:
-        """Tell how many tokens they had; None where there are none."""
+        """Return the tokens as written. Returns None without answers."""
         return _spread([(written, 1) for written, _ in self.each]) if self.each else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learned:
-    """What the newest answers teach: ratios by model, lengths by task, and the lengths of all of them."""
+    """The lessons of the newest answers: ratios by model, lengths by task kind, and the lengths of all answers."""
 
     characters_a_token: Mapping[str, Spread] = field(default_factory=dict)
     task_lengths: Mapping[str, Lengths] = field(default_factory=dict)
@@ -59,15 +59,15 @@ class Learned:
     _known: dict[tuple[str | None, int], Spread] = field(default_factory=dict, compare=False, repr=False)
 
     def ratio(self, model: str) -> Spread:
-        """Tell how many characters of a prompt are one token of `model`."""
+        """Return the characters of a prompt that are one token of `model`."""
         return self.characters_a_token.get(model, CHARACTERS_A_TOKEN)
 
     def lengths_of(self, task: str | None) -> Lengths:
-        """Give the lengths of a task's answers, or of all."""
+        """Return the lengths of a task kind's answers; those of all answers if the kind has too few."""
         return self.task_lengths.get(task or "", self.lengths)
 
     def output_tokens(self, task: str | None, max_tokens: int) -> Spread:
-        """Tell how many tokens an answer has."""
+        """Return the tokens of an answer of a task kind."""
         if (task, max_tokens) not in self._known:
             self._known[task, max_tokens] = self.lengths_of(task).under(max_tokens)
         return self._known[task, max_tokens]

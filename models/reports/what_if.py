@@ -24,7 +24,7 @@ _Records: TypeAlias = Mapping[tuple[str, str], Record]
 
 
 class Assumption(NamedTuple):
-    """One thing taken for granted about a model at a task kind; `instead` is the model taken in its place."""
+    """An assumption about a model at a task kind; `instead` is the model taken in the place of `model`."""
 
     because: str
     model: str
@@ -47,7 +47,7 @@ class Plan:
     climbs: frozenset[str] = frozenset()
 
     def span(self, job: RecordedJob) -> tuple[Span, list[Assumption]]:
-        """Return the rungs that a job may use, and what is assumed about bounds that this chain lacks."""
+        """Return the rungs that a job may use, and the assumptions about bounds that this chain lacks."""
         gone = list[Assumption]()
         last = len(self.models) - 1
         floor = last if job.floor >= len(self.was) - 1 else self._rung("floor_gone", self.was[job.floor], last, gone)
@@ -95,7 +95,7 @@ class Figures:
             self.depths[depth] += count
 
     def named(self) -> dict[str, Decimal | None]:
-        """Return the figures by name, with what follows from them; None if unknown."""
+        """Return the figures by name, and those derived from them; None if unknown."""
         answered = sum(self.depths.values(), _ZERO)
         rungs = sum((depth * count for depth, count in self.depths.items()), _ZERO)
         return {
@@ -131,7 +131,7 @@ class WhatIf:
     def __init__(self, plan: Plan, records: _Records, prices: Prices) -> None:
         self._plan, self._records, self._prices = plan, records, prices
         self._models = tuple(dict.fromkeys((*plan.models, *plan.was)))
-        # Few kinds of jobs are many jobs.
+        # A million jobs are of a few kinds.
         self._courses, self._doubt = lru_cache(None)(self._find_courses), lru_cache(None)(self._find_doubt)
 
     def compare(self, jobs: Iterable[RecordedJob]) -> Comparison:

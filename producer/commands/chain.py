@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
 # ruff: noqa: PLC0415
 
-chain = typer.Typer(help="The models in order, and where jobs start.", no_args_is_help=True)
+chain = typer.Typer(help="The models in order, and the starts of task kinds.", no_args_is_help=True)
 _USUAL_DAYS = "7d"
 
 
@@ -100,17 +100,20 @@ def _learned(given: "Settings") -> "dict[str, tuple[Weighed, ...]]":
 
 def whatif(
     chain: Annotated[
-        str | None, typer.Option(metavar="MODEL,MODEL,...", help="the chain, primary first; left out, MODEL_CHAIN")
+        str | None, typer.Option(metavar="MODEL,MODEL,...", help="the chain, primary first; else MODEL_CHAIN")
     ] = None,
     starts: Annotated[
-        str | None, typer.Option(metavar="TASK:MODEL,...", help="where tasks start, *:MODEL all others; or TASK_STARTS")
+        str | None,
+        typer.Option(metavar="TASK:MODEL,...", help="starts of task kinds, *:MODEL all others; else TASK_STARTS"),
     ] = None,
     since: Annotated[
         str | None, typer.Option(metavar="DAY", help="jobs that ended from this UTC day on: 2026-11-01, or 7d (usual)")
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="DAY", help="the last UTC day, included")] = None,
     task: Annotated[str | None, typer.Option(metavar="KIND", help="only jobs of this task kind")] = None,
-    batch: Annotated[str | None, typer.Option(metavar="BATCH", help="only its jobs, whenever they ended")] = None,
+    batch: Annotated[
+        str | None, typer.Option(metavar="BATCH", help="only jobs of this batch, whatever their day")
+    ] = None,
     allow_unpriced: Annotated[bool, typer.Option(help="take models without a price; their cost is unknown")] = False,
     as_json: JsonOption = False,
 ) -> None:

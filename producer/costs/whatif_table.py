@@ -1,4 +1,4 @@
-"""The answer of `stepdown whatif`: both sides in columns, the records behind them, and what is assumed."""
+"""The answer of `stepdown whatif`: both sides in columns, the records behind them, and the assumptions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from producer.output.terminal import terminal_text
 LIMITS = (
     "jobs that start on the same model count as they went; moved jobs are accepted as in the last 30 days (v_starts)",
     "low and high: every share at that end of its 95 % interval",
-    f"a call costs by both models' mean costs with {LEAST} judged jobs each, else by its tokens at the model's rates",
+    f"costs of calls: in the ratio of both models' mean costs, with {LEAST} judged jobs each; else by tokens and rates",
     "for moved jobs every model is available: fallbacks for limits and failures, caps and times are left out",
 )
 _SENTENCES: Mapping[str, str] = {
-    "never_asked": "{model} was never asked at {task}: taken to accept as {instead} does, at its own rates",
-    "nobody_asked": "no model was asked at {task}: {model} is taken to answer always, at its own rates",
+    "never_asked": "{model} was never asked for {task}: taken to answer as often as {instead}, at its own rates",
+    "nobody_asked": "no model has records of {task}: {model} is taken to answer always, at its own rates",
     "few": f"{{model}} has fewer than {LEAST} judged jobs at {{task}}: its share may be chance",
     "no_price": "{model} had no price on that day: its cost is unknown; set MODEL_COSTS",
     "no_usage": "no attempt tells the tokens of the job: the cost of {model} is unknown",
