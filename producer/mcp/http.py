@@ -1,10 +1,10 @@
-"""`stepdown mcp --http`: a server's HTTP side, on loopback, or behind a token."""
+"""`stepdown mcp --http`: the HTTP side of a server, on loopback, or behind a token."""
 
 import secrets
 from typing import Any
 
 import uvicorn
-from mcp.server import Server
+from mcp.server import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
@@ -17,12 +17,12 @@ from producer.running.listening import is_loopback, listening, url_of
 
 PATH = "/mcp"
 _SOURCE = "stepdown mcp"
-_END_S = 3  # for replies on their way; what is submitted is kept already
+_END_S = 3  # for replies on their way; the ledger has the batches already
 _NO_TOKEN = "send the token as Authorization: Bearer TOKEN (the server's MCP_TOKEN)"  # noqa: S105 - a sentence
 
 
-def serve(server: Server[Any], *, host: str, port: int, token: str | None) -> None:
-    """Serve until a signal, and say where on stderr. Raises InputError for a port or an address it cannot have."""
+def serve(server: MCPServer[Any], *, host: str, port: int, token: str | None) -> None:
+    """Serve until a signal, and name the address on stderr. Raises InputError if the port or address is taken."""
     if token is None and not is_loopback(host):
         problem = f"{host} is open to other machines: set MCP_TOKEN, or listen on 127.0.0.1"
         raise InputError(problem, source=_SOURCE, field="--host")
@@ -44,7 +44,7 @@ def serve(server: Server[Any], *, host: str, port: int, token: str | None) -> No
 
 
 def guarded(app: ASGIApp, token: str) -> ASGIApp:
-    """Let nobody through who does not show the token."""
+    """Refuse a request without the token."""
 
     async def guard(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan" and not _shows(Headers(scope=scope), token):
@@ -62,7 +62,7 @@ def _shows(headers: Headers, token: str) -> bool:
 
 
 def _security(host: str, token: str | None) -> TransportSecuritySettings:
-    """Refuse what a web page of another site has a browser on this machine send; behind a token it cannot."""
+    """Refuse a request that a page of another site has a browser on this machine send; a token refuses it, too."""
     if token is not None:
         return TransportSecuritySettings(enable_dns_rebinding_protection=False)
     names = ["127.0.0.1", "localhost", "[::1]", host]

@@ -1,33 +1,75 @@
-"""`stepdown mcp`: the tools spoken in the Model Context Protocol, over stdio or HTTP."""
+"""`stepdown mcp`: the tools over the Model Context Protocol, by stdio or HTTP."""
 
 import signal
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 from importlib.metadata import version
 from reprlib import repr as shown
 from typing import Any
 
-import anyio
-from mcp import types
-from mcp.server import Server, ServerRequestContext
-from mcp.server.stdio import stdio_server
+from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.tools import Tool
+from mcp.types import CallToolResult, InputRequiredResult, TextContent
+from pydantic import ValidationError
 
 from models.errors import InputError, StepdownError, UnpricedModelError
-from models.job.progress import Progress
 from models.settings import Settings
 from producer.client import Producer
-from producer.mcp.actions import Desk
+from producer.mcp.actions import ASK_S, Actions
 from producer.mcp.http import serve
-from producer.mcp.schemas import read, schema_of, written
-from producer.mcp.tools import Tool, tools_of
+from producer.mcp.tools import tools_of
 from producer.output.terminal import hint
 
 _INSTRUCTIONS = (
     "Prompts are answered by a chain of models that steps down when one fails; every attempt is in a ledger. "
     "ask answers one at once. For many: estimate, submit with a key, wait until is_settled, then results."
 )
+_VALUE_ERROR = "Value error, "  # as pydantic begins the text of a ValueError
+
+
+class Server(MCPServer[Any]):
+    """The SDK's server, with refusals in the project's own sentences."""
+
+    def __init__(self, tools: list[Tool]) -> None:
+        super().__init__(
+            "stepdown",
+            version=version("stepdown"),
+            instructions=_INSTRUCTIONS,
+            tools=tools,
+            log_level="WARNING",
+            subscriptions=False,
+        )
+        self._arguments: Mapping[str, Mapping[str, Any]] = {tool.name: tool.parameters["properties"] for tool in tools}
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        """Call a tool. A refusal and a defect are results, too: the client reads them, and the server goes on."""
+        try:
+            return await super().call_tool(name, arguments, context)
+        except ToolError as error:
+            return CallToolResult(content=[TextContent(text=self._refusal(name, error.__cause__))], is_error=True)
+
+    def _refusal(self, name: str, cause: BaseException | None) -> str:
+        if name not in self._arguments:
+            return str(
+                InputError(f"{shown(name)} is no tool here; there are {', '.join(self._arguments)}", source="mcp")
+            )
+        match cause:
+            case ValidationError() if cause.title == f"{name}Arguments":
+                return str(InputError(_mistakes(cause, self._arguments[name]), source=name))
+            case UnpricedModelError():  # whose own text offers to go on without, and then no cap would hold
+                models = ", ".join(cause.models)
+                return f"no price for {models}: the operator sets it by MODEL_COSTS or `stepdown prices set`"
+            case StepdownError() | TimeoutError():
+                return str(cause)
+        hint(f"stepdown mcp: {name} met {type(cause).__name__}")
+        if cause is not None:
+            hint("".join(traceback.format_tb(cause.__traceback__)))  # without its own text, which may hold a prompt
+        return f"{name}: failed inside Stepdown, which is a defect; the server's stderr tells where"
 
 
 def run_stdio(settings: Settings) -> None:
@@ -37,7 +79,7 @@ def run_stdio(settings: Settings) -> None:
     if sys.stdin.isatty():
         hint("stepdown mcp: a client speaks to it on stdin and stdout (producer/mcp/README.md); Ctrl-C ends it")
     with Producer(settings, kind="mcp") as producer:
-        anyio.run(_over_stdio, server_of(producer, settings))
+        server_of(producer, settings).run()
 
 
 def run_http(settings: Settings, *, host: str, port: int) -> None:
@@ -47,71 +89,31 @@ def run_http(settings: Settings, *, host: str, port: int) -> None:
         serve(server_of(producer, settings), host=host, port=port, token=token)
 
 
-def server_of(producer: Producer, settings: Settings) -> Server[Any]:
-    """Make a server of the tools over a producer."""
-    tools = {tool.name: tool for tool in tools_of(Desk(producer, settings), most_usd=settings.mcp_max_cost_usd)}
-
-    async def listed(_context: ServerRequestContext[Any], _params: object) -> types.ListToolsResult:
-        return types.ListToolsResult(tools=[_as_listed(tool) for tool in tools.values()])
-
-    async def called(context: ServerRequestContext[Any], params: types.CallToolRequestParams) -> types.CallToolResult:
-        return await _called(tools, params, context)
-
-    return Server(
-        "stepdown", version=version("stepdown"), instructions=_INSTRUCTIONS, on_list_tools=listed, on_call_tool=called
-    )
+def server_of(producer: Producer, settings: Settings, *, ask_s: float = ASK_S) -> Server:
+    """Make a server of the tools over a producer; after `ask_s` seconds `ask` returns an answer that is not final."""
+    return Server(tools_of(Actions(producer, settings, ask_s=ask_s), most_usd=settings.mcp_max_cost_usd))
 
 
-async def _over_stdio(server: Server[Any]) -> None:
-    async with stdio_server() as (received, sent):
-        await server.run(received, sent, server.create_initialization_options())
+def _mistakes(error: ValidationError, arguments: Mapping[str, Any]) -> str:
+    """Name each wrong argument once, and what would be right."""
+    details = {detail["loc"][:2]: detail for detail in error.errors(include_url=False)}
+    return "; ".join(f"{_place(detail['loc'])}: {_problem(detail, arguments)}" for detail in details.values())
 
 
-def _as_listed(tool: Tool) -> types.Tool:
-    hints = types.ToolAnnotations(
-        read_only_hint=tool.is_reading, destructive_hint=False, open_world_hint=not tool.is_reading
-    )
-    return types.Tool(
-        name=tool.name,
-        description=tool.about,
-        input_schema=schema_of(tool.takes),
-        output_schema=schema_of(tool.gives),
-        annotations=hints,
-    )
+def _place(loc: tuple[int | str, ...]) -> str:
+    """Name an argument, or a field of a prompt; the third part of such a place is the kind of prompt that was tried."""
+    prompt = "".join(f"[{index}]" for index in loc[1:2])
+    return ".".join([f"{loc[0]}{prompt}", *map(str, loc[3:])])
 
 
-async def _called(
-    tools: Mapping[str, Tool], params: types.CallToolRequestParams, context: ServerRequestContext[Any]
-) -> types.CallToolResult:
-    try:
-        tool = _named(params.name, tools)
-        said = read(tool.takes, params.arguments or {}, tool=tool.name)
-        told = await tool.run(said, partial(_report, context))
-        return types.CallToolResult(content=_texts(told.words), structured_content=written(told.value))
-    except (StepdownError, TimeoutError) as error:
-        return types.CallToolResult(content=_texts([_refusal(error)]), is_error=True)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the client is told and the server goes on
-        hint(f"stepdown mcp: {params.name} met {type(error).__name__}")
-        hint("".join(traceback.format_tb(error.__traceback__)))  # without its own text, which may hold a prompt
-        defect = f"{params.name}: failed inside Stepdown, which is a defect; the server's stderr tells where"
-        return types.CallToolResult(content=_texts([defect]), is_error=True)
-
-
-def _named(name: str, tools: Mapping[str, Tool]) -> Tool:
-    if name not in tools:
-        raise InputError(f"{shown(name)} is no tool here; there are {', '.join(tools)}", source="mcp")
-    return tools[name]
-
-
-def _refusal(error: Exception) -> str:
-    if isinstance(error, UnpricedModelError):  # whose own text offers to go on without, and then no cap would hold
-        return f"no price for {', '.join(error.models)}: the operator sets it by MODEL_COSTS or `stepdown prices set`"
-    return str(error)
-
-
-async def _report(context: ServerRequestContext[Any], progress: Progress) -> None:
-    await context.session.report_progress(progress.finished, progress.job_count)
-
-
-def _texts(words: Sequence[str]) -> list[types.ContentBlock]:
-    return [types.TextContent(text=word) for word in words]
+def _problem(detail: Any, arguments: Mapping[str, Any]) -> str:
+    field = str(detail["loc"][0])
+    if field not in arguments:
+        return f"is no argument here; there are {', '.join(arguments)}"
+    right = arguments[field].get("description", "")
+    match detail["type"]:
+        case "missing" if len(detail["loc"]) == 1:
+            return f"missing; give {right}"
+        case "value_error":
+            return str(detail["msg"]).removeprefix(_VALUE_ERROR)
+    return f"{shown(detail['input'])}: {str(detail['msg'])[:1].lower()}{detail['msg'][1:]}; right is {right}"

@@ -12,7 +12,7 @@ import httpx2
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from mcp import Client, StdioServerParameters, types
 from mcp.client.streamable_http import streamable_http_client
-from mcp.server import Server
+from mcp.server import MCPServer
 
 from tests.support.eventually import eventually
 from tests.support.sites.command_line import Stranger
@@ -46,13 +46,13 @@ class Speaker:
         """Call a tool that is to succeed, and give its text."""
         result = self.result(tool, **arguments)
         assert not result.is_error, result.content
-        return _text(result)
+        return text_of(result)
 
     def refused(self, tool: str, **arguments: Any) -> str:
         """Call a tool that is to refuse, and give what it says."""
         result = self.result(tool, **arguments)
         assert result.is_error, result.structured_content
-        return _text(result)
+        return text_of(result)
 
     def result(self, tool: str, **arguments: Any) -> types.CallToolResult:
         """Call a tool."""
@@ -62,7 +62,7 @@ class Speaker:
 
 @contextmanager
 def speaking(
-    server: str | StdioServerParameters | Server[Any], *, token: str | None = None, mode: str = "auto"
+    server: str | StdioServerParameters | MCPServer[Any], *, token: str | None = None, mode: str = "auto"
 ) -> Iterator[Speaker]:
     """Hold a session with a server: the address of one that runs, the command of one to start, or one in here."""
     with start_blocking_portal() as portal:
@@ -96,5 +96,6 @@ def over_http(me: Stranger, *options: str) -> Iterator[str]:
         yield found[0]
 
 
-def _text(result: types.CallToolResult) -> str:
+def text_of(result: types.CallToolResult) -> str:
+    """Return the text of a result, a line or more for each of its blocks."""
     return "\n".join(block.text for block in result.content if isinstance(block, types.TextContent))

@@ -5,15 +5,12 @@ from collections.abc import Iterator
 from decimal import Decimal
 from functools import partial
 
-import anyio
 import pytest
 
-from models.job.progress import Progress
-from producer.mcp.actions import Desk
-from producer.mcp.schemas import Ask, Asked
+from producer.mcp.server import server_of
 from tests.support.eventually import eventually
 from tests.support.sites.command_line import stranger_in
-from tests.support.sites.mcp_client import Speaker, over_http, over_stdio, speaking
+from tests.support.sites.mcp_client import Speaker, over_http, over_stdio, speaking, text_of
 from tests.support.sites.worker_site import (
     ENGINES,
     HAIKU,
@@ -119,16 +116,13 @@ def test_a_fallback_is_told_with_the_answer(model: Speaker, plant: Plant) -> Non
 
 def test_an_answer_that_takes_longer_goes_on_and_is_waited_for(model: Speaker, plant: Plant) -> None:
     plant.simulator.set_script(SLOW)
-    desk = Desk(plant.producer, settings_of(plant.variables), ask_s=0.2)
-    told = anyio.run(desk.ask, Ask(prompt="slowly", max_cost_usd=Decimal("0.25")), _unheard)
-    assert isinstance(told.value, Asked)
-    assert (told.value.answer.state, told.value.answer.text) == ("running", None)
-    assert told.words[-1] == f"it goes on: wait for batch {told.value.batch}, then read its results"
-    assert model.says("wait", batch=told.value.batch)["states"] == {"succeeded": 1}
-
-
-async def _unheard(_progress: Progress) -> None:
-    """Hear nothing."""
+    impatient = server_of(plant.producer, settings_of(plant.variables), ask_s=0.2)
+    with speaking(impatient) as other:
+        result = other.result("ask", prompt="slowly", max_cost_usd="0.25")
+    asked = result.structured_content
+    assert (asked["answer"]["state"], asked["answer"]["text"]) == ("running", None)
+    assert text_of(result).splitlines()[-1] == f"it goes on: wait for batch {asked['batch']}, then read its results"
+    assert model.says("wait", batch=asked["batch"])["states"] == {"succeeded": 1}
 
 
 def test_what_no_model_can_answer_is_told_and_is_no_error_of_the_tool(model: Speaker, plant: Plant) -> None:

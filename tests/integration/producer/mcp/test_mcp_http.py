@@ -7,28 +7,24 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-import anyio
 import httpx2
 import pytest
 from sqlalchemy import text
 
 from models.errors import InputError
-from models.job.progress import Progress
 from models.outcome import Outcome
 from models.settings import load_settings
 from producer.client import Producer
 from producer.commands.processes import mcp
-from producer.mcp.actions import Desk
-from producer.mcp.schemas import Ask
 from producer.mcp.server import server_of
 from tests.support.ledgers.job_values import claimed, parked
 from tests.support.servers.fixtures import opened
 from tests.support.sites.command_line import Stranger, end, stranger_in
-from tests.support.sites.mcp_client import over_http, over_stdio, speaking
+from tests.support.sites.mcp_client import over_http, over_stdio, speaking, text_of
 from tests.support.sites.worker_site import ROOT, environment_of, settings_of
 
 TOKEN = "canary-of-the-token"  # noqa: S105 - of a throw-away server
@@ -113,32 +109,29 @@ def test_nobody_to_send_to_is_told(tmp_path: Path) -> None:
 def test_who_asks_hears_that_no_worker_took_it_up(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     settings = settings_of(environment_of({"DATABASE_URL": url, "STATE_DIR": str(tmp_path)}))
-    with Producer(settings) as producer:
-        desk = Desk(producer, settings, ask_s=0.1)
-        told = anyio.run(desk.ask, Ask(prompt="Hi", max_cost_usd=Decimal("0.1")), _unheard)
-    assert told.words[-1] == _UNTOUCHED
+    with Producer(settings) as producer, speaking(server_of(producer, settings, ask_s=0.1)) as model:
+        assert model.words("ask", prompt="Hi", max_cost_usd="0.1").endswith(_UNTOUCHED)
 
 
 def test_a_job_that_is_held_for_a_person_is_not_said_to_go_on(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     settings = settings_of(environment_of({"DATABASE_URL": url, "STATE_DIR": str(tmp_path)}))
-    with Producer(settings) as producer, opened(url) as engine:
+    with Producer(settings) as producer, opened(url) as engine, speaking(server_of(producer, settings)) as model:
 
-        async def holds(progress: Progress) -> None:
-            ledger, (job,) = producer.books.ledger, list(producer.books.reports.answers(progress.batch_id))
+        async def holds(_done: float, _of: float | None, _message: str | None) -> None:
+            ledger, reports = producer.books.ledger, producer.books.reports
+            (batch,) = reports.batches(limit=1)
+            (job,) = reports.answers(batch.batch_id)
             ledger.finish(
                 claimed(ledger, job.job_id), parked(0, outcome=Outcome.UNKNOWN, error="its worker is lost"), None
             )
             with engine.begin() as connection:
                 connection.execute(text("UPDATE jobs SET due_at = NULL"))
 
-        told = anyio.run(Desk(producer, settings).ask, Ask(prompt="Hi", max_cost_usd=Decimal("0.1")), holds)
-    (word,) = told.words
-    assert word.endswith("  waiting  -  $0.00  its worker is lost")
-
-
-async def _unheard(_progress: Progress) -> None:
-    """Hear nothing."""
+        asking = partial(model.client.call_tool, "ask", {"prompt": "Hi", "max_cost_usd": "0.1"})
+        lines = text_of(model.portal.call(partial(asking, progress_callback=holds))).splitlines()
+    assert len(lines) == 1
+    assert lines[0].endswith("  waiting  -  $0.00  its worker is lost")
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,10 +47,10 @@ def model(address: str) -> Iterator[Speaker]:
 
 @pytest.fixture
 def server(address: str) -> psutil.Process:
-    """Find its process, by its port."""
+    """Find its process, by the port."""
     port = urlsplit(address).port
-    listening = {one.pid for one in psutil.net_connections("tcp") if one.laddr and one.laddr.port == port and one.pid}
-    (found,) = [one for one in psutil.Process().children() if one.pid in listening]
+    children = psutil.Process().children()
+    (found,) = [one for one in children if port in [there.laddr.port for there in one.net_connections()]]
     return found
 
 

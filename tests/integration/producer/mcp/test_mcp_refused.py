@@ -56,7 +56,7 @@ def model(producer: Producer, sqlite_url: str) -> Iterator[Speaker]:
         ),
         ("ask", {"prompt": "Hi", "max_cost_usd": 0.1, "max_tokens": 0}, "max_tokens: 0: input should be greater"),
         ("submit", {"prompts": [], "max_cost_usd": 0.1}, "right is a list of 1 to 10,000 prompts: texts, or objects"),
-        ("submit", {"prompts": [{"text": "Hi"}], "max_cost_usd": 0.1}, "submit: prompts[0].text: 'Hi': unexpected"),
+        ("submit", {"prompts": [{"text": "Hi"}], "max_cost_usd": 0.1}, "submit: prompts[0].text: 'Hi': extra inputs"),
         (
             "submit",
             {"prompts": [{"prompt": "Hi", "max_tokens": "all"}], "max_cost_usd": 0.1},
@@ -110,6 +110,13 @@ def test_a_key_of_mcp_is_nobody_elses(model: Speaker, producer: Producer) -> Non
     assert kept["batch"] != theirs.id
     assert (model.says("submit", **said)["batch"], kept["is_new"]) == (kept["batch"], True)
     assert producer.books.reports.batch(kept["batch"])["idempotency_key"] == "mcp/docs/1"
+
+
+@pytest.mark.parametrize("key", ["null", '["docs"]', '{"a": 1}', "7"])
+def test_a_text_that_looks_like_json_stays_a_text(model: Speaker, producer: Producer, key: str) -> None:
+    kept = model.says("submit", prompts=["Hi"], max_cost_usd="0.1", key=key, name="null")
+    found = producer.books.reports.batch(kept["batch"])
+    assert (found["idempotency_key"], found["name"]) == (f"mcp/{key}", "null")
 
 
 def test_a_model_without_a_price_is_not_asked_since_no_cap_would_hold(sqlite_url: str) -> None:
