@@ -1,61 +1,48 @@
-"""Asks the provider's API what costs nothing: how long a prompt is, and what it has billed.
+"""The requests to the provider's API that cost nothing: token counts, models and bills.
 
-The SDK takes seconds to import and is the worker's; these are plain requests with JSON answers.
+The SDK takes seconds to import and is the worker's. These are plain requests with JSON answers, by httpx2.
 """
 
+import asyncio
 import json
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.client import HTTPException, HTTPMessage
-from typing import IO, Any
-from urllib.error import HTTPError
+from functools import cache
+from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
 from models.chain.provider_error import read_error
 from models.errors import ApiError, InputError, Mistake, SettingsError
 from models.settings import Settings
 from producer.output.terminal import terminal_text
 
-_VERSION = "2026-10-21"  # what anthropic 2.12.0 sends
+# httpx2 is imported where a request is made: --help and shell completion answer in a fraction of a second.
+# ruff: noqa: PLC0415
+
+_VERSION = "2026-10-21"  # as anthropic 2.12.0 sends it
 _TIMEOUT_S = 30
 _TRIES = 5
 _LOOK_S = 5
 _MOST_LOOKED = 1_000_000  # bytes
+_MOST_READ = 64_000_000  # bytes of a page of the provider's report
 _AGAIN = {429, 500, 502, 503, 504, 529}
 _ABOUT_THE_KEY = {401, 403}
+_OK, _REDIRECT, _CLIENT_ERROR = 200, 300, 400
 _LONGEST_WAIT_S = 60.0
 _LONGEST_TOLD = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Looked:
-    """A reply as it came, whatever its status."""
+    """A reply as it came, whatever its status; a body that is too long ends behind the bound."""
 
     status: int
     body: bytes
+    reason: str = ""
     location: str = ""
-
-
-class _NoRedirects(HTTPRedirectHandler):
-    """Another host must not be sent the key."""
-
-    def redirect_request(
-        self,
-        req: Request,  # noqa: ARG002 - the shape urllib calls
-        fp: IO[bytes],  # noqa: ARG002
-        code: int,  # noqa: ARG002
-        msg: str,  # noqa: ARG002
-        headers: HTTPMessage,  # noqa: ARG002
-        newurl: str,  # noqa: ARG002
-    ) -> None:
-        """Follow none: it is an error then."""
-        return
-
-
-def _opener() -> OpenerDirector:
-    return build_opener(_NoRedirects())
+    retry_after: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,61 +54,89 @@ class Api:
     key: str
     headers: Mapping[str, str] = field(default_factory=dict)
     sleep: Callable[[float], None] = time.sleep
-    opener: OpenerDirector = field(default_factory=_opener)
 
     def ask(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """GET a path with its query, or POST a body as JSON; busy answers are asked again, up to five times.
+        """GET a path with its query, or POST a body as JSON; a busy API is asked again, up to five times.
 
-        Raises ApiError where nothing comes of it, SettingsError for a key that is refused, InputError for a request
-        that is.
+        Raises ApiError if no answer comes, SettingsError if the key is refused, InputError if the request is.
         """
-        request = self._request(path, body)
         for tried in range(1, _TRIES + 1):
-            try:
-                with self.opener.open(request, timeout=_TIMEOUT_S) as response:
-                    return _object(response.read())
-            except HTTPError as error:
-                with error:
-                    if error.code not in _AGAIN or tried == _TRIES:
-                        raise self._refused(error, path) from None
-                    self.sleep(_wait_s(error.headers.get("retry-after"), tried))
-            except (OSError, HTTPException, ValueError) as error:
-                raise self._silent(error) from None
+            looked = self.look(path, body, timeout_s=_TIMEOUT_S, most=_MOST_READ)
+            if _OK <= looked.status < _REDIRECT:
+                return self._object(looked.body)
+            if looked.status not in _AGAIN or tried == _TRIES:
+                raise self._refused(looked, path)
+            self.sleep(_wait_s(looked.retry_after, tried))
         raise AssertionError  # the last try returns or raises
 
-    def look(self, path: str, body: Mapping[str, Any] | None = None, *, timeout_s: float = _LOOK_S) -> Looked:
-        """GET a path once, or POST a body, and return the reply of any status. Raises ApiError where none comes."""
+    def look(
+        self,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float = _LOOK_S,
+        most: int = _MOST_LOOKED,
+    ) -> Looked:
+        """GET a path once, or POST a body, and return the reply of any status.
+
+        Raises ApiError if no whole reply comes within `timeout_s` seconds. `most` bounds the bytes of its body.
+        """
+        import httpx2
+
         try:
-            with self.opener.open(self._request(path, body), timeout=timeout_s) as response:
-                return Looked(status=response.status, body=response.read(_MOST_LOOKED))
-        except HTTPError as error:
-            with error:
-                location = str(error.headers.get("location") or "")
-                return Looked(status=error.code, body=error.read(_MOST_LOOKED), location=location)
-        except (OSError, HTTPException, ValueError) as error:
-            raise self._silent(error) from None
+            return asyncio.run(self._exchange(path, body, timeout_s, most))
+        except TimeoutError:
+            raise self._silent(f"no whole reply within {timeout_s:g} s") from None
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
+            raise self._silent(_cause(error)) from None
 
-    def _silent(self, error: Exception) -> ApiError:
-        reason = getattr(error, "reason", None) or error
-        return ApiError(f"{self.host()} gives no answer ({reason}): look at ANTHROPIC_BASE_URL")
+    async def _exchange(self, path: str, body: Mapping[str, Any] | None, timeout_s: float, most: int) -> Looked:
+        import httpx2
 
-    def _request(self, path: str, body: Mapping[str, Any] | None) -> Request:
         headers = {
             "Authorization": f"Bearer {self.key}",
             "anthropic-version": _VERSION,
             "content-type": "application/json",
             **self.headers,
         }
-        data = None if body is None else json.dumps(body).encode()
+        method, content = ("GET", None) if body is None else ("POST", json.dumps(body))
         address = self.base_url.rstrip("/") + path
-        return Request(address, data=data, headers=headers)  # noqa: S310 - the settings take http and https only
+        # The timeout of httpx2 counts anew with each byte. Another host must not get the key.
+        options: dict[str, Any] = {"timeout": None, "follow_redirects": False, "verify": _certificates()}
+        async with (
+            asyncio.timeout(timeout_s),
+            httpx2.AsyncClient(**options) as client,
+            client.stream(method, address, content=content, headers=headers) as reply,
+        ):
+            return Looked(
+                status=reply.status_code,
+                body=await _bounded(reply, most),
+                reason=reply.reason_phrase,
+                location=reply.headers.get("location", ""),
+                retry_after=reply.headers.get("retry-after", ""),
+            )
 
-    def _refused(self, error: HTTPError, path: str) -> Exception:
-        said = f"{self.host()} said {error.code}: {_told(error)}"
-        if error.code in _ABOUT_THE_KEY:
+    def _silent(self, reason: object) -> ApiError:
+        return ApiError(f"{self.host()} gives no answer ({reason}): look at ANTHROPIC_BASE_URL")
+
+    def _object(self, body: bytes) -> dict[str, Any]:
+        if len(body) > _MOST_READ:
+            raise self._silent(f"more than {_MOST_READ:,} bytes")
+        try:
+            answer = json.loads(body)
+        except ValueError as error:
+            raise self._silent(error) from None
+        if not isinstance(answer, dict):
+            raise self._silent("it is no JSON object")
+        return answer
+
+    def _refused(self, looked: Looked, path: str) -> Exception:
+        words = terminal_text((read_error(looked.body).text or looked.reason)[:_LONGEST_TOLD])
+        said = f"{self.host()} said {looked.status}: {words}"
+        if looked.status in _ABOUT_THE_KEY:
             fix = f"{said}; is it the right key, and of this organization?"
             return SettingsError([Mistake(variable=self.variable, value="(hidden)", fix=fix)])
-        if error.code in _AGAIN or error.code < 400:  # noqa: PLR2004 - a redirect
+        if looked.status in _AGAIN or looked.status < _CLIENT_ERROR:
             return ApiError(said)
         return InputError(said, source=urlsplit(path).path)
 
@@ -132,12 +147,12 @@ class Api:
 
 
 def api_of(settings: Settings) -> Api:
-    """Open the API with ANTHROPIC_API_KEY. Raises SettingsError where it is not set."""
+    """Open the API with ANTHROPIC_API_KEY. Raises SettingsError if it is not set."""
     return _opened(settings, "anthropic_api_key", "put it in .env")
 
 
 def admin_api_of(settings: Settings, **headers: str) -> Api:
-    """Open the organization's own API with ANTHROPIC_ADMIN_KEY. Raises SettingsError where it is not set."""
+    """Open the organization's own API with ANTHROPIC_ADMIN_KEY. Raises SettingsError if it is not set."""
     return _opened(settings, "anthropic_admin_key", "an admin makes one in the Console, sk-ant-admin...", headers)
 
 
@@ -150,24 +165,34 @@ def _opened(settings: Settings, name: str, fix: str, headers: Mapping[str, str] 
     )
 
 
-def _object(body: bytes) -> dict[str, Any]:
-    answer = json.loads(body)
-    if not isinstance(answer, dict):
-        message = "it is no JSON object"
-        raise ValueError(message)  # noqa: TRY004 - caught above, with what is no JSON at all
-    return answer
+@cache
+def _certificates() -> ssl.SSLContext:
+    import httpx2
+
+    return httpx2.create_ssl_context()  # which reads a file of all authorities
 
 
-def _told(error: HTTPError) -> str:
+async def _bounded(reply: Any, most: int) -> bytes:
+    body = bytearray()
+    async for chunk in reply.aiter_bytes():
+        body += chunk
+        if len(body) > most:
+            break
+    return bytes(body)
+
+
+def _cause(error: Exception) -> str:
+    """Return the words of the system's error below an error of httpx2, which says that all attempts failed."""
+    words, below = str(error) or type(error).__name__, error.__cause__ or error.__context__
+    while below is not None:
+        if isinstance(below, OSError):
+            words = str(below)
+        below = below.__cause__ or below.__context__
+    return words
+
+
+def _wait_s(retry_after: str, tried: int) -> float:
     try:
-        said = read_error(error.read(_MOST_LOOKED)).text
-    except (OSError, HTTPException, ValueError):
-        said = ""
-    return terminal_text((said or str(error.reason))[:_LONGEST_TOLD])
-
-
-def _wait_s(retry_after: str | None, tried: int) -> float:
-    try:
-        return min(_LONGEST_WAIT_S, max(0.0, float(retry_after or "")))
+        return min(_LONGEST_WAIT_S, max(0.0, float(retry_after)))
     except ValueError:
         return float(2**tried) / 2

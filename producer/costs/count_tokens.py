@@ -1,4 +1,4 @@
-"""Has the provider count a file's input tokens: exact but for what it adds itself, free, and slow."""
+"""Has the provider count the input tokens of a file: free and slow, and exact but for its own additions."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -1,6 +1,6 @@
-"""Reads the provider's usage and cost report: what it says it has charged, by UTC day, model and kind.
+"""Reads the provider's usage and cost report: the charges by UTC day, model and kind.
 
-Its shapes are those of `client.beta.organization.analytics` in anthropic 2.12.0.
+The shapes are those of `client.beta.organization.analytics` in anthropic 2.12.0.
 """
 
 from collections import defaultdict
@@ -33,7 +33,7 @@ _ZERO = Decimal(0)
 
 @dataclass(slots=True, kw_only=True)
 class Charge:
-    """What the provider says of one kind: a count, USD charged, USD at list price, and how fine its amounts are."""
+    """The provider's charge of one kind: a count, USD charged, USD at list price, and the unit of the amounts."""
 
     count: int = 0
     usd: Decimal = _ZERO
@@ -43,7 +43,7 @@ class Charge:
 
 @dataclass(slots=True, kw_only=True)
 class Billed:
-    """Charges by (day, model, kind), requests by (day, model); nothing after `refreshed_at` is in it for sure."""
+    """Charges by (day, model, kind), and requests by (day, model). They may lack all that is after `refreshed_at`."""
 
     charges: dict[tuple[date, str, str], Charge] = field(default_factory=lambda: defaultdict(Charge))
     requests: dict[tuple[date, str], int] = field(default_factory=lambda: defaultdict(int))
@@ -51,7 +51,7 @@ class Billed:
 
 
 def read_billed(settings: Settings, since: date, until: date, *, key_id: str | None = None) -> Billed:
-    """Ask for the days from `since` to `until`, both included; of one API key, by its id, where it is given.
+    """Read the charges from `since` to `until`, both included; of one API key, if its id is given.
 
     Raises ApiError, SettingsError without an admin key, InputError for days that the provider does not report.
     """

@@ -110,7 +110,7 @@ def end(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM)
 
 
 def stranger_in(folder: Path, **environment: str) -> Stranger:
-    """Make a stranger with the examples at hand, as in a checkout."""
+    """Make a stranger with the examples and the demo's texts at hand, as in a checkout."""
     for files in (EXAMPLES, TEXTS):
         if not (copy := folder / files.relative_to(ROOT)).exists():
             shutil.copytree(files, copy)

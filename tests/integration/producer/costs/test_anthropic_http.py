@@ -1,7 +1,10 @@
 """The plain requests of the producer: asked again while busy, never with the key elsewhere, clear where they fail."""
 
 import json
+import socket
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -115,6 +118,50 @@ def test_what_is_no_json_object_is_no_answer(host: Host, body: bytes) -> None:
     host.says(200, body)
     with pytest.raises(ApiError, match="gives no answer"):
         _api(host).ask("/v1/x")
+
+
+def test_a_body_without_an_end_is_read_to_a_bound_only(host: Host) -> None:
+    host.says(200, b"x" * 5_000_000)
+    assert len(_api(host).look("/v1/x").body) < 2_000_000
+    host.answers.clear()
+    host.says(200, b"[" + b" " * 70_000_000)
+    with pytest.raises(ApiError, match=r"gives no answer \(more than 64,000,000 bytes\)"):
+        _api(host).ask("/v1/y")
+
+
+@pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n"])
+def test_an_answer_that_comes_byte_by_byte_is_given_up_in_time(begun: bytes) -> None:
+    with _dripping(begun) as url:
+        began = time.monotonic()
+        with pytest.raises(ApiError, match=r"gives no answer \(no whole reply within 0.5 s\)"):
+            Api(base_url=url, variable="ANTHROPIC_API_KEY", key=_KEY).look("/v1/x", timeout_s=0.5)
+        assert time.monotonic() - began < 5
+
+
+@contextmanager
+def _dripping(begun: bytes) -> Iterator[str]:
+    """Serve one client with a reply that never ends, a byte every tenth of a second."""
+
+    def drip(listener: socket.socket) -> None:
+        client, _ = listener.accept()
+        with client, suppress(OSError):
+            client.sendall(begun)
+            while True:
+                client.sendall(b"x")
+                time.sleep(0.1)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = Thread(target=drip, args=[listener])
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_a_host_that_is_not_there_is_named_with_the_cause() -> None:
+    for url, cause in (("http://127.0.0.1:1", "Connect call failed"), ("http://no.invalid", r"\[Errno -\d+\]")):
+        with pytest.raises(ApiError, match=f"gives no answer .*{cause}.*: look at ANTHROPIC_BASE_URL"):
+            Api(base_url=url, variable="ANTHROPIC_API_KEY", key=_KEY).ask("/v1/x")
 
 
 def test_a_prompt_that_cannot_be_counted_is_named_and_stops_the_rest(host: Host) -> None:
