@@ -1,8 +1,7 @@
 """The commands that ask the ledger about money: `stepdown ledger report`, `sql` and `export`."""
 
-import csv
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -52,7 +51,7 @@ def report(
     if as_json:
         say(laying_out.report_json(found))
     elif as_csv:
-        _write_csv(laying_out.report_rows(found))
+        _say_csv(laying_out.report_rows(found))
     else:
         for line in laying_out.report_table(found):
             say(line)
@@ -119,7 +118,7 @@ def _say_found(found: "Found", *, as_json: bool, as_lines: bool, as_csv: bool) -
     from producer.output.table import found_table, json_object, plain
 
     if as_csv:
-        _write_csv(chain([found.columns], ([plain(cell) for cell in row] for row in found.rows)))
+        _say_csv(chain([found.columns], (map(plain, row) for row in found.rows)))
     elif as_lines:
         for row in found.rows:
             say(json_object(found.columns, row))
@@ -133,10 +132,9 @@ def _say_found(found: "Found", *, as_json: bool, as_lines: bool, as_csv: bool) -
             say(line)
 
 
-def _write_csv(rows: Iterable[Sequence[Any]]) -> None:
-    from producer.output.cells import csv_cell
+def _say_csv(rows: Iterable[Iterable[Any]]) -> None:
+    from producer.output.export_file import write_csv
     from producer.output.terminal import plain_stdout
 
     with plain_stdout() as out:
-        writer = csv.writer(out)
-        writer.writerows([csv_cell(cell) for cell in row] for row in rows)
+        write_csv(rows, out)

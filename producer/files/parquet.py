@@ -1,4 +1,4 @@
-"""Rows of a Parquet file as records, each cell the text that CSV would have; and answers as a Parquet file."""
+"""Reads rows of a Parquet file as records; each cell is the text that CSV would have."""
 
 import json
 import os
@@ -7,8 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from itertools import islice
-from pathlib import Path
 from reprlib import repr as shown
 from typing import Any, BinaryIO
 from uuid import UUID
@@ -16,6 +14,7 @@ from uuid import UUID
 from models.errors import InputError
 from producer.files.lines import MOST_BYTES
 from producer.files.records import Record, Records, check_columns
+from producer.output.export_file import import_pyarrow
 
 _ROWS_AT_ONCE = 1000
 _BYTES_AT_ONCE = 1 << 20
@@ -55,7 +54,7 @@ def read_parquet(
     `needed` is as in `read_csv`. Only `named` columns must have a text: of the others `note` is told what is left out.
     Raises InputError for what is no Parquet, for what comes to far more than the file has, and without pyarrow.
     """
-    pa, parquet = _pyarrow(source)
+    pa, parquet = import_pyarrow(source)
     try:
         size = file.seek(0, os.SEEK_END)
         most = max(_MOST_EXPANDED, _MOST_TIMES * size)
@@ -73,31 +72,6 @@ def read_parquet(
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: in a column's name
         said = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(f"cannot be read as Parquet: {said[0]}", source=source) from None
-
-
-def write_parquet(
-    rows: Iterable[Mapping[str, Any]], columns: Sequence[str], kinds: Mapping[str, str], path: Path
-) -> None:
-    """Write rows to a file; `kinds` names the columns that are not text: integer or usd."""
-    pa, parquet = _pyarrow("results")
-    types = {"integer": pa.int64(), "usd": pa.decimal128(28, 9)}
-    schema = pa.schema([(name, types.get(kinds.get(name, ""), pa.string())) for name in columns])
-    left = iter(rows)
-    with path.open("wb") as out, parquet.ParquetWriter(out, schema, store_decimal_as_integer=False) as writer:
-        while some := list(islice(left, _ROWS_AT_ONCE)):
-            arrays = [pa.array([row.get(field.name) for row in some], type=field.type) for field in schema]
-            writer.write_batch(pa.record_batch(arrays, schema=schema))
-
-
-def _pyarrow(source: str) -> tuple[Any, Any]:
-    try:
-        import pyarrow as pa  # noqa: PLC0415 - large, and of an extra
-        import pyarrow.compute  # noqa: PLC0415
-        from pyarrow import parquet  # noqa: PLC0415
-    except ImportError:
-        problem = "parquet needs pyarrow: pip install 'stepdown[parquet]', or take another format"
-        raise InputError(problem, source=source) from None
-    return pa, parquet
 
 
 def _kept(pa: Any, schema: Any, reading: _Reading) -> list[str]:

@@ -1,21 +1,24 @@
 """Writes answers out: as JSON lines, as CSV, as Parquet, or exactly as one or the other vendor's batch."""
 
-import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, TextIO, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias, assert_never
 
 from models.errors import InputError
 from models.job.answer import Answer
 from models.outcome import OPEN_STATES, Outcome, State
 from producer.files.openai_results import batch_output
-from producer.files.parquet import write_parquet
 from producer.output.atomic_file import replacing
-from producer.output.cells import csv_cell, json_line, whole
+from producer.output.cells import json_line, whole
+from producer.output.export_file import write_csv, write_parquet
 from producer.output.terminal import as_file, plain_stdout
 from producer.prompt.row_buffer import Laid
+
+if TYPE_CHECKING:
+    from models.accounting.exports import Kind
 
 Format: TypeAlias = Literal["jsonl", "csv", "anthropic", "openai"]
 TEXT_FORMATS: tuple[Format, ...] = ("jsonl", "csv", "anthropic", "openai")
@@ -23,7 +26,8 @@ PARQUET = "parquet"
 OWN_FORMATS = ("jsonl", "csv", PARQUET)  # the vendors' have no word for a job that has not ended
 
 OWN_COLUMNS = ("id", "text", "model", "fallback_depth", "stop_reason", "cost_usd", "error", "state")
-_KINDS = {"fallback_depth": "integer", "cost_usd": "usd"}  # all else is text
+_KINDS: "Mapping[str, Kind]" = {"fallback_depth": "integer", "cost_usd": "usd"}  # all others are text
+_ROWS_AT_ONCE = 1000  # of Parquet: an answer may be long
 _CLASHING = re.compile(rf"(input_)*({'|'.join(OWN_COLUMNS)})")
 _ERROR_TYPES: Mapping[str, str] = {
     Outcome.BAD_REQUEST: "invalid_request_error",
@@ -120,22 +124,21 @@ def _input_name(column: str) -> str:
 
 def _write_csv(answers: Iterable[Answer], out: TextIO) -> None:
     with Laid() as rows:
-        header = _laid_out(answers, rows)
-        writer = csv.writer(out)
-        writer.writerow([csv_cell(name) for name in header])
-        writer.writerows([csv_cell(row.get(name)) for name in header] for row in rows)
+        names = _laid_out(answers, rows)
+        write_csv(chain([names], (map(row.get, names) for row in rows)), out)
 
 
 def _write_parquet(answers: Iterable[Answer], path: Path | None) -> None:
     if path is None:
         raise InputError("parquet is no text: name a file by -o", source="results", field="--format")
     with Laid() as rows, replacing(path) as part:
-        header = _laid_out(answers, rows)
-        write_parquet((_typed(row) for row in rows), header, _KINDS, part)
+        fields = {name: _KINDS.get(name, "text") for name in _laid_out(answers, rows)}
+        cells = ([_typed(name, row.get(name)) for name in fields] for row in rows)
+        write_parquet(cells, fields, part, source="results", rows_at_once=_ROWS_AT_ONCE)
 
 
 def _laid_out(answers: Iterable[Answer], rows: Laid) -> list[str]:
-    """Set all rows aside; returns the columns that any of them has, the input's own first."""
+    """Set all rows aside; returns the columns that any row has, the columns of the input first."""
     columns: dict[str, None] = {}
     for answer in answers:
         row = _row(answer)
@@ -144,10 +147,11 @@ def _laid_out(answers: Iterable[Answer], rows: Laid) -> list[str]:
     return [*columns, *OWN_COLUMNS]
 
 
-def _typed(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay out a row as Parquet takes it: text of whole characters, and money exact."""
-    texts = {name: whole(value) if isinstance(value, str) else value for name, value in row.items()}
-    return {**texts, "cost_usd": None if row["cost_usd"] is None else Decimal(row["cost_usd"])}
+def _typed(name: str, value: Any) -> Any:
+    """Return a cell as Parquet takes it: text of whole characters, and money exact."""
+    if not isinstance(value, str):
+        return value
+    return Decimal(value) if _KINDS.get(name) == "usd" else whole(value)
 
 
 def _result(answer: Answer) -> dict[str, Any]:

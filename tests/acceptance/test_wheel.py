@@ -17,7 +17,7 @@ OURS = {"models", "producer", "worker", "migrations", "tests"}
 EXTRAS = {
     "mcp": ("producer/mcp/",),
     "anyio": ("producer/mcp/",),
-    "pyarrow": ("producer/files/parquet.py", "producer/output/export_file.py"),
+    "pyarrow": ("producer/output/export_file.py",),
 }
 EXAMPLES = "tests/examples/"
 
