@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Self
 
+NOTHING_QUEUED = "nothing was queued"
 _MOST_TOLD = 20
 
 
@@ -45,18 +46,18 @@ class InputError(StepdownError):
 class InputMistakes(StepdownError):  # noqa: N818 - several errors
     """Lines of a file that cannot be accepted, one below the other; nothing of the file was."""
 
-    def __init__(self, mistakes: Sequence[InputError], *, end: str = "nothing was queued", beyond: int = 0) -> None:
+    def __init__(self, mistakes: Sequence[InputError], *, end: str = NOTHING_QUEUED, beyond: int = 0) -> None:
         self.mistakes = tuple(mistakes)
         told = [str(mistake) for mistake in mistakes[:_MOST_TOLD]]
         untold = max(0, len(mistakes) - _MOST_TOLD) + beyond
         super().__init__("\n".join([*told, *([f"and {untold} more"] if untold else []), end]))
 
     @classmethod
-    def first(cls, mistakes: Iterable[InputError]) -> Self | None:
-        """Keep those that are told, and count the others; None where there are none at all."""
+    def first(cls, mistakes: Iterable[InputError], *, end: str = NOTHING_QUEUED) -> Self | None:
+        """Keep the first mistakes, which are listed, and count the others. Returns None if there is no mistake."""
         left = iter(mistakes)
         kept = list(islice(left, _MOST_TOLD))
-        return cls(kept, beyond=sum(1 for _ in left)) if kept else None
+        return cls(kept, end=end, beyond=sum(1 for _ in left)) if kept else None
 
 
 class UnpricedModelError(StepdownError):

@@ -18,7 +18,7 @@ from models.ledger.database import open_database
 from models.outcome import OnUnknown
 from models.settings import Settings, load_settings
 from models.store import Books
-from producer.files.prompts import Loaded, PromptFile
+from producer.files.prompts import PromptFile
 from producer.prompt.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class Producer:
 
     def submit(  # noqa: PLR0913 - each is a word of the caller's
         self,
-        prompts: Iterable[Prompt] | Loaded | PromptFile,
+        prompts: Iterable[Prompt] | PromptFile,
         *,
         task: str | None = None,
         name: str | None = None,
@@ -136,8 +136,8 @@ class Producer:
     ) -> Batch:
         """Accept prompts as one batch; it is kept before this returns, whether or not the broker is there.
 
-        Takes prompts, or a file: loaded, or open, then never in memory as a whole. The same under the same `key` are
-        the same batch, bought once. `on_unknown` chooses what HOLD_ABOVE_USD chooses by price: whether a job whose
+        Takes prompts, or an open file, which is never in memory as a whole. The same under the same `key` are the same
+        batch, bought once. `on_unknown` chooses what HOLD_ABOVE_USD chooses by price: whether a job whose
         worker was lost during a call is held for a person, or bought again once. `max_cost_usd` is what the batch may
         cost over all fallbacks and retries: a job that could pass it steps down to a model that fits, else fails as
         over_budget. `urgent` jobs never wait behind those that are not; among the others each batch gets jobs done by
@@ -198,7 +198,7 @@ class Producer:
 
     def _accept(
         self,
-        prompts: Iterable[Prompt] | Loaded | PromptFile,
+        prompts: Iterable[Prompt] | PromptFile,
         terms: "Terms",
         *,
         allow_unpriced: bool,

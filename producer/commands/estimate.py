@@ -10,7 +10,7 @@ import typer
 
 from models.errors import InputError
 from producer.commands.options import JsonOption, settings, takes_form, takes_terms, takes_ways
-from producer.output.terminal import say
+from producer.output.terminal import hint, say
 
 if TYPE_CHECKING:
     from models.job.task_kinds import JobTerms
@@ -48,15 +48,17 @@ def estimate(  # noqa: PLR0913 - each is an option
 ) -> None:
     """Say what a file of prompts would cost, or of documents with --map; nothing is spent."""
     from producer.commands import submit as submitting
-    from producer.costs.estimate import estimate_json, expected, oracle_of
+    from producer.costs.estimate import estimate_json, expected_of, oracle_of
 
     if exact and ways is not None:
         raise InputError("cannot count answers that are not there yet", source="estimate", field="--exact")
     given = settings()
-    form = replace(form, models=given.chain.models)
+    read_as: dict[str, Any] = {"form": replace(form, models=given.chain.models), "ways": ways, "skip_bad": skip_bad}
     oracle = oracle_of(given, terms, allow_unpriced=allow_unpriced)
-    read = submitting.read_either(file, form, ways=ways, judge=oracle.judge(task), skip_bad=skip_bad)
-    found = expected(read, oracle, given, task, exact=exact)
+    with submitting.opened_either(file, **read_as, end="nothing was estimated") as read:
+        found = expected_of(read, oracle, given, task, exact=exact)
+        for note in read.notes:
+            hint(note)
     if as_json:
         say(json.dumps(estimate_json(found, oracle.learned, exact=exact)))
         return

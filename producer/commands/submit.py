@@ -1,14 +1,13 @@
 """`stepdown submit`: read the file, enqueue its prompts, and word what the batch's id does not say."""
 
-import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from models.errors import InputError, InputMistakes
+from models.errors import NOTHING_QUEUED, InputError
 from models.outcome import OnUnknown, State
 from producer.commands.batches import follow
 from producer.commands.options import (
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from models.job.task_kinds import JobTerms
     from models.settings import Settings
     from producer.client import Batch, Producer
-    from producer.files.prompts import Judge, Loaded, PromptFile
+    from producer.files.prompts import PromptFile
     from producer.files.record_to_prompt import Form
     from producer.map_reduce.documents import Documents
 
@@ -84,58 +83,21 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
             follow(producer, batch, timeout_s)
 
 
-def read(source: str, form: "Form", *, judge: "Judge", skip_bad: bool) -> "Loaded":
-    """Read all prompts of a file or of stdin; bad lines are listed and left out where they may be skipped."""
-    import gc
-
-    from producer.files.prompts import Loaded, load
-
-    gc.disable()  # a file of prompts is kept whole; searching it for rubbish takes a third longer
-    loaded = load(source, form, judge=judge)
-    for note in loaded.notes:
-        sys.stderr.write(f"{note}\n")
-    if not skip_bad or not loaded.prompts:
-        return loaded
-    for mistake in loaded.mistakes:
-        _tell_left_out(mistake)
-    return Loaded(prompts=loaded.prompts, mistakes=[])
-
-
-def read_either(
-    source: str, form: "Form", *, ways: dict[str, Any] | None, judge: "Judge", skip_bad: bool
-) -> "Loaded | Documents":
-    """Read prompts, or documents where they are to be mapped in some `ways`."""
-    if ways is None:
-        return read(source, form, judge=judge, skip_bad=skip_bad)
-    return _documents(source, form, ways, skip_bad=skip_bad)
-
-
 @contextmanager
 def opened_either(
-    source: str, form: "Form", *, ways: dict[str, Any] | None, skip_bad: bool
+    source: str, form: "Form", *, ways: dict[str, Any] | None, skip_bad: bool, end: str = NOTHING_QUEUED
 ) -> "Iterator[PromptFile | Documents]":
-    """Open prompts, or read documents where they are to be mapped in some `ways`."""
-    if ways is None:
-        with opened(source, form, skip_bad=skip_bad) as prompts:
-            yield prompts
-    else:
-        yield _documents(source, form, ways, skip_bad=skip_bad)
-
-
-@contextmanager
-def opened(source: str, form: "Form", *, skip_bad: bool) -> "Iterator[PromptFile]":
-    """Open a file of prompts, or stdin, for a block; bad lines are listed and left out where they may be skipped."""
+    """Open prompts, or read documents if some `ways` to map them are given; `end` is the last line of a refusal."""
     import gc
 
     from producer.files.prompts import opened_prompts
 
-    gc.disable()  # nothing that is read is part of a cycle, and searching for one takes time
-    with ExitStack() as until_end:
-        try:
-            prompts = until_end.enter_context(opened_prompts(source, form))
-        except InputError as mistake:
-            raise InputMistakes([mistake]) from None
-        yield replace(prompts, leave_out=_tell_left_out) if skip_bad else prompts
+    if ways is not None:
+        yield _documents(source, form, ways, skip_bad=skip_bad)
+        return
+    gc.disable()  # nothing that is read is part of a cycle, and the search for cycles takes time
+    with opened_prompts(source, form, skips_bad=skip_bad, end=end) as prompts:
+        yield prompts
 
 
 def submitted(producer: "Producer", read: "PromptFile | Documents", *, task: str | None, **more: Any) -> "Batch":
@@ -154,10 +116,6 @@ def _documents(source: str, form: "Form", ways: dict[str, Any], *, skip_bad: boo
         raise InputError("and --map are both the template; give one", source=source, field="--template")
     bound = {} if form.max_tokens is None else {"max_tokens": form.max_tokens}
     return Documents(documents=read_documents(source, form, skip_bad=skip_bad), ways=ways | bound)
-
-
-def _tell_left_out(mistake: InputError) -> None:
-    sys.stderr.write(f"left out: {mistake}\n")
 
 
 def retried(producer: "Producer", batch: "Batch", settings: "Settings", terms: "JobTerms | None") -> int:

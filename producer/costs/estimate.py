@@ -1,11 +1,12 @@
 """What a file of prompts would cost, as values: the sums, as a line, and as JSON."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from typing import Any
 
-from models.errors import InputMistakes, LedgerError, UnpricedModelError
+from models.errors import LedgerError, UnpricedModelError
 from models.job.task_kinds import JobTerms
 from models.money.pricing import NANO_USD
 from models.reports.token_history import Learned, Lengths, Spread, learn
@@ -15,7 +16,7 @@ from producer.costs.cost_model import Expectation, Oracle, Sum, expect
 from producer.costs.count_tokens import count_tokens
 from producer.costs.map_reduce_forecast import Foreseen, foresee
 from producer.costs.price_check import book_of
-from producer.files.prompts import Loaded
+from producer.files.prompts import PromptFile
 from producer.map_reduce.documents import Documents
 from producer.map_reduce.summarize import How, planned
 from producer.output.format import money
@@ -24,17 +25,15 @@ from producer.prompt.prompt import Prompt
 from producer.prompt.start_rung import span_of
 
 
-def expected(
-    read: Loaded | Documents, oracle: Oracle, given: Settings, task: str | None, *, exact: bool = False
+def expected_of(
+    read: PromptFile | Documents, oracle: Oracle, given: Settings, task: str | None, *, exact: bool = False
 ) -> Expectation:
-    """Work out what prompts, or a map of documents, would cost. Raises InputError or InputMistakes."""
-    if not isinstance(read, Loaded):
-        foreseen = _foreseen(read, oracle, given, task)
-        return expect(foreseen.prompts, oracle, task=task, reads=foreseen.reads)
-    if read.mistakes:
-        raise InputMistakes(read.mistakes, end="nothing was estimated")
-    counts = _counts(read.prompts, given, oracle, task) if exact else None
-    return expect(read.prompts, oracle, task=task, counts=counts)
+    """Work out the costs of a file of prompts, or of a map of documents. Raises InputError or InputMistakes."""
+    if isinstance(read, PromptFile):
+        prompts = list(replace(read, judge=oracle.judge(task)).prompts())
+        return expect(prompts, oracle, task=task, counts=_counts(prompts, given, oracle, task) if exact else None)
+    foreseen = _foreseen(read, oracle, given, task)
+    return expect(foreseen.prompts, oracle, task=task, reads=foreseen.reads)
 
 
 def _foreseen(read: Documents, oracle: Oracle, given: Settings, task: str | None) -> Foreseen:

@@ -1,4 +1,4 @@
-"""Rows of a CSV file as records, whichever separator it has."""
+"""Reads rows of a CSV file as records, cut at the separator of the file."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ _ROWS_LOOKED_AT = 200
 
 
 def separator_of(said: str) -> str:
-    r"""Read a separator as a person says it: one character, or its name. Raises ValueError.
+    r"""Read a separator as a person writes it: one character, or a name. Raises ValueError.
 
     >>> separator_of(";"), separator_of("tab")
     (';', '\t')
@@ -36,10 +36,10 @@ def separator_of(said: str) -> str:
 def read_csv(
     file: BinaryIO, source: str, needed: Sequence[tuple[str, str]] = (), *, separator: str, starts: int = 0
 ) -> Records:
-    """Read a row for each record below the header; so many lines that say the separator `starts` before it.
+    """Read a record from each row below the header; `starts` lines before the header name the separator.
 
-    `needed` pairs what asks for a column with the column's name. Raises InputError where the header lacks
-    one or no row can be read at all.
+    `needed` pairs the option that asks for a column with the column's name. Raises InputError if the header lacks
+    such a column or no row can be read.
     """
     text = _Text(file, source, starts)
     rows = csv.reader(text, delimiter=separator, strict=True)
@@ -51,9 +51,9 @@ def read_csv(
 
 
 def separator_in(file: BinaryIO, needed: Sequence[tuple[str, str]]) -> tuple[str, int]:
-    """Find a file's separator: a first line `sep=;` says it, else its first rows; and how many such lines there are.
+    """Return the separator of a file, by a first line `sep=;` or else by the first rows, and the count of such lines.
 
-    The separator whose header has the columns that are needed is taken; then one that cuts all rows into as many cells.
+    A separator whose header has the columns that are needed wins; then a separator that cuts all rows alike.
     """
     head = head_of(file)
     if said := _SEPARATOR_LINE.match(head):
@@ -79,7 +79,7 @@ def _fitness(text: str, separator: str, columns: set[str]) -> tuple[bool, bool, 
 
 
 class _Text:
-    """Lines of a CSV file as text. A row of too many is refused: a quote that is never closed takes all that follow."""
+    """Lines of a CSV file as text. A row has a bound: a quote that is never closed takes all lines behind it."""
 
     def __init__(self, file: BinaryIO, source: str, starts: int) -> None:
         self._pieces = islice(ended_lines(file), starts, None)

@@ -1,4 +1,4 @@
-"""Cuts a file into lines, or into the elements of a JSON list, and holds none that is longer than a request may be."""
+"""Cuts a file into lines, or into the elements of a JSON list; a piece that is too long is never held whole."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _OTHERS = rb'(?:\s*"(?!requests")[^"]*"\s*:\s*(?:"(?:[^"\\]|\\.)*+"|[\w.+-]+)\s*
 _OPENING = re.compile(rb"\s*(?:\[|(\{(" + _OTHERS + rb'\s*)"requests"\s*:\s*\[(?=\s*[\[{\]]|\s*\Z)))')
 _CLOSING = (re.compile(rb"\s*"), re.compile(rb"\s*\}\s*"))  # behind a list, and behind one called requests
 
-Pieces: TypeAlias = Iterator[tuple[int, bytes | str]]  # the line each begins on, and its bytes, or what is wrong
+Pieces: TypeAlias = Iterator[tuple[int, bytes | str]]  # the first line of each, and its bytes, or the mistake
 
 
 def lines(file: BinaryIO) -> Pieces:
@@ -39,7 +39,7 @@ def lines(file: BinaryIO) -> Pieces:
 
 
 def ended_lines(file: BinaryIO) -> Pieces:
-    r"""Read each line with its end, whichever of the three it has: \n, \r\n or \r."""
+    r"""Read each line with its end, which is \n, \r\n or \r."""
     line, rest = 0, b""
     while chunk := file.read(_more(len(rest))):
         if chunk.endswith(b"\r"):
@@ -80,7 +80,7 @@ def elements(file: BinaryIO) -> Pieces:
 
 
 def _more(held: int) -> int:
-    """Read the more at once the more is held, since all that is held is copied each time."""
+    """Return the bytes to read next: more if more are held, since each read copies all that are held."""
     return min(max(_CHUNK, held), 16 * _CHUNK)
 
 
@@ -101,7 +101,7 @@ class _Cut:
         self._depth, self._is_text, self._is_long, self._count = 0, False, False, 0
 
     def pieces(self) -> Pieces:
-        """Give each element, or what is wrong with it."""
+        """Yield each element, or the mistake in it."""
         while not self.is_closed:
             if self._finds_end():
                 is_last = self._data[self._at - 1] != ord(",")
@@ -116,7 +116,7 @@ class _Cut:
                 return
 
     def behind(self) -> bytes:
-        """Read a little of what is behind the list."""
+        """Read a few bytes behind the list."""
         return self._data[self._at :] + self._file.read(_CHUNK)
 
     def _piece(self, raw: bytes) -> tuple[int, bytes | str]:
@@ -126,7 +126,7 @@ class _Cut:
         return line, TOO_LONG if self._is_long or len(raw) > MOST_BYTES else _bounded(raw.strip())
 
     def _reads_on(self) -> bool:
-        """Read a chunk more; false at the end of the file."""
+        """Read the next chunk. Returns False at the end of the file."""
         if self._is_long or self._at - self._start > MOST_BYTES:
             self.line += self._data.count(b"\n", self._start, self._at)
             self._is_long, self._start = True, self._at
@@ -135,7 +135,7 @@ class _Cut:
         return bool(chunk)
 
     def _finds_end(self) -> bool:
-        """Go on to the end of the element; false where the data ends first."""
+        """Go on to the end of the element. Returns False if the data ends first."""
         while True:
             if self._is_text:
                 ended = _IN_TEXT.match(self._data, self._at)

@@ -1,4 +1,4 @@
-"""Opens what prompts are read from, so that it can be read again and again: a file, or a stream set aside on disk."""
+"""Opens a source of prompts so that it can be read again and again: a file, or a stream set aside on disk."""
 
 import codecs
 import os
@@ -18,7 +18,7 @@ HEAD_BYTES = 65_536  # looked at to tell a format
 PARQUET_MARK = b"PAR1"
 _MOST_STREAMED = 4 * 1024**3  # bytes of a pipe that are set aside on disk
 _CHUNK = 1024 * 1024
-# What a file begins with that must be unpacked or saved anew first, and how.
+# The first bytes of files that must be unpacked or saved anew first, and how.
 _OTHERS = (
     (b"\x1f\x8b", "is compressed by gzip", "unpack it: gzip -dc FILE | stepdown submit -"),
     (b"\x28\xb5\x2f\xfd", "is compressed by zstd", "unpack it: zstd -dc FILE | stepdown submit -"),
@@ -40,9 +40,9 @@ def name_of(source: str) -> str:
 
 @contextmanager
 def opened(source: str, stdin: BinaryIO | None = None) -> Iterator[BinaryIO]:
-    """Lend a file that stands behind its byte order mark and can be sought; raises InputError for one that cannot.
+    """Open a source for a block, behind its byte order mark, able to seek. Raises InputError if that fails.
 
-    What comes through a pipe is written to a temporary file first, which nobody else can open.
+    A pipe is first written to a temporary file, which no other process can open.
     """
     if source == STDIN and stdin is None and sys.stdin is None:
         raise InputError("is closed; pipe prompts into it, or name a file", source=name_of(source))
@@ -65,7 +65,7 @@ def opened(source: str, stdin: BinaryIO | None = None) -> Iterator[BinaryIO]:
 
 @contextmanager
 def telling_unreadable(source: str) -> Iterator[None]:
-    """Raise InputError where a source cannot be read in the block."""
+    """Raise InputError if a source cannot be read in the block."""
     try:
         yield
     except OSError as error:
@@ -94,7 +94,7 @@ def _unreadable(source: str, reason: object) -> InputError:
 
 
 def read_whole(source: str, *, most: int) -> bytes:
-    """Read all of a file, or of stdin, into memory. Raises InputError where it has more than `most` bytes."""
+    """Read all of a file, or of stdin, into memory. Raises InputError if it has more than `most` bytes."""
     with opened(source) as file, telling_unreadable(source):
         data = file.read(most + 1)
     if len(data) > most:
@@ -113,9 +113,9 @@ def _refuse_device(file: BinaryIO, source: str) -> None:
 
 
 def _aside(stream: BinaryIO, source: str) -> BinaryIO:
-    """Write a stream to disk. Raises InputError for one without an end, and where the disk is full."""
+    """Write a stream to disk. Raises InputError for a stream without an end, and for a full disk."""
     with _telling_full():
-        aside = cast("BinaryIO", TemporaryFile(buffering=0))  # noqa: SIM115 - closed by whoever it is lent to
+        aside = cast("BinaryIO", TemporaryFile(buffering=0))  # noqa: SIM115 - the caller closes the file
     try:
         for chunk in _chunks(stream, source):
             with _telling_full():
@@ -171,6 +171,6 @@ def _behind_mark(file: BinaryIO, source: str) -> BinaryIO:
 
 
 def _looks_wide(head: bytes) -> bool:
-    """Tell whether each second byte is NUL: UTF-16 that does not say so."""
+    """Return whether each second byte is NUL: UTF-16 without a mark."""
     some = head[:64]
     return len(some) > 1 and any(not any(some[first::2]) and all(some[1 - first :: 2]) for first in (0, 1))

@@ -1,4 +1,4 @@
-"""From an OpenAI batch line to a prompt: what has an equal in the Messages API is mapped, all else is refused."""
+"""Makes a prompt of an OpenAI batch line: fields with an equal in the Messages API are mapped, others refused."""
 
 import json
 import re
@@ -23,7 +23,7 @@ URL = "/v1/chat/completions"
 _LINE = ("custom_id", "method", "url", "body")
 _SAME = ("temperature", "top_p")  # by the same name in both; theirs reaches 2, ours 1
 _MOST_STOPS = 4
-# What says no more than the default does is left out; anything else changes the answer, and would be lost in silence.
+# A field at its default is left out. Any other value changes the answer, and must not be lost in silence.
 _DEFAULTS: Mapping[str, tuple[Any, ...]] = {
     "n": (1,),
     "stream": (False,),
@@ -66,7 +66,7 @@ _FIXES: Mapping[str, str] = {
     "reasoning_effort": f"it is set by other words for each model: leave it out, or {_BATCHES}",
 }
 _NO_EQUAL = "the Messages API has no equal: leave it out"
-_UNHEEDED = frozenset({"prompt_cache_key", "prompt_cache_retention"})  # where a cache is looked for changes no answer
+_UNHEEDED = frozenset({"prompt_cache_key", "prompt_cache_retention"})  # the place of a cache changes no answer
 _KNOWN = frozenset({
     "model", "messages", "max_tokens", "max_completion_tokens", "stop", "user", "safety_identifier", "metadata",
     *_SAME, *_DEFAULTS, *_UNHEEDED,
@@ -74,7 +74,7 @@ _KNOWN = frozenset({
 
 
 class Unmapped(Exception):  # noqa: N818 - no error of ours: a line that cannot be mapped, and why
-    """A field that has no equal, and what would be right."""
+    """A field that has no equal, and the fix."""
 
     def __init__(self, field: str, problem: str) -> None:
         self.field, self.problem = field, problem
@@ -82,7 +82,7 @@ class Unmapped(Exception):  # noqa: N818 - no error of ours: a line that cannot 
 
 
 def mapped_messages(messages: object) -> dict[str, Any]:
-    """Map messages: those of the system that stand first become `system`, those further on stay where they are.
+    """Map messages: leading messages of the system become `system`; later messages keep their places.
 
     >>> mapped_messages([{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Why?"}])
     {'system': 'Be brief.', 'messages': [{'role': 'user', 'content': 'Why?'}]}
@@ -162,7 +162,7 @@ def _joined(content: str | list[Mapping[str, Any]]) -> str:
 
 
 def chat_completion(record: Record, recipe: Recipe) -> Prompt | InputError:
-    """Make a prompt of an OpenAI batch line; its `model` says where to start only where the chain has it."""
+    """Make a prompt of an OpenAI batch line; its `model` is the start only if the chain has that model."""
     try:
         body = _body(record.fields)
         return Prompt(id=_custom_id(record.fields), params=_params(body, recipe), columns=_columns(record.fields, body))
@@ -243,7 +243,7 @@ def _text(field: str, value: object) -> str:
 
 
 def _columns(fields: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, str]:
-    """Keep what stands beside the body, and its metadata, which is never sent: they come back with the answer."""
+    """Keep the fields beside the body, and its metadata: they are never sent, and come back with the answer."""
     others = {name: value for name, value in fields.items() if name not in _LINE}
     if body.get("metadata"):
         others.setdefault("metadata", json.dumps(body["metadata"], ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""An answer as a line of OpenAI's batch output: a chat completion, or why there is none."""
+"""Lays out an answer as a line of OpenAI's batch output: a chat completion, or an error."""
 
 import json
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _READ = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens
 
 
 def batch_output(answer: Answer) -> dict[str, Any]:
-    """Lay out one line; `request_id` is the job's own id, which `stepdown job` knows."""
+    """Lay out a line; `request_id` is the id of the job, which `stepdown job` takes."""
     response = None
     if answer.message is not None:
         body = _completion(answer.message, answer)

@@ -23,7 +23,7 @@ _EXPANDED_AT_ONCE = 16 << 20
 _MOST_EXPANDED = 256 << 20  # bytes that a small file may come to; a larger one to so many times its size
 _MOST_TIMES = 200
 _USUALLY_PACKED = 20  # times; texts by some 3 to 10
-_ROW_BYTES = 64  # what a row costs us beside its texts
+_ROW_BYTES = 64  # of memory for a row beside its texts
 # A time to the nanosecond, beyond the year 9999 or in no known zone; bytes that are not UTF-8.
 _WITHOUT_VALUE = (ValueError, OverflowError, KeyError)
 _WITHOUT_TEXT = (*_WITHOUT_VALUE, TypeError, NotImplementedError)  # the parents of Arrow's own errors of a cast
@@ -32,7 +32,7 @@ _UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Reading:
-    """How one file is read: `named` columns make prompts, and `note` hears what does not come back of the others."""
+    """The bounds of reading a file: `named` columns make prompts; `note` receives the losses in other columns."""
 
     source: str
     named: Collection[str]
@@ -51,8 +51,8 @@ def read_parquet(
 ) -> Records:
     """Read a record from each row; its `line` is the row's number from 1. NULL is an empty text.
 
-    `needed` is as in `read_csv`. Only `named` columns must have a text: of the others `note` is told what is left out.
-    Raises InputError for what is no Parquet, for what comes to far more than the file has, and without pyarrow.
+    `needed` is as in `read_csv`. Only `named` columns must have a text; `note` receives the values of others that are
+    left out. Raises InputError for a file that is no Parquet or expands too far, and without pyarrow.
     """
     pa, parquet = import_pyarrow(source)
     try:
@@ -75,7 +75,7 @@ def read_parquet(
 
 
 def _kept(pa: Any, schema: Any, reading: _Reading) -> list[str]:
-    """List the columns that are read: those that are named, and all others but bytes, which no text is made of."""
+    """List the columns to read: all but columns of bytes that no option names, since bytes have no text."""
     left = [field.name for field in schema if field.name not in reading.named and _holds_bytes(pa, field.type)]
     if left:
         reading.note(f"{', '.join(map(shown, left))} hold bytes, which do not come back with the answers")
@@ -90,9 +90,9 @@ def _holds_bytes(pa: Any, kind: Any) -> bool:
 
 
 def _dictionaries(about: Any) -> list[str]:
-    """List the leaves whose dictionary is kept as one, so that their values are made row by row.
+    """List the leaves that keep their dictionary, so that their values are made row by row.
 
-    All of a chunk's values are in it then: that is too much for a large chunk, but where it is packed far too well.
+    Such a dictionary holds all values of a chunk. For a large chunk that is too much, unless it is packed far too well.
     """
     leaves = {index: about.schema.column(index) for index in range(about.num_columns)}
     chunks = [about.row_group(group) for group in range(about.num_row_groups)]
@@ -109,7 +109,7 @@ def _is_small(chunk: Any) -> bool:
 
 
 def _check_sizes(about: Any, kept: Collection[str], reading: _Reading) -> None:
-    """Hold what the file says of itself against the bounds, before any of it is unpacked."""
+    """Check the sizes in the metadata against the bounds, before anything is unpacked."""
     total = about.num_rows * _ROW_BYTES
     for group in map(about.row_group, range(about.num_row_groups)):
         for chunk in map(group.column, range(group.num_columns)):
@@ -148,7 +148,7 @@ def _records(pa: Any, batches: Iterable[Any], reading: _Reading) -> Records:
 
 
 def _parts(pa: Any, some: Any) -> Iterator[tuple[Any, int]]:
-    """Halve a record batch until what its rows come to may be held at once, or is one row's."""
+    """Halve a record batch until its rows fit into memory, or until a part is one row."""
     size = sum(_expanded(pa, column) for column in some.columns)
     if size <= _EXPANDED_AT_ONCE or some.num_rows == 1:
         yield some, size
@@ -159,7 +159,7 @@ def _parts(pa: Any, some: Any) -> Iterator[tuple[Any, int]]:
 
 
 def _expanded(pa: Any, column: Any) -> int:
-    """Count the bytes a column comes to, each text counted for each row that points at it."""
+    """Count the bytes of a column once it is expanded: a text counts for each row that points at it."""
     kind = column.type
     if pa.types.is_dictionary(kind) and pa.types.is_primitive(kind.value_type):
         return int(column.nbytes)
@@ -176,7 +176,7 @@ def _expanded(pa: Any, column: Any) -> int:
 
 
 def _rows(pa: Any, some: Any) -> list[dict[str, Any]]:
-    """Read a record batch; a cell that Python has no value for stays Arrow's own."""
+    """Read a record batch; a cell without a value in Python stays a value of Arrow."""
     names = some.schema.names
     columns = [_told_durations(pa, column) for column in some.columns]
     try:
@@ -226,7 +226,7 @@ def _record(fields: Mapping[str, Any], line: int, reading: _Reading) -> Record |
 
 
 def _text(value: object) -> str | None:
-    """Write a value as text; None where it has none."""
+    """Write a value as text. Returns None if it has no text."""
     if value is None:
         return ""
     if isinstance(value, bytes):
@@ -254,7 +254,7 @@ def _word(value: object) -> str | None:
 
 
 def _cast(cell: Any) -> str | None:
-    """Have Arrow write a cell that Python has no value for, such as a time to the nanosecond."""
+    """Have Arrow write a cell without a value in Python, such as a time to the nanosecond."""
     if not hasattr(cell, "cast"):
         return None  # a value of Python's whose kind has no text
     try:

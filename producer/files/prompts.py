@@ -1,20 +1,21 @@
-"""Reads prompts from a file or from stdin, and tells every line that cannot be one."""
+"""Reads prompts from a file or from stdin, and lists every line that cannot be a prompt."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
-from models.errors import InputError, InputMistakes
+from models.errors import NOTHING_QUEUED, InputError, InputMistakes
 from producer.files.csv_rows import called, read_csv, separator_in, separator_of
 from producer.files.open_source import PARQUET_MARK, STDIN, head_of, name_of, opened, telling_unreadable
 from producer.files.openai_lines import chat_completion
 from producer.files.parquet import read_parquet
 from producer.files.record_to_prompt import OWN_FIELDS, Form, Recipe, filled, message_batch, plain, row
 from producer.files.records import Record, Records, read_jsonl, read_text
+from producer.output.terminal import hint
 from producer.prompt.check_prompt import check, check_id
 from producer.prompt.duplicates import Repeats
 from producer.prompt.prompt import Prompt
@@ -38,20 +39,11 @@ Judge: TypeAlias = Callable[[Prompt, str, int], InputError | None]  # given its 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """The prompts that are in order, one mistake for each line (or file) that is not, and how the file was read."""
-
-    prompts: list[Prompt]
-    mistakes: list[InputError]
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PromptFile:
-    """An open file of prompts, read anew each time it is asked for them; none is kept.
+    """An open file of prompts, read anew each time somebody asks for the prompts; no prompt is kept.
 
-    `leave_out` is told each bad line that is left out; None: a bad line is not forgiven. `judge` finds what is wrong
-    with a prompt that would do in another chain.
+    `skips_bad` lists a bad line on stderr and leaves it out. `judge` finds a prompt that this chain cannot take.
+    `end` is the last line of a refusal.
     """
 
     file: BinaryIO
@@ -59,12 +51,13 @@ class PromptFile:
     format: str | None
     recipe: Recipe
     source: str
-    leave_out: Callable[[InputError], None] | None = None
+    skips_bad: bool = False
     judge: Judge | None = None
+    end: str = NOTHING_QUEUED
 
     @property
     def unheeded_models(self) -> set[str]:
-        """The models that lines of another vendor named; complete once they were read."""
+        """The models outside the chain that lines of another vendor name; complete after the last prompt."""
         return self.recipe.unheeded_models
 
     @property
@@ -73,20 +66,20 @@ class PromptFile:
         return (*self.recipe.notes,)
 
     def prompts(self) -> Iterator[Prompt]:
-        """Read them in order. Raises InputMistakes: at once for the file itself, else behind its last line.
+        """Read the prompts in order. Raises InputMistakes: at once for the file itself, else behind the last line.
 
-        From the first bad line on no more is given, and the rest only looked through.
+        Behind the first bad line no prompt is given: the rest is only checked.
         """
         try:
-            yield from self._unforgiving() if self.leave_out is None else self._forgiving(self.leave_out)
+            yield from self._good_lines() if self.skips_bad else self._all_lines()
         except InputError as mistake:
-            raise InputMistakes([mistake]) from None
+            raise InputMistakes([mistake], end=self.end) from None
 
-    def exactly(self) -> Iterator[Prompt | InputError]:
-        """Read every line, as a prompt or as what is wrong with it; every id is kept, to compare it."""
+    def lines(self) -> Iterator[Prompt | InputError]:
+        """Read every line, as a prompt or as the mistake in it; every id is kept, to compare it."""
         return self._made(used={})
 
-    def _unforgiving(self) -> Iterator[Prompt]:
+    def _all_lines(self) -> Iterator[Prompt]:
         ids = Repeats()
         for made in self._made(ids=ids):
             if isinstance(made, InputError):
@@ -95,17 +88,18 @@ class PromptFile:
         else:
             if not ids.repeated():  # by their hashes: else each id is compared with all before it
                 return
-        if mistakes := InputMistakes.first(made for made in self.exactly() if isinstance(made, InputError)):
+        wrong = (made for made in self.lines() if isinstance(made, InputError))
+        if mistakes := InputMistakes.first(wrong, end=self.end):
             raise mistakes
 
-    def _forgiving(self, leave_out: Callable[[InputError], None]) -> Iterator[Prompt]:
+    def _good_lines(self) -> Iterator[Prompt]:
         count = 0
-        for made in self.exactly():
+        for made in self.lines():
             if isinstance(made, Prompt):
                 count += 1
                 yield made
             else:
-                leave_out(made)
+                hint(f"left out: {made}")
         if not count:
             raise InputError("holds nothing but bad lines", source=self.recipe.source)
 
@@ -132,29 +126,24 @@ class PromptFile:
 
 
 @contextmanager
-def opened_prompts(source: str, form: Form = AS_IT_IS, *, stdin: BinaryIO | None = None) -> Iterator[PromptFile]:
-    """Open a file of prompts, or stdin where `source` is "-", for a block. Raises InputError where it cannot."""
-    recipe = _recipe(name_of(source), form)
-    with opened(source, stdin) as file:
-        yield PromptFile(file=file, start=file.tell(), format=form.format, recipe=recipe, source=source)
-
-
-def load(source: str, form: Form = AS_IT_IS, *, judge: Judge | None = None, stdin: BinaryIO | None = None) -> Loaded:
-    """Read every prompt of a file, or of stdin where `source` is "-"; `judge` is as in PromptFile.
-
-    Never raises for what the input holds: the caller decides whether a mistake stops everything.
-    """
-    try:
-        with opened_prompts(source, form, stdin=stdin) as prompts:
-            made = [*replace(prompts, judge=judge).exactly()]
-            notes = prompts.notes
-    except InputError as mistake:
-        return Loaded(prompts=[], mistakes=[mistake])
-    return Loaded(
-        prompts=[one for one in made if isinstance(one, Prompt)],
-        mistakes=[one for one in made if isinstance(one, InputError)],
-        notes=notes,
-    )
+def opened_prompts(
+    source: str,
+    form: Form = AS_IT_IS,
+    *,
+    skips_bad: bool = False,
+    end: str = NOTHING_QUEUED,
+    stdin: BinaryIO | None = None,
+) -> Iterator[PromptFile]:
+    """Open a file of prompts for a block, or stdin if `source` is "-". Raises InputMistakes if that fails."""
+    with ExitStack() as until_end:
+        try:
+            recipe = _recipe(name_of(source), form)
+            file = until_end.enter_context(opened(source, stdin))
+            start = file.tell()
+        except InputError as mistake:
+            raise InputMistakes([mistake], end=end) from None
+        more: dict[str, Any] = {"skips_bad": skips_bad, "end": end}
+        yield PromptFile(file=file, start=start, format=form.format, recipe=recipe, source=source, **more)
 
 
 def _recipe(source: str, form: Form) -> Recipe:
@@ -177,7 +166,7 @@ def _recipe(source: str, form: Form) -> Recipe:
 
 
 def _telling(records: Records, source: str) -> Records:
-    """Pass records on; a file that fails or is empty is a mistake of its own."""
+    """Pass records on. Raises InputError for a file that cannot be read or is empty."""
     with telling_unreadable(source):
         first = next(records, None)
         if first is None:
@@ -203,7 +192,7 @@ def _json_kind(file: BinaryIO) -> str:
     return "anthropic" if {"custom_id", "params"} <= first else "openai" if {"custom_id", "body"} <= first else "jsonl"
 
 
-def _read(file: BinaryIO, format: str, recipe: Recipe) -> tuple[Records, _Make]:  # noqa: A002 - as in load
+def _read(file: BinaryIO, format: str, recipe: Recipe) -> tuple[Records, _Make]:  # noqa: A002 - the option's own name
     if format in _WITHOUT_COLUMNS and (recipe.template or recipe.id_column):
         field = "template" if recipe.template else "id_column"
         problem = f"needs columns, and {format} has none; use jsonl, csv or parquet"

@@ -1,4 +1,4 @@
-"""From a record to a prompt: a line of its own, a template filled, or a line of a message batch."""
+"""Makes a prompt of a record: a line with its own fields, a filled template, or a line of a message batch."""
 
 import json
 import re
@@ -25,10 +25,10 @@ _BATCH_HINT = 'write API parameters as {"custom_id": ..., "params": {...}}'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """How somebody wants a file read. What `format` it has is told by its name and its first line, where nobody says.
+    """The options of reading a file. Without `format`, the name and the first line of the file decide.
 
-    `template` makes prompts of columns ({column}); `max_tokens` is for prompts that name none themselves; `models` are
-    the chain's: another vendor's line starts at its own model only if the chain has it. `separator` is CSV's.
+    `template` makes prompts of columns ({column}). `max_tokens` is for prompts without their own. `models` are the
+    models of the chain: a line of another vendor starts at its model only if the chain has it. `separator` is for CSV.
     """
 
     format: str | None = None
@@ -41,9 +41,9 @@ class Form:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How the records of one source become prompts.
+    """The options of reading a source, parsed, and the findings while it is read.
 
-    `models` are the chain's. A line of another vendor may name one of theirs: it is not heeded, and kept to be told.
+    `unheeded_models` are models outside the chain that lines of another vendor name: the chain ignores them.
     """
 
     source: str
@@ -57,11 +57,11 @@ class Recipe:
 
     @property
     def default_max_tokens(self) -> int:
-        """The output tokens of a prompt that names none itself."""
+        """The output tokens of a prompt without its own `max_tokens`."""
         return DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens
 
     def note(self, said: str) -> None:
-        """Keep a fact of how the source is read, to be told once."""
+        """Keep a note on how the source is read, to be printed once."""
         self.notes[f"{self.source}: {said}"] = None
 
 
@@ -124,7 +124,7 @@ def message_batch(record: Record, recipe: Recipe) -> Prompt | InputError:
 
 
 def custom_id_problem(custom_id: object) -> str | None:
-    """Tell why Anthropic would not take a request's custom_id; None where it does."""
+    """Return the reason why Anthropic would refuse a custom_id. Returns None if Anthropic takes it."""
     if isinstance(custom_id, str) and _CUSTOM_ID.fullmatch(custom_id):
         return None
     return f"{shown(custom_id)} should be 1 to 64 of the characters a-z, A-Z, 0-9, _ and -"
@@ -142,7 +142,7 @@ def _options(fields: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
 def _with_id(
     record: Record, recipe: Recipe, *, columns: dict[str, str], options: Mapping[str, Any]
 ) -> Prompt | InputError:
-    """Add the id; a column that is named `id` and is the id comes back as such, not as a column too."""
+    """Add the id; a column named `id` that is the id does not come back as a column, too."""
     name = recipe.id_column or "id"
     found = record.fields.get(name)
     if name not in record.fields and recipe.id_column:
@@ -158,7 +158,7 @@ def _with_id(
 
 
 def as_columns(fields: Mapping[str, Any]) -> dict[str, str]:
-    """Keep text as it is, nothing as nothing, and any other value as the JSON it was."""
+    """Keep a text as it is, None as an empty text, and any other value as JSON."""
     return {
         name: value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
         for name, value in fields.items()

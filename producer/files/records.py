@@ -1,4 +1,4 @@
-"""From bytes to records: what each line of text or JSON says, before any of it is a prompt."""
+"""Reads bytes as records: the fields of each line of text or JSON, before any record is a prompt."""
 
 import json
 from collections import Counter
@@ -16,7 +16,7 @@ _AN_ELEMENT = " in the list"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What one line says, by field; `line` is the first one (from 1) where it spans several."""
+    """The fields of a line; `line` is the first line (from 1) of a record of several."""
 
     line: int
     fields: dict[str, Any]
@@ -51,7 +51,7 @@ def read_jsonl(file: BinaryIO, source: str) -> Records:
 def check_columns(
     names: Sequence[str], needed: Sequence[tuple[str, str]], *, source: str, line: int | None = None, told: str = ""
 ) -> None:
-    """Raise InputError where a column that is needed is not there, or two have one name; `told` ends the first."""
+    """Raise InputError if a needed column is missing, or two columns share a name; `told` ends the first message."""
     counts = Counter(names)
     for asker, column in needed:
         if column not in counts:
@@ -67,14 +67,14 @@ def check_columns(
 def missing_column(
     asker: str, column: str, columns: Sequence[str], *, source: str, line: int | None, told: str = ""
 ) -> InputError:
-    """Say which column is not there, and which are."""
+    """Name the column that is missing, and the columns that the source has."""
     hint = "; rename one, or use a template" if asker == "prompt" else ""
     problem = f"no column {column!r}; the columns are {', '.join(map(repr, columns)) or 'none'}{told}{hint}"
     return InputError(problem, source=source, line=line, field=asker)
 
 
 def decoded(raw: bytes | str, source: str, line: int) -> str | InputError:
-    """Read bytes as text; a text says what was wrong with them already."""
+    """Read bytes as text; a text is a mistake that was found in the bytes already."""
     if isinstance(raw, str):
         return InputError(raw, source=source, line=line)
     try:

@@ -1,4 +1,4 @@
-"""Writes answers out: as JSON lines, as CSV, as Parquet, or exactly as one or the other vendor's batch."""
+"""Writes answers as JSON lines, CSV or Parquet, or exactly as the batch results of a vendor."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -49,7 +49,7 @@ _ERROR_TYPES: Mapping[str, str] = {
 def write(answers: Iterable[Answer], *, format: Format, out: TextIO) -> None:  # noqa: A002 - the option's own name
     """Write the answers to `out`, a UTF-8 text stream that leaves line ends alone (newline="").
 
-    All write as they read but csv, which sets the answers aside first, since its header names every column.
+    CSV sets the answers aside first, since its header names every column; other formats write while they read.
     The vendors' formats have no word for a job that has not ended: such an answer is left out of them.
     """
     match format:
@@ -71,12 +71,12 @@ def message_batch_lines(answers: Iterable[Answer]) -> Iterator[str]:
 
 
 def own_lines(answers: Iterable[Answer]) -> Iterator[str]:
-    """Write each answer as a line of ours: the input's own columns, then what came of it."""
+    """Write each answer as a line of our own format: the columns of the input, then our columns."""
     return (json_line(_row(answer)) for answer in answers)
 
 
 def write_to(path: Path | None, answers: Iterable[Answer], *, format: str) -> None:  # noqa: A002 - as above
-    """Write the answers to a file, whole or not at all, or to stdout where `path` is None.
+    """Write the answers to a file, whole or not at all, or to stdout if `path` is None.
 
     Raises InputError for an unknown format, or a file that cannot be written.
     """
@@ -99,7 +99,7 @@ def _ended(answers: Iterable[Answer]) -> Iterator[Answer]:
 
 
 def _row(answer: Answer) -> dict[str, str | int | None]:
-    """Lay out one answer: the input's own columns, then ours."""
+    """Lay out an answer: the columns of the input, then our columns."""
     return {
         **{_input_name(name): value for name, value in answer.columns.items()},
         "id": answer.id,
@@ -114,7 +114,7 @@ def _row(answer: Answer) -> dict[str, str | int | None]:
 
 
 def _input_name(column: str) -> str:
-    """Rename a column of the input that is called like one of ours, or like one so renamed.
+    """Rename a column of the input with a name of ours, or with a name that such a rename makes.
 
     >>> _input_name("text"), _input_name("input_text"), _input_name("title")
     ('input_text', 'input_input_text', 'title')

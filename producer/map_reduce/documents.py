@@ -1,17 +1,16 @@
 """Reads documents to be mapped: each row of a file, a whole text, or each text of a folder."""
 
-import sys
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from models.errors import InputError, InputMistakes
 from producer.files.open_source import STDIN, name_of, read_whole, telling_unreadable
-from producer.files.prompts import AS_IT_IS, load
+from producer.files.prompts import AS_IT_IS, opened_prompts
 from producer.files.record_to_prompt import Form
 from producer.map_reduce.plan import TEXT, Document
+from producer.output.terminal import hint
 from producer.prompt.prompt import Prompt
 
 _TEXTS = (".txt", ".md")
@@ -41,24 +40,18 @@ def read_documents(source: str, form: Form = AS_IT_IS, *, skip_bad: bool = False
     is_folder = source != STDIN and path.is_dir()
     if not is_folder and form.format != "text" and (form.format or path.suffix.lower() not in _TEXTS):
         columns: dict[str, Any] = {"id_column": form.id_column, "separator": form.separator}
-        loaded = load(source, Form(format=form.format, template=f"{{{TEXT}}}", **columns))
-        for note in loaded.notes:
-            sys.stderr.write(f"{note}\n")
-        return _good([_of_row(prompt) for prompt in loaded.prompts], loaded.mistakes, skip_bad=skip_bad)
+        text = Form(format=form.format, template=f"{{{TEXT}}}", **columns)
+        with opened_prompts(source, text, skips_bad=skip_bad) as rows:
+            documents = [_of_row(prompt) for prompt in rows.prompts()]
+            for note in rows.notes:
+                hint(note)
+        return documents
     if form.separator is not None:
         raise InputError("is for CSV, and this is text; leave it out", source=source, field="separator")
     if form.id_column is not None:
         problem = "needs columns, and a text has none: it is called by its file"
         raise InputError(problem, source=source, field="id_column")
-    return _good(*_folder(path), skip_bad=skip_bad) if is_folder else [_whole(source)]
-
-
-def _good(documents: list[Document], mistakes: Sequence[InputError], *, skip_bad: bool) -> list[Document]:
-    if mistakes and not (skip_bad and documents):
-        raise InputMistakes(mistakes)
-    for mistake in mistakes:
-        sys.stderr.write(f"left out: {mistake}\n")
-    return documents
+    return _folder(path, skip_bad=skip_bad) if is_folder else [_whole(source)]
 
 
 def _of_row(prompt: Prompt) -> Document:
@@ -66,14 +59,14 @@ def _of_row(prompt: Prompt) -> Document:
     return Document(prompt.text, id=prompt.id, columns=columns)
 
 
-def _folder(folder: Path) -> tuple[list[Document], list[InputError]]:
+def _folder(folder: Path, *, skip_bad: bool) -> list[Document]:
     with telling_unreadable(str(folder)):
         found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     files = [path for path in found if path.suffix.lower() in _TEXTS and path.is_file()]
     if not files:
         raise InputError(f"holds no file that ends in {' or '.join(_TEXTS)}", source=str(folder))
     if passed := len(found) - len(files):
-        sys.stderr.write(f"{folder}: {passed} of {len(found)} entries are no {' or '.join(_TEXTS)} file: passed over\n")
+        hint(f"{folder}: {passed} of {len(found)} entries are no {' or '.join(_TEXTS)} file: passed over")
     stems = Counter(path.stem for path in files)
     documents, mistakes = list[Document](), list[InputError]()
     for path in files:
@@ -83,7 +76,11 @@ def _folder(folder: Path) -> tuple[list[Document], list[InputError]]:
             mistakes.append(mistake)
         else:
             documents.append(document if stems[path.stem] == 1 else replace(document, id=path.name))
-    return documents, mistakes
+    if mistakes and not (skip_bad and documents):
+        raise InputMistakes(mistakes)
+    for left_out in mistakes:
+        hint(f"left out: {left_out}")
+    return documents
 
 
 def _whole(source: str) -> Document:

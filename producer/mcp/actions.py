@@ -24,8 +24,8 @@ from models.job.task_kinds import JobTerms
 from models.outcome import OPEN_STATES
 from models.settings import Settings
 from producer.client import Batch, Producer
-from producer.costs.estimate import chain_line, estimate_json, expected, oracle_of
-from producer.files.prompts import Loaded
+from producer.costs.cost_model import expect
+from producer.costs.estimate import chain_line, estimate_json, oracle_of
 from producer.mcp import schemas
 from producer.output.batch_lines import job_line, over_budget_line, progress_line
 from producer.output.table import plain
@@ -209,7 +209,7 @@ def _estimated(prompts: list[Prompt], settings: Settings, task: str | None) -> C
         if mistake := check(prompt, source=f"prompt {seq}", line=None):
             raise mistake
     oracle = oracle_of(settings)
-    found = expected(Loaded(prompts=prompts, mistakes=[]), oracle, settings, task)
+    found = expect(prompts, oracle, task=task)
     figures = estimate_json(found, oracle.learned, exact=False)
     chain = {name: figures["chain"][name] for name in ("expected_usd", "low_usd", "worst_case_usd", "unbounded")}
     models = {model: one["expected_usd"] for model, one in figures["models"].items()}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from models.accounting.exports import ATTEMPTS
 from producer.client import Batch, Producer
-from producer.files.prompts import load
+from producer.files.prompts import opened_prompts
 from producer.files.record_to_prompt import Form
 from producer.map_reduce.plan import Document
 from producer.output.batch_lines import receipt
@@ -98,10 +98,8 @@ def _follow(what: str, batch: Batch) -> None:
 
 
 def _prompts(path: Path, form: Form) -> list[Prompt]:
-    loaded = load(str(path), form)
-    if loaded.mistakes:
-        raise loaded.mistakes[0]
-    return loaded.prompts
+    with opened_prompts(str(path), form) as file:
+        return list(file.prompts())
 
 
 def _wait_for_interrupt() -> None:

@@ -10,7 +10,7 @@ from reprlib import repr as shown
 from typing import Any
 
 from models.chain.chain import Chain
-from models.errors import InputError, InputMistakes, UnpricedModelError
+from models.errors import InputError, UnpricedModelError
 from models.ids import new_id
 from models.job.map_reduce import OnFailedPart
 from models.job.task_kinds import JobTerms, as_entry, parse_terms, terms_for
@@ -22,7 +22,7 @@ from models.outcome import OnUnknown
 from models.reports.learned_starts import ASKED, Starts
 from models.schema.job import job_row
 from models.settings import Settings
-from producer.files.prompts import Judge, Loaded, PromptFile
+from producer.files.prompts import Judge, PromptFile
 from producer.prompt.check_prompt import check, check_labels
 from producer.prompt.prompt import Prompt
 from producer.prompt.row_buffer import Laid
@@ -101,7 +101,7 @@ class Checked:
 
 @contextmanager
 def laid_out(
-    prompts: Iterable[Prompt] | Loaded | PromptFile, settings: Settings, terms: Terms, starts: Starts
+    prompts: Iterable[Prompt] | PromptFile, settings: Settings, terms: Terms, starts: Starts
 ) -> Iterator[LaidOut]:
     """Lay a batch out for a block, on disk where it is large: nothing is written before its last prompt is in order.
 
@@ -202,7 +202,7 @@ class _First:
             self.jobs.append(Unsent(id=job.id, rung=job.span.start, is_urgent=job.is_urgent))
 
 
-def _jobs(prompts: Iterable[Prompt] | Loaded | PromptFile, settings: Settings, terms: Terms) -> Iterator[NewJob]:
+def _jobs(prompts: Iterable[Prompt] | PromptFile, settings: Settings, terms: Terms) -> Iterator[NewJob]:
     asked = cache(lambda task: terms_for(task, terms.own, settings.kinds, settings.climbs))
 
     def judge(prompt: Prompt, source: str, line: int) -> InputError | None:
@@ -217,15 +217,11 @@ def _jobs(prompts: Iterable[Prompt] | Loaded | PromptFile, settings: Settings, t
         raise InputError("no prompts: give at least one", source="submit")
 
 
-def _checked(prompts: Iterable[Prompt] | Loaded | PromptFile, judge: Judge) -> Iterator[Prompt]:
+def _checked(prompts: Iterable[Prompt] | PromptFile, judge: Judge) -> Iterator[Prompt]:
     if isinstance(prompts, PromptFile):
         return replace(prompts, judge=judge).prompts()
     if isinstance(prompts, Checked):
         return _each_once(prompts)
-    if isinstance(prompts, Loaded):
-        if prompts.mistakes:
-            raise InputMistakes(prompts.mistakes)
-        return _each_once(prompts.prompts)  # each line was checked where it was read
     return _each_once(_each_checked(prompts))
 
 

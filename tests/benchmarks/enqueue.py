@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from models.queue.broker import celery_app
-from producer.files.prompts import load
+from producer.files.prompts import opened_prompts
 from producer.files.record_to_prompt import Form
 from tests.support.peak_memory import run_to_peak
 
@@ -71,9 +71,9 @@ def by_loop(path: Path, redis_url: str) -> float:
         return prompt
 
     started = time.monotonic()
-    prompts = load(str(path), Form(template=_TEMPLATE, id_column="id")).prompts
-    for prompt in prompts:
-        task.apply_async(args=[prompt.text])
+    with opened_prompts(str(path), Form(template=_TEMPLATE, id_column="id")) as file:
+        for prompt in list(file.prompts()):
+            task.apply_async(args=[prompt.text])
     seconds = time.monotonic() - started
     app.close()
     return seconds

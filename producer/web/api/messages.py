@@ -17,8 +17,8 @@ from models.job.answer import Answer
 from models.job.task_kinds import JobTerms
 from models.outcome import Outcome, State
 from producer.client import Batch, Producer
-from producer.files.prompts import Loaded
 from producer.prompt.prompt import Prompt
+from producer.submit.accept import Checked
 from producer.web.api import sse
 from producer.web.http.await_jobs import Waiting
 from producer.web.http.bodies import LARGEST_MESSAGE, Body, received
@@ -79,7 +79,7 @@ def _submitted(producer: Producer, prompt: Prompt, request: Request, deadline_s:
     caller, key = caller_of(request), _key(request)
     try:
         return producer.submit(
-            Loaded(prompts=[prompt], mistakes=[]),
+            Checked([prompt]),
             task=label(request.headers.get(TASK), header=TASK),
             key=caller.own_key("message", key),
             tags=caller.batch_tags,

@@ -1,6 +1,7 @@
 """Submitting on both ledgers, with a real broker: what is kept, what is sent, what is refused."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from models.schema.batch import Batch as BatchRow
 from models.schema.job import Job
 from models.settings import load_settings
 from producer import Batch, Producer, Prompt
-from producer.files.prompts import Loaded
+from producer.files.prompts import opened_prompts
 from tests.support.threads_at_once import at_once
 
 HAIKU = "claude-haiku-4-5-20251001"
@@ -171,14 +172,17 @@ def test_a_bad_prompt_anywhere_keeps_all_of_them_out(producer: Producer, engine:
     assert nothing_was_written(engine)
 
 
-def test_what_was_loaded_with_mistakes_is_refused_as_a_whole(producer: Producer, engine: Engine) -> None:
-    mistakes = [InputError("is empty", source="a.jsonl", line=line, field="prompt") for line in range(2, 25)]
-    with pytest.raises(InputMistakes) as refused:
-        producer.submit(Loaded(prompts=[SUMMARIZE], mistakes=mistakes))
+def test_a_file_with_mistakes_is_refused_as_a_whole(producer: Producer, engine: Engine, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"prompt": "a"}\n' + '{"prompt": 7}\n' * 23, encoding="utf-8")
+    with opened_prompts(str(path)) as file, pytest.raises(InputMistakes) as refused:
+        producer.submit(file)
     told = str(refused.value).splitlines()
-    assert (told[0], told[-2:]) == ("a.jsonl:2: prompt: is empty", ["and 3 more", "nothing was queued"])
+    assert (told[0][: len(str(path)) + 10], told[-2:]) == (f"{path}:2: prompt", ["and 3 more", "nothing was queued"])
     assert nothing_was_written(engine)
-    assert producer.submit(Loaded(prompts=[SUMMARIZE], mistakes=[])).is_new
+    path.write_text('{"prompt": "a"}\n', encoding="utf-8")
+    with opened_prompts(str(path)) as file:
+        assert producer.submit(file).is_new
 
 
 def test_waiting_too_long_is_a_timeout_and_the_batch_goes_on(producer: Producer) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from producer.files.prompts import load
 from producer.files.record_to_prompt import Form
 from producer.simulator.process import running_simulator
+from tests.support.read_prompts import load
 from tests.support.sites.command_line import EXAMPLES, KEY, TEXTS, Stranger, stranger_in
 from tests.support.sites.worker_site import HAIKU, OPUS, Plant, running_plant
 

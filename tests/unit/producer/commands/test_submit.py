@@ -1,6 +1,9 @@
 """What `stepdown submit` does beside submitting: bad lines, tags, hints."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,8 +13,8 @@ import pytest
 from models.chain.chain import Chain
 from models.errors import InputError, InputMistakes
 from producer.client import Batch
-from producer.commands.submit import hints, opened, read, tags
-from producer.files.prompts import Loaded
+from producer.commands.submit import hints, opened_either, tags
+from producer.files.prompts import PromptFile
 from producer.files.record_to_prompt import Form
 from producer.prompt.prompt import Prompt
 from producer.prompt.start_rung import misplaced
@@ -19,8 +22,20 @@ from producer.prompt.start_rung import misplaced
 CHAIN = Chain(models=("big", "small"), starts={"sum": 1})
 
 
-def read_file(path: Path, *, skip_bad: bool, task: str | None = None) -> Loaded:
-    return read(str(path), Form(), judge=partial(_judge, task), skip_bad=skip_bad)
+@contextmanager
+def opened(path: Path, *, skip_bad: bool = False) -> Iterator[PromptFile]:
+    with opened_either(str(path), Form(), ways=None, skip_bad=skip_bad) as prompts:
+        assert isinstance(prompts, PromptFile)
+        yield prompts
+
+
+def refused_in(path: Path, *, task: str | None = None) -> list[str]:
+    with opened(path) as prompts:
+        try:
+            assert list(replace(prompts, judge=partial(_judge, task)).prompts())
+        except InputMistakes as refused:
+            return [str(mistake) for mistake in refused.mistakes]
+    return []
 
 
 def _judge(task: str | None, prompt: Prompt, source: str, line: int) -> InputError | None:
@@ -82,7 +97,7 @@ def test_lines_left_out_of_an_open_file_are_listed_as_they_are_met(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = lines(tmp_path / "a.jsonl", {"x": 1}, {"prompt": "Why?", "id": "a"}, {"prompt": "How?", "id": "a"})
-    with opened(str(path), Form(), skip_bad=True) as prompts:
+    with opened(path, skip_bad=True) as prompts:
         assert [prompt.text for prompt in prompts.prompts()] == ["Why?"]
     told = capsys.readouterr().err.splitlines()
     assert [line.partition(": ")[2].split(": ")[0] for line in told] == [f"{path}:1", f"{path}:3"]
@@ -90,14 +105,14 @@ def test_lines_left_out_of_an_open_file_are_listed_as_they_are_met(
 
 def test_an_open_file_of_nothing_but_bad_lines_is_refused(tmp_path: Path) -> None:
     path = lines(tmp_path / "a.jsonl", {"x": 1})
-    with opened(str(path), Form(), skip_bad=True) as prompts, pytest.raises(InputMistakes) as refused:
+    with opened(path, skip_bad=True) as prompts, pytest.raises(InputMistakes) as refused:
         next(prompts.prompts())
     assert str(refused.value) == f"{path}: holds nothing but bad lines\nnothing was queued"
 
 
 def test_an_id_that_comes_twice_in_an_open_file_is_found_behind_its_last_line(tmp_path: Path) -> None:
     path = lines(tmp_path / "a.jsonl", {"prompt": "Why?", "id": "2"}, {"prompt": "How?"}, {"prompt": "Who?", "id": "2"})
-    with opened(str(path), Form(), skip_bad=False) as prompts:
+    with opened(path) as prompts:
         given = prompts.prompts()
         assert [next(given).text for _ in range(3)] == ["Why?", "How?", "Who?"]
         with pytest.raises(InputMistakes) as refused:
@@ -111,40 +126,18 @@ def test_an_id_that_comes_twice_in_an_open_file_is_found_behind_its_last_line(tm
 
 def test_only_the_first_of_very_many_mistakes_are_kept(tmp_path: Path) -> None:
     path = lines(tmp_path / "a.jsonl", *[{"x": number} for number in range(500)])
-    with opened(str(path), Form(), skip_bad=False) as prompts, pytest.raises(InputMistakes) as refused:
+    with opened(path) as prompts, pytest.raises(InputMistakes) as refused:
         next(prompts.prompts())
     assert len(refused.value.mistakes) == 20
     assert str(refused.value).splitlines()[-2:] == ["and 480 more", "nothing was queued"]
-
-
-def test_mistakes_stay_with_what_was_read(tmp_path: Path) -> None:
-    loaded = read_file(lines(tmp_path / "a.jsonl", {"prompt": "Why?"}, {"prompt": ""}), skip_bad=False)
-    assert (len(loaded.prompts), len(loaded.mistakes)) == (1, 1)
 
 
 def test_a_model_that_is_not_in_the_chain_is_a_mistake_of_its_line(tmp_path: Path) -> None:
     asked = {"max_tokens": 9, "messages": [{"role": "user", "content": "Why?"}]}
     params = [{"model": model, **asked} for model in ("big", "huge", "small", "tiny")]
     path = lines(tmp_path / "a.jsonl", *({"custom_id": one["model"], "params": one} for one in params))
-    loaded = read_file(path, skip_bad=False)
-    assert [prompt.id for prompt in loaded.prompts] == ["big", "small"]
-    assert [str(mistake) for mistake in loaded.mistakes] == [
+    assert refused_in(path) == [
         f"{path}:2: params.model: 'huge' is not in MODEL_CHAIN (big, small)",
         f"{path}:4: params.model: 'tiny' is not in MODEL_CHAIN (big, small)",
     ]
-    assert read_file(path, skip_bad=False, task="sum").mistakes == [], "the task says where"
-
-
-def test_skipped_lines_are_listed_each_with_its_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = lines(tmp_path / "a.jsonl", {"prompt": "Why?"}, {"prompt": ""}, {"prompt": "How?"}, {"x": 1})
-    loaded = read_file(path, skip_bad=True)
-    assert [prompt.text for prompt in loaded.prompts] == ["Why?", "How?"]
-    assert loaded.mistakes == []
-    told = capsys.readouterr().err.splitlines()
-    assert [line.partition(": ")[2].split(": ")[0] for line in told] == [f"{path}:2", f"{path}:4"]
-    assert all(line.startswith("left out: ") for line in told)
-
-
-def test_a_file_of_nothing_but_bad_lines_is_still_refused(tmp_path: Path) -> None:
-    loaded = read_file(lines(tmp_path / "a.jsonl", {"prompt": ""}), skip_bad=True)
-    assert (len(loaded.prompts), len(loaded.mistakes)) == (0, 1)
+    assert refused_in(path, task="sum") == [], "the task says where"

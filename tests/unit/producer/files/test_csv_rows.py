@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from producer.files.prompts import Loaded, load
 from producer.files.record_to_prompt import Form
+from tests.support.read_prompts import Loaded, load
 
 
 def read(text: str, **options: Any) -> Loaded:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from models.errors import InputMistakes
-from producer.files.prompts import Loaded, load, opened_prompts
+from producer.files.prompts import opened_prompts
 from producer.files.record_to_prompt import Form
 from producer.prompt.prompt import Prompt
+from tests.support.read_prompts import Loaded, load
 
 OPUS, HAIKU = "claude-opus-4-7", "claude-haiku-4-5-20251001"
 WHY = [{"role": "user", "content": "Why?"}]

@@ -15,11 +15,11 @@ from pyarrow import parquet
 from models.errors import InputError
 from models.job.answer import Answer
 from models.outcome import State
-from producer.files.prompts import Loaded, load
 from producer.files.record_to_prompt import Form
 from producer.files.results import write_to
 from producer.prompt.prompt import Prompt
 from tests.support.peak_memory import run_to_peak
+from tests.support.read_prompts import Loaded, load
 
 _ROOT = Path(__file__).parents[4]
 _MOST_MB = 150  # of which the interpreter and pyarrow take 100; the file has 120

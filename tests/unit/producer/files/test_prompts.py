@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.files.prompts import Loaded, load
 from producer.files.record_to_prompt import Form
 from producer.prompt.prompt import Prompt
+from tests.support.read_prompts import Loaded, load
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 TEXTS = Path(__file__).parents[4] / "producer" / "simulator" / "texts"

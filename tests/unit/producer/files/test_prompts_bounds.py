@@ -13,16 +13,16 @@ from pyarrow import parquet
 
 from models.errors import InputError
 from producer.files import csv_rows, lines, open_source
-from producer.files.prompts import Loaded, load
 from producer.files.record_to_prompt import Form
 from producer.map_reduce.documents import read_documents
 from tests.support.peak_memory import Ran, run_to_peak
+from tests.support.read_prompts import Loaded, load
 
 _ROOT = Path(__file__).parents[4]
 _MOST_MB = 260  # of which the interpreter and pyarrow take 100
 _LOAD = """
 import sys
-from producer.files.prompts import load
+from tests.support.read_prompts import load
 from producer.files.record_to_prompt import Form
 
 loaded = load(sys.argv[1], Form(**eval(sys.argv[2])))

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producer.files import lines
-from producer.files.prompts import Loaded, load
 from producer.files.record_to_prompt import Form
 from tests.support.peak_memory import run_to_peak
+from tests.support.read_prompts import Loaded, load
 
 _ROOT = Path(__file__).parents[4]
 _READ = """

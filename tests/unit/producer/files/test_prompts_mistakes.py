@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from producer.files.prompts import Loaded, load
 from producer.files.record_to_prompt import Form
+from tests.support.read_prompts import Loaded, load
 
 
 def from_stdin(text: str | bytes, **options: Any) -> Loaded:
