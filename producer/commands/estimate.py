@@ -1,4 +1,4 @@
-"""`stepdown estimate`: what a file would cost, before anything is spent."""
+"""`stepdown estimate`: the costs to expect of a file, before anything is spent."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""`stepdown submit`: read the file, enqueue its prompts, and word what the batch's id does not say."""
+"""`stepdown submit`: reads the file, enqueues its prompts, and adds hints to the id of the batch."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -101,7 +101,7 @@ def opened_either(
 
 
 def submitted(producer: "Producer", read: "PromptFile | Documents", *, task: str | None, **more: Any) -> "Batch":
-    """Submit what was read."""
+    """Submit a file of prompts, or documents."""
     from producer.files.prompts import PromptFile
 
     if isinstance(read, PromptFile):
@@ -119,7 +119,7 @@ def _documents(source: str, form: "Form", ways: dict[str, Any], *, skip_bad: boo
 
 
 def retried(producer: "Producer", batch: "Batch", settings: "Settings", terms: "JobTerms | None") -> int:
-    """Queue the failed jobs of a batch that was known again, with a new deadline; returns how many."""
+    """Queue the failed jobs of a known batch again, with a new deadline; returns how many."""
     if batch.is_new:
         return 0
     deadline_s = (terms and terms.deadline_s) or settings.job_deadline_s
@@ -138,7 +138,7 @@ def tags(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def choice(on_unknown: str | None) -> OnUnknown | None:
-    """Read what a job chose for itself; None leaves it to HOLD_ABOVE_USD."""
+    """Read --on-unknown. Returns None if HOLD_ABOVE_USD decides."""
     if on_unknown is None:
         return None
     try:
@@ -158,11 +158,11 @@ def hints(
     notes: Collection[str] = (),
     retried: int | None = None,
 ) -> Iterator[str]:
-    """Say what the id alone does not: that the batch was known, that its task was not, that it is not sent yet.
+    """Yield the hints on a batch: a known key, an unknown task, jobs that are not sent yet, notes on the file.
 
-    `starts` are the tasks of TASK_STARTS; where there are none, a task is a label and no mistake. `unheeded` are the
-    models that lines of another vendor named, `notes` tell how the file was read. So many failed jobs of a known batch
-    were `retried`; None where nobody asked for that.
+    `starts` are the tasks of TASK_STARTS; without any, a task is a label and no mistake. `unheeded` are the models that
+    lines of another vendor name and the chain lacks. `retried` counts the failed jobs that are queued again; None
+    without --retry-failed.
     """
     yield from notes
     if batch.accepted >= _MANY:

@@ -1,4 +1,4 @@
-"""Asks the API for the models of the chain, which costs nothing, and says plainly what stands in the way of calls."""
+"""Asks the API for the models of the chain, which costs nothing, and names the obstacle to calls."""
 
 import json
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _HERE = "set ANTHROPIC_BASE_URL to the address of the API, without /v1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """How the API is: the verdict of a finding, and its sentence."""
+    """The state of the API: the verdict of a finding, and its sentence."""
 
     verdict: Literal["ok", "warn", "fail"]
     said: str
@@ -25,7 +25,7 @@ class State:
 def state_of(api: Api, models: tuple[str, ...]) -> State:
     """Look up each model of the chain; the first reply that is about the address or the key ends it.
 
-    Raises ApiError where no reply comes.
+    Raises ApiError if no reply comes.
     """
     closed = list[str]()
     for model in models:

@@ -1,4 +1,4 @@
-"""What a file of prompts would cost, as values: the sums, as a line, and as JSON."""
+"""Estimates the costs of a file of prompts: as sums, as a line, and as JSON."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -41,7 +41,7 @@ def _foreseen(read: Documents, oracle: Oracle, given: Settings, task: str | None
 
 
 def oracle_of(given: Settings, terms: JobTerms | None = None, *, allow_unpriced: bool = False) -> Oracle:
-    """Gather what is known beforehand. Raises UnpricedModelError."""
+    """Gather the chain, the prices and the history that an estimate needs. Raises UnpricedModelError."""
     now = datetime.now(UTC)
     book, why_not = book_of(given, now=now)
     if why_not is not None:
@@ -79,7 +79,7 @@ def _counts(prompts: Sequence[Prompt], given: Settings, oracle: Oracle, task: st
 
 
 def chain_line(chain: Sum) -> str:
-    """Say in a line what prompts would cost as their jobs start and may go."""
+    """Return a line on the costs to expect, as the jobs would start and may fall back or climb."""
     if chain.unpriced == chain.prompts:
         return "expected: unknown, a model has no price"
     to = "no bound" if chain.unbounded else money_rounded(chain.worst, ROUND_CEILING)
@@ -88,7 +88,7 @@ def chain_line(chain: Sum) -> str:
 
 
 def estimate_json(found: Expectation, learned: Learned, *, exact: bool) -> dict[str, Any]:
-    """Lay an estimate out as a JSON object; money is text, None where it is not known."""
+    """Lay an estimate out as a JSON object; money is text, and None if unknown."""
     ratios = {model: _spread_json(learned.ratio(model)) for model in found.models}
     lengths = [{"task": task, **_length_json(learned.lengths_of(task))} for task in found.tasks]
     return {
@@ -120,7 +120,7 @@ def _nano(usd: Decimal, total: Sum, rounding: str = ROUND_HALF_EVEN) -> str | No
 
 
 def _length_json(lengths: Lengths) -> dict[str, Any]:
-    """Lay lengths out; None is what nothing was learned of: all of it, or the bounds, where other tasks taught."""
+    """Lay lengths out. Without attempts all are None; with attempts of other tasks only, the bounds are None."""
     found = lengths.as_written()
     if found is None:
         return {"expected": None, "low": None, "high": None, "attempts": 0}

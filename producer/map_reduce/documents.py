@@ -19,22 +19,23 @@ _MOST_BYTES = 256 * 1024 * 1024  # of one text: some 60 million tokens
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Documents:
-    """What was read, and the words for Producer.summarize that came with it."""
+    """Documents, and the options for Producer.summarize that came with them."""
 
     documents: list[Document]
     ways: dict[str, Any]
-    unheeded_models: frozenset[str] = frozenset()  # as of a file of prompts; documents name none
-    notes: tuple[str, ...] = ()  # told already where rows were read
+    unheeded_models: frozenset[str] = frozenset()  # as a file of prompts has them; documents name no model
+    notes: tuple[str, ...] = ()  # printed already while rows were read
 
     def ways_for(self, task: str | None) -> dict[str, Any]:
-        """Give the words, with the task of the parts where the caller names it."""
+        """Return the options, with the task of the parts if the caller names a task."""
         return self.ways if task is None else {**self.ways, "task": task}
 
 
 def read_documents(source: str, form: Form = AS_IT_IS, *, skip_bad: bool = False) -> list[Document]:
-    """Read documents; those of a text file or a folder are called by the files' names, rows by their ids.
+    """Read documents. A text is called by the name of its file, a row by its id.
 
-    A row's text is its column `text`. Raises InputError or InputMistakes; what is bad may be listed and left out.
+    The text of a row is its column `text`. `skip_bad` lists bad rows or files and leaves them out.
+    Raises InputError or InputMistakes.
     """
     path = Path(source)
     is_folder = source != STDIN and path.is_dir()

@@ -27,7 +27,7 @@ _NANO = 1_000_000_000
 
 
 def run(*, jobs: int, stay: bool) -> int:
-    """Run the demo in .stepdown/demo; 0 where every job ended and the ledger agrees with the simulator."""
+    """Run the demo in .stepdown/demo. Returns 0 if every job ended and the ledger agrees with the simulator."""
     started = datetime.now(UTC)
     demo_processes.end_in_order()
     shutil.rmtree(_HERE, ignore_errors=True)
@@ -64,7 +64,7 @@ def _work(producer: Producer, jobs: int) -> None:
 
 
 def _settle(producer: Producer, started: datetime) -> bool:
-    """Print the receipt, and hold it against the simulator's own purchase log."""
+    """Print the receipt, and compare the receipt with the purchase log of the simulator."""
     lines, depths = producer.books.reports.models(), producer.books.reports.depths()
     for line in receipt(lines, depths):
         demo_processes.say(line)
@@ -87,7 +87,7 @@ def _settle(producer: Producer, started: datetime) -> bool:
 
 
 def _costs(producer: Producer) -> dict[str, int | None]:
-    """Read what each attempt cost in nano-dollars; None where that is unknown."""
+    """Read the cost of each attempt in nano-dollars; None if the cost is unknown."""
     at, cost = (list(ATTEMPTS.fields).index(name) for name in ("attempt_id", "cost_nano_usd"))
     return {row[at]: row[cost] for row in producer.books.questions.rows(ATTEMPTS)}
 

@@ -112,6 +112,11 @@ def test_a_bad_line_stops_it_unless_it_may_be_skipped(me: Stranger) -> None:
     me.write("bad.jsonl", '{"prompt": "Hi"}\n{"prompt": ""}\n')
     assert "bad.jsonl:2: prompt:" in me.types("estimate", "bad.jsonl", expect=2).err
     assert _estimated(me, "bad.jsonl", "--skip-bad")["prompts"] == 1
+    assert me.types("estimate", "bad.jsonl", "--skip-bad").err.startswith("left out: bad.jsonl:2: prompt:")
+    me.write("worse.jsonl", '{"prompt": ""}\n')
+    refused = me.types("estimate", "worse.jsonl", "--skip-bad", expect=2).err
+    assert refused.endswith("worse.jsonl: holds nothing but bad lines\nnothing was estimated\n")
+    assert me.types("estimate", "gone.jsonl", expect=2).err.endswith("\nnothing was estimated\n")
 
 
 def test_a_ledger_that_cannot_be_reached_is_said_and_the_defaults_are_used(me: Stranger) -> None:
