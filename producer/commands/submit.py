@@ -76,9 +76,9 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     with opened_either(file, **read_as) as prompts, open_producer(given) as producer:
         batch = submitted(producer, prompts, terms=terms, **labels, **money, **lane)
         again = retried(producer, batch, given, terms) if retry_failed else None
-        told: dict[str, Any] = {"unheeded": prompts.unheeded_models, "notes": prompts.notes, "retried": again}
-        told |= {"task": None if ways else task, "starts": given.chain.starts}
-        _accepted(batch, hints(batch, key, **told))
+        about: dict[str, Any] = {"ignored": prompts.ignored_models, "notes": prompts.notes, "retried": again}
+        about |= {"task": None if ways else task, "starts": given.chain.starts}
+        _accepted(batch, hints(batch, key, **about))
         if watch:
             follow(producer, batch, timeout_s)
 
@@ -154,13 +154,13 @@ def hints(
     *,
     task: str | None = None,
     starts: Collection[str] = (),
-    unheeded: Collection[str] = (),
+    ignored: Collection[str] = (),
     notes: Collection[str] = (),
     retried: int | None = None,
 ) -> Iterator[str]:
     """Yield the hints on a batch: a known key, an unknown task, jobs that are not sent yet, notes on the file.
 
-    `starts` are the tasks of TASK_STARTS; without any, a task is a label and no mistake. `unheeded` are the models that
+    `starts` are the tasks of TASK_STARTS; without any, a task is a label and no mistake. `ignored` are the models that
     lines of another vendor name and the chain lacks. `retried` counts the failed jobs that are queued again; None
     without --retry-failed.
     """
@@ -172,11 +172,11 @@ def hints(
         again = f"its {retried} failed jobs are queued again" if retried else "nothing is bought again"
         none_failed = ", none of them has failed" if retried == 0 else ""
         yield f"the same prompts were submitted under {key!r} before{none_failed}: {again}"
-    if unheeded:
+    if ignored:
         from reprlib import repr as shown
 
-        named = ", ".join(shown(name) for name in sorted(unheeded)[:_MOST_NAMED])
-        more = f" and {len(unheeded) - _MOST_NAMED} more" if len(unheeded) > _MOST_NAMED else ""
+        named = ", ".join(shown(name) for name in sorted(ignored)[:_MOST_NAMED])
+        more = f" and {len(ignored) - _MOST_NAMED} more" if len(ignored) > _MOST_NAMED else ""
         yield f"the lines name {named}{more}: not in MODEL_CHAIN, so not heeded; the chain says who answers"
     if task is not None and starts and task not in starts:
         yield f"TASK_STARTS has no task {task!r}, so these start on the primary; it has {', '.join(map(repr, starts))}"

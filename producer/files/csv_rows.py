@@ -125,8 +125,8 @@ def _records(
     line, header = next(rows, (1, []))
     if isinstance(header, InputError):
         raise header
-    told = "" if separator == "," else f", cut at {called(separator)} (--separator says another)"
-    check_columns(header, needed if header else (), source=source, line=line, told=told)
+    ending = "" if separator == "," else f", cut at {called(separator)} (--separator says another)"
+    check_columns(header, needed if header else (), source=source, line=line, ending=ending)
     for line, row in rows:
         if isinstance(row, InputError):
             yield row

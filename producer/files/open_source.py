@@ -49,7 +49,7 @@ def opened(source: str, stdin: BinaryIO | None = None) -> Iterator[BinaryIO]:
     file = _file(source) if source != STDIN else None
     given = file or stdin or cast("BinaryIO", sys.stdin.buffer)
     try:
-        with telling_unreadable(source):
+        with refusing_unreadable(source):
             _refuse_device(given, source)
             is_stream = not given.seekable()
         aside = _aside(given, source) if is_stream else None
@@ -64,7 +64,7 @@ def opened(source: str, stdin: BinaryIO | None = None) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def telling_unreadable(source: str) -> Iterator[None]:
+def refusing_unreadable(source: str) -> Iterator[None]:
     """Raise InputError if a source cannot be read in the block."""
     try:
         yield
@@ -81,7 +81,7 @@ def head_of(file: BinaryIO) -> bytes:
 
 
 def _file(source: str) -> BinaryIO:
-    with telling_unreadable(source):
+    with refusing_unreadable(source):
         try:
             return Path(source).open("rb")
         except ValueError as error:  # a NUL in its name
@@ -95,7 +95,7 @@ def _unreadable(source: str, reason: object) -> InputError:
 
 def read_whole(source: str, *, most: int) -> bytes:
     """Read all of a file, or of stdin, into memory. Raises InputError if it has more than `most` bytes."""
-    with opened(source) as file, telling_unreadable(source):
+    with opened(source) as file, refusing_unreadable(source):
         data = file.read(most + 1)
     if len(data) > most:
         problem = f"has more than {most:,} bytes, and a text is read whole; split it into several files"
@@ -114,11 +114,11 @@ def _refuse_device(file: BinaryIO, source: str) -> None:
 
 def _aside(stream: BinaryIO, source: str) -> BinaryIO:
     """Write a stream to disk. Raises InputError for a stream without an end, and for a full disk."""
-    with _telling_full():
+    with _refusing_full():
         aside = cast("BinaryIO", TemporaryFile(buffering=0))  # noqa: SIM115 - the caller closes the file
     try:
         for chunk in _chunks(stream, source):
-            with _telling_full():
+            with _refusing_full():
                 aside.write(chunk)
     except BaseException:
         aside.close()
@@ -144,12 +144,12 @@ def _chunks(stream: BinaryIO, source: str) -> Iterator[bytes]:
 
 
 def _chunk(stream: BinaryIO, source: str) -> bytes:
-    with telling_unreadable(source):
+    with refusing_unreadable(source):
         return stream.read(_CHUNK)
 
 
 @contextmanager
-def _telling_full() -> Iterator[None]:
+def _refusing_full() -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -158,7 +158,7 @@ def _telling_full() -> Iterator[None]:
 
 
 def _behind_mark(file: BinaryIO, source: str) -> BinaryIO:
-    with telling_unreadable(source):
+    with refusing_unreadable(source):
         start = file.tell()
         head = head_of(file)
         file.seek(start + len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else start)

@@ -66,10 +66,10 @@ _FIXES: Mapping[str, str] = {
     "reasoning_effort": f"it is set by other words for each model: leave it out, or {_BATCHES}",
 }
 _NO_EQUAL = "the Messages API has no equal: leave it out"
-_UNHEEDED = frozenset({"prompt_cache_key", "prompt_cache_retention"})  # the place of a cache changes no answer
+_IGNORED = frozenset({"prompt_cache_key", "prompt_cache_retention"})  # the place of a cache changes no answer
 _KNOWN = frozenset({
     "model", "messages", "max_tokens", "max_completion_tokens", "stop", "user", "safety_identifier", "metadata",
-    *_SAME, *_DEFAULTS, *_UNHEEDED,
+    *_SAME, *_DEFAULTS, *_IGNORED,
 })  # fmt: skip
 
 
@@ -89,12 +89,12 @@ def mapped_messages(messages: object) -> dict[str, Any]:
     """
     if not isinstance(messages, list) or not messages:
         raise Unmapped("body.messages", f"{shown(messages)} should be a list of at least one message")
-    told = [_message(message, f"body.messages[{index}]") for index, message in enumerate(messages)]
-    first = len([*takewhile(lambda message: message["role"] == "system", told)])
-    if first == len(told):
+    mapped = [_message(message, f"body.messages[{index}]") for index, message in enumerate(messages)]
+    first = len([*takewhile(lambda message: message["role"] == "system", mapped)])
+    if first == len(mapped):
         raise Unmapped("body.messages", "holds no message of the user, which is what is answered")
-    system = {"system": "\n\n".join(_joined(message["content"]) for message in told[:first])} if first else {}
-    return {**system, "messages": told[first:]}
+    system = {"system": "\n\n".join(_joined(message["content"]) for message in mapped[:first])} if first else {}
+    return {**system, "messages": mapped[first:]}
 
 
 def _message(message: object, field: str) -> dict[str, Any]:
@@ -210,7 +210,7 @@ def _params(body: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
     if model in recipe.models:
         params["model"] = model
     elif model is not None:
-        recipe.unheeded_models.add(_text("model", model))
+        recipe.ignored_models.add(_text("model", model))
     return params
 
 

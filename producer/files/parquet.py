@@ -178,7 +178,7 @@ def _expanded(pa: Any, column: Any) -> int:
 def _rows(pa: Any, some: Any) -> list[dict[str, Any]]:
     """Read a record batch; a cell without a value in Python stays a value of Arrow."""
     names = some.schema.names
-    columns = [_told_durations(pa, column) for column in some.columns]
+    columns = [_durations_as_text(pa, column) for column in some.columns]
     try:
         cells = [column.to_pylist() for column in columns]
     except _WITHOUT_VALUE:
@@ -186,7 +186,7 @@ def _rows(pa: Any, some: Any) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in zip(*cells, strict=True)]
 
 
-def _told_durations(pa: Any, column: Any) -> Any:
+def _durations_as_text(pa: Any, column: Any) -> Any:
     """Write durations as texts: Python has none to the nanosecond."""
     if not pa.types.is_duration(column.type):
         return column
@@ -235,7 +235,7 @@ def _text(value: object) -> str | None:
         return None
     if isinstance(value, bool | int | float | list | dict):
         with suppress(TypeError):
-            return json.dumps(value, ensure_ascii=False, default=_told)
+            return json.dumps(value, ensure_ascii=False, default=_required_text)
         return None
     return _word(value)
 
@@ -264,7 +264,7 @@ def _cast(cell: Any) -> str | None:
     return None if text is None or "out of range" in text else str(text).replace(" ", "T", 1)
 
 
-def _told(value: object) -> str:
+def _required_text(value: object) -> str:
     text = _text(value)
     if text is None:
         raise TypeError

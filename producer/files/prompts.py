@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, TypeAlias
 
 from models.errors import NOTHING_QUEUED, InputError, InputMistakes
 from producer.files.csv_rows import called, read_csv, separator_in, separator_of
-from producer.files.open_source import PARQUET_MARK, STDIN, head_of, name_of, opened, telling_unreadable
+from producer.files.open_source import PARQUET_MARK, STDIN, head_of, name_of, opened, refusing_unreadable
 from producer.files.openai_lines import chat_completion
 from producer.files.parquet import read_parquet
 from producer.files.record_to_prompt import OWN_FIELDS, Form, Recipe, filled, message_batch, plain, row
@@ -56,9 +56,9 @@ class PromptFile:
     end: str = NOTHING_QUEUED
 
     @property
-    def unheeded_models(self) -> set[str]:
+    def ignored_models(self) -> set[str]:
         """The models outside the chain that lines of another vendor name; complete after the last prompt."""
-        return self.recipe.unheeded_models
+        return self.recipe.ignored_models
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -106,7 +106,7 @@ class PromptFile:
     def _made(self, *, ids: Repeats | None = None, used: dict[str, int] | None = None) -> Iterator[Prompt | InputError]:
         position = 1
         records, make = self._reader()
-        for record in _telling(records, self.source):
+        for record in _readable(records, self.source):
             made = record if isinstance(record, InputError) else _checked(record, make, self.recipe, self.judge)
             if isinstance(made, Prompt) and isinstance(record, Record):
                 if ids is not None:
@@ -165,9 +165,9 @@ def _recipe(source: str, form: Form) -> Recipe:
     )
 
 
-def _telling(records: Records, source: str) -> Records:
+def _readable(records: Records, source: str) -> Records:
     """Pass records on. Raises InputError for a file that cannot be read or is empty."""
-    with telling_unreadable(source):
+    with refusing_unreadable(source):
         first = next(records, None)
         if first is None:
             raise InputError("holds no prompts", source=name_of(source))

@@ -43,7 +43,7 @@ class Form:
 class Recipe:
     """The options of reading a source, parsed, and the findings while it is read.
 
-    `unheeded_models` are models outside the chain that lines of another vendor name: the chain ignores them.
+    `ignored_models` are models outside the chain that lines of another vendor name: the chain ignores them.
     """
 
     source: str
@@ -52,7 +52,7 @@ class Recipe:
     separator: str | None = None
     max_tokens: int | None = None
     models: tuple[str, ...] = ()
-    unheeded_models: set[str] = field(default_factory=set)
+    ignored_models: set[str] = field(default_factory=set)
     notes: dict[str, None] = field(default_factory=dict)  # in order, each once however often the file is read
 
     @property

@@ -49,13 +49,13 @@ def read_jsonl(file: BinaryIO, source: str) -> Records:
 
 
 def check_columns(
-    names: Sequence[str], needed: Sequence[tuple[str, str]], *, source: str, line: int | None = None, told: str = ""
+    names: Sequence[str], needed: Sequence[tuple[str, str]], *, source: str, line: int | None = None, ending: str = ""
 ) -> None:
-    """Raise InputError if a needed column is missing, or two columns share a name; `told` ends the first message."""
+    """Raise InputError if a needed column is missing, or two columns share a name; `ending` ends the first message."""
     counts = Counter(names)
     for asker, column in needed:
         if column not in counts:
-            raise missing_column(asker, column, names, source=source, line=line, told=told)
+            raise missing_column(asker, column, names, source=source, line=line, ending=ending)
     for name, count in counts.items():
         if count > 1:
             fix = (
@@ -65,11 +65,11 @@ def check_columns(
 
 
 def missing_column(
-    asker: str, column: str, columns: Sequence[str], *, source: str, line: int | None, told: str = ""
+    asker: str, column: str, columns: Sequence[str], *, source: str, line: int | None, ending: str = ""
 ) -> InputError:
     """Name the column that is missing, and the columns that the source has."""
     hint = "; rename one, or use a template" if asker == "prompt" else ""
-    problem = f"no column {column!r}; the columns are {', '.join(map(repr, columns)) or 'none'}{told}{hint}"
+    problem = f"no column {column!r}; the columns are {', '.join(map(repr, columns)) or 'none'}{ending}{hint}"
     return InputError(problem, source=source, line=line, field=asker)
 
 

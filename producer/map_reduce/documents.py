@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import InputError, InputMistakes
-from producer.files.open_source import STDIN, name_of, read_whole, telling_unreadable
+from producer.files.open_source import STDIN, name_of, read_whole, refusing_unreadable
 from producer.files.prompts import AS_IT_IS, opened_prompts
 from producer.files.record_to_prompt import Form
 from producer.map_reduce.plan import TEXT, Document
@@ -23,7 +23,7 @@ class Documents:
 
     documents: list[Document]
     ways: dict[str, Any]
-    unheeded_models: frozenset[str] = frozenset()  # as a file of prompts has them; documents name no model
+    ignored_models: frozenset[str] = frozenset()  # as a file of prompts has them; documents name no model
     notes: tuple[str, ...] = ()  # printed already while rows were read
 
     def ways_for(self, task: str | None) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def _of_row(prompt: Prompt) -> Document:
 
 
 def _folder(folder: Path, *, skip_bad: bool) -> list[Document]:
-    with telling_unreadable(str(folder)):
+    with refusing_unreadable(str(folder)):
         found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     files = [path for path in found if path.suffix.lower() in _TEXTS and path.is_file()]
     if not files:

@@ -77,7 +77,7 @@ def test_a_model_is_heeded_only_where_the_chain_has_it_and_the_others_are_kept_t
     data = io.BytesIO("\n".join([line("a"), line("b", model=HAIKU), line("c", model="o9")]).encode())
     with opened_prompts("-", Form(models=(OPUS, HAIKU)), stdin=data) as prompts:
         assert [prompt.params and prompt.params.get("model") for prompt in prompts.prompts()] == [None, HAIKU, None]
-        assert prompts.unheeded_models == {"gpt-4o-mini", "o9"}
+        assert prompts.ignored_models == {"gpt-4o-mini", "o9"}
 
 
 def test_output_tokens_are_the_lines_own_else_those_of_the_command() -> None:
