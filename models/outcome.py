@@ -24,7 +24,7 @@ OVER_BUDGET = "over_budget"  # the outcome of a job that fits under no cap: no a
 
 # Reasons to give a rung up that are the provider's word: v_primary_health blames a model for these alone.
 PROVIDER_WORDS = (
-    "cooling",
+    "circuit_open",
     "limited",
     "rate_limited",
     "ramp_limited",

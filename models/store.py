@@ -8,9 +8,9 @@ from sqlalchemy import Engine
 from models.accounting.daily_rollup import Rollup
 from models.accounting.price_list import PriceList
 from models.accounting.repricing import Repricing
-from models.accounting.spending import Questions
-from models.ledger.call_trees import Trees
-from models.ledger.job_actions import Orders
+from models.accounting.spending import Spending
+from models.ledger.call_trees import CallTrees
+from models.ledger.job_actions import JobActions
 from models.ledger.leases import Leases
 from models.ledger.ledger import Ledger
 from models.ledger.outbox import Outbox
@@ -18,30 +18,30 @@ from models.ledger.steps import Steps
 from models.reports.health import Health
 from models.reports.job_history import JobHistory
 from models.reports.jobs import Reports
-from models.reports.learned_starts import Starts
-from models.reports.served_batches import Served
+from models.reports.learned_starts import LearnedStarts
+from models.reports.served_batches import ServedBatches
 from models.reports.waits import WaitReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Books:
+class Store:
     """All that writes and reads one ledger: each part of it by its name."""
 
     ledger: Ledger
     leases: Leases
     outbox: Outbox
-    orders: Orders
+    job_actions: JobActions
     reports: Reports
     health: Health
-    prices: PriceList
+    price_list: PriceList
     repricing: Repricing
-    questions: Questions
+    spending: Spending
     rollup: Rollup
-    starts: Starts
-    history: JobHistory
-    served: Served
+    learned_starts: LearnedStarts
+    job_history: JobHistory
+    served_batches: ServedBatches
     steps: Steps
-    trees: Trees
+    call_trees: CallTrees
     waits: WaitReader
 
     @classmethod
@@ -51,17 +51,17 @@ class Books:
             ledger=Ledger(engine, worker=worker),
             leases=Leases(engine),
             outbox=Outbox(engine),
-            orders=Orders(engine),
+            job_actions=JobActions(engine),
             reports=Reports(engine),
             health=Health(engine),
-            prices=PriceList(engine),
+            price_list=PriceList(engine),
             repricing=Repricing(engine),
-            questions=Questions(engine),
+            spending=Spending(engine),
             rollup=Rollup(engine),
-            starts=Starts(engine),
-            history=JobHistory(engine),
-            served=Served(engine),
+            learned_starts=LearnedStarts(engine),
+            job_history=JobHistory(engine),
+            served_batches=ServedBatches(engine),
             steps=Steps(engine),
-            trees=Trees(engine),
+            call_trees=CallTrees(engine),
             waits=WaitReader(engine),
         )

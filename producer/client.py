@@ -17,7 +17,7 @@ from models.job.task_kinds import JobTerms
 from models.ledger.database import open_database
 from models.outcome import OnUnknown
 from models.settings import Settings, load_settings
-from models.store import Books
+from models.store import Store
 from producer.files.prompts import PromptFile
 from producer.prompt.prompt import Prompt
 
@@ -58,11 +58,11 @@ class Batch:
 
     def progress(self) -> Progress:
         """Count its jobs by state, and its money."""
-        return self._producer.books.reports.progress(self.id)
+        return self._producer.store.reports.progress(self.id)
 
     def answers(self) -> Iterator[Answer]:
         """Read every job as it is now, in the order of submission."""
-        return self._producer.books.reports.answers(self.id)
+        return self._producer.store.reports.answers(self.id)
 
     def wait(self, *, timeout_s: float | None = None, look_every_s: float = _LOOK_EVERY_S) -> Iterator[Answer]:
         """Wait until every job has ended or is held for a person, then read the answers.
@@ -79,7 +79,7 @@ class Batch:
 
     def cancel(self) -> int:
         """Cancel its open jobs; returns how many. Calls in flight end, and are billed."""
-        return self._producer.books.orders.cancel(self.id)[0]
+        return self._producer.store.job_actions.cancel(self.id)[0]
 
 
 class Producer:
@@ -95,7 +95,7 @@ class Producer:
         engine = open_database(url, connections=settings.database_connections, kind=kind)
         self._until_close.callback(engine.dispose)
         ensure_schema(engine)
-        self.books = Books.over(engine, worker="producer")
+        self.store = Store.over(engine, worker="producer")
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -208,11 +208,11 @@ class Producer:
         from producer.submit.send_first import ring  # noqa: PLC0415
 
         if not allow_unpriced:
-            require_prices(self._settings, self.books.prices.dated())
+            require_prices(self._settings, self.store.price_list.dated())
         began = time.monotonic()
-        with laid_out(prompts, self._settings, terms, self.books.starts) as laid:
+        with laid_out(prompts, self._settings, terms, self.store.learned_starts) as laid:
             steps = () if place is None else place([row["id"] for row in laid.rows()])
-            kept_as = self.books.ledger.enqueue_rows(
+            kept_as = self.store.ledger.enqueue_rows(
                 laid.batch, laid.rows(), count=laid.count, characters=laid.characters, steps=steps
             )
         if kept_as != laid.batch.id:
@@ -220,7 +220,7 @@ class Producer:
         took_s = time.monotonic() - began
         waiting = {step.job_id for step in steps if step.parts}
         first = [job for job in laid.first if job.id not in waiting]
-        not_sent = ring(first, self._settings, self.books.outbox)
+        not_sent = ring(first, self._settings, self.store.outbox)
         return Batch(kept_as, self, is_new=True, not_sent=not_sent, accepted=laid.count, took_s=took_s)
 
     def ask(
@@ -254,7 +254,7 @@ class Producer:
 
     def batch(self, beginning: str) -> Batch:
         """Find a batch by its id, a unique beginning of it, or its name. Raises NotFoundError."""
-        return Batch(self.books.reports.batch_id(beginning), self, is_new=False)
+        return Batch(self.store.reports.batch_id(beginning), self, is_new=False)
 
     def close(self) -> None:
         """Give the connections back."""

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 from migrations.run import upgrade
 from models.accounting.exports import FOCUS
-from models.accounting.spending import Questions
+from models.accounting.spending import Spending
 from producer.output.export_file import FORMATS, write
 from tests.support.ledgers.six_weeks import billed
 from tests.support.servers.fixtures import opened
@@ -84,7 +84,7 @@ def main() -> int:
         billed(engine)
         for name in FORMATS:
             path = Path(folder) / f"focus.{name}"
-            write(Questions(engine).rows(FOCUS), FOCUS.fields, path=path, format=name)
+            write(Spending(engine).rows(FOCUS), FOCUS.fields, path=path, format=name)
             verdicts.append(_validated(python, path))
     return 0 if all(verdicts) else 1
 

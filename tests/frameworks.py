@@ -101,7 +101,7 @@ def _twice(site: Site, wanted: list[str]) -> Iterator[bool]:
             is_well = is_ready and _run(framework.command, site.folder, variables)
             bought = len(site.simulator.purchases()) - before
             took = f"{time.monotonic() - begun_s:.1f} s"
-            _tell(f"{framework.name}: {'ran' if is_well else 'FAILED'}, bought {bought}, expected {expected}, {took}")
+            _report(f"{framework.name}: {'ran' if is_well else 'FAILED'}, bought {bought}, expected {expected}, {took}")
             yield is_well and bought == expected
 
 
@@ -112,7 +112,7 @@ def _langchain(site: Site) -> bool:
     is_well = _run(command, site.folder, _variables(site, installed))
     site.simulator.set_script("")
     rows = site.rows("SELECT depth, calls_below, state FROM v_call_tree ORDER BY path")
-    _tell(f"langchain: {'ran' if is_well else 'FAILED'}: {[tuple(row.values()) for row in rows]}")
+    _report(f"langchain: {'ran' if is_well else 'FAILED'}: {[tuple(row.values()) for row in rows]}")
     return is_well and [tuple(row.values()) for row in rows] == [
         (1, 1, "succeeded"),
         (2, 0, "succeeded"),
@@ -132,7 +132,7 @@ def _dbt(site: Site) -> bool:
     paths = ("--profiles-dir", ".", "--target-path", f"{site.folder}/target", "--log-path", f"{site.folder}/logs")
     is_well = _run(("dbt", "build", *paths), _PIPELINES / "dbt", variables)
     rows = site.rows("SELECT task, jobs, cost_nano_usd FROM marts.cost_by_task") if is_well else []
-    _tell(f"dbt: {'ran' if is_well else 'FAILED'}: {rows}")
+    _report(f"dbt: {'ran' if is_well else 'FAILED'}: {rows}")
     return is_well and bool(rows)
 
 
@@ -144,7 +144,7 @@ def _environment(name: str, *needs: str) -> Path:
         subprocess.run([sys.executable, "-m", "venv", _HOME / name], check=True)
         pip = [str(commands / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check", *needs]
         subprocess.run(pip, check=True)
-        _tell(f"{name}: installed in {time.monotonic() - begun_s:.0f} s")
+        _report(f"{name}: installed in {time.monotonic() - begun_s:.0f} s")
     return commands
 
 
@@ -158,7 +158,7 @@ def _run(command: tuple[str, ...], folder: Path, variables: Mapping[str, str]) -
         command, cwd=folder, env=dict(variables), check=False, capture_output=True, text=True, timeout=_LONGEST_S
     )
     if ended.returncode:
-        _tell((ended.stdout + ended.stderr)[-2000:])
+        _report((ended.stdout + ended.stderr)[-2000:])
     return ended.returncode == 0
 
 
@@ -169,7 +169,7 @@ def _articles(path: Path) -> None:
         csv.writer(part).writerows(rows[: _ARTICLES + 1])
 
 
-def _tell(line: str) -> None:
+def _report(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

@@ -14,18 +14,20 @@ from celery.worker.consumer import Consumer as BaseConsumer
 from models.errors import SOME_FAILED, USAGE, LedgerGoneError, StepdownError, exit_code
 from models.queue.broker import Broker
 from models.queue.embedded_redis import required_broker_url
-from models.queue.pulse import Pulse
+from models.queue.pulse import LivenessProofs
 from models.settings import Settings, load_settings
 from worker import logs, tasks
-from worker.admission.capacity import ChainRooms
-from worker.composition import House, opened
+from worker.admission.capacity import ChainCapacity
+from worker.composition import open_worker
 from worker.events import WorkerEnds
-from worker.periodic.dispatcher import Clock
-from worker.periodic.health_alarm import Checkup
-from worker.periodic.rescuer import Patrol
-from worker.periodic.rollup import rolled
-from worker.periodic.timer import every
-from worker.recovery.heartbeat import Heartbeat
+from worker.periodic.dispatcher import Dispatcher
+from worker.periodic.health_alarm import HealthAlarm
+from worker.periodic.rescuer import Rescuer
+from worker.periodic.rollup import roll_up
+from worker.periodic.timer import run_every
+from worker.recovery.heartbeat import Liveness
+from worker.recovery.rescue import RescuePolicy
+from worker.run import Worker
 from worker.transport import redis_transport, urgent_lane
 
 # Hundreds of threads that mostly wait need few forced switches; each costs the CPU a round of wake-ups.
@@ -110,76 +112,76 @@ def _open(**_signal: Any) -> None:
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     try:
         _broker.knock()
-        house = _until_shutdown.enter_context(opened(_settings, tell=logs.log))
-        tasks.register(app, house.office)
-        redis_transport.Channel.is_fit = house.office.gate.is_fit
-        _start_clocks(house)
-        _start_pulse(house)
-        signals.worker_shutting_down.connect(lambda **_signal: _drain(house), weak=False)
+        worker = _until_shutdown.enter_context(open_worker(_settings, report=logs.log))
+        tasks.register(app, worker)
+        redis_transport.Channel.is_fit = worker.intake.is_fit
+        _start_clocks(worker)
+        _start_pulse(worker)
+        signals.worker_shutting_down.connect(lambda **_signal: _drain(worker), weak=False)
     except Exception as error:  # whatever it is: a worker that is not whole must take no job
         raise _ended(error) from error
 
 
-def _start_clocks(house: House) -> None:
-    clock = Clock(
+def _start_clocks(worker: Worker) -> None:
+    clock = Dispatcher(
         queues=_broker,
-        outbox=house.books.outbox,
-        steps=house.books.steps,
-        rooms=ChainRooms(_settings.chain, house.office.desk.turnstile),
-        holder=house.books.ledger.worker,
+        outbox=worker.store.outbox,
+        steps=worker.store.steps,
+        rooms=ChainCapacity(_settings.chain, worker.admission),
+        holder=worker.store.ledger.worker,
         rungs=len(_settings.chain.models),
         window=_settings.queue_window,
         tick_s=_settings.clock_tick_s,
         clock=monotonic,
-        tell=logs.log,
+        report=logs.log,
     )
-    patrol = Patrol(
-        strays=house.books.leases,
-        policy=house.rescue_policy,
+    patrol = Rescuer(
+        strays=worker.store.leases,
+        policy=RescuePolicy(hold_above_usd=_settings.hold_above_usd, worst_case_usd=worker.worst_case_usd),
         lease_s=_settings.lease_s,
         every_s=min(_LOOK_FOR_STRAYS_S, _settings.lease_s / 3),
         clock=monotonic,
-        tell=logs.log,
+        report=logs.log,
     )
-    _until_shutdown.callback(every(clock.tick_s, clock.tick, name="clock", tell=logs.log))
-    _until_shutdown.callback(every(patrol.every_s, patrol.look, name="patrol", tell=logs.log))
-    checkup = Checkup(verdicts=house.books.health, tell=logs.log)
-    _until_shutdown.callback(every(_settings.review_every_s, checkup.look, name="checkup", tell=logs.log))
-    roll = partial(rolled, house.books.rollup, logs.log)
-    _until_shutdown.callback(every(_settings.review_every_s, roll, name="rollup", tell=logs.log))
-    lost = house.books.ledger.forget_lost
-    _until_shutdown.callback(every(_settings.review_every_s, lost, name="arrivals", tell=logs.log))
-    look = partial(_end_without_ledger, house)
-    _until_shutdown.callback(every(_LOOK_AT_LEDGER_S, look, name="ledger", tell=logs.log))
+    _until_shutdown.callback(run_every(clock.tick_s, clock.tick, name="clock", report=logs.log))
+    _until_shutdown.callback(run_every(patrol.every_s, patrol.look, name="patrol", report=logs.log))
+    checkup = HealthAlarm(verdicts=worker.store.health, report=logs.log)
+    _until_shutdown.callback(run_every(_settings.review_every_s, checkup.look, name="checkup", report=logs.log))
+    roll = partial(roll_up, worker.store.rollup, logs.log)
+    _until_shutdown.callback(run_every(_settings.review_every_s, roll, name="rollup", report=logs.log))
+    lost = worker.store.ledger.forget_lost
+    _until_shutdown.callback(run_every(_settings.review_every_s, lost, name="arrivals", report=logs.log))
+    look = partial(_end_without_ledger, worker)
+    _until_shutdown.callback(run_every(_LOOK_AT_LEDGER_S, look, name="ledger", report=logs.log))
 
 
-def _end_without_ledger(house: House) -> None:
+def _end_without_ledger(worker: Worker) -> None:
     """Have Celery end this worker once the ledger's file is gone: the worker would only drop messages."""
     try:
-        house.books.ledger.look()
+        worker.store.ledger.look()
     except LedgerGoneError as error:
         if state.should_stop is None:
             logs.log(WorkerEnds(said=str(error)))
-            _drain(house)
+            _drain(worker)
             state.should_stop = exit_code(error)
 
 
-def _start_pulse(house: House) -> None:
-    url, worker = required_broker_url(_settings), house.books.ledger.worker
-    proofs = _until_shutdown.enter_context(Pulse(url, _settings.state_dir, worker=worker))
-    heartbeat = Heartbeat(
-        gate=house.office.gate,
-        claims=house.books.ledger,
+def _start_pulse(worker: Worker) -> None:
+    url, name = required_broker_url(_settings), worker.store.ledger.worker
+    proofs = _until_shutdown.enter_context(LivenessProofs(url, _settings.state_dir, worker=name))
+    liveness = Liveness(
+        intake=worker.intake,
+        claims=worker.store.ledger,
         proofs=proofs,
         listens=lambda: monotonic() - Consumer.turned_at < _LISTENS_S,
     )
-    _until_shutdown.callback(every(_PULSE_S, heartbeat.beat, name="pulse", tell=logs.log))
+    _until_shutdown.callback(run_every(_PULSE_S, liveness.beat, name="pulse", report=logs.log))
 
 
-def _drain(house: House) -> None:
+def _drain(worker: Worker) -> None:
     # Celery waits for every call in flight on this pool, however long it takes; our deadline ends them.
-    house.office.gate.close()
-    cutting = Timer(_settings.drain_s, house.provider.cut)
+    worker.intake.close()
+    cutting = Timer(_settings.drain_s, worker.provider.cut)
     cutting.daemon = True
     cutting.start()
 

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
-from models.job.primary_health import Verdict
+from models.job.primary_health import PrimaryHealth
 from models.job.values import Claim, Closing, Ending, Opening, Rescue
 from models.queue.redis_keys import Lane
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dropped:
+class DeliveryDropped:
     """A delivery came for a job that somebody else has, or that is finished."""
 
     job_id: str
@@ -75,7 +75,7 @@ class JobsLate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClockFailed:
+class TimerFailed:
     """The broker or the ledger was away for a tick of this clock; the next one asks again."""
 
     name: str
@@ -129,7 +129,7 @@ class Rescued:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StepsRipened:
+class StepsReleased:
     """Steps whose parts have all ended are asked now, or failed since a part of theirs has no answer."""
 
     asked: int
@@ -180,7 +180,7 @@ class WorkerEnds:
 class PrimaryJudged:
     """The jobs that start at a model get their answers deeper in the chain than they should, or no longer do."""
 
-    verdict: Verdict
+    verdict: PrimaryHealth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +193,7 @@ class DaysRolled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelCooling:
+class CircuitOpened:
     """A model is out of rotation for the whole fleet, but for one probe at a time."""
 
     model: str
@@ -201,14 +201,14 @@ class ModelCooling:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelBack:
+class CircuitClosed:
     """A probe was answered: the model is in rotation again."""
 
     model: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FleetAlone:
+class RedisLost:
     """Redis is away: this worker keeps to its part of the limits, by what it knew last."""
 
     said: str
@@ -216,14 +216,14 @@ class FleetAlone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FleetTogether:
+class RedisRecovered:
     """Redis is back: limits are shared again, and knows of the calls that ended meanwhile."""
 
     untold: int
 
 
 Event = (
-    Dropped
+    DeliveryDropped
     | AttemptClosed
     | WorstCasePassed
     | JobEnded
@@ -231,14 +231,14 @@ Event = (
     | KeyPaused
     | JobsSent
     | JobsLate
-    | ClockFailed
+    | TimerFailed
     | ReplyKept
     | SpoolFailed
     | RepliesSetAside
     | SpoolUnreadable
     | RepliesReplayed
     | Rescued
-    | StepsRipened
+    | StepsReleased
     | MessagesLost
     | MessageDiscarded
     | BatchPaused
@@ -246,9 +246,9 @@ Event = (
     | WorkerEnds
     | PrimaryJudged
     | DaysRolled
-    | ModelCooling
-    | ModelBack
-    | FleetAlone
-    | FleetTogether
+    | CircuitOpened
+    | CircuitClosed
+    | RedisLost
+    | RedisRecovered
 )
-Tell = Callable[[Event], None]
+Report = Callable[[Event], None]

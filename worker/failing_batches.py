@@ -8,7 +8,7 @@ from models.outcome import OVER_BUDGET, State
 
 
 @dataclass(slots=True)
-class Streaks:
+class FailingBatches:
     """Counts, for each batch of this worker, the jobs in a row that failed with the same outcome. 0: never pauses."""
 
     pause_after: int

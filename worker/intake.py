@@ -3,21 +3,23 @@
 from collections.abc import Callable
 from threading import Event, Lock
 
-from worker.events import DiskLow, Tell
+from worker.events import DiskLow, Report
 
 _LOOK_EVERY_S = 1.0
 STOPPING = "the worker stops"
 DISK_LOW = "the disk is nearly full"
 
 
-class Gate:
+class Intake:
     """Shared by all threads of a worker. `free_mb` tells the room where replies and ledger are."""
 
-    def __init__(self, *, free_mb: Callable[[], int], needed_mb: int, clock: Callable[[], float], tell: Tell) -> None:
+    def __init__(
+        self, *, free_mb: Callable[[], int], needed_mb: int, clock: Callable[[], float], report: Report
+    ) -> None:
         self._free_mb = free_mb
         self._needed_mb = needed_mb
         self._clock = clock
-        self._tell = tell
+        self._report = report
         self._stopping = Event()
         self._looking = Lock()
         self._looked_at = -_LOOK_EVERY_S
@@ -40,7 +42,7 @@ class Gate:
         """Tell whether this worker could work on a job now, stopping or not."""
         return self._shut is None and not self._is_disk_low()
 
-    def why_closed(self) -> str | None:
+    def closed_reason(self) -> str | None:
         """Tell why no job may be claimed; None where one may."""
         if self._stopping.is_set():
             return STOPPING
@@ -53,5 +55,5 @@ class Gate:
                 free, was_low = self._free_mb(), self._is_low
                 self._is_low = free < self._needed_mb
                 if self._is_low and not was_low:
-                    self._tell(DiskLow(free_mb=free, needed_mb=self._needed_mb))
+                    self._report(DiskLow(free_mb=free, needed_mb=self._needed_mb))
             return self._is_low

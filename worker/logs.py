@@ -11,13 +11,12 @@ from models.queue.redis_keys import queue_name
 from worker.events import (
     AttemptClosed,
     BatchPaused,
-    ClockFailed,
+    CircuitClosed,
+    CircuitOpened,
     DaysRolled,
+    DeliveryDropped,
     DiskLow,
-    Dropped,
     Event,
-    FleetAlone,
-    FleetTogether,
     JobEnded,
     JobLost,
     JobsLate,
@@ -25,24 +24,25 @@ from worker.events import (
     KeyPaused,
     MessageDiscarded,
     MessagesLost,
-    ModelBack,
-    ModelCooling,
     PrimaryJudged,
+    RedisLost,
+    RedisRecovered,
     RepliesReplayed,
     RepliesSetAside,
     ReplyKept,
     Rescued,
     SpoolFailed,
     SpoolUnreadable,
-    StepsRipened,
+    StepsReleased,
+    TimerFailed,
     WorkerEnds,
     WorstCasePassed,
 )
 
-ClockWork = JobsSent | JobsLate | StepsRipened | ClockFailed | MessagesLost | DaysRolled
-Turn = ModelCooling | ModelBack | FleetAlone | FleetTogether
-Halt = Rescued | BatchPaused | DiskLow | WorkerEnds
-Fault = ReplyKept | SpoolFailed | RepliesSetAside | SpoolUnreadable | RepliesReplayed | Halt
+DispatcherEvent = JobsSent | JobsLate | StepsReleased | TimerFailed | MessagesLost | DaysRolled
+AdmissionEvent = CircuitOpened | CircuitClosed | RedisLost | RedisRecovered
+HaltEvent = Rescued | BatchPaused | DiskLow | WorkerEnds
+FaultEvent = ReplyKept | SpoolFailed | RepliesSetAside | SpoolUnreadable | RepliesReplayed | HaltEvent
 _LOG = logging.getLogger("stepdown")
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
 _LEVELS = {UNRELIABLE: logging.ERROR, DEGRADED: logging.WARNING}
@@ -70,27 +70,27 @@ def log(event: Event) -> None:
             )
         case JobEnded():
             _log_ended(event)
-        case Dropped() | JobLost() | MessageDiscarded():
+        case DeliveryDropped() | JobLost() | MessageDiscarded():
             _log_not_ours(event)
         case KeyPaused(outcome=outcome, for_s=for_s):
             mend = "ANTHROPIC_BASE_URL" if outcome == Outcome.REDIRECTED else "the key or its limit"
             _LOG.error("the key is paused for %.0f s (%s): jobs wait, none fails; mend %s", for_s, outcome, mend)
         case PrimaryJudged(verdict=verdict):
             _LOG.log(_LEVELS.get(verdict.verdict, logging.INFO), "health: %s", verdict.in_words())
-        case JobsSent() | JobsLate() | StepsRipened() | ClockFailed() | MessagesLost() | DaysRolled():
+        case JobsSent() | JobsLate() | StepsReleased() | TimerFailed() | MessagesLost() | DaysRolled():
             _log_clock(event)
-        case ModelCooling() | ModelBack() | FleetAlone() | FleetTogether():
+        case CircuitOpened() | CircuitClosed() | RedisLost() | RedisRecovered():
             _log_turn(event)
         case _:
             _log_fault(event)
 
 
-def _log_not_ours(event: Dropped | JobLost | MessageDiscarded) -> None:
+def _log_not_ours(event: DeliveryDropped | JobLost | MessageDiscarded) -> None:
     match event:
         case MessageDiscarded(said=said, count=count):
             said = f"{said}; the {count}. of its kind: see what else writes into this Redis"
             _LOG.warning("a value in a queue that is no message was discarded (%s)", said)
-        case Dropped(job_id=job_id):
+        case DeliveryDropped(job_id=job_id):
             _LOG.info("job %s: delivery dropped, it is finished or somebody else's", job_id)
         case JobLost(job_id=job_id):
             _LOG.warning("job %s: finished, cancelled or taken over while it ran; its cost is kept", job_id)
@@ -98,15 +98,15 @@ def _log_not_ours(event: Dropped | JobLost | MessageDiscarded) -> None:
             assert_never(event)
 
 
-def _log_clock(event: ClockWork) -> None:
+def _log_clock(event: DispatcherEvent) -> None:
     match event:
         case JobsSent(lane=lane, count=count):
             _LOG.info("clock: %d jobs sent to %s", count, queue_name(lane))
         case JobsLate(lane=lane, count=count, late_s=late_s):
             _LOG.warning("clock: %d jobs of %s are due, the first for %.0f s", count, queue_name(lane), late_s)
-        case StepsRipened(asked=asked, stopped=stopped):
+        case StepsReleased(asked=asked, stopped=stopped):
             _LOG.info("clock: the parts of %d steps have ended; %d are asked, %d fail", asked + stopped, asked, stopped)
-        case ClockFailed(name=name, said=said):
+        case TimerFailed(name=name, said=said):
             _LOG.warning("%s: %s", name, said)
         case MessagesLost(lane=lane, count=count):
             _LOG.warning("clock: %s lost %d messages; they are sent again", queue_name(lane), count)
@@ -116,7 +116,7 @@ def _log_clock(event: ClockWork) -> None:
             assert_never(event)
 
 
-def _log_fault(event: Fault) -> None:
+def _log_fault(event: FaultEvent) -> None:
     match event:
         case ReplyKept(job_id=job_id):
             _LOG.warning("job %s: the ledger is away; what came of its call is kept here until it is back", job_id)
@@ -136,7 +136,7 @@ def _log_fault(event: Fault) -> None:
             assert_never(event)
 
 
-def _log_halt(event: Halt) -> None:
+def _log_halt(event: HaltEvent) -> None:
     match event:
         case Rescued(job_id=job_id, rescue=rescue):
             _LOG.warning("job %s: its worker was lost; now %s%s", job_id, rescue.state, _because(rescue))
@@ -150,15 +150,15 @@ def _log_halt(event: Halt) -> None:
             assert_never(event)
 
 
-def _log_turn(event: Turn) -> None:
+def _log_turn(event: AdmissionEvent) -> None:
     match event:
-        case ModelCooling(model=model, how=how):
+        case CircuitOpened(model=model, how=how):
             _LOG.warning("%s is out of rotation for all workers (%s): one probe at a time", short_name(model), how)
-        case ModelBack(model=model):
+        case CircuitClosed(model=model):
             _LOG.info("%s is back in rotation", short_name(model))
-        case FleetAlone(said=said, workers=workers):
+        case RedisLost(said=said, workers=workers):
             _LOG.warning("Redis is away (%s): this worker keeps to its part of the limits, 1 of %d", said, workers)
-        case FleetTogether(untold=untold):
+        case RedisRecovered(untold=untold):
             _LOG.info("Redis is back: limits are shared again; it was told of %d calls that ended meanwhile", untold)
         case _:
             assert_never(event)

@@ -1,84 +1,67 @@
 """One delivery, from message to parked or finished."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from models.chain.chain import short_name
 from models.errors import LedgerError
 from models.job.values import Claim, Ending
 from models.outcome import State
-from worker.events import BatchPaused, Dropped, JobEnded
-from worker.failing_batches import Streaks
-from worker.fallback.collaborators import Desk
+from models.settings import Settings
+from models.store import Store
+from worker.events import BatchPaused, DeliveryDropped, JobEnded
+from worker.failing_batches import FailingBatches
+from worker.fallback.collaborators import Collaborators
 from worker.fallback.walk import Walked, walk
-from worker.intake import Gate
+from worker.intake import Intake
 from worker.provider.attempt_cost import total_usd
 from worker.recovery.failpoints import failpoint
-from worker.recovery.lease import Claims, InHand
+from worker.recovery.lease import Heartbeat
 
 DROPPED = "dropped: finished, or somebody else has it"
 EXPIRED = "expired"  # the outcome of a job whose deadline passed before any call
 
 
-class Unsends(Protocol):
-    """Knows which jobs need a message."""
-
-    def unsend(self, job_id: str) -> None:
-        """Note that a job's message was not heeded."""
-        ...
-
-
-class Pauses(Protocol):
-    """Holds back what a batch has not begun."""
-
-    def pause(self, batch_id: str, *, because: str) -> int:
-        """Hold those jobs; returns how many."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Office:
-    """A desk, and what is around it: where jobs come from, and what keeps them ours."""
+class Worker(Collaborators):
+    """Everything that works on the jobs of one process. `composition` builds it."""
 
-    desk: Desk
-    claims: Claims
-    outbox: Unsends
-    orders: Pauses
-    in_hand: InHand
-    gate: Gate
-    streaks: Streaks
+    settings: Settings
+    store: Store
+    heartbeat: Heartbeat
+    intake: Intake
+    failing_batches: FailingBatches
 
 
-def run(job_id: str, office: Office) -> str:
+def run(job_id: str, worker: Worker) -> str:
     """Claim the job, walk its chain, and say in one line what came of it: model, depth, cost.
 
     A ledger that is away costs nothing but time: an unclaimed job is sent again by a clock, a reply is on disk,
     and a job in the middle is rescued once its lease is over.
     """
     try:
-        if closed := office.gate.why_closed():
-            office.outbox.unsend(job_id)
+        if closed := worker.intake.closed_reason():
+            worker.store.outbox.unsend(job_id)
             return f"left for another time: {closed}"
-        claim = office.claims.claim(job_id, lease_s=office.in_hand.lease_s)
+        claim = worker.store.ledger.claim(job_id, lease_s=worker.heartbeat.lease_s)
         if claim is None:
-            office.desk.tell(Dropped(job_id=job_id))
+            worker.report(DeliveryDropped(job_id=job_id))
             return DROPPED
         failpoint("after_claim")
-        with office.in_hand.holding(claim):
-            return _claimed(claim, office)
+        with worker.heartbeat.holding(claim):
+            return _claimed(claim, worker)
     except LedgerError as error:
-        office.gate.shut(f"the ledger is away: {error}")  # until the pulse reaches it again
+        worker.intake.shut(f"the ledger is away: {error}")  # until the pulse reaches it again
         return f"the ledger is away: {error}"
 
 
-def _claimed(claim: Claim, office: Office) -> str:
+def _claimed(claim: Claim, worker: Worker) -> str:
     if claim.deadline_s <= 0:
-        return _expire(claim, office.desk)
-    walked = walk(claim, office.desk, time_left_s=claim.deadline_s)
-    if walked.ending is not None and (because := office.streaks.note(claim.batch_id, walked.ending)):
+        return _expire(claim, worker)
+    walked = walk(claim, worker, time_left_s=claim.deadline_s)
+    if walked.ending is not None and (because := worker.failing_batches.note(claim.batch_id, walked.ending)):
         batch_id = str(claim.batch_id)
-        count = office.orders.pause(batch_id, because=because)
-        office.desk.tell(BatchPaused(batch_id=batch_id, because=because, count=count))
+        count = worker.store.job_actions.pause(batch_id, because=because)
+        worker.report(BatchPaused(batch_id=batch_id, because=because, count=count))
     return in_one_line(walked)
 
 
@@ -95,7 +78,7 @@ def in_one_line(walked: Walked) -> str:
     return f"failed: {ending.outcome} {spent}"
 
 
-def _expire(claim: Claim, desk: Desk) -> str:
+def _expire(claim: Claim, worker: Collaborators) -> str:
     ending = Ending(
         state=State.FAILED,
         outcome=EXPIRED,
@@ -104,6 +87,6 @@ def _expire(claim: Claim, desk: Desk) -> str:
         given_up=claim.given_up,
         rounds=claim.rounds,
     )
-    desk.ledger.finish(claim, ending, None)
-    desk.tell(JobEnded(claim=claim, ending=ending))
+    worker.ledger.finish(claim, ending, None)
+    worker.report(JobEnded(claim=claim, ending=ending))
     return f"failed: {EXPIRED}"

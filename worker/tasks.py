@@ -6,12 +6,12 @@ from celery import Celery
 from celery.exceptions import Ignore
 
 from models.queue.redis_keys import TASK_NAME
-from worker.run import DROPPED, Office, run
+from worker.run import DROPPED, Worker, run
 
 _VERSION = 1
 
 
-def register(app: Celery, office: Office) -> None:
+def register(app: Celery, worker: Worker) -> None:
     """Give the app its task, working in this office."""
 
     @app.task(name=TASK_NAME, shared=False)  # another app of this process would work in this office, too
@@ -19,7 +19,7 @@ def register(app: Celery, office: Office) -> None:
         # What a later version adds to the message is ignored; the row it names has all that matters.
         if v != _VERSION:
             return f"refused: a message of version {v}, this worker reads {_VERSION}"
-        said = run(str(id), office)
+        said = run(str(id), worker)
         if said == DROPPED:  # another delivery tells Flower of this job, and no end of ours may stand over its own
             raise Ignore(said)
         return said

@@ -116,7 +116,7 @@ _COLUMN = re.compile(r"(?P<name>\w+) (?P<kind>\w+)(?P<key>!)?(?P<null>\?)?(>(?P<
 _DEFAULTS = {"false": sa.false()}
 _THRESHOLDS = {"health_min_jobs": 20, "health_degraded_percent": 25, "health_unreliable_percent": 50}
 _DUE = "state = 'waiting' AND sent_at IS NULL AND due_at IS NOT NULL"
-_THROTTLES = ("cooling", "limited", "full", "rate_limited", "ramp_limited")
+_THROTTLES = ("circuit_open", "limited", "full", "rate_limited", "ramp_limited")
 _FAILURES = ("key_paused", "overloaded", "server_error", "unreachable")
 _THROTTLED = f"{_DUE} AND outcome IN {(*_THROTTLES, *_FAILURES)}"
 # Name, table, columns, and the condition of a row that is in it.

@@ -43,7 +43,7 @@ class BusyError(TimeoutError):
 
 
 @dataclass(slots=True, kw_only=True)
-class Found:
+class QueryResult:
     """The columns and rows of a query; two columns may have one name, and rows are read as they are taken.
 
     A cell is None, int, Decimal, float, bool, str, bytes or a list of these; times are the engine's own text, in UTC.
@@ -73,7 +73,7 @@ class _Running:
 
 
 @contextmanager
-def asked(
+def run_query(
     url: str,
     sql: str,
     *,
@@ -81,7 +81,7 @@ def asked(
     most_rows: int = 0,
     most_bytes: int = _MOST_BYTES,
     stop: Event | None = None,
-) -> Iterator[Found]:
+) -> Iterator[QueryResult]:
     """Run one query against the ledger at `url`, whose rows are to be read inside the block; it cannot write.
 
     `most_rows` 0 is all rows. `stop`, set from any thread, ends the query.
@@ -191,16 +191,16 @@ def _guard(running: _Running, stop: Event) -> None:
     running.end()
 
 
-def _found(running: _Running, url: str) -> Found:
+def _found(running: _Running, url: str) -> QueryResult:
     answer = _answer(running, url)
     next(answer)  # it has begun: from now on its time counts
     running.until = time.monotonic() + running.timeout_s + _OVER_S
-    found = Found(columns=tuple(next(answer)[1]), rows=iter(()))
+    found = QueryResult(columns=tuple(next(answer)[1]), rows=iter(()))
     found.rows = _rows(found, answer)
     return found
 
 
-def _rows(found: Found, answer: Iterator[tuple[str, Any]]) -> Iterator[tuple[Any, ...]]:
+def _rows(found: QueryResult, answer: Iterator[tuple[str, Any]]) -> Iterator[tuple[Any, ...]]:
     for letter, value in answer:
         if letter == "E":
             found.cut = value

@@ -43,6 +43,6 @@ TO {role};
 
 def make_analyst(engine: Engine, role: str) -> None:
     """Run that SQL, as the owner of the ledger's tables. Raises LedgerError."""
-    orders = analyst_sql(engine, role)
+    job_actions = analyst_sql(engine, role)
     with transaction(engine) as connection:
-        connection.exec_driver_sql(orders)
+        connection.exec_driver_sql(job_actions)

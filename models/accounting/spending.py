@@ -99,7 +99,7 @@ class Sum:
         return self.cost_usd * CREDITS_PER_USD
 
 
-class Questions:
+class Spending:
     """Answers them from the views. Days are UTC, by when an attempt was opened; `since` and `until` are both within."""
 
     def __init__(self, engine: Engine) -> None:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Literal, TypeAlias
 
-from models.chain.chain import Span
+from models.chain.chain import RungRange
 
 LEAST = 30  # jobs below which a share may be chance
 WANTED = 60  # jobs below which a rung is explored, before its record grows too old
@@ -55,7 +55,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Weighed:
+class WeighedStart:
     """One rung as a start. `cost_usd` is the cost of an accepted answer from there; None if unknown."""
 
     rung: int
@@ -83,7 +83,7 @@ class Expected:
     depths: Mapping[int, Decimal]
 
 
-def weigh(records: Sequence[Record], span: Span, climbs: Collection[str]) -> tuple[Weighed, ...]:
+def weigh(records: Sequence[Record], span: RungRange, climbs: Collection[str]) -> tuple[WeighedStart, ...]:
     """Weigh each rung of a span as a start, from the ceiling down; `records` are the chain's, by rung.
 
     The picked start has the least cost of an accepted answer and at least LEAST jobs. Its share of lost jobs is at most
@@ -120,12 +120,12 @@ def weigh(records: Sequence[Record], span: Span, climbs: Collection[str]) -> tup
     )
 
 
-def picked(weighed: Sequence[Weighed]) -> int | None:
+def picked(weighed: Sequence[WeighedStart]) -> int | None:
     """Return the picked start. Returns None if too little is known."""
     return next((one.rung for one in weighed if one.why is Why.PICKED), None)
 
 
-def expect(records: Sequence[Record], span: Span, climbs: Collection[str], bound: Bound = "expected") -> Expected:
+def expect(records: Sequence[Record], span: RungRange, climbs: Collection[str], bound: Bound = "expected") -> Expected:
     """Return the expected course of a job that starts at `span.start`; `records` and `climbs` are as for `weigh`.
 
     Every model is available. An end in `climbs` and a prompt too long for a model climb; other ends stop the job. At
@@ -144,7 +144,7 @@ def expect(records: Sequence[Record], span: Span, climbs: Collection[str], bound
     return Expected(visits=visits, depths=depths)
 
 
-def explored(job_id: str, start: int, records: Sequence[Record], span: Span, *, share: Decimal) -> int | None:
+def explored(job_id: str, start: int, records: Sequence[Record], span: RungRange, *, share: Decimal) -> int | None:
     """Choose another start for a small share of jobs, to learn of rungs that nobody tries. Returns None for all others.
 
     The job's id alone decides. The other start is a rung with fewer than WANTED jobs, else the rung below `start`.
@@ -235,7 +235,7 @@ def _climbed(record: Record, climbs: Collection[str]) -> tuple[int, int]:
     return _accepted(record, climbs) + record.climbed_accepted, record.judged + record.climbed
 
 
-def _known(records: Sequence[Record], rung: int, span: Span) -> Decimal:
+def _known(records: Sequence[Record], rung: int, span: RungRange) -> Decimal:
     above = (records[better].mean_cost_usd for better in range(rung, span.ceiling - 1, -1))
     return next(cost for cost in above if cost is not None)  # the ceiling's is known
 
@@ -244,7 +244,9 @@ def _per_answer(path: _Path) -> Decimal:
     return path.cost_usd / (_ONE - path.lost) if path.lost < _ONE else Decimal("Infinity")
 
 
-def _weighed(rung: int, record: Record, climbs: Collection[str], why: Why, cost_usd: Decimal | None) -> Weighed:
+def _weighed(rung: int, record: Record, climbs: Collection[str], why: Why, cost_usd: Decimal | None) -> WeighedStart:
     accepted = _accepted(record, climbs)
     low, high = bounds(accepted, record.judged)
-    return Weighed(rung=rung, why=why, judged=record.judged, accepted=accepted, low=low, high=high, cost_usd=cost_usd)
+    return WeighedStart(
+        rung=rung, why=why, judged=record.judged, accepted=accepted, low=low, high=high, cost_usd=cost_usd
+    )

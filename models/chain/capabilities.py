@@ -30,7 +30,7 @@ _SMALLEST_PREFIX = {"opus-4-5": 4096, "opus-4-6": 4096, "opus-4-7": 2048, "opus-
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Capabilities:
     """What one model takes. Tokens throughout; None where nobody told.
 
     `thinking` are the types it accepts; `thinks_unasked`: it thinks unless it is told not to. `smallest_prefix` is the
@@ -49,10 +49,10 @@ class Facts:
     thinks_unasked: bool = False
     efforts: tuple[str, ...] = EFFORTS
 
-    def told(self, info: Mapping[str, Any]) -> "Facts":
+    def told(self, info: Mapping[str, Any]) -> "Capabilities":
         """Put what GET /v1/models/ID says in their place; what it leaves out, or says in another shape, stays.
 
-        >>> facts_of("claude-haiku-4-5").told({"max_tokens": 32000, "max_input_tokens": None}).most_output
+        >>> capabilities_of("claude-haiku-4-5").told({"max_tokens": 32000, "max_input_tokens": None}).most_output
         32000
         """
         abilities = _object(info.get("capabilities"))
@@ -67,19 +67,19 @@ class Facts:
         )
 
 
-def facts_of(model: str) -> Facts:
+def capabilities_of(model: str) -> Capabilities:
     """Tell what is known of a model by its name; of one that nobody knows, that it takes what it is given.
 
-    >>> facts_of("claude-opus-4-7").takes_sampling
+    >>> capabilities_of("claude-opus-4-7").takes_sampling
     False
     """
     match = _VERSION.match(model)
     if match is None:
         is_old = _OLD.match(model) is not None
-        return Facts(model=model, thinking=frozenset(), efforts=()) if is_old else Facts(model=model)
+        return Capabilities(model=model, thinking=frozenset(), efforts=()) if is_old else Capabilities(model=model)
     family, version = match[1], (int(match[2]), int(match[3] or 0))
     is_large = version >= (4, 6)
-    return Facts(
+    return Capabilities(
         model=model,
         window=_MILLION if is_large else 200_000,
         most_output=_most_output(family, version),

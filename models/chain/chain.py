@@ -25,10 +25,10 @@ class Chain:
     groups: Mapping[str, str] = field(default_factory=dict)
     autos: frozenset[str] = frozenset()
 
-    def span(self, *, task: str | None = None, start: int | None = None) -> "Span":
+    def span(self, *, task: str | None = None, start: int | None = None) -> "RungRange":
         """Tell where a job begins and how far it may go: its own start, else its task's, else the primary."""
         rung = self.starts.get(task or "", 0) if start is None else start
-        return Span(start=rung, floor=len(self.models) - 1, ceiling=0)
+        return RungRange(start=rung, floor=len(self.models) - 1, ceiling=0)
 
     def group_of(self, model: str) -> str:
         """Name the bucket of provider rate limits that a model draws on."""
@@ -36,7 +36,7 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
+class RungRange:
     """The rungs one job may use, all counted from 0: ceiling <= start <= floor."""
 
     start: int
@@ -46,7 +46,7 @@ class Span:
     def available(self, given_up: Collection[int]) -> tuple[int, ...]:
         """List the rungs left, in the order of availability: down to the floor, then up to the ceiling.
 
-        >>> Span(start=1, floor=2, ceiling=0).available({1})
+        >>> RungRange(start=1, floor=2, ceiling=0).available({1})
         (2, 0)
         """
         order = (*range(self.start, self.floor + 1), *range(self.start - 1, self.ceiling - 1, -1))
@@ -55,15 +55,15 @@ class Span:
     def above(self, rung: int, given_up: Collection[int]) -> tuple[int, ...]:
         """List the better rungs left, the nearest first.
 
-        >>> Span(start=2, floor=2, ceiling=0).above(2, {2})
+        >>> RungRange(start=2, floor=2, ceiling=0).above(2, {2})
         (1, 0)
         """
         return tuple(better for better in range(rung - 1, self.ceiling - 1, -1) if better not in given_up)
 
-    def clamped(self, rungs: int) -> "Span":
+    def clamped(self, rungs: int) -> "RungRange":
         """Fit a span that was stored under a longer chain into one of `rungs` models."""
         last = rungs - 1
-        return Span(start=min(self.start, last), floor=min(self.floor, last), ceiling=min(self.ceiling, last))
+        return RungRange(start=min(self.start, last), floor=min(self.floor, last), ceiling=min(self.ceiling, last))
 
 
 def limit_group(model: str) -> str:

@@ -9,7 +9,7 @@ TREE = "tree:"  # what the scope of a tree's budget begins with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Branch:
+class CallTreePlace:
     """A call's place in its tree: below which call or run, if any, and how deep, from 1."""
 
     parent: str | None
@@ -23,7 +23,7 @@ class Above:
 
     job_id: str
     task: str | None
-    branch: Branch
+    branch: CallTreePlace
     is_in_tree: bool = True
 
 
@@ -32,9 +32,9 @@ def tree_scope(tree: str) -> str:
     return f"{TREE}{tree}"
 
 
-def branch_for(
+def place_in_tree(
     job_id: str, *, task: str | None, parent: str | None, depth: int | None, above: Sequence[Above], most: int
-) -> Branch:
+) -> CallTreePlace:
     """Find the place of a new call below `parent`, whose own way down from the top of its tree is `above`.
 
     Nothing above: `parent` is no job but the run of whoever calls, and its tree is named after it; without a parent the
@@ -46,7 +46,7 @@ def branch_for(
     if deep > most:
         raise TooDeepError(deep, most=most, path=_path(task, parent, above, unknown=deep - known))
     tree = above[-1].branch.tree if above else parent or job_id
-    return Branch(parent=parent, tree=tree, depth=deep)
+    return CallTreePlace(parent=parent, tree=tree, depth=deep)
 
 
 def _path(task: str | None, parent: str | None, above: Sequence[Above], *, unknown: int) -> list[str]:

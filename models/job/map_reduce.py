@@ -36,7 +36,7 @@ class NewStep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class PartAnswer:
     """What one part said."""
 
     label: str
@@ -44,7 +44,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Missing:
+class MissingPart:
     """A part that has no answer, and the outcome of its job; None where what was made of it failed."""
 
     label: str
@@ -52,17 +52,18 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ripened:
+class ReleasedSteps:
     """How many steps are asked now, and how many failed since a part of theirs has no answer."""
 
     asked: int
     stopped: int
 
 
-def question(pieces: Sequence[str], told: Sequence[Told], missing: Sequence[Missing]) -> str:
+def question(pieces: Sequence[str], told: Sequence[PartAnswer], missing: Sequence[MissingPart]) -> str:
     r"""Put what the parts said, and the names of those that are missing, in the places between the pieces.
 
-    >>> print(question(["Merge:\n", ""], [Told(label="a", text="Rain.")], [Missing(label="b", outcome="refused")]))
+    >>> answers = [PartAnswer(label="a", text="Rain.")]
+    >>> print(question(["Merge:\n", ""], answers, [MissingPart(label="b", outcome="refused")]))
     Merge:
     <summary of="a">
     Rain.
@@ -79,10 +80,10 @@ def question(pieces: Sequence[str], told: Sequence[Told], missing: Sequence[Miss
     return "\n\n".join(said).join(pieces)
 
 
-def named(missing: Sequence[Missing]) -> list[str]:
+def named(missing: Sequence[MissingPart]) -> list[str]:
     """Name what is missing, each with why; the first 50.
 
-    >>> named([Missing(label="a", outcome="refused"), Missing(label="b", outcome=None)])
+    >>> named([MissingPart(label="a", outcome="refused"), MissingPart(label="b", outcome=None)])
     ['a (refused)', 'b']
     """
     told = [one.label if one.outcome is None else f"{one.label} ({one.outcome})" for one in missing[:_MOST_NAMED]]

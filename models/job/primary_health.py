@@ -7,7 +7,7 @@ UNRELIABLE, DEGRADED, OK = "primary unreliable", "degraded", "ok"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class PrimaryHealth:
     """One line of `v_primary_health`. Shares are from 0 to 1, of the jobs that succeeded that day.
 
     A depth counts rungs that the provider's word ended, the start rung among them. Our own limits do not count.
@@ -31,7 +31,7 @@ class Verdict:
         """Say it in one line.
 
         >>> half = Decimal("0.5")
-        >>> Verdict(start_model="claude-opus-4-7", jobs=140, mean_depth=half, share_depth_0=Decimal("0.4"),
+        >>> PrimaryHealth(start_model="claude-opus-4-7", jobs=140, mean_depth=half, share_depth_0=Decimal("0.4"),
         ...         share_depth_2plus=half, verdict=UNRELIABLE).in_words()
         'claude-opus-4-7 is unreliable today: of 140 jobs that start there the provider failed 60%, 50% twice or more'
         """

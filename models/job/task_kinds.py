@@ -6,7 +6,7 @@ from pathlib import Path
 from reprlib import repr as shown
 from typing import Any
 
-from models.chain.chain import Chain, Span
+from models.chain.chain import Chain, RungRange
 from models.errors import Mistake, SettingsError
 from models.job.answer_checks import JSON_SCHEMA, problem_of, schema_from
 from models.outcome import Outcome
@@ -61,13 +61,13 @@ def usual_climbs(
     return climbs | more if more else None
 
 
-def within(span: Span, terms: JobTerms, chain: Chain, *, is_start_asked: bool = False) -> Span:
+def within(span: RungRange, terms: JobTerms, chain: Chain, *, is_start_asked: bool = False) -> RungRange:
     """Keep a span between the terms' floor and ceiling; a start that nobody asked for moves with them."""
     models = chain.models
     floor = span.floor if terms.floor is None else models.index(terms.floor)
     ceiling = span.ceiling if terms.ceiling is None else models.index(terms.ceiling)
     start = span.start if is_start_asked else max(ceiling, min(span.start, floor))
-    return Span(start=start, floor=floor, ceiling=ceiling)
+    return RungRange(start=start, floor=floor, ceiling=ceiling)
 
 
 def read_kinds(path: Path, models: tuple[str, ...]) -> dict[str, JobTerms]:

@@ -6,8 +6,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from models.chain.chain import Span
-from models.job.call_tree import TREE, Branch
+from models.chain.chain import RungRange
+from models.job.call_tree import TREE, CallTreePlace
 from models.money.pricing import Parts
 from models.money.usage import Usage
 from models.outcome import CostStatus, OnUnknown, Outcome, Reason, Refused, State
@@ -28,7 +28,7 @@ class NewJob:
     prompt_id: str
     task: str | None
     params: Mapping[str, Any]
-    span: Span
+    span: RungRange
     start_model: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     on_unknown: OnUnknown | None = None
@@ -39,7 +39,7 @@ class NewJob:
     prefix: str | None = None
     start_reason: str | None = None
     deadline_s: float | None = None
-    branch: Branch | None = None
+    branch: CallTreePlace | None = None
     refused: Refused | None = None
     headers: Mapping[str, str] | None = None
 
@@ -141,7 +141,7 @@ class Claim:
     task: str | None
     token: int
     params: Mapping[str, Any]
-    span: Span
+    span: RungRange
     rung: int
     given_up: Mapping[int, str]
     rounds: int
@@ -211,7 +211,7 @@ class Closing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decided:
+class DecisionRecord:
     """One decision of a walk that was not "the answer is kept", for whoever asks why.
 
     `attempt_count` is how many attempts the job had made by then; `decision` is skip, wait, retry, fallback, climb,
@@ -247,11 +247,11 @@ class Ending:
     model_used: str | None = None
     fallback_depth: int | None = None
     raised_max_tokens: int | None = None
-    decisions: tuple[Decided, ...] = ()
+    decisions: tuple[DecisionRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class SpooledReply:
     """What a call came to, as it is written to disk before the ledger has it. No ending: its job went on."""
 
     job_id: str
@@ -278,7 +278,7 @@ class Stray:
     batch_id: str | None
     token: int
     params: Mapping[str, Any]
-    span: Span
+    span: RungRange
     rung: int
     given_up: Mapping[int, str]
     on_unknown: OnUnknown | None

@@ -34,7 +34,7 @@ _LOST_S = 900.0  # a batch that no part was added to for so long is not arriving
 _NOW = db_now(0.0)
 
 
-class Arrivals:
+class BatchWriter:
     """Writes batches. Raises LedgerError where the ledger is away, or stays busy for too long.
 
     What a crash leaves of a large batch is seen by nobody, runs never, and is removed by `forget_lost`.

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Engine, bindparam, literal, select, update
 from sqlalchemy.orm import aliased
 
-from models.job.call_tree import Above, Branch
+from models.job.call_tree import Above, CallTreePlace
 from models.ledger.database import reading, transaction
 from models.schema.job import Job
 
@@ -33,7 +33,7 @@ _TAKE_ROOT = (
 )
 
 
-class Trees:
+class CallTrees:
     """Which calls were made for which. Raises LedgerError."""
 
     def __init__(self, engine: Engine) -> None:
@@ -52,7 +52,7 @@ class Trees:
 
 
 def _above(row: Any) -> Above:
-    branch = Branch(
+    branch = CallTreePlace(
         parent=row["parent"],
         tree=row["tree"] or row["id"],
         depth=row["call_depth"] or _FIRST_DEPTH,

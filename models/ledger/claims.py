@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, func, literal, or_, select, update
 
-from models.chain.chain import Span
+from models.chain.chain import RungRange
 from models.job.values import BATCH, Claim
 from models.outcome import Outcome, State
 from models.schema.attempt import Attempt
@@ -77,7 +77,7 @@ def claim_of(job_id: str, row: Mapping[str, Any]) -> Claim:
         task=row["task"],
         token=row["lease_token"],
         params=row["params"],
-        span=Span(start=row["start_rung"], floor=row["floor_rung"], ceiling=row["ceiling_rung"]),
+        span=RungRange(start=row["start_rung"], floor=row["floor_rung"], ceiling=row["ceiling_rung"]),
         rung=row["rung"],
         given_up={int(rung): why for rung, why in row["given_up"].items()},
         rounds=row["rounds"],

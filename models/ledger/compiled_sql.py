@@ -24,7 +24,7 @@ class _Compiled:
     columns: tuple[tuple[str, _Process | None], ...]
 
 
-class Prepared:
+class CompiledSql:
     """Runs an engine's hot statements; shared by all threads."""
 
     def __init__(self, engine: Engine) -> None:
@@ -53,7 +53,7 @@ class Prepared:
 class Cursor:
     """The driver's cursor, which takes SQLAlchemy's statements."""
 
-    def __init__(self, prepared: Prepared, cursor: Any, undo: Callable[[], object]) -> None:
+    def __init__(self, prepared: CompiledSql, cursor: Any, undo: Callable[[], object]) -> None:
         self._prepared = prepared
         self._cursor = cursor
         self.undo = undo  # takes back what this transaction has written so far

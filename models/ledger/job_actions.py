@@ -24,7 +24,7 @@ _AT_ONCE = 500
 _ZERO = Decimal(0)
 
 
-class Orders:
+class JobActions:
     """Changes jobs as a whole batch, or one by one. Each raises LedgerError where the ledger is away."""
 
     def __init__(self, engine: Engine) -> None:

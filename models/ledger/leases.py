@@ -5,7 +5,7 @@ from itertools import groupby
 
 from sqlalchemy import Connection, Engine, Integer, bindparam, null, select, update
 
-from models.chain.chain import Span
+from models.chain.chain import RungRange
 from models.job.values import Claim, Past, Rescue, Stray
 from models.ledger.budgets import settle
 from models.ledger.database import transaction
@@ -109,7 +109,7 @@ class Leases:
                 batch_id=job["batch_id"],
                 token=job["lease_token"],
                 params=job["params"],
-                span=Span(start=job["start_rung"], floor=job["floor_rung"], ceiling=job["ceiling_rung"]),
+                span=RungRange(start=job["start_rung"], floor=job["floor_rung"], ceiling=job["ceiling_rung"]),
                 rung=job["rung"],
                 given_up={int(rung): why for rung, why in job["given_up"].items()},
                 on_unknown=None if job["on_unknown"] is None else OnUnknown(job["on_unknown"]),

@@ -11,11 +11,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from models.errors import LedgerError
 from models.ids import new_id
 from models.job.map_reduce import NewStep
-from models.job.values import Claim, Closing, Ending, Kept, NewBatch, NewJob, Opening, OverCap
-from models.ledger.batches import Arrivals, Row
+from models.job.values import Claim, Closing, Ending, NewBatch, NewJob, Opening, OverCap, SpooledReply
+from models.ledger.batches import BatchWriter, Row
 from models.ledger.budgets import over_cap, reserve, settle
 from models.ledger.claims import CLAIM, claim_of
-from models.ledger.compiled_sql import Cursor, Prepared
+from models.ledger.compiled_sql import CompiledSql, Cursor
 from models.ledger.database import UNREACHABLE, reading, transaction, unreachable
 from models.money.pricing import Price
 from models.outcome import OPEN_STATES, Outcome, State
@@ -71,9 +71,9 @@ class Ledger:
 
     def __init__(self, engine: Engine, *, worker: str) -> None:
         self._engine = engine
-        self._prepared = Prepared(engine)
+        self._prepared = CompiledSql(engine)
         self._keep, self._keep_turn = _keep(engine, AnswerRow), _keep(engine, TurnRow)
-        self._arrivals = Arrivals(engine)
+        self._arrivals = BatchWriter(engine)
         self.worker = worker
         self._where = engine.url.render_as_string(hide_password=True)
 
@@ -161,7 +161,7 @@ class Ledger:
         with self._hot() as cursor:
             return self._finish(cursor, claim.job_id, claim.token, ending, closing)
 
-    def replay(self, kept: Kept) -> bool:
+    def replay(self, kept: SpooledReply) -> bool:
         """Write what a call came to that was kept on disk. False: the ledger has had it already.
 
         A job that is held because nobody knew of this reply goes on.

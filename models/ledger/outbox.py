@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, TextClause, bindparam, or_, select, t
 from models.job.values import Unsent
 from models.ledger.database import reading, transaction
 from models.outcome import State
-from models.queue.fair_share import Shares
+from models.queue.fair_share import FairShare
 from models.queue.queue_window import Due
 from models.queue.redis_keys import Lane
 from models.schema.columns import UTCDateTime, db_now
@@ -55,7 +55,7 @@ _BEYOND = text(f"""
 """)  # noqa: S608 - of our own words
 _BRING = update(Job).where(Job.id == bindparam("job_id"), Job.state.in_([State.QUEUED, State.WAITING]))
 # A job whose own calls failed for more rounds than a few fails by itself, and keeps its backoff.
-_IS_DENIED = "outcome IN ('cooling', 'limited', 'full', 'rate_limited', 'key_paused') OR rounds <= :most_rounds"
+_IS_DENIED = "outcome IN ('circuit_open', 'limited', 'full', 'rate_limited', 'key_paused') OR rounds <= :most_rounds"
 # A job that gave nothing up may go to any of its rungs; all others wait for the model of their own.
 _MAY_GO = "rung = :rung OR (given_up = '{}' AND outcome <> 'full' AND ceiling_rung <= :rung AND floor_rung >= :rung)"
 _DUE = (
@@ -176,7 +176,7 @@ class Outbox:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def unsent(self, rung: int, *, limit: int, shares: Shares | None = None) -> list[Unsent]:
+    def unsent(self, rung: int, *, limit: int, shares: FairShare | None = None) -> list[Unsent]:
         """List jobs of one rung that have no message and are not urgent, in the order they should be sent in.
 
         Batches take turns by weight, from where `shares` has them, and are charged there. Within a batch the earlier
@@ -184,7 +184,7 @@ class Outbox:
         """
         with reading(self._engine) as connection:
             candidates = Candidates(connection, rung, _now(connection))
-            chosen = _chosen(candidates, limit, shares or Shares())
+            chosen = _chosen(candidates, limit, shares or FairShare())
         return [Unsent(id=one.id, rung=rung, deliveries=one.deliveries) for one in chosen]
 
     def urgent(self, *, limit: int) -> list[Unsent]:
@@ -245,7 +245,7 @@ def _now(connection: Connection) -> datetime:
     return now
 
 
-def _chosen(candidates: Candidates, limit: int, shares: Shares) -> list[Candidate]:
+def _chosen(candidates: Candidates, limit: int, shares: FairShare) -> list[Candidate]:
     """Take `limit` over all batches; what one has too few of for its share goes to the others."""
     weights = candidates.weights
     shares.admit(weights)

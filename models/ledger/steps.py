@@ -6,7 +6,16 @@ from typing import Any
 from sqlalchemy import Connection, Engine, bindparam, exists, insert, select, text, update
 
 from models.job.answer import text_of
-from models.job.map_reduce import MISSING_PARTS, Missing, NewStep, OnFailedPart, Ripened, Told, named, question
+from models.job.map_reduce import (
+    MISSING_PARTS,
+    MissingPart,
+    NewStep,
+    OnFailedPart,
+    PartAnswer,
+    ReleasedSteps,
+    named,
+    question,
+)
 from models.ledger.database import reading, transaction
 from models.outcome import FINAL_STATES, OPEN_STATES, PART_FAILED, WAITS_FOR_PARTS, State
 from models.schema.columns import db_now
@@ -54,17 +63,17 @@ class Steps:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def ripen(self, *, limit: int) -> Ripened:
+    def release_ready_steps(self, *, limit: int) -> ReleasedSteps:
         """Queue steps whose parts have all ended, or fail them where a part has no answer and they are to stop.
 
         Each is one transaction, which finds the step waiting or does nothing: twice is harmless.
         """
         with reading(self._engine) as connection:
             ripe = connection.scalars(_RIPE, {"count": limit}).all()
-        ended = [self._ripen(job_id) for job_id in ripe]
-        return Ripened(asked=ended.count(State.QUEUED), stopped=ended.count(State.FAILED))
+        ended = [self._release_ready_steps(job_id) for job_id in ripe]
+        return ReleasedSteps(asked=ended.count(State.QUEUED), stopped=ended.count(State.FAILED))
 
-    def _ripen(self, job_id: str) -> State | None:
+    def _release_ready_steps(self, job_id: str) -> State | None:
         with transaction(self._engine) as connection:
             step = connection.execute(
                 select(Step.pieces, Step.on_failed_part, Job.params, Job.columns)
@@ -136,7 +145,7 @@ def _hold(connection: Connection, batch_id: str) -> None:
     connection.execute(update(Job).where(ours).values(**waits))
 
 
-def _told(connection: Connection, job_id: str) -> Iterator[Told]:
+def _told(connection: Connection, job_id: str) -> Iterator[PartAnswer]:
     parts = (
         select(Step.label, AnswerRow.message)
         .join(PartRow, PartRow.part_id == Step.job_id)
@@ -145,18 +154,18 @@ def _told(connection: Connection, job_id: str) -> Iterator[Told]:
         .order_by(PartRow.position)
     )
     for label, message in connection.execute(parts):
-        yield Told(label=label, text=text_of(message))
+        yield PartAnswer(label=label, text=text_of(message))
 
 
-def _missing(connection: Connection, job_id: str) -> Iterator[Missing]:
+def _missing(connection: Connection, job_id: str) -> Iterator[MissingPart]:
     for label, state, outcome in connection.execute(_MISSING, {"job_id": job_id}):
-        yield Missing(label=label, outcome=None if state == State.SUCCEEDED else outcome)
+        yield MissingPart(label=label, outcome=None if state == State.SUCCEEDED else outcome)
 
 
 def _filled(params: Mapping[str, Any], asked: str) -> dict[str, Any]:
     return {**params, "messages": [{"role": "user", "content": asked}]}
 
 
-def _with_missing(columns: Mapping[str, str], missing: Sequence[Missing]) -> dict[str, str]:
+def _with_missing(columns: Mapping[str, str], missing: Sequence[MissingPart]) -> dict[str, str]:
     kept = {name: value for name, value in columns.items() if name != MISSING_PARTS}
     return {**kept, MISSING_PARTS: "; ".join(named(missing))} if missing else kept

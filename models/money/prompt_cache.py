@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from models.money.token_estimate import CHARACTERS_A_TOKEN, size_of, usual_tokens
+from models.money.token_estimate import CHARACTERS_A_TOKEN, prompt_size, usual_tokens
 
 _MARK = {"type": "ephemeral"}  # five minutes from each use
 _DIGEST_BYTES = 12
@@ -19,7 +19,7 @@ def prefix_of(params: Mapping[str, Any]) -> str | None:
     """
     system = params.get("system")
     is_text = isinstance(system, str) or (isinstance(system, list) and _is_block(system[-1:]))
-    if not system or not is_text or size_of(params).is_marked:
+    if not system or not is_text or prompt_size(params).is_marked:
         return None
     told = [params.get(name) for name in ("tools", "system")]
     return hashlib.blake2b(json.dumps(told).encode(), digest_size=_DIGEST_BYTES).hexdigest()
@@ -28,7 +28,7 @@ def prefix_of(params: Mapping[str, Any]) -> str | None:
 def prefix_tokens(params: Mapping[str, Any], *, a_token: float = CHARACTERS_A_TOKEN) -> int:
     """Guess how many tokens system and tools have, at so many characters each."""
     shared = {name: params[name] for name in ("system", "tools") if name in params}
-    return usual_tokens(size_of(shared), a_token=a_token)
+    return usual_tokens(prompt_size(shared), a_token=a_token)
 
 
 def marked(params: Mapping[str, Any]) -> Mapping[str, Any]:

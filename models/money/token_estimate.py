@@ -12,7 +12,7 @@ _IMAGE_TOKENS = 1_600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
+class PromptSize:
     """Characters of system, messages and tools; images, which have none; documents, whose file is among them.
 
     `is_marked`: a part of it asks to be read from, or written to, the prompt cache.
@@ -29,17 +29,17 @@ class Size:
         return not (self.images or self.documents)
 
 
-def size_of(params: Mapping[str, Any]) -> Size:
+def prompt_size(params: Mapping[str, Any]) -> PromptSize:
     """Measure Messages API parameters.
 
-    >>> size_of({"system": "Be brief.", "messages": [{"role": "user", "content": "Hi"}]}).characters
+    >>> prompt_size({"system": "Be brief.", "messages": [{"role": "user", "content": "Hi"}]}).characters
     11
     """
     parts = [*_parts(params.get("system")), *_tools(params.get("tools"))]
     messages = params.get("messages")
     for message in messages if isinstance(messages, list | tuple) else ():
         parts += _parts(message.get("content"))
-    return Size(
+    return PromptSize(
         characters=sum(part.characters for part in parts),
         images=sum(part.images for part in parts),
         documents=sum(part.documents for part in parts),
@@ -47,12 +47,12 @@ def size_of(params: Mapping[str, Any]) -> Size:
     )
 
 
-def usual_tokens(size: Size, *, a_token: float = CHARACTERS_A_TOKEN) -> int:
+def usual_tokens(size: PromptSize, *, a_token: float = CHARACTERS_A_TOKEN) -> int:
     """Guess how many tokens that is, at so many characters each; a photo is 1,600 of them.
 
     A document's file is counted at 20 characters each, roughly what pages of text come to.
 
-    >>> usual_tokens(Size(characters=7000))
+    >>> usual_tokens(PromptSize(characters=7000))
     2000
     """
     text = size.characters / (_FILE_CHARACTERS_A_TOKEN if size.documents else a_token)
@@ -68,12 +68,12 @@ def most_tokens(text: str) -> int:
     return -(-len(text.encode("utf-8", "surrogatepass")) // BYTES_A_TOKEN)
 
 
-def _parts(content: object) -> Iterator[Size]:
+def _parts(content: object) -> Iterator[PromptSize]:
     left = [content]
     while left:  # no recursion: a request may be nested as deep as JSON can be read
         match left.pop():
             case str() as text:
-                yield Size(characters=len(text))
+                yield PromptSize(characters=len(text))
             case list() | tuple() as several:
                 left += several
             case Mapping() as block:
@@ -82,26 +82,26 @@ def _parts(content: object) -> Iterator[Size]:
                 left.append(within)
 
 
-def _block(block: Mapping[str, Any]) -> tuple[Size, object]:
+def _block(block: Mapping[str, Any]) -> tuple[PromptSize, object]:
     """Measure a block but for the content of a result, which is returned beside it."""
     is_marked, kind, text = bool(block.get("cache_control")), str(block.get("type")), block.get("text")
     match kind:
         case "text" if isinstance(text, str):
-            return Size(characters=len(text), is_marked=is_marked), None
+            return PromptSize(characters=len(text), is_marked=is_marked), None
         case "image":
-            return Size(characters=0, images=1, is_marked=is_marked), None
+            return PromptSize(characters=0, images=1, is_marked=is_marked), None
         case "document":
-            return Size(characters=_written(block), documents=1, is_marked=is_marked), None
+            return PromptSize(characters=_written(block), documents=1, is_marked=is_marked), None
     # What is called an image in the input of a tool is text: only a result holds blocks of the API's own.
     within = block.get("content") if kind.endswith("_result") else None
     around = block if within is None else {name: value for name, value in block.items() if name != "content"}
-    return Size(characters=_written(around), is_marked=is_marked), within
+    return PromptSize(characters=_written(around), is_marked=is_marked), within
 
 
-def _tools(tools: object) -> Iterator[Size]:
+def _tools(tools: object) -> Iterator[PromptSize]:
     for tool in tools if isinstance(tools, list | tuple) else ():
         if isinstance(tool, Mapping):
-            yield Size(characters=_written(tool), is_marked=bool(tool.get("cache_control")))
+            yield PromptSize(characters=_written(tool), is_marked=bool(tool.get("cache_control")))
 
 
 def _written(part: Mapping[str, Any]) -> int:

@@ -17,8 +17,17 @@ from redis.retry import Retry
 
 from models.errors import BrokerError
 from models.job.values import Unsent
-from models.queue.queue_window import Pace
-from models.queue.redis_keys import CLOCK_TURN, FILLED, PREFIX, TASK_NAME, Lane, pace_key, queue_key, queue_name
+from models.queue.queue_window import QueueWindow
+from models.queue.redis_keys import (
+    DISPATCHER_LEADER,
+    FILLED,
+    PREFIX,
+    TASK_NAME,
+    Lane,
+    queue_key,
+    queue_name,
+    queue_window_key,
+)
 
 _MESSAGES_AT_ONCE = 1000
 _TIMEOUT_S = 2.0
@@ -97,8 +106,8 @@ class Broker:
                 self._publish(producer, job)
         with _told(), self._redis.pipeline(transaction=False) as pipeline:
             for rung, count in Counter(job.rung for job in jobs if not job.is_urgent).items():
-                pipeline.hincrby(pace_key(rung), "level", count)
-                pipeline.expire(pace_key(rung), _PACE_KEPT_S)
+                pipeline.hincrby(queue_window_key(rung), "level", count)
+                pipeline.expire(queue_window_key(rung), _PACE_KEPT_S)
             pipeline.execute()
 
     def _publish(self, producer: Any, job: Unsent) -> None:
@@ -129,29 +138,29 @@ class Broker:
             messages = self._redis.hmget(_FETCHED, tags) if tags else []
         return Counter(queue for message in messages if (queue := _queue_of(message)) is not None)
 
-    def pace(self, rung: int) -> Pace:
+    def pace(self, rung: int) -> QueueWindow:
         """Read what the last clock left of a rung's queue."""
         with _told():
-            kept = self._redis.hgetall(pace_key(rung))
+            kept = self._redis.hgetall(queue_window_key(rung))
         told = {name: json.loads(kept[key]) for name, key in _OF_PACE if key in kept}
-        return Pace(**told)
+        return QueueWindow(**told)
 
-    def keep_pace(self, rung: int, pace: Pace) -> None:
+    def keep_pace(self, rung: int, pace: QueueWindow) -> None:
         """Leave it to the next clock."""
         with _told(), self._redis.pipeline(transaction=False) as pipeline:
             pipeline.hset(
-                pace_key(rung),
+                queue_window_key(rung),
                 mapping={"window": pace.window, "level": pace.level, "passes": json.dumps(dict(pace.passes))},
             )
-            pipeline.expire(pace_key(rung), _PACE_KEPT_S)
+            pipeline.expire(queue_window_key(rung), _PACE_KEPT_S)
             pipeline.execute()
 
-    def take_turn(self, holder: str, *, for_s: float) -> bool:
+    def try_lead(self, holder: str, *, for_s: float) -> bool:
         """Become the one worker whose clock acts, for a short while. False: it is somebody else's turn."""
         with _told():
-            return bool(self._redis.set(CLOCK_TURN, holder, nx=True, px=int(for_s * 1000)))
+            return bool(self._redis.set(DISPATCHER_LEADER, holder, nx=True, px=int(for_s * 1000)))
 
-    def has_lost_all(self) -> bool:
+    def was_flushed(self) -> bool:
         """Tell, once, that Redis was emptied: flushed, or started again without what it held. True at first, too."""
         with _told():
             return bool(self._redis.set(FILLED, "1", nx=True))
@@ -222,7 +231,7 @@ def _answers_strangers(url: str) -> bool:
         without_password, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, retry=once
     )
     try:
-        stranger.exists(CLOCK_TURN)
+        stranger.exists(DISPATCHER_LEADER)
     except redis.RedisError:
         return False
     else:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from heapq import heapify, heapreplace
 
 
-class Shares:
+class FairShare:
     """How far each batch is with its share, as a pass: one job costs it one, divided by its weight.
 
     Who is furthest behind is next. What is lost of it makes all equal, no more.
@@ -26,7 +26,7 @@ class Shares:
     def split(self, weights: Mapping[str, int], count: int) -> dict[str, int]:
         """Tell how many of the next jobs are whose, if each has enough of them.
 
-        >>> Shares({"big": 0, "small": 0}).split({"big": 1, "small": 3}, 4)
+        >>> FairShare({"big": 0, "small": 0}).split({"big": 1, "small": 3}, 4)
         {'big': 1, 'small': 3}
         """
         line = [(self.passes[batch], batch) for batch in weights]

@@ -23,7 +23,7 @@ _TIMEOUT_S = 2.0
 _SUFFIX = ".pulse"
 
 
-class Pulse:
+class LivenessProofs:
     """Leave the proofs of one worker. A lock on its file says that the worker lives: no process id is believed."""
 
     def __init__(self, url: str, state_dir: Path, *, worker: str) -> None:

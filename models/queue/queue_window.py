@@ -19,7 +19,7 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class QueueWindow:
     """What one clock leaves to the next.
 
     `window` is how many messages the queue may hold; `level` what it held when a clock last looked, with all that was
@@ -33,9 +33,9 @@ class Pace:
     def next_window(self, pending: int, *, tick_s: float, most: int) -> int:
         """Learn from what is left of the queue, one tick later, how deep it should be; at most `most`.
 
-        >>> Pace(window=100, level=100).next_window(0, tick_s=1, most=2000), "emptied: the fleet can do more"
+        >>> QueueWindow(window=100, level=100).next_window(0, tick_s=1, most=2000), "emptied: the fleet can do more"
         (400, 'emptied: the fleet can do more')
-        >>> Pace(window=400, level=400).next_window(300, tick_s=1, most=2000), "100 a second: 300 are 3 s"
+        >>> QueueWindow(window=400, level=400).next_window(300, tick_s=1, most=2000), "100 a second: 300 are 3 s"
         (375, '100 a second: 300 are 3 s')
         """
         if pending:

@@ -6,12 +6,12 @@ Lane: TypeAlias = int | None  # the rung whose jobs a queue holds; None: urgent 
 
 PREFIX = "stepdown:"
 TASK_NAME = "stepdown.run"  # changing it would have workers of another version discard messages
-CLOCK_TURN = f"{PREFIX}clock"
+DISPATCHER_LEADER = f"{PREFIX}clock"
 PULSES = f"{PREFIX}workers"  # the workers that claim jobs, and when each last proved it
 FILLED = f"{PREFIX}filled"  # there while Redis has lost nothing since a clock last looked
 
 
-def turnstile_prefix(namespace: str) -> str:
+def admission_prefix(namespace: str) -> str:
     """Name what the keys of one turnstile begin with: those who use another key or API have their own."""
     return f"{PREFIX}admission:{namespace}:"
 
@@ -30,11 +30,11 @@ def queue_key(lane: Lane) -> str:
     return f"{PREFIX}{queue_name(lane)}"
 
 
-def pace_key(rung: int) -> str:
+def queue_window_key(rung: int) -> str:
     """Name the hash in which one clock leaves to the next how a rung's queue is filled."""
     return f"{PREFIX}pace:{rung}"
 
 
-def warmth_key(namespace: str, model: str, prefix: str) -> str:
+def cache_state_key(namespace: str, model: str, prefix: str) -> str:
     """Name what tells whether a model's cache, that of one key, holds the beginning that some prompts share."""
     return f"{PREFIX}warmth:{namespace}:{model}:{prefix}"

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from models.chain.chain import Chain
 from models.errors import BrokerError
-from models.queue.redis_keys import turnstile_prefix
+from models.queue.redis_keys import admission_prefix
 
 QUIET_S = 60.0  # a denial older than that throttles nobody any more
 _TIMEOUT_S = 2.0
@@ -21,7 +21,7 @@ _BUSY_SHARE = 0.8  # of the calls that our own limit allows: with fewer in fligh
 _FRESH_S = 10.0  # a denial as young counts though a mean request fits: the denied request may have been a large one
 _KEPT_SHARE = 0.01  # of each limit, for urgent requests
 
-Reason = Literal["key_paused", "cooling", "limited", "full", "ramp"]
+Reason = Literal["key_paused", "circuit_open", "limited", "full", "ramp"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class ThrottleReader:
 
     def __init__(self, url: str, *, namespace: str, chain: Chain, quiet_s: float = QUIET_S) -> None:
         self._url = url
-        self._prefix = turnstile_prefix(namespace)
+        self._prefix = admission_prefix(namespace)
         self._chain = chain
         self._quiet_s = quiet_s
 
@@ -158,7 +158,7 @@ class _Look:
         """Return the throttle of one model: an open breaker, else our own limit of calls at a time."""
         model = self._fields(f"model:{name}")
         if self._is_open(model):
-            return [self._breaker(model, "cooling", (name,))]
+            return [self._breaker(model, "circuit_open", (name,))]
         if not self._denies(model, "full"):
             return []
         limit = max(1, math.floor(model.number("concurrency_limit") * self._speed() ** 2))

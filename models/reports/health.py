@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from sqlalchemy import Connection, Date, Engine, column, func, select, table, text, update
 
-from models.job.primary_health import Verdict
+from models.job.primary_health import PrimaryHealth
 from models.ledger.database import reading, transaction
 from models.ledger.outbox import QUEUED, WAITING
 from models.schema.columns import db_now
@@ -48,13 +48,13 @@ class Health:
             ended = select(Job.state, func.count()).where(Job.finished_at >= midnight).group_by(Job.state)
             return {str(state): count for state, count in connection.execute(ended)}
 
-    def today(self) -> list[Verdict]:
+    def today(self) -> list[PrimaryHealth]:
         """Judge each start model by the jobs that succeeded this UTC day."""
         with reading(self._engine) as connection:
             day = _now(connection).date()
             rows = connection.execute(select(_VIEW).where(_VIEW.c.day == day).order_by(_VIEW.c.start_model)).mappings()
             return [
-                Verdict(
+                PrimaryHealth(
                     start_model=row["start_model"],
                     jobs=row["jobs"],
                     mean_depth=Decimal(str(row["mean_depth"])),

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, RowMapping, Select, case, func, selec
 from models.accounting.exports import between
 from models.chain.best_start import Record
 from models.ledger.database import reading
-from models.money.token_estimate import Size, size_of
+from models.money.token_estimate import PromptSize, prompt_size
 from models.money.usage import COUNTERS, Usage
 from models.outcome import OPEN_STATES, Outcome, State
 from models.schema.attempt import Attempt
@@ -80,7 +80,7 @@ class AnswerLength:
     task: str
     prompt_tokens: int
     output_tokens: int
-    size: Size
+    size: PromptSize
     max_tokens: int
 
 
@@ -234,6 +234,6 @@ def _answer_length(row: RowMapping, params: Any) -> AnswerLength | None:
         task=row["task"] or "",
         prompt_tokens=row["prompt"],
         output_tokens=row["output_tokens"],
-        size=size_of(params),
+        size=prompt_size(params),
         max_tokens=most,
     )

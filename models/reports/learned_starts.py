@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import Engine, func, select
 
-from models.chain.best_start import Record, Weighed, explored, picked, weigh
-from models.chain.chain import Span
+from models.chain.best_start import Record, WeighedStart, explored, picked, weigh
+from models.chain.chain import RungRange
 from models.job.values import NewJob
 from models.ledger.database import opened_if_there, reading
 from models.reports.job_history import JobHistory
@@ -24,7 +24,7 @@ _NOW = db_now(0.0)
 _Records = Mapping[tuple[str, str], Record]
 
 
-class Starts:
+class LearnedStarts:
     """Chooses starts; shared by all threads. Records are read anew after ten minutes. Raises LedgerError."""
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = monotonic) -> None:
@@ -42,8 +42,8 @@ class Starts:
         return lambda job: chooser.started(job) if is_auto(job, settings) else job
 
     def weighed(
-        self, task: str, span: Span, settings: Settings, climbs: Collection[str]
-    ) -> tuple[Sequence[Record], tuple[Weighed, ...]]:
+        self, task: str, span: RungRange, settings: Settings, climbs: Collection[str]
+    ) -> tuple[Sequence[Record], tuple[WeighedStart, ...]]:
         """Weigh each rung of a span as the start of a task kind. Returns the records by rung, too."""
         known = self._records()
         records = [known.get((task, model), Record()) for model in settings.chain.models]
@@ -65,10 +65,10 @@ class Starts:
 
 
 @contextmanager
-def starts_there(settings: Settings) -> Iterator[Starts | None]:
+def starts_there(settings: Settings) -> Iterator[LearnedStarts | None]:
     """Open the ledger for a block, to read learned starts. Yields None if the ledger's file does not exist."""
     with opened_if_there(settings.database_url.get_secret_value()) as engine:
-        yield None if engine is None else Starts(engine)
+        yield None if engine is None else LearnedStarts(engine)
 
 
 def is_auto(job: NewJob, settings: Settings) -> bool:
@@ -80,9 +80,9 @@ def is_auto(job: NewJob, settings: Settings) -> bool:
 class _Chooser:
     """Starts the jobs of one batch; `left` counts by kind the jobs that may still explore today."""
 
-    starts: Starts
+    starts: LearnedStarts
     settings: Settings
-    weighed: dict[tuple[Any, ...], tuple[Sequence[Record], tuple[Weighed, ...]]]
+    weighed: dict[tuple[Any, ...], tuple[Sequence[Record], tuple[WeighedStart, ...]]]
     left: dict[str, int]
 
     def started(self, job: NewJob) -> NewJob:

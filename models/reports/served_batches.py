@@ -58,7 +58,7 @@ class ServedBatch:
     purged_at: datetime | None
 
 
-class Served:
+class ServedBatches:
     """Reads and orders served batches; `scope` is what their keys begin with. Raises LedgerError."""
 
     def __init__(self, engine: Engine) -> None:

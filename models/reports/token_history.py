@@ -50,7 +50,7 @@ class Lengths:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Learned:
+class TokenHistory:
     """The lessons of the newest answers: ratios by model, lengths by task kind, and the lengths of all answers."""
 
     characters_a_token: Mapping[str, Spread] = field(default_factory=dict)
@@ -73,22 +73,22 @@ class Learned:
         return self._known[task, max_tokens]
 
 
-def learn(url: str) -> Learned:
+def learn(url: str) -> TokenHistory:
     """Learn from the newest answers of the ledger at `url`. Returns an empty Learned if the file does not exist.
 
     Raises LedgerError if the ledger cannot be reached, or is of another version.
     """
     with opened_if_there(url) as engine:
-        return Learned() if engine is None else _learned(JobHistory(engine).answer_lengths())
+        return TokenHistory() if engine is None else _learned(JobHistory(engine).answer_lengths())
 
 
-def _learned(samples: Sequence[AnswerLength]) -> Learned:
+def _learned(samples: Sequence[AnswerLength]) -> TokenHistory:
     by_model, by_task = defaultdict[str, list[AnswerLength]](list), defaultdict[str, list[AnswerLength]](list)
     for sample in samples:
         by_task[sample.task].append(sample)
         if sample.size.is_text and sample.size.characters:
             by_model[sample.model].append(sample)
-    return Learned(
+    return TokenHistory(
         characters_a_token={
             model: _ratio(some[:MOST_ANSWERS]) for model, some in by_model.items() if len(some) >= LEAST
         },

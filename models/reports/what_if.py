@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from models.chain.best_start import LEAST, Bound, Expected, Record, expect
-from models.chain.chain import Span
+from models.chain.chain import RungRange
 from models.money.pricing import Prices, parts_usd
 from models.reports.job_history import RecordedJob
 from models.reports.learned_starts import ASKED
@@ -46,7 +46,7 @@ class Plan:
     kept: Collection[str] = ()
     climbs: frozenset[str] = frozenset()
 
-    def span(self, job: RecordedJob) -> tuple[Span, list[Assumption]]:
+    def span(self, job: RecordedJob) -> tuple[RungRange, list[Assumption]]:
         """Return the rungs that a job may use, and the assumptions about bounds that this chain lacks."""
         gone = list[Assumption]()
         last = len(self.models) - 1
@@ -58,9 +58,9 @@ class Plan:
             start = self._rung("start_gone", job.start_model, start, gone)
         # A chain in another order may turn the bounds around: the floor holds.
         ceiling = min(ceiling, floor)
-        return Span(start=min(max(start, ceiling), floor), floor=floor, ceiling=ceiling), gone
+        return RungRange(start=min(max(start, ceiling), floor), floor=floor, ceiling=ceiling), gone
 
-    def is_unmoved(self, job: RecordedJob, span: Span) -> bool:
+    def is_unmoved(self, job: RecordedJob, span: RungRange) -> bool:
         """Return whether the plan changes nothing for a job: not its start, nor a rung that it came to."""
         is_same_way = self.models == self.was or (job.is_answered and not job.fallback_depth)
         return not job.attempts or (self.models[span.start] == job.start_model and is_same_way)
@@ -152,7 +152,7 @@ class WhatIf:
                 found.would[bound].add(would[bound])
         return found
 
-    def _moved(self, job: RecordedJob, span: Span, found: Comparison) -> dict[Bound, Figures]:
+    def _moved(self, job: RecordedJob, span: RungRange, found: Comparison) -> dict[Bound, Figures]:
         """Return the expected figures of one job, and note the records and assumptions behind them."""
         courses = self._courses(job.task, span, self._plan.climbs if job.climbs is None else job.climbs)
         models = {rung: self._plan.models[rung] for course in courses.values() for rung in course.visits}
@@ -166,7 +166,7 @@ class WhatIf:
                 found.assumed[Assumption(because, models[rung], job.task)] += 1
         return {bound: _expected(course, costs) for bound, course in courses.items()}
 
-    def _find_courses(self, task: str | None, span: Span, climbs: frozenset[str]) -> dict[Bound, Expected]:
+    def _find_courses(self, task: str | None, span: RungRange, climbs: frozenset[str]) -> dict[Bound, Expected]:
         records = [self._record(task, self._nearest(task, model) or model) for model in self._plan.models]
         return {bound: expect(records, span, climbs, bound) for bound in BOUNDS}
 

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.job.values import Decided
+from models.job.values import DecisionRecord
 from models.schema.columns import Base, Id, Json, Line, Time, Word
 
 
@@ -26,7 +26,7 @@ class DecisionRow(Base):
     figures: Mapped[Json]
 
 
-def decision_row(job_id: str, token: int, number: int, decided: Decided) -> dict[str, Any]:
+def decision_row(job_id: str, token: int, number: int, decided: DecisionRecord) -> dict[str, Any]:
     """Lay out a decision."""
     return {
         "job_id": job_id,

@@ -11,7 +11,7 @@ from models.schema.columns import Base, Id, Json, Line, Time, Word, escaped_json
 
 # Jobs that wait for a model: the words of the index, which a query must repeat.
 THROTTLED = (
-    "state = 'waiting' AND sent_at IS NULL AND due_at IS NOT NULL AND outcome IN ('cooling', 'limited', 'full', "
+    "state = 'waiting' AND sent_at IS NULL AND due_at IS NOT NULL AND outcome IN ('circuit_open', 'limited', 'full', "
     "'rate_limited', 'ramp_limited', 'key_paused', 'overloaded', 'server_error', 'unreachable')"
 )
 

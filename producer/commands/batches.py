@@ -32,7 +32,7 @@ def status(batch: BatchArgument, as_json: JsonOption = False) -> None:
     with open_producer() as ours:
         progress = ours.batch(batch).progress()
         is_open = not progress.is_finished
-        waits = ours.books.waits.of_batch(progress.batch_id, ours.models) if is_open else []
+        waits = ours.store.waits.of_batch(progress.batch_id, ours.models) if is_open else []
         throttles = ours.throttles() if is_open else []
         if as_json:
             say(json.dumps(json.loads(batch_lines.progress_json(progress)) | waits_json(waits, ours.models, throttles)))
@@ -40,7 +40,7 @@ def status(batch: BatchArgument, as_json: JsonOption = False) -> None:
             say(batch_lines.progress_line(progress))
             for line in wait_lines(waits, ours.models, throttles):
                 say(line)
-        for verdict in ours.books.health.today():
+        for verdict in ours.store.health.today():
             if verdict.is_alarming:
                 hint(f"alarm: {verdict.in_words()}")
 
@@ -50,7 +50,7 @@ def ls(limit: Annotated[int, typer.Option(min=1)] = 20, as_lines: LinesOption = 
     from producer.output import batch_lines as showing
 
     with open_producer() as producer:
-        for progress in producer.books.reports.batches(limit=limit):
+        for progress in producer.store.reports.batches(limit=limit):
             say(showing.progress_json(progress) if as_lines else showing.progress_line(progress))
 
 
@@ -84,7 +84,7 @@ def show(
         raise errors.InputError("name a BATCH, or ask for --held of all", source="show")
     with open_producer() as producer:
         found = None if batch is None else producer.batch(batch).id
-        for answer in producer.books.reports.held(found) if held else producer.books.reports.answers(str(found)):
+        for answer in producer.store.reports.held(found) if held else producer.store.reports.answers(str(found)):
             if not failed or answer.state == "failed":
                 say(showing.job_json(answer) if as_lines else showing.job_line(answer))
         if found is not None and not as_lines:
@@ -97,7 +97,7 @@ def job(job_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonOptio
     from producer.story.story import story, story_json
 
     with open_producer() as producer:
-        reports = producer.books.reports
+        reports = producer.store.reports
         told = told_of(reports.job_id(job_id), reports)
         throttles = [] if as_json or told.job["finished_at"] else producer.throttles()
         for line in [story_json(told)] if as_json else story(told, producer.models, throttles):
@@ -126,7 +126,7 @@ def follow(producer: "Producer", batch: "Batch", timeout_s: float | None) -> Non
 def _receipt(producer: "Producer", batch_id: str) -> None:
     from producer.output.batch_lines import cache_line, receipt
 
-    reports = producer.books.reports
+    reports = producer.store.reports
     for line in receipt(reports.models(batch_id), reports.depths(batch_id)):
         hint(line)
     if use := reports.cache(batch_id):

@@ -11,7 +11,7 @@ from producer.commands.options import JsonOption, producer, settings
 from producer.output.terminal import hint, say
 
 if TYPE_CHECKING:
-    from models.chain.best_start import Weighed
+    from models.chain.best_start import WeighedStart
     from models.reports.job_history import Scope
     from models.reports.what_if import Plan
     from models.settings import Settings
@@ -67,7 +67,7 @@ def _kinds(given: "Settings") -> "list[Kind]":
     return [_kind(task, given, learned.get(task, ())) for task in given.chain.starts]
 
 
-def _kind(task: str, given: "Settings", weighed: "tuple[Weighed, ...]") -> "Kind":
+def _kind(task: str, given: "Settings", weighed: "tuple[WeighedStart, ...]") -> "Kind":
     from models.chain.best_start import picked
     from producer.costs.chain_table import Kind
 
@@ -82,7 +82,7 @@ def _kind(task: str, given: "Settings", weighed: "tuple[Weighed, ...]") -> "Kind
     )
 
 
-def _learned(given: "Settings") -> "dict[str, tuple[Weighed, ...]]":
+def _learned(given: "Settings") -> "dict[str, tuple[WeighedStart, ...]]":
     from models.reports.learned_starts import starts_there
 
     try:
@@ -126,11 +126,11 @@ def whatif(
     plan = _plan(given, chain, starts)
     with producer(given) as ours:
         scope = _scope(ours, since, until, task, batch)
-        prices = PriceBook(given.price_overrides, ours.books.prices.dated())
+        prices = PriceBook(given.price_overrides, ours.store.price_list.dated())
         unpriced = prices.unpriced(plan.models)
         if unpriced and not allow_unpriced:
             raise UnpricedModelError(unpriced)
-        history = ours.books.history
+        history = ours.store.job_history
         found = WhatIf(plan, history.records(), prices).compare(history.jobs(scope))
         question = Question(plan=plan, scope=scope, left_out=history.left_out(scope))
     _warn_of_ends(plan.models)
@@ -168,7 +168,7 @@ def _scope(ours: "Producer", since: str | None, until: str | None, task: str | N
     from models.reports.job_history import Scope
     from producer.output.dates import parse_days
 
-    found = None if batch is None else ours.books.reports.batch_id(batch)
+    found = None if batch is None else ours.store.reports.batch_id(batch)
     if task is not None and ("\0" in task or task.encode(errors="ignore").decode() != task):
         raise InputError(f"{task!r} is no task kind's name", source="whatif", field="--task")
     usual = _USUAL_DAYS if since is None and until is None and found is None else since

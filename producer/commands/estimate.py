@@ -14,7 +14,7 @@ from producer.output.terminal import hint, say
 
 if TYPE_CHECKING:
     from models.job.task_kinds import JobTerms
-    from models.reports.token_history import Learned, Lengths, Spread
+    from models.reports.token_history import Lengths, Spread, TokenHistory
     from producer.costs.cost_model import Expectation, Sum
     from producer.files.record_to_prompt import Form
 
@@ -66,7 +66,7 @@ def estimate(  # noqa: PLR0913 - each is an option
         say(line)
 
 
-def _lines(found: "Expectation", learned: "Learned", *, exact: bool) -> Iterator[str]:
+def _lines(found: "Expectation", learned: "TokenHistory", *, exact: bool) -> Iterator[str]:
     from producer.costs.estimate import chain_line
     from producer.output.table import table
 
@@ -92,7 +92,7 @@ def _figures(total: "Sum") -> tuple[str, str, str]:
     return money_rounded(total.expected), worst, money_rounded(total.batch)
 
 
-def _reasons(found: "Expectation", learned: "Learned", *, exact: bool) -> Iterator[str]:
+def _reasons(found: "Expectation", learned: "TokenHistory", *, exact: bool) -> Iterator[str]:
     if exact:
         yield "input tokens: counted by the API, each prompt once, with the model it starts with"
     else:

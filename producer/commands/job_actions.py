@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def cancel(batch: BatchArgument) -> None:
     """Cancel a batch's open jobs; says how many calls are in flight: they end, and are billed."""
     with producer() as ours:
-        cancelled, in_flight = ours.books.orders.cancel(ours.batch(batch).id)
+        cancelled, in_flight = ours.store.job_actions.cancel(ours.batch(batch).id)
     flight = f"; {in_flight} calls are in flight: they end, and are billed" if in_flight else ""
     say(f"{cancelled} jobs cancelled{flight}")
 
@@ -41,12 +41,12 @@ def retry(
         target = _target(ours, batch, job)
         if max_cost is not None:
             _raise_cap(ours, target, max_cost)
-        orders, deadline_s = ours.books.orders, given.job_deadline_s
+        job_actions, deadline_s = ours.store.job_actions, given.job_deadline_s
         if truncated:
-            count = orders.retry_truncated(deadline_s=deadline_s, max_tokens=max_tokens, **target)
+            count = job_actions.retry_truncated(deadline_s=deadline_s, max_tokens=max_tokens, **target)
         else:
             states = [State.FAILED] if failed else [State.FAILED, State.CANCELLED]
-            count = orders.retry(deadline_s=deadline_s, states=states, **target)
+            count = job_actions.retry(deadline_s=deadline_s, states=states, **target)
     say(f"{count} jobs queued again")
 
 
@@ -54,14 +54,14 @@ def release(batch: SomeBatchArgument = None, job: JobOption = None) -> None:
     """Let held jobs go on. A call of theirs that may have been billed is bought again, and that is recorded."""
     given = settings()
     with producer(given) as ours:
-        count = ours.books.orders.release(deadline_s=given.job_deadline_s, **_target(ours, batch, job))
+        count = ours.store.job_actions.release(deadline_s=given.job_deadline_s, **_target(ours, batch, job))
     say(f"{count} held jobs go on")
 
 
 def drop(batch: SomeBatchArgument = None, job: JobOption = None) -> None:
     """Give held jobs up: they fail as dropped, and nothing more is bought for them."""
     with producer() as ours:
-        count = ours.books.orders.drop(**_target(ours, batch, job))
+        count = ours.store.job_actions.drop(**_target(ours, batch, job))
     say(f"{count} held jobs dropped")
 
 
@@ -71,7 +71,7 @@ def purge(
     """Remove prompts and answers of jobs that ended so long ago; the ledger keeps every attempt and its cost."""
     older_than_s, total = parse_seconds(older_than, source="purge", field="--older-than"), 0
     with producer() as ours:
-        while count := ours.books.orders.purge(older_than_s=older_than_s):
+        while count := ours.store.job_actions.purge(older_than_s=older_than_s):
             total += count
     say(f"{total} jobs purged of prompt and answer; their attempts stay")
 
@@ -83,12 +83,12 @@ def _raise_cap(ours: "Producer", target: Mapping[str, str], given: str) -> None:
         raise InputError("is a batch's: name a BATCH", source="retry", field="--max-cost")
     usd = max_cost(given, source="retry")
     if usd is not None:
-        ours.books.orders.raise_cap(target["batch_id"], max_cost_usd=usd)
+        ours.store.job_actions.raise_cap(target["batch_id"], max_cost_usd=usd)
 
 
 def _target(ours: "Producer", batch: str | None, job: str | None) -> Mapping[str, str]:
     if (batch is None) == (job is None):
         raise InputError("name a BATCH, or one job with --job ID", source="stepdown")
     if job is not None:
-        return {"job_id": ours.books.reports.job_id(job)}
+        return {"job_id": ours.store.reports.job_id(job)}
     return {"batch_id": ours.batch(str(batch)).id}

@@ -13,7 +13,7 @@ from producer.commands.options import JsonOption, LinesOption, producer, setting
 from producer.output.terminal import hint, say
 
 if TYPE_CHECKING:
-    from models.accounting.adhoc_sql import Found
+    from models.accounting.adhoc_sql import QueryResult
 
 # Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
 # ruff: noqa: PLC0415
@@ -47,7 +47,7 @@ def report(
     keys = laying_out.keys_of(by)
     first, last = parse_days(since, until, source="report")
     with producer() as ours:
-        found = laying_out.report_of(keys, ours.books.questions.sums(keys, since=first, until=last))
+        found = laying_out.report_of(keys, ours.store.spending.sums(keys, since=first, until=last))
     if as_json:
         say(laying_out.report_json(found))
     elif as_csv:
@@ -69,14 +69,14 @@ def sql(
     ] = None,
 ) -> None:
     """Run one query against the ledger; nothing can be written by it. The views v_... are made to be asked."""
-    from models.accounting.adhoc_sql import asked
+    from models.accounting.adhoc_sql import run_query
 
     is_table = not _one_of("sql", {"--json": as_json, "--jsonl": as_lines, "--csv": as_csv})
     most = (_ROWS_ON_A_SCREEN if is_table else 0) if limit_rows is None else limit_rows
     most_bytes = _BYTES_ON_A_SCREEN if is_table else _BYTES_IN_A_FILE
     text = sys.stdin.read(_LONGEST_QUERY) if query == "-" else query
     url = settings().database_url.get_secret_value()
-    with asked(url, text, timeout_s=timeout_s, most_rows=most, most_bytes=most_bytes) as found:
+    with run_query(url, text, timeout_s=timeout_s, most_rows=most, most_bytes=most_bytes) as found:
         _say_found(found, as_json=as_json, as_lines=as_lines, as_csv=as_csv)
         if found.cut == "rows":
             hint(f"these are the first {most:,} rows; --limit-rows 0 takes all of them")
@@ -102,7 +102,7 @@ def export(
     chosen = FOCUS if focus else ATTEMPTS
     first, last = parse_days(since, until, source="export")
     with producer() as ours:
-        rows = ours.books.questions.rows(chosen, since=first, until=last)
+        rows = ours.store.spending.rows(chosen, since=first, until=last)
         count = write(rows, chosen.fields, path=output, format=as_format)
     hint(f"{count:,} rows in {output}")
 
@@ -113,7 +113,7 @@ def _one_of(command: str, chosen: dict[str, bool]) -> int:
     return sum(chosen.values())
 
 
-def _say_found(found: "Found", *, as_json: bool, as_lines: bool, as_csv: bool) -> None:
+def _say_found(found: "QueryResult", *, as_json: bool, as_lines: bool, as_csv: bool) -> None:
     from producer.output.table import as_json as written
     from producer.output.table import found_table, json_object, plain
 

@@ -110,10 +110,10 @@ def reprice(
     scope, given = _scope(since, until, model), settings()
     tallies: dict[str, Tally] = {}
     with producer(given) as ours:
-        book = PriceBook(given.price_overrides, ours.books.prices.dated())
-        for step in ours.books.repricing.run(scope, book, is_dry=dry_run):
+        book = PriceBook(given.price_overrides, ours.store.price_list.dated())
+        for step in ours.store.repricing.run(scope, book, is_dry=dry_run):
             add(tallies, step)
-        without_usage = ours.books.repricing.without_usage(scope)
+        without_usage = ours.store.repricing.without_usage(scope)
     if as_json:
         say(json.dumps(_as_json(tallies, without_usage, is_dry=dry_run)))
         return

@@ -107,7 +107,7 @@ def _set(chosen: "list[Price]") -> None:
 
     given, today = settings(), datetime.now(UTC).date()
     with producer(given) as ours:
-        written = ours.books.prices.set(chosen)
+        written = ours.store.price_list.set(chosen)
     for price in written:
         say(
             f"{terminal_text(price.model)} {rate(price.rates.input)} in, {rate(price.rates.output)} out from "
@@ -145,7 +145,9 @@ def _every_row() -> "list[Listed]":
     from producer.costs.price_table import Listed
 
     with producer() as ours:
-        return [Listed(model=price.model, price=price, is_override=is_set) for price, is_set in ours.books.prices.all()]
+        return [
+            Listed(model=price.model, price=price, is_override=is_set) for price, is_set in ours.store.price_list.all()
+        ]
 
 
 def _figures(figures: Any) -> dict[str, dict[str, str]]:

@@ -123,7 +123,7 @@ def retried(producer: "Producer", batch: "Batch", settings: "Settings", terms: "
     if batch.is_new:
         return 0
     deadline_s = (terms and terms.deadline_s) or settings.job_deadline_s
-    return producer.books.orders.retry(deadline_s=deadline_s, states=[State.FAILED], batch_id=batch.id)
+    return producer.store.job_actions.retry(deadline_s=deadline_s, states=[State.FAILED], batch_id=batch.id)
 
 
 def tags(pairs: Sequence[str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from models.chain.best_start import LEAST, Weighed, Why
+from models.chain.best_start import LEAST, WeighedStart, Why
 from models.chain.chain import short_name
 from models.money.pricing import Price
 from producer.output.format import money, rate
@@ -45,7 +45,7 @@ class Kind:
     floor: int
     ceiling: int
     is_auto: bool
-    weighed: tuple[Weighed, ...] = ()
+    weighed: tuple[WeighedStart, ...] = ()
 
 
 def chain_lines(rungs: Sequence[Rung], kinds: Sequence[Kind]) -> Iterator[str]:
@@ -60,11 +60,11 @@ def chain_lines(rungs: Sequence[Rung], kinds: Sequence[Kind]) -> Iterator[str]:
             yield f"  {_named(models, one.rung)}: {verdict(one)}"
 
 
-def verdict(one: Weighed) -> str:
+def verdict(one: WeighedStart) -> str:
     """Say of a start how often it did, between which bounds, what an accepted answer costs from it, and what follows.
 
-    >>> verdict(Weighed(rung=2, why=Why.PICKED, judged=430, accepted=412, low=Decimal("0.935"), high=Decimal("0.973"),
-    ...     cost_usd=Decimal("0.0011234")))
+    >>> verdict(WeighedStart(rung=2, why=Why.PICKED, judged=430, accepted=412, low=Decimal("0.935"),
+    ...     high=Decimal("0.973"), cost_usd=Decimal("0.0011234")))
     '412 of 430 accepted (93.5 to 97.3 %), $0.001123 per accepted answer; picked'
     """
     said = f"{one.accepted:,} of {one.judged:,} accepted"
@@ -133,7 +133,7 @@ def _named(models: Sequence[str], rung: int) -> str:
     return terminal_text(short_name(models[rung]))
 
 
-def _weighed_json(one: Weighed, models: Sequence[str]) -> dict[str, Any]:
+def _weighed_json(one: WeighedStart, models: Sequence[str]) -> dict[str, Any]:
     cost = None if one.cost_usd is None or not one.cost_usd.is_finite() else f"{one.cost_usd:.9f}"
     return {
         "model": models[one.rung],

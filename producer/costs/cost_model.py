@@ -8,16 +8,16 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from models.chain.capabilities import facts_of
-from models.chain.chain import Chain, Span
+from models.chain.capabilities import capabilities_of
+from models.chain.chain import Chain, RungRange
 from models.errors import InputError
 from models.job.task_kinds import RAISED_TIMES, JobTerms, terms_for
 from models.money.price_book import PriceBook, context_window
 from models.money.pricing import Price
-from models.money.token_estimate import Size, size_of
+from models.money.token_estimate import PromptSize, prompt_size
 from models.money.worst_case import worst_case_usd
 from models.outcome import Outcome
-from models.reports.token_history import Learned
+from models.reports.token_history import TokenHistory
 from producer.files.prompts import Judge
 from producer.prompt.prompt import Prompt
 from producer.prompt.start_rung import misplaced, span_of
@@ -105,7 +105,7 @@ class Oracle:
 
     chain: Chain
     book: PriceBook
-    learned: Learned
+    learned: TokenHistory
     climbs: frozenset[Outcome]
     at: datetime
     kinds: Mapping[str, JobTerms] = field(default_factory=dict)
@@ -139,14 +139,14 @@ class Oracle:
         if Outcome.TRUNCATED not in self.climbs_of(task):
             return max_tokens
         raised = max_tokens * RAISED_TIMES
-        return max(max_tokens, min(raised, facts_of(model).most_output or raised))
+        return max(max_tokens, min(raised, capabilities_of(model).most_output or raised))
 
     def cost(
         self,
         model: str,
         task: str | None,
         params: Mapping[str, Any],
-        size: Size,
+        size: PromptSize,
         *,
         tokens: int | None,
         reads: Reading | None,
@@ -177,7 +177,7 @@ class Oracle:
             batch=_usd(usual, written.expected, batch),
         )
 
-    def along(self, span: Span, costs: Sequence[_Cost | None], climbs: frozenset[Outcome]) -> _Cost | None:
+    def along(self, span: RungRange, costs: Sequence[_Cost | None], climbs: frozenset[Outcome]) -> _Cost | None:
         """Bound one prompt's cost along its rungs: the cheapest may answer it, the dearest, or each buy it once.
 
         One that climbs where it was cut is bought once more: on one rung at its own length, on each with more room.
@@ -245,9 +245,9 @@ def expect(
     )
 
 
-def _sizes(prompts: Sequence[Prompt], oracle: Oracle, reads: Mapping[int, Reading]) -> list[Size]:
+def _sizes(prompts: Sequence[Prompt], oracle: Oracle, reads: Mapping[int, Reading]) -> list[PromptSize]:
     requests = [prompt.request() for prompt in prompts]
-    sizes = [size_of(request) for request in requests]
+    sizes = [prompt_size(request) for request in requests]
     for place, read in reads.items():
         sizes[place] = replace(sizes[place], characters=read.characters)
     if not oracle.is_caching:

@@ -9,7 +9,7 @@ from typing import Any
 from models.errors import LedgerError, UnpricedModelError
 from models.job.task_kinds import JobTerms
 from models.money.pricing import NANO_USD
-from models.reports.token_history import Learned, Lengths, Spread, learn
+from models.reports.token_history import Lengths, Spread, TokenHistory, learn
 from models.settings import Settings
 from producer.costs.anthropic_http import api_of
 from producer.costs.cost_model import Expectation, Oracle, Sum, expect
@@ -61,12 +61,12 @@ def oracle_of(given: Settings, terms: JobTerms | None = None, *, allow_unpriced:
     )
 
 
-def _learned(given: Settings) -> Learned:
+def _learned(given: Settings) -> TokenHistory:
     try:
         return learn(given.database_url.get_secret_value())
     except LedgerError as error:
         hint(f"nothing is learned from the ledger: {error}")
-        return Learned()
+        return TokenHistory()
 
 
 def _counts(prompts: Sequence[Prompt], given: Settings, oracle: Oracle, task: str | None) -> list[int]:
@@ -87,7 +87,7 @@ def chain_line(chain: Sum) -> str:
     return f"{said}; in message batches, which start and end with one model, {money_rounded(chain.batch)}"
 
 
-def estimate_json(found: Expectation, learned: Learned, *, exact: bool) -> dict[str, Any]:
+def estimate_json(found: Expectation, learned: TokenHistory, *, exact: bool) -> dict[str, Any]:
     """Lay an estimate out as a JSON object; money is text, and None if unknown."""
     ratios = {model: _spread_json(learned.ratio(model)) for model in found.models}
     lengths = [{"task": task, **_length_json(learned.lengths_of(task))} for task in found.tasks]

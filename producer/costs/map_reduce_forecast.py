@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from models.job.map_reduce import Told, question
+from models.job.map_reduce import PartAnswer, question
 from producer.costs.cost_model import Oracle, Reading
 from producer.map_reduce.plan import Planned
 from producer.prompt.prompt import Prompt
@@ -33,10 +33,10 @@ def foresee(planned: Sequence[Planned], oracle: Oracle) -> Foreseen:
     return Foreseen(prompts=prompts, reads=reads)
 
 
-def _longest(part: Planned, oracle: Oracle) -> Told:
+def _longest(part: Planned, oracle: Oracle) -> PartAnswer:
     prompt = part.prompt
     most = max(oracle.most_written(model, prompt.task, prompt.max_tokens) for model in oracle.chain.models)
-    return Told(label=part.label, text="x" * (_READ_TIMES * most))  # no token is shorter than a character
+    return PartAnswer(label=part.label, text="x" * (_READ_TIMES * most))  # no token is shorter than a character
 
 
 def _reads(step: Planned, parts: Sequence[Planned], oracle: Oracle) -> Reading:
@@ -44,6 +44,6 @@ def _reads(step: Planned, parts: Sequence[Planned], oracle: Oracle) -> Reading:
     for part in parts:
         written = oracle.learned.output_tokens(part.prompt.task, part.prompt.max_tokens)
         low, expected = low + written.low, expected + written.expected
-    around = question(step.pieces, [Told(label=part.label, text="") for part in parts], [])
+    around = question(step.pieces, [PartAnswer(label=part.label, text="") for part in parts], [])
     repeated = max(1, len(step.pieces) - 1)
     return Reading(characters=len(around), low=repeated * low, expected=repeated * expected)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from models.chain.capabilities import facts_of
+from models.chain.capabilities import capabilities_of
 from models.errors import InputError
 from models.job.map_reduce import NewStep, OnFailedPart
 from models.job.task_kinds import RAISED_TIMES, JobTerms, terms_for
@@ -143,8 +143,8 @@ def _reach(
     span = span_of(Prompt(task, task=task), chain, task, source=_SOURCE, terms=terms)
     start = chain.models[span.floor] if is_cheap and task not in {*chain.starts, *chain.autos} else None
     starts = chain.models[span.ceiling : span.floor + 1] if task in chain.autos else [start or chain.models[span.start]]
-    window = min(facts_of(model).window or context_window(model) or _USUAL_WINDOW for model in starts)
+    window = min(capabilities_of(model).window or context_window(model) or _USUAL_WINDOW for model in starts)
     climbs = settings.climbs if terms.climb_on is None else terms.climb_on
     raised = max_tokens * RAISED_TIMES if Outcome.TRUNCATED in climbs else max_tokens
-    answer = max(max_tokens, min(raised, *(facts_of(model).most_output or raised for model in starts)))
+    answer = max(max_tokens, min(raised, *(capabilities_of(model).most_output or raised for model in starts)))
     return start, answer, int(window * _FILLED) - answer - _WORDS_ABOUT_MISSING

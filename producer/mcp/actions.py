@@ -14,7 +14,7 @@ from mcp.server.mcpserver import Context
 from mcp.types import CallToolResult, TextContent
 from pydantic import BaseModel
 
-from models.accounting.adhoc_sql import BusyError, asked
+from models.accounting.adhoc_sql import BusyError, run_query
 from models.callers import MCP_TAGS, mcp_key
 from models.chain.deadline import stands_by_s
 from models.errors import InputError
@@ -162,7 +162,7 @@ class Actions:
 
     def _page(self, batch: Batch, offset: int, limit: int) -> CallToolResult:
         progress = batch.progress()
-        found = self._producer.books.reports.answers(batch.id, after=offset)
+        found = self._producer.store.reports.answers(batch.id, after=offset)
         answers = list(_as_many_as_fit(islice(found, limit)))
         end = offset + len(answers)
         replies = [_reply(answer) for answer in answers]
@@ -267,7 +267,7 @@ def _sendable(text: str | None) -> str | None:
 def _found(url: str, sql: str, stop: Event) -> CallToolResult:
     bounds: dict[str, Any] = {"timeout_s": QUERY_S, "most_rows": MOST_ROWS, "most_bytes": _MOST_CHARACTERS}
     try:
-        with asked(url, sql, **bounds, stop=stop) as found:
+        with run_query(url, sql, **bounds, stop=stop) as found:
             rows = [[_cell(cell) for cell in row] for row in found.rows]
             columns, is_cut = list(found.columns), found.cut is not None
     except BusyError:

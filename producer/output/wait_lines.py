@@ -24,7 +24,7 @@ _BROKEN = {
     "slow": "takes far longer than usual",
 }
 _HOLDERS = {
-    "cooling": "the open circuit breaker ({kind})",
+    "circuit_open": "the open circuit breaker ({kind})",
     "key_paused": "the pause of this key",
     "full": "our own limit of {limit} calls in flight",
     "ramp": "the ramp limit of this key",
@@ -34,7 +34,7 @@ _WAITS = {
     "limited": "{it}'s limits",
     "rate_limited": "{it}'s limits, used up by the API's word",
     "ramp_limited": "the end of the key's ramp limit",
-    "cooling": "a probe that finds {it} well",
+    "circuit_open": "a probe that finds {it} well",
     "key_paused": "the end of the key's pause",
     "unauthorized": "the end of the key's pause: the API refused the key",
     "spend_limit": "the end of the key's pause: its money at the provider is used up",
@@ -109,7 +109,7 @@ def _in(throttle: Throttle) -> str:
     return "at once" if not throttle.left_s else f"in {duration(throttle.left_s)}"
 
 
-def _cooling(throttle: Throttle, names: str) -> str:
+def _circuit_open(throttle: Throttle, names: str) -> str:
     broken = _BROKEN.get(throttle.kind, f"is out of rotation ({throttle.kind})")
     probes = f"one probe at a time, the next {_in(throttle)}"
     return f"{names} {broken} {_since(throttle)}: {probes}; its jobs step down or wait"
@@ -139,7 +139,7 @@ def _ramp(throttle: Throttle, _names: str) -> str:
 
 
 _LINES: Mapping[Reason, Callable[[Throttle, str], str]] = {
-    "cooling": _cooling,
+    "circuit_open": _circuit_open,
     "key_paused": _key_paused,
     "full": _full,
     "limited": _limited,

@@ -1,6 +1,6 @@
 """Where a prompt starts in the chain, and how far it may go."""
 
-from models.chain.chain import Chain, Span, called_in
+from models.chain.chain import Chain, RungRange, called_in
 from models.errors import InputError
 from models.job.task_kinds import JobTerms, within
 from producer.prompt.prompt import Prompt
@@ -16,7 +16,7 @@ def span_of(
     source: str,
     line: int | None = None,
     terms: JobTerms | None = None,
-) -> Span:
+) -> RungRange:
     """Choose the rungs: the prompt's own start, else its task's, else the model in its params, else the primary.
 
     Floor and ceiling are the prompt's own, else those of its `terms`: a start it did not ask for moves between these,
@@ -29,12 +29,12 @@ def span_of(
     floor = span.floor if prompt.floor is None else _rung(prompt.floor, "floor", chain, source, line)
     ceiling = span.ceiling if prompt.ceiling is None else _rung(prompt.ceiling, "ceiling", chain, source, line)
     if task in chain.autos and not is_asked(prompt, chain, task) and ceiling <= floor:
-        return Span(start=min(max(span.start, ceiling), floor), floor=floor, ceiling=ceiling)
+        return RungRange(start=min(max(span.start, ceiling), floor), floor=floor, ceiling=ceiling)
     if not ceiling <= span.start <= floor:
         named = chain.models[span.start]
         fix = f"it must lie between the ceiling {chain.models[ceiling]} and the floor {chain.models[floor]}"
         raise InputError(f"{named} is the start; {fix} in MODEL_CHAIN", source=source, line=line, field="start")
-    return Span(start=span.start, floor=floor, ceiling=ceiling)
+    return RungRange(start=span.start, floor=floor, ceiling=ceiling)
 
 
 def misplaced(

@@ -65,7 +65,7 @@ def _work(producer: Producer, jobs: int) -> None:
 
 def _settle(producer: Producer, started: datetime) -> bool:
     """Print the receipt, and compare the receipt with the purchase log of the simulator."""
-    lines, depths = producer.books.reports.models(), producer.books.reports.depths()
+    lines, depths = producer.store.reports.models(), producer.store.reports.depths()
     for line in receipt(lines, depths):
         demo_processes.say(line)
     log = [json.loads(line) for line in (_HERE / "purchases.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -77,7 +77,7 @@ def _settle(producer: Producer, started: datetime) -> bool:
     demo_processes.say(
         f"  ledger {money(known)} {verdict} the simulator's purchase log {money(bought)}, each of {len(log)} requests"
     )
-    if ends := producer.books.reports.first_and_last_end():
+    if ends := producer.store.reports.first_and_last_end():
         first_s, last_s = ((end - started).total_seconds() for end in ends)
         demo_processes.say(f"  first answer {first_s:.1f} s after the start, the last {last_s:.1f} s")
     demo_processes.say(f"  Ask the ledger:   DATABASE_URL=sqlite:///{_HERE}/ledger.db stepdown ledger sql {_QUESTION}")
@@ -89,7 +89,7 @@ def _settle(producer: Producer, started: datetime) -> bool:
 def _costs(producer: Producer) -> dict[str, int | None]:
     """Read the cost of each attempt in nano-dollars; None if the cost is unknown."""
     at, cost = (list(ATTEMPTS.fields).index(name) for name in ("attempt_id", "cost_nano_usd"))
-    return {row[at]: row[cost] for row in producer.books.questions.rows(ATTEMPTS)}
+    return {row[at]: row[cost] for row in producer.store.spending.rows(ATTEMPTS)}
 
 
 def _follow(what: str, batch: Batch) -> None:

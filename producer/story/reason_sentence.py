@@ -93,7 +93,7 @@ def _rate_limited(figures: Figures, it: str) -> str:
     return f"the API said that this key's limits for {it} were used up{until}"
 
 
-def _cooling(figures: Figures, it: str) -> str:
+def _circuit_open(figures: Figures, it: str) -> str:
     kind, run = str(figures.get("kind", "")), number(figures, "failures")
     for_s, wait_s = number(figures, "for_s"), number(figures, "wait_s")
     since = "" if for_s is None else f" for {duration(for_s)}"
@@ -169,7 +169,7 @@ _BY_FIGURES: Mapping[str, Callable[[Figures, str], str]] = {
     "truncated": _truncated,
     "timed_out": _timed_out,
     "rate_limited": _rate_limited,
-    "cooling": _cooling,
+    "circuit_open": _circuit_open,
     "limited": _limited,
     "full": _full,
     "dearer": _dearer,

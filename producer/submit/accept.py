@@ -19,7 +19,7 @@ from models.money.caps import usd
 from models.money.price_book import PriceBook
 from models.money.pricing import Price
 from models.outcome import OnUnknown
-from models.reports.learned_starts import ASKED, Starts
+from models.reports.learned_starts import ASKED, LearnedStarts
 from models.schema.job import job_row
 from models.settings import Settings
 from producer.files.prompts import Judge, PromptFile
@@ -101,7 +101,7 @@ class Checked:
 
 @contextmanager
 def laid_out(
-    prompts: Iterable[Prompt] | PromptFile, settings: Settings, terms: Terms, starts: Starts
+    prompts: Iterable[Prompt] | PromptFile, settings: Settings, terms: Terms, starts: LearnedStarts
 ) -> Iterator[LaidOut]:
     """Lay a batch out for a block, on disk where it is large: nothing is written before its last prompt is in order.
 
@@ -142,7 +142,7 @@ def require_prices(settings: Settings, dated: Mapping[str, Sequence[Price]]) -> 
         raise UnpricedModelError(unpriced)
 
 
-def _lay(jobs: Iterable[NewJob], settings: Settings, terms: Terms, starts: Starts, laid: Laid) -> LaidOut:
+def _lay(jobs: Iterable[NewJob], settings: Settings, terms: Terms, starts: LearnedStarts, laid: Laid) -> LaidOut:
     batch_id = new_id()
     content = None if terms.key is None else Content(settings.climbs, terms.max_cost_usd, terms.on_failed_part)
     starting = starts.starting(settings)

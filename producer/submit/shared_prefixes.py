@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from models.chain.capabilities import facts_of
+from models.chain.capabilities import capabilities_of
 from models.money.prompt_cache import prefix_of, prefix_tokens
 from producer.prompt.duplicates import Repeats
 
@@ -18,7 +18,7 @@ class Prefixes:
     """
 
     def __init__(self, models: Sequence[str]) -> None:
-        self._smallest = min((facts_of(model).smallest_prefix for model in models), default=None)
+        self._smallest = min((capabilities_of(model).smallest_prefix for model in models), default=None)
         self._known: dict[str, str | None] = {}
         self._names = Repeats()
 

@@ -76,8 +76,8 @@ def app_over(
     app.state.reception = reception or Reception()
     app.state.counting = Lanes(what="requests to count tokens", of_one=4, of_all=16, patience_s=_COUNTING_S)
     app.state.waiting = Waiting(
-        settled=producer.books.reports.settled,
-        let_go=partial(producer.books.orders.cancel, states=(State.QUEUED, State.WAITING)),
+        settled=producer.store.reports.settled,
+        let_go=partial(producer.store.job_actions.cancel, states=(State.QUEUED, State.WAITING)),
     )
     return app
 

@@ -45,7 +45,7 @@ async def metrics(request: Request) -> Response:
 
 
 def _look(producer: Producer, settings: Settings) -> dict[str, str]:
-    return {"ledger": _asked(producer.books.served.today), "broker": _asked(lambda: _ask_broker(settings))}
+    return {"ledger": _asked(producer.store.served_batches.today), "broker": _asked(lambda: _ask_broker(settings))}
 
 
 def _asked(ask: Any) -> str:
@@ -65,13 +65,15 @@ def _ask_broker(settings: Settings) -> None:
 
 
 def _lines(producer: Producer, scope: str | None) -> Iterator[str]:
-    books = producer.books
-    today = books.served.today()
+    store = producer.store
+    today = store.served_batches.today()
     of_all = scope is None
-    still, ended = (books.health.open_jobs(), books.health.ended_today()) if of_all else books.served.jobs(scope or "")
+    still, ended = (
+        (store.health.open_jobs(), store.health.ended_today()) if of_all else store.served_batches.jobs(scope or "")
+    )
     yield from _jobs("stepdown_jobs", "Open jobs by state; held: for a person.", (*OPEN_STATES, "held"), still)
     yield from _jobs("stepdown_jobs_ended_today", "Jobs that ended this UTC day, by state.", FINAL_STATES, ended)
-    sums = books.questions.sums(["model", "outcome"], since=today, until=today, scope=scope)
+    sums = store.spending.sums(["model", "outcome"], since=today, until=today, scope=scope)
     yield from _head("stepdown_attempts_today", "Attempts opened this UTC day, by model and outcome.")
     for (model, outcome), figures in sorted(sums.items(), key=str):
         yield f'stepdown_attempts_today{{model="{_escaped(model)}",outcome="{_escaped(outcome)}"}} {figures.attempts}'

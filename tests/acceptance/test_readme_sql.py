@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from models.accounting.adhoc_sql import asked
+from models.accounting.adhoc_sql import run_query
 from tests.support.ledgers.small_ledger import book
 from tests.support.servers.fixtures import opened
 
@@ -18,7 +18,7 @@ _QUERIES = re.findall(r'stepdown ledger sql "([^"]+)"', (_ROOT / "README.md").re
 def _rows(url: str, query: str) -> list[tuple[Any, ...]]:
     with opened(url) as engine:
         book(engine)
-    with asked(url, query, timeout_s=30) as found:
+    with run_query(url, query, timeout_s=30) as found:
         return [tuple(_plain(value) for value in row) for row in found.rows]
 
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine
 
 from models.job.values import Cap, Claim, NewJob, OverCap
-from models.ledger.job_actions import Orders
+from models.ledger.job_actions import JobActions
 from models.ledger.ledger import Ledger
 from models.outcome import Outcome, Reason, State
 from models.reports.jobs import Reports
@@ -84,7 +84,7 @@ def _in_memory() -> Book:
 
 
 def _in_sql(engine: Engine) -> Book:
-    ledger, orders, reports = Ledger(engine, worker="here"), Orders(engine), Reports(engine)
+    ledger, job_actions, reports = Ledger(engine, worker="here"), JobActions(engine), Reports(engine)
 
     def batch_of(job_id: str) -> str:
         return str(reports.job(job_id)["batch_id"])
@@ -92,7 +92,7 @@ def _in_sql(engine: Engine) -> Book:
     return Book(
         ledger=ledger,
         add=lambda job: ledger.enqueue(new_batch(), [job]),
-        cancel=lambda job_id: orders.cancel(batch_of(job_id)),
+        cancel=lambda job_id: job_actions.cancel(batch_of(job_id)),
         state=lambda job_id: State(reports.job(job_id)["state"]),
         attempts=lambda job_id: [
             (row["attempt_no"], row["outcome"], row["cost_nano_usd"]) for row in reports.attempts(job_id)

@@ -11,7 +11,7 @@ from models.errors import BrokerError
 from models.queue.throttles import QUIET_S, Throttle, ThrottleReader
 from tests.support.plays.admission_scripts import FIRST, PREFIX, Clock, Door, in_redis
 from tests.support.servers.ports import free_port
-from worker.admission.admission import Go, Later
+from worker.admission.admission import Denied, Granted
 
 _CHAIN = Chain(models=("claude-opus-4-7", "claude-opus-4-6", "claude-haiku-4-5"))
 _OPUS, _OLD, _HAIKU = _CHAIN.models
@@ -54,7 +54,7 @@ def test_a_fleet_that_nobody_holds_back_has_no_throttle(door: Door, read: Read) 
 def test_an_open_breaker_tells_its_model_its_failure_and_the_next_probe(door: Door, clock: Clock, read: Read) -> None:
     door.open()
     (found,) = read()
-    assert (found.reason, found.models, found.kind) == ("cooling", (_OPUS,), "overloaded")
+    assert (found.reason, found.models, found.kind) == ("circuit_open", (_OPUS,), "overloaded")
     assert _near(found.since, clock)
     assert _near(found.until, clock, in_s=5)
 
@@ -84,7 +84,7 @@ def test_used_up_limits_tell_which_and_how_many_a_minute(
     door: Door, clock: Clock, read: Read, kind: str, words: dict[str, int]
 ) -> None:
     door.through(limits=_LIMITS)
-    while isinstance(answer := door.ask(**words), Go):
+    while isinstance(answer := door.acquire(**words), Granted):
         pass
     assert answer.figures["limit"] == kind
     (found,) = read()
@@ -104,23 +104,23 @@ def test_a_retry_after_closes_its_group_until_then(door: Door, clock: Clock, rea
 
 def test_our_own_limit_of_calls_tells_how_many_are_in_flight(door: Door, read: Read) -> None:
     door.leave(FIRST)
-    assert isinstance(door.ask(), Later)
+    assert isinstance(door.acquire(), Denied)
     (found,) = read()
     assert (found.reason, found.models, found.limit, found.in_flight) == ("full", (_OPUS,), FIRST, FIRST)
 
 
 def test_a_limit_of_calls_that_has_grown_since_holds_nobody(door: Door, read: Read) -> None:
     tickets = door.leave(FIRST)
-    assert isinstance(door.ask(), Later)
+    assert isinstance(door.acquire(), Denied)
     for ticket in tickets:
-        door.tell(ticket)
+        door.release(ticket)
     assert read() == []
 
 
 def test_a_bucket_that_has_filled_again_holds_nobody(door: Door, clock: Clock, read: Read) -> None:
     clock.pass_s(-30)
     door.through(limits=_LIMITS)
-    while isinstance(door.ask(output_tokens=6_000), Go):
+    while isinstance(door.acquire(output_tokens=6_000), Granted):
         pass
     assert read() == []  # half a minute has filled half of the bucket by now
 
@@ -135,7 +135,7 @@ def test_a_ramp_limit_tells_the_speed_and_when_it_is_whole_again(door: Door, clo
 
 def test_a_denial_that_is_old_throttles_nobody(door: Door, redis_url: str, read: Read) -> None:
     door.leave(FIRST)
-    assert isinstance(door.ask(), Later)
+    assert isinstance(door.acquire(), Denied)
     assert read() != []
     namespace = PREFIX.rstrip(":").rpartition(":")[2]
     assert ThrottleReader(redis_url, namespace=namespace, chain=_CHAIN, quiet_s=-5.0).read() == []

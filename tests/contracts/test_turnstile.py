@@ -3,37 +3,37 @@
 import pytest
 
 from tests.support.plays.admission_scripts import FIRST, Clock, Door
-from worker.admission.admission import FULL, PAUSED, RETRIES_SPENT, Go, How, Later, Room
+from worker.admission.admission import FULL, PAUSED, RETRIES_SPENT, Capacity, Denied, Granted, How
 
 
-def _why(answer: Go | Later) -> str:
-    return answer.why if isinstance(answer, Later) else "go"
+def _why(answer: Granted | Denied) -> str:
+    return answer.why if isinstance(answer, Denied) else "go"
 
 
 def _paused_s(door: Door) -> float:
-    later = door.ask()
-    assert isinstance(later, Later), later
+    later = door.acquire()
+    assert isinstance(later, Denied), later
     assert later.why == PAUSED
     return later.wait_s
 
 
 def test_who_comes_first_may_go(door: Door) -> None:
-    assert door.ask() == Go()
+    assert door.acquire() == Granted()
 
 
 def test_a_refused_key_rests_and_then_one_call_tries_it(door: Door, clock: Clock) -> None:
     door.through("key_refused")
     assert _paused_s(door) == 60.0
     clock.pass_s(61)
-    assert door.ask(ticket="the probe") == Go(is_probe=True)
-    assert _why(door.ask()) == PAUSED
-    door.tell("the probe", "missing")  # whoever says that a model is missing knows the key
-    assert Door(door.turnstile, clock, model="haiku", group="haiku-4").ask() == Go()
+    assert door.acquire(ticket="the probe") == Granted(is_probe=True)
+    assert _why(door.acquire()) == PAUSED
+    door.release("the probe", "missing")  # whoever says that a model is missing knows the key
+    assert Door(door.admission, clock, model="haiku", group="haiku-4").acquire() == Granted()
 
 
 def test_a_refused_key_is_about_every_model(door: Door, clock: Clock) -> None:
     door.through("key_refused")
-    assert _why(Door(door.turnstile, clock, model="haiku", group="haiku-4").ask()) == PAUSED
+    assert _why(Door(door.admission, clock, model="haiku", group="haiku-4").acquire()) == PAUSED
 
 
 def test_calls_from_before_a_key_was_refused_neither_free_it_nor_prolong_its_rest(door: Door, clock: Clock) -> None:
@@ -41,8 +41,8 @@ def test_calls_from_before_a_key_was_refused_neither_free_it_nor_prolong_its_res
     clock.pass_s(1)
     door.through("key_refused")
     clock.pass_s(30)
-    door.tell(well)
-    door.tell(refused, "key_refused")
+    door.release(well)
+    door.release(refused, "key_refused")
     assert _paused_s(door) == 30.0
 
 
@@ -54,53 +54,53 @@ def test_a_key_that_answers_others_is_not_refused(door: Door, clock: Clock) -> N
     door.through()
     assert [door.through("key_refused"), door.through("key_refused")] == ["key_works"] * 2
     door.through("key_refused")  # nobody was answered in between
-    assert _why(door.ask()) == PAUSED
+    assert _why(door.acquire()) == PAUSED
 
 
 def test_the_probe_of_a_key_that_did_not_leave_makes_room_for_another(door: Door, clock: Clock) -> None:
     door.through("key_refused")
     clock.pass_s(61)
-    door.ask(ticket="the probe")
-    door.tell("the probe", "not_sent")
-    assert door.ask() == Go(is_probe=True)
+    door.acquire(ticket="the probe")
+    door.release("the probe", "not_sent")
+    assert door.acquire() == Granted(is_probe=True)
 
 
 def test_so_many_calls_and_no_more_are_in_flight(door: Door) -> None:
     door.leave(FIRST)
-    later = door.ask()
-    assert isinstance(later, Later)
+    later = door.acquire()
+    assert isinstance(later, Denied)
     assert (later.why, later.figures) == (FULL, {"in_flight": FIRST, "cap": FIRST})
     assert 0.02 <= later.wait_s <= 0.5
 
 
 def test_an_urgent_one_passes_where_the_others_wait(door: Door) -> None:
     door.leave(FIRST)
-    assert door.ask(is_urgent=True) == Go()
-    assert _why(door.ask(is_urgent=True)) == FULL
+    assert door.acquire(is_urgent=True) == Granted()
+    assert _why(door.acquire(is_urgent=True)) == FULL
 
 
 def test_each_round_that_goes_well_lets_thrice_as_many_out(door: Door) -> None:
     flying = door.leave(FIRST)
     for allowed in (3 * FIRST, 9 * FIRST, 27 * FIRST):
         for ticket in flying[:]:
-            door.tell(ticket)
+            door.release(ticket)
             flying.remove(ticket)
             flying += door.leave(3)
         assert len(flying) == allowed
-        assert _why(door.ask()) == FULL
+        assert _why(door.acquire()) == FULL
 
 
 def test_a_known_requests_limit_is_used_from_its_first_reply_on(door: Door) -> None:
     door.through(latency_ms=1_000, limits={"requests": (3_600, 3_599)})
     door.leave(60)
-    assert _why(door.ask()) == FULL
+    assert _why(door.acquire()) == FULL
 
 
 def test_what_is_not_used_does_not_grow(door: Door) -> None:
     for _ in range(100):
         door.through()
     door.leave(FIRST)
-    assert _why(door.ask()) == FULL
+    assert _why(door.acquire()) == FULL
 
 
 @pytest.mark.parametrize("how", ["limited", "overloaded", "server_error"])
@@ -109,7 +109,7 @@ def test_noise_of_a_few_in_a_hundred_cuts_nothing(door: Door, clock: Clock, how:
         clock.pass_s(0.05)
         door.through(how if number % 20 == 0 and number else "well")
     door.leave(FIRST)
-    assert _why(door.ask()) == FULL
+    assert _why(door.acquire()) == FULL
 
 
 @pytest.mark.parametrize("how", ["limited", "overloaded", "server_error"])
@@ -121,12 +121,12 @@ def test_a_flight_of_which_a_fifth_fails_is_cut_once_however_many_of_it_fail(
     tickets = door.leave(FIRST)
     clock.pass_s(1)
     for ticket in tickets[:4]:
-        door.tell(ticket, how)
+        door.release(ticket, how)
     for ticket in tickets[4:]:
-        door.tell(ticket, "not_sent")
+        door.release(ticket, "not_sent")
     clock.pass_s(0.5)
     door.leave(9)  # of 14 that were in flight: a cut leaves seven tenths
-    assert _why(door.ask()) == FULL
+    assert _why(door.acquire()) == FULL
 
 
 def test_after_a_cut_the_flight_grows_by_a_tenth_a_round_trip(door: Door, clock: Clock) -> None:
@@ -134,15 +134,15 @@ def test_after_a_cut_the_flight_grows_by_a_tenth_a_round_trip(door: Door, clock:
     clock.pass_s(200)
     for _ in range(12):
         for ticket in door.leave(9):
-            door.tell(ticket)
+            door.release(ticket)
     door.leave(10)
-    assert door.ask() == Go()
+    assert door.acquire() == Granted()
 
 
 def test_a_call_whose_worker_is_lost_is_in_flight_no_longer(door: Door, clock: Clock) -> None:
     door.leave(FIRST, hold_s=100)
     clock.pass_s(100)
-    assert door.turnstile.rooms({"opus": "opus-4"}, horizon_s=0) == {"opus": Room(free=FIRST, is_closed=False)}
+    assert door.admission.capacity({"opus": "opus-4"}, horizon_s=0) == {"opus": Capacity(free=FIRST, is_closed=False)}
     door.leave(FIRST)
 
 
@@ -150,15 +150,15 @@ def test_a_call_that_is_told_twice_counts_once(door: Door) -> None:
     door.leave(FIRST)
     (last,) = door.leave(1, is_urgent=True)
     for _ in range(5):
-        door.tell(last, "overloaded")
-    assert _why(door.ask()) == FULL
+        door.release(last, "overloaded")
+    assert _why(door.acquire()) == FULL
 
 
 def test_a_tenth_of_all_requests_may_be_retries_beside_a_few(door: Door) -> None:
     def passed() -> int:
         count = 0
-        while isinstance(door.ask(ticket="again", is_retry=True), Go):
-            door.tell("again")
+        while isinstance(door.acquire(ticket="again", is_retry=True), Granted):
+            door.release("again")
             count += 1
         return count
 
@@ -167,28 +167,28 @@ def test_a_tenth_of_all_requests_may_be_retries_beside_a_few(door: Door) -> None
     for _ in range(100):
         door.through()
     assert 9 <= passed() <= 12
-    later = door.ask(is_retry=True)
-    assert isinstance(later, Later)
+    later = door.acquire(is_retry=True)
+    assert isinstance(later, Denied)
     assert (later.why, later.wait_s) == (RETRIES_SPENT, 0)
 
 
 def test_retries_are_forgotten_as_time_passes(door: Door, clock: Clock) -> None:
-    while isinstance(door.ask(ticket="again", is_retry=True), Go):
-        door.tell("again")
+    while isinstance(door.acquire(ticket="again", is_retry=True), Granted):
+        door.release("again")
     clock.pass_s(60)
-    assert door.ask(is_retry=True) == Go()
+    assert door.acquire(is_retry=True) == Granted()
 
 
 def test_a_ramp_limit_is_a_quarter_in_flight_for_every_model_and_a_little_more_each_minute(
     door: Door, clock: Clock
 ) -> None:
-    haiku = Door(door.turnstile, clock, model="haiku", group="haiku-4")
+    haiku = Door(door.admission, clock, model="haiku", group="haiku-4")
     tickets = door.leave(4)
     clock.pass_s(1)
     for ticket in tickets:
-        door.tell(ticket, "ramped")  # one of them is enough
+        door.release(ticket, "ramped")  # one of them is enough
     haiku.leave(FIRST // 4)
-    assert _why(haiku.ask()) == FULL
+    assert _why(haiku.acquire()) == FULL
     clock.pass_s(80)
     haiku.leave(FIRST - FIRST // 4)
-    assert _why(haiku.ask()) == FULL
+    assert _why(haiku.acquire()) == FULL

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.plays.admission_scripts import Clock, Door, in_memory, in_redis
-from worker.admission.admission import Ended, Go, How, Later, Need
+from worker.admission.admission import Denied, Granted, How, Request, Result
 
 _HOWS = st.sampled_from(get_args(How))
 _LIMITS = st.dictionaries(
@@ -65,15 +65,15 @@ def _told(door: Door, steps: list[tuple[str, Any]]) -> list[Any]:
                 door.clock.pass_s(words)
             case "ask":
                 (model, group), sizes = words
-                answers.append(door.turnstile.ask(Need(ticket=f"t{number}", model=model, group=group, **sizes)))
-                if isinstance(answers[-1], Go):
+                answers.append(door.admission.acquire(Request(ticket=f"t{number}", model=model, group=group, **sizes)))
+                if isinstance(answers[-1], Granted):
                     left.append((f"t{number}", model, group))
             case "tell":
                 index, (model, group), end = words
                 ticket, model, group = left.pop(index % len(left)) if left else ("nobody's", model, group)
-                answers.append(door.turnstile.tell(Ended(ticket=ticket, model=model, group=group, **end)))
+                answers.append(door.admission.release(Result(ticket=ticket, model=model, group=group, **end)))
             case _:
-                rooms = door.turnstile.rooms({"opus": "opus-4", "sonnet": "sonnet-4"}, horizon_s=words)
+                rooms = door.admission.capacity({"opus": "opus-4", "sonnet": "sonnet-4"}, horizon_s=words)
                 answers.append(rooms)
     return answers
 
@@ -92,13 +92,13 @@ def test_whatever_happened_one_may_leave_in_the_end(steps: list[tuple[str, Any]]
     clock = Clock()
     door = Door(in_memory(clock), clock)
     for answer in _told(door, steps):
-        if isinstance(answer, Go):
+        if isinstance(answer, Granted):
             assert 0 <= answer.after_s <= 1
-        if isinstance(answer, Later):
+        if isinstance(answer, Denied):
             assert answer.wait_s >= 0
     clock.pass_s(20_001 * 60)  # a limit may be one token a minute, and the largest request has 20,000
-    answer = door.ask(ticket="the last one", is_urgent=True)
-    assert isinstance(answer, Go), answer
-    door.tell("the last one")
+    answer = door.acquire(ticket="the last one", is_urgent=True)
+    assert isinstance(answer, Granted), answer
+    door.release("the last one")
     clock.pass_s(86_400)
-    assert isinstance(door.ask(is_urgent=True), Go)
+    assert isinstance(door.acquire(is_urgent=True), Granted)

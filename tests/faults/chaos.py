@@ -233,7 +233,7 @@ def _outcome(chaos: Chaos, seed: int, batches: list[Batch], refused: int, healed
     site = chaos.site
     found = examine(site)
     for batch in batches:
-        site.producer.books.orders.release(batch_id=batch.id, deadline_s=3600)
+        site.producer.store.job_actions.release(batch_id=batch.id, deadline_s=3600)
     eventually(lambda: not site.rows(_OPEN)[0]["n"], within_s=60, because="what was released ends")
     said = "\n".join(worker.said() for worker in site.workers)
     signed = f"%:{site.workers[0].pid}:%"  # the older version's: host, process id and a word of its own

@@ -8,11 +8,11 @@ from tests.support.eventually import eventually
 def ends_well(site: Site, batch_id: str, jobs: int, *, within_s: float = 60) -> None:
     """Wait for a batch's end: every job succeeded, each was asked for once, and every worker lives."""
     eventually(
-        lambda: site.producer.books.reports.progress(batch_id).is_finished, within_s=within_s, because="every job ends"
+        lambda: site.producer.store.reports.progress(batch_id).is_finished, within_s=within_s, because="every job ends"
     )
     found = examine(site)
     assert found.wrong == ()
-    assert site.producer.books.reports.progress(batch_id).succeeded == jobs
+    assert site.producer.store.reports.progress(batch_id).succeeded == jobs
     assert found.purchases == found.attempts == found.jobs, "nothing was asked twice"
     assert all(worker.is_alive() for worker in site.workers if worker.is_wanted)
 

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, text
 from models.job.map_reduce import OnFailedPart
 from models.job.values import Opening
 from models.outcome import FINAL_STATES, OnUnknown, Outcome, Reason
-from models.store import Books
+from models.store import Store
 from tests.faults.steps import Hand, Queue
 from tests.support.ledgers.job_values import (
     closing,
@@ -30,8 +30,8 @@ from tests.support.ledgers.job_values import (
     unknown,
 )
 from tests.support.ledgers.memory_ledger import MemoryRooms
-from worker.periodic.dispatcher import Clock
-from worker.periodic.rescuer import Patrol
+from worker.periodic.dispatcher import Dispatcher
+from worker.periodic.rescuer import Rescuer
 from worker.recovery.rescue import RescuePolicy
 from worker.recovery.spool import Spool
 
@@ -57,7 +57,7 @@ class Life(RuleBasedStateMachine):
             for table in _TABLES:
                 connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608 - five names from above
         self.folder = Path(tempfile.mkdtemp(prefix="stepdown-machine-"))
-        self.books = Books.over(self.engine, worker="here")
+        self.store = Store.over(self.engine, worker="here")
         self.queue = Queue()
         self.hands: list[Hand] = []
         self.purchases: list[tuple[str, str]] = []  # attempt and job of each request that was billed
@@ -66,32 +66,32 @@ class Life(RuleBasedStateMachine):
         self.now_s = 0.0
         self.starts = 0
         self.spool = self._new_spool()
-        self.clock = Clock(
+        self.clock = Dispatcher(
             queues=self.queue,
-            outbox=self.books.outbox,
-            steps=self.books.steps,
+            outbox=self.store.outbox,
+            steps=self.store.steps,
             rooms=MemoryRooms((1000,)),
             holder="here",
             rungs=1,
             window=4,
             tick_s=1,
             clock=lambda: self.now_s,
-            tell=lambda _event: None,
+            report=lambda _event: None,
         )
         policy = RescuePolicy(hold_above_usd=Decimal(0), worst_case_usd=lambda _model, _params: None)
-        self.patrol = Patrol(
-            strays=self.books.leases,
+        self.patrol = Rescuer(
+            strays=self.store.leases,
             policy=policy,
             lease_s=0,
             every_s=_AWAY_S,
             clock=lambda: self.now_s,
-            tell=lambda _event: None,
+            report=lambda _event: None,
         )
 
     def _new_spool(self) -> Spool:
         self.starts += 1
-        spool = Spool(self.folder, holder=f"worker:{self.starts}", tell=print)
-        spool.replay(self.books.ledger.replay)
+        spool = Spool(self.folder, holder=f"worker:{self.starts}", report=print)
+        spool.replay(self.store.ledger.replay)
         return spool
 
     @initialize(count=st.integers(1, 6), choice=st.sampled_from([None, *OnUnknown]))
@@ -103,14 +103,14 @@ class Life(RuleBasedStateMachine):
     def enqueue(self, count: int, choice: OnUnknown | None) -> None:
         """Accept a batch; its messages are the clock's."""
         jobs = [new_job(seq, on_unknown=choice) for seq in range(1, count + 1)]
-        self.batches.append(self.books.ledger.enqueue(new_batch(), jobs))
+        self.batches.append(self.store.ledger.enqueue(new_batch(), jobs))
 
     @rule(count=st.integers(1, 3), on_failed_part=st.sampled_from(OnFailedPart))
     def plan(self, count: int, on_failed_part: OnFailedPart) -> None:
         """Accept a batch with a step made of all its parts, and one made of that."""
         jobs = [new_job(seq) for seq in range(1, count + 3)]
         steps = new_steps(jobs, on_failed_part)
-        self.batches.append(self.books.ledger.enqueue(new_batch(), jobs, steps))
+        self.batches.append(self.store.ledger.enqueue(new_batch(), jobs, steps))
 
     @rule()
     def tick(self) -> None:
@@ -125,7 +125,7 @@ class Life(RuleBasedStateMachine):
         job_id = data.draw(st.sampled_from(self.queue.messages))
         if not again:
             self.queue.messages.remove(job_id)
-        claim = self.books.ledger.claim(job_id, lease_s=3600)
+        claim = self.store.ledger.claim(job_id, lease_s=3600)
         if claim is not None:
             self.hands.append(Hand(claim))
 
@@ -151,7 +151,7 @@ class Life(RuleBasedStateMachine):
             reason=reason,
             model=_MODEL,
         )
-        if self.books.ledger.open_attempt(hand.claim, opening):
+        if self.store.ledger.open_attempt(hand.claim, opening):
             hand.opening = opening
         else:
             self.hands.remove(hand)
@@ -196,7 +196,7 @@ class Life(RuleBasedStateMachine):
             if hand.slip is not None:
                 self.spool.leave(hand.slip)
         elif hand.ending is not None:
-            self.books.ledger.finish(hand.claim, hand.ending, hand.closing)
+            self.store.ledger.finish(hand.claim, hand.ending, hand.closing)
             if hand.slip is not None:
                 self.spool.drop(hand.slip)
         self.hands.remove(hand)
@@ -204,7 +204,7 @@ class Life(RuleBasedStateMachine):
     @rule()
     def replay(self) -> None:
         """Give the ledger what it missed."""
-        self.spool.replay(self.books.ledger.replay)
+        self.spool.replay(self.store.ledger.replay)
 
     @rule()
     def crash(self) -> None:
@@ -229,16 +229,16 @@ class Life(RuleBasedStateMachine):
     @rule(data=st.data(), order=st.sampled_from(["cancel", "release", "drop", "pause"]))
     def order(self, data: st.DataObject, order: str) -> None:
         """Let a person decide over a batch."""
-        batch_id, orders = data.draw(st.sampled_from(self.batches)), self.books.orders
+        batch_id, job_actions = data.draw(st.sampled_from(self.batches)), self.store.job_actions
         match order:
             case "cancel":
-                orders.cancel(batch_id)
+                job_actions.cancel(batch_id)
             case "release":
-                orders.release(batch_id=batch_id, deadline_s=3600)
+                job_actions.release(batch_id=batch_id, deadline_s=3600)
             case "drop":
-                orders.drop(batch_id=batch_id)
+                job_actions.drop(batch_id=batch_id)
             case _:
-                orders.pause(batch_id, because="alike")
+                job_actions.pause(batch_id, because="alike")
 
     @invariant()
     def holds(self) -> None:
@@ -271,10 +271,10 @@ class Life(RuleBasedStateMachine):
         for _ in range(200):
             self.rescue()
             for batch_id in self.batches:
-                self.books.orders.release(batch_id=batch_id, deadline_s=3600)
+                self.store.job_actions.release(batch_id=batch_id, deadline_s=3600)
             self.tick()
             while self.queue.messages:
-                claim = self.books.ledger.claim(self.queue.messages.pop(), lease_s=3600)
+                claim = self.store.ledger.claim(self.queue.messages.pop(), lease_s=3600)
                 if claim is not None:
                     self._answer(Hand(claim))
             if not self._rows("SELECT id FROM jobs WHERE state NOT IN ('succeeded', 'failed', 'cancelled')"):
@@ -287,7 +287,7 @@ class Life(RuleBasedStateMachine):
         self._open(hand)
         self._call(hand, "answered")
         assert hand.ending is not None
-        assert self.books.ledger.finish(hand.claim, hand.ending, hand.closing)
+        assert self.store.ledger.finish(hand.claim, hand.ending, hand.closing)
         self.hands.remove(hand)
 
     def _rows(self, statement: str) -> list[dict[str, Any]]:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from models.job.values import Claim, Closing, Ending, Kept, Opening, Unsent
-from models.queue.queue_window import Pace
+from models.job.values import Claim, Closing, Ending, Opening, SpooledReply, Unsent
+from models.queue.queue_window import QueueWindow
 from models.queue.redis_keys import Lane
-from worker.recovery.spool import Slip
+from worker.recovery.spool import SpoolRecord
 
 
 @dataclass(slots=True)
@@ -16,11 +16,11 @@ class Queue:
     messages: list[str] = field(default_factory=list)
     was_emptied: bool = True
 
-    def take_turn(self, holder: str, *, for_s: float) -> bool:  # noqa: ARG002 - there is one clock
+    def try_lead(self, holder: str, *, for_s: float) -> bool:  # noqa: ARG002 - there is one clock
         """Give the one clock its turn."""
         return True
 
-    def has_lost_all(self) -> bool:
+    def was_flushed(self) -> bool:
         """Tell it once."""
         was, self.was_emptied = self.was_emptied, False
         return was
@@ -33,11 +33,11 @@ class Queue:
         """Count none: what is heard is begun."""
         return {}
 
-    def pace(self, _rung: int) -> Pace:
+    def pace(self, _rung: int) -> QueueWindow:
         """Begin anew in each tick."""
-        return Pace()
+        return QueueWindow()
 
-    def keep_pace(self, rung: int, pace: Pace) -> None:
+    def keep_pace(self, rung: int, pace: QueueWindow) -> None:
         """Forget it."""
 
     def send(self, jobs: Sequence[Unsent]) -> None:
@@ -53,14 +53,14 @@ class Hand:
     opening: Opening | None = None
     closing: Closing | None = None
     ending: Ending | None = None
-    slip: Slip | None = None
+    slip: SpoolRecord | None = None
 
     @property
     def is_paid(self) -> bool:
         """Tell whether there is a reply that must not be lost."""
         return self.closing is not None and self.closing.usage is not None
 
-    def kept(self) -> Kept:
+    def kept(self) -> SpooledReply:
         """Make of it what goes to the disk."""
         assert self.closing is not None
-        return Kept(job_id=self.claim.job_id, token=self.claim.token, closing=self.closing, ending=self.ending)
+        return SpooledReply(job_id=self.claim.job_id, token=self.claim.token, closing=self.closing, ending=self.ending)

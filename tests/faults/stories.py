@@ -49,7 +49,7 @@ def _mismatches(site: Site, job: dict[str, int | str]) -> Iterator[str]:
 
 
 def _story(site: Site, job_id: str) -> str:
-    return "\n".join(story(told_of(job_id, site.producer.books.reports), site.producer.models))
+    return "\n".join(story(told_of(job_id, site.producer.store.reports), site.producer.models))
 
 
 def _interesting(site: Site) -> list[str]:

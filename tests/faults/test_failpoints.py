@@ -37,7 +37,7 @@ def test_wherever_a_worker_is_killed_every_job_ends_once_or_is_held(engine_name:
         assert (found.jobs, found.succeeded, found.unknown_costs, found.attempts) == (_JOBS, _JOBS - held, held, _JOBS)
         # The first of them had not sent its request yet.
         assert _JOBS - held + 1 <= found.purchases <= _JOBS - 1
-        assert site.producer.books.orders.release(batch_id=batch.id, deadline_s=3600) == held
+        assert site.producer.store.job_actions.release(batch_id=batch.id, deadline_s=3600) == held
         site.finished(batch)
         after = examine(site)
         assert (after.wrong, after.succeeded, after.purchases, after.rebuys) == (

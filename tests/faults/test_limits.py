@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from models.chain.chain import Span
+from models.chain.chain import RungRange
 from producer.client import Batch
 from tests.faults.site import Site, open_site
 from tests.support.eventually import eventually
@@ -109,8 +109,8 @@ def test_a_long_retry_after_is_waited_for_or_stepped_past_by_floor_and_time(
 ) -> None:
     before = _count(site)
     site.simulator.set_script('[[rules]]\nmodel = "opus"\nanswer = 429\nretry_after_s = 3\ntimes = 1')
-    job = new_job(span=Span(start=0, floor=floor, ceiling=0), patience_s=3600.0)
-    site.producer.books.ledger.enqueue(new_batch(deadline_s=deadline_s), [job])
+    job = new_job(span=RungRange(start=0, floor=floor, ceiling=0), patience_s=3600.0)
+    site.producer.store.ledger.enqueue(new_batch(deadline_s=deadline_s), [job])
     others = site.submit(200, task="summarize")  # more than there are threads, while the job waits
     _all_succeed(site, others)
     found = eventually(

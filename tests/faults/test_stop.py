@@ -75,7 +75,7 @@ def test_a_job_says_itself_whether_it_is_held_or_bought_again(tmp_path: Path, ch
         eventually(lambda: other.said().count("its worker was lost") == 2, within_s=60, because="they are rescued")
         if choice is OnUnknown.HOLD:
             assert (examine(site).held, len(site.simulator.purchases())) == (2, 2)
-            assert site.producer.books.orders.drop(batch_id=batch.id) == 2
+            assert site.producer.store.job_actions.drop(batch_id=batch.id) == 2
         site.finished(batch)
         found = examine(site)
         again = 0 if choice is OnUnknown.HOLD else 2

@@ -50,7 +50,7 @@ def test_calls_that_were_in_flight_when_the_worker_was_killed_are_bought_again_o
         eventually(lambda: batch.progress().is_settled, within_s=60, because="the rest waits for the held ones")
         progress = batch.progress()
         assert (progress.held, progress.blocked, progress.finished) == (8, 1, 32)
-        assert site.producer.books.orders.release(batch_id=batch.id, deadline_s=3600) == 8
+        assert site.producer.store.job_actions.release(batch_id=batch.id, deadline_s=3600) == 8
         site.finished(batch)
         found = examine(site)
         assert (found.wrong, found.succeeded, found.rebuys, found.purchases) == ((), 41, 8, 49)

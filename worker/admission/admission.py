@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 PAUSED = "paused"  # the key is refused, or its money is spent: nobody calls
-COOLING = "cooling"  # the model is out of rotation
+CIRCUIT_OPEN = "circuit_open"  # the model is out of rotation
 LIMITED = "limited"  # its group's rate limits are used up
 FULL = "full"  # as many calls are in flight as it takes
 RETRIES_SPENT = "retries_spent"  # the fleet has repeated as much as it may
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Need:
+class Request:
     """One request that wants to leave.
 
     Tokens are estimates: the input that no cache holds, and what will be written. After `hold_s` without an end its
@@ -38,7 +38,7 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Go:
+class Granted:
     """It may leave, after `after_s` (at most 1 s): what it needs is taken. A probe is alone on its model."""
 
     after_s: float = 0.0
@@ -46,7 +46,7 @@ class Go:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Later:
+class Denied:
     """It may not leave now; after `wait_s` it may. `figures` are what a person wants to know of it."""
 
     wait_s: float
@@ -69,7 +69,7 @@ How = Literal[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class Result:
     """How a request that was let through ended, told once; `not_sent`: it did not leave after all.
 
     Tokens are those billed, None where that is not known: input no cache held, and output. `limits` holds for each kind
@@ -93,7 +93,7 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
+class Capacity:
     """How many requests could leave a model soon; closed: none, until it is back."""
 
     free: int
@@ -104,17 +104,17 @@ class Room:
 Change = Literal["", "opened", "closed", "key_works"]
 
 
-class Turnstile(Protocol):
+class Admission(Protocol):
     """Decides for the whole fleet which request leaves when."""
 
-    def ask(self, need: Need) -> Go | Later:
+    def acquire(self, need: Request) -> Granted | Denied:
         """Let a request through, or say when to come back."""
         ...
 
-    def tell(self, ended: Ended) -> Change:
+    def release(self, ended: Result) -> Change:
         """Note how a request that was let through ended; returns what that made of its model's cooldown."""
         ...
 
-    def rooms(self, models: Mapping[str, str], *, horizon_s: float) -> Mapping[str, Room]:
+    def capacity(self, models: Mapping[str, str], *, horizon_s: float) -> Mapping[str, Capacity]:
         """Tell for each model, given with its group, how many requests could leave within `horizon_s`."""
         ...

@@ -17,41 +17,41 @@ Warm = Literal["warmer", "warming", "warm", "never"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spot:
+class CachedPrefix:
     """One model's cache of one beginning."""
 
     model: str
     prefix: str
 
 
-class Warmth(Protocol):
+class CacheState(Protocol):
     """Knows which beginnings are in which model's cache, and who is putting them there."""
 
-    def look(self, spot: Spot) -> Warm:
+    def look(self, spot: CachedPrefix) -> Warm:
         """Tell how warm it is. `warmer`: it was cold, and the caller is the one to warm it, for ten seconds.
 
         `never`: the provider kept nothing the last time it was asked to; nobody need wait.
         """
         ...
 
-    def is_warm(self, spot: Spot, *, in_s: float = 0.0) -> bool:
+    def is_warm(self, spot: CachedPrefix, *, in_s: float = 0.0) -> bool:
         """Tell whether it can be read in so many seconds, without taking a turn."""
         ...
 
-    def note(self, spot: Spot, *, cached_tokens: int | None) -> None:
+    def note(self, spot: CachedPrefix, *, cached_tokens: int | None) -> None:
         """Say what a marked call came to: the tokens read and written; None, where it failed: another may warm."""
         ...
 
 
-class OwnWarmth:
+class OwnCacheState:
     """What one process knows, where there is no Redis to ask. Shared by its threads."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._known: dict[Spot, tuple[Warm, float]] = {}
+        self._known: dict[CachedPrefix, tuple[Warm, float]] = {}
         self._lock = Lock()
 
-    def look(self, spot: Spot) -> Warm:
+    def look(self, spot: CachedPrefix) -> Warm:
         """Take the turn to warm it, where nobody has."""
         with self._lock:
             known, until = self._known.get(spot, ("warming", 0.0))
@@ -61,12 +61,12 @@ class OwnWarmth:
             self._known[spot] = ("warming", self._clock() + WARMING_S)
             return "warmer"
 
-    def is_warm(self, spot: Spot, *, in_s: float = 0.0) -> bool:
+    def is_warm(self, spot: CachedPrefix, *, in_s: float = 0.0) -> bool:
         """Look only."""
         known, until = self._known.get(spot, ("warming", 0.0))
         return known == "warm" and until > self._clock() + in_s
 
-    def note(self, spot: Spot, *, cached_tokens: int | None) -> None:
+    def note(self, spot: CachedPrefix, *, cached_tokens: int | None) -> None:
         """Keep it warm from now on, or let another try."""
         with self._lock:
             if cached_tokens is not None:
@@ -76,14 +76,16 @@ class OwnWarmth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Warming:
+class CacheWarmup:
     """Has calls wait for the one that warms, and says what each came to. `clock` and `sleep` are in seconds."""
 
-    warmth: Warmth
+    warmth: CacheState
     clock: Callable[[], float]
     sleep: Callable[[float], object]
 
-    def hold(self, spot: Spot, *, is_urgent: bool = False, is_stopping: Callable[[], bool]) -> tuple[Warm, float]:
+    def hold(
+        self, spot: CachedPrefix, *, is_urgent: bool = False, is_stopping: Callable[[], bool]
+    ) -> tuple[Warm, float]:
         """Wait in hand while another call warms the cache, at most ten seconds; returns how warm it is, and how long.
 
         What is urgent does not wait.
@@ -99,7 +101,7 @@ class Warming:
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
         return found, self.clock() - since
 
-    def note(self, spot: Spot, found: Warm, *, usage: Usage | None) -> None:
+    def note(self, spot: CachedPrefix, found: Warm, *, usage: Usage | None) -> None:
         """Say what a marked call used; None: it failed, or was not made, and another is to warm the cache."""
         if usage is not None and usage.prompt_tokens:
             self.warmth.note(spot, cached_tokens=_cached(usage))

@@ -5,8 +5,8 @@ from typing import Any, cast
 
 import redis
 
-from models.queue.redis_keys import warmth_key
-from worker.admission.cache_warmup import KEPT_S, WARMING_S, OwnWarmth, Spot, Warm
+from models.queue.redis_keys import cache_state_key
+from worker.admission.cache_warmup import KEPT_S, WARMING_S, CachedPrefix, OwnCacheState, Warm
 from worker.admission.shared import connected
 
 _TIMEOUT_S = 0.25
@@ -14,7 +14,7 @@ _LEFT_ALONE_S = 5.0  # a Redis that did not answer is not asked at once again: e
 _WORDS = ("warming", "warm", "never")
 
 
-class FleetWarmth:
+class SharedCacheState:
     """Asks Redis, and remembers for itself what it was told: losing Redis costs a few calls their turn, no more."""
 
     def __init__(
@@ -23,19 +23,19 @@ class FleetWarmth:
         self._redis = connected(url, timeout_s=timeout_s)
         self._namespace = namespace
         self._clock = clock
-        self._own = OwnWarmth(clock)
+        self._own = OwnCacheState(clock)
         self._away_until = 0.0
 
-    def look(self, spot: Spot) -> Warm:
+    def look(self, spot: CachedPrefix) -> Warm:
         """Take the turn to warm it, where nobody in the fleet has."""
         return self._asked(lambda: self._look(spot)) or self._own.look(spot)
 
-    def is_warm(self, spot: Spot, *, in_s: float = 0.0) -> bool:
+    def is_warm(self, spot: CachedPrefix, *, in_s: float = 0.0) -> bool:
         """Look only."""
         found = self._asked(lambda: self._is_warm(spot, in_s))
         return self._own.is_warm(spot, in_s=in_s) if found is None else bool(found)
 
-    def note(self, spot: Spot, *, cached_tokens: int | None) -> None:
+    def note(self, spot: CachedPrefix, *, cached_tokens: int | None) -> None:
         """Tell the fleet."""
         self._own.note(spot, cached_tokens=cached_tokens)
         self._asked(lambda: self._note(spot, cached_tokens))
@@ -44,23 +44,23 @@ class FleetWarmth:
         """End the connections."""
         self._redis.close()
 
-    def _look(self, spot: Spot) -> Warm:
+    def _look(self, spot: CachedPrefix) -> Warm:
         if self._redis.set(self._key(spot), "warming", nx=True, px=_ms(WARMING_S)):
             return "warmer"
         return cast("Warm", self._read(spot) or "warming")
 
-    def _is_warm(self, spot: Spot, in_s: float) -> bool:
+    def _is_warm(self, spot: CachedPrefix, in_s: float) -> bool:
         return self._read(spot) == "warm" and self._redis.pttl(self._key(spot)) > _ms(in_s)
 
-    def _key(self, spot: Spot) -> str:
-        return warmth_key(self._namespace, spot.model, spot.prefix)
+    def _key(self, spot: CachedPrefix) -> str:
+        return cache_state_key(self._namespace, spot.model, spot.prefix)
 
-    def _read(self, spot: Spot) -> str:
+    def _read(self, spot: CachedPrefix) -> str:
         found = cast("bytes | None", self._redis.get(self._key(spot)))
         word = (found or b"").decode(errors="replace")
         return word if word in _WORDS else ""
 
-    def _note(self, spot: Spot, cached_tokens: int | None) -> str:
+    def _note(self, spot: CachedPrefix, cached_tokens: int | None) -> str:
         key = self._key(spot)
         if cached_tokens is not None:
             self._redis.set(key, "warm" if cached_tokens else "never", px=_ms(KEPT_S))

@@ -4,18 +4,18 @@ from collections.abc import Sequence
 
 from models.chain.chain import Chain
 from models.queue.queue_window import HORIZON_S
-from worker.admission.admission import Turnstile
+from worker.admission.admission import Admission
 
 
-class ChainRooms:
+class ChainCapacity:
     """The capacity of each rung's model, counted from 0."""
 
-    def __init__(self, chain: Chain, turnstile: Turnstile) -> None:
+    def __init__(self, chain: Chain, admission: Admission) -> None:
         self._chain = chain
-        self._turnstile = turnstile
+        self._admission = admission
 
     def free(self) -> Sequence[int]:
         """Count for each rung how many requests its model takes within the horizon: 0 where it takes none."""
         groups = {model: self._chain.group_of(model) for model in self._chain.models}
-        rooms = self._turnstile.rooms(groups, horizon_s=HORIZON_S)
+        rooms = self._admission.capacity(groups, horizon_s=HORIZON_S)
         return tuple(rooms[model].free for model in self._chain.models)

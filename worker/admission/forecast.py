@@ -10,11 +10,11 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
-from models.chain.capabilities import Facts
+from models.chain.capabilities import Capabilities
 from models.chain.deadline import UNMEASURED_PACE
 from models.money.pricing import Prices, cost_usd
 from models.money.prompt_cache import prefix_tokens
-from models.money.token_estimate import CHARACTERS_A_TOKEN, Size, size_of, usual_tokens
+from models.money.token_estimate import CHARACTERS_A_TOKEN, PromptSize, prompt_size, usual_tokens
 from models.money.usage import Usage
 from models.outcome import Outcome
 from worker.admission.admission import How
@@ -100,7 +100,7 @@ class _Prompts:
         return max(_LEAST_CHARACTERS_A_TOKEN, characters / (self.tokens.value + prior_weight))
 
 
-class Expected:
+class Forecast:
     """Forecasts a request's tokens and a model's pace from earlier replies. The threads of one worker share it."""
 
     def __init__(self) -> None:
@@ -115,7 +115,7 @@ class Expected:
 
         `is_warm`: the model reads system and tools from its cache.
         """
-        size, most = size_of(params), _most(params)
+        size, most = prompt_size(params), _most(params)
         with self._lock:
             a_token, asked = self._characters_a_token(_prompt_kind(model, size))
             output, answered = self._usual_output(_output_kind(model, most), most)
@@ -129,7 +129,7 @@ class Expected:
 
     def learn(self, model: str, params: Mapping[str, Any], usage: Usage, *, latency_ms: int | None = None) -> None:
         """Take the usage of one reply into account. `params` are without any mark of ours."""
-        size, output = size_of(params), usage.output_tokens
+        size, output = prompt_size(params), usage.output_tokens
         # The ratio includes the savings by the caller's own marks. The forecast itself subtracts the savings by ours.
         counted = uncached(usage) if size.is_marked else usage.prompt_tokens
         with self._lock:
@@ -155,7 +155,7 @@ class Expected:
 
     def is_slow(self, model: str, end: Reply | Failure, *, is_probe: bool) -> bool:
         """Return whether this reply makes its model slow. No failure does."""
-        usage = end.usage if isinstance(end, Reply) and how(end) == "well" else None
+        usage = end.usage if isinstance(end, Reply) and result_kind(end) == "well" else None
         if usage is None or not end.latency_ms:
             return False
         read, written, latency_s = uncached(usage), usage.output_tokens, end.latency_ms / 1000
@@ -180,7 +180,7 @@ class Expected:
         return (min(most / 2, _PRIOR_OUTPUT) if nearest is None else self._output[nearest].value), 0
 
 
-def is_dearer(stays: Tokens, moves: Tokens, *, warm: str, cold: Facts, prices: Prices, at: datetime) -> bool:
+def is_dearer(stays: Tokens, moves: Tokens, *, warm: str, cold: Capabilities, prices: Prices, at: datetime) -> bool:
     """Tell whether a job whose beginning is in the cache of `warm` would cost more on another model, whose is cold.
 
     Both are estimated as if warm. On the cold one the beginning is written to the cache, where that model keeps one as
@@ -202,7 +202,7 @@ def uncached(usage: Usage) -> int:
     return usage.prompt_tokens - usage.cache_read_tokens
 
 
-def how(end: Reply | Failure) -> How:
+def result_kind(end: Reply | Failure) -> How:
     """Say what an end tells of its model: all that is no failure of it shows that it is there."""
     return _HOW.get(end.outcome, "well")
 
@@ -231,7 +231,7 @@ def _most(params: Mapping[str, Any]) -> int:
     return most if isinstance(most, int) and most > 0 else 1
 
 
-def _prompt_kind(model: str, size: Size) -> _Kind:
+def _prompt_kind(model: str, size: PromptSize) -> _Kind:
     return _Kind(model=model, size=size.characters.bit_length(), is_marked=size.is_marked)
 
 

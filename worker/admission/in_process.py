@@ -23,7 +23,7 @@ return copied
 """
 
 
-class OwnMemory:
+class InProcessRedis:
     """Runs the script in this process, for all its threads."""
 
     def __init__(self, prefix: str, *, clock: Callable[[], float] = monotonic) -> None:

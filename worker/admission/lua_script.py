@@ -6,7 +6,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from worker.admission.admission import RETRIES_SPENT, Change, Ended, Go, How, Later, Need, Room
+from worker.admission.admission import RETRIES_SPENT, Capacity, Change, Denied, Granted, How, Request, Result
 from worker.admission.retry_budget import RetryBudget
 
 _FOLDER = Path(__file__).with_name("lua")
@@ -32,7 +32,7 @@ TICKETS = "ticket:"  # begins the key of each request in flight
 Run = Callable[[Sequence[str]], Sequence[Any]]  # arguments of the script -> what it returned
 
 
-class Script:
+class LuaScript:
     """A turnstile over something that runs the script. `now` is for tests; else the time is the host's own.
 
     `worker` signs what it lets through.
@@ -54,21 +54,21 @@ class Script:
         self._tuning = (f"{probe_every_s}", f"{key_pause_s}")
         self._now = now
 
-    def ask(self, need: Need) -> Go | Later:
+    def acquire(self, need: Request) -> Granted | Denied:
         """Let a request through, or say when to come back."""
         if need.is_retry and not self._retries.has_room():
-            return Later(why=RETRIES_SPENT, wait_s=0, figures=self._retries.figures())
+            return Denied(why=RETRIES_SPENT, wait_s=0, figures=self._retries.figures())
         word, *told = self._run("acquire", worker=self._worker, **_request(need))
         if word == "granted":
             self._retries.add(is_retry=need.is_retry)
-            return Go(after_s=round(float(told[0]), 3), is_probe=told[1] == "1")
+            return Granted(after_s=round(float(told[0]), 3), is_probe=told[1] == "1")
         why, wait_s, *pairs = told
         figures = {name: _figure(value) for name, value in zip(pairs[::2], pairs[1::2], strict=True)}
         if "left" in figures:
             figures["needs"] = _figure(_request(need)[str(figures["limit"])])
-        return Later(why=why, wait_s=round(float(wait_s), 3), figures=figures)
+        return Denied(why=why, wait_s=round(float(wait_s), 3), figures=figures)
 
-    def tell(self, ended: Ended) -> Change:
+    def release(self, ended: Result) -> Change:
         """Note how a request that was let through ended; returns what that made of its model's cooldown."""
         known = {
             "latency_ms": ended.latency_ms,
@@ -91,11 +91,11 @@ class Script:
         )
         return _CHANGES[changed]
 
-    def rooms(self, models: Mapping[str, str], *, horizon_s: float) -> Mapping[str, Room]:
+    def capacity(self, models: Mapping[str, str], *, horizon_s: float) -> Mapping[str, Capacity]:
         """Tell for each model, given with its group, how many requests could leave within `horizon_s`."""
         free = self._run("capacity", horizon_s=str(horizon_s), **models)
         return {
-            model: Room(free=max(0, int(count)), is_closed=int(count) < 0)
+            model: Capacity(free=max(0, int(count)), is_closed=int(count) < 0)
             for model, count in zip(models, free, strict=True)
         }
 
@@ -105,20 +105,20 @@ class Script:
         return [_text(word) for word in self._run_script([command, now, *self._tuning, *pairs])]
 
 
-def left_behind(tickets: Mapping[str, bytes | None], worker: str) -> list[Ended]:
+def results_of_lost(tickets: Mapping[str, bytes | None], worker: str) -> list[Result]:
     """Return the tickets of a lost worker, each with its record, as requests that did not leave.
 
     Nobody knows whether they left. The next reply's headers tell the provider's count.
     """
     records = {ticket: json.loads(text) for ticket, text in tickets.items() if text is not None}
     return [
-        Ended(ticket=ticket, model=record["model"], group=record["group"], how="not_sent")
+        Result(ticket=ticket, model=record["model"], group=record["group"], how="not_sent")
         for ticket, record in records.items()
         if record["worker"] == worker
     ]
 
 
-def _request(need: Need) -> dict[str, str]:
+def _request(need: Request) -> dict[str, str]:
     return {
         "ticket": need.ticket,
         "job": need.job,

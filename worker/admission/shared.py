@@ -13,11 +13,11 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from models.queue.redis_keys import turnstile_prefix
-from worker.admission.admission import Change, Ended, Go, Later, Need, Room, Turnstile
-from worker.admission.in_process import OwnMemory
-from worker.admission.lua_script import TEXT, TICKETS, Script, left_behind
-from worker.events import FleetAlone, FleetTogether, Tell
+from models.queue.redis_keys import admission_prefix
+from worker.admission.admission import Admission, Capacity, Change, Denied, Granted, Request, Result
+from worker.admission.in_process import InProcessRedis
+from worker.admission.lua_script import TEXT, TICKETS, LuaScript, results_of_lost
+from worker.events import RedisLost, RedisRecovered, Report
 
 _TIMEOUT_S = 0.25
 _CONNECTIONS = 50
@@ -33,10 +33,10 @@ _MOST_UNTOLD = 10_000
 _Answer = TypeVar("_Answer")
 
 
-def alone(namespace: str, *, probe_every_s: float, key_pause_s: float) -> Turnstile:
+def in_process_admission(namespace: str, *, probe_every_s: float, key_pause_s: float) -> Admission:
     """Make the turnstile of a process that shares its limits with nobody it knows of."""
-    memory = OwnMemory(turnstile_prefix(namespace))
-    return Script(memory.run, probe_every_s=probe_every_s, key_pause_s=key_pause_s)
+    memory = InProcessRedis(admission_prefix(namespace))
+    return LuaScript(memory.run, probe_every_s=probe_every_s, key_pause_s=key_pause_s)
 
 
 def connected(url: str, *, timeout_s: float) -> redis.Redis:
@@ -52,56 +52,56 @@ def connected(url: str, *, timeout_s: float) -> redis.Redis:
     return redis.Redis.from_pool(pool)
 
 
-class Fleet:
+class SharedAdmission:
     """Shared by the threads of a worker, and by all workers of one key. No question waits for a Redis that is away."""
 
     def __init__(
-        self, url: str, *, namespace: str, worker: str, probe_every_s: float, key_pause_s: float, tell: Tell
+        self, url: str, *, namespace: str, worker: str, probe_every_s: float, key_pause_s: float, report: Report
     ) -> None:
-        self._prefix = turnstile_prefix(namespace)
+        self._prefix = admission_prefix(namespace)
         self._worker, self._workers_key = worker, f"{self._prefix}workers"
         self._redis = connected(url, timeout_s=_TIMEOUT_S)
         script = self._redis.register_script(TEXT)
-        self._shared = Script(
+        self._shared = LuaScript(
             lambda words: script(keys=[self._prefix], args=list(words)),
             probe_every_s=probe_every_s,
             key_pause_s=key_pause_s,
             worker=worker,
         )
         self._ahead_s, self._is_on_redis_time = 0.0, False  # of our monotonic clock, Redis' time
-        self._memory = OwnMemory(self._prefix, clock=lambda: time.monotonic() + self._ahead_s)
-        self._own = Script(self._memory.run, probe_every_s=probe_every_s, key_pause_s=key_pause_s)
-        self._tell_event = tell
+        self._memory = InProcessRedis(self._prefix, clock=lambda: time.monotonic() + self._ahead_s)
+        self._own = LuaScript(self._memory.run, probe_every_s=probe_every_s, key_pause_s=key_pause_s)
+        self._report = report
         self._looking, self._turning = Lock(), Lock()
         self._away_until = 0.0  # 0: it is there
-        self._untold: deque[Ended] = deque(maxlen=_MOST_UNTOLD)
+        self._untold: deque[Result] = deque(maxlen=_MOST_UNTOLD)
         self._let_through_alone: set[str] = set()  # tickets that Redis does not know
-        self._heard: dict[str, Ended] = {}  # group -> the limits its headers told last, while Redis was away
+        self._heard: dict[str, Result] = {}  # group -> the limits its headers told last, while Redis was away
         self._known: set[str] = set()
         self._workers = 1
         self.refresh()  # heard before its first call: who is lost within a second is missed, too
 
-    def ask(self, need: Need) -> Go | Later:
+    def acquire(self, need: Request) -> Granted | Denied:
         """Let a request through, or say when to come back."""
         self._known |= {f"group:{need.group}", f"model:{need.model}"}
         was_sent = False
 
-        def shared() -> Go | Later:
+        def shared() -> Granted | Denied:
             nonlocal was_sent
             was_sent = True  # a Redis that was frozen does what it was asked, long after nobody listens
-            return self._shared.ask(need)
+            return self._shared.acquire(need)
 
-        def own() -> Go | Later:
-            answer = self._own.ask(need)
-            if was_sent and isinstance(answer, Later):
-                self._untold.append(Ended(ticket=need.ticket, model=need.model, group=need.group, how="not_sent"))
-            elif isinstance(answer, Go) and not was_sent:
+        def own() -> Granted | Denied:
+            answer = self._own.acquire(need)
+            if was_sent and isinstance(answer, Denied):
+                self._untold.append(Result(ticket=need.ticket, model=need.model, group=need.group, how="not_sent"))
+            elif isinstance(answer, Granted) and not was_sent:
                 self._let_through_alone.add(need.ticket)
             return answer
 
         return self._answered(shared, own)
 
-    def tell(self, ended: Ended) -> Change:
+    def release(self, ended: Result) -> Change:
         """Note how a request that was let through ended; returns what that made of its model's cooldown."""
 
         def own() -> Change:
@@ -109,17 +109,17 @@ class Fleet:
                 self._untold.append(replace(ended, limits={}, retry_after_s=None))  # by then they are old
             if ended.limits:
                 self._heard[ended.group] = replace(ended, ticket="", how="not_sent")
-            return self._own.tell(replace(ended, limits=part_of_limits(ended.limits, self._workers)))
+            return self._own.release(replace(ended, limits=part_of_limits(ended.limits, self._workers)))
 
-        changed = self._answered(lambda: self._shared.tell(ended), own)
+        changed = self._answered(lambda: self._shared.release(ended), own)
         self._let_through_alone.discard(ended.ticket)
         return changed
 
-    def rooms(self, models: Mapping[str, str], *, horizon_s: float) -> Mapping[str, Room]:
+    def capacity(self, models: Mapping[str, str], *, horizon_s: float) -> Mapping[str, Capacity]:
         """Tell for each model, given with its group, how many requests could leave within `horizon_s`."""
         return self._answered(
-            lambda: self._shared.rooms(models, horizon_s=horizon_s),
-            lambda: self._own.rooms(models, horizon_s=horizon_s),
+            lambda: self._shared.capacity(models, horizon_s=horizon_s),
+            lambda: self._own.capacity(models, horizon_s=horizon_s),
         )
 
     def refresh(self) -> None:
@@ -154,7 +154,7 @@ class Fleet:
         with self._turning:
             was_there, self._away_until = self._away_until == 0, time.monotonic() + _AGAIN_S
         if was_there:
-            self._tell_event(FleetAlone(said=f"{type(error).__name__}: {error}", workers=self._workers))
+            self._report(RedisLost(said=f"{type(error).__name__}: {error}", workers=self._workers))
 
     def _hand_back(self) -> None:
         # To a Redis that lost its memory: one that still knows a record keeps its own.
@@ -178,11 +178,11 @@ class Fleet:
         count = len(self._untold)
         with suppress(IndexError):
             while not self._away_until:
-                self.tell(self._untold.popleft())
+                self.release(self._untold.popleft())
         with suppress(KeyError):
             while not self._away_until:
-                self.tell(self._heard.popitem()[1])
-        self._tell_event(FleetTogether(untold=count))
+                self.release(self._heard.popitem()[1])
+        self._report(RedisRecovered(untold=count))
 
     def _copy(self) -> None:
         now = self._redis_now()
@@ -211,8 +211,8 @@ class Fleet:
         keys = [key.decode() for key in self._redis.scan_iter(match=f"{begins}*", count=1_000)]
         texts = self._redis.mget(keys) if keys else []
         tickets = dict(zip((key.removeprefix(begins) for key in keys), texts, strict=True))
-        for ended in left_behind(tickets, worker):
-            self._shared.tell(ended)
+        for ended in results_of_lost(tickets, worker):
+            self._shared.release(ended)
 
 
 def part_of_state(text: bytes | str, workers: int) -> str:

@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import TypedDict
 
 from models.errors import InputError
-from worker.direct.direct_job import Asked, answered, check_labels
+from worker.direct.direct_job import DirectCall, answer_now, check_labels
 
 _HERE = "call_with_fallback"
 
@@ -45,7 +45,7 @@ def call_with_fallback(
     _check(prompt, max_tokens)
     check_labels(_HERE, depth=depth, task=task, parent=parent)
     params = {"max_tokens": max_tokens, "messages": [{"role": "user", "content": prompt}]}
-    answer = answered(Asked(params=params, task=task, parent=parent, depth=depth))
+    answer = answer_now(DirectCall(params=params, task=task, parent=parent, depth=depth))
     return Result(
         model_used=answer.model or "",
         fallback_depth=answer.fallback_depth or 0,

@@ -9,7 +9,7 @@ from typing import Any
 from models.chain.capabilities import headers_problem
 from models.chain.chain import Chain, called_in
 from models.errors import InputError
-from worker.direct.direct_job import Asked, answered, check_labels, house_of_this_process
+from worker.direct.direct_job import DirectCall, answer_now, check_labels, worker_of_this_process
 from worker.provider.anthropic_client import ChainMessage, as_message
 
 _HERE = "messages.create"
@@ -69,12 +69,12 @@ class Messages:
         check_labels(_HERE, depth=client.depth, task=client.task, parent=client.parent)
         headers = _headers(params.pop("extra_headers", None))
         request = _request({"max_tokens": max_tokens, "messages": messages, "stream": stream, **params})
-        chain = house_of_this_process().office.desk.chain
+        chain = worker_of_this_process().chain
         start = _start(model, chain, client.task)
-        asked = Asked(
+        asked = DirectCall(
             params=request, task=client.task, start=start, parent=client.parent, depth=client.depth, headers=headers
         )
-        answer = answered(asked)
+        answer = answer_now(asked)
         return as_message(
             answer.message or {},
             job_id=answer.job_id,

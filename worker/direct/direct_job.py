@@ -13,16 +13,17 @@ from typing import Any
 from models.errors import ChainExhaustedError, InputError, TreeBudgetError
 from models.ids import new_id
 from models.job.answer import Answer
-from models.job.call_tree import Branch, branch_for, tree_scope
+from models.job.call_tree import CallTreePlace, place_in_tree, tree_scope
 from models.job.task_kinds import JobTerms, terms_for, within
 from models.job.values import Claim, Ending, NewJob
 from models.outcome import OVER_BUDGET, State
 from models.reports.learned_starts import ASKED
 from models.settings import load_settings
 from worker import logs
-from worker.composition import House, opened
+from worker.composition import open_worker
 from worker.fallback.walk import walk
 from worker.provider.attempt_cost import total_usd
+from worker.run import Worker
 
 _DAY_S = 86_400.0
 _LONGEST_LINE = 200  # the width of their columns in the ledger
@@ -30,7 +31,7 @@ _opening = Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class DirectCall:
     """What a caller asks. `params` are Messages API parameters without the model; `start` is a model of the chain.
 
     `headers` are the version of the API and the betas that it is asked under.
@@ -44,21 +45,20 @@ class Asked:
     headers: Mapping[str, str] | None = None
 
 
-def answered(asked: Asked) -> Answer:
+def answer_now(asked: DirectCall) -> Answer:
     """Ask the chain in order, now, and return the first answer; every attempt is a row in the ledger.
 
     Nothing is parked: where only waiting would help, ChainExhaustedError tells the last failure.
     Raises TooDeepError before anything is written, TreeBudgetError, SettingsError, LedgerError.
     """
-    house = house_of_this_process()
-    office = house.office
-    job = _job(asked, house)
-    house.books.ledger.open_single(job, deadline_s=_DAY_S)
-    claim = office.claims.claim(job.id, lease_s=office.in_hand.lease_s)
+    worker = worker_of_this_process()
+    job = _job(asked, worker)
+    worker.store.ledger.open_single(job, deadline_s=_DAY_S)
+    claim = worker.store.ledger.claim(job.id, lease_s=worker.heartbeat.lease_s)
     if claim is None:
         raise ChainExhaustedError("somebody else claimed the job", job_id=job.id)
-    with office.in_hand.holding(claim):
-        walked = walk(claim, office.desk, time_left_s=0)
+    with worker.heartbeat.holding(claim):
+        walked = walk(claim, worker, time_left_s=0)
     ending = walked.ending
     if ending is None or ending.state is not State.SUCCEEDED or ending.message is None:
         raise _failure(claim, ending)
@@ -84,16 +84,16 @@ def check_labels(source: str, *, depth: int | None, **labels: str | None) -> Non
             raise InputError(problem, source=source, field=field)
 
 
-def house_of_this_process() -> House:
+def worker_of_this_process() -> Worker:
     """Open all that a call works with, once a process."""
-    with _opening:  # threads that call for the first time at once share one office
+    with _opening:  # threads that call for the first time at once share one worker
         return _open_once(os.getpid())
 
 
-def _job(asked: Asked, house: House) -> NewJob:
-    job_id, chain, task = new_id(), house.office.desk.chain, asked.task
-    branch = _branch(job_id, asked, house)
-    terms = terms_for(task, JobTerms(), house.settings.kinds, house.office.desk.climbs)
+def _job(asked: DirectCall, worker: Worker) -> NewJob:
+    job_id, chain, task = new_id(), worker.chain, asked.task
+    branch = _branch(job_id, asked, worker)
+    terms = terms_for(task, JobTerms(), worker.settings.kinds, worker.climbs)
     start = None if asked.start is None else chain.models.index(asked.start)
     span = within(chain.span(task=task, start=start), terms, chain)
     job = NewJob(
@@ -112,14 +112,14 @@ def _job(asked: Asked, house: House) -> NewJob:
         branch=branch,
         headers=asked.headers or None,
     )
-    return house.books.starts.starting(house.settings)(job)
+    return worker.store.learned_starts.starting(worker.settings)(job)
 
 
-def _branch(job_id: str, asked: Asked, house: House) -> Branch:
-    trees, parent = house.books.trees, asked.parent
+def _branch(job_id: str, asked: DirectCall, worker: Worker) -> CallTreePlace:
+    trees, parent = worker.store.call_trees, asked.parent
     above = [] if parent is None else trees.above(parent)
-    most = house.settings.max_depth
-    branch = branch_for(job_id, task=asked.task, parent=parent, depth=asked.depth, above=above, most=most)
+    most = worker.settings.max_depth
+    branch = place_in_tree(job_id, task=asked.task, parent=parent, depth=asked.depth, above=above, most=most)
     if above and not above[0].is_in_tree:
         trees.take_root(branch.tree)
     return branch
@@ -141,8 +141,8 @@ def _is_line(label: object) -> bool:
 
 
 @cache
-def _open_once(pid: int) -> House:
-    """Open an office for this process: a forked child has none of its parent's threads and may not use its files."""
+def _open_once(pid: int) -> Worker:
+    """Open a worker for this process: a forked child has none of its parent's threads and may not use its files."""
     until_exit = ExitStack()
 
     def close() -> None:
@@ -150,7 +150,7 @@ def _open_once(pid: int) -> House:
             until_exit.close()
 
     atexit.register(close)
-    return until_exit.enter_context(opened(load_settings(), tell=logs.log))
+    return until_exit.enter_context(open_worker(load_settings(), report=logs.log))
 
 
 def _forget_lock() -> None:

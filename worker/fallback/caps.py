@@ -38,10 +38,10 @@ class Caps:
         return tuple(sorted(caps, key=lambda cap: cap.scope))
 
 
-def worded(over: OverCap) -> str:
+def over_cap_message(over: OverCap) -> str:
     """Say which cap a call does not fit under, and by what.
 
-    >>> worded(OverCap(cap=Cap(scope="day", cap_usd=Decimal(5)), cap_usd=Decimal(5), gone_usd=Decimal("4.9"),
+    >>> over_cap_message(OverCap(cap=Cap(scope="day", cap_usd=Decimal(5)), cap_usd=Decimal(5), gone_usd=Decimal("4.9"),
     ...                reserved_usd=Decimal(0), needs_usd=Decimal("0.25")))
     "over budget: this call may cost $0.25, and of the day's cap of $5 $4.9 are spent and $0 reserved"
     """
@@ -52,7 +52,7 @@ def worded(over: OverCap) -> str:
     )
 
 
-def figures_of(over: OverCap) -> dict[str, str]:
+def over_cap_details(over: OverCap) -> dict[str, str]:
     """Give what a call was refused by, for whoever asks why: the cap's scope, and USD as text."""
     amounts = {"cap": over.cap_usd, "gone": over.gone_usd, "reserved": over.reserved_usd, "needs": over.needs_usd}
     return {"scope": over.cap.scope, **{f"{name}_usd": f"{usd:f}" for name, usd in amounts.items()}}

@@ -22,7 +22,9 @@ def asks_nothing(request: Mapping[str, Any]) -> bool:
     return request.get("max_tokens") == 0
 
 
-def judged(end: Reply | Failure, expects: Mapping[str, Any] | None, *, asks_nothing: bool = False) -> Reply | Failure:
+def check_answer(
+    end: Reply | Failure, expects: Mapping[str, Any] | None, *, asks_nothing: bool = False
+) -> Reply | Failure:
     """Look at an answer; one that is empty or fails a check gets that outcome, and the reason as its flaw.
 
     An answer that was cut, or ended for an unknown reason, keeps that outcome beside its flaw: more room may cure it.

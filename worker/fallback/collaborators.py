@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from models.chain.capabilities import Facts, facts_of
+from models.chain.capabilities import Capabilities, capabilities_of
 from models.chain.chain import Chain
 from models.chain.deadline import Deadline
 from models.job.values import Claim, Closing, Ending, Opening, OverCap
 from models.money.pricing import Prices
 from models.money.worst_case import WorstCase
 from models.outcome import Outcome
-from worker.admission.admission import Turnstile
-from worker.admission.cache_warmup import Warming
-from worker.admission.forecast import Expected
-from worker.events import Tell
+from worker.admission.admission import Admission
+from worker.admission.cache_warmup import CacheWarmup
+from worker.admission.forecast import Forecast
+from worker.events import Report
 from worker.fallback.caps import Caps
 from worker.provider.reply import Broken, Received
 
@@ -41,6 +41,10 @@ class Provider(Protocol):
         """
         ...
 
+    def cut(self) -> None:
+        """End the calls in flight."""
+        ...
+
 
 class Ledger(Protocol):
     """Writes attempts down before and after their request."""
@@ -63,7 +67,7 @@ class Ledger(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class Collaborators:
     """All a walk works with, built once at the entry point. `now` is UTC; `draw` gives numbers from 0 to 1.
 
     `call_timeout_s` is the least time a call is given. A call's ticket lapses `AROUND_A_CALL_S` after its deadline.
@@ -72,12 +76,12 @@ class Desk:
     chain: Chain
     provider: Provider
     ledger: Ledger
-    turnstile: Turnstile
-    expected: Expected
+    admission: Admission
+    expected: Forecast
     prices: Prices
     caps: Caps
     worst_case_usd: WorstCase
-    tell: Tell
+    report: Report
     now: Callable[[], datetime]
     sleep: Callable[[float], None]
     draw: Callable[[], float]
@@ -87,5 +91,5 @@ class Desk:
     key_pause_s: float
     call_timeout_s: float
     is_stopping: Callable[[], bool] = lambda: False
-    facts_of: Callable[[str], Facts] = facts_of
-    warming: Warming | None = None  # None: nothing is marked for the cache
+    capabilities_of: Callable[[str], Capabilities] = capabilities_of
+    warming: CacheWarmup | None = None  # None: nothing is marked for the cache

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Literal
 
-from models.chain.chain import Span
+from models.chain.chain import RungRange
 from models.chain.fallback_rules import LOOKING, RULES
 from models.outcome import OVER_BUDGET, Outcome, Reason
 from worker.fallback.decision import (
@@ -19,11 +19,11 @@ from worker.fallback.decision import (
     WAITED,
     WINDOW_FULL,
     Answered,
+    ChainPosition,
     Continue,
     Decision,
     Fallback,
     Park,
-    Place,
     Policy,
     Retry,
     Stop,
@@ -52,7 +52,7 @@ def backoff_s(rounds: int, *, draw: Callable[[], float]) -> float:
     return bound * (0.25 + 0.75 * draw())
 
 
-def decide(end: Reply | Failure, place: Place, policy: Policy) -> Decision:
+def decide(end: Reply | Failure, place: ChainPosition, policy: Policy) -> Decision:
     """Choose what comes after an attempt that ended so, at this place of its chain."""
     rule = RULES[end.outcome]
     match rule.go:
@@ -70,7 +70,7 @@ def decide(end: Reply | Failure, place: Place, policy: Policy) -> Decision:
             return Retry() if place.retries < rule.retries else _step(end, place, policy)
 
 
-def doubt(place: Place, policy: Policy) -> Park | None:
+def doubt(place: ChainPosition, policy: Policy) -> Park | None:
     """Wait a while with a key that was refused here and answers others, once; None where that was done in vain."""
     if place.given_up.get(place.rung) == DOUBTED or policy.time_left_s <= _DOUBT_S:
         return None
@@ -100,19 +100,19 @@ def is_lasting(outcome: Outcome) -> bool:
     return outcome in _LASTING
 
 
-def depth_at(place: Place, span: Span) -> int:
+def depth_at(place: ChainPosition, span: RungRange) -> int:
     """Count the rungs given up on the way to this one; one that could not take the request was never on it."""
     order = span.available(())
     before = order[: order.index(place.rung)] if place.rung in order else ()
     return sum(place.given_up.get(rung, UNFIT) not in {UNFIT, *PASSING} for rung in before)
 
 
-def step_past(place: Place, why: str, policy: Policy, *, wait_s: float | None = None) -> Decision:
+def step_past(place: ChainPosition, why: str, policy: Policy, *, wait_s: float | None = None) -> Decision:
     """Choose what comes after a rung that was passed over without a request, and may be free after `wait_s`."""
     return _next_rung({**place.given_up, place.rung: why}, _awaiting(place, [place.rung], wait_s), policy)
 
 
-def climb_past(place: Place, why: str, policy: Policy, *, wait_s: float | None = None) -> Decision:
+def climb_past(place: ChainPosition, why: str, policy: Policy, *, wait_s: float | None = None) -> Decision:
     """Choose what comes after a rung that was passed over on the way up for quality: a worse model is no climb."""
     given_up, waits = {**place.given_up, place.rung: why}, _awaiting(place, [place.rung], wait_s).waits
     if above := policy.span.above(place.rung, given_up):
@@ -121,10 +121,12 @@ def climb_past(place: Place, why: str, policy: Policy, *, wait_s: float | None =
         return Stop()
     rung = min(waits, key=waits.__getitem__)
     kept = {left: reason for left, reason in given_up.items() if left not in waits}
-    return park(policy, Place(rung=rung, given_up=kept, rounds=place.rounds), after_s=max(_LEAST_S, waits[rung]))
+    return park(
+        policy, ChainPosition(rung=rung, given_up=kept, rounds=place.rounds), after_s=max(_LEAST_S, waits[rung])
+    )
 
 
-def step_past_limit(place: Place, why: str, policy: Policy, *, wait_s: float | None) -> Decision:
+def step_past_limit(place: ChainPosition, why: str, policy: Policy, *, wait_s: float | None) -> Decision:
     """Choose what comes after a rung whose limits are used up: a model that draws on the same ones is no cure."""
     chain = policy.chain
     group = chain.group_of(chain.models[place.rung])
@@ -137,28 +139,28 @@ def step_past_limit(place: Place, why: str, policy: Policy, *, wait_s: float | N
     return _next_rung(given_up, _awaiting(place, [place.rung, *alike], wait_s), policy)
 
 
-def wait_for(place: Place, policy: Policy, *, wait_s: float) -> Park | None:
+def wait_for(place: ChainPosition, policy: Policy, *, wait_s: float) -> Park | None:
     """Wait for this rung where that is within the job's patience, once a round; None where it is not."""
     if wait_s > policy.patience_s or wait_s >= policy.time_left_s or place.given_up.get(place.rung) == WAITED:
         return None
     return Park(after_s=wait_s, rung=place.rung, given_up={**place.given_up, place.rung: WAITED}, rounds=place.rounds)
 
 
-def queue_for(place: Place, policy: Policy, *, wait_s: float) -> Park | None:
+def queue_for(place: ChainPosition, policy: Policy, *, wait_s: float) -> Park | None:
     """Wait for a place among the calls in flight, as often as there is none; None beyond the job's time for it."""
     if wait_s > policy.queue_s or wait_s >= policy.time_left_s:
         return None
     return Park(after_s=max(_LEAST_S, wait_s), rung=place.rung, given_up=place.given_up, rounds=place.rounds)
 
 
-def park(policy: Policy, place: Place, *, after_s: float) -> Decision:
+def park(policy: Policy, place: ChainPosition, *, after_s: float) -> Decision:
     """Park a job at this place, or stop it where the next chance would come too late."""
     if after_s >= policy.time_left_s:
         return Stop(because=NO_TIME)
     return Park(after_s=after_s, rung=place.rung, given_up=place.given_up, rounds=place.rounds)
 
 
-def _climb(end: Reply | Failure, place: Place, policy: Policy) -> Decision:
+def _climb(end: Reply | Failure, place: ChainPosition, policy: Policy) -> Decision:
     is_full = isinstance(end, Reply) and end.stop_reason == WINDOW_FULL
     given_up = {**(_too_small(place, policy) if is_full else {}), **place.given_up, place.rung: str(end.outcome)}
     above = policy.span.above(place.rung, given_up)
@@ -171,7 +173,7 @@ def _climb(end: Reply | Failure, place: Place, policy: Policy) -> Decision:
     return Answered() if is_better_than_none(end) else Stop()
 
 
-def _look(end: Reply | Failure, place: Place, policy: Policy) -> Decision:
+def _look(end: Reply | Failure, place: ChainPosition, policy: Policy) -> Decision:
     if LOOKING.intersection(place.given_up.values()):
         return Answered() if is_better_than_none(end) else Stop()
     return _next_rung({**place.given_up, place.rung: str(end.outcome)}, place, policy)
@@ -187,19 +189,19 @@ def _ended(end: Reply | Failure, go: Literal["keep", "continue", "stop"]) -> Dec
             return Stop()
 
 
-def _too_small(place: Place, policy: Policy) -> dict[int, str]:
+def _too_small(place: ChainPosition, policy: Policy) -> dict[int, str]:
     window = _window(place.rung, policy)
     too_small = [rung for rung in policy.span.available(()) if _window(rung, policy) <= window]
     return dict.fromkeys(too_small, str(Outcome.TOO_LONG))
 
 
-def _to_larger_window(place: Place, policy: Policy) -> Decision:
+def _to_larger_window(place: ChainPosition, policy: Policy) -> Decision:
     given_up = {**place.given_up, **_too_small(place, policy), **_lasting(place.given_up)}
     # A larger one that was given up for free is waited for: it alone can answer.
     return _next_rung(given_up, place, policy, reason=Reason.CLIMB)
 
 
-def _step(end: Reply | Failure, place: Place, policy: Policy) -> Decision:
+def _step(end: Reply | Failure, place: ChainPosition, policy: Policy) -> Decision:
     wait_s = end.retry_after_s if isinstance(end, Failure) else None
     if wait_s is not None and (waiting := wait_for(place, policy, wait_s=wait_s)):
         return waiting
@@ -209,7 +211,7 @@ def _step(end: Reply | Failure, place: Place, policy: Policy) -> Decision:
 
 
 def _next_rung(
-    given_up: Mapping[int, str], place: Place, policy: Policy, *, reason: Reason = Reason.FALLBACK
+    given_up: Mapping[int, str], place: ChainPosition, policy: Policy, *, reason: Reason = Reason.FALLBACK
 ) -> Decision:
     left = policy.span.available(given_up)
     if left:
@@ -223,19 +225,19 @@ def _next_rung(
     rounds = place.rounds + any(rung not in place.waits for rung in again)
     in_vain_s = backoff_s(place.rounds + 1, draw=policy.draw)
     after_s = max(_LEAST_S, min(place.waits.get(rung, in_vain_s) for rung in again))
-    return park(policy, Place(rung=again[0], given_up=lasting, rounds=rounds), after_s=after_s)
+    return park(policy, ChainPosition(rung=again[0], given_up=lasting, rounds=rounds), after_s=after_s)
 
 
-def _awaiting(place: Place, rungs: Collection[int], wait_s: float | None) -> Place:
+def _awaiting(place: ChainPosition, rungs: Collection[int], wait_s: float | None) -> ChainPosition:
     return place if wait_s is None else replace(place, waits={**place.waits, **dict.fromkeys(rungs, wait_s)})
 
 
-def _tomorrow(lasting: Mapping[int, str], place: Place, policy: Policy) -> Decision:
+def _tomorrow(lasting: Mapping[int, str], place: ChainPosition, policy: Policy) -> Decision:
     kept = {rung: why for rung, why in lasting.items() if why not in ABOUT_MONEY}
     again = policy.span.available(kept)
     if policy.until_tomorrow_s is None or OVER_TODAY not in lasting.values():
         return Stop()
-    place = Place(rung=again[0], given_up=kept, rounds=place.rounds)
+    place = ChainPosition(rung=again[0], given_up=kept, rounds=place.rounds)
     return park(policy, place, after_s=policy.until_tomorrow_s)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.chain.chain import Chain, Span
+from models.chain.chain import Chain, RungRange
 from models.outcome import OVER_BUDGET, Outcome, Reason
 
 WINDOW_FULL = "model_context_window_exceeded"  # the stop reason of an answer that only a larger window ends
@@ -16,7 +16,7 @@ WAITED = "waited"  # not given up yet: the job has used its patience with the ru
 OVER_TODAY = "over_today"  # passed over: a cap of this day is used up; OVER_BUDGET: its batch's is
 RESERVED = "reserved"  # passed over: calls in flight hold what is left under a cap, and may give some of it back
 ABOUT_MONEY = frozenset({OVER_BUDGET, OVER_TODAY, RESERVED})
-DENIED = frozenset({"limited", "full", "cooling", SAME_LIMIT})  # left without a call, by admission control
+DENIED = frozenset({"limited", "full", "circuit_open", SAME_LIMIT})  # left without a call, by admission control
 DOUBTED = "doubted"  # the key was refused here once, and answers others
 PASSING = frozenset({WAITED, *ABOUT_MONEY})  # looked at anew whenever the job comes back
 
@@ -32,7 +32,7 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Raise:
+class RetryLonger:
     """The same rung once more, with this max_tokens: its answer was cut at fewer."""
 
     max_tokens: int
@@ -72,11 +72,11 @@ class Stop:
     because: str = ""
 
 
-Decision = Answered | Retry | Raise | Continue | Fallback | Park | Stop
+Decision = Answered | Retry | RetryLonger | Continue | Fallback | Park | Stop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class ChainPosition:
     """A job's place in its chain. `retries` counts those on this rung; `rounds` those of the whole chain.
 
     `waits` tells of rungs left in this walk in how many seconds they may be free again, where that is known.
@@ -97,7 +97,7 @@ class Policy:
     """The operator's choices. `time_left_s` is 0 for a caller who stands by; `queue_s` is for a place in flight."""
 
     chain: Chain
-    span: Span
+    span: RungRange
     climbs: Collection[Outcome]
     patience_s: float
     key_pause_s: float

@@ -8,7 +8,7 @@ from models.job.task_kinds import RAISED_TIMES
 from models.job.values import Claim
 from models.outcome import Outcome
 from worker.fallback.decide import climbs_for
-from worker.fallback.decision import Raise
+from worker.fallback.decision import RetryLonger
 from worker.provider.reply import Failure, Reply
 
 _MAY_BE_CUT = (Outcome.TRUNCATED, Outcome.EMPTY)
@@ -27,7 +27,9 @@ def request_of(claim: Claim, most_output: int | None) -> Mapping[str, Any]:
     return {**claim.params, "max_tokens": max(asked, min(raised, most_output or raised))}
 
 
-def raising(end: Reply | Failure, claim: Claim, most_output: int | None, climbs: Collection[Outcome]) -> Raise | None:
+def longer_answer(
+    end: Reply | Failure, claim: Claim, most_output: int | None, climbs: Collection[Outcome]
+) -> RetryLonger | None:
     """Ask again with four times max_tokens, where the answer was cut there and the model is known to write more.
 
     The claim's parameters are those that were sent.
@@ -37,7 +39,9 @@ def raising(end: Reply | Failure, claim: Claim, most_output: int | None, climbs:
     sent = claim.params.get("max_tokens")
     if end.stop_reason != _CUT or not isinstance(sent, int) or most_output is None or most_output <= sent:
         return None
-    return None if claim.raised_max_tokens is not None else Raise(max_tokens=min(sent * RAISED_TIMES, most_output))
+    return (
+        None if claim.raised_max_tokens is not None else RetryLonger(max_tokens=min(sent * RAISED_TIMES, most_output))
+    )
 
 
 def sent_back(params: Mapping[str, Any], content: Blocks) -> Mapping[str, Any]:

@@ -9,21 +9,21 @@ from models.chain.fallback_rules import ABOUT_THE_KEY
 from models.job.values import Claim, Opening
 from models.money.prompt_cache import lifetimes, marked
 from models.outcome import Outcome
-from worker.admission.admission import Change, Ended, How, Need
-from worker.admission.cache_warmup import Spot
-from worker.admission.forecast import how, limits_in, uncached
-from worker.events import AttemptClosed, KeyPaused, ModelBack, ModelCooling, WorstCasePassed
-from worker.fallback.check_answer import asks_nothing, judged
-from worker.fallback.collaborators import Desk
+from worker.admission.admission import Change, How, Request, Result
+from worker.admission.cache_warmup import CachedPrefix
+from worker.admission.forecast import limits_in, result_kind, uncached
+from worker.events import AttemptClosed, CircuitClosed, CircuitOpened, KeyPaused, WorstCasePassed
+from worker.fallback.check_answer import asks_nothing, check_answer
+from worker.fallback.collaborators import Collaborators
 from worker.fallback.decide import decide, doubt
-from worker.fallback.decision import Place, Policy
-from worker.fallback.longer_answer import joined, raising
-from worker.fallback.result import Step, said_of
-from worker.fallback.wait_or_step import or_staying
-from worker.provider.attempt_cost import receipt
+from worker.fallback.decision import ChainPosition, Policy
+from worker.fallback.longer_answer import joined, longer_answer
+from worker.fallback.result import RungResult, message_of
+from worker.fallback.wait_or_step import prefer_warm
+from worker.provider.attempt_cost import closing_of
 from worker.provider.classify import classify
 from worker.provider.reply import Broken, Failure, Received, Reply
-from worker.provider.unquoted import unquoted
+from worker.provider.unquoted import without_prompt
 
 _FULL, _LARGE = 0.9, 0.5  # of the limit: what remained of it, and the request's forecast, which may be twice too low
 
@@ -37,18 +37,18 @@ class Call:
 
     claim: Claim
     opening: Opening
-    need: Need
+    need: Request
     deadline: Deadline
     headers: Mapping[str, str]
-    spot: Spot | None = None
+    spot: CachedPrefix | None = None
 
 
-def make_attempt(call: Call, place: Place, policy: Policy, desk: Desk) -> Step:
+def make_attempt(call: Call, place: ChainPosition, policy: Policy, worker: Collaborators) -> RungResult:
     """Send the request of an open attempt; return its end, its closing and the way on."""
-    began_at = desk.now()  # over midnight, its day is the one it was opened on, as in every sum over days
+    began_at = worker.now()  # over midnight, its day is the one it was opened on, as in every sum over days
     claim, opening = call.claim, call.opening
     request = claim.params if call.spot is None else marked(claim.params)
-    received = desk.provider.call(
+    received = worker.provider.call(
         opening.model,
         request,
         attempt_id=opening.id,
@@ -56,32 +56,32 @@ def make_attempt(call: Call, place: Place, policy: Policy, desk: Desk) -> Step:
         deadline=call.deadline,
         headers=call.headers,
     )
-    told = unquoted(classify(received, now=desk.now(), lifetimes=lifetimes(request)), request)
-    end = judged(joined(told, place.content, place.passes), claim.expects, asks_nothing=asks_nothing(request))
+    told = without_prompt(classify(received, now=worker.now(), lifetimes=lifetimes(request)), request)
+    end = check_answer(joined(told, place.content, place.passes), claim.expects, asks_nothing=asks_nothing(request))
     end = _by_limits(end, limits_in(received), call.need)
-    key_works = _release(call, received, end, desk) == "key_works"
+    key_works = _release(call, received, end, worker) == "key_works"
     doubted = doubt(place, policy) if key_works else None
     if key_works and doubted is None:
-        said = f"the key was refused to this request alone, and answers others: {said_of(end)}"
+        said = f"the key was refused to this request alone, and answers others: {message_of(end)}"
         end = replace(end, outcome=Outcome.REJECTED, said=said) if isinstance(end, Failure) else end
-    closing = receipt(opening.id, end, desk.prices, at=began_at)
-    desk.tell(AttemptClosed(claim=claim, opening=opening, closing=closing))
+    closing = closing_of(opening.id, end, worker.prices, at=began_at)
+    worker.report(AttemptClosed(claim=claim, opening=opening, closing=closing))
     worst = opening.worst_case_usd
     if closing.cost_usd is not None and worst is not None and closing.cost_usd > worst:
-        desk.tell(WorstCasePassed(opening=opening, closing=closing))
+        worker.report(WorstCasePassed(opening=opening, closing=closing))
     if end.outcome in ABOUT_THE_KEY and not key_works:
-        desk.tell(KeyPaused(outcome=end.outcome, said=said_of(end), for_s=desk.key_pause_s))
-    most = desk.facts_of(opening.model).most_output
-    step = Step(
+        worker.report(KeyPaused(outcome=end.outcome, said=message_of(end), for_s=worker.key_pause_s))
+    most = worker.capabilities_of(opening.model).most_output
+    step = RungResult(
         place=place,
-        decision=doubted or raising(end, claim, most, policy.climbs) or decide(end, place, policy),
+        decision=doubted or longer_answer(end, claim, most, policy.climbs) or decide(end, place, policy),
         end=end,
         closing=closing,
         depth=opening.fallback_depth,
         figures=_figures(end, call),
     )
     wait_s = end.retry_after_s if isinstance(end, Failure) else None
-    return or_staying(step, wait_s, claim, call.spot, policy, desk)
+    return prefer_warm(step, wait_s, claim, call.spot, policy, worker)
 
 
 def _figures(end: Reply | Failure, call: Call) -> Mapping[str, Any]:
@@ -94,7 +94,7 @@ def _figures(end: Reply | Failure, call: Call) -> Mapping[str, Any]:
             return {}
 
 
-def _by_limits(end: Reply | Failure, limits: Mapping[str, tuple[int, int]], need: Need) -> Reply | Failure:
+def _by_limits(end: Reply | Failure, limits: Mapping[str, tuple[int, int]], need: Request) -> Reply | Failure:
     """Return a 429 as over_limit where nothing was used up and the request is large: no wait makes room for it."""
     if not isinstance(end, Failure) or end.outcome is not Outcome.RATE_LIMITED or "input" not in limits:
         return end
@@ -105,33 +105,33 @@ def _by_limits(end: Reply | Failure, limits: Mapping[str, tuple[int, int]], need
     return replace(end, outcome=Outcome.OVER_LIMIT, said=f"{said} ({end.said})", per_minute=limit, retry_after_s=None)
 
 
-def _release(call: Call, received: Received | Broken, end: Reply | Failure, desk: Desk) -> Change:
+def _release(call: Call, received: Received | Broken, end: Reply | Failure, worker: Collaborators) -> Change:
     need, usage = call.need, end.usage if isinstance(end, Reply) else None
     if usage is not None:
-        desk.expected.learn(need.model, call.claim.params, usage, latency_ms=end.latency_ms)
+        worker.expected.learn(need.model, call.claim.params, usage, latency_ms=end.latency_ms)
     # A call that was cut since its own worker stops tells nothing of its model.
-    is_ours = isinstance(received, Broken) and received.how == "cut" and desk.is_stopping()
-    how_it_ended: How = "not_sent" if is_ours else how(end)
-    changed = desk.turnstile.tell(
+    is_ours = isinstance(received, Broken) and received.how == "cut" and worker.is_stopping()
+    how_it_ended: How = "not_sent" if is_ours else result_kind(end)
+    changed = worker.admission.release(
         replace(
-            ended(need, how_it_ended),
+            result_of(need, how_it_ended),
             latency_ms=end.latency_ms,
             input_tokens=None if usage is None else uncached(usage),
             output_tokens=None if usage is None else usage.output_tokens,
             retry_after_s=end.retry_after_s if isinstance(end, Failure) else None,
             limits=limits_in(received),
-            is_slow=desk.expected.is_slow(need.model, end, is_probe=call.opening.is_probe),
-            is_own_fault=desk.expected.failures.add(need.model, need.job, how_it_ended),
+            is_slow=worker.expected.is_slow(need.model, end, is_probe=call.opening.is_probe),
+            is_own_fault=worker.expected.failures.add(need.model, need.job, how_it_ended),
         )
     )
     if changed == "opened":
-        desk.tell(ModelCooling(model=need.model, how=how(end)))
+        worker.report(CircuitOpened(model=need.model, how=result_kind(end)))
     if changed == "closed":
-        desk.tell(ModelBack(model=need.model))
+        worker.report(CircuitClosed(model=need.model))
     return changed
 
 
-def ended(need: Need, how_it_ended: How) -> Ended:
+def result_of(need: Request, how_it_ended: How) -> Result:
     """Return the end of a request for admission control, without figures."""
     is_again = need.is_again and how_it_ended == "server_error"
-    return Ended(ticket=need.ticket, model=need.model, group=need.group, how=how_it_ended, is_again=is_again)
+    return Result(ticket=need.ticket, model=need.model, group=need.group, how=how_it_ended, is_again=is_again)

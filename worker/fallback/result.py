@@ -5,10 +5,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from models.chain.chain import Span
-from models.job.values import Closing, Decided, Ending
+from models.chain.chain import RungRange
+from models.job.values import Closing, DecisionRecord, Ending
 from models.outcome import Outcome, Reason, State
-from worker.fallback.decision import WAITED, Answered, Continue, Decision, Fallback, Park, Place, Raise, Retry, Stop
+from worker.fallback.decision import (
+    WAITED,
+    Answered,
+    ChainPosition,
+    Continue,
+    Decision,
+    Fallback,
+    Park,
+    Retry,
+    RetryLonger,
+    Stop,
+)
 from worker.provider.reply import Failure, Reply
 
 _STEPS: Mapping[Outcome, str] = {
@@ -53,26 +64,26 @@ def next_step(end: Reply | Failure | None) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class RungResult:
     """One turn of the loop: where we are, how the last attempt ended, and what was decided.
 
-    Without an attempt there is no closing, and `passed_over` tells why; `said` is then told of the job, where it ends
+    Without an attempt there is no closing, and `skip_reason` tells why; `said` is then told of the job, where it ends
     or waits. `why` and
     `figures` are what that was decided by, where the end of the job is told otherwise.
     """
 
-    place: Place
+    place: ChainPosition
     decision: Decision
     end: Reply | Failure | None
     closing: Closing | None
     depth: int = 0
-    passed_over: str = ""
+    skip_reason: str = ""
     said: str = ""
     why: str = ""
     figures: Mapping[str, Any] = field(default_factory=dict)
 
 
-def ending_of(step: Step) -> Ending:
+def ending_of(step: RungResult) -> Ending:
     """Lay out where a step that is the last one leaves its job."""
     place = step.place
     match step.decision:
@@ -99,18 +110,18 @@ def ending_of(step: Step) -> Ending:
             )
 
 
-def turn_of(end: Reply | Failure | None) -> Mapping[str, Any] | None:
+def odd_turn_of(end: Reply | Failure | None) -> Mapping[str, Any] | None:
     """Return the API's own turn where it is no answer for the chain: refused, paused or without a word."""
     return end.message if isinstance(end, Reply) and end.outcome in _TURNS else None
 
 
-def decided(step: Step, models: Sequence[str], *, attempt_count: int, at: datetime) -> Decided:
+def decision_record(step: RungResult, models: Sequence[str], *, attempt_count: int, at: datetime) -> DecisionRecord:
     """Note a decision for whoever asks why: which, about which model, and by what figures."""
     figures = dict(step.figures)
     match step.decision:
         case Retry():
             word = "retry"
-        case Raise(max_tokens=max_tokens):
+        case RetryLonger(max_tokens=max_tokens):
             word = "raise"
             figures["max_tokens"] = max_tokens
         case Continue():
@@ -124,7 +135,7 @@ def decided(step: Step, models: Sequence[str], *, attempt_count: int, at: dateti
             figures |= {"after_s": round(after_s, 3), "to": models[rung]}
         case Answered() | Stop():
             word = "stop"
-    return Decided(
+    return DecisionRecord(
         attempt_count=attempt_count,
         at=at,
         rung=step.place.rung,
@@ -135,7 +146,7 @@ def decided(step: Step, models: Sequence[str], *, attempt_count: int, at: dateti
     )
 
 
-def _answered(step: Step) -> Ending:
+def _answered(step: RungResult) -> Ending:
     reply = step.end
     if not isinstance(reply, Reply):
         message = f"only a reply can be kept, not {_why(step)}"
@@ -154,19 +165,19 @@ def _answered(step: Step) -> Ending:
     )
 
 
-def _left_behind(place: Place) -> dict[int, str]:
+def _left_behind(place: ChainPosition) -> dict[int, str]:
     return {rung: why for rung, why in place.given_up.items() if rung != place.rung}
 
 
-def _why(step: Step) -> str:
-    return step.passed_over or str(step.end and step.end.outcome)
+def _why(step: RungResult) -> str:
+    return step.skip_reason or str(step.end and step.end.outcome)
 
 
-def _said(step: Step) -> str:
-    return step.said if step.end is None else said_of(step.end)
+def _said(step: RungResult) -> str:
+    return step.said if step.end is None else message_of(step.end)
 
 
-def said_of(end: Reply | Failure) -> str:
+def message_of(end: Reply | Failure) -> str:
     """Word how a call ended: its outcome and the provider's words, or why its answer will not do."""
     return f"{end.outcome}: {_words_of(end) or 'no stop reason'}"
 
@@ -180,7 +191,7 @@ def _words_of(end: Reply | Failure) -> str:
     return f"{end.explanation or end.stop_reason}{category}"
 
 
-def over_limit_words(decisions: Sequence[Decided], span: Span, error: str) -> str:
+def over_limit_words(decisions: Sequence[DecisionRecord], span: RungRange, error: str) -> str:
     """Return an error that names the largest limit of the chain, where this walk met the limit of each rung."""
     met = {one.rung: one.figures for one in decisions if one.why == Outcome.OVER_LIMIT}
     if set(span.available(())) - met.keys():

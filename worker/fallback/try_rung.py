@@ -10,55 +10,66 @@ from models.ids import new_id
 from models.job.values import Claim, Opening, OverCap
 from models.money.worst_case import why_unbounded
 from models.outcome import OVER_BUDGET, Outcome, Reason
-from worker.admission.admission import COOLING, FULL, LIMITED, PAUSED, Go, Later, Need
-from worker.admission.cache_warmup import Spot
-from worker.fallback.caps import figures_of, worded
-from worker.fallback.collaborators import AROUND_A_CALL_S, Desk
+from worker.admission.admission import CIRCUIT_OPEN, FULL, LIMITED, PAUSED, Denied, Granted, Request
+from worker.admission.cache_warmup import CachedPrefix
+from worker.fallback.caps import over_cap_details, over_cap_message
+from worker.fallback.collaborators import AROUND_A_CALL_S, Collaborators
 from worker.fallback.decide import climb_past, depth_at, step_past
-from worker.fallback.decision import OVER_TODAY, RESERVED, UNFIT, WAITED, Decision, Park, Place, Policy, Stop
+from worker.fallback.decision import OVER_TODAY, RESERVED, UNFIT, WAITED, ChainPosition, Decision, Park, Policy, Stop
 from worker.fallback.longer_answer import request_of, sent_back
-from worker.fallback.make_attempt import Call, ended, make_attempt
-from worker.fallback.result import Step
-from worker.fallback.wait_or_step import IN_HAND_S, KEY_PAUSED, held_back, or_staying, pass_through
-from worker.fallback.wait_or_step import worded as held_as
-from worker.provider.fit_request import Fitted, Misfit, fitted
+from worker.fallback.make_attempt import Call, make_attempt, result_of
+from worker.fallback.result import RungResult
+from worker.fallback.wait_or_step import IN_HAND_S, KEY_PAUSED, acquire, decide_when_denied, denied_message, prefer_warm
+from worker.provider.fit_request import FittedRequest, Misfit, fit_request
 
-_PASSING_SOON = frozenset({COOLING, FULL, LIMITED})
+_PASSING_SOON = frozenset({CIRCUIT_OPEN, FULL, LIMITED})
 SURELY_OVER = 2.0  # a forecast of tokens is never twice too high
 STOPPED = "worker_stopped"  # the outcome of a job that was put back without a call, to be taken up at once
 
 
-def turn(
-    claim: Claim, place: Place, reason: Reason, number: int, policy: Policy, desk: Desk, last: Step | None
-) -> Step | None:
+def try_rung(
+    claim: Claim,
+    place: ChainPosition,
+    reason: Reason,
+    number: int,
+    policy: Policy,
+    worker: Collaborators,
+    last: RungResult | None,
+) -> RungResult | None:
     """Pass the rung over, or make the attempt `number`; None: the job is no longer ours.
 
     `last` is the last attempt of this walk.
     """
-    if desk.is_stopping() and policy.time_left_s:
+    if worker.is_stopping() and policy.time_left_s:
         at_once = Park(after_s=0, rung=place.rung, given_up=place.given_up, rounds=place.rounds)
         return _passed(place, at_once, STOPPED, "unreachable: its worker was stopped")
-    facts = desk.facts_of(policy.chain.models[place.rung])
+    facts = worker.capabilities_of(policy.chain.models[place.rung])
     request = request_of(claim, facts.most_output)
-    fit = fitted(request, facts, prefix=claim.prefix if desk.warming else None, headers=claim.headers)
+    fit = fit_request(request, facts, prefix=claim.prefix if worker.warming else None, headers=claim.headers)
     if isinstance(fit, Misfit):
         said = f"bad_request: no request was made: {fit.why}"
         return _skip(place, UNFIT, said, policy, last, {"because": fit.why})
     fit = replace(fit, params=sent_back(fit.params, place.content))  # no prefill: the API asks for it
-    opening = _opening(claim, fit, place, reason, number, policy, desk)
+    opening = _opening(claim, fit, place, reason, number, policy, worker)
     if opening.caps and opening.worst_case_usd is None:
         why = why_unbounded(fit.params)
         said = f"over budget: nothing bounds what {opening.model} may cost: {why}"
         return _skip(place, OVER_BUDGET, said, policy, last)
     # Who stands by hears of a cap before any wait for a model.
-    over = desk.ledger.over_cap(opening) if opening.caps and claim.is_urgent else None
+    over = worker.ledger.over_cap(opening) if opening.caps and claim.is_urgent else None
     if over is not None:
         return _without_room(over, place, policy, last)
-    return _warmed(replace(claim, params=fit.params), fit, opening, place, policy, desk, last)
+    return _warmed(replace(claim, params=fit.params), fit, opening, place, policy, worker, last)
 
 
 def _opening(
-    claim: Claim, fit: Fitted, place: Place, reason: Reason, number: int, policy: Policy, desk: Desk
+    claim: Claim,
+    fit: FittedRequest,
+    place: ChainPosition,
+    reason: Reason,
+    number: int,
+    policy: Policy,
+    worker: Collaborators,
 ) -> Opening:
     model, sent = policy.chain.models[place.rung], fit.params.get("max_tokens")
     return Opening(
@@ -68,56 +79,71 @@ def _opening(
         fallback_depth=depth_at(place, policy.span),
         reason=reason,
         model=model,
-        worst_case_usd=desk.worst_case_usd(model, fit.params),
-        caps=desk.caps.over(claim),
+        worst_case_usd=worker.worst_case_usd(model, fit.params),
+        caps=worker.caps.over(claim),
         max_tokens=sent if sent != claim.params.get("max_tokens") else None,
         note=fit.note,
     )
 
 
 def _warmed(
-    claim: Claim, fit: Fitted, opening: Opening, place: Place, policy: Policy, desk: Desk, last: Step | None
-) -> Step | None:
+    claim: Claim,
+    fit: FittedRequest,
+    opening: Opening,
+    place: ChainPosition,
+    policy: Policy,
+    worker: Collaborators,
+    last: RungResult | None,
+) -> RungResult | None:
     """Go on once nobody else warms the cache this request is for, and say what the request made of it."""
-    spot = Spot(model=opening.model, prefix=claim.prefix) if fit.is_cached and claim.prefix else None
-    if spot is None or desk.warming is None:
-        call = _call(claim, fit, opening, place, policy, desk)
-        return _through(call, place, policy, desk, last, held_s=0.0)
-    found, held_s = desk.warming.hold(spot, is_urgent=claim.is_urgent, is_stopping=desk.is_stopping)
-    step: Step | None = None
+    spot = CachedPrefix(model=opening.model, prefix=claim.prefix) if fit.is_cached and claim.prefix else None
+    if spot is None or worker.warming is None:
+        call = _call(claim, fit, opening, place, policy, worker)
+        return _through(call, place, policy, worker, last, held_s=0.0)
+    found, held_s = worker.warming.hold(spot, is_urgent=claim.is_urgent, is_stopping=worker.is_stopping)
+    step: RungResult | None = None
     try:
-        call = replace(_call(claim, fit, opening, place, policy, desk, is_warm=found == "warm"), spot=spot)
-        step = _through(call, place, policy, desk, last, held_s=held_s)
+        call = replace(_call(claim, fit, opening, place, policy, worker, is_warm=found == "warm"), spot=spot)
+        step = _through(call, place, policy, worker, last, held_s=held_s)
         return step
     finally:
         closing = step.closing if step is not None else None
-        desk.warming.note(spot, found, usage=closing.usage if closing is not None else None)
+        worker.warming.note(spot, found, usage=closing.usage if closing is not None else None)
 
 
-def _through(call: Call, place: Place, policy: Policy, desk: Desk, last: Step | None, *, held_s: float) -> Step | None:
+def _through(
+    call: Call, place: ChainPosition, policy: Policy, worker: Collaborators, last: RungResult | None, *, held_s: float
+) -> RungResult | None:
     """Ask the turnstile, and make the attempt where it may leave."""
-    answer, queued_s = pass_through(call.need, desk.turnstile, desk.sleep)
+    answer, queued_s = acquire(call.need, worker.admission, worker.sleep)
     match answer:
-        case Later() as later:
-            return _held(later, call, place, policy, desk, last)
-        case Go(is_probe=is_probe):
+        case Denied() as later:
+            return _held(later, call, place, policy, worker, last)
+        case Granted(is_probe=is_probe):
             waited_ms = round((held_s + queued_s) * 1000) or None
             opening = replace(call.opening, waited_ms=waited_ms, is_probe=is_probe)
-            return _bought(replace(call, opening=opening), place, policy, desk, last)
+            return _bought(replace(call, opening=opening), place, policy, worker, last)
 
 
 def _call(
-    claim: Claim, fit: Fitted, opening: Opening, place: Place, policy: Policy, desk: Desk, *, is_warm: bool = False
+    claim: Claim,
+    fit: FittedRequest,
+    opening: Opening,
+    place: ChainPosition,
+    policy: Policy,
+    worker: Collaborators,
+    *,
+    is_warm: bool = False,
 ) -> Call:
     deadline = deadline_of(
         claim.params,
-        pace=desk.expected.pace(opening.model),
-        call_timeout_s=desk.call_timeout_s,
+        pace=worker.expected.pace(opening.model),
+        call_timeout_s=worker.call_timeout_s,
         time_left_s=policy.time_left_s,
     )
-    tokens = desk.expected.tokens(opening.model, claim.params, is_warm=is_warm)
+    tokens = worker.expected.tokens(opening.model, claim.params, is_warm=is_warm)
     has_waited = place.given_up.get(place.rung) == WAITED
-    need = Need(
+    need = Request(
         ticket=opening.id,
         job=claim.job_id,
         model=opening.model,
@@ -130,14 +156,16 @@ def _call(
         is_urgent=claim.is_urgent,
         is_retry=opening.reason is Reason.RETRY,
         has_waited=has_waited,
-        is_again=desk.expected.failures.has_failed(opening.model, claim.job_id),
+        is_again=worker.expected.failures.has_failed(opening.model, claim.job_id),
     )
     return Call(claim=claim, opening=opening, need=need, deadline=deadline, headers=fit.headers)
 
 
-def _held(later: Later, call: Call, place: Place, policy: Policy, desk: Desk, last: Step | None) -> Step:
-    if later.why == COOLING:
-        desk.expected.slowness.forget_recent(call.need.model)
+def _held(
+    later: Denied, call: Call, place: ChainPosition, policy: Policy, worker: Collaborators, last: RungResult | None
+) -> RungResult:
+    if later.why == CIRCUIT_OPEN:
+        worker.expected.slowness.forget_recent(call.need.model)
     needs, per_minute = (float(later.figures.get(name, 0)) for name in ("needs", "per_minute"))
     if later.figures.get("limit") == "input" and needs > SURELY_OVER * per_minute:
         said = f"{call.need.model} takes {per_minute:,.0f} input tokens a minute, and about {needs:,.0f} are needed"
@@ -147,56 +175,67 @@ def _held(later: Later, call: Call, place: Place, policy: Policy, desk: Desk, la
     decision = (
         climb_past(place, later.why, policy, wait_s=later.wait_s)
         if _is_climb(last, place) and later.why != PAUSED
-        else held_back(later, place, policy, failed_as=failed_as)
+        else decide_when_denied(later, place, policy, failed_as=failed_as)
     )
     figures = {"wait_s": round(later.wait_s, 3), **later.figures}
     if isinstance(decision, Stop) and last is not None:
-        return Step(place=place, decision=decision, end=last.end, closing=None, why=later.why, figures=figures)
-    step = _passed(place, decision, why, held_as(later, call.need.model), figures)
-    return or_staying(step, later.wait_s, call.claim, call.spot, policy, desk) if later.why in _PASSING_SOON else step
+        return RungResult(place=place, decision=decision, end=last.end, closing=None, why=later.why, figures=figures)
+    step = _passed(place, decision, why, denied_message(later, call.need.model), figures)
+    return (
+        prefer_warm(step, later.wait_s, call.claim, call.spot, policy, worker) if later.why in _PASSING_SOON else step
+    )
 
 
-def _is_climb(last: Step | None, place: Place) -> bool:
+def _is_climb(last: RungResult | None, place: ChainPosition) -> bool:
     # A refusal may also be taken down the chain: that is no climb.
     return last is not None and last.end is not None and last.end.outcome in CLIMBING and place.rung <= last.place.rung
 
 
 def _skip(
-    place: Place, why: str, said: str, policy: Policy, last: Step | None, figures: Mapping[str, Any] | None = None
-) -> Step:
+    place: ChainPosition,
+    why: str,
+    said: str,
+    policy: Policy,
+    last: RungResult | None,
+    figures: Mapping[str, Any] | None = None,
+) -> RungResult:
     """Leave a rung without a request: on the way up for a better answer, for a still better model or for nothing."""
     decision = climb_past(place, why, policy) if _is_climb(last, place) else step_past(place, why, policy)
     if last is not None and (why == UNFIT or (_is_climb(last, place) and isinstance(decision, Stop))):
         # Should the job end here, what a model said tells more than what we know of this one.
-        return Step(place=place, decision=decision, end=last.end, closing=None, why=why, figures=figures or {})
+        return RungResult(place=place, decision=decision, end=last.end, closing=None, why=why, figures=figures or {})
     is_as_said = why in {UNFIT, Outcome.OVER_LIMIT} or (why == RESERVED and isinstance(decision, Park))
     step = _passed(place, decision, why if is_as_said else OVER_BUDGET, said, figures)
     return replace(step, why=why)
 
 
-def _passed(place: Place, decision: Decision, why: str, said: str, figures: Mapping[str, Any] | None = None) -> Step:
-    return Step(
-        place=place, decision=decision, end=None, closing=None, passed_over=why, said=said, figures=figures or {}
+def _passed(
+    place: ChainPosition, decision: Decision, why: str, said: str, figures: Mapping[str, Any] | None = None
+) -> RungResult:
+    return RungResult(
+        place=place, decision=decision, end=None, closing=None, skip_reason=why, said=said, figures=figures or {}
     )
 
 
-def _bought(call: Call, place: Place, policy: Policy, desk: Desk, last: Step | None) -> Step | None:
+def _bought(
+    call: Call, place: ChainPosition, policy: Policy, worker: Collaborators, last: RungResult | None
+) -> RungResult | None:
     """Make the attempt, if its worst case fits under every cap; None: the job is no longer ours."""
     opened: bool | OverCap = False
     try:
-        opened = desk.ledger.open_attempt(call.claim, call.opening)
+        opened = worker.ledger.open_attempt(call.claim, call.opening)
     finally:
         if opened is not True:
-            desk.turnstile.tell(ended(call.need, "not_sent"))
+            worker.admission.release(result_of(call.need, "not_sent"))
     match opened:
         case OverCap() as over:
             return _without_room(over, place, policy, last)
         case False:
             return None
         case _:
-            return make_attempt(call, place, policy, desk)
+            return make_attempt(call, place, policy, worker)
 
 
-def _without_room(over: OverCap, place: Place, policy: Policy, last: Step | None) -> Step:
+def _without_room(over: OverCap, place: ChainPosition, policy: Policy, last: RungResult | None) -> RungResult:
     why = RESERVED if over.may_fit_later else OVER_TODAY if over.may_fit_tomorrow else OVER_BUDGET
-    return _skip(place, why, worded(over), policy, last, figures_of(over))
+    return _skip(place, why, over_cap_message(over), policy, last, over_cap_details(over))

@@ -4,27 +4,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
-from models.job.values import Claim, Closing, Decided, Ending
+from models.job.values import Claim, Closing, DecisionRecord, Ending
 from models.outcome import Outcome, Reason
 from worker.events import JobEnded, JobLost
-from worker.fallback.collaborators import Desk
+from worker.fallback.collaborators import Collaborators
 from worker.fallback.decide import is_better_than_none
 from worker.fallback.decision import (
     DENIED,
     PASSING,
     WAITED,
     Answered,
+    ChainPosition,
     Continue,
     Fallback,
     Park,
-    Place,
     Policy,
-    Raise,
     Retry,
+    RetryLonger,
     Stop,
 )
-from worker.fallback.result import Step, decided, ending_of, over_limit_words, turn_of
-from worker.fallback.try_rung import turn
+from worker.fallback.result import RungResult, decision_record, ending_of, odd_turn_of, over_limit_words
+from worker.fallback.try_rung import try_rung
 
 _INTO_THE_DAY_S = 1.0  # a job that waited for tomorrow comes back when it has surely begun
 
@@ -37,21 +37,21 @@ class Walked:
     attempts: tuple[Closing, ...]
 
 
-def walk(claim: Claim, desk: Desk, *, time_left_s: float) -> Walked:
+def walk(claim: Claim, worker: Collaborators, *, time_left_s: float) -> Walked:
     """Take a claimed job to its end or to a parking place."""
     attempts: list[Closing] = []
-    decisions: list[Decided] = []
-    policy = _policy(claim, desk, time_left_s)
+    decisions: list[DecisionRecord] = []
+    policy = _policy(claim, worker, time_left_s)
     place, reason, number = _first_place(claim, policy), _first_reason(claim), claim.attempt_count
-    last: Step | None = None  # the last attempt
-    kept: Step | None = None  # the last one with a doubtful answer: paid for, and better than none
+    last: RungResult | None = None  # the last attempt
+    kept: RungResult | None = None  # the last one with a doubtful answer: paid for, and better than none
     odd: Mapping[str, Any] | None = None  # the last turn that is no answer
     better = _better_places(place, policy)
     while True:
         ahead, hasty = better.pop(0) if better else (place, policy)
-        step = turn(claim, ahead, reason, number + 1, hasty, desk, last)
+        step = try_rung(claim, ahead, reason, number + 1, hasty, worker, last)
         if step is None:
-            desk.tell(JobLost(job_id=claim.job_id))
+            worker.report(JobLost(job_id=claim.job_id))
             return Walked(ending=None, attempts=tuple(attempts))
         if hasty is not policy and step.closing is None:
             continue  # it is as it was when the job left it
@@ -59,64 +59,64 @@ def walk(claim: Claim, desk: Desk, *, time_left_s: float) -> Walked:
         if step.closing is not None:
             number += 1
             attempts.append(step.closing)
-            last, kept, odd = step, step if is_better_than_none(step.end) else kept, turn_of(step.end) or odd
+            last, kept, odd = step, step if is_better_than_none(step.end) else kept, odd_turn_of(step.end) or odd
         if not isinstance(step.decision, Answered):
-            decisions.append(decided(step, policy.chain.models, attempt_count=number, at=desk.now()))
+            decisions.append(decision_record(step, policy.chain.models, attempt_count=number, at=worker.now()))
         match step.decision:
-            case Raise(max_tokens=max_tokens):
+            case RetryLonger(max_tokens=max_tokens):
                 claim, reason = replace(claim, raised_max_tokens=max_tokens), Reason.RAISE
             case Retry() | Continue() | Fallback() as way:
                 place, reason = _moved(place, way)
             case Answered() | Park() | Stop():
-                return Walked(ending=_finish(claim, step, kept, odd, decisions, desk), attempts=tuple(attempts))
+                return Walked(ending=_finish(claim, step, kept, odd, decisions, worker), attempts=tuple(attempts))
             case _:
                 assert_never(step.decision)
         if step.closing is not None:
-            desk.ledger.close_attempt(claim, step.closing)
+            worker.ledger.close_attempt(claim, step.closing)
 
 
-def _moved(place: Place, way: Retry | Continue | Fallback) -> tuple[Place, Reason]:
+def _moved(place: ChainPosition, way: Retry | Continue | Fallback) -> tuple[ChainPosition, Reason]:
     match way:
         case Retry():
             return replace(place, retries=place.retries + 1), Reason.RETRY
         case Continue(content=content):
             return replace(place, passes=place.passes + 1, content=content), Reason.CONTINUE
         case Fallback(rung=rung, reason=why, given_up=given_up, waits=waits):
-            return Place(rung=rung, given_up=given_up, rounds=place.rounds, waits=waits), why
+            return ChainPosition(rung=rung, given_up=given_up, rounds=place.rounds, waits=waits), why
 
 
-def _policy(claim: Claim, desk: Desk, time_left_s: float) -> Policy:
+def _policy(claim: Claim, worker: Collaborators, time_left_s: float) -> Policy:
     return Policy(
-        chain=desk.chain,
-        span=claim.span.clamped(len(desk.chain.models)),
-        climbs=desk.climbs if claim.climb_on is None else claim.climb_on,
-        patience_s=desk.patience_s if claim.patience_s is None else claim.patience_s,
-        queue_s=_queue_s(claim, desk, time_left_s),
-        key_pause_s=desk.key_pause_s,
+        chain=worker.chain,
+        span=claim.span.clamped(len(worker.chain.models)),
+        climbs=worker.climbs if claim.climb_on is None else claim.climb_on,
+        patience_s=worker.patience_s if claim.patience_s is None else claim.patience_s,
+        queue_s=_queue_s(claim, worker, time_left_s),
+        key_pause_s=worker.key_pause_s,
         time_left_s=time_left_s,
-        draw=desk.draw,
-        window_of=desk.window_of,
-        until_tomorrow_s=claim.day_left_s + _INTO_THE_DAY_S if desk.caps.waits else None,
+        draw=worker.draw,
+        window_of=worker.window_of,
+        until_tomorrow_s=claim.day_left_s + _INTO_THE_DAY_S if worker.caps.waits else None,
     )
 
 
-def _queue_s(claim: Claim, desk: Desk, time_left_s: float) -> float:
+def _queue_s(claim: Claim, worker: Collaborators, time_left_s: float) -> float:
     # Our own limit of calls in flight is waited for, unless the job, or an operator whose patience is 0, will not wait.
     if claim.patience_s is not None:
         return claim.patience_s
-    return time_left_s if desk.patience_s > 0 else 0
+    return time_left_s if worker.patience_s > 0 else 0
 
 
-def _first_place(claim: Claim, policy: Policy) -> Place:
+def _first_place(claim: Claim, policy: Policy) -> ChainPosition:
     # A job that comes back resumes at the rung it had reached.
     rung = min(claim.rung, len(policy.chain.models) - 1)
     given_up = {
         left: why for left, why in claim.given_up.items() if why not in PASSING or (left == rung and why == WAITED)
     }
-    return Place(rung=rung, given_up=given_up, rounds=claim.rounds)
+    return ChainPosition(rung=rung, given_up=given_up, rounds=claim.rounds)
 
 
-def _better_places(place: Place, policy: Policy) -> list[tuple[Place, Policy]]:
+def _better_places(place: ChainPosition, policy: Policy) -> list[tuple[ChainPosition, Policy]]:
     """List the rungs before this one that the job was not let into: one that has room now is asked, without a wait."""
     order = policy.span.available(())
     before = order[: order.index(place.rung)] if place.rung in order else ()
@@ -137,15 +137,15 @@ def _first_reason(claim: Claim) -> Reason:
 
 def _finish(
     claim: Claim,
-    step: Step,
-    kept: Step | None,
+    step: RungResult,
+    kept: RungResult | None,
     odd: Mapping[str, Any] | None,
-    decisions: Sequence[Decided],
-    desk: Desk,
+    decisions: Sequence[DecisionRecord],
+    worker: Collaborators,
 ) -> Ending | None:
     if kept is not None and not isinstance(step.decision, Answered):
         if step.closing is not None:
-            desk.ledger.close_attempt(claim, step.closing)
+            worker.ledger.close_attempt(claim, step.closing)
         decisions = (*decisions[:-1], replace(decisions[-1], decision="stop"))
         step = replace(kept, decision=Answered())  # its attempt is closed already, and stays as it is
     ending = replace(ending_of(step), decisions=tuple(decisions), raised_max_tokens=claim.raised_max_tokens)
@@ -153,8 +153,8 @@ def _finish(
         ending = replace(ending, message=odd)
     if ending.outcome == Outcome.OVER_LIMIT:
         ending = replace(ending, error=over_limit_words(decisions, claim.span, ending.error or ""))
-    if not desk.ledger.finish(claim, ending, step.closing):
-        desk.tell(JobLost(job_id=claim.job_id))
+    if not worker.ledger.finish(claim, ending, step.closing):
+        worker.report(JobLost(job_id=claim.job_id))
         return None
-    desk.tell(JobEnded(claim=claim, ending=ending))
+    worker.report(JobEnded(claim=claim, ending=ending))
     return ending

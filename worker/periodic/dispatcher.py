@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Protocol
 
-from models.job.map_reduce import Ripened
+from models.job.map_reduce import ReleasedSteps
 from models.job.values import Unsent
-from models.queue.fair_share import Shares
-from models.queue.queue_window import Due, Pace
+from models.queue.fair_share import FairShare
+from models.queue.queue_window import Due, QueueWindow
 from models.queue.redis_keys import Lane, queue_name
-from worker.events import JobsLate, JobsSent, MessagesLost, StepsRipened, Tell
+from worker.events import JobsLate, JobsSent, MessagesLost, Report, StepsReleased
 from worker.recovery.failpoints import failpoint
 
 _LOST_AFTER_S = 10.0  # a message may wait so long in the hands of a worker whose threads are all busy
@@ -21,11 +21,11 @@ _LATE_S = 30.0  # a due time so long past is a fault of the queue, not of a busy
 class Queues(Protocol):
     """Holds one queue of messages for each rung, and one for urgent jobs."""
 
-    def take_turn(self, holder: str, *, for_s: float) -> bool:
+    def try_lead(self, holder: str, *, for_s: float) -> bool:
         """Become the one whose clock acts."""
         ...
 
-    def has_lost_all(self) -> bool:
+    def was_flushed(self) -> bool:
         """Tell, once, that every queue was emptied."""
         ...
 
@@ -37,11 +37,11 @@ class Queues(Protocol):
         """Count, by queue, those that workers have and no thread has begun."""
         ...
 
-    def pace(self, rung: int) -> Pace:
+    def pace(self, rung: int) -> QueueWindow:
         """Read what the last clock left."""
         ...
 
-    def keep_pace(self, rung: int, pace: Pace) -> None:
+    def keep_pace(self, rung: int, pace: QueueWindow) -> None:
         """Leave it to the next one; whoever sends adds to its level."""
         ...
 
@@ -53,7 +53,7 @@ class Queues(Protocol):
 class Outbox(Protocol):
     """Knows which jobs should have a message and have none."""
 
-    def unsent(self, rung: int, *, limit: int, shares: Shares) -> list[Unsent]:
+    def unsent(self, rung: int, *, limit: int, shares: FairShare) -> list[Unsent]:
         """List those of a rung; batches take turns."""
         ...
 
@@ -85,7 +85,7 @@ class Outbox(Protocol):
 class Steps(Protocol):
     """Knows which jobs are made of others' answers."""
 
-    def ripen(self, *, limit: int) -> Ripened:
+    def release_ready_steps(self, *, limit: int) -> ReleasedSteps:
         """Have those go on whose parts have all ended."""
         ...
 
@@ -99,7 +99,7 @@ class Rooms(Protocol):
 
 
 @dataclass(slots=True, kw_only=True)
-class Clock:
+class Dispatcher:
     """What one tick needs. A queue holds what the fleet begins in about 3 s, at most `window`; the rest waits in SQL.
 
     `clock` is monotonic.
@@ -114,20 +114,20 @@ class Clock:
     window: int
     tick_s: float
     clock: Callable[[], float]
-    tell: Tell
+    report: Report
     _looked_at: dict[Lane, float] = field(default_factory=dict, init=False)
 
     def tick(self) -> int:
         """Send what can be sent; returns how many jobs. Nothing where it is another worker's turn."""
         # The turn lapses a little before the next tick, so that it is never missed by a hair.
-        if not self.queues.take_turn(self.holder, for_s=self.tick_s * 0.9):
+        if not self.queues.try_lead(self.holder, for_s=self.tick_s * 0.9):
             return 0
         self.outbox.fit_to_chain(rungs=self.rungs)  # a longer chain's worker, or a retry, may have left some beyond
-        if self.queues.has_lost_all():
+        if self.queues.was_flushed():
             for lane in (None, *range(self.rungs)):
                 self._forget(lane, older_than_s=0)
         try:
-            self._ripen()
+            self._release_ready_steps()
         finally:  # whatever becomes of the steps, everybody else's jobs are sent
             sent = self._send_all()
         return sent
@@ -145,10 +145,10 @@ class Clock:
         below = tuple(accumulate(reversed(frees)))[::-1]
         return sent + sum(self._top_up(rung, free, pending[rung]) for rung, free in enumerate(below))
 
-    def _ripen(self) -> None:
-        ripened = self.steps.ripen(limit=_AT_ONCE)
-        if ripened.asked or ripened.stopped:
-            self.tell(StepsRipened(asked=ripened.asked, stopped=ripened.stopped))
+    def _release_ready_steps(self) -> None:
+        released = self.steps.release_ready_steps(limit=_AT_ONCE)
+        if released.asked or released.stopped:
+            self.report(StepsReleased(asked=released.asked, stopped=released.stopped))
 
     def _send_urgent(self) -> int:
         if not self.queues.depth(None):
@@ -157,14 +157,14 @@ class Clock:
 
     def _top_up(self, rung: int, free: int, pending: int) -> int:
         last = self.queues.pace(rung)
-        window, shares = last.next_window(pending, tick_s=self.tick_s, most=self.window), Shares(last.passes)
+        window, shares = last.next_window(pending, tick_s=self.tick_s, most=self.window), FairShare(last.passes)
         due = self.outbox.due(rung, limit=window)
         if due.late_s > _LATE_S:
-            self.tell(JobsLate(lane=rung, count=due.jobs, late_s=due.late_s))
+            self.report(JobsLate(lane=rung, count=due.jobs, late_s=due.late_s))
         room = min(window, max(free, due.jobs)) - pending  # a job that is due goes, and hears of its model itself
         jobs = self.outbox.unsent(rung, limit=room, shares=shares) if room > 0 else []
         if jobs or last.level:
-            self.queues.keep_pace(rung, Pace(window=window, level=pending, passes=shares.passes))
+            self.queues.keep_pace(rung, QueueWindow(window=window, level=pending, passes=shares.passes))
         return self._send(rung, jobs)
 
     def _send(self, lane: Lane, jobs: Sequence[Unsent]) -> int:
@@ -172,7 +172,7 @@ class Clock:
             self.queues.send(jobs)
             failpoint("after_send")
             self.outbox.mark_sent(jobs)
-            self.tell(JobsSent(lane=lane, count=len(jobs)))
+            self.report(JobsSent(lane=lane, count=len(jobs)))
         return len(jobs)
 
     def _look_for_lost(self, lane: Lane) -> None:
@@ -184,4 +184,4 @@ class Clock:
 
     def _forget(self, lane: Lane, *, older_than_s: float) -> None:
         if count := self.outbox.forget_lost(lane, older_than_s=older_than_s):
-            self.tell(MessagesLost(lane=lane, count=count))
+            self.report(MessagesLost(lane=lane, count=count))

@@ -3,24 +3,24 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from models.job.primary_health import OK, Verdict
-from worker.events import PrimaryJudged, Tell
+from models.job.primary_health import OK, PrimaryHealth
+from worker.events import PrimaryJudged, Report
 
 
 class Verdicts(Protocol):
     """Knows how this day's jobs fared."""
 
-    def today(self) -> list[Verdict]:
+    def today(self) -> list[PrimaryHealth]:
         """Judge each model that jobs started at."""
         ...
 
 
 @dataclass(slots=True, kw_only=True)
-class Checkup:
+class HealthAlarm:
     """Tells each change for the worse, and the return to good."""
 
     verdicts: Verdicts
-    tell: Tell
+    report: Report
     _told: dict[str, str] = field(default_factory=dict, init=False)
 
     def look(self) -> int:
@@ -31,5 +31,5 @@ class Checkup:
             is_news = verdict.verdict != before and (verdict.is_alarming or verdict.verdict == OK)
             if is_news:
                 self._told[verdict.start_model] = verdict.verdict
-                self.tell(PrimaryJudged(verdict=verdict))
+                self.report(PrimaryJudged(verdict=verdict))
         return sum(verdict.is_alarming for verdict in found)

@@ -6,8 +6,8 @@ from typing import Protocol
 
 from models.errors import LedgerError
 from models.job.values import Rescue, Stray
-from worker.events import Rescued, Tell
-from worker.recovery.rescue import RescuePolicy, rescued
+from worker.events import Report, Rescued
+from worker.recovery.rescue import RescuePolicy, rescue_of
 
 _AT_ONCE = 200
 
@@ -29,7 +29,7 @@ class Strays(Protocol):
 
 
 @dataclass(slots=True, kw_only=True)
-class Patrol:
+class Rescuer:
     """Rescues, but not before the ledger was there for a whole lease: others could not renew theirs either.
 
     `clock` is monotonic. A look that came late (a frozen ledger, a stopped process) counts as an absence.
@@ -40,7 +40,7 @@ class Patrol:
     lease_s: float
     every_s: float
     clock: Callable[[], float]
-    tell: Tell
+    report: Report
     _there_since: float | None = field(default=None, init=False)
     _looked_at: float = field(default=0.0, init=False)
 
@@ -66,8 +66,8 @@ class Patrol:
         return count
 
     def _take(self, stray: Stray) -> bool:
-        rescue = rescued(stray, self.policy)
+        rescue = rescue_of(stray, self.policy)
         is_ours = self.strays.rescue(stray, rescue)
         if is_ours:
-            self.tell(Rescued(job_id=stray.job_id, rescue=rescue))
+            self.report(Rescued(job_id=stray.job_id, rescue=rescue))
         return is_ours

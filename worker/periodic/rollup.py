@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Protocol
 
-from worker.events import DaysRolled, Tell
+from worker.events import DaysRolled, Report
 
 
 class Rolls(Protocol):
@@ -14,9 +14,9 @@ class Rolls(Protocol):
         ...
 
 
-def rolled(rollup: Rolls, tell: Tell) -> int:
+def roll_up(rollup: Rolls, report: Report) -> int:
     """Add up what can be, and tell it; returns how many days. Raises LedgerError."""
     days = rollup.roll()
     if days:
-        tell(DaysRolled(first=days[0], last=days[-1], count=len(days)))
+        report(DaysRolled(first=days[0], last=days[-1], count=len(days)))
     return len(days)

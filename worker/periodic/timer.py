@@ -4,10 +4,10 @@ from collections.abc import Callable
 from threading import Event, Thread
 
 from models.errors import StepdownError
-from worker.events import ClockFailed, Tell
+from worker.events import Report, TimerFailed
 
 
-def every(interval_s: float, do: Callable[[], object], *, name: str, tell: Tell) -> Callable[[], None]:
+def run_every(interval_s: float, do: Callable[[], object], *, name: str, report: Report) -> Callable[[], None]:
     """Begin after one interval; returns what stops it. A broker or a ledger that is away is asked again."""
     over = Event()
 
@@ -16,9 +16,9 @@ def every(interval_s: float, do: Callable[[], object], *, name: str, tell: Tell)
             try:
                 do()
             except StepdownError as error:
-                tell(ClockFailed(name=name, said=str(error)))
+                report(TimerFailed(name=name, said=str(error)))
             except Exception as error:  # noqa: BLE001 - a clock that stops is a queue that stops, and nobody would know
-                tell(ClockFailed(name=name, said=f"a mistake of ours: {type(error).__name__}: {error}"))
+                report(TimerFailed(name=name, said=f"a mistake of ours: {type(error).__name__}: {error}"))
 
     thread = Thread(target=ticking, name=name, daemon=True)
     thread.start()

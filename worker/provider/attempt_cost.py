@@ -14,7 +14,7 @@ _ZERO = Decimal(0)
 _MAY_BE_BILLED = {Outcome.MALFORMED, Outcome.CUT, Outcome.TIMED_OUT}
 
 
-def receipt(attempt_id: str, end: Reply | Failure, prices: Prices, *, at: datetime) -> Closing:
+def closing_of(attempt_id: str, end: Reply | Failure, prices: Prices, *, at: datetime) -> Closing:
     """Write down how an attempt ended: priced by the model that answered, at the tier its usage names."""
     return _of_reply(attempt_id, end, prices, at) if isinstance(end, Reply) else _of_failure(attempt_id, end)
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from models.chain.capabilities import Facts, facts_of
+from models.chain.capabilities import Capabilities, capabilities_of
 
 
-class KnownFacts:
+class LearnedCapabilities:
     """Answers what a model takes. `ask` is told a model and gives what the API says of it; None where it said nothing.
 
     `window_of` is what the price book knows of a window, which is newer than what a name tells.
@@ -24,9 +24,9 @@ class KnownFacts:
         self._unasked = list(models)
         self._facts = {model: _by_name(model, window_of) for model in models}
 
-    def __call__(self, model: str) -> Facts:
+    def __call__(self, model: str) -> Capabilities:
         """Tell what is known by now."""
-        return self._facts.get(model) or facts_of(model)
+        return self._facts.get(model) or capabilities_of(model)
 
     def window_of(self, model: str) -> int | None:
         """Tell how many tokens its prompt and answer may have together."""
@@ -43,6 +43,6 @@ class KnownFacts:
             self._facts[model] = self._facts[model].told(told)
 
 
-def _by_name(model: str, window_of: Callable[[str], int | None]) -> Facts:
-    facts = facts_of(model)
+def _by_name(model: str, window_of: Callable[[str], int | None]) -> Capabilities:
+    facts = capabilities_of(model)
     return replace(facts, window=window_of(model) or facts.window)

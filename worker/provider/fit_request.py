@@ -14,12 +14,12 @@ from models.chain.capabilities import (
     OLDER_VERSION,
     SAMPLING,
     VERSION,
-    Facts,
+    Capabilities,
     betas_of,
     wants_older_version,
 )
 from models.money.prompt_cache import prefix_tokens
-from models.money.token_estimate import Size, size_of
+from models.money.token_estimate import PromptSize, prompt_size
 
 _LEAST_BUDGET = 1024  # tokens of thinking; the SDK's ThinkingConfigEnabledParam
 _MOST_EFFORT_WITHOUT_THINKING = "high"
@@ -31,7 +31,7 @@ _MILLION = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fitted:
+class FittedRequest:
     """The parameters to send, and what was dropped, mapped or capped: None where nothing was.
 
     `is_cached`: the beginning that its batch shares is to be marked for this model's cache, when it is sent.
@@ -55,18 +55,18 @@ class Misfit:
 class _Sheet:
     """A request being made to fit: its parameters, and the notes so far."""
 
-    facts: Facts
+    facts: Capabilities
     params: dict[str, Any]
     notes: list[str] = field(default_factory=list)
 
 
-def fitted(
+def fit_request(
     request: Mapping[str, Any],
-    facts: Facts,
+    facts: Capabilities,
     *,
     prefix: str | None = None,
     headers: Mapping[str, str] | None = None,
-) -> Fitted | Misfit:
+) -> FittedRequest | Misfit:
     """Fit Messages API parameters and the caller's headers to a model; the request itself is left as it is.
 
     With a `prefix` its beginning is for the cache, where the model keeps one as short as that. What is malformed is
@@ -81,10 +81,12 @@ def fitted(
     _fit_sampling(sheet)
     fit_headers = _headers(sheet, headers or {})
     is_cached = prefix is not None and prefix_tokens(request) >= facts.smallest_prefix
-    return Fitted(params=sheet.params, note="; ".join(sheet.notes) or None, is_cached=is_cached, headers=fit_headers)
+    return FittedRequest(
+        params=sheet.params, note="; ".join(sheet.notes) or None, is_cached=is_cached, headers=fit_headers
+    )
 
 
-def _why_not(request: Mapping[str, Any], facts: Facts) -> str | None:
+def _why_not(request: Mapping[str, Any], facts: Capabilities) -> str | None:
     messages = request.get("messages")
     last = messages[-1] if isinstance(messages, list) and messages else None
     if not facts.takes_prefill and isinstance(last, dict) and last.get("role") == "assistant":
@@ -92,12 +94,12 @@ def _why_not(request: Mapping[str, Any], facts: Facts) -> str | None:
     choice = request.get("tool_choice")
     if not facts.takes_forced_tools and isinstance(choice, dict) and choice.get("type") in _FORCING:
         return f"{facts.model} takes no tool_choice {choice['type']}"
-    if facts.window is not None and _surely_tokens(size_of(request)) > facts.window:
+    if facts.window is not None and _surely_tokens(prompt_size(request)) > facts.window:
         return f"the prompt is longer than the {facts.window} tokens of {facts.model}"
     return None
 
 
-def _surely_tokens(size: Size) -> int:
+def _surely_tokens(size: PromptSize) -> int:
     # A document's characters are those of its file, which is no measure of its tokens.
     return 0 if size.documents else -(-size.characters // _CHARACTERS_A_TOKEN)
 

@@ -12,7 +12,7 @@ _MOST = 1_000_000
 _LEFT_OUT = "..."
 
 
-def unquoted(end: Reply | Failure, params: Mapping[str, Any]) -> Reply | Failure:
+def without_prompt(end: Reply | Failure, params: Mapping[str, Any]) -> Reply | Failure:
     """Leave out of an error each run of 24 characters or more that the request has, too."""
     if isinstance(end, Reply) or end.http_status is None:
         return end

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from models.errors import StepdownError
-from worker.intake import Gate
+from worker.intake import Intake
 from worker.recovery.lease import Claims
 
 _NOBODY = ""  # the id of no job: the ledger is asked as for any other, and gives none
@@ -25,10 +25,10 @@ class Proofs(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heartbeat:
+class Liveness:
     """Asks the ledger and the disk in turn; `listens` tells whether Celery hears the broker."""
 
-    gate: Gate
+    intake: Intake
     claims: Claims
     proofs: Proofs
     listens: Callable[[], bool]
@@ -39,8 +39,8 @@ class Heartbeat:
             self.claims.claim(_NOBODY, lease_s=_LEASE_S)
             self.proofs.check()
         except StepdownError as error:
-            self.gate.shut(str(error))
+            self.intake.shut(str(error))
             raise
-        self.gate.shut(None)
-        if self.gate.why_closed() is None and self.listens():
+        self.intake.shut(None)
+        if self.intake.closed_reason() is None and self.listens():
             self.proofs.leave()

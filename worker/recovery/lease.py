@@ -24,7 +24,7 @@ class Renews(Protocol):
         ...
 
 
-class InHand:
+class Heartbeat:
     """Safe for threads. `beat` is called three times a lease: two may fail."""
 
     def __init__(self, leases: Renews, *, lease_s: float) -> None:

@@ -9,7 +9,7 @@ from models.job.values import Past, Rescue, Stray
 from models.money.worst_case import WorstCase
 from models.outcome import OnUnknown, Outcome, State
 from worker.fallback.decide import depth_at, is_lasting
-from worker.fallback.decision import Place
+from worker.fallback.decision import ChainPosition
 
 POISON = "poison"  # the outcome of a job that one worker after another was lost with
 ABANDONED = "abandoned"  # the outcome of a call without a queue whose caller is gone
@@ -25,7 +25,7 @@ class RescuePolicy:
     worst_case_usd: WorstCase
 
 
-def rescued(stray: Stray, policy: RescuePolicy) -> Rescue:
+def rescue_of(stray: Stray, policy: RescuePolicy) -> Rescue:
     """Decide where a stray goes.
 
     A call that nobody saw the end of may have been billed: its job is held, or bought again once, by its own choice
@@ -106,6 +106,6 @@ def _unseen(stray: Stray, given_up: Mapping[int, str]) -> dict[int, str]:
     last = stray.attempts[-1]
     order = stray.span.available(())
     before = [rung for rung in order[: order.index(last.rung)] if rung not in given_up] if last.rung in order else []
-    missing = last.fallback_depth - depth_at(Place(rung=last.rung, given_up=given_up, rounds=0), stray.span)
+    missing = last.fallback_depth - depth_at(ChainPosition(rung=last.rung, given_up=given_up, rounds=0), stray.span)
     ends = {past.rung: str(past.outcome) for past in stray.attempts if past.outcome is not None}
     return {rung: ends.get(rung, UNSEEN) for rung in before[max(0, len(before) - missing) :]} if missing > 0 else {}

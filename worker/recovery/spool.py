@@ -14,8 +14,8 @@ from threading import Lock
 from typing import BinaryIO
 
 from models.errors import LedgerError, Mistake, SettingsError
-from models.job.values import Kept
-from worker.events import RepliesSetAside, SpoolUnreadable, Tell
+from models.job.values import SpooledReply
+from worker.events import RepliesSetAside, Report, SpoolUnreadable
 from worker.recovery.spool_record import from_line, is_whole, to_line
 
 _SEGMENT_BYTES = 8 * 1024 * 1024  # then a new file begins, and the old one goes once all of it is in the ledger
@@ -23,7 +23,7 @@ _SUFFIX = ".jsonl"
 _DAMAGED = ".damaged"
 # Where a line end stood before it was changed.
 _DAMAGED_END = re.compile(rb'(?<=,"checksum":"[0-9a-f]{16}"\})[^\n](?=\{|$)', re.DOTALL)
-_Give = Callable[[Kept], object]
+_Give = Callable[[SpooledReply], object]
 
 
 @dataclass(slots=True)
@@ -37,10 +37,10 @@ class _Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Slip:
+class SpoolRecord:
     """Says where a reply is kept; whoever has it drops it, or leaves it for the replay. No segment: in memory only."""
 
-    kept: Kept
+    kept: SpooledReply
     segment: _Segment | None
 
 
@@ -51,13 +51,13 @@ class Spool:
     Raises SettingsError if the folder takes no file.
     """
 
-    def __init__(self, folder: Path, *, holder: str, tell: Tell) -> None:
+    def __init__(self, folder: Path, *, holder: str, report: Report) -> None:
         self._folder = folder
         self._name = holder.replace(":", "-")
-        self._tell = tell
+        self._report = report
         self._count = 0
         self._writing = Lock()
-        self._left: list[Slip] = []
+        self._left: list[SpoolRecord] = []
         self._unreadable: set[str] = set()
         try:
             self._segment = self._begin()
@@ -65,7 +65,7 @@ class Spool:
             fix = f"the replies of paid calls cannot be written to {folder} ({error.strerror}): name a folder of yours"
             raise SettingsError([Mistake(variable="STATE_DIR", value=str(folder.parent), fix=fix)]) from None
 
-    def keep(self, kept: Kept) -> Slip:
+    def keep(self, kept: SpooledReply) -> SpoolRecord:
         """Write a reply down. Raises OSError where the disk is full; the reply is then in the caller's hands only."""
         line = to_line(kept)
         with self._writing:
@@ -82,11 +82,11 @@ class Spool:
                     os.fdatasync(segment.file.fileno())
                     segment.synced = upto
         except OSError:
-            self.drop(Slip(kept, segment))
+            self.drop(SpoolRecord(kept, segment))
             raise
-        return Slip(kept, segment)
+        return SpoolRecord(kept, segment)
 
-    def drop(self, slip: Slip) -> None:
+    def drop(self, slip: SpoolRecord) -> None:
         """Forget a reply that the ledger has; a file is emptied or removed with its last one."""
         segment = slip.segment
         if segment is None:
@@ -101,7 +101,7 @@ class Spool:
                 segment.file.truncate(0)
                 segment.written = segment.synced = 0
 
-    def leave(self, slip: Slip) -> None:
+    def leave(self, slip: SpoolRecord) -> None:
         """Keep a reply that the ledger could not take; the next replay tries again."""
         with self._writing:
             self._left.append(slip)
@@ -123,7 +123,7 @@ class Spool:
         except OSError as error:
             if path.name not in self._unreadable:  # a replay comes every few seconds
                 self._unreadable.add(path.name)
-                self._tell(SpoolUnreadable(path=str(path), said=error.strerror or type(error).__name__))
+                self._report(SpoolUnreadable(path=str(path), said=error.strerror or type(error).__name__))
             return 0
 
     def _replay_file(self, path: Path, file: BinaryIO, give: _Give) -> int:
@@ -139,7 +139,7 @@ class Spool:
                 count += 1
         if damaged:
             aside = _set_aside(path, damaged)
-            self._tell(RepliesSetAside(path=str(aside), count=len(damaged), said=damaged[0][2]))
+            self._report(RepliesSetAside(path=str(aside), count=len(damaged), said=damaged[0][2]))
         path.unlink()
         return count
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 from hashlib import blake2b
 from typing import Any
 
-from models.job.values import Closing, Decided, Ending, Kept
+from models.job.values import Closing, DecisionRecord, Ending, SpooledReply
 from models.money.pricing import Parts
 from models.money.usage import Usage
 from models.outcome import CostStatus, Outcome, State
@@ -24,7 +24,7 @@ _LINE = re.compile(rb'(.*),"checksum":"([0-9a-f]{16})"\}\n?', re.DOTALL)
 _BESIDE = ("decisions", "raised_max_tokens")  # of an ending, where the version before does not look
 
 
-def to_line(kept: Kept) -> bytes:
+def to_line(kept: SpooledReply) -> bytes:
     """Write it down, with its line end."""
     closing = _fields(kept.closing)
     closing["usage"] = None if kept.closing.usage is None else _usage_fields(kept.closing.usage)
@@ -44,7 +44,7 @@ def to_line(kept: Kept) -> bytes:
     return text.removesuffix(b"}") + b',"checksum":"' + _checksum(text) + b'"}\n'
 
 
-def from_line(line: bytes) -> Kept:
+def from_line(line: bytes) -> SpooledReply:
     """Read a line again, with its end or without. Raises ValueError with the reason if the line is none of ours."""
     parts = _LINE.fullmatch(line)
     if parts is None:
@@ -66,12 +66,12 @@ def _checksum(text: bytes) -> bytes:
     return blake2b(text, digest_size=8).hexdigest().encode()
 
 
-def _kept(told: Any) -> Kept:
+def _kept(told: Any) -> SpooledReply:
     if told["v"] != _VERSION:
         message = f"version {told['v']}, this worker reads {_VERSION}"
         raise ValueError(message)
     ending = told["ending"]
-    return Kept(
+    return SpooledReply(
         job_id=told["job"],
         token=told["token"],
         closing=_closing({**told["closing"], "error": told.get("error")}, told.get("parts")),
@@ -116,7 +116,7 @@ def _closing(told: dict[str, Any], parts: dict[str, str] | None) -> Closing:
 def _ending(told: dict[str, Any], beside: dict[str, Any]) -> Ending:
     given_up = {int(rung): why for rung, why in told["given_up"].items()}
     decisions = tuple(
-        Decided(**{**one, "at": datetime.fromisoformat(one["at"])}) for one in beside.get("decisions", ())
+        DecisionRecord(**{**one, "at": datetime.fromisoformat(one["at"])}) for one in beside.get("decisions", ())
     )
     return Ending(
         **{**told, "state": State(told["state"]), "given_up": given_up},

@@ -1,20 +1,20 @@
 """The ledger with a disk before it: what a reply came to is kept there first, and dropped once it is committed."""
 
 from models.errors import LedgerError
-from models.job.values import Claim, Closing, Ending, Kept, Opening, OverCap
-from worker.events import ReplyKept, SpoolFailed, Tell
+from models.job.values import Claim, Closing, Ending, Opening, OverCap, SpooledReply
+from worker.events import ReplyKept, Report, SpoolFailed
 from worker.fallback.collaborators import Ledger
 from worker.recovery.failpoints import failpoint
-from worker.recovery.spool import Slip, Spool
+from worker.recovery.spool import Spool, SpoolRecord
 
 
-class Spooled:
+class SpooledLedger:
     """Writes through the spool what cost money. A failed request is not worth a disk's time: memory has it."""
 
-    def __init__(self, ledger: Ledger, spool: Spool, tell: Tell) -> None:
+    def __init__(self, ledger: Ledger, spool: Spool, report: Report) -> None:
         self._ledger = ledger
         self._spool = spool
-        self._tell = tell
+        self._report = report
 
     def open_attempt(self, claim: Claim, opening: Opening) -> bool | OverCap:
         """Commit the attempt; False: the job is no longer ours; or it does not fit under a cap."""
@@ -50,20 +50,20 @@ class Spooled:
             self._spool.drop(slip)
         return is_ours
 
-    def _kept(self, claim: Claim, closing: Closing, ending: Ending | None) -> Slip:
-        kept = Kept(job_id=claim.job_id, token=claim.token, closing=closing, ending=ending)
+    def _kept(self, claim: Claim, closing: Closing, ending: Ending | None) -> SpoolRecord:
+        kept = SpooledReply(job_id=claim.job_id, token=claim.token, closing=closing, ending=ending)
         if closing.usage is None:
-            return Slip(kept, None)
+            return SpoolRecord(kept, None)
         failpoint("after_reply")
         try:
             slip = self._spool.keep(kept)
         except OSError as error:  # a full disk: the ledger may still have room, and memory holds it until then
-            self._tell(SpoolFailed(said=str(error)))
-            return Slip(kept, None)
+            self._report(SpoolFailed(said=str(error)))
+            return SpoolRecord(kept, None)
         failpoint("after_spool")
         return slip
 
-    def _leave(self, slip: Slip | None) -> None:
+    def _leave(self, slip: SpoolRecord | None) -> None:
         if slip is not None:
             self._spool.leave(slip)
-            self._tell(ReplyKept(job_id=slip.kept.job_id))
+            self._report(ReplyKept(job_id=slip.kept.job_id))

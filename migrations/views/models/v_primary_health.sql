@@ -37,7 +37,7 @@ FROM (
                     OR (j.rung < j.start_rung AND CAST(g.key AS INTEGER) > j.rung)
                 ) AND (
                     g.value IN (
-                        'cooling', 'limited', 'rate_limited', 'ramp_limited', 'overloaded', 'server_error', 'timed_out',
+                        'circuit_open', 'limited', 'rate_limited', 'ramp_limited', 'overloaded', 'server_error', 'timed_out',
                         'cut', 'unreachable', 'malformed', 'model_missing'
                     )
                     -- A rung of the same limits follows the rung whose limits were used up.

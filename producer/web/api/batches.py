@@ -50,7 +50,9 @@ async def listing(request: Request) -> Response:
     if "before_id" in asked and "after_id" in asked:
         raise Refusal(400, "before_id, after_id: give one of them")
     cursors = {name: _own_id(asked[name], name) for name in ("before_id", "after_id") if name in asked}
-    batches, has_more = await run_in_threadpool(books_of(request).served.page, _scope(request), limit=limit, **cursors)
+    batches, has_more = await run_in_threadpool(
+        books_of(request).served_batches.page, _scope(request), limit=limit, **cursors
+    )
     data = [_told(request, batch) for batch in batches]
     ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {"first_id": None, "last_id": None}
     return JSONResponse({"data": data, "has_more": has_more, **ends})
@@ -158,7 +160,7 @@ def _under(key: str, prompts: Callable[[], Iterator[Prompt]], request: Request, 
 def _once_a_day(prompts: Callable[[], Iterator[Prompt]], request: Request, said: Mapping[str, Any]) -> str:
     """Submit what was not sent within a day, in whatever order."""
     caller, producer = caller_of(request), producer_of(request)
-    served = producer.books.served
+    served = producer.store.served_batches
     digest, today = _digest(prompts(), said), served.today()
     keys = [caller.key(_KIND, digest, f"{day}") for day in (today, today - timedelta(days=1))]
     if same := served.same(keys):
@@ -174,7 +176,7 @@ def _once_a_day(prompts: Callable[[], Iterator[Prompt]], request: Request, said:
 def _gone_on(batch_id: str, request: Request) -> str:
     """Queue again what was cancelled of a batch that is sent again: its caller wants the rest of it."""
     deadline_s = settings_of(request).job_deadline_s
-    books_of(request).orders.retry(deadline_s=deadline_s, states=[State.CANCELLED], batch_id=batch_id)
+    books_of(request).job_actions.retry(deadline_s=deadline_s, states=[State.CANCELLED], batch_id=batch_id)
     return batch_id
 
 
@@ -195,7 +197,7 @@ def _digest_of(prompt: Prompt) -> bytes:
 def _cancelled(request: Request) -> Response:
     batch = _asked_for(request)
     if batch.ended_at is None:
-        books_of(request).orders.cancel(batch.batch_id)
+        books_of(request).job_actions.cancel(batch.batch_id)
     return JSONResponse(_told(request, _found(request, batch.batch_id)))
 
 
@@ -203,9 +205,9 @@ def _deleted(request: Request) -> Response:
     batch = _asked_for(request)
     if batch.ended_at is None:
         raise Refusal(400, f"{_id_of(batch.batch_id)} has not ended: cancel it first")
-    books = books_of(request)
-    books.served.take_out(batch.batch_id)  # first: what is deleted only half is gone for its caller
-    while books.orders.purge(older_than_s=-_SOON_S, batch_id=batch.batch_id):
+    store = books_of(request)
+    store.served_batches.take_out(batch.batch_id)  # first: what is deleted only half is gone for its caller
+    while store.job_actions.purge(older_than_s=-_SOON_S, batch_id=batch.batch_id):
         pass
     return JSONResponse({"id": _id_of(batch.batch_id), "type": "message_batch_deleted"})
 
@@ -215,7 +217,7 @@ def _asked_for(request: Request) -> ServedBatch:
 
 
 def _found(request: Request, batch_id: str) -> ServedBatch:
-    batch = books_of(request).served.one(batch_id, _scope(request))
+    batch = books_of(request).served_batches.one(batch_id, _scope(request))
     if batch is None:
         raise Refusal(404, f"no message batch of yours has the id {_id_of(batch_id)}")
     return batch

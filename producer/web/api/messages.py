@@ -176,7 +176,7 @@ def _too_late(producer: Producer, batch_id: str, timeout_s: float, *, is_kept: b
 
     Sent again by itself, it must not be bought twice: it is the same job under its key, or its job is cancelled.
     """
-    waits = producer.books.waits.of_batch(batch_id, producer.models)
+    waits = producer.store.waits.of_batch(batch_id, producer.models)
     is_free = is_kept or _is_ended_for_nothing(producer, batch_id)
     status = LIMITED if any(wait.reason in _OF_LIMITS for wait in waits) else OVERLOADED
     after_s = next((wait.next_in_s for wait in waits if wait.next_in_s), LATER_S)
@@ -187,9 +187,9 @@ def _too_late(producer: Producer, batch_id: str, timeout_s: float, *, is_kept: b
 
 def _is_ended_for_nothing(producer: Producer, batch_id: str) -> bool:
     """Cancel a job that is not in flight. Returns True if it has ended, and nothing was bought for its end."""
-    if producer.books.orders.cancel(batch_id, states=(State.QUEUED, State.WAITING))[0]:
+    if producer.store.job_actions.cancel(batch_id, states=(State.QUEUED, State.WAITING))[0]:
         return True
-    answer = producer.books.reports.settled([batch_id]).get(batch_id)
+    answer = producer.store.reports.settled([batch_id]).get(batch_id)
     return answer is not None and answer.state is State.FAILED and answer.cost_usd == 0
 
 

@@ -12,12 +12,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from models.chain.capabilities import OLDER_VERSION, facts_of, wants_older_version
+from models.chain.capabilities import OLDER_VERSION, capabilities_of, wants_older_version
 from models.chain.chain import called_in
 from models.chain.provider_error import read_error
 from models.chain.retirements import retirements
 from models.errors import ApiError, SettingsError
-from models.money.token_estimate import size_of, usual_tokens
+from models.money.token_estimate import prompt_size, usual_tokens
 from models.settings import Settings
 from producer.costs.anthropic_http import Looked, api_of
 from producer.web.http.bodies import LARGEST_MESSAGE, Body, received
@@ -123,12 +123,12 @@ def _as_told(looked: Looked) -> Response:
 
 
 def _estimate(given: Mapping[str, Any]) -> Response:
-    return JSONResponse({"input_tokens": usual_tokens(size_of(given))}, headers={_ESTIMATED: "true"})
+    return JSONResponse({"input_tokens": usual_tokens(prompt_size(given))}, headers={_ESTIMATED: "true"})
 
 
 def _told(model: str) -> dict[str, Any]:
     """Lay a model out as the provider does."""
-    facts, name, day = facts_of(model), _NAME.match(model), _DAY.search(model)
+    facts, name, day = capabilities_of(model), _NAME.match(model), _DAY.search(model)
     ends = (retirements() or {}).get(model)
     number = "" if name is None else ".".join(filter(None, name.groups()[1:]))
     return {

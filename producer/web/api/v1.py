@@ -178,7 +178,7 @@ def _flag(given: object) -> bool:
 
 def _listed(request: Request, limit: int) -> Response:
     caller = caller_of(request)
-    batches, has_more = books_of(request).served.page(caller.key(_KIND, ""), limit=limit)
+    batches, has_more = books_of(request).served_batches.page(caller.key(_KIND, ""), limit=limit)
     return JSONResponse({"batches": [_progress(request, one.batch_id) for one in batches], "has_more": has_more})
 
 
@@ -189,14 +189,14 @@ def _progress(request: Request, batch_id: str) -> dict[str, Any]:
 
 def _cancelled(request: Request) -> Response:
     batch_id = _batch_id(request)
-    cancelled, in_flight = books_of(request).orders.cancel(batch_id)
+    cancelled, in_flight = books_of(request).job_actions.cancel(batch_id)
     return JSONResponse({"batch": batch_id, "cancelled": cancelled, "in_flight": in_flight})
 
 
 def _story(request: Request) -> Response:
     producer = producer_of(request)
-    job_id, reports = _whole_id(request, "job"), producer.books.reports
-    if not producer.books.served.has_job(job_id, caller_of(request).key()):
+    job_id, reports = _whole_id(request, "job"), producer.store.reports
+    if not producer.store.served_batches.has_job(job_id, caller_of(request).key()):
         raise _nothing("job", job_id)
     told = told_of(job_id, reports)
     return JSONResponse({**json.loads(story_json(told)), "story": [*story(told, producer.models)]})
@@ -212,7 +212,7 @@ def _health(request: Request) -> Response:
 
 def _batch_id(request: Request) -> str:
     batch_id = _whole_id(request, "batch")
-    if not books_of(request).served.has(batch_id, caller_of(request).key()):
+    if not books_of(request).served_batches.has(batch_id, caller_of(request).key()):
         raise _nothing("batch", batch_id)
     return batch_id
 

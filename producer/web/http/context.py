@@ -6,7 +6,7 @@ from starlette.requests import Request
 
 from models.callers import Caller
 from models.settings import Settings
-from models.store import Books
+from models.store import Store
 from producer.client import Producer
 from producer.web.http.await_jobs import Waiting
 from producer.web.http.lanes import Lanes
@@ -27,9 +27,9 @@ def producer_of(request: Request) -> Producer:
     return _held(request, "producer", Producer)
 
 
-def books_of(request: Request) -> Books:
+def books_of(request: Request) -> Store:
     """Give what reads and writes its ledger."""
-    return producer_of(request).books
+    return producer_of(request).store
 
 
 def settings_of(request: Request) -> Settings:

@@ -53,7 +53,7 @@ _OF_OUTCOMES: Mapping[str, int] = {
     Outcome.RATE_LIMITED: LIMITED,
     Outcome.RAMP_LIMITED: LIMITED,
     "limited": LIMITED,
-    "cooling": OVERLOADED,
+    "circuit_open": OVERLOADED,
     "full": OVERLOADED,
     Outcome.UNAUTHORIZED: 503,  # our key, not the caller's: a 401 would have him change his own
     Outcome.SPEND_LIMIT: 503,

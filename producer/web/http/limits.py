@@ -70,11 +70,13 @@ class Limits:
 
     def _bought_by(self, caller: Caller, cap: Decimal) -> dict[str, str]:
         """Tell how many tokens of the primary the cap buys, in all and from now on."""
-        books, now = self.producer.books, datetime.now(UTC)
-        left = max(Decimal(0), cap - books.served.gone_today(f"tag:{CALLER}={caller.name}"))
+        store, now = self.producer.store, datetime.now(UTC)
+        left = max(Decimal(0), cap - store.served_batches.gone_today(f"tag:{CALLER}={caller.name}"))
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
         told = {"x-stepdown-day-cap-usd": f"{cap:f}", "x-stepdown-day-left-usd": f"{left:f}"}
-        price = PriceBook(self.settings.price_overrides, books.prices.dated()).price(self.producer.models[0], at=now)
+        price = PriceBook(self.settings.price_overrides, store.price_list.dated()).price(
+            self.producer.models[0], at=now
+        )
         rates = () if price is None else (("input-tokens", price.rates.input), ("output-tokens", price.rates.output))
         for kind, rate in rates:
             if rate > 0:

@@ -22,10 +22,10 @@ def test_a_prompt_is_answered_by_the_chain_and_is_urgent(plant: Plant) -> None:
     assert (answer.state, answer.model, answer.fallback_depth) == (State.SUCCEEDED, OPUS, 0)
     assert answer.text
     assert answer.cost_usd
-    batch = plant.producer.batch(plant.producer.books.reports.batches(limit=1)[0].batch_id)
+    batch = plant.producer.batch(plant.producer.store.reports.batches(limit=1)[0].batch_id)
     (job,) = plant.jobs(batch)
     assert (job["id"], job["is_urgent"]) == (answer.job_id, True)
-    assert plant.producer.books.reports.batch(batch.id)["tags"] == {"team": "media"}
+    assert plant.producer.store.reports.batch(batch.id)["tags"] == {"team": "media"}
 
 
 def test_whole_parameters_and_a_task_are_taken(plant: Plant) -> None:
@@ -41,7 +41,7 @@ def test_what_cannot_be_answered_tells_why(plant: Plant) -> None:
 
 
 def test_what_cannot_be_asked_is_refused_and_nothing_is_kept(plant: Plant) -> None:
-    before = plant.producer.books.reports.batches(limit=1000)
+    before = plant.producer.store.reports.batches(limit=1000)
     with pytest.raises(InputError, match="at least one visible character"):
         plant.producer.ask(" ")
-    assert plant.producer.books.reports.batches(limit=1000) == before
+    assert plant.producer.store.reports.batches(limit=1000) == before

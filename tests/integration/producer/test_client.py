@@ -222,6 +222,6 @@ def test_an_empty_word_finds_not_even_the_only_batch(producer: Producer) -> None
 def test_who_asks_and_is_not_answered_in_time_has_bought_nothing(producer: Producer, engine: Engine) -> None:
     with pytest.raises(TimeoutError, match="0 of 1 jobs ended in 1 s"):
         producer.ask("Is anybody there?", timeout_s=1)
-    (batch,) = producer.books.reports.batches(limit=10)
+    (batch,) = producer.store.reports.batches(limit=10)
     assert batch.states == {"cancelled": 1}
     assert count(engine, Attempt) == 0

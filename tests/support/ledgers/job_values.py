@@ -5,7 +5,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from models.chain.chain import Span
+from models.chain.chain import RungRange
 from models.ids import new_id
 from models.job.map_reduce import NewStep, OnFailedPart
 from models.job.values import Claim, Closing, Ending, NewBatch, NewJob, Opening, Past, Stray
@@ -14,7 +14,7 @@ from models.money.usage import Usage
 from models.outcome import CostStatus, Outcome, Reason, State
 
 PARAMS = {"max_tokens": 100, "messages": [{"role": "user", "content": "Summarize: bridges were closed."}]}
-SPAN = Span(start=0, floor=2, ceiling=0)
+SPAN = RungRange(start=0, floor=2, ceiling=0)
 LEASE_S = 60.0
 
 

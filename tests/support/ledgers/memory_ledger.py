@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from models.job.map_reduce import Ripened
+from models.job.map_reduce import ReleasedSteps
 from models.job.values import Cap, Claim, Closing, Ending, NewJob, Opening, OverCap
 from models.outcome import FINAL_STATES, Outcome, State
 
@@ -177,15 +177,15 @@ class MemoryRooms:
 class MemorySteps:
     """As many steps are ripe as we say, at the next look."""
 
-    next: Ripened = Ripened(asked=0, stopped=0)  # noqa: RUF009 - frozen
+    next: ReleasedSteps = ReleasedSteps(asked=0, stopped=0)  # noqa: RUF009 - frozen
     looks: int = 0
     away: Exception | None = None
 
-    def ripen(self, *, limit: int) -> Ripened:
+    def release_ready_steps(self, *, limit: int) -> ReleasedSteps:
         """Tell it once."""
         assert limit > 0
         self.looks += 1
         if self.away is not None:
             raise self.away
-        told, self.next = self.next, Ripened(asked=0, stopped=0)
+        told, self.next = self.next, ReleasedSteps(asked=0, stopped=0)
         return told

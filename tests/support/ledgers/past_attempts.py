@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Engine, insert
 
 from models.schema.attempt import Attempt
-from models.store import Books
+from models.store import Store
 from tests.support.ledgers.job_values import new_job
 
 OPUS, SONNET, HAIKU = "claude-opus-4-7", "claude-sonnet-4-6", "claude-haiku-4-5-20251001"
@@ -16,10 +16,10 @@ NANO_USD_EACH = {OPUS: 10_000_000, SONNET: 6_000_000, HAIKU: 2_000_000}
 
 def remember(engine: Engine, model: str, *outcomes: str, task: str = "summarize", **changes: Any) -> None:
     """Record an open job for each outcome, answered so by its one attempt an hour ago."""
-    books, before = Books.over(engine, worker="past"), datetime.now(UTC) - timedelta(hours=1)
+    store, before = Store.over(engine, worker="past"), datetime.now(UTC) - timedelta(hours=1)
     for outcome in outcomes:
         job = new_job(task=task)
-        books.ledger.open_single(job, deadline_s=60)
+        store.ledger.open_single(job, deadline_s=60)
         row = {
             "id": f"a-{job.id}"[:36],
             "job_id": job.id,

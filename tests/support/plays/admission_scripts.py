@@ -7,9 +7,9 @@ from typing import Any
 
 import redis
 
-from worker.admission.admission import Change, Ended, Go, How, Later, Need
-from worker.admission.in_process import OwnMemory
-from worker.admission.lua_script import TEXT, Run, Script
+from worker.admission.admission import Change, Denied, Granted, How, Request, Result
+from worker.admission.in_process import InProcessRedis
+from worker.admission.lua_script import TEXT, LuaScript, Run
 from worker.admission.own_measurements import RepeatedFailures
 from worker.admission.shared import part_of_state
 
@@ -33,21 +33,21 @@ class Clock:
         self.at += seconds
 
 
-def in_memory(clock: Callable[[], float], memory: OwnMemory | None = None) -> Script:
+def in_memory(clock: Callable[[], float], memory: InProcessRedis | None = None) -> LuaScript:
     """Make a turnstile in this process."""
-    return _script((memory or OwnMemory(PREFIX)).run, clock)
+    return _script((memory or InProcessRedis(PREFIX)).run, clock)
 
 
-def parted(memory: OwnMemory, clock: Callable[[], float], workers: int) -> list[Script]:
+def parted(memory: InProcessRedis, clock: Callable[[], float], workers: int) -> list[LuaScript]:
     """Make the turnstiles of workers that go on alone with what one memory knew."""
     known = memory.copied()
-    parts = [OwnMemory(PREFIX) for _ in range(workers)]
+    parts = [InProcessRedis(PREFIX) for _ in range(workers)]
     for part in parts:
         part.fill({key: part_of_state(text, workers) for key, text in known.items()})
     return [_script(part.run, clock) for part in parts]
 
 
-def in_redis(url: str, clock: Callable[[], float], *, empty: bool = False) -> Script:
+def in_redis(url: str, clock: Callable[[], float], *, empty: bool = False) -> LuaScript:
     """Make a turnstile in Redis, which forgets what it knew where it is to be `empty`."""
     client = redis.Redis.from_url(url)
     if empty:
@@ -56,36 +56,36 @@ def in_redis(url: str, clock: Callable[[], float], *, empty: bool = False) -> Sc
     return _script(lambda words: script(keys=[PREFIX], args=list(words)), clock)
 
 
-def _script(run: Run, clock: Callable[[], float]) -> Script:
-    return Script(run, probe_every_s=PROBE_EVERY_S, key_pause_s=KEY_PAUSE_S, now=clock)
+def _script(run: Run, clock: Callable[[], float]) -> LuaScript:
+    return LuaScript(run, probe_every_s=PROBE_EVERY_S, key_pause_s=KEY_PAUSE_S, now=clock)
 
 
 @dataclass(slots=True)
 class Door:
     """One model before a turnstile: asks and tells with what a test does not care about filled in."""
 
-    turnstile: Script
+    admission: LuaScript
     clock: Clock
     model: str = "opus"
     group: str = "opus-4"
     _tickets: Any = field(default_factory=lambda: count(1))
-    _asked: dict[str, Need] = field(default_factory=dict)
+    _asked: dict[str, Request] = field(default_factory=dict)
     _failures: RepeatedFailures = field(init=False)
 
     def __post_init__(self) -> None:
         """Remember failed jobs by the test's clock."""
         self._failures = RepeatedFailures(self.clock)
 
-    def ask(self, **words: Any) -> Go | Later:
+    def acquire(self, **words: Any) -> Granted | Denied:
         """Ask for a small request, known as `ticket` or by a number."""
         words.setdefault("ticket", f"{self.model}-{next(self._tickets)}")
         usual = {"job": words["ticket"], "input_tokens": 100, "output_tokens": 50, "hold_s": 150.0, "patience_s": 5.0}
-        need = Need(model=self.model, group=self.group, **{**usual, **words})
+        need = Request(model=self.model, group=self.group, **{**usual, **words})
         need = replace(need, is_again=self._failures.has_failed(need.model, need.job))
         self._asked[need.ticket] = need
-        return self.turnstile.ask(need)
+        return self.admission.acquire(need)
 
-    def tell(self, ticket: str, how: How = "well", **words: Any) -> Change:
+    def release(self, ticket: str, how: How = "well", **words: Any) -> Change:
         """Tell how it ended: as it was expected to."""
         usual: dict[str, Any] = {"latency_ms": 1_000}
         if how == "well":
@@ -94,23 +94,23 @@ class Door:
             need = self._asked[ticket]
             usual["is_again"] = need.is_again and how == "server_error"
             usual["is_own_fault"] = self._failures.add(self.model, need.job, how)
-        return self.turnstile.tell(
-            Ended(ticket=ticket, model=self.model, group=self.group, how=how, **{**usual, **words})
+        return self.admission.release(
+            Result(ticket=ticket, model=self.model, group=self.group, how=how, **{**usual, **words})
         )
 
     def through(self, how: How = "well", *, job: str = "", **words: Any) -> Change:
         """Have one request pass, of a job of its own or of this one, and end so after no time."""
         ticket = f"{self.model}-passing-{next(self._tickets)}"
-        answer = self.ask(ticket=ticket, job=job or ticket)
-        assert isinstance(answer, Go), answer
-        return self.tell(ticket, how, **words)
+        answer = self.acquire(ticket=ticket, job=job or ticket)
+        assert isinstance(answer, Granted), answer
+        return self.release(ticket, how, **words)
 
     def leave(self, how_many: int, **words: Any) -> list[str]:
         """Have so many requests leave, and return their tickets."""
         tickets = [f"{self.model}-leaving-{next(self._tickets)}" for _ in range(how_many)]
         for ticket in tickets:
-            answer = self.ask(ticket=ticket, **words)
-            assert isinstance(answer, Go), answer
+            answer = self.acquire(ticket=ticket, **words)
+            assert isinstance(answer, Granted), answer
         return tickets
 
     def open(self, how: How = "overloaded", *, after: int = 3) -> None:

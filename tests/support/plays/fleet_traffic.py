@@ -9,8 +9,8 @@ from itertools import count
 from typing import Any
 
 from producer.simulator.account.buckets import Limits, RateLimits
-from worker.admission.admission import FULL, LIMITED, Ended, Go, How, Later, Need
-from worker.admission.lua_script import Script
+from worker.admission.admission import FULL, LIMITED, Denied, Granted, How, Request, Result
+from worker.admission.lua_script import LuaScript
 from worker.admission.shared import part_of_limits
 
 MODEL, GROUP = "opus", "opus-4"
@@ -107,7 +107,7 @@ class Fleet:
     play: Play
     draw: random.Random
     api: Api
-    turnstiles: list[Script]  # one for all workers, or one for each, which then has its part of the limits
+    turnstiles: list[LuaScript]  # one for all workers, or one for each, which then has its part of the limits
     patience_s: float = 10.0
     tokens: tuple[int, int] = (1_000, 300)
     stepped_down: int = 0
@@ -121,15 +121,15 @@ class Fleet:
             at += self.draw.expovariate(jobs_a_second)
 
     def _job(self) -> None:
-        turnstile = self.draw.choice(self.turnstiles)
+        admission = self.draw.choice(self.turnstiles)
         read, written = (round(each * self.draw.lognormvariate(0, 0.5)) + 1 for each in self.tokens)
-        self._ask(turnstile, f"job {next(self._numbers)}", (read, written), has_waited=False, held_s=0.0)
+        self._ask(admission, f"job {next(self._numbers)}", (read, written), has_waited=False, held_s=0.0)
 
-    def _ask(self, turnstile: Script, job: str, sizes: tuple[int, int], *, has_waited: bool, held_s: float) -> None:
+    def _ask(self, admission: LuaScript, job: str, sizes: tuple[int, int], *, has_waited: bool, held_s: float) -> None:
         read, written = sizes
         guessed = round(read * self.draw.uniform(0.8, 1.2)), round(self.tokens[1])
         ticket = f"t{next(self._numbers)}"
-        need = Need(
+        need = Request(
             ticket=ticket,
             job=job,
             model=MODEL,
@@ -140,14 +140,14 @@ class Fleet:
             patience_s=1 - held_s if has_waited else self.patience_s,
             has_waited=has_waited or held_s > 0,
         )
-        again = self._asks_again(turnstile, job, sizes)
-        match turnstile.ask(need):
-            case Go(after_s=after_s):
+        again = self._asks_again(admission, job, sizes)
+        match admission.acquire(need):
+            case Granted(after_s=after_s):
                 travel_s = self.draw.uniform(0.01, 0.1)
-                self.play.after(after_s + travel_s, lambda: self.api.call(read, written, self._tells(turnstile, need)))
-            case Later(why=why, wait_s=wait_s) if why == FULL and held_s + wait_s <= 1:
+                self.play.after(after_s + travel_s, lambda: self.api.call(read, written, self._tells(admission, need)))
+            case Denied(why=why, wait_s=wait_s) if why == FULL and held_s + wait_s <= 1:
                 self.play.after(wait_s, lambda: again(has_waited=has_waited, held_s=held_s + wait_s))
-            case Later(why=why, wait_s=wait_s) if why in {LIMITED, FULL} and wait_s <= self.patience_s:
+            case Denied(why=why, wait_s=wait_s) if why in {LIMITED, FULL} and wait_s <= self.patience_s:
                 if has_waited:
                     self.stepped_down += 1
                 else:
@@ -155,14 +155,14 @@ class Fleet:
             case _:
                 self.stepped_down += 1
 
-    def _asks_again(self, turnstile: Script, job: str, sizes: tuple[int, int]) -> Callable[..., None]:
-        return lambda **words: self._ask(turnstile, job, sizes, **words)
+    def _asks_again(self, admission: LuaScript, job: str, sizes: tuple[int, int]) -> Callable[..., None]:
+        return lambda **words: self._ask(admission, job, sizes, **words)
 
-    def _tells(self, turnstile: Script, need: Need) -> Callable[..., None]:
+    def _tells(self, admission: LuaScript, need: Request) -> Callable[..., None]:
         def ends(how: How, **words: Any) -> None:
             limits = part_of_limits(words.pop("limits", {}), len(self.turnstiles))
-            turnstile.tell(
-                Ended(ticket=need.ticket, model=need.model, group=need.group, how=how, limits=limits, **words)
+            admission.release(
+                Result(ticket=need.ticket, model=need.model, group=need.group, how=how, limits=limits, **words)
             )
 
         return ends

@@ -8,25 +8,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from models.chain.chain import Chain, Span
+from models.chain.chain import Chain, RungRange
 from models.job.values import NewJob, Unsent
 from models.outcome import FINAL_STATES, State
-from models.queue.fair_share import Shares
-from models.queue.queue_window import Due, Pace
+from models.queue.fair_share import FairShare
+from models.queue.queue_window import Due, QueueWindow
 from models.queue.redis_keys import Lane
 from producer.simulator.account.buckets import Limits, RateLimits
 from tests.support.ledgers.memory_ledger import MemoryJob, MemoryLedger, MemorySteps
 from tests.support.plays.admission_scripts import PREFIX
 from tests.support.plays.walk_scene import A_DAY_S, HandClock, message, received, scene
-from worker.admission.capacity import ChainRooms
-from worker.admission.in_process import OwnMemory
-from worker.admission.lua_script import Script
+from worker.admission.capacity import ChainCapacity
+from worker.admission.in_process import InProcessRedis
+from worker.admission.lua_script import LuaScript
 from worker.fallback.walk import walk
-from worker.periodic.dispatcher import Clock
+from worker.periodic.dispatcher import Dispatcher
 from worker.provider.reply import Received
 
 _LATENCY_S = 1.0
-_WAITS = {"cooling", "limited", "full", "rate_limited", "ramp_limited", "overloaded", "server_error", "unreachable"}
+_WAITS = {
+    "circuit_open",
+    "limited",
+    "full",
+    "rate_limited",
+    "ramp_limited",
+    "overloaded",
+    "server_error",
+    "unreachable",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,18 +89,18 @@ class Site:
     ledger: MemoryLedger
     messages: deque[str] = field(default_factory=deque)
     sent: set[str] = field(default_factory=set)
-    paces: dict[int, Pace] = field(default_factory=dict)
+    paces: dict[int, QueueWindow] = field(default_factory=dict)
 
     @property
     def open_jobs(self) -> list[tuple[str, MemoryJob]]:
         """List the jobs that have not ended."""
         return [(job_id, job) for job_id, job in self.ledger.jobs.items() if job.state not in FINAL_STATES]
 
-    def take_turn(self, holder: str, *, for_s: float) -> bool:  # noqa: ARG002 - the Protocol's
+    def try_lead(self, holder: str, *, for_s: float) -> bool:  # noqa: ARG002 - the Protocol's
         """Have one dispatcher only."""
         return True
 
-    def has_lost_all(self) -> bool:
+    def was_flushed(self) -> bool:
         """Lose nothing."""
         return False
 
@@ -103,11 +112,11 @@ class Site:
         """Hold nothing in a worker's hands."""
         return {}
 
-    def pace(self, rung: int) -> Pace:
+    def pace(self, rung: int) -> QueueWindow:
         """Return the pace that was kept."""
-        return self.paces.get(rung, Pace())
+        return self.paces.get(rung, QueueWindow())
 
-    def keep_pace(self, rung: int, pace: Pace) -> None:
+    def keep_pace(self, rung: int, pace: QueueWindow) -> None:
         """Keep a pace."""
         self.paces[rung] = pace
 
@@ -131,7 +140,7 @@ class Site:
         """Lose nothing."""
         return 0
 
-    def unsent(self, rung: int, *, limit: int, shares: Shares) -> list[Unsent]:  # noqa: ARG002 - the Protocol's
+    def unsent(self, rung: int, *, limit: int, shares: FairShare) -> list[Unsent]:  # noqa: ARG002 - the Protocol's
         """List the jobs of a rung that are queued or due, the due ones first."""
         waiting = [one for one in self._unsent(rung) if one[1].state is State.WAITING]
         due = sorted((job.due_at or 0, job_id) for job_id, job in waiting if self._is_due(job))
@@ -171,8 +180,8 @@ class Play:
 
     site: Site
     api: LimitedApi
-    dispatcher: Clock
-    desk: Any
+    dispatcher: Dispatcher
+    worker: Any
     looked_at_s: float = 0.0  # when the dispatcher acted last; the one worker then takes a second for each call
 
     def tick(self) -> None:
@@ -184,7 +193,7 @@ class Play:
             job_id = self.site.messages.popleft()
             self.site.sent.discard(job_id)
             if (claim := self.site.ledger.claim(job_id, lease_s=60)) is not None:
-                walk(claim, self.desk, time_left_s=A_DAY_S)
+                walk(claim, self.worker, time_left_s=A_DAY_S)
 
 
 def play(tasks: Sequence[Task], limits: Sequence[Limits], models: tuple[str, ...]) -> Play:
@@ -192,26 +201,28 @@ def play(tasks: Sequence[Task], limits: Sequence[Limits], models: tuple[str, ...
     clock, chain = HandClock(), Chain(models=models)
     groups = {chain.group_of(model): limit for model, limit in zip(models, limits, strict=True)}
     api = LimitedApi(clock=clock, chain=chain, buckets=RateLimits(groups, clock.now_s))
-    admission = Script(OwnMemory(PREFIX).run, probe_every_s=5, key_pause_s=60, now=lambda: 1_000_000 + clock.now_s)
+    admission = LuaScript(
+        InProcessRedis(PREFIX).run, probe_every_s=5, key_pause_s=60, now=lambda: 1_000_000 + clock.now_s
+    )
     ledger = MemoryLedger(clock)
-    setting = scene(chain=models, clock=clock, ledger=ledger, provider=api, turnstile=admission, sleep=_sleeps(clock))
+    setting = scene(chain=models, clock=clock, ledger=ledger, provider=api, admission=admission, sleep=_sleeps(clock))
     ledger.jobs.clear()
     for number, task in enumerate(tasks):
         ledger.add(_job(number, task, len(models)))
     site = Site(clock=clock, ledger=ledger)
-    dispatcher = Clock(
+    dispatcher = Dispatcher(
         queues=site,
         outbox=site,
         steps=MemorySteps(),
-        rooms=ChainRooms(chain, admission),
+        rooms=ChainCapacity(chain, admission),
         holder="us",
         rungs=len(models),
         window=2000,
         tick_s=1,
         clock=clock,
-        tell=setting.events.append,
+        report=setting.events.append,
     )
-    return Play(site=site, api=api, dispatcher=dispatcher, desk=setting.desk)
+    return Play(site=site, api=api, dispatcher=dispatcher, worker=setting.worker)
 
 
 def _sleeps(clock: HandClock) -> Any:
@@ -224,7 +235,7 @@ def _sleeps(clock: HandClock) -> Any:
 def _job(number: int, task: Task, rungs: int) -> NewJob:
     text = (f"{task.writes} " + "word " * task.reads)[: max(task.reads * 5, 8)]
     params = {"max_tokens": task.max_tokens, "messages": [{"role": "user", "content": text}]}
-    span = Span(start=0, floor=rungs - 1, ceiling=0)
+    span = RungRange(start=0, floor=rungs - 1, ceiling=0)
     return NewJob(id=f"job-{number}", seq=number + 1, prompt_id=str(number), task=None, params=params, span=span)
 
 

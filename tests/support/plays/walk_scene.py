@@ -5,24 +5,25 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
-from models.chain.chain import Chain, Span
+from models.chain.chain import Chain, RungRange
 from models.chain.deadline import Deadline
 from models.job.values import NewJob
 from models.money.pricing import Price, Rates
+from models.settings import load_settings
 from tests.support.ledgers.memory_ledger import MemoryAttempt, MemoryJob, MemoryLedger
-from worker.admission.admission import Change, Ended, Go, Later, Need, Room
-from worker.admission.forecast import Expected
+from worker.admission.admission import Capacity, Change, Denied, Granted, Request, Result
+from worker.admission.forecast import Forecast
 from worker.events import Event
-from worker.failing_batches import Streaks
+from worker.failing_batches import FailingBatches
 from worker.fallback.caps import Caps
-from worker.fallback.collaborators import Desk
 from worker.fallback.walk import Walked, walk
-from worker.intake import Gate
+from worker.intake import Intake
 from worker.provider.reply import Broken, Received
-from worker.recovery.lease import InHand
-from worker.run import Office
+from worker.recovery.lease import Heartbeat
+from worker.run import Worker
 
 OPUS, SONNET, HAIKU = "claude-opus-4-7", "claude-sonnet-4-6", "claude-haiku-4-5-20251001"
 CHAIN = (OPUS, SONNET, HAIKU)
@@ -33,18 +34,11 @@ A_DAY_S = 86_400.0
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 _PER_MILLION = {"input": "5", "output": "25", "cache_read": "0.5", "cache_write_5m": "6.25", "cache_write_1h": "10"}
 _RATES = Rates(**{name: Decimal(rate) for name, rate in _PER_MILLION.items()})
-_ERRORS = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    402: "billing_error",
-    403: "permission_error",
-    404: "not_found_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-    500: "api_error",
-    504: "timeout_error",
-    529: "overloaded_error",
-}
+_ERROR_TYPES = (
+    "400 invalid_request_error, 401 authentication_error, 402 billing_error, 403 permission_error, 404 not_found_error,"
+    " 413 request_too_large, 429 rate_limit_error, 500 api_error, 504 timeout_error, 529 overloaded_error"
+)
+_ERRORS = {int(status): kind for status, kind in (each.split() for each in _ERROR_TYPES.split(","))}
 _STOP_REASONS = {
     "ok": "end_turn",
     "max_tokens": "max_tokens",
@@ -139,36 +133,39 @@ class ScriptedProvider:
         self.meanwhile()
         return end_of(self.script.pop(0) if self.script else "ok", model)
 
+    def cut(self) -> None:
+        """Have no call in flight."""
+
 
 @dataclass(slots=True)
-class ScriptedTurnstile:
-    """Answers each question with the next word of its script: go, or a reason and seconds, as in cooling:5.
+class ScriptedAdmission:
+    """Answers each question with the next word of its script: go, or a reason and seconds, as in circuit_open:5.
 
     After the last it lets everything through.
     """
 
     script: list[str] = field(default_factory=list)
-    needs: list[Need] = field(default_factory=list)
-    ends: list[Ended] = field(default_factory=list)
+    needs: list[Request] = field(default_factory=list)
+    ends: list[Result] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)  # what each end makes of a breaker; nothing after the last
     figures: Mapping[str, float | str] = field(default_factory=dict)  # of each denial
 
-    def ask(self, need: Need) -> Go | Later:
+    def acquire(self, need: Request) -> Granted | Denied:
         """Answer as the script says."""
         self.needs.append(need)
         why, _, seconds = (self.script.pop(0) if self.script else "go").partition(":")
         if why == "go":
-            return Go(after_s=float(seconds or 0))
-        return Later(why=why, wait_s=float(seconds), figures=self.figures)
+            return Granted(after_s=float(seconds or 0))
+        return Denied(why=why, wait_s=float(seconds), figures=self.figures)
 
-    def tell(self, ended: Ended) -> Change:
+    def release(self, ended: Result) -> Change:
         """Keep it."""
         self.ends.append(ended)
         return self.changes.pop(0) if self.changes and ended.how != "not_sent" else ""
 
-    def rooms(self, models: Mapping[str, str], *, horizon_s: float) -> Mapping[str, Room]:  # noqa: ARG002 - the Protocol's
+    def capacity(self, models: Mapping[str, str], *, horizon_s: float) -> Mapping[str, Capacity]:  # noqa: ARG002 - the Protocol's
         """Have room for everything."""
-        return {model: Room(free=1_000, is_closed=False) for model in models}
+        return {model: Capacity(free=1_000, is_closed=False) for model in models}
 
 
 class OnePrice:
@@ -189,10 +186,10 @@ class Scene:
 
     provider: ScriptedProvider
     ledger: MemoryLedger
-    desk: Desk
+    worker: Worker
     events: list[Event]
-    gate: Gate
-    turnstile: ScriptedTurnstile
+    intake: Intake
+    admission: ScriptedAdmission
     slept: list[float]
     job_id: str = "job-1"
 
@@ -206,13 +203,6 @@ class Scene:
         """Read its attempts."""
         return self.ledger.attempts_of(self.job_id)
 
-    @property
-    def office(self) -> Office:
-        """Give what a delivery needs."""
-        ledger, in_hand = self.ledger, InHand(self.ledger, lease_s=60)
-        around = {"claims": ledger, "outbox": ledger, "orders": ledger, "in_hand": in_hand, "gate": self.gate}
-        return Office(desk=self.desk, streaks=Streaks(pause_after=0), **around)  # type: ignore[arg-type]  # by name
-
     def story(self) -> list[tuple[int, str, int, str]]:
         """Tell each attempt in order: number, reason, fallback depth, outcome."""
         return [
@@ -225,7 +215,7 @@ class Scene:
         """Claim the job and walk."""
         claim = self.ledger.claim(self.job_id, lease_s=60)
         assert claim is not None, f"it cannot be claimed: {self.job}"
-        return walk(claim, self.desk, time_left_s=time_left_s)
+        return walk(claim, self.worker, time_left_s=time_left_s)
 
 
 @dataclass(slots=True)
@@ -242,7 +232,7 @@ class HandClock:
 def scene(
     *script: str,
     chain: tuple[str, ...] = CHAIN,
-    span: Span | None = None,
+    span: RungRange | None = None,
     clock: HandClock | None = None,
     ledger: MemoryLedger | None = None,
     params: Mapping[str, Any] = PARAMS,
@@ -250,44 +240,50 @@ def scene(
     terms: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> Scene:
-    """Set up one job of a chain; `held` is the turnstile's script, `terms` are the job's, `changes` the desk's."""
+    """Set up one job of a chain; `held` is the turnstile's script, `terms` are the job's, `changes` the worker's."""
     clock = clock or HandClock()
     ledger, events = ledger or MemoryLedger(clock), list[Event]()
-    provider, turnstile, slept = ScriptedProvider([*script]), ScriptedTurnstile([*held]), list[float]()
-    gate = Gate(free_mb=lambda: 1000, needed_mb=0, clock=clock, tell=events.append)
-    desk = _desk(chain, provider, ledger, turnstile, gate, events, slept)
-    span = span or Span(start=0, floor=len(chain) - 1, ceiling=0)
+    provider, admission, slept = ScriptedProvider([*script]), ScriptedAdmission([*held]), list[float]()
+    intake = Intake(free_mb=lambda: 1000, needed_mb=0, clock=clock, report=events.append)
+    worker = _worker(chain, provider, ledger, admission, intake, events, slept)
+    span = span or RungRange(start=0, floor=len(chain) - 1, ceiling=0)
     ledger.add(NewJob(id="job-1", seq=1, prompt_id="1", task=None, params=params, span=span, **(terms or {})))
     return Scene(
         provider=provider,
         ledger=ledger,
-        desk=replace(desk, **changes),
+        worker=replace(worker, **changes),
         events=events,
-        gate=gate,
-        turnstile=turnstile,
+        intake=intake,
+        admission=admission,
         slept=slept,
     )
 
 
-def _desk(
+def _worker(
     chain: tuple[str, ...],
     provider: ScriptedProvider,
     ledger: MemoryLedger,
-    turnstile: ScriptedTurnstile,
-    gate: Gate,
+    admission: ScriptedAdmission,
+    intake: Intake,
     events: list[Event],
     slept: list[float],
-) -> Desk:
-    return Desk(
+) -> Worker:
+    store: Any = SimpleNamespace(ledger=ledger, outbox=ledger, job_actions=ledger)
+    return Worker(
+        settings=load_settings(env_file=None),
+        store=store,
+        heartbeat=Heartbeat(ledger, lease_s=60),
+        intake=intake,
+        failing_batches=FailingBatches(pause_after=0),
         chain=Chain(models=chain),
         provider=provider,
         ledger=ledger,
         prices=OnePrice(),
         caps=Caps(),
         worst_case_usd=lambda model, _params: WORST_USD.get(model, Decimal("0.2")),
-        turnstile=turnstile,
-        expected=Expected(),
-        tell=events.append,
+        admission=admission,
+        expected=Forecast(),
+        report=events.append,
         now=lambda: NOW,
         sleep=slept.append,
         draw=lambda: 1.0,
@@ -296,5 +292,5 @@ def _desk(
         patience_s=5,
         key_pause_s=60,
         call_timeout_s=120,
-        is_stopping=gate.is_stopping,
+        is_stopping=intake.is_stopping,
     )

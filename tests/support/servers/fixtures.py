@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from migrations.run import upgrade
 from models.ledger.database import open_database
-from models.ledger.job_actions import Orders
+from models.ledger.job_actions import JobActions
 from models.ledger.leases import Leases
 from models.ledger.ledger import Ledger
 from models.ledger.outbox import Outbox
@@ -109,9 +109,9 @@ def outbox(engine: Engine) -> Outbox:
 
 
 @pytest.fixture
-def orders(engine: Engine) -> Orders:
+def job_actions(engine: Engine) -> JobActions:
     """Give orders to that database."""
-    return Orders(engine)
+    return JobActions(engine)
 
 
 @pytest.fixture

@@ -41,11 +41,11 @@ class Caller:
 
     def job(self, purchases: list[dict[str, Any]]) -> dict[str, Any]:
         """Read the row of the job that was bought for."""
-        return self.plant.producer.books.reports.job(purchases[0]["job"])
+        return self.plant.producer.store.reports.job(purchases[0]["job"])
 
     def attempts(self, purchases: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Read the attempts of that job."""
-        return self.plant.producer.books.reports.attempts(purchases[0]["job"])
+        return self.plant.producer.store.reports.attempts(purchases[0]["job"])
 
 
 @contextmanager

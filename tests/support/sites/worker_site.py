@@ -15,7 +15,7 @@ from sqlalchemy import Engine, select
 
 from migrations.run import upgrade
 from models.job.answer import Answer
-from models.queue.redis_keys import queue_key, turnstile_prefix
+from models.queue.redis_keys import admission_prefix, queue_key
 from models.schema.attempt import Attempt
 from models.schema.job import Job
 from models.settings import Settings, load_settings
@@ -168,7 +168,7 @@ def one_test(plant: Plant) -> Iterator[Plant]:
 def forget_faults(redis_url: str) -> None:
     """Take from the fleet what earlier faults and limits have taught it."""
     with redis.Redis.from_url(redis_url) as client:
-        for key in client.scan_iter(f"{turnstile_prefix('*')}*"):
+        for key in client.scan_iter(f"{admission_prefix('*')}*"):
             client.delete(key)
 
 

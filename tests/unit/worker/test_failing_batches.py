@@ -2,15 +2,15 @@
 
 from models.outcome import Outcome
 from tests.support.ledgers.job_values import failed, parked, succeeded
-from worker.failing_batches import Streaks
+from worker.failing_batches import FailingBatches
 
 _BAD = failed()
 _OTHER = failed(outcome=Outcome.TOO_LONG)
 
 
 def test_the_same_failure_in_a_row_pauses_a_batch_once() -> None:
-    streaks = Streaks(pause_after=3)
-    told = [streaks.note("batch-1", _BAD) for _ in range(5)]
+    failing_batches = FailingBatches(pause_after=3)
+    told = [failing_batches.note("batch-1", _BAD) for _ in range(5)]
     assert [said is not None for said in told] == [False, False, True, False, False]
     assert told[2] is not None
     assert told[2].startswith("3 jobs in a row ended bad_request, the last one with: bad_request: no; stepdown release")
@@ -18,18 +18,18 @@ def test_the_same_failure_in_a_row_pauses_a_batch_once() -> None:
 
 def test_another_failure_or_an_answer_begins_again_and_waiting_counts_for_nothing() -> None:
     for between in (_OTHER, succeeded()):
-        streaks = Streaks(pause_after=3)
+        failing_batches = FailingBatches(pause_after=3)
         ends = [_BAD, _BAD, between, _BAD, parked(1), _BAD]
-        assert [streaks.note("batch-1", end) for end in ends] == [None] * 6
-        assert streaks.note("batch-1", _BAD) is not None
+        assert [failing_batches.note("batch-1", end) for end in ends] == [None] * 6
+        assert failing_batches.note("batch-1", _BAD) is not None
 
 
 def test_batches_are_counted_apart_and_calls_without_one_not_at_all() -> None:
-    streaks = Streaks(pause_after=2)
-    assert [streaks.note(batch, _BAD) for batch in ("one", "two", None, None, None)] == [None] * 5
-    assert streaks.note("two", _BAD) is not None
+    failing_batches = FailingBatches(pause_after=2)
+    assert [failing_batches.note(batch, _BAD) for batch in ("one", "two", None, None, None)] == [None] * 5
+    assert failing_batches.note("two", _BAD) is not None
 
 
 def test_zero_never_pauses() -> None:
-    streaks = Streaks(pause_after=0)
-    assert [streaks.note("batch-1", _BAD) for _ in range(9)] == [None] * 9
+    failing_batches = FailingBatches(pause_after=0)
+    assert [failing_batches.note("batch-1", _BAD) for _ in range(9)] == [None] * 9

@@ -8,16 +8,16 @@ import pytest
 from tests.support.plays.walk_scene import OPUS, PARAMS, HandClock, scene
 from worker import logs
 from worker.events import (
-    ClockFailed,
+    CircuitClosed,
+    CircuitOpened,
     DaysRolled,
-    Dropped,
-    FleetAlone,
-    FleetTogether,
+    DeliveryDropped,
     JobLost,
     JobsSent,
     KeyPaused,
-    ModelBack,
-    ModelCooling,
+    RedisLost,
+    RedisRecovered,
+    TimerFailed,
 )
 from worker.run import run
 
@@ -47,9 +47,9 @@ def heard(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 @pytest.mark.parametrize("script", _SCRIPTS)
 def test_no_line_holds_a_word_of_prompt_or_answer(heard: pytest.LogCaptureFixture, script: list[str]) -> None:
-    job = scene(*script, params=_PARAMS, tell=logs.log)
-    run(job.job_id, job.office)
-    run(job.job_id, job.office)
+    job = scene(*script, params=_PARAMS, report=logs.log)
+    run(job.job_id, job.worker)
+    run(job.job_id, job.worker)
     assert "job job-1: attempt 1 (start) on opus-4-7 d0: " in heard.text
     assert "delivery dropped" in heard.text
     for secret in (_CANARY, "Harbours were dredged."):
@@ -57,8 +57,8 @@ def test_no_line_holds_a_word_of_prompt_or_answer(heard: pytest.LogCaptureFixtur
 
 
 def test_an_attempt_is_told_with_its_model_depth_end_time_and_cost(heard: pytest.LogCaptureFixture) -> None:
-    job = scene("529", "cut", "ok", tell=logs.log)
-    run(job.job_id, job.office)
+    job = scene("529", "cut", "ok", report=logs.log)
+    run(job.job_id, job.worker)
     assert heard.messages == [
         "job job-1: attempt 1 (start) on opus-4-7 d0: overloaded in 7 ms, cost $0",
         "job job-1: attempt 2 (fallback) on sonnet-4-6 d1: cut in 7 ms, cost unknown",
@@ -76,8 +76,8 @@ def test_an_attempt_is_told_with_its_model_depth_end_time_and_cost(heard: pytest
 def test_an_end_without_an_answer_is_told(
     heard: pytest.LogCaptureFixture, script: list[str], level: int, said: str
 ) -> None:
-    job = scene(*script, tell=logs.log)
-    run(job.job_id, job.office)
+    job = scene(*script, report=logs.log)
+    run(job.job_id, job.worker)
     assert heard.record_tuples[-1] == ("stepdown", level, said)
 
 
@@ -92,10 +92,10 @@ def test_a_paused_key_is_an_error_that_says_what_to_do(heard: pytest.LogCaptureF
 
 def test_the_other_events_have_a_line_each(heard: pytest.LogCaptureFixture) -> None:
     for event in (
-        Dropped(job_id="job-1"),
+        DeliveryDropped(job_id="job-1"),
         JobLost(job_id="job-1"),
         JobsSent(lane=2, count=7),
-        ClockFailed(name="clock", said="broker: away"),
+        TimerFailed(name="clock", said="broker: away"),
         DaysRolled(first=date(2026, 3, 30), last=date(2026, 4, 1), count=3),
     ):
         logs.log(event)
@@ -109,19 +109,19 @@ def test_the_other_events_have_a_line_each(heard: pytest.LogCaptureFixture) -> N
 
 def test_a_model_of_a_resumed_job_is_named_as_people_do(heard: pytest.LogCaptureFixture) -> None:
     clock = HandClock()
-    job = scene("429:3", "ok", chain=(OPUS,), clock=clock, tell=logs.log)
-    run(job.job_id, job.office)
+    job = scene("429:3", "ok", chain=(OPUS,), clock=clock, report=logs.log)
+    run(job.job_id, job.worker)
     clock.now_s = 3
-    run(job.job_id, job.office)
+    run(job.job_id, job.worker)
     assert "attempt 2 (resume) on opus-4-7 d0: answered" in heard.messages[-1]
 
 
 def test_what_becomes_of_a_model_and_of_the_fleet_is_told(heard: pytest.LogCaptureFixture) -> None:
     for event in (
-        ModelCooling(model=OPUS, how="overloaded"),
-        ModelBack(model=OPUS),
-        FleetAlone(said="TimeoutError", workers=2),
-        FleetTogether(untold=7),
+        CircuitOpened(model=OPUS, how="overloaded"),
+        CircuitClosed(model=OPUS),
+        RedisLost(said="TimeoutError", workers=2),
+        RedisRecovered(untold=7),
     ):
         logs.log(event)
     assert heard.messages == [

@@ -24,7 +24,7 @@ def job() -> Scene:
 def task(job: Scene) -> Iterator[Task]:
     """Register the task in an app of its own."""
     app = Celery("test", broker="memory://", set_as_current=False)
-    register(app, job.office)
+    register(app, job.worker)
     yield app.tasks[TASK_NAME]
     app.close()
 

@@ -40,7 +40,7 @@ local function acquire()
   local place, needs, is_first = 'place:' .. words.group .. ':' .. words.job, {}, is_urgent or model.opened_at > 0
   local returns = leave_line(group, place) or words.has_waited
   for _, owner in ipairs({ fleet, model }) do
-    local wait, reason = wait_for_probe(owner), owner == fleet and 'paused' or 'cooling'
+    local wait, reason = wait_for_probe(owner), owner == fleet and 'paused' or 'circuit_open'
     local figures = { 'kind', owner.kind, 'for_s', NOW - owner.opened_at, 'failures', owner.streak }
     if wait > 0 then return { 'denied', reason, wait, unpack(figures) } end
   end

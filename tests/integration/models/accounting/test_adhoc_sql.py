@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, inspect, text
 
-from models.accounting.adhoc_sql import asked
+from models.accounting.adhoc_sql import run_query
 from models.errors import InputError, LedgerError
 from models.ledger.ledger import Ledger
 from tests.support.ledgers.job_values import accepted
@@ -67,7 +67,7 @@ ATTACKS = [
 
 
 def _found(url: str, sql: str, timeout_s: float = 30) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-    with asked(url, sql, timeout_s=timeout_s) as found:
+    with run_query(url, sql, timeout_s=timeout_s) as found:
         return found.columns, list(found.rows)
 
 
@@ -124,14 +124,14 @@ def test_what_takes_too_long_is_ended_and_the_ledger_goes_on(engine: Engine, dat
 def test_the_limit_holds_while_rows_are_read(database_url: str) -> None:
     numbers = "WITH RECURSIVE m(j) AS (SELECT 1 UNION ALL SELECT j + 1 FROM m WHERE j < 2000) SELECT j FROM m"
     slow = f"{numbers} WHERE j < 1500 OR j = ({ENDLESS})"
-    with pytest.raises(TimeoutError), asked(database_url, slow, timeout_s=0.5) as found:
+    with pytest.raises(TimeoutError), run_query(database_url, slow, timeout_s=0.5) as found:
         assert len(list(found.rows)) < 1500
 
 
 def test_it_reads_while_others_write(engine: Engine, database_url: str) -> None:
     ledger = Ledger(engine, worker="here")
     accepted(ledger, 1000)
-    with asked(database_url, "SELECT job_id FROM v_jobs", timeout_s=30) as found:
+    with run_query(database_url, "SELECT job_id FROM v_jobs", timeout_s=30) as found:
         assert next(found.rows)
         writer = Thread(target=accepted, args=(ledger, 10))
         writer.start()

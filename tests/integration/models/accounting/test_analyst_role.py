@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, inspect, text
 
 from models.accounting.exports import ATTEMPTS, FOCUS
-from models.store import Books
+from models.store import Store
 from tests.support.ledgers.six_weeks import CANARY, billed, with_canary
 from tests.support.servers.fixtures import opened
 from tests.support.sites.command_line import Stranger, stranger_in
@@ -29,7 +29,7 @@ class Office:
 
 
 @pytest.fixture
-def office(postgres_url: str, tmp_path: Path) -> Iterator[Office]:
+def worker(postgres_url: str, tmp_path: Path) -> Iterator[Office]:
     """Run what `stepdown db analyst` prints, and again after too much was granted; connect as who it made."""
     me = stranger_in(tmp_path, DATABASE_URL=postgres_url)
     with opened(postgres_url) as engine:
@@ -49,20 +49,20 @@ def office(postgres_url: str, tmp_path: Path) -> Iterator[Office]:
             owner.execute(f"DROP ROLE {_ROLE}".encode())
 
 
-def test_an_analyst_reads_every_view_and_no_table(office: Office) -> None:
-    views, tables = inspect(office.engine).get_view_names(), inspect(office.engine).get_table_names()
+def test_an_analyst_reads_every_view_and_no_table(worker: Office) -> None:
+    views, tables = inspect(worker.engine).get_view_names(), inspect(worker.engine).get_table_names()
     assert len(views) > 10
     for view in views:
-        office.analyst.execute(f"TABLE {view}".encode()).fetchall()
+        worker.analyst.execute(f"TABLE {view}".encode()).fetchall()
     assert {"jobs", "answers", "attempts", "batches", "prices", "corrections", "budgets"} < set(tables)
     for table in tables:
         with pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied"):
-            office.analyst.execute(f"TABLE {table}".encode())
+            worker.analyst.execute(f"TABLE {table}".encode())
 
 
-def test_an_analyst_writes_nothing_even_where_read_only_is_taken_off(office: Office) -> None:
-    orders = [
-        *(f"TRUNCATE {name} CASCADE" for name in inspect(office.engine).get_table_names()),
+def test_an_analyst_writes_nothing_even_where_read_only_is_taken_off(worker: Office) -> None:
+    job_actions = [
+        *(f"TRUNCATE {name} CASCADE" for name in inspect(worker.engine).get_table_names()),
         "DELETE FROM v_attempts",
         "UPDATE v_attempts SET worker = 'me'",
         "INSERT INTO thresholds VALUES ('x', 1)",
@@ -77,22 +77,22 @@ def test_an_analyst_writes_nothing_even_where_read_only_is_taken_off(office: Off
     ]
     no_way = (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectNotInPrerequisiteState)
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
-        office.analyst.execute("CREATE TEMP TABLE mine (a int)")
-    office.analyst.execute("SET default_transaction_read_only = off")
-    for order in orders:
+        worker.analyst.execute("CREATE TEMP TABLE mine (a int)")
+    worker.analyst.execute("SET default_transaction_read_only = off")
+    for order in job_actions:
         with pytest.raises(no_way):
-            office.analyst.execute(order.encode())
+            worker.analyst.execute(order.encode())
 
 
-def test_an_analysts_query_is_ended_after_half_a_minute(office: Office) -> None:
-    found = office.analyst.execute("SHOW statement_timeout").fetchone()
+def test_an_analysts_query_is_ended_after_half_a_minute(worker: Office) -> None:
+    found = worker.analyst.execute("SHOW statement_timeout").fetchone()
     assert found == ("30s",)
 
 
-def test_an_analyst_asks_by_the_command_line_too(office: Office) -> None:
-    where = office.analyst.info
+def test_an_analyst_asks_by_the_command_line_too(worker: Office) -> None:
+    where = worker.analyst.info
     url = f"postgresql://{_ROLE}:{_KEY}@{where.host}:{where.port}/{where.dbname}"
-    me = stranger_in(office.me.folder, DATABASE_URL=url)
+    me = stranger_in(worker.me.folder, DATABASE_URL=url)
     assert "claude-opus-4-7" in me.types("ledger", "sql", "SELECT DISTINCT model FROM v_cost_daily").out
     assert "permission denied for table jobs" in me.types("ledger", "sql", "SELECT * FROM jobs", expect=2).err
 
@@ -113,7 +113,7 @@ def test_of_a_file_the_read_only_address_is_told_and_that_it_has_no_roles(tmp_pa
 
 def test_no_view_and_no_export_shows_a_prompt_an_answer_or_what_the_provider_said(engine: Engine) -> None:
     with_canary(engine)
-    questions = Books.over(engine, worker="here").questions
+    spending = Store.over(engine, worker="here").spending
     with engine.connect() as connection:
         kept = "SELECT params, columns, error FROM jobs UNION ALL SELECT message, '', '' FROM answers"
         assert str(connection.execute(text(kept)).all()).count(CANARY) == 5
@@ -121,4 +121,4 @@ def test_no_view_and_no_export_shows_a_prompt_an_answer_or_what_the_provider_sai
             rows = connection.execute(text(f"SELECT * FROM {view}")).all()  # noqa: S608
             assert CANARY not in str(rows), view
         assert "1" in str(connection.execute(text("SELECT prompt_id FROM v_jobs")).all())
-    assert CANARY not in str([*questions.rows(ATTEMPTS), *questions.rows(FOCUS)])
+    assert CANARY not in str([*spending.rows(ATTEMPTS), *spending.rows(FOCUS)])

@@ -14,7 +14,7 @@ from pyarrow import parquet
 from sqlalchemy import Engine, text
 
 from models.accounting.exports import ATTEMPTS, FOCUS, Export
-from models.accounting.spending import Questions
+from models.accounting.spending import Spending
 from models.errors import InputError
 from producer.output.export_file import write
 from tests.focus import ALLOWED, COLUMNS, NEVER_NULL
@@ -22,19 +22,19 @@ from tests.support.ledgers.six_weeks import FIRST_DAY, billed, effective_costs
 
 
 @pytest.fixture
-def questions(engine: Engine) -> Questions:
+def questions(engine: Engine) -> Spending:
     """Ask a ledger of six weeks."""
     billed(engine)
-    return Questions(engine)
+    return Spending(engine)
 
 
-def _csv(questions: Questions, export: Export, path: Path, **days: date) -> list[dict[str, str]]:
+def _csv(questions: Spending, export: Export, path: Path, **days: date) -> list[dict[str, str]]:
     write(questions.rows(export, **days), export.fields, path=path, format="csv")
     with path.open(encoding="utf-8", newline="") as lines:
         return list(csv.DictReader(lines))
 
 
-def _parquet(questions: Questions, export: Export, path: Path) -> pa.Table:
+def _parquet(questions: Spending, export: Export, path: Path) -> pa.Table:
     write(questions.rows(export), export.fields, path=path, format="parquet")
     return parquet.read_table(path)
 
@@ -46,7 +46,7 @@ def test_an_export_has_every_column_of_its_view(engine: Engine, export: Export) 
     assert sorted(export.fields) == sorted(view)
 
 
-def test_every_attempt_is_exported_with_its_exact_cost(engine: Engine, questions: Questions, tmp_path: Path) -> None:
+def test_every_attempt_is_exported_with_its_exact_cost(engine: Engine, questions: Spending, tmp_path: Path) -> None:
     cost, unknown = effective_costs(engine)
     rows = _csv(questions, ATTEMPTS, tmp_path / "a.csv")
     assert sum(Decimal(row["cost_usd"]) for row in rows if row["cost_usd"]) == cost
@@ -58,7 +58,7 @@ def test_every_attempt_is_exported_with_its_exact_cost(engine: Engine, questions
     assert "" in {row["task"] for row in rows}
 
 
-def test_parquet_keeps_kinds_and_the_same_values(engine: Engine, questions: Questions, tmp_path: Path) -> None:
+def test_parquet_keeps_kinds_and_the_same_values(engine: Engine, questions: Spending, tmp_path: Path) -> None:
     table, rows = _parquet(questions, ATTEMPTS, tmp_path / "a.parquet"), _csv(questions, ATTEMPTS, tmp_path / "a.csv")
     assert table.schema.field("cost_usd").type == pa.decimal128(28, 9)
     assert table.schema.field("credits").type == pa.decimal128(28, 7)
@@ -71,7 +71,7 @@ def test_parquet_keeps_kinds_and_the_same_values(engine: Engine, questions: Ques
 
 
 def test_charges_in_focus_add_up_to_the_ledger_in_both_formats(
-    engine: Engine, questions: Questions, tmp_path: Path
+    engine: Engine, questions: Spending, tmp_path: Path
 ) -> None:
     cost, _ = effective_costs(engine)
     rows, table = _csv(questions, FOCUS, tmp_path / "f.csv"), _parquet(questions, FOCUS, tmp_path / "f.parquet")
@@ -82,7 +82,7 @@ def test_charges_in_focus_add_up_to_the_ledger_in_both_formats(
     assert len(days) == len(rows)
 
 
-def test_charges_are_as_focus_wants_them(questions: Questions, tmp_path: Path) -> None:
+def test_charges_are_as_focus_wants_them(questions: Spending, tmp_path: Path) -> None:
     table = _parquet(questions, FOCUS, tmp_path / "f.parquet")
     assert [name for name in table.column_names if not name.startswith("x_")] == COLUMNS
     assert [name for name in NEVER_NULL if table[name].null_count] == []
@@ -99,7 +99,7 @@ def test_charges_are_as_focus_wants_them(questions: Questions, tmp_path: Path) -
         assert abs(row["ListUnitPrice"] * row["PricingQuantity"] - row["ListCost"]) < Decimal("0.000000001")
 
 
-def test_an_export_is_of_the_days_that_were_asked_for(questions: Questions, tmp_path: Path) -> None:
+def test_an_export_is_of_the_days_that_were_asked_for(questions: Spending, tmp_path: Path) -> None:
     day = FIRST_DAY.date()
     for export, column in ((ATTEMPTS, "opened_at"), (FOCUS, "ChargePeriodStart")):
         rows = _csv(questions, export, tmp_path / "d.csv", since=day, until=date(2026, 10, 20))
@@ -147,6 +147,6 @@ def test_no_text_of_an_export_runs_in_a_spreadsheet(tmp_path: Path) -> None:
 
 
 def test_an_empty_ledger_is_an_empty_file_with_its_columns(engine: Engine, tmp_path: Path) -> None:
-    table = _parquet(Questions(engine), FOCUS, tmp_path / "f.parquet")
+    table = _parquet(Spending(engine), FOCUS, tmp_path / "f.parquet")
     assert (table.num_rows, len(table.column_names)) == (0, len(FOCUS.fields))
-    assert _csv(Questions(engine), ATTEMPTS, tmp_path / "a.csv") == []
+    assert _csv(Spending(engine), ATTEMPTS, tmp_path / "a.csv") == []

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from sqlalchemy import Engine
 
-from models.accounting.adhoc_sql import AT_ONCE, asked
+from models.accounting.adhoc_sql import AT_ONCE, run_query
 from models.errors import InputError
 from tests.support.eventually import eventually
 from tests.support.ledgers.six_weeks import billed
@@ -49,7 +49,7 @@ def _own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _found(url: str, sql: str, **bounds: Any) -> list[tuple[Any, ...]]:
-    with asked(url, sql, **{"timeout_s": 60, **bounds}) as found:
+    with run_query(url, sql, **{"timeout_s": 60, **bounds}) as found:
         return list(found.rows)
 
 
@@ -84,7 +84,7 @@ def test_temporary_files_are_bounded(sqlite_url: str) -> None:
 def test_rows_and_bytes_are_bounded_and_the_cut_is_told(database_url: str) -> None:
     numbers = f"{NUMBERS} SELECT i, 'abcdefgh' AS word FROM n LIMIT 1000"
     for rows, size, count, cut in ((0, 10**6, 1000, None), (7, 10**6, 7, "rows"), (0, 60, 4, "bytes")):
-        with asked(database_url, numbers, timeout_s=60, most_rows=rows, most_bytes=size) as found:
+        with run_query(database_url, numbers, timeout_s=60, most_rows=rows, most_bytes=size) as found:
             assert (len(list(found.rows)), found.cut) == (count, cut)
     with pytest.raises(InputError, match=r"a row has more than 9 characters: name fewer columns"):
         _found(database_url, numbers, most_bytes=9)
@@ -211,10 +211,10 @@ def _is_query(process: psutil.Process) -> bool:
 
 
 def _at_server(postgres: Postgres, url: str) -> Callable[[], list[Any]]:
-    asked = "SELECT pid FROM pg_stat_activity WHERE application_name = 'stepdown query' AND state = 'active'"
+    run_query = "SELECT pid FROM pg_stat_activity WHERE application_name = 'stepdown query' AND state = 'active'"
 
     def look() -> list[Any]:
         with psycopg.connect(postgres.as_superuser(url)) as connection:
-            return connection.execute(asked.encode()).fetchall()
+            return connection.execute(run_query.encode()).fetchall()
 
     return look

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, update
 
 from models.accounting.daily_rollup import Rollup
-from models.accounting.spending import Questions, Sum
+from models.accounting.spending import Spending, Sum
 from models.schema.daily_cost import DailyRow
 from tests.support.ledgers.six_weeks import FIRST_DAY, billed, effective_costs
 
@@ -15,17 +15,17 @@ KEYS = ("day", "month", "model", "task", "batch", "outcome", "depth", "tag.team"
 
 
 @pytest.fixture
-def questions(engine: Engine) -> Questions:
+def questions(engine: Engine) -> Spending:
     """Ask a ledger of six weeks."""
     billed(engine)
-    return Questions(engine)
+    return Spending(engine)
 
 
 def _total(sums: dict[tuple[object, ...], Sum]) -> Sum:
     return sum(sums.values(), Sum())
 
 
-def test_every_key_and_every_pair_adds_up_to_what_the_attempts_cost(engine: Engine, questions: Questions) -> None:
+def test_every_key_and_every_pair_adds_up_to_what_the_attempts_cost(engine: Engine, questions: Spending) -> None:
     cost, unknown = effective_costs(engine)
     assert (cost > 0, unknown) == (True, 5)
     totals = {(first, second): _total(questions.sums([first, second])) for first in KEYS for second in KEYS}
@@ -35,7 +35,7 @@ def test_every_key_and_every_pair_adds_up_to_what_the_attempts_cost(engine: Engi
 
 
 def test_the_rollup_changes_no_answer_and_is_what_days_models_and_tasks_are_read_from(
-    engine: Engine, questions: Questions
+    engine: Engine, questions: Spending
 ) -> None:
     before = {key: questions.sums([key]) for key in KEYS}
     assert len(Rollup(engine, settle_s=0).roll()) > 10
@@ -46,12 +46,12 @@ def test_the_rollup_changes_no_answer_and_is_what_days_models_and_tasks_are_read
     assert changed == {"day", "month", "model", "task"}
 
 
-def test_credits_are_never_rounded(engine: Engine, questions: Questions) -> None:
+def test_credits_are_never_rounded(engine: Engine, questions: Spending) -> None:
     cost, _ = effective_costs(engine)
     assert sum((line.credits for line in questions.sums(["batch", "outcome"]).values()), Decimal(0)) == cost * 100
 
 
-def test_a_day_is_utc_and_both_of_its_ends_are_within(questions: Questions) -> None:
+def test_a_day_is_utc_and_both_of_its_ends_are_within(questions: Spending) -> None:
     first = FIRST_DAY.date()
     for keys in (["model"], ["outcome"], ["day"], ["day", "depth"]):
         whole = _total(questions.sums(keys))
@@ -62,13 +62,13 @@ def test_a_day_is_utc_and_both_of_its_ends_are_within(questions: Questions) -> N
     assert days == ["2026-10-05"]
 
 
-def test_months_are_the_days_put_together(questions: Questions) -> None:
+def test_months_are_the_days_put_together(questions: Spending) -> None:
     months = questions.sums(["month"])
     assert sorted(months) == [("2026-10",), ("2026-11",)]
     assert months["2026-10",] == _total(questions.sums(["day"], until=date(2026, 10, 31)))
 
 
-def test_what_has_no_task_no_tag_and_no_end_has_its_own_line(questions: Questions) -> None:
+def test_what_has_no_task_no_tag_and_no_end_has_its_own_line(questions: Spending) -> None:
     assert {label for (label,) in questions.sums(["tag.team"])} == {"media", "=law", None}
     assert {label for (label,) in questions.sums(["tag.nobody"])} == {None}
     assert {label for (label,) in questions.sums(["task"])} == {"summarize", "translate", None}
@@ -76,7 +76,7 @@ def test_what_has_no_task_no_tag_and_no_end_has_its_own_line(questions: Question
     assert any(str(label).endswith(" Bridges 0") for (label,) in questions.sums(["batch"]))
 
 
-def test_answered_failed_and_open_attempts_are_all_of_them(questions: Questions) -> None:
+def test_answered_failed_and_open_attempts_are_all_of_them(questions: Spending) -> None:
     for keys in (["model"], ["batch"]):
         total = _total(questions.sums(keys))
         assert (total.answered, total.open) == (30, 3)
@@ -84,4 +84,4 @@ def test_answered_failed_and_open_attempts_are_all_of_them(questions: Questions)
 
 
 def test_a_ledger_without_attempts_has_no_line(engine: Engine) -> None:
-    assert Questions(engine).sums(["model"]) == Questions(engine).sums(["outcome", "day"]) == {}
+    assert Spending(engine).sums(["model"]) == Spending(engine).sums(["outcome", "day"]) == {}

@@ -8,27 +8,27 @@ from sqlalchemy import Engine, text
 
 from models.job.values import Claim, Rescue
 from models.outcome import Outcome, State
-from models.store import Books
+from models.store import Store
 from tests.support.ledgers.job_values import accepted, claimed, closing, opening, succeeded
 
 _DAY = date(2026, 3, 4)
 
 
 @pytest.fixture
-def books(engine: Engine) -> Books:
+def store(engine: Engine) -> Store:
     """Open the ledger."""
-    return Books.over(engine, worker="here")
+    return Store.over(engine, worker="here")
 
 
 @pytest.fixture
-def opened(engine: Engine, books: Books) -> tuple[Claim, str]:
+def opened(engine: Engine, store: Store) -> tuple[Claim, str]:
     """Open an attempt on a day long over, and add that day up."""
-    _, (job_id,) = accepted(books.ledger)
-    claim, call = claimed(books.ledger, job_id), opening()
-    books.ledger.open_attempt(claim, call)
+    _, (job_id,) = accepted(store.ledger)
+    claim, call = claimed(store.ledger, job_id), opening()
+    store.ledger.open_attempt(claim, call)
     with engine.begin() as connection:
         connection.execute(text("UPDATE attempts SET opened_at = '2026-03-04 05:06:07'"))
-    assert books.rollup.roll() == [_DAY]
+    assert store.rollup.roll() == [_DAY]
     return claim, call.id
 
 
@@ -41,32 +41,32 @@ def _costs(engine: Engine) -> list[tuple[Any, ...]]:
 
 
 def test_a_call_that_ends_on_another_day_is_in_its_own_days_cost(
-    engine: Engine, books: Books, opened: tuple[Claim, str]
+    engine: Engine, store: Store, opened: tuple[Claim, str]
 ) -> None:
     claim, attempt_id = opened
     assert _costs(engine) == [(1, 1, 0)]
-    books.ledger.finish(claim, succeeded(), closing(attempt_id))
+    store.ledger.finish(claim, succeeded(), closing(attempt_id))
     assert _costs(engine) == [(0, 0, 10_000_000)]
-    assert books.rollup.roll()[0] == _DAY
+    assert store.rollup.roll()[0] == _DAY
     assert _costs(engine) == [(0, 0, 10_000_000)]
 
 
 def test_a_day_whose_open_call_was_given_up_is_added_up_again(
-    engine: Engine, books: Books, opened: tuple[Claim, str]
+    engine: Engine, store: Store, opened: tuple[Claim, str]
 ) -> None:
     with engine.begin() as connection:
         connection.execute(text("UPDATE jobs SET lease_until = '2026-03-05 00:00:00'"))
-    (stray,) = books.leases.strays(limit=9)
+    (stray,) = store.leases.strays(limit=9)
     held = {"state": State.WAITING, "outcome": Outcome.UNKNOWN, "error": "lost", "given_up": {}, "rebuys": 0}
-    assert books.leases.rescue(stray, Rescue(rung=0, crashes=1, **held))  # type: ignore[arg-type]
-    assert books.rollup.roll() == [_DAY]
+    assert store.leases.rescue(stray, Rescue(rung=0, crashes=1, **held))  # type: ignore[arg-type]
+    assert store.rollup.roll() == [_DAY]
     assert opened[0].job_id == stray.job_id
 
 
-def test_a_call_that_ends_on_its_own_day_marks_nothing(engine: Engine, books: Books) -> None:
-    _, (job_id,) = accepted(books.ledger)
-    claim, call = claimed(books.ledger, job_id), opening()
-    books.ledger.open_attempt(claim, call)
-    books.ledger.finish(claim, succeeded(), closing(call.id))
+def test_a_call_that_ends_on_its_own_day_marks_nothing(engine: Engine, store: Store) -> None:
+    _, (job_id,) = accepted(store.ledger)
+    claim, call = claimed(store.ledger, job_id), opening()
+    store.ledger.open_attempt(claim, call)
+    store.ledger.finish(claim, succeeded(), closing(call.id))
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT COUNT(*) FROM rolled_days")) == 0

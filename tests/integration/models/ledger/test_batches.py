@@ -14,7 +14,7 @@ from sqlalchemy import Engine, create_engine, event, text
 
 from models.errors import KeyConflictError, LedgerError, NotFoundError
 from models.job.values import NewBatch
-from models.ledger.batches import Arrivals, Row
+from models.ledger.batches import BatchWriter, Row
 from models.ledger.outbox import Outbox
 from models.outcome import State
 from models.reports.jobs import Reports
@@ -44,8 +44,8 @@ def rows_of(batch: NewBatch, count: int, **changes: Any) -> Iterator[Row]:
     return (job_row(batch.id, new_job(seq, **changes)) for seq in range(1, count + 1))
 
 
-def in_parts(engine: Engine, **changes: Any) -> Arrivals:
-    return Arrivals(engine, **{"most_at_once": 10, "rows_of_a_part": 10, **changes})
+def in_parts(engine: Engine, **changes: Any) -> BatchWriter:
+    return BatchWriter(engine, **{"most_at_once": 10, "rows_of_a_part": 10, **changes})
 
 
 def count_of(engine: Engine, table: str) -> int:

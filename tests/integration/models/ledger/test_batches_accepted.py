@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
-from models.chain.chain import Span
+from models.chain.chain import RungRange
 from models.errors import KeyConflictError
 from models.ledger.ledger import Ledger
 from models.ledger.outbox import Outbox
@@ -23,7 +23,10 @@ def _count(engine: Engine, table: str) -> int:
 
 def test_a_batch_is_kept_with_all_it_was_given(ledger: Ledger, reports: Reports) -> None:
     job = new_job(
-        prompt_id="row-7", task="summarize", span=Span(start=1, floor=2, ceiling=0), columns={"year": "1912", "": "ü"}
+        prompt_id="row-7",
+        task="summarize",
+        span=RungRange(start=1, floor=2, ceiling=0),
+        columns={"year": "1912", "": "ü"},
     )
     batch = new_batch(name="Bridges", task="summarize", tags={"team": "maps"}, deadline_s=60)
     assert ledger.enqueue(batch, [job]) == batch.id

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select, text
 
-from models.job.values import Cap, Kept, Opening, OverCap, Rescue, Stray
-from models.ledger.job_actions import Orders
+from models.job.values import Cap, Opening, OverCap, Rescue, SpooledReply, Stray
+from models.ledger.job_actions import JobActions
 from models.ledger.leases import Leases
 from models.ledger.ledger import Ledger
 from models.outcome import Outcome, State
@@ -155,7 +155,7 @@ def test_a_lost_workers_reservation_stays_spent_until_its_reply_turns_up(
     _is_rescued(engine, leases, job_id)
     assert budget(f"batch:{batch_id}") == (0, _CENT, 0)
     closed = closing(call.id, cost_usd=Decimal("0.003"))
-    assert ledger.replay(Kept(job_id=job_id, token=claim.token, closing=closed, ending=succeeded()))
+    assert ledger.replay(SpooledReply(job_id=job_id, token=claim.token, closing=closed, ending=succeeded()))
     assert budget(f"batch:{batch_id}") == (Decimal("0.003"), 0, 0)
 
 
@@ -171,12 +171,12 @@ def test_a_lost_workers_call_that_ends_unknown_after_all_stays_spent(
 
 
 def test_a_call_of_a_cancelled_job_whose_worker_is_gone_is_unknown_in_the_end(
-    engine: Engine, ledger: Ledger, leases: Leases, orders: Orders, budget: Any
+    engine: Engine, ledger: Ledger, leases: Leases, job_actions: JobActions, budget: Any
 ) -> None:
     batch_id, (job_id,) = accepted(ledger, max_cost_usd=_CENT)
     claim, call = claimed(ledger, job_id), _capped(batch_id)
     ledger.open_attempt(claim, call)
-    orders.cancel(batch_id)
+    job_actions.cancel(batch_id)
     assert leases.mark_cancelled_unknown(limit=9) == 0
     assert budget(f"batch:{batch_id}") == (0, 0, _CENT)
     with engine.begin() as connection:
@@ -188,13 +188,13 @@ def test_a_call_of_a_cancelled_job_whose_worker_is_gone_is_unknown_in_the_end(
 
 
 def test_a_cancelled_job_that_is_retried_leaves_no_reservation_behind(
-    ledger: Ledger, orders: Orders, budget: Any
+    ledger: Ledger, job_actions: JobActions, budget: Any
 ) -> None:
     batch_id, (job_id,) = accepted(ledger, max_cost_usd=2 * _CENT)
     lost, call = claimed(ledger, job_id), _capped(batch_id)
     ledger.open_attempt(lost, call)
-    orders.cancel(batch_id)
-    assert orders.retry(batch_id=batch_id, deadline_s=60) == 1
+    job_actions.cancel(batch_id)
+    assert job_actions.retry(batch_id=batch_id, deadline_s=60) == 1
     assert budget(f"batch:{batch_id}") == (0, _CENT, 0)
     again, second = claimed(ledger, job_id), _capped(batch_id, number=2)
     ledger.open_attempt(again, second)
@@ -205,11 +205,11 @@ def test_a_cancelled_job_that_is_retried_leaves_no_reservation_behind(
 
 
 def test_a_call_that_a_worker_of_before_gave_up_is_given_up_with_its_reservation(
-    engine: Engine, ledger: Ledger, leases: Leases, orders: Orders, budget: Any
+    engine: Engine, ledger: Ledger, leases: Leases, job_actions: JobActions, budget: Any
 ) -> None:
     batch_id, (job_id,) = accepted(ledger, max_cost_usd=_CENT)
     ledger.open_attempt(claimed(ledger, job_id), _capped(batch_id))
-    orders.cancel(batch_id)
+    job_actions.cancel(batch_id)
     with engine.begin() as connection:
         connection.execute(text("UPDATE attempts SET outcome = 'unknown'"))
         connection.execute(text("UPDATE jobs SET lease_until = '2026-01-01'"))

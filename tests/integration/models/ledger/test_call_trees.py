@@ -5,9 +5,9 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import Engine, select
 
-from models.job.call_tree import Above, Branch
+from models.job.call_tree import Above, CallTreePlace
 from models.job.values import Cap, OverCap
-from models.ledger.call_trees import Trees
+from models.ledger.call_trees import CallTrees
 from models.ledger.ledger import Ledger
 from models.schema.budget import BudgetRow
 from tests.support.ledgers.job_values import accepted, claimed, new_job, opening
@@ -17,19 +17,19 @@ _CAP = Cap(scope="tree:run-7", cap_usd=Decimal("0.105"))
 
 
 @pytest.fixture
-def trees(engine: Engine) -> Trees:
+def trees(engine: Engine) -> CallTrees:
     """Read the trees of that database."""
-    return Trees(engine)
+    return CallTrees(engine)
 
 
 def _called(ledger: Ledger, parent: str | None, *, depth: int, tree: str, task: str | None = None) -> Above:
-    branch = Branch(parent=parent, tree=tree, depth=depth)
+    branch = CallTreePlace(parent=parent, tree=tree, depth=depth)
     job = new_job(task=task, branch=branch)
     ledger.open_single(job, deadline_s=60)
     return Above(job_id=job.id, task=task, branch=branch)
 
 
-def test_the_way_down_to_a_call_begins_at_the_top_and_ends_with_itself(ledger: Ledger, trees: Trees) -> None:
+def test_the_way_down_to_a_call_begins_at_the_top_and_ends_with_itself(ledger: Ledger, trees: CallTrees) -> None:
     top = _called(ledger, "run-7", depth=1, tree="run-7", task="plan")
     left = _called(ledger, top.job_id, depth=2, tree="run-7")
     _called(ledger, top.job_id, depth=2, tree="run-7", task="beside it")
@@ -38,9 +38,9 @@ def test_the_way_down_to_a_call_begins_at_the_top_and_ends_with_itself(ledger: L
     assert trees.above("run-7") == trees.above(leaf.job_id[:-1]) == []
 
 
-def test_a_batchs_job_becomes_the_top_of_a_tree_and_no_other_job_does(ledger: Ledger, trees: Trees) -> None:
+def test_a_batchs_job_becomes_the_top_of_a_tree_and_no_other_job_does(ledger: Ledger, trees: CallTrees) -> None:
     _, (job_id, other) = accepted(ledger, 2)
-    whole = Branch(parent=None, tree=job_id, depth=1)
+    whole = CallTreePlace(parent=None, tree=job_id, depth=1)
     assert trees.above(job_id) == [Above(job_id=job_id, task=None, branch=whole, is_in_tree=False)]
     assert claimed(ledger, other).tree is None
     for _ in range(2):

@@ -5,9 +5,9 @@ from functools import partial
 import pytest
 from sqlalchemy import Engine, text
 
-from models.chain.chain import Span
+from models.chain.chain import RungRange
 from models.job.values import Claim
-from models.ledger.job_actions import Orders
+from models.ledger.job_actions import JobActions
 from models.ledger.ledger import Ledger
 from models.outcome import State
 from models.reports.jobs import Reports
@@ -31,7 +31,7 @@ def _claim(ledger: Ledger, job_id: str, _number: int) -> Claim | None:
 
 
 def test_a_claim_has_all_a_walk_needs(ledger: Ledger) -> None:
-    job = new_job(prompt_id="row-7", task="summarize", span=Span(start=1, floor=2, ceiling=0))
+    job = new_job(prompt_id="row-7", task="summarize", span=RungRange(start=1, floor=2, ceiling=0))
     batch_id = ledger.enqueue(new_batch(deadline_s=600), [job])
     claim = claimed(ledger, job.id)
     assert (claim.job_id, claim.batch_id, claim.prompt_id, claim.task) == (job.id, batch_id, "row-7", "summarize")
@@ -61,11 +61,11 @@ def test_a_running_job_is_nobody_elses(ledger: Ledger) -> None:
     assert ledger.claim(job_id, lease_s=LEASE_S) is None
 
 
-def test_a_job_that_ended_is_never_claimed_again(ledger: Ledger, orders: Orders) -> None:
+def test_a_job_that_ended_is_never_claimed_again(ledger: Ledger, job_actions: JobActions) -> None:
     batch_id, (answered_id, failed_id, cancelled_id) = accepted(ledger, 3)
     answered(ledger, answered_id)
     ledger.finish(claimed(ledger, failed_id), failed(), None)
-    assert orders.cancel(batch_id)[0] == 1
+    assert job_actions.cancel(batch_id)[0] == 1
     for job_id in (answered_id, failed_id, cancelled_id):
         assert ledger.claim(job_id, lease_s=LEASE_S) is None
 
@@ -100,14 +100,14 @@ def test_the_time_left_is_counted_from_the_claim(ledger: Ledger, engine: Engine)
     assert claimed(ledger, job_id).deadline_s <= 0
 
 
-def test_a_batch_is_cancelled_where_it_is_open(ledger: Ledger, reports: Reports, orders: Orders) -> None:
+def test_a_batch_is_cancelled_where_it_is_open(ledger: Ledger, reports: Reports, job_actions: JobActions) -> None:
     batch_id, (queued, running, waiting, done) = accepted(ledger, 4)
     other, _ = accepted(ledger)
     claimed(ledger, running)
     ledger.finish(claimed(ledger, waiting), parked(60), None)
     answered(ledger, done)
-    assert orders.cancel(batch_id)[0] == 3
-    assert orders.cancel(batch_id)[0] == 0
+    assert job_actions.cancel(batch_id)[0] == 3
+    assert job_actions.cancel(batch_id)[0] == 0
     assert reports.progress(batch_id).states == {State.CANCELLED: 3, State.SUCCEEDED: 1}
     assert reports.progress(batch_id).is_finished
     assert reports.progress(other).states == {State.QUEUED: 1}

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import Engine
 
 from models.errors import LedgerError
-from models.ledger.job_actions import Orders
+from models.ledger.job_actions import JobActions
 from models.ledger.ledger import Ledger
 from models.reports.jobs import Reports
 
@@ -16,7 +16,7 @@ def test_waiting_too_long_for_a_connection_is_a_ledger_that_cannot_be_reached(en
         with pytest.raises(LedgerError, match="limit"):
             Ledger(engine, worker="here").claim("any", lease_s=1)
         with pytest.raises(LedgerError, match="limit"):
-            Orders(engine).cancel("any")
+            JobActions(engine).cancel("any")
         with pytest.raises(LedgerError, match="limit"):
             Reports(engine).batches(limit=1)
     finally:

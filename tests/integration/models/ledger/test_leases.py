@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from models.errors import LedgerError
-from models.job.values import Claim, Kept, Past, Rescue, Stray
+from models.job.values import Claim, Past, Rescue, SpooledReply, Stray
 from models.ledger.leases import Leases
 from models.ledger.ledger import Ledger
 from models.outcome import OnUnknown, Outcome, State
@@ -172,7 +172,7 @@ def test_a_replayed_reply_is_taken_once_whatever_became_of_its_job(
     if state is not State.RUNNING:
         (stray,) = leases.strays(limit=9)
         leases.rescue(stray, _rescue(stray, state, outcome=Outcome.UNKNOWN))
-    kept = Kept(job_id=job_id, token=claim.token, closing=closing(attempt_id), ending=succeeded())
+    kept = SpooledReply(job_id=job_id, token=claim.token, closing=closing(attempt_id), ending=succeeded())
     assert [ledger.replay(kept), ledger.replay(kept)] == [True, False]
     assert reports.job(job_id)["state"] == "succeeded"
     assert next(reports.answers(str(reports.job(job_id)["batch_id"]))).cost_usd == Decimal("0.01")
@@ -185,7 +185,7 @@ def test_a_replayed_reply_in_the_middle_of_a_walk_lets_a_held_job_go_on(
     (stray,) = leases.strays(limit=9)
     leases.rescue(stray, _rescue(stray, State.WAITING, outcome=Outcome.UNKNOWN))
     truncated = closing(attempt_id, outcome=Outcome.TRUNCATED)
-    assert ledger.replay(Kept(job_id=job_id, token=claim.token, closing=truncated, ending=None))
+    assert ledger.replay(SpooledReply(job_id=job_id, token=claim.token, closing=truncated, ending=None))
     assert [row["outcome"] for row in reports.attempts(job_id)] == ["truncated"]
     (again,) = leases.strays(limit=9)  # the next patrol decides, and knows what that model said
     assert [past.outcome for past in again.attempts] == [Outcome.TRUNCATED]
@@ -199,7 +199,7 @@ def test_a_truncated_answer_that_was_closed_before_its_climb_is_replayed_as_the_
     ledger.open_attempt(claim, tried)
     end = closing(tried.id, outcome=Outcome.TRUNCATED)
     ledger.close_attempt(claim, end)
-    kept = Kept(job_id=job_id, token=claim.token, closing=end, ending=succeeded(is_truncated=True))
+    kept = SpooledReply(job_id=job_id, token=claim.token, closing=end, ending=succeeded(is_truncated=True))
     assert [ledger.replay(kept), ledger.replay(kept)] == [True, False]
     assert reports.job(job_id)["state"] == "succeeded"
     assert len(reports.attempts(job_id)) == 1
@@ -232,7 +232,7 @@ def test_a_rescue_that_was_decided_before_a_call_was_opened_is_not_made(
 
 
 def test_a_spool_of_another_ledger_is_named_and_kept(ledger: Ledger) -> None:
-    kept = Kept(job_id="job-1", token=1, closing=closing("attempt-1"), ending=succeeded())
+    kept = SpooledReply(job_id="job-1", token=1, closing=closing("attempt-1"), ending=succeeded())
     with pytest.raises(LedgerError, match="has no attempt attempt-1: is it another ledger"):
         ledger.replay(kept)
 

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, text
 
-from models.ledger.job_actions import Orders
+from models.ledger.job_actions import JobActions
 from models.ledger.ledger import Ledger
 from models.ledger.outbox import Outbox
 from models.money.usage import Usage
@@ -42,10 +42,10 @@ def test_an_attempt_is_in_the_ledger_before_its_request_leaves(ledger: Ledger, r
     assert row["opened_at"] is not None
 
 
-def test_nothing_may_be_sent_for_a_cancelled_job(ledger: Ledger, reports: Reports, orders: Orders) -> None:
+def test_nothing_may_be_sent_for_a_cancelled_job(ledger: Ledger, reports: Reports, job_actions: JobActions) -> None:
     batch_id, (job_id,) = accepted(ledger)
     claim = claimed(ledger, job_id)
-    orders.cancel(batch_id)
+    job_actions.cancel(batch_id)
     assert not ledger.open_attempt(claim, opening())
     assert reports.attempts(job_id) == []
 
@@ -111,13 +111,13 @@ def test_a_truncated_answer_is_kept_and_flagged(ledger: Ledger, engine: Engine) 
 
 @pytest.mark.parametrize("how", ["cancelled", "taken over", "finished"])
 def test_a_late_answer_is_paid_in_the_ledger_and_leaves_the_job_alone(
-    ledger: Ledger, reports: Reports, how: str, orders: Orders
+    ledger: Ledger, reports: Reports, how: str, job_actions: JobActions
 ) -> None:
     batch_id, (job_id,) = accepted(ledger)
     claim, late = claimed(ledger, job_id), opening()
     assert ledger.open_attempt(claim, late)
     if how == "cancelled":
-        orders.cancel(batch_id)
+        job_actions.cancel(batch_id)
     elif how == "taken over":
         ledger.finish(claim, parked(0), None)
         claimed(ledger, job_id)
@@ -198,7 +198,7 @@ def test_a_failed_job_says_why(ledger: Ledger, reports: Reports) -> None:
 
 
 def test_the_turn_of_a_failed_job_is_kept_beside_its_failure_until_it_is_tried_again(
-    ledger: Ledger, reports: Reports, orders: Orders
+    ledger: Ledger, reports: Reports, job_actions: JobActions
 ) -> None:
     batch_id, (job_id,) = accepted(ledger)
     claim, first = claimed(ledger, job_id), opening()
@@ -207,7 +207,7 @@ def test_the_turn_of_a_failed_job_is_kept_beside_its_failure_until_it_is_tried_a
     assert ledger.finish(claim, failed(message=turn), closing(first.id))
     (answer,) = reports.answers(batch_id)
     assert (answer.message, answer.declined, answer.turn) == (None, turn, turn)
-    assert orders.retry(deadline_s=60, job_id=job_id) == 1
+    assert job_actions.retry(deadline_s=60, job_id=job_id) == 1
     again = claimed(ledger, job_id)
     assert ledger.finish(again, failed(), None)
     assert next(reports.answers(batch_id)).turn is None

@@ -1,7 +1,7 @@
 """The ledger knows which jobs have no message, and in which order they get one; on both engines."""
 
 from models.job.values import Unsent
-from models.ledger.job_actions import Orders
+from models.ledger.job_actions import JobActions
 from models.ledger.ledger import Ledger
 from models.ledger.outbox import Outbox
 from models.outcome import State
@@ -45,11 +45,11 @@ def test_a_job_is_sent_to_the_rung_it_has_reached(ledger: Ledger, outbox: Outbox
     assert outbox.unsent(2, limit=10) == [Unsent(id=job_id, rung=2, deliveries=1)]
 
 
-def test_running_and_finished_jobs_need_no_message(ledger: Ledger, outbox: Outbox, orders: Orders) -> None:
+def test_running_and_finished_jobs_need_no_message(ledger: Ledger, outbox: Outbox, job_actions: JobActions) -> None:
     batch_id, (running, done, _) = accepted(ledger, 3)
     claimed(ledger, running)
     answered(ledger, done)
-    orders.cancel(batch_id)
+    job_actions.cancel(batch_id)
     assert outbox.unsent(0, limit=10) == []
 
 

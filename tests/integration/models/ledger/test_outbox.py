@@ -62,7 +62,12 @@ def _woken(outbox: Outbox, rung: int) -> tuple[int, list[str]]:
 def test_jobs_that_wait_for_a_model_are_made_due_when_it_has_room(ledger: Ledger, outbox: Outbox) -> None:
     own, waits = {"outcome": "limited", "given_up": {0: "limited", 1: "waited"}, "rung": 1}, {"outcome": "full"}
     at_one, at_zero, any_rung, stubborn, fails = _parked(
-        ledger, own, waits, {"outcome": "cooling"}, {"outcome": "overloaded", "rounds": 9}, {"outcome": "bad_request"}
+        ledger,
+        own,
+        waits,
+        {"outcome": "circuit_open"},
+        {"outcome": "overloaded", "rounds": 9},
+        {"outcome": "bad_request"},
     )
     assert _woken(outbox, 1) == (2, sorted([at_one, any_rung]))
     assert _woken(outbox, 0) == (1, sorted([at_one, any_rung, at_zero]))

@@ -94,7 +94,7 @@ def test_no_word_of_a_customer_is_in_the_server(broker: Broker, valkey: redis.Re
 
 def test_every_key_has_our_prefix(broker: Broker, valkey: redis.Redis) -> None:
     broker.send(_unsent(2))
-    broker.take_turn("here", for_s=5)
+    broker.try_lead("here", for_s=5)
     keys: Any = valkey.keys("*")
     assert len(keys) >= 2
     assert all(key.startswith(PREFIX.encode()) for key in keys)
@@ -126,11 +126,11 @@ def test_celery_itself_sends_a_job_to_its_rungs_queue(broker: Broker) -> None:
 
 
 def test_one_clock_has_the_turn_until_it_lapses(broker: Broker) -> None:
-    assert broker.take_turn("here", for_s=0.2)
-    assert not broker.take_turn("there", for_s=0.2)
-    assert not broker.take_turn("here", for_s=0.2)
-    eventually(lambda: broker.take_turn("there", for_s=5), within_s=5, because="the turn lapses")
-    assert not broker.take_turn("here", for_s=5)
+    assert broker.try_lead("here", for_s=0.2)
+    assert not broker.try_lead("there", for_s=0.2)
+    assert not broker.try_lead("here", for_s=0.2)
+    eventually(lambda: broker.try_lead("there", for_s=5), within_s=5, because="the turn lapses")
+    assert not broker.try_lead("here", for_s=5)
 
 
 def test_the_facts_are_what_doctor_judges(broker: Broker) -> None:

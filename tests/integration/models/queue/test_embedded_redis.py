@@ -51,7 +51,7 @@ def url(settings: Settings) -> Iterator[str]:
 def test_it_holds_messages_like_any_other(url: str) -> None:
     broker = Broker(url, rungs=3)
     broker.send([Unsent(id=new_id(), rung=1)])
-    assert (broker.depth(1), broker.take_turn("here", for_s=5)) == (1, True)
+    assert (broker.depth(1), broker.try_lead("here", for_s=5)) == (1, True)
     facts = broker.facts()
     assert (facts["maxmemory-policy"], facts["appendonly"], facts["open"]) == ("noeviction", "yes", "no")
     broker.close()

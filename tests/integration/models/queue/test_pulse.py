@@ -11,9 +11,9 @@ import pytest
 import redis
 
 from models.errors import SettingsError
-from models.queue.pulse import FRESH_S, Pulse, claiming, last_proof_s
+from models.queue.pulse import FRESH_S, LivenessProofs, claiming, last_proof_s
 from models.queue.redis_keys import PULSES
-from worker.composition import holder
+from worker.composition import worker_name
 
 _LEAVE_AND_STAY = """
 import sys
@@ -38,9 +38,9 @@ def _worker(url: str, state_dir: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_worker_is_known_to_claim_once_it_proves_it_and_no_more_when_it_ends(redis_url: str, tmp_path: Path) -> None:
-    worker = holder()
+    worker = worker_name()
     assert (claiming(redis_url), last_proof_s(tmp_path)) == ([], None)
-    with Pulse(redis_url, tmp_path, worker=worker) as pulse:
+    with LivenessProofs(redis_url, tmp_path, worker=worker) as pulse:
         assert (claiming(redis_url), last_proof_s(tmp_path)) == ([], float("inf"))
         pulse.leave()
         assert claiming(redis_url) == [worker]
@@ -55,7 +55,7 @@ def test_a_proof_of_a_worker_that_was_killed_a_moment_ago_proves_nothing_here(re
         process.kill()
         process.wait()
         assert last_proof_s(tmp_path) is None
-    with Pulse(redis_url, tmp_path, worker=holder()):
+    with LivenessProofs(redis_url, tmp_path, worker=worker_name()):
         assert len(list((tmp_path / "workers").iterdir())) == 1, "what it left behind is swept"
 
 
@@ -67,15 +67,15 @@ def test_a_proof_in_redis_ages(redis_url: str) -> None:
 
 
 def test_workers_of_one_folder_are_told_apart_and_one_that_is_well_will_do(redis_url: str, tmp_path: Path) -> None:
-    with Pulse(redis_url, tmp_path, worker=holder()), _worker(redis_url, tmp_path):
+    with LivenessProofs(redis_url, tmp_path, worker=worker_name()), _worker(redis_url, tmp_path):
         assert 0 <= (last_proof_s(tmp_path) or -1) < FRESH_S
 
 
 def test_a_folder_that_is_gone_or_cannot_be_one_is_told_with_a_way_out(redis_url: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match=r"STATE_DIR=.*/file: it cannot be written .*name a folder of this user"):
-        Pulse(redis_url, tmp_path / "file", worker=holder())
-    with Pulse(redis_url, tmp_path, worker=holder()) as pulse:
+        LivenessProofs(redis_url, tmp_path / "file", worker=worker_name())
+    with LivenessProofs(redis_url, tmp_path, worker=worker_name()) as pulse:
         pulse.check()
         (file,) = (tmp_path / "workers").iterdir()
         file.unlink()

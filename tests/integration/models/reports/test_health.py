@@ -13,7 +13,7 @@ from models.outcome import PROVIDER_WORDS, State
 from models.reports.health import OPEN_JOBS
 from models.schema.columns import db_now
 from models.schema.job import Job
-from models.store import Books
+from models.store import Store
 from producer.simulator.process import running_simulator
 from tests.support.ledgers.job_values import accepted, answered, claimed, closing, failed, opening, succeeded
 from tests.support.sites.command_line import settings_for, stranger_in
@@ -33,8 +33,8 @@ def _answer_after(ledger: Ledger, job_id: str, *reasons: str) -> None:
     ledger.finish(claim, succeeded(rung=depth, fallback_depth=depth, given_up=given_up), closing(call.id))
 
 
-def _books(engine: Engine) -> Books:
-    return Books.over(engine, worker="here")
+def _books(engine: Engine) -> Store:
+    return Store.over(engine, worker="here")
 
 
 @pytest.mark.parametrize(
@@ -48,19 +48,19 @@ def _books(engine: Engine) -> Books:
     ],
 )
 def test_the_verdict_is_by_how_deep_the_jobs_of_this_day_went(engine: Engine, depths: list[int], verdict: str) -> None:
-    books = _books(engine)
-    _answered_at(books.ledger, *depths)
-    (found,) = books.health.today()
+    store = _books(engine)
+    _answered_at(store.ledger, *depths)
+    (found,) = store.health.today()
     assert (found.start_model, found.jobs, found.verdict) == ("claude-opus-4-7", len(depths), verdict)
     assert found.share_depth_0 == pytest.approx(Decimal(depths.count(0)) / len(depths), abs=Decimal("0.0001"))
 
 
 @pytest.mark.parametrize("word", PROVIDER_WORDS)
 def test_a_fallback_on_each_word_of_the_provider_counts(engine: Engine, word: str) -> None:
-    books = _books(engine)
-    _, (job_id,) = accepted(books.ledger)
-    _answer_after(books.ledger, job_id, word)
-    (found,) = books.health.today()
+    store = _books(engine)
+    _, (job_id,) = accepted(store.ledger)
+    _answer_after(store.ledger, job_id, word)
+    (found,) = store.health.today()
     assert (found.mean_depth, found.share_depth_0) == (Decimal(1), Decimal(0))
 
 
@@ -80,20 +80,20 @@ def test_a_fallback_on_each_word_of_the_provider_counts(engine: Engine, word: st
     ],
 )
 def test_our_own_limits_blame_no_model(engine: Engine, reasons: tuple[str, ...], depth: int) -> None:
-    books = _books(engine)
-    _, (job_id,) = accepted(books.ledger)
-    _answer_after(books.ledger, job_id, *reasons)
-    assert [found.mean_depth for found in books.health.today()] == [depth]
+    store = _books(engine)
+    _, (job_id,) = accepted(store.ledger)
+    _answer_after(store.ledger, job_id, *reasons)
+    assert [found.mean_depth for found in store.health.today()] == [depth]
 
 
 def test_many_steps_down_from_our_own_limit_raise_no_alarm(engine: Engine) -> None:
-    books = _books(engine)
-    _, job_ids = accepted(books.ledger, 30)
+    store = _books(engine)
+    _, job_ids = accepted(store.ledger, 30)
     for job_id in job_ids[:27]:
-        _answer_after(books.ledger, job_id, "full", "full")
+        _answer_after(store.ledger, job_id, "full", "full")
     for job_id in job_ids[27:]:
-        _answer_after(books.ledger, job_id, "overloaded")
-    (found,) = books.health.today()
+        _answer_after(store.ledger, job_id, "overloaded")
+    (found,) = store.health.today()
     assert (found.verdict, found.share_depth_0, found.share_depth_2plus) == (OK, Decimal("0.9"), Decimal(0))
 
 
@@ -104,28 +104,28 @@ def test_the_view_knows_the_same_words_as_the_models() -> None:
 
 
 def test_jobs_of_another_day_do_not_count(engine: Engine) -> None:
-    books = _books(engine)
-    _answered_at(books.ledger, *[2] * 20)
+    store = _books(engine)
+    _answered_at(store.ledger, *[2] * 20)
     with engine.begin() as connection:
         connection.execute(text("UPDATE jobs SET finished_at = '2026-01-02 03:04:05'"))
-    assert books.health.today() == []
+    assert store.health.today() == []
 
 
 def test_open_jobs_are_counted_by_state_and_ended_ones_of_this_day(engine: Engine) -> None:
-    books = _books(engine)
-    _, (good, bad, old, running, sent, due, held, *_) = accepted(books.ledger, 9)
-    answered(books.ledger, good)
-    answered(books.ledger, old)
-    books.ledger.finish(claimed(books.ledger, bad), failed(), None)
-    claimed(books.ledger, running)
+    store = _books(engine)
+    _, (good, bad, old, running, sent, due, held, *_) = accepted(store.ledger, 9)
+    answered(store.ledger, good)
+    answered(store.ledger, old)
+    store.ledger.finish(claimed(store.ledger, bad), failed(), None)
+    claimed(store.ledger, running)
     with engine.begin() as connection:
         now = connection.execute(select(db_now(0.0))).scalar_one()
         connection.execute(update(Job).where(Job.id == old).values(finished_at=now - timedelta(days=1)))
         connection.execute(update(Job).where(Job.id == sent).values(sent_at=now))
         connection.execute(update(Job).where(Job.id == due).values(state=State.WAITING, due_at=now))
         connection.execute(update(Job).where(Job.id == held).values(state=State.WAITING, due_at=None, sent_at=now))
-    assert books.health.open_jobs() == {"queued": 3, "waiting": 1, "running": 1, "held": 1}
-    assert books.health.ended_today() == {"succeeded": 1, "failed": 1}
+    assert store.health.open_jobs() == {"queued": 3, "waiting": 1, "running": 1, "held": 1}
+    assert store.health.ended_today() == {"succeeded": 1, "failed": 1}
 
 
 def test_open_jobs_are_counted_without_reading_those_that_have_ended(engine: Engine) -> None:
@@ -140,12 +140,12 @@ def test_open_jobs_are_counted_without_reading_those_that_have_ended(engine: Eng
 
 
 def test_what_the_settings_say_is_what_the_view_judges_by(engine: Engine) -> None:
-    books = _books(engine)
-    _answered_at(books.ledger, *[0] * 2, *[1] * 2)
-    books.health.judge_by({"health_min_jobs": 4, "health_degraded_percent": 51})
-    assert [found.verdict for found in books.health.today()] == [OK]
-    books.health.judge_by({"health_degraded_percent": 50})
-    assert [found.verdict for found in books.health.today()] == [DEGRADED]
+    store = _books(engine)
+    _answered_at(store.ledger, *[0] * 2, *[1] * 2)
+    store.health.judge_by({"health_min_jobs": 4, "health_degraded_percent": 51})
+    assert [found.verdict for found in store.health.today()] == [OK]
+    store.health.judge_by({"health_degraded_percent": 50})
+    assert [found.verdict for found in store.health.today()] == [DEGRADED]
 
 
 def test_a_primary_in_trouble_is_told_by_the_worker_by_status_and_by_the_doctor(tmp_path: Path, redis_url: str) -> None:

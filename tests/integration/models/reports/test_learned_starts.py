@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import Engine, func, insert, select, text
 
 from models.chain.best_start import bounds, picked
-from models.chain.chain import Span
+from models.chain.chain import RungRange
 from models.errors import InputError
-from models.reports.learned_starts import Starts
+from models.reports.learned_starts import LearnedStarts
 from models.schema.attempt import Attempt
 from models.schema.job import Job
 from models.settings import Settings, load_settings
@@ -139,7 +139,7 @@ def test_what_names_its_own_start_keeps_it_and_floor_and_ceiling_hold(producer: 
 def test_a_kind_that_is_not_auto_reads_nothing(engine: Engine, settings: Settings) -> None:
     with engine.begin() as connection:
         connection.execute(text("DROP VIEW v_starts"))
-    learned = Starts(engine)
+    learned = LearnedStarts(engine)
     jobs = [new_job(task="extract"), new_job(), new_job(task="summarize", start_reason="asked")]
     assert [*map(learned.starting(settings), jobs)] == jobs
 
@@ -163,7 +163,7 @@ def test_exploring_ends_at_the_days_cap_and_is_marked(database_url: str, redis_u
 
 def test_what_was_read_is_kept_for_ten_minutes(engine: Engine, settings: Settings) -> None:
     now = [0.0]
-    learned, span = Starts(engine, clock=lambda: now[0]), Span(start=0, floor=2, ceiling=0)
+    learned, span = LearnedStarts(engine, clock=lambda: now[0]), RungRange(start=0, floor=2, ceiling=0)
 
     def start() -> int | None:
         return picked(learned.weighed("summarize", span, settings, settings.climbs)[1])

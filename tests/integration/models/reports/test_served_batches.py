@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import Engine, select, update
 
 from models.callers import Caller
-from models.ledger.job_actions import Orders
+from models.ledger.job_actions import JobActions
 from models.ledger.ledger import Ledger
 from models.outcome import State
-from models.reports.served_batches import Served
+from models.reports.served_batches import ServedBatches
 from models.schema.batch import Batch
 from models.schema.columns import db_now
 from tests.support.ledgers.job_values import answered, claimed, failed, new_batch, new_job
@@ -35,13 +35,13 @@ def test_the_same_content_is_the_same_batch_for_a_day_across_midnight(
     batch_id, _ = _kept(ledger, BOB.key("batch", "digest", "2026-11-24"))
     _aged(engine, batch_id, timedelta(hours=hours))
     keys = [BOB.key("batch", "digest", day) for day in ("2026-11-25", "2026-11-24")]
-    assert Served(engine).same(keys) == (batch_id if is_same else None)
+    assert ServedBatches(engine).same(keys) == (batch_id if is_same else None)
 
 
 @pytest.mark.parametrize("name", ["Bob", "bobby", "bo_", "b%"])
 def test_a_scope_is_one_callers_to_the_letter(engine: Engine, ledger: Ledger, name: str) -> None:
     batch_id, (job_id,) = _kept(ledger, BOB.key("batch", "1"))
-    served, other = Served(engine), f"serve/{name}/"
+    served, other = ServedBatches(engine), f"serve/{name}/"
     assert served.has(batch_id, BOB.key())
     assert served.has_job(job_id, BOB.key())
     assert not served.has(batch_id, other)
@@ -55,11 +55,11 @@ def test_jobs_are_counted_in_the_providers_words(engine: Engine, ledger: Ledger)
     answered(ledger, good)
     ledger.finish(claimed(ledger, bad), failed(), None)
     ledger.finish(claimed(ledger, late), failed(outcome="expired"), None)
-    open_still = Served(engine).one(batch_id, BOB.key())
+    open_still = ServedBatches(engine).one(batch_id, BOB.key())
     assert open_still is not None
     assert open_still.ended_at is None
-    Orders(engine).cancel(batch_id)
-    ended = Served(engine).one(batch_id, BOB.key())
+    JobActions(engine).cancel(batch_id)
+    ended = ServedBatches(engine).one(batch_id, BOB.key())
     assert ended is not None
     assert (ended.succeeded, ended.errored, ended.expired, ended.canceled) == (1, 1, 1, 1)
     assert ended.ended_at is not None
@@ -69,10 +69,10 @@ def test_jobs_are_counted_in_the_providers_words(engine: Engine, ledger: Ledger)
 def test_what_has_an_answer_counts_as_the_results_tell_it(engine: Engine, ledger: Ledger) -> None:
     batch_id, (job_id,) = _kept(ledger, BOB.key("batch", "1"))
     answered(ledger, job_id)
-    orders = Orders(engine)
+    job_actions = JobActions(engine)
     with engine.begin() as connection:  # as an answer that was cut, asked again by a person, and failed
         connection.exec_driver_sql("UPDATE jobs SET state = 'failed'")
-    told = Served(engine).one(batch_id, BOB.key())
+    told = ServedBatches(engine).one(batch_id, BOB.key())
     assert told is not None
     assert (told.succeeded, told.errored) == (1, 0)
-    assert orders.retry(deadline_s=60, states=[State.CANCELLED], batch_id=batch_id) == 0
+    assert job_actions.retry(deadline_s=60, states=[State.CANCELLED], batch_id=batch_id) == 0

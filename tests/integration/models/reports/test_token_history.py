@@ -11,7 +11,7 @@ from models.errors import LedgerError
 from models.ledger.ledger import Ledger
 from models.money.usage import Usage
 from models.outcome import Outcome
-from models.reports.token_history import CHARACTERS_A_TOKEN, Learned, Spread, learn
+from models.reports.token_history import CHARACTERS_A_TOKEN, Spread, TokenHistory, learn
 from tests.support.ledgers.job_values import answered, claimed, closing, new_batch, new_job, opening, succeeded, unknown
 
 OPUS = "claude-opus-4-7"
@@ -73,7 +73,7 @@ def test_nothing_is_learned_from_images_from_purged_prompts_or_from_lost_calls(
     assert learn(database_url).characters_a_token == {}
     with engine.begin() as connection:
         connection.execute(text("UPDATE jobs SET purged_at = created_at, params = '{}'"))
-    assert learn(database_url) == Learned()
+    assert learn(database_url) == TokenHistory()
     jobs = [new_job(seq) for seq in range(1, 31)]
     ledger.enqueue(new_batch(), jobs)
     for job in jobs:
@@ -83,7 +83,7 @@ def test_nothing_is_learned_from_images_from_purged_prompts_or_from_lost_calls(
         ledger.open_attempt(claim, last)
         refused = closing(last.id, outcome=Outcome.REFUSED)
         ledger.finish(claim, succeeded(), refused)
-    assert learn(database_url) == Learned()
+    assert learn(database_url) == TokenHistory()
 
 
 def test_the_newest_answers_count(ledger: Ledger, database_url: str) -> None:
@@ -93,11 +93,11 @@ def test_the_newest_answers_count(ledger: Ledger, database_url: str) -> None:
 
 
 def test_an_empty_ledger_and_one_that_is_not_there_teach_nothing(database_url: str, tmp_path: Path) -> None:
-    assert learn(database_url) == Learned()
+    assert learn(database_url) == TokenHistory()
     absent = tmp_path / "nowhere" / "ledger.db"
-    assert learn(f"sqlite:///{absent}") == Learned()
+    assert learn(f"sqlite:///{absent}") == TokenHistory()
     assert not absent.parent.exists()
-    assert Learned().output_tokens("summarize", 100) == _spread(0, 50, 100)
+    assert TokenHistory().output_tokens("summarize", 100) == _spread(0, 50, 100)
 
 
 def test_a_database_without_the_tables_is_told(empty_database_url: str, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from models.outcome import State
 from models.reports.waits import Waits
 from models.schema.columns import db_now
 from models.schema.job import Job
-from models.store import Books
+from models.store import Store
 from tests.support.ledgers.job_values import accepted, answered, claimed, parked
 from tests.support.ledgers.story_rows import HAIKU, MODELS, OPUS
 
@@ -23,23 +23,23 @@ def _held_back(reason: str, model: str, figures: str = "") -> str:
 
 
 @pytest.fixture
-def books(engine: Engine) -> Books:
+def store(engine: Engine) -> Store:
     """Open a ledger."""
-    return Books.over(engine, worker="here")
+    return Store.over(engine, worker="here")
 
 
-def _park(books: Books, job_id: str, due_in_s: float, reason: str, error: str, rung: int = 0) -> None:
+def _park(store: Store, job_id: str, due_in_s: float, reason: str, error: str, rung: int = 0) -> None:
     ending = parked(due_in_s, outcome=reason, error=error, rung=rung, given_up={})
-    assert books.ledger.finish(claimed(books.ledger, job_id), ending, None)
+    assert store.ledger.finish(claimed(store.ledger, job_id), ending, None)
 
 
-def test_jobs_that_wait_are_grouped_by_reason_and_model_with_the_first_and_the_last_time(books: Books) -> None:
-    batch, (first, last, other, dead) = accepted(books.ledger, 4)
-    _park(books, first, 4, "limited", _held_back("limited", OPUS, _OUTPUT))
-    _park(books, last, 61, "limited", _held_back("limited", OPUS, _OUTPUT))
-    _park(books, other, 30, "full", _held_back("full", HAIKU, "(in_flight 8.0, cap 8.0)"))
-    _park(books, dead, 10, "overloaded", "overloaded: Overloaded", rung=1)
-    limited, full, overloaded = sorted(books.waits.of_batch(batch, MODELS), key=lambda one: -one.jobs + one.rung)
+def test_jobs_that_wait_are_grouped_by_reason_and_model_with_the_first_and_the_last_time(store: Store) -> None:
+    batch, (first, last, other, dead) = accepted(store.ledger, 4)
+    _park(store, first, 4, "limited", _held_back("limited", OPUS, _OUTPUT))
+    _park(store, last, 61, "limited", _held_back("limited", OPUS, _OUTPUT))
+    _park(store, other, 30, "full", _held_back("full", HAIKU, "(in_flight 8.0, cap 8.0)"))
+    _park(store, dead, 10, "overloaded", "overloaded: Overloaded", rung=1)
+    limited, full, overloaded = sorted(store.waits.of_batch(batch, MODELS), key=lambda one: -one.jobs + one.rung)
     assert (limited.stage, limited.reason, limited.rung, limited.about) == ("waiting", "limited", 0, 0)
     assert (limited.jobs, limited.due) == (2, 0)
     assert (limited.limit, limited.per_minute) == ("output", 8000.0)
@@ -49,36 +49,36 @@ def test_jobs_that_wait_are_grouped_by_reason_and_model_with_the_first_and_the_l
     assert (overloaded.reason, overloaded.rung, overloaded.about) == ("overloaded", 1, 1)
 
 
-def test_a_due_time_that_is_past_is_due_now_and_no_negative_time(books: Books, engine: Engine) -> None:
-    batch, (job_id, later) = accepted(books.ledger, 2)
-    _park(books, job_id, 4, "cooling", _held_back("cooling", OPUS))
-    _park(books, later, 60, "cooling", _held_back("cooling", OPUS))
+def test_a_due_time_that_is_past_is_due_now_and_no_negative_time(store: Store, engine: Engine) -> None:
+    batch, (job_id, later) = accepted(store.ledger, 2)
+    _park(store, job_id, 4, "circuit_open", _held_back("circuit_open", OPUS))
+    _park(store, later, 60, "circuit_open", _held_back("circuit_open", OPUS))
     with engine.begin() as connection:
         now = connection.execute(select(db_now(0.0))).scalar_one()
         connection.execute(update(Job).where(Job.id == job_id).values(due_at=now - timedelta(seconds=90)))
-    (found,) = books.waits.of_batch(batch, MODELS)
+    (found,) = store.waits.of_batch(batch, MODELS)
     assert (found.jobs, found.due, found.next_in_s) == (2, 1, 0.0)
 
 
-def test_jobs_without_a_message_with_one_and_running_are_told_apart(books: Books, engine: Engine) -> None:
-    batch, (_, sent, running, held, done) = accepted(books.ledger, 5)
-    other, _ = accepted(books.ledger, 3)
-    claimed(books.ledger, running)
-    answered(books.ledger, done)
+def test_jobs_without_a_message_with_one_and_running_are_told_apart(store: Store, engine: Engine) -> None:
+    batch, (_, sent, running, held, done) = accepted(store.ledger, 5)
+    other, _ = accepted(store.ledger, 3)
+    claimed(store.ledger, running)
+    answered(store.ledger, done)
     with engine.begin() as connection:
         now = connection.execute(select(db_now(0.0))).scalar_one()
         connection.execute(update(Job).where(Job.id == sent).values(sent_at=now))
         connection.execute(update(Job).where(Job.id == held).values(state=State.WAITING, due_at=None))
-    assert {(one.stage, one.jobs) for one in books.waits.of_batch(batch, MODELS)} == {
+    assert {(one.stage, one.jobs) for one in store.waits.of_batch(batch, MODELS)} == {
         ("queued", 1),
         ("sent", 1),
         ("running", 1),
     }
-    assert books.waits.of_batch(other, MODELS) == [Waits(stage="queued", rung=0, jobs=3)]
+    assert store.waits.of_batch(other, MODELS) == [Waits(stage="queued", rung=0, jobs=3)]
 
 
-def test_waits_are_read_from_partial_indexes_alone(books: Books, engine: Engine) -> None:
-    batch, _ = accepted(books.ledger)
+def test_waits_are_read_from_partial_indexes_alone(store: Store, engine: Engine) -> None:
+    batch, _ = accepted(store.ledger)
     seen: list[str] = []
     is_sqlite = engine.dialect.name == "sqlite"
 
@@ -92,7 +92,7 @@ def test_waits_are_read_from_partial_indexes_alone(books: Books, engine: Engine)
                 seen.append(" ".join(str(row[-1]) for row in rows))
 
     listen(engine, "before_cursor_execute", note)
-    books.waits.of_batch(batch, MODELS)
+    store.waits.of_batch(batch, MODELS)
     (plan,) = seen
     assert [
         name for name in ("ix_jobs_queued", "ix_jobs_due", "ix_jobs_sent", "ix_jobs_lease") if name not in plan

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from models.outcome import Outcome
-from models.store import Books
+from models.store import Store
 from tests.support.ledgers.job_values import answered, claimed, failed, parked, succeeded
 from tests.support.servers.fixtures import opened
 from tests.support.sites.command_line import KEY, Stranger, stranger_in
@@ -23,112 +23,112 @@ class Desk:
     """A person with a batch of four jobs that no worker has seen, and the ledger under it."""
 
     me: Stranger
-    books: Books
+    store: Store
     batch: str
     ids: list[str]
 
     def job(self, number: int) -> dict[str, Any]:
         """Read one job's row."""
-        return self.books.reports.job(self.ids[number])
+        return self.store.reports.job(self.ids[number])
 
     def hold(self, number: int) -> None:
         """Leave a job as a rescue does whose call may have been billed."""
         ending = parked(0, outcome=Outcome.UNKNOWN, error="unknown: its worker was lost")
-        self.books.ledger.finish(claimed(self.books.ledger, self.ids[number]), ending, None)
-        with self.books.orders._engine.begin() as connection:  # noqa: SLF001 - no order holds one job
+        self.store.ledger.finish(claimed(self.store.ledger, self.ids[number]), ending, None)
+        with self.store.job_actions._engine.begin() as connection:  # noqa: SLF001 - no order holds one job
             connection.execute(text("UPDATE jobs SET due_at = NULL WHERE id = :id"), {"id": self.ids[number]})
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def worker(tmp_path: Path) -> Iterator[Desk]:
     """Submit four prompts without a broker."""
     me = stranger_in(tmp_path, ANTHROPIC_API_KEY=KEY)
     me.write("four.txt", _PROMPTS)
     batch = me.types("submit", "four.txt", "--name", "four").out.strip()
     with opened(f"sqlite:///{tmp_path}/.stepdown/ledger.db") as engine:
-        books = Books.over(engine, worker="test")
-        yield Desk(me=me, books=books, batch=batch, ids=[answer.job_id for answer in books.reports.answers(batch)])
+        store = Store.over(engine, worker="test")
+        yield Desk(me=me, store=store, batch=batch, ids=[answer.job_id for answer in store.reports.answers(batch)])
 
 
-def test_held_jobs_are_listed_with_their_reason_of_one_batch_or_of_all(desk: Desk) -> None:
-    assert desk.me.types("show", "--held").out == ""
-    desk.hold(1)
+def test_held_jobs_are_listed_with_their_reason_of_one_batch_or_of_all(worker: Desk) -> None:
+    assert worker.me.types("show", "--held").out == ""
+    worker.hold(1)
     for arguments in (["show", "--held"], ["show", "four", "--held"]):
-        (line,) = [line for line in desk.me.types(*arguments).out.splitlines() if desk.ids[1] in line]
+        (line,) = [line for line in worker.me.types(*arguments).out.splitlines() if worker.ids[1] in line]
         assert "waiting" in line
         assert "its worker was lost" in line
-    (told,) = desk.me.types("show", "--held", "--jsonl").out.splitlines()
-    assert (json.loads(told)["job"], json.loads(told)["outcome"]) == (desk.ids[1], "unknown")
-    assert "(1 held until a person decides)" in desk.me.types("status", "four").out
-    assert json.loads(desk.me.types("status", "four", "--json").out)["held"] == 1
+    (told,) = worker.me.types("show", "--held", "--jsonl").out.splitlines()
+    assert (json.loads(told)["job"], json.loads(told)["outcome"]) == (worker.ids[1], "unknown")
+    assert "(1 held until a person decides)" in worker.me.types("status", "four").out
+    assert json.loads(worker.me.types("status", "four", "--json").out)["held"] == 1
 
 
-def test_watch_ends_where_only_held_jobs_are_left_and_says_how_to_see_them(desk: Desk) -> None:
-    desk.hold(0)
-    for job_id in desk.ids[1:]:
-        answered(desk.books.ledger, job_id)
-    told = desk.me.types("watch", "four", expect=1)
-    assert f"1 jobs are held until a person decides: stepdown show {desk.batch} --held" in told.err
+def test_watch_ends_where_only_held_jobs_are_left_and_says_how_to_see_them(worker: Desk) -> None:
+    worker.hold(0)
+    for job_id in worker.ids[1:]:
+        answered(worker.store.ledger, job_id)
+    told = worker.me.types("watch", "four", expect=1)
+    assert f"1 jobs are held until a person decides: stepdown show {worker.batch} --held" in told.err
 
 
-def test_a_held_job_is_released_or_dropped_by_itself_or_with_its_batch(desk: Desk) -> None:
+def test_a_held_job_is_released_or_dropped_by_itself_or_with_its_batch(worker: Desk) -> None:
     for number in range(4):
-        desk.hold(number)
-    assert desk.me.types("release", "--job", desk.ids[0]).out == "1 held jobs go on\n"
-    assert desk.me.types("drop", "--job", desk.ids[1]).out == "1 held jobs dropped\n"
-    assert desk.me.types("release", "four").out == "2 held jobs go on\n"
-    assert desk.me.types("drop", "four").out == "0 held jobs dropped\n"
-    assert [desk.job(number)["state"] for number in range(4)] == ["queued", "failed", "queued", "queued"]
-    assert [desk.job(number)["rebuys"] for number in range(4)] == [1, 0, 1, 1]
+        worker.hold(number)
+    assert worker.me.types("release", "--job", worker.ids[0]).out == "1 held jobs go on\n"
+    assert worker.me.types("drop", "--job", worker.ids[1]).out == "1 held jobs dropped\n"
+    assert worker.me.types("release", "four").out == "2 held jobs go on\n"
+    assert worker.me.types("drop", "four").out == "0 held jobs dropped\n"
+    assert [worker.job(number)["state"] for number in range(4)] == ["queued", "failed", "queued", "queued"]
+    assert [worker.job(number)["rebuys"] for number in range(4)] == [1, 0, 1, 1]
 
 
-def test_cancel_says_how_many_calls_will_still_be_billed(desk: Desk) -> None:
-    claimed(desk.books.ledger, desk.ids[0])
+def test_cancel_says_how_many_calls_will_still_be_billed(worker: Desk) -> None:
+    claimed(worker.store.ledger, worker.ids[0])
     said = "4 jobs cancelled; 1 calls are in flight: they end, and are billed\n"
-    assert desk.me.types("cancel", "four").out == said
-    assert desk.me.types("cancel", "four").out == "0 jobs cancelled\n"
+    assert worker.me.types("cancel", "four").out == said
+    assert worker.me.types("cancel", "four").out == "0 jobs cancelled\n"
 
 
-def test_retry_takes_failed_and_cancelled_jobs_or_the_failed_ones_only(desk: Desk) -> None:
-    ledger = desk.books.ledger
-    ledger.finish(claimed(ledger, desk.ids[0]), failed(), None)
-    answered(ledger, desk.ids[1])
-    desk.books.orders.cancel(desk.batch)
-    assert desk.me.types("retry", "four", "--failed").out == "1 jobs queued again\n"
-    assert desk.me.types("retry", "four").out == "2 jobs queued again\n"
-    assert [desk.job(number)["state"] for number in range(4)] == ["queued", "succeeded", "queued", "queued"]
+def test_retry_takes_failed_and_cancelled_jobs_or_the_failed_ones_only(worker: Desk) -> None:
+    ledger = worker.store.ledger
+    ledger.finish(claimed(ledger, worker.ids[0]), failed(), None)
+    answered(ledger, worker.ids[1])
+    worker.store.job_actions.cancel(worker.batch)
+    assert worker.me.types("retry", "four", "--failed").out == "1 jobs queued again\n"
+    assert worker.me.types("retry", "four").out == "2 jobs queued again\n"
+    assert [worker.job(number)["state"] for number in range(4)] == ["queued", "succeeded", "queued", "queued"]
 
 
-def test_a_batch_that_is_submitted_again_under_its_key_may_retry_what_failed(desk: Desk) -> None:
+def test_a_batch_that_is_submitted_again_under_its_key_may_retry_what_failed(worker: Desk) -> None:
     again = ("submit", "four.txt", "--key", "four/1")
-    batch = desk.me.types(*again, "--retry-failed").out.strip()
-    job_ids = [answer.job_id for answer in desk.books.reports.answers(batch)]
-    answered(desk.books.ledger, job_ids[0])
+    batch = worker.me.types(*again, "--retry-failed").out.strip()
+    job_ids = [answer.job_id for answer in worker.store.reports.answers(batch)]
+    answered(worker.store.ledger, job_ids[0])
     for job_id in job_ids[1:3]:
-        desk.books.ledger.finish(claimed(desk.books.ledger, job_id), failed(), None)
-    results = [json.loads(line) for line in desk.me.types("results", batch).out.splitlines()]
+        worker.store.ledger.finish(claimed(worker.store.ledger, job_id), failed(), None)
+    results = [json.loads(line) for line in worker.me.types("results", batch).out.splitlines()]
     assert [row["state"] for row in results] == ["succeeded", "failed", "failed", "queued"]
-    told = desk.me.types(*again)
+    told = worker.me.types(*again)
     assert (told.out.strip(), told.err) == (
         batch, "the same prompts were submitted under 'four/1' before: nothing is bought again\n"
     )  # fmt: skip
-    told = desk.me.types(*again, "--retry-failed")
+    told = worker.me.types(*again, "--retry-failed")
     assert told.err == "the same prompts were submitted under 'four/1' before: its 2 failed jobs are queued again\n"
-    states = [desk.books.reports.job(job_id)["state"] for job_id in job_ids]
+    states = [worker.store.reports.job(job_id)["state"] for job_id in job_ids]
     assert states == ["succeeded", "queued", "queued", "queued"]
-    told = desk.me.types(*again, "--retry-failed")
+    told = worker.me.types(*again, "--retry-failed")
     assert "before, none of them has failed: nothing is bought again" in told.err
-    refused = desk.me.types("submit", "four.txt", "--retry-failed", expect=2)
+    refused = worker.me.types("submit", "four.txt", "--retry-failed", expect=2)
     assert "submit: --retry-failed: is for a batch that a --key knows; give one" in refused.err
 
 
-def test_retry_gives_cut_answers_more_room_and_keeps_them_until_there_is_a_better_one(desk: Desk) -> None:
-    answered(desk.books.ledger, desk.ids[0], ending=succeeded(is_truncated=True))
-    answered(desk.books.ledger, desk.ids[1])
-    assert desk.me.types("retry", "four", "--truncated", "--max-tokens", "4000").out == "1 jobs queued again\n"
-    job = desk.job(0)
+def test_retry_gives_cut_answers_more_room_and_keeps_them_until_there_is_a_better_one(worker: Desk) -> None:
+    answered(worker.store.ledger, worker.ids[0], ending=succeeded(is_truncated=True))
+    answered(worker.store.ledger, worker.ids[1])
+    assert worker.me.types("retry", "four", "--truncated", "--max-tokens", "4000").out == "1 jobs queued again\n"
+    job = worker.job(0)
     assert (job["state"], job["params"]["max_tokens"], job["rebuys"]) == ("queued", 4000, 1)
-    first, *_ = desk.books.reports.answers(desk.batch)
+    first, *_ = worker.store.reports.answers(worker.batch)
     assert first.message is not None
 
 
@@ -146,25 +146,25 @@ def test_retry_gives_cut_answers_more_room_and_keeps_them_until_there_is_a_bette
     ],
 )
 def test_a_wrong_order_changes_nothing_and_says_what_would_be_right(
-    desk: Desk, arguments: list[str], said: str
+    worker: Desk, arguments: list[str], said: str
 ) -> None:
-    told = desk.me.types(*arguments, expect=2)
+    told = worker.me.types(*arguments, expect=2)
     assert (said in told.err, told.out) == (True, "")
-    assert {desk.job(number)["state"] for number in range(4)} == {"queued"}
+    assert {worker.job(number)["state"] for number in range(4)} == {"queued"}
 
 
-def test_purge_removes_texts_and_no_cost(desk: Desk) -> None:
-    answered(desk.books.ledger, desk.ids[0])
-    assert desk.me.types("purge", "--older-than", "1h").out.startswith("0 jobs purged")
-    assert desk.me.types("purge", "--older-than", "0s").out.startswith("1 jobs purged")
-    assert desk.job(0)["params"] == {}
-    assert desk.books.reports.progress(desk.batch).attempts == 1
-    words = (desk.me.folder / ".stepdown" / "ledger.db").read_bytes()
+def test_purge_removes_texts_and_no_cost(worker: Desk) -> None:
+    answered(worker.store.ledger, worker.ids[0])
+    assert worker.me.types("purge", "--older-than", "1h").out.startswith("0 jobs purged")
+    assert worker.me.types("purge", "--older-than", "0s").out.startswith("1 jobs purged")
+    assert worker.job(0)["params"] == {}
+    assert worker.store.reports.progress(worker.batch).attempts == 1
+    words = (worker.me.folder / ".stepdown" / "ledger.db").read_bytes()
     assert b"harbour 1." in words
 
 
-def test_a_batch_chooses_what_becomes_of_a_lost_call(desk: Desk) -> None:
-    batch = desk.me.types("submit", "four.txt", "--on-unknown", "hold").out.strip()
-    chosen = [desk.books.reports.job(answer.job_id)["on_unknown"] for answer in desk.books.reports.answers(batch)]
+def test_a_batch_chooses_what_becomes_of_a_lost_call(worker: Desk) -> None:
+    batch = worker.me.types("submit", "four.txt", "--on-unknown", "hold").out.strip()
+    chosen = [worker.store.reports.job(answer.job_id)["on_unknown"] for answer in worker.store.reports.answers(batch)]
     assert chosen == ["hold"] * 4
-    assert desk.job(0)["on_unknown"] is None
+    assert worker.job(0)["on_unknown"] is None

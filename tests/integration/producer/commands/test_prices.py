@@ -11,7 +11,7 @@ import pytest
 
 from models.money.price_book import GENAI_SOURCE
 from models.outcome import CostStatus
-from models.store import Books
+from models.store import Store
 from tests.support.ledgers.job_values import accepted, answered, claimed, opening, succeeded, unknown
 from tests.support.servers.fixtures import opened
 from tests.support.servers.ports import free_port
@@ -37,11 +37,11 @@ def me(tmp_path: Path) -> Stranger:
 
 
 @pytest.fixture
-def books(me: Stranger) -> Iterator[Books]:
+def store(me: Stranger) -> Iterator[Store]:
     """Write to the stranger's ledger."""
     me.types("ls")
     with opened(f"sqlite:///{me.folder}/.stepdown/ledger.db") as engine:
-        yield Books.over(engine, worker="test")
+        yield Store.over(engine, worker="test")
 
 
 def test_the_settings_that_are_copied_first_pass_the_check(me: Stranger) -> None:
@@ -71,9 +71,9 @@ def test_the_check_is_one_object_for_programs(me: Stranger) -> None:
     assert one["figures"] == {"cache_read": {"ours": "0.4", "listed": "0.2"}}
 
 
-def test_a_model_that_answered_without_a_price_is_told(me: Stranger, books: Books) -> None:
-    _, (job_id,) = accepted(books.ledger)
-    answered(books.ledger, job_id, served_model="mine", cost_usd=None, cost_status=CostStatus.UNKNOWN)
+def test_a_model_that_answered_without_a_price_is_told(me: Stranger, store: Store) -> None:
+    _, (job_id,) = accepted(store.ledger)
+    answered(store.ledger, job_id, served_model="mine", cost_usd=None, cost_status=CostStatus.UNKNOWN)
     told = me.types("prices", "check", expect=1)
     assert told.out.startswith("mine answered in the last 30 days and has no price, so its cost is unknown: ")
 
@@ -171,15 +171,15 @@ def test_a_model_whose_price_is_set_may_be_submitted_to(me: Stranger) -> None:
 
 
 def test_repricing_tells_by_model_what_changed_to_the_nano_dollar_and_what_stays_unknown(
-    me: Stranger, books: Books
+    me: Stranger, store: Store
 ) -> None:
-    _, (opus, nobody, mine, lost) = accepted(books.ledger, 4)
-    answered(books.ledger, opus, cost_usd=Decimal("0.009999999"))
+    _, (opus, nobody, mine, lost) = accepted(store.ledger, 4)
+    answered(store.ledger, opus, cost_usd=Decimal("0.009999999"))
     for job_id, model in ((nobody, "nobody"), (mine, "mine")):
-        answered(books.ledger, job_id, served_model=model, cost_usd=None, cost_status=CostStatus.UNKNOWN)
-    claim, attempt = claimed(books.ledger, lost), opening()
-    books.ledger.open_attempt(claim, attempt)
-    books.ledger.finish(claim, succeeded(message=None), unknown(attempt.id))
+        answered(store.ledger, job_id, served_model=model, cost_usd=None, cost_status=CostStatus.UNKNOWN)
+    claim, attempt = claimed(store.ledger, lost), opening()
+    store.ledger.open_attempt(claim, attempt)
+    store.ledger.finish(claim, succeeded(message=None), unknown(attempt.id))
     me.types("prices", "set", "mine", "--input", "1", "--output", "5", "--from", "2026-01-01")
     dry = me.types("ledger", "reprice", "--since", "2026-11-01", "--dry-run")
     told = me.types("ledger", "reprice", "--since", "2026-11-01")
@@ -201,10 +201,10 @@ def test_repricing_tells_by_model_what_changed_to_the_nano_dollar_and_what_stays
     assert [one["model"] for one in again["models"]] == ["claude-opus-4-7", "mine", "nobody"]
 
 
-def test_repricing_takes_whole_days_and_one_model(me: Stranger, books: Books) -> None:
-    _, (job_id,) = accepted(books.ledger)
-    answered(books.ledger, job_id)
-    today = books.reports.attempts(job_id)[0]["opened_at"].date()
+def test_repricing_takes_whole_days_and_one_model(me: Stranger, store: Store) -> None:
+    _, (job_id,) = accepted(store.ledger)
+    answered(store.ledger, job_id)
+    today = store.reports.attempts(job_id)[0]["opened_at"].date()
     for arguments, count in (
         ([f"--until={today}"], 1),
         (["--until=2026-11-01"], 0),

@@ -108,7 +108,7 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture
-def office(whole: Office) -> Office:
+def worker(whole: Office) -> Office:
     """Lend it to one test, with nothing bought and nothing scripted."""
     whole.plant.simulator.set_script("")
     whole.plant.simulator.log_path.write_bytes(b"")
@@ -121,8 +121,8 @@ def _yesterday() -> date:
     return datetime.now(UTC).date() - timedelta(days=1)
 
 
-def test_there_is_no_drift_after_a_clean_run_of_every_kind(office: Office) -> None:
-    office.plant.simulator.set_script(
+def test_there_is_no_drift_after_a_clean_run_of_every_kind(worker: Office) -> None:
+    worker.plant.simulator.set_script(
         "[[rules]]\nfrom_job = 2\nto_job = 2\nanswer = 'geo_us'\n"
         "[[rules]]\nfrom_job = 3\nto_job = 3\nanswer = 'ok'\nweb_searches = 3\n"
         f"[[rules]]\nfrom_job = 4\nto_job = 4\nanswer = 'other_model'\nserved_model = '{SONNET}'\n"
@@ -132,94 +132,94 @@ def test_there_is_no_drift_after_a_clean_run_of_every_kind(office: Office) -> No
         "[[rules]]\nanswer = 'ok'\niterations = [{type = 'compaction', input_tokens = 900, output_tokens = 9},"
         "{type = 'advisor_message', model = 'claude-opus-4-8', input_tokens = 800, output_tokens = 8}]\n"
     )
-    office.buys(*("summarize",) * 6)
-    assert "refused" in office.buys("synthesize")[0]
-    office.buys("synthesize", "summarize")
-    told = office.types(expect=0).out
+    worker.buys(*("summarize",) * 6)
+    assert "refused" in worker.buys("synthesize")[0]
+    worker.buys("synthesize", "summarize")
+    told = worker.types(expect=0).out
     assert "\nno drift\n" in told
-    assert f"ledger ${office.spent():f}".rstrip("0") in told
+    assert f"ledger ${worker.spent():f}".rstrip("0") in told
     assert all(f"  {model}  " in told for model in (OPUS, SONNET, HAIKU, "claude-opus-4-8"))
-    lines = json.loads(office.types("--json", expect=0).out)["lines"]
+    lines = json.loads(worker.types("--json", expect=0).out)["lines"]
     assert {line["kind"] for line in lines} == {"input", "output", "web_search"}
-    assert sum(Decimal(line["ledger_usd"]) for line in lines) == office.spent() > 0
+    assert sum(Decimal(line["ledger_usd"]) for line in lines) == worker.spent() > 0
 
 
-def _reserved(office: Office) -> Decimal:
-    with office.plant.engine.connect() as connection:
+def _reserved(worker: Office) -> Decimal:
+    with worker.plant.engine.connect() as connection:
         nano = "SELECT SUM(reserved_nano_usd) FROM attempts WHERE cost_nano_usd IS NULL"
         return Decimal(connection.scalar(text(nano)) or 0) / 1_000_000_000
 
 
-def test_a_call_that_hung_and_was_billed_is_named_with_at_most_what_was_reserved(office: Office) -> None:
-    office.plant.simulator.set_script("[[rules]]\nmodel = 'haiku'\nanswer = 'hang'\n")
-    office.buys("summarize")
-    lost = office.spent(answer="hang")
-    causes = office.causes()
-    assert causes == {"unknown": Cause(because=Because.UNKNOWN, usd=lost, attempts=1, most_usd=_reserved(office))}
-    assert office.drift().usd == lost > 0
-    office.does("UPDATE attempts SET reserved_nano_usd = 5000000 WHERE cost_nano_usd IS NULL")
-    assert "of at most $0.005, 1 calls: calls whose end nobody saw were billed" in office.types(expect=1).out
+def test_a_call_that_hung_and_was_billed_is_named_with_at_most_what_was_reserved(worker: Office) -> None:
+    worker.plant.simulator.set_script("[[rules]]\nmodel = 'haiku'\nanswer = 'hang'\n")
+    worker.buys("summarize")
+    lost = worker.spent(answer="hang")
+    causes = worker.causes()
+    assert causes == {"unknown": Cause(because=Because.UNKNOWN, usd=lost, attempts=1, most_usd=_reserved(worker))}
+    assert worker.drift().usd == lost > 0
+    worker.does("UPDATE attempts SET reserved_nano_usd = 5000000 WHERE cost_nano_usd IS NULL")
+    assert "of at most $0.005, 1 calls: calls whose end nobody saw were billed" in worker.types(expect=1).out
 
 
-def test_a_lost_call_that_was_not_billed_is_no_drift_and_is_counted(office: Office) -> None:
-    office.plant.simulator.set_script("[[rules]]\nmodel = 'haiku'\nanswer = 'hang'\nbilled = false\n")
-    office.buys("summarize")
-    told = office.types(expect=0).out
+def test_a_lost_call_that_was_not_billed_is_no_drift_and_is_counted(worker: Office) -> None:
+    worker.plant.simulator.set_script("[[rules]]\nmodel = 'haiku'\nanswer = 'hang'\nbilled = false\n")
+    worker.buys("summarize")
+    told = worker.types(expect=0).out
     assert "1 attempts of unknown cost or still open; the provider billed nothing for them" in told
 
 
-def test_an_attempt_still_open_explains_what_the_provider_has_more(office: Office) -> None:
-    office.buys("summarize")
-    office.does(
+def test_an_attempt_still_open_explains_what_the_provider_has_more(worker: Office) -> None:
+    worker.buys("summarize")
+    worker.does(
         "UPDATE attempts SET closed_at = NULL, outcome = NULL, usage = NULL, cost_nano_usd = NULL,"
         " cost_status = 'unknown', input_tokens = NULL, output_tokens = NULL"
     )
-    found = Cause(because=Because.OPEN, usd=office.spent(), attempts=1, most_usd=_reserved(office))
-    assert office.causes() == {"open": found}
+    found = Cause(because=Because.OPEN, usd=worker.spent(), attempts=1, most_usd=_reserved(worker))
+    assert worker.causes() == {"open": found}
 
 
-def test_another_user_of_the_key_is_named_beside_a_lost_call(office: Office) -> None:
-    office.plant.simulator.set_script("[[rules]]\nmodel = 'haiku'\nanswer = 'hang'\ntimes = 1\n")
-    office.buys("summarize")
-    lost = office.spent(answer="hang")
+def test_another_user_of_the_key_is_named_beside_a_lost_call(worker: Office) -> None:
+    worker.plant.simulator.set_script("[[rules]]\nmodel = 'haiku'\nanswer = 'hang'\ntimes = 1\n")
+    worker.buys("summarize")
+    lost = worker.spent(answer="hang")
     nano = int(lost * 10**9)
-    office.does("UPDATE attempts SET reserved_nano_usd = :nano WHERE cost_nano_usd IS NULL", nano=nano)
-    with Anthropic(api_key="theirs", base_url=office.plant.simulator.url, max_retries=0) as other:
+    worker.does("UPDATE attempts SET reserved_nano_usd = :nano WHERE cost_nano_usd IS NULL", nano=nano)
+    with Anthropic(api_key="theirs", base_url=worker.plant.simulator.url, max_retries=0) as other:
         other.messages.create(model=HAIKU, max_tokens=50, messages=[{"role": "user", "content": "What is a bridge?"}])
-    theirs = Decimal(office.plant.simulator.purchases()[-1]["billed_nano_usd"]) / 10**9
-    assert office.causes() == {
+    theirs = Decimal(worker.plant.simulator.purchases()[-1]["billed_nano_usd"]) / 10**9
+    assert worker.causes() == {
         "unknown": Cause(because=Because.UNKNOWN, usd=lost, attempts=1, most_usd=lost),
         "others": Cause(because=Because.OTHERS, usd=theirs, attempts=1),
     }
 
 
-def test_the_report_of_one_key_alone_can_be_asked_for(office: Office) -> None:
-    office.buys("summarize")
-    assert "no drift" in office.types("--key-id", "apikey_simulator", expect=0).out
-    assert office.causes(key_id="apikey_of_others").keys() == {"not billed"}
+def test_the_report_of_one_key_alone_can_be_asked_for(worker: Office) -> None:
+    worker.buys("summarize")
+    assert "no drift" in worker.types("--key-id", "apikey_simulator", expect=0).out
+    assert worker.causes(key_id="apikey_of_others").keys() == {"not billed"}
 
 
-def test_a_report_that_is_behind_is_told_from_one_that_lacks_something(office: Office) -> None:
-    office.buys("summarize")
-    office.plant.simulator.set_script("report_behind_s = 3600\n")
-    assert office.causes() == {"behind": Cause(because=Because.BEHIND, usd=-office.spent(), attempts=1)}
+def test_a_report_that_is_behind_is_told_from_one_that_lacks_something(worker: Office) -> None:
+    worker.buys("summarize")
+    worker.plant.simulator.set_script("report_behind_s = 3600\n")
+    assert worker.causes() == {"behind": Cause(because=Because.BEHIND, usd=-worker.spent(), attempts=1)}
 
 
-def test_a_wrong_price_is_named_with_what_it_makes(office: Office) -> None:
-    office.buys_at(f"{HAIKU}:0.80:4.00", "summarize", "synthesize")
-    haiku = Decimal(office.plant.simulator.purchases()[0]["billed_nano_usd"]) / 10**9
-    assert office.causes() == {"prices": Cause(because=Because.PRICES, usd=haiku / 5)}
-    drifting = {(line.model, line.kind) for line in office.drift().lines if line.is_drift}
+def test_a_wrong_price_is_named_with_what_it_makes(worker: Office) -> None:
+    worker.buys_at(f"{HAIKU}:0.80:4.00", "summarize", "synthesize")
+    haiku = Decimal(worker.plant.simulator.purchases()[0]["billed_nano_usd"]) / 10**9
+    assert worker.causes() == {"prices": Cause(because=Because.PRICES, usd=haiku / 5)}
+    drifting = {(line.model, line.kind) for line in worker.drift().lines if line.is_drift}
     assert drifting == {(HAIKU, "input"), (HAIKU, "output")}
-    told = json.loads(office.types("--json", expect=1).out)
+    told = json.loads(worker.types("--json", expect=1).out)
     assert (told["is_drift"], [cause["because"] for cause in told["causes"]]) == (True, ["prices"])
 
 
-def test_a_correction_counts_and_ends_the_drift(office: Office) -> None:
-    office.buys_at(f"{HAIKU}:2:10", "summarize")
-    assert office.causes().keys() == {"prices"}
+def test_a_correction_counts_and_ends_the_drift(worker: Office) -> None:
+    worker.buys_at(f"{HAIKU}:2:10", "summarize")
+    assert worker.causes().keys() == {"prices"}
     for number, factor in ((1, 3), (2, 2)):
-        office.does(
+        worker.does(
             "INSERT INTO corrections (id, attempt_id, number, made_at, was_nano_usd, cost_nano_usd, input_nano_usd,"
             " cache_read_nano_usd, cache_write_5m_nano_usd, cache_write_1h_nano_usd, output_nano_usd,"
             " web_search_nano_usd, price_source)"
@@ -228,47 +228,47 @@ def test_a_correction_counts_and_ends_the_drift(office: Office) -> None:
             number=number,
             factor=factor,
         )
-    assert not office.drift().is_drift
+    assert not worker.drift().is_drift
 
 
-def test_costs_without_parts_are_compared_as_a_whole(office: Office) -> None:
-    office.buys("summarize")
-    office.does("UPDATE attempts SET input_nano_usd = NULL, output_nano_usd = NULL, cache_read_nano_usd = NULL")
-    drift = office.drift()
+def test_costs_without_parts_are_compared_as_a_whole(worker: Office) -> None:
+    worker.buys("summarize")
+    worker.does("UPDATE attempts SET input_nano_usd = NULL, output_nano_usd = NULL, cache_read_nano_usd = NULL")
+    drift = worker.drift()
     assert ("all kinds" in {line.kind for line in drift.lines}, drift.is_drift) == (True, False)
-    office.does("UPDATE attempts SET cost_nano_usd = cost_nano_usd + 1000")
-    assert office.causes().keys() == {"prices"}
+    worker.does("UPDATE attempts SET cost_nano_usd = cost_nano_usd + 1000")
+    assert worker.causes().keys() == {"prices"}
 
 
-def test_an_attempt_without_a_price_is_named(office: Office) -> None:
-    office.buys("summarize")
-    office.does(
+def test_an_attempt_without_a_price_is_named(worker: Office) -> None:
+    worker.buys("summarize")
+    worker.does(
         "UPDATE attempts SET cost_nano_usd = NULL, cost_status = 'unknown', input_nano_usd = NULL,"
         " output_nano_usd = NULL"
     )
-    assert office.causes() == {"unpriced": Cause(because=Because.UNPRICED, usd=office.spent(), attempts=1)}
+    assert worker.causes() == {"unpriced": Cause(because=Because.UNPRICED, usd=worker.spent(), attempts=1)}
 
 
-def test_a_call_over_midnight_is_on_the_day_before_in_the_ledger_and_is_told(office: Office) -> None:
-    office.buys("summarize")
+def test_a_call_over_midnight_is_on_the_day_before_in_the_ledger_and_is_told(worker: Office) -> None:
+    worker.buys("summarize")
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    with office.plant.engine.begin() as connection:
+    with worker.plant.engine.begin() as connection:
         over = {"opened_at": today - timedelta(seconds=1), "closed_at": today + timedelta(seconds=1)}
         connection.execute(update(Attempt).values(over))
-    assert office.causes() == {"midnight": Cause(because=Because.MIDNIGHT, usd=office.spent(), attempts=1)}
+    assert worker.causes() == {"midnight": Cause(because=Because.MIDNIGHT, usd=worker.spent(), attempts=1)}
 
 
-def test_what_it_needs_is_said_with_its_own_exit_code(office: Office, tmp_path: Path) -> None:
-    variables = {**office.plant.variables, "ANTHROPIC_ADMIN_KEY": ""}
-    nobody = Stranger(folder=office.me.folder, environment=variables)
+def test_what_it_needs_is_said_with_its_own_exit_code(worker: Office, tmp_path: Path) -> None:
+    variables = {**worker.plant.variables, "ANTHROPIC_ADMIN_KEY": ""}
+    nobody = Stranger(folder=worker.me.folder, environment=variables)
     since = ("ledger", "reconcile", "--since", str(_yesterday()))
     assert "ANTHROPIC_ADMIN_KEY=(empty): it is not set" in nobody.types(*since, expect=2).err
     away = {**variables, "ANTHROPIC_ADMIN_KEY_FILE": "key", "ANTHROPIC_BASE_URL": "http://127.0.0.1:1"}
-    office.me.write("key", f"{_ADMIN}\n")
-    told = Stranger(folder=office.me.folder, environment=away).types(*since, expect=4)
+    worker.me.write("key", f"{_ADMIN}\n")
+    told = Stranger(folder=worker.me.folder, environment=away).types(*since, expect=4)
     assert "127.0.0.1:1 gives no answer" in told.err
     assert _ADMIN not in told.err
-    elsewhere = Stranger(folder=tmp_path, environment={**office.plant.variables, "DATABASE_URL": ""})
+    elsewhere = Stranger(folder=tmp_path, environment={**worker.plant.variables, "DATABASE_URL": ""})
     assert "is not there" in elsewhere.types(*since, expect=4).err
 
 
@@ -279,7 +279,7 @@ def test_days_that_are_none_are_refused(tmp_path: Path) -> None:
     assert "--until: 2026-11-01 is before 2026-11-02" in early.err
 
 
-def test_a_year_is_asked_for_month_by_month(office: Office) -> None:
-    office.buys("summarize")
-    drift = office.drift(since=_yesterday() - timedelta(days=200))
+def test_a_year_is_asked_for_month_by_month(worker: Office) -> None:
+    worker.buys("summarize")
+    drift = worker.drift(since=_yesterday() - timedelta(days=200))
     assert (drift.is_drift, len(drift.lines)) == (False, 2)

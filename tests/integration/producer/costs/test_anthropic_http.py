@@ -254,7 +254,12 @@ def test_an_api_that_knows_every_model_is_ok(host: Host) -> None:
         (301, b"", "fail", "sends every call on to https://elsewhere/v1 (301): set ANTHROPIC_BASE_URL"),
         (302, b"<html><title>Log in</title></html>", "fail", "sends every call on to https://elsewhere/v1 (302)"),
         (200, b"<html><title>Welcome</title></html>", "fail", "answers 200 with something that is no model (Welcome)"),
-        (404, b"<html><title>404 Not Found</title></html>", "fail", "answers 404 (404 Not Found), not the API"),
+        (
+            404,
+            b"<html><title>404 Not Found</title></html>",
+            "fail",
+            "answers 404 (404 Not Found), not the API",
+        ),
         (404, {"detail": "Not Found"}, "warn", "answers 404 (Not Found), not the API"),
         (403, b"<html><title>Blocked</title></html>", "fail", "answers 403 (Blocked), not the API"),
         (401, _own("authentication_error", "invalid x-api-key"), "fail", "refuses the key (401: invalid x-api-key)"),

@@ -124,7 +124,7 @@ def test_a_part_that_failed_stops_the_synthesis_where_it_is_to_and_a_retry_goes_
     assert (synthesis.state, synthesis.outcome) == (State.FAILED, "part_failed")
     assert synthesis.error == "without an answer: bridges (bad_request)"
     plant.simulator.set_script("")
-    assert plant.producer.books.orders.retry(deadline_s=3600, batch_id=batch.id) == 2
+    assert plant.producer.store.job_actions.retry(deadline_s=3600, batch_id=batch.id) == 2
     *_, synthesis = plant.finished(batch)
     assert synthesis.state is State.SUCCEEDED
     assert [row["prompt_id"] for row in plant.jobs(batch) if row["rebuys"]] == []
@@ -163,7 +163,7 @@ def test_one_cap_holds_for_all_levels(plant: Plant) -> None:
 def test_what_cannot_be_summarized_is_refused_and_nothing_is_kept(
     plant: Plant, documents: list[Any], said: dict[str, Any], problem: str
 ) -> None:
-    before = plant.producer.books.reports.batches(limit=1000)
+    before = plant.producer.store.reports.batches(limit=1000)
     with pytest.raises(InputError, match=problem):
         plant.producer.summarize(documents, **said)
-    assert plant.producer.books.reports.batches(limit=1000) == before
+    assert plant.producer.store.reports.batches(limit=1000) == before

@@ -103,7 +103,7 @@ def test_one_prompt_is_asked_ahead_of_all_bulk_and_its_answer_comes_back(model: 
     assert answer["cost_usd"] == asked["cost_usd"]
     (job,) = plant.jobs(plant.producer.batch(asked["batch"]))
     assert (job["id"], job["is_urgent"], job["params"]["max_tokens"]) == (answer["job"], True, 60)
-    assert plant.producer.books.reports.batch(asked["batch"])["tags"] == {"via": "mcp"}
+    assert plant.producer.store.reports.batch(asked["batch"])["tags"] == {"via": "mcp"}
     assert plant.producer.batch(asked["batch"]).progress().cap_usd == Decimal("0.25")
 
 
@@ -232,7 +232,7 @@ def test_a_tool_of_another_server_asks_and_is_in_the_ledger(plant: Plant) -> Non
     command = (sys.executable, str(ROOT / "tests" / "examples" / "mcp_tool.py"))
     with speaking(over_stdio(plant.variables, ROOT, *command)) as model:
         assert model.words("verdict", review="The harbour was closed.")
-    ledger = plant.producer.books.reports
+    ledger = plant.producer.store.reports
     (batch, *_) = ledger.batches(limit=1)
     assert ledger.batch(batch.batch_id)["tags"] == {"tool": "verdict"}
     (attempt,) = plant.attempts(plant.producer.batch(batch.batch_id))

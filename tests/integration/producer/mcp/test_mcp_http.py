@@ -119,7 +119,7 @@ def test_a_job_that_is_held_for_a_person_is_not_said_to_go_on(tmp_path: Path) ->
     with Producer(settings) as producer, opened(url) as engine, speaking(server_of(producer, settings)) as model:
 
         async def holds(_done: float, _of: float | None, _message: str | None) -> None:
-            ledger, reports = producer.books.ledger, producer.books.reports
+            ledger, reports = producer.store.ledger, producer.store.reports
             (batch,) = reports.batches(limit=1)
             (job,) = reports.answers(batch.batch_id)
             ledger.finish(

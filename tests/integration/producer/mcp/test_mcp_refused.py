@@ -100,7 +100,7 @@ def test_what_is_said_wrong_is_refused_with_what_would_be_right(
     refused = model.refused(tool, **arguments)
     assert said in refused
     assert "defect" not in refused
-    assert producer.books.reports.batches(limit=1) == []
+    assert producer.store.reports.batches(limit=1) == []
 
 
 def test_a_key_of_mcp_is_nobody_elses(model: Speaker, producer: Producer) -> None:
@@ -109,13 +109,13 @@ def test_a_key_of_mcp_is_nobody_elses(model: Speaker, producer: Producer) -> Non
     kept = model.says("submit", **said)
     assert kept["batch"] != theirs.id
     assert (model.says("submit", **said)["batch"], kept["is_new"]) == (kept["batch"], True)
-    assert producer.books.reports.batch(kept["batch"])["idempotency_key"] == "mcp/docs/1"
+    assert producer.store.reports.batch(kept["batch"])["idempotency_key"] == "mcp/docs/1"
 
 
 @pytest.mark.parametrize("key", ["null", '["docs"]', '{"a": 1}', "7"])
 def test_a_text_that_looks_like_json_stays_a_text(model: Speaker, producer: Producer, key: str) -> None:
     kept = model.says("submit", prompts=["Hi"], max_cost_usd="0.1", key=key, name="null")
-    found = producer.books.reports.batch(kept["batch"])
+    found = producer.store.reports.batch(kept["batch"])
     assert (found["idempotency_key"], found["name"]) == (f"mcp/{key}", "null")
 
 

@@ -86,7 +86,7 @@ def test_where_all_is_well_every_finding_is_ok(me: Stranger) -> None:
 
 def test_replies_of_a_lost_worker_that_are_set_aside_or_cannot_be_read_are_told(me: Stranger) -> None:
     folder = me.folder / ".stepdown" / "spool"
-    spool = Spool(folder, holder="next:1:aa", tell=print)
+    spool = Spool(folder, holder="next:1:aa", report=print)
     (folder / "lost.jsonl").write_bytes(b"rubbish\n" * 3)
     (folder / "odd.jsonl").mkdir()
     assert spool.replay(lambda _kept: None) == 0

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from models.job.values import Decided, Ending
-from models.ledger.job_actions import Orders
+from models.job.values import DecisionRecord, Ending
+from models.ledger.job_actions import JobActions
 from models.ledger.ledger import Ledger
 from models.outcome import Outcome, Reason, State
 from models.reports.jobs import Reports
@@ -21,10 +21,10 @@ from tests.support.plays.walk_scene import NOW
 _MESSAGE = {"content": [{"type": "text", "text": "the secret answer"}]}
 
 
-def decided(after: int, word: str, why: str, **figures: Any) -> Decided:
+def decided(after: int, word: str, why: str, **figures: Any) -> DecisionRecord:
     """Make a decision about Opus."""
     at = NOW + timedelta(seconds=after)
-    return Decided(attempt_count=after, at=at, rung=0, model=OPUS, decision=word, why=why, figures=figures)
+    return DecisionRecord(attempt_count=after, at=at, rung=0, model=OPUS, decision=word, why=why, figures=figures)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def job_id(ledger: Ledger) -> str:
     assert ledger.finish(claim, parked, failing(first.id))
     claim = claimed(ledger, found)
     assert ledger.open_attempt(claim, second)
-    ending = replace(succeeded(), decisions=(decided(1, "skip", "cooling", kind="overloaded"),))
+    ending = replace(succeeded(), decisions=(decided(1, "skip", "circuit_open", kind="overloaded"),))
     assert ledger.finish(claim, ending, closing(second.id))
     return found
 
@@ -62,7 +62,7 @@ def test_the_view_tells_every_event_in_order_on_both_engines(engine: Engine, job
         (2, "decision", OPUS, "wait", "limited", None, '{"limit":"input","left":900}'),
         (3, "attempt", OPUS, "overloaded", "start", 0, None),
         (4, "decision", OPUS, "park", "overloaded", None, f'{{"to":"{SONNET}"}}'),
-        (5, "decision", OPUS, "skip", "cooling", None, '{"kind":"overloaded"}'),
+        (5, "decision", OPUS, "skip", "circuit_open", None, '{"kind":"overloaded"}'),
         (6, "attempt", SONNET, "answered", "fallback", 10_000_000, None),
         (7, "ended", "claude-opus-4-7", "succeeded", "answered", None, None),
     ]
@@ -86,7 +86,7 @@ def test_what_the_report_tells_adds_up_and_outlives_the_prompt(engine: Engine, j
     before = "\n".join(story(told_of(job_id, reports), MODELS))
     assert "this key's input tokens per minute for it were used up" in " ".join(before.split())
     assert "2 calls, $0.01 in all" in " ".join(before.split())
-    assert Orders(engine).purge(older_than_s=-60) == 1
+    assert JobActions(engine).purge(older_than_s=-60) == 1
     after = "\n".join(story(told_of(job_id, reports), MODELS))
     assert after == before
     assert "secret answer" not in after

@@ -155,7 +155,7 @@ def test_a_bomb_is_refused_as_the_provider_would(
     told = refused.json()
     assert (refused.status_code, told["type"], told["error"]["type"]) == (status, "error", "invalid_request_error")
     assert told["error"]["message"]
-    assert [*producer.books.reports.batches(limit=1)] == []
+    assert [*producer.store.reports.batches(limit=1)] == []
 
 
 def test_a_large_batch_is_taken_whole(producer: Producer, settings: Settings) -> None:
@@ -167,8 +167,8 @@ def test_a_large_batch_is_taken_whole(producer: Producer, settings: Settings) ->
 
     made = asyncio.run(visit())
     assert made["request_counts"]["processing"] == 1500
-    (batch,) = producer.books.reports.batches(limit=2)
-    answers = [*producer.books.reports.answers(batch.batch_id)]
+    (batch,) = producer.store.reports.batches(limit=2)
+    answers = [*producer.store.reports.answers(batch.batch_id)]
     assert [answer.id for answer in answers] == [f"n-{n}" for n in range(1500)]
-    params = producer.books.reports.job(answers[-1].job_id)["params"]
+    params = producer.store.reports.job(answers[-1].job_id)["params"]
     assert params["messages"] == asked("word " * 300)["messages"]

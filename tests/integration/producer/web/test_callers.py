@@ -127,7 +127,7 @@ def test_a_caller_sees_its_own_batches_only(producer: Producer, settings: Settin
 
     asyncio.run(look())
     airflows, dagsters = sorted(
-        (producer.books.reports.batch(one.batch_id) for one in producer.books.reports.batches(limit=10)),
+        (producer.store.reports.batch(one.batch_id) for one in producer.store.reports.batches(limit=10)),
         key=lambda row: str(row["tags"]["caller"]),
     )
     assert (airflows["tags"], dagsters["tags"]) == (
@@ -185,7 +185,7 @@ def test_an_idempotency_key_is_a_callers_own(producer: Producer, settings: Setti
 
     for token in (_AIRFLOW, _DAGSTER, _DAGSTER):
         asyncio.run(ask(token))
-    batches = [producer.books.reports.batch(one.batch_id) for one in producer.books.reports.batches(limit=10)]
+    batches = [producer.store.reports.batch(one.batch_id) for one in producer.store.reports.batches(limit=10)]
     assert sorted(row["tags"]["caller"] for row in batches) == ["airflow", "dagster"]
 
 
@@ -228,13 +228,13 @@ def test_a_tag_that_is_anothers_or_has_a_cap_is_refused_by_its_name(
 ) -> None:
     status, said = _submitted(producer, settings, _DAGSTER, tags)
     assert (status, said.partition(" is not yours")[0]) == (400, f"tags: {min(tags)!r}")
-    assert producer.books.reports.batches(limit=1) == []
+    assert producer.store.reports.batches(limit=1) == []
 
 
 def test_a_caller_may_repeat_its_own_tags_and_make_up_others(producer: Producer, settings: Settings) -> None:
     status, batch = _submitted(producer, settings, _AIRFLOW, {"team": "media", "harbour": "Ely"})
     assert status == 201
-    assert producer.books.reports.batch(batch)["tags"] == {"team": "media", "harbour": "Ely", "caller": "airflow"}
+    assert producer.store.reports.batch(batch)["tags"] == {"team": "media", "harbour": "Ely", "caller": "airflow"}
 
 
 def test_without_callers_a_capped_tag_is_for_whoever_asks_and_ours_are_for_nobody(

@@ -223,7 +223,7 @@ def test_no_body_breaks_the_batches_api_and_rubbish_errs_alone(
     for status, body, told in sent:
         if status == 200:
             requests = json.loads(body)["requests"]
-            ended = {one.id: one for one in producer.books.reports.answers(own_id(json.loads(told)["id"]))}
+            ended = {one.id: one for one in producer.store.reports.answers(own_id(json.loads(told)["id"]))}
             assert len(ended) == len(requests) > 0
             for each in requests:
                 is_refused = ended[each["custom_id"]].state is State.FAILED

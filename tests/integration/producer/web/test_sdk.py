@@ -216,7 +216,7 @@ def test_a_request_that_is_wrong_errs_alone_in_its_batch(site: Site) -> None:
     }
     assert "params.model: 'claude-2' is not in this server's chain" in errors["unknown-model"].message
     assert site.purchases_of(created.id) == 1
-    site.plant.producer.books.orders.retry(deadline_s=60, batch_id=own_id(created.id))
+    site.plant.producer.store.job_actions.retry(deadline_s=60, batch_id=own_id(created.id))
     assert site.ended(created.id).request_counts.errored == 2
 
 

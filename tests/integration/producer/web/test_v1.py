@@ -93,7 +93,7 @@ def test_prompts_become_a_batch_whose_results_keep_their_columns(plant: Plant) -
     assert [(line["id"], line["model"], line.get("page")) for line in lines] == [("1", HAIKU, None), ("b", HAIKU, "7")]
     for line in lines:
         _as_described("Result", line)
-    assert plant.producer.books.reports.batch(batch)["tags"] == {"team": "media", "caller": "local"}
+    assert plant.producer.store.reports.batch(batch)["tags"] == {"team": "media", "caller": "local"}
     listed = _get(plant, f"{_OWN}?limit=1").json()["batches"]
     assert [one["batch"] for one in listed] == [batch]
 
@@ -204,7 +204,7 @@ def test_who_goes_away_before_the_job_has_begun_has_it_cancelled(sqlite_url: str
         with pytest.raises(httpx2.ReadTimeout):
             httpx2.post(f"{url}/v1/messages", json=asked(), timeout=1)
         eventually(
-            lambda: [one.states for one in producer.books.reports.batches(limit=2)] == [{State.CANCELLED: 1}],
+            lambda: [one.states for one in producer.store.reports.batches(limit=2)] == [{State.CANCELLED: 1}],
             within_s=10,
             because="the job that nobody waits for is cancelled",
         )
@@ -217,9 +217,9 @@ def test_a_server_that_stops_says_so_to_who_waits_and_cancels_what_has_not_begun
     with Producer(settings_of(environment)) as producer, ThreadPoolExecutor() as pool:
         with running_server(environment, tmp_path / "log") as url:
             told = pool.submit(httpx2.post, f"{url}/v1/messages", json=asked(), timeout=30)
-            eventually(lambda: producer.books.reports.batches(limit=1), within_s=10, because="it is accepted")
+            eventually(lambda: producer.store.reports.batches(limit=1), within_s=10, because="it is accepted")
         assert (told.result().status_code, told.result().headers["x-should-retry"]) == (503, "false")
-        assert [one.states for one in producer.books.reports.batches(limit=2)] == [{State.CANCELLED: 1}]
+        assert [one.states for one in producer.store.reports.batches(limit=2)] == [{State.CANCELLED: 1}]
     assert "Traceback" not in (tmp_path / "log").read_text(encoding="utf-8")
 
 
@@ -260,8 +260,8 @@ def test_a_message_whose_answer_is_purged_is_told_so_under_its_key(plant: Plant)
         return await client.post("/v1/messages", json=asked("Explain loess."), headers={"idempotency-key": "loess/1"})
 
     job_id = _visit(plant, ask).headers["x-stepdown-job"]
-    batch_id = plant.producer.books.reports.job(job_id)["batch_id"]
-    assert plant.producer.books.orders.purge(older_than_s=-1, batch_id=batch_id) == 1
+    batch_id = plant.producer.store.reports.job(job_id)["batch_id"]
+    assert plant.producer.store.job_actions.purge(older_than_s=-1, batch_id=batch_id) == 1
     gone = _visit(plant, ask)
     assert (gone.status_code, gone.headers["x-should-retry"]) == (404, "false")
     assert "the answer is purged" in gone.json()["error"]["message"]
@@ -280,7 +280,7 @@ def test_who_goes_away_and_has_a_key_finds_the_job_as_it_was(sqlite_url: str, tm
     with Producer(settings) as producer:
         asyncio.run(go_away(producer))
         asyncio.run(go_away(producer))
-        assert [one.states for one in producer.books.reports.batches(limit=2)] == [{State.QUEUED: 1}]
+        assert [one.states for one in producer.store.reports.batches(limit=2)] == [{State.QUEUED: 1}]
 
 
 def test_a_patience_that_ends_is_heard_before_and_what_had_not_begun_may_be_sent_again(
@@ -294,6 +294,6 @@ def test_a_patience_that_ends_is_heard_before_and_what_had_not_begun_may_be_sent
 
     with Producer(settings) as producer:
         late = asyncio.run(wait(producer))
-        assert [one.states for one in producer.books.reports.batches(limit=2)] == [{State.CANCELLED: 1}]
+        assert [one.states for one in producer.store.reports.batches(limit=2)] == [{State.CANCELLED: 1}]
     assert (late.status_code, late.json()["error"]["type"]) == (529, "overloaded_error")
     assert (late.headers["x-should-retry"], late.headers["retry-after"]) == ("true", "5")

@@ -36,7 +36,7 @@ def test_one_job_writes_what_all_share_the_others_read_it_and_the_receipt_tells_
     assert set(written) == set(read)
     billed = sum(purchase["billed_nano_usd"] for purchase in plant.purchases(batch))
     assert billed == sum(row["cost_nano_usd"] for row in rows) * 1_000_000_000
-    use = plant.producer.books.reports.cache(batch.id)
+    use = plant.producer.store.reports.cache(batch.id)
     assert use is not None
     # Sonnet's input is $3 a million tokens, read $0.30, written $3.75.
     assert use.saved_usd == written[0] * (19 * Decimal("2.70") - Decimal("0.75")) / 1_000_000
@@ -48,7 +48,7 @@ def test_a_batch_that_shares_nothing_is_not_marked(plant: Plant) -> None:
     batch = plant.submit(*[Prompt(f"{n} {_SYSTEM}", system=f"{n} {_SYSTEM}", start=SONNET) for n in range(3)])
     plant.finished(batch)
     assert [row["cache_write_5m_tokens"] for row in plant.attempts(batch)] == [0, 0, 0]
-    assert plant.producer.books.reports.cache(batch.id) is None
+    assert plant.producer.store.reports.cache(batch.id) is None
 
 
 def test_where_the_cache_is_off_nothing_is_marked(request: pytest.FixtureRequest, tmp_path: Path) -> None:
@@ -72,6 +72,6 @@ def test_what_was_saved_goes_by_the_rates_that_were_paid(
         plant.finished(batch)
         written = sum(row["cache_write_5m_tokens"] for row in plant.attempts(batch))
         read = sum(row["cache_read_tokens"] for row in plant.attempts(batch))
-        use = plant.producer.books.reports.cache(batch.id)
+        use = plant.producer.store.reports.cache(batch.id)
     assert use is not None
     assert (use.saved_usd, use.unknown_costs) == (Decimal(written * written_usd + read * read_usd) / 1_000_000, 0)

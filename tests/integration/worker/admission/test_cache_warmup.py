@@ -7,14 +7,14 @@ import pytest
 import redis
 
 from models.money.usage import Usage
-from models.queue.redis_keys import warmth_key
+from models.queue.redis_keys import cache_state_key
 from tests.support.plays.walk_scene import OPUS, SONNET, HandClock
 from tests.support.servers.ports import free_port
 from tests.support.threads_at_once import at_once
-from worker.admission.cache_warmup import KEPT_S, WARMING_S, OwnWarmth, Spot, Warming, Warmth
-from worker.admission.cache_warmup_shared import FleetWarmth
+from worker.admission.cache_warmup import KEPT_S, WARMING_S, CachedPrefix, CacheState, CacheWarmup, OwnCacheState
+from worker.admission.cache_warmup_shared import SharedCacheState
 
-_SPOT = Spot(model=OPUS, prefix="shared")
+_SPOT = CachedPrefix(model=OPUS, prefix="shared")
 _READ = Usage(input_tokens=10, output_tokens=1, cache_read_tokens=5000)
 _PLAIN = Usage(input_tokens=10, output_tokens=1)
 
@@ -26,52 +26,52 @@ def clock() -> HandClock:
 
 
 @pytest.fixture(params=["own", "fleet"])
-def warmth(request: pytest.FixtureRequest, clock: HandClock) -> Iterator[Warmth]:
+def warmth(request: pytest.FixtureRequest, clock: HandClock) -> Iterator[CacheState]:
     """Give each kind in turn."""
     if request.param == "own":
-        yield OwnWarmth(clock)
+        yield OwnCacheState(clock)
         return
-    with closing(FleetWarmth(request.getfixturevalue("redis_url"), clock)) as fleet:
+    with closing(SharedCacheState(request.getfixturevalue("redis_url"), clock)) as fleet:
         yield fleet
 
 
-def test_one_warms_and_the_others_wait_until_it_is_warm(warmth: Warmth) -> None:
+def test_one_warms_and_the_others_wait_until_it_is_warm(warmth: CacheState) -> None:
     assert [warmth.look(_SPOT) for _ in range(3)] == ["warmer", "warming", "warming"]
     assert not warmth.is_warm(_SPOT)
     warmth.note(_SPOT, cached_tokens=5000)
     assert [warmth.look(_SPOT), warmth.is_warm(_SPOT)] == ["warm", True]
 
 
-def test_of_many_at_once_one_warms(warmth: Warmth) -> None:
+def test_of_many_at_once_one_warms(warmth: CacheState) -> None:
     assert sorted(at_once(20, lambda _: warmth.look(_SPOT))) == ["warmer", *["warming"] * 19]
 
 
-def test_each_model_and_each_beginning_has_a_cache_of_its_own(warmth: Warmth) -> None:
+def test_each_model_and_each_beginning_has_a_cache_of_its_own(warmth: CacheState) -> None:
     warmth.note(_SPOT, cached_tokens=5000)
-    assert warmth.look(Spot(model=SONNET, prefix="shared")) == "warmer"
-    assert warmth.look(Spot(model=OPUS, prefix="another")) == "warmer"
+    assert warmth.look(CachedPrefix(model=SONNET, prefix="shared")) == "warmer"
+    assert warmth.look(CachedPrefix(model=OPUS, prefix="another")) == "warmer"
 
 
-def test_after_a_failure_another_warms(warmth: Warmth) -> None:
+def test_after_a_failure_another_warms(warmth: CacheState) -> None:
     warmth.look(_SPOT)
     warmth.note(_SPOT, cached_tokens=None)
     assert warmth.look(_SPOT) == "warmer"
 
 
-def test_a_failure_cools_nothing_that_is_warm(warmth: Warmth) -> None:
+def test_a_failure_cools_nothing_that_is_warm(warmth: CacheState) -> None:
     warmth.note(_SPOT, cached_tokens=5000)
     warmth.note(_SPOT, cached_tokens=None)
     assert warmth.is_warm(_SPOT)
 
 
-def test_where_nothing_was_kept_nobody_waits_again(warmth: Warmth) -> None:
+def test_where_nothing_was_kept_nobody_waits_again(warmth: CacheState) -> None:
     warmth.look(_SPOT)
     warmth.note(_SPOT, cached_tokens=0)
     assert [warmth.look(_SPOT), warmth.is_warm(_SPOT)] == ["never", False]
 
 
 def test_own_memory_ends_with_the_providers_and_so_does_a_turn(clock: HandClock) -> None:
-    warmth = OwnWarmth(clock)
+    warmth = OwnCacheState(clock)
     warmth.look(_SPOT)
     clock.now_s = WARMING_S
     assert warmth.look(_SPOT) == "warmer"
@@ -85,8 +85,8 @@ def test_own_memory_ends_with_the_providers_and_so_does_a_turn(clock: HandClock)
 
 
 def test_what_is_in_redis_ends_with_the_providers_and_so_does_a_turn(redis_url: str, clock: HandClock) -> None:
-    key = warmth_key("", OPUS, "shared")
-    with closing(FleetWarmth(redis_url, clock)) as fleet, redis.Redis.from_url(redis_url) as client:
+    key = cache_state_key("", OPUS, "shared")
+    with closing(SharedCacheState(redis_url, clock)) as fleet, redis.Redis.from_url(redis_url) as client:
         fleet.look(_SPOT)
         assert 0 < client.pttl(key) <= WARMING_S * 1000
         fleet.note(_SPOT, cached_tokens=1)
@@ -94,33 +94,35 @@ def test_what_is_in_redis_ends_with_the_providers_and_so_does_a_turn(redis_url: 
 
 
 def test_workers_share_it(redis_url: str, clock: HandClock) -> None:
-    with closing(FleetWarmth(redis_url, clock)) as one, closing(FleetWarmth(redis_url, clock)) as other:
+    with closing(SharedCacheState(redis_url, clock)) as one, closing(SharedCacheState(redis_url, clock)) as other:
         assert [one.look(_SPOT), other.look(_SPOT)] == ["warmer", "warming"]
         one.note(_SPOT, cached_tokens=1)
         assert other.is_warm(_SPOT)
 
 
 def test_a_worker_without_redis_goes_by_its_own_memory_and_asks_again_later(redis_url: str, clock: HandClock) -> None:
-    with closing(FleetWarmth(f"redis://127.0.0.1:{free_port()}/0", clock)) as alone:
+    with closing(SharedCacheState(f"redis://127.0.0.1:{free_port()}/0", clock)) as alone:
         assert [alone.look(_SPOT), alone.look(_SPOT)] == ["warmer", "warming"]
         alone.note(_SPOT, cached_tokens=1)
         assert alone.is_warm(_SPOT)
-    with closing(FleetWarmth(redis_url, clock)) as back:
+    with closing(SharedCacheState(redis_url, clock)) as back:
         assert back.look(_SPOT) == "warmer"
 
 
 def test_what_somebody_else_wrote_there_is_no_warmth(redis_url: str, clock: HandClock) -> None:
-    with closing(FleetWarmth(redis_url, clock)) as fleet, redis.Redis.from_url(redis_url) as client:
-        client.set(warmth_key("", OPUS, "shared"), b"\xff!")
+    with closing(SharedCacheState(redis_url, clock)) as fleet, redis.Redis.from_url(redis_url) as client:
+        client.set(cache_state_key("", OPUS, "shared"), b"\xff!")
         assert (fleet.look(_SPOT), fleet.is_warm(_SPOT)) == ("warming", False)
-        client.delete(warmth_key("", OPUS, "shared"))
-        client.lpush(warmth_key("", OPUS, "shared"), "a list")
+        client.delete(cache_state_key("", OPUS, "shared"))
+        client.lpush(cache_state_key("", OPUS, "shared"), "a list")
         assert not fleet.is_warm(_SPOT)
 
 
 @contextmanager
-def _waiting(clock: HandClock, *, at_each_wait: Callable[[Warmth], object]) -> Iterator[tuple[Warming, list[float]]]:
-    own, waits = OwnWarmth(clock), list[float]()
+def _waiting(
+    clock: HandClock, *, at_each_wait: Callable[[CacheState], object]
+) -> Iterator[tuple[CacheWarmup, list[float]]]:
+    own, waits = OwnCacheState(clock), list[float]()
 
     def sleep(seconds: float) -> None:
         waits.append(seconds)
@@ -128,7 +130,7 @@ def _waiting(clock: HandClock, *, at_each_wait: Callable[[Warmth], object]) -> I
         at_each_wait(own)
 
     own.look(_SPOT)
-    yield Warming(warmth=own, clock=clock, sleep=sleep), waits
+    yield CacheWarmup(warmth=own, clock=clock, sleep=sleep), waits
 
 
 def _nothing(_: object = None) -> None:

@@ -68,7 +68,7 @@ def test_a_depth_that_is_given_is_enforced_too(caller: Caller) -> None:
     got, purchases = caller.call(parent="run-deep", depth=6)
     assert (got["error"], purchases) == ("TooDeepError", [])
     assert "run-deep > 5 more by the depth it gave > this call" in got["said"]
-    job = caller.plant.producer.books.reports.job(_called(caller, "run-deep", depth=2))
+    job = caller.plant.producer.store.reports.job(_called(caller, "run-deep", depth=2))
     assert (job["parent"], job["tree"], job["call_depth"]) == ("run-deep", "run-deep", 2)
 
 
@@ -138,8 +138,8 @@ def test_fifty_threads_never_pass_what_their_tree_may_cost(caller: Caller) -> No
 def test_what_its_tree_cannot_pay_is_told_though_every_model_is_out(caller: Caller) -> None:
     caller.plant.simulator.set_script("[[rules]]\nanswer = 529")
     for _ in range(4):
-        cooling, _ = caller.call(max_tokens=10)
-    assert "cooling" in cooling["said"]
+        circuit_open, _ = caller.call(max_tokens=10)
+    assert "circuit_open" in circuit_open["said"]
     dear, purchases = caller.call(parent="run-dear", max_tokens=30_000)
     assert (dear["error"], purchases) == ("TreeBudgetError", [])
 
@@ -161,5 +161,5 @@ def test_a_place_that_no_ledger_keeps_is_refused_before_anything_is_written(call
 
 def test_a_parent_that_nobody_knows_is_a_run(caller: Caller) -> None:
     run = new_id()
-    job = caller.plant.producer.books.reports.job(_called(caller, run))
+    job = caller.plant.producer.store.reports.job(_called(caller, run))
     assert (job["parent"], job["tree"], job["call_depth"]) == (run, run, 1)

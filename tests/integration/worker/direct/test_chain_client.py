@@ -139,7 +139,7 @@ def test_sixteen_threads_share_one_client_and_each_gets_its_own_answers(caller: 
     assert all(text.endswith(told["word"]) for told in got["all"] for text in told["texts"])
     jobs = [job for told in got["all"] for job in told["jobs"]]
     assert sorted(jobs) == sorted({purchase["job"] for purchase in purchases})
-    reports = caller.plant.producer.books.reports
+    reports = caller.plant.producer.store.reports
     depths = [[reports.job(job)["call_depth"] for job in told["jobs"]] for told in got["all"]]
     parents = [reports.job(told["jobs"][1])["parent"] == told["jobs"][0] for told in got["all"]]
     assert (depths, all(parents)) == ([[1, 2]] * 64, True)

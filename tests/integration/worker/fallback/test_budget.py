@@ -121,7 +121,7 @@ def test_a_batch_that_its_cap_stops_ends_with_exit_3_and_goes_on_under_a_new_one
 
 
 def _jobs_of(plant: Plant, batch_id: str) -> set[str]:
-    return {answer.job_id for answer in plant.producer.books.reports.answers(batch_id)}
+    return {answer.job_id for answer in plant.producer.store.reports.answers(batch_id)}
 
 
 @pytest.mark.parametrize("cap", ["0", "-1", "NaN", "inf", "1e12", "0.0000000001", "a dollar"])

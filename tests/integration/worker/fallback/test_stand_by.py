@@ -23,7 +23,7 @@ def test_a_message_under_a_key_ends_by_the_deadline_of_its_call(
 
     with Producer(settings) as producer:
         assert asyncio.run(ask(producer)) == 529
-        (batch,) = producer.books.reports.batches(limit=2)
-        (answer,) = producer.books.reports.answers(batch.batch_id)
-        job = producer.books.reports.job(answer.job_id)
+        (batch,) = producer.store.reports.batches(limit=2)
+        (answer,) = producer.store.reports.answers(batch.batch_id)
+        job = producer.store.reports.job(answer.job_id)
     assert (job["deadline_at"] - job["created_at"]).total_seconds() == pytest.approx(stands_by_s, abs=5)

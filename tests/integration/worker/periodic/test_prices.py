@@ -28,5 +28,5 @@ def test_a_price_that_is_set_counts_soon_in_workers_that_run(plant: Plant) -> No
     assert _source(plant).startswith("genai-prices")
     rates = complete_rates({"input": Decimal(7), "output": Decimal(35)})
     today = datetime.now(UTC).date()
-    plant.producer.books.prices.set([Price(model=OPUS, source="prices set", rates=rates, valid_from=today)])
+    plant.producer.store.price_list.set([Price(model=OPUS, source="prices set", rates=rates, valid_from=today)])
     eventually(lambda: _source(plant) == "prices set", within_s=30, because="the worker reads what was set")

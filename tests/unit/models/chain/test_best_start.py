@@ -15,7 +15,7 @@ from models.chain.best_start import (
     Bound,
     Expected,
     Record,
-    Weighed,
+    WeighedStart,
     Why,
     bounds,
     expect,
@@ -23,10 +23,10 @@ from models.chain.best_start import (
     picked,
     weigh,
 )
-from models.chain.chain import Span
+from models.chain.chain import RungRange
 from models.ids import new_id
 
-_SPAN = Span(start=0, floor=2, ceiling=0)
+_SPAN = RungRange(start=0, floor=2, ceiling=0)
 _ALL = frozenset({"truncated", "refused", "empty", "invalid"})
 _COSTS = (Decimal("0.010"), Decimal("0.006"), Decimal("0.002"))
 _BOUNDS: tuple[Bound, ...] = ("low", "expected", "high")
@@ -43,7 +43,7 @@ def _chain(*shares: tuple[int, int]) -> list[Record]:
     return [_record(n, k, str(cost)) for (k, n), cost in zip(shares, _COSTS, strict=True)]
 
 
-def _why(weighed: Sequence[Weighed]) -> list[Why]:
+def _why(weighed: Sequence[WeighedStart]) -> list[Why]:
     return [one.why for one in weighed]
 
 
@@ -59,7 +59,7 @@ def test_a_cheap_model_that_fails_nine_times_of_ten_costs_more_than_the_one_abov
 
 def test_what_an_accepted_answer_costs_is_its_own_and_what_the_climb_costs() -> None:
     records = [_record(100, 80, "0.010"), _record(100, 100, "0.002")]
-    top, bottom = weigh(records, Span(start=0, floor=1, ceiling=0), _ALL)
+    top, bottom = weigh(records, RungRange(start=0, floor=1, ceiling=0), _ALL)
     assert top.cost_usd == Decimal("0.0125")  # 0.010 for each, and four of five will do
     climbing, lost = 1 - bounds(100, 100)[0], 1 - bounds(80, 100)[0]
     assert bottom.cost_usd == (Decimal("0.002") + climbing * Decimal("0.010")) / (1 - climbing * lost)
@@ -114,8 +114,8 @@ def test_on_the_way_up_a_model_is_judged_by_the_hard_jobs_that_came_to_it() -> N
 
 def test_a_floor_and_a_ceiling_hold() -> None:
     records = _chain((400, 400), (400, 400), (400, 400))
-    assert picked(weigh(records, Span(start=0, floor=1, ceiling=0), _ALL)) == 1
-    assert picked(weigh(records, Span(start=1, floor=1, ceiling=1), _ALL)) == 1
+    assert picked(weigh(records, RungRange(start=0, floor=1, ceiling=0), _ALL)) == 1
+    assert picked(weigh(records, RungRange(start=1, floor=1, ceiling=1), _ALL)) == 1
 
 
 @st.composite
@@ -135,12 +135,12 @@ def _anything(draw: st.DrawFn) -> Record:
 
 _RECORDS = st.lists(_anything(), min_size=3, max_size=3)
 _CLIMBS = st.frozensets(st.sampled_from(sorted(_ALL)))
-_SPANS = st.sampled_from([Span(start=c, floor=f, ceiling=c) for c in range(3) for f in range(c, 3)])
+_SPANS = st.sampled_from([RungRange(start=c, floor=f, ceiling=c) for c in range(3) for f in range(c, 3)])
 
 
 @given(_RECORDS, _SPANS, _CLIMBS)
 def test_what_is_picked_is_known_well_enough_and_costs_no_more_than_the_ceiling(
-    records: list[Record], span: Span, climbs: frozenset[str]
+    records: list[Record], span: RungRange, climbs: frozenset[str]
 ) -> None:
     weighed = weigh(records, span, climbs)
     assert [one.rung for one in weighed] == list(range(span.ceiling, span.floor + 1))
@@ -162,7 +162,7 @@ def test_what_is_picked_is_known_well_enough_and_costs_no_more_than_the_ceiling(
 
 
 def _from_below(records: Sequence[Record], climbs: frozenset[str] = _ALL) -> Expected:
-    return expect(records, Span(start=2, floor=2, ceiling=0), climbs)
+    return expect(records, RungRange(start=2, floor=2, ceiling=0), climbs)
 
 
 def test_poor_answers_climb_rung_by_rung_and_each_costs_one_more_of_depth() -> None:
@@ -183,7 +183,7 @@ def test_an_end_that_does_not_climb_stops_the_job_and_a_truncated_answer_is_then
 
 def test_at_the_ceiling_a_truncated_answer_is_kept_and_a_long_prompt_climbs_whatever_the_kind_says() -> None:
     records = _chain((100, 400), (400, 400), (0, 400))
-    assert expect(records, Span(start=0, floor=2, ceiling=0), _ALL).depths == {0: 1}
+    assert expect(records, RungRange(start=0, floor=2, ceiling=0), _ALL).depths == {0: 1}
     records[2] = replace(records[2], unaccepted={"too_long": 400})
     assert _from_below(records, frozenset()).depths == {0: 0, 1: 1}
 
@@ -195,7 +195,7 @@ def test_on_the_way_up_the_hard_jobs_count_once_they_are_enough() -> None:
 
 
 def test_a_model_without_a_record_answers_always_and_at_its_low_bound_never() -> None:
-    start = Span(start=1, floor=2, ceiling=0)
+    start = RungRange(start=1, floor=2, ceiling=0)
     assert expect([Record()] * 3, start, _ALL).depths == {0: 1}
     assert expect([Record()] * 3, start, _ALL, "low").depths == {0: 0, 1: 0}
     assert expect([Record()] * 3, start, _ALL, "high").depths == {0: 1}
@@ -205,7 +205,7 @@ def test_a_model_without_a_record_answers_always_and_at_its_low_bound_never() ->
 def test_whatever_the_records_no_more_jobs_are_answered_than_come_and_bounds_are_in_order(
     records: list[Record], climbs: set[str], start: int
 ) -> None:
-    courses = [expect(records, Span(start=start, floor=2, ceiling=0), climbs, bound) for bound in _BOUNDS]
+    courses = [expect(records, RungRange(start=start, floor=2, ceiling=0), climbs, bound) for bound in _BOUNDS]
     low, expected, high = (sum(course.depths.values()) for course in courses)
     assert 0 <= low <= expected + Decimal("1e-20")
     assert expected <= high + Decimal("1e-20")
@@ -251,5 +251,5 @@ def test_nothing_explores_where_nothing_may_or_there_is_nowhere_to_go() -> None:
     ids = [new_id(random_bits=number) for number in range(200)]
     assert {explored(one, 1, known, _SPAN, share=Decimal(0)) for one in ids} == {None}
     assert {explored(one, 2, known, _SPAN, share=Decimal(1)) for one in ids} == {None}
-    alone = Span(start=1, floor=1, ceiling=1)
+    alone = RungRange(start=1, floor=1, ceiling=1)
     assert {explored(one, 1, known, alone, share=Decimal(1)) for one in ids} == {None}

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from models.chain.capabilities import EFFORTS, facts_of
+from models.chain.capabilities import EFFORTS, capabilities_of
 from tests.support.plays.walk_scene import HAIKU, OPUS
-from worker.provider.capabilities import KnownFacts
+from worker.provider.capabilities import LearnedCapabilities
 
 
 def test_what_the_provider_says_goes_before_what_the_name_tells() -> None:
@@ -23,7 +23,7 @@ def test_what_the_provider_says_goes_before_what_the_name_tells() -> None:
             "effort": {"supported": True, "low": {"supported": True}, "max": {"supported": False}, "xhigh": None},
         },
     }
-    facts = facts_of(OPUS).told(told)
+    facts = capabilities_of(OPUS).told(told)
     assert (facts.window, facts.most_output) == (500_000, 32_000)
     assert (set(facts.thinking), list(facts.efforts)) == ({"adaptive", "disabled"}, ["low"])
     assert not facts.takes_sampling
@@ -36,11 +36,11 @@ def test_what_the_provider_leaves_out_stays_as_it_was() -> None:
         {"max_tokens": None, "max_input_tokens": "many", "capabilities": None},
         {"max_tokens": 0, "capabilities": {"thinking": {"types": {}}, "effort": 7}},
     ):
-        assert facts_of(HAIKU).told(odd) == facts_of(HAIKU)
+        assert capabilities_of(HAIKU).told(odd) == capabilities_of(HAIKU)
 
 
 def test_a_model_nobody_knows_takes_what_it_is_given() -> None:
-    facts = facts_of("mine")
+    facts = capabilities_of("mine")
     assert (facts.window, facts.most_output, facts.takes_sampling, facts.efforts) == (None, None, True, EFFORTS)
 
 
@@ -52,10 +52,10 @@ def test_each_model_is_asked_of_until_something_was_said() -> None:
         asked.append(model)
         return said.pop(0)
 
-    known = KnownFacts([OPUS, HAIKU], ask=ask, window_of={OPUS: 9}.get)
+    known = LearnedCapabilities([OPUS, HAIKU], ask=ask, window_of={OPUS: 9}.get)
     assert (known(OPUS).window, known(HAIKU).window, known.window_of(HAIKU)) == (9, 200_000, 200_000)
     for _ in range(5):
         known.ask_one()
     assert asked == [OPUS, HAIKU, OPUS]
     assert (known(OPUS).most_output, known(HAIKU).most_output) == (128_000, 7)
-    assert known("another") == facts_of("another")
+    assert known("another") == capabilities_of("another")

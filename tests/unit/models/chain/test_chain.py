@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.chain.chain import Chain, Span, called_in, limit_group, parse_chain, parse_groups, parse_starts, short_name
+from models.chain.chain import (
+    Chain,
+    RungRange,
+    called_in,
+    limit_group,
+    parse_chain,
+    parse_groups,
+    parse_starts,
+    short_name,
+)
 from models.errors import SettingsError
 from tests.support.plays.walk_scene import HAIKU, OPUS, SONNET
 
@@ -13,9 +22,9 @@ _CHAIN = Chain(models=_MODELS, starts={"summarize": 2, "synthesize": 1})
 
 
 @st.composite
-def _spans(draw: st.DrawFn) -> Span:
+def _spans(draw: st.DrawFn) -> RungRange:
     ceiling, start, floor = sorted(draw(st.lists(st.integers(0, 9), min_size=3, max_size=3)))
-    return Span(start=start, floor=floor, ceiling=ceiling)
+    return RungRange(start=start, floor=floor, ceiling=ceiling)
 
 
 _GIVEN_UP = st.sets(st.integers(0, 9))
@@ -84,31 +93,31 @@ def test_a_job_starts_at_its_own_rung_else_its_tasks_else_the_primary() -> None:
     assert _CHAIN.span(task="summarize", start=0).start == 0
     assert _CHAIN.span(task="summarize").start == 2
     assert _CHAIN.span(task="unheard of").start == 0
-    assert _CHAIN.span() == Span(start=0, floor=2, ceiling=0)
+    assert _CHAIN.span() == RungRange(start=0, floor=2, ceiling=0)
 
 
 def test_availability_goes_down_to_the_floor_and_then_up_to_the_ceiling() -> None:
-    span = Span(start=2, floor=3, ceiling=0)
+    span = RungRange(start=2, floor=3, ceiling=0)
     assert span.available(()) == (2, 3, 1, 0)
     assert span.available({2, 1}) == (3, 0)
-    assert Span(start=2, floor=2, ceiling=2).available({2}) == ()
+    assert RungRange(start=2, floor=2, ceiling=2).available({2}) == ()
 
 
 def test_quality_climbs_to_the_nearest_better_rung() -> None:
-    span = Span(start=2, floor=3, ceiling=1)
+    span = RungRange(start=2, floor=3, ceiling=1)
     assert span.above(3, ()) == (2, 1)
     assert span.above(3, {2}) == (1,)
     assert span.above(1, ()) == ()
 
 
 @given(span=_spans(), given_up=_GIVEN_UP)
-def test_available_rungs_are_those_of_the_span_not_given_up_each_once(span: Span, given_up: set[int]) -> None:
+def test_available_rungs_are_those_of_the_span_not_given_up_each_once(span: RungRange, given_up: set[int]) -> None:
     available = span.available(given_up)
     assert sorted(available) == [rung for rung in range(span.ceiling, span.floor + 1) if rung not in given_up]
 
 
 @given(span=_spans(), given_up=_GIVEN_UP)
-def test_nothing_better_is_called_while_something_cheaper_is_left(span: Span, given_up: set[int]) -> None:
+def test_nothing_better_is_called_while_something_cheaper_is_left(span: RungRange, given_up: set[int]) -> None:
     available = span.available(given_up)
     down = [rung for rung in available if rung >= span.start]
     assert list(available[: len(down)]) == sorted(down)
@@ -131,7 +140,7 @@ def test_a_model_is_known_with_its_date_or_without(name: str, model: str | None)
 
 
 @given(span=_spans(), rungs=st.integers(1, 10))
-def test_a_span_of_a_longer_chain_fits_a_shorter_one(span: Span, rungs: int) -> None:
+def test_a_span_of_a_longer_chain_fits_a_shorter_one(span: RungRange, rungs: int) -> None:
     fitted = span.clamped(rungs)
     assert 0 <= fitted.ceiling <= fitted.start <= fitted.floor < rungs
     if span.floor < rungs:

@@ -79,13 +79,13 @@ def test_a_walk_gives_each_call_its_time_and_its_ticket_a_little_more() -> None:
     job = scene("529", "ok", params={**PARAMS, "max_tokens": 8_000})
     job.walk()
     assert job.provider.deadlines_s == [500, 500]
-    assert [need.hold_s for need in job.turnstile.needs] == [500 + AROUND_A_CALL_S] * 2
+    assert [need.hold_s for need in job.admission.needs] == [500 + AROUND_A_CALL_S] * 2
 
 
 def test_a_model_that_was_measured_slow_gets_more_time_and_no_other_does() -> None:
     job = scene("529", "ok", params={**PARAMS, "max_tokens": 8_000})
     for _ in range(10):
-        job.desk.expected.learn(OPUS, PARAMS, Usage(input_tokens=9, output_tokens=1_000), latency_ms=100_000)
+        job.worker.expected.learn(OPUS, PARAMS, Usage(input_tokens=9, output_tokens=1_000), latency_ms=100_000)
     job.walk()
     assert (job.provider.calls, job.provider.deadlines_s) == ([OPUS, SONNET], [1_600, 500])
 

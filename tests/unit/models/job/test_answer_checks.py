@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from models.job.answer_checks import JSON_SCHEMA, MIN_CHARS, PATTERN, problem_of, schema_from
 from tests.support.plays.walk_scene import message, received
-from worker.fallback.check_answer import judged
+from worker.fallback.check_answer import check_answer
 from worker.provider.classify import classify
 
 _JSON = st.recursive(
@@ -31,7 +31,7 @@ def test_rubbish_is_refused_in_words_or_can_be_held_against_any_answer(expects: 
         assert all(isinstance(part, str) and part for part in problem)
         return
     end = classify(received(message(content=[{"type": "text", "text": text}])))
-    assert judged(end, json.loads(json.dumps(expects))) is not None
+    assert check_answer(end, json.loads(json.dumps(expects))) is not None
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from models.errors import TooDeepError
-from models.job.call_tree import Above, Branch, branch_for
+from models.job.call_tree import Above, CallTreePlace, place_in_tree
 
 
 def _above(*tasks: str | None, root: str | None = None) -> list[Above]:
@@ -13,28 +13,28 @@ def _above(*tasks: str | None, root: str | None = None) -> list[Above]:
         Above(
             job_id=f"job-{depth}",
             task=task,
-            branch=Branch(parent=root if depth == 1 else f"job-{depth - 1}", tree=tree, depth=depth),
+            branch=CallTreePlace(parent=root if depth == 1 else f"job-{depth - 1}", tree=tree, depth=depth),
         )
         for depth, task in enumerate(tasks, start=1)
     ]
 
 
-def _branch(*above: Above, parent: str | None = None, depth: int | None = None, most: int = 5) -> Branch:
-    return branch_for("me", task="summarize", parent=parent, depth=depth, above=above, most=most)
+def _branch(*above: Above, parent: str | None = None, depth: int | None = None, most: int = 5) -> CallTreePlace:
+    return place_in_tree("me", task="summarize", parent=parent, depth=depth, above=above, most=most)
 
 
 def test_a_call_without_a_parent_begins_a_tree_of_its_own() -> None:
-    assert _branch() == Branch(parent=None, tree="me", depth=1)
+    assert _branch() == CallTreePlace(parent=None, tree="me", depth=1)
 
 
 def test_a_parent_that_is_no_job_is_the_run_at_the_top() -> None:
-    assert _branch(parent="run-7") == Branch(parent="run-7", tree="run-7", depth=1)
-    assert _branch(parent="run-7", depth=2) == Branch(parent="run-7", tree="run-7", depth=2)
+    assert _branch(parent="run-7") == CallTreePlace(parent="run-7", tree="run-7", depth=1)
+    assert _branch(parent="run-7", depth=2) == CallTreePlace(parent="run-7", tree="run-7", depth=2)
 
 
 def test_a_call_lies_one_deeper_than_its_parent_and_no_word_makes_it_less() -> None:
     above = _above("plan", None, root="run-7")
-    assert _branch(*above, parent="job-2") == Branch(parent="job-2", tree="run-7", depth=3)
+    assert _branch(*above, parent="job-2") == CallTreePlace(parent="job-2", tree="run-7", depth=3)
     assert _branch(*above, parent="job-2", depth=1).depth == 3
     assert _branch(*above, parent="job-2", depth=4).depth == 4
 

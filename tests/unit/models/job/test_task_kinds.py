@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from models.chain.chain import Chain, Span
+from models.chain.chain import Chain, RungRange
 from models.errors import SettingsError
 from models.job.task_kinds import JobTerms, read_kinds, terms_for, within
 from models.outcome import Outcome
@@ -130,5 +130,5 @@ def test_each_field_of_the_callers_own_comes_before_the_kinds() -> None:
 def test_a_start_nobody_asked_for_moves_between_floor_and_ceiling(
     start: int, terms: JobTerms, right: tuple[int, int, int]
 ) -> None:
-    span = within(Span(start=start, floor=2, ceiling=0), terms, Chain(models=MODELS))
+    span = within(RungRange(start=start, floor=2, ceiling=0), terms, Chain(models=MODELS))
     assert (span.start, span.floor, span.ceiling) == right

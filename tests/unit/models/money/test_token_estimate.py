@@ -4,30 +4,30 @@ from typing import Any
 
 import pytest
 
-from models.money.token_estimate import Size, size_of
+from models.money.token_estimate import PromptSize, prompt_size
 
 
-def _said(content: Any, **more: Any) -> Size:
-    return size_of({"max_tokens": 10, "messages": [{"role": "user", "content": content}], **more})
+def _said(content: Any, **more: Any) -> PromptSize:
+    return prompt_size({"max_tokens": 10, "messages": [{"role": "user", "content": content}], **more})
 
 
 @pytest.mark.parametrize(
     ("size", "expected"),
     [
-        (_said("twelve words"), Size(characters=12)),
-        (_said("ünïcödé 橋"), Size(characters=9)),
-        (_said("Hi", system="Be brief."), Size(characters=11)),
-        (_said([{"type": "text", "text": "Hi"}, {"type": "text", "text": "you"}]), Size(characters=5)),
-        (_said([{"type": "image", "source": {"data": "x" * 999}}]), Size(characters=0, images=1)),
-        (_said("Hi", tools=[{"name": "bridge"}]), Size(characters=2 + len('{"name": "bridge"}'))),
+        (_said("twelve words"), PromptSize(characters=12)),
+        (_said("ünïcödé 橋"), PromptSize(characters=9)),
+        (_said("Hi", system="Be brief."), PromptSize(characters=11)),
+        (_said([{"type": "text", "text": "Hi"}, {"type": "text", "text": "you"}]), PromptSize(characters=5)),
+        (_said([{"type": "image", "source": {"data": "x" * 999}}]), PromptSize(characters=0, images=1)),
+        (_said("Hi", tools=[{"name": "bridge"}]), PromptSize(characters=2 + len('{"name": "bridge"}'))),
         (
             _said([{"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}}]),
-            Size(characters=2, is_marked=True),
+            PromptSize(characters=2, is_marked=True),
         ),
-        (_said("Hi", cache_control={"type": "ephemeral"}), Size(characters=2, is_marked=True)),
+        (_said("Hi", cache_control={"type": "ephemeral"}), PromptSize(characters=2, is_marked=True)),
     ],
 )
-def test_a_prompt_is_as_long_as_its_words(size: Size, expected: Size) -> None:
+def test_a_prompt_is_as_long_as_its_words(size: PromptSize, expected: PromptSize) -> None:
     assert size == expected
 
 

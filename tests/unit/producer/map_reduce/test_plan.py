@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import InputError
-from models.job.map_reduce import Missing, Told, question
+from models.job.map_reduce import MissingPart, PartAnswer, question
 from models.money.token_estimate import most_tokens
 from producer.map_reduce.plan import Asked, Document, Outline, Planned, plan
 from producer.prompt.template import parse_template
@@ -68,9 +68,9 @@ def test_whatever_the_answers_say_every_prompt_fits(texts: list[str], step_room:
         if not one.parts:
             assert most_tokens(one.prompt.text) <= 60
             continue
-        told = [Told(label=planned[place].label, text=longest) for place in one.parts]
+        told = [PartAnswer(label=planned[place].label, text=longest) for place in one.parts]
         assert most_tokens(question(one.pieces, told, [])) <= step_room
-        missing = [Missing(label=planned[place].label, outcome="over_budget") for place in one.parts[1:]]
+        missing = [MissingPart(label=planned[place].label, outcome="over_budget") for place in one.parts[1:]]
         assert most_tokens(question(one.pieces, told[:1], missing)) <= step_room
 
 
@@ -180,12 +180,12 @@ def test_what_cannot_be_planned_is_refused_with_what_would_be_right(
 
 
 def test_an_answer_that_no_api_takes_is_made_one() -> None:
-    told = [Told(label='a "b"', text="It\0 rained \ud83d\ude00 \udc00")]
+    told = [PartAnswer(label='a "b"', text="It\0 rained \ud83d\ude00 \udc00")]
     assert question(["", ""], told, []) == "<summary of='a \"b\"'>\nIt\N{REPLACEMENT CHARACTER} rained 😀 �\n</summary>"
 
 
 def test_what_is_missing_is_named_up_to_fifty() -> None:
-    asked = question(["", ""], [], [Missing(label=f"<{number}>", outcome=None) for number in range(60)])
+    asked = question(["", ""], [], [MissingPart(label=f"<{number}>", outcome=None) for number in range(60)])
     assert "&lt;49&gt;" in asked
     assert "&lt;50&gt;" not in asked
     assert "and 10 more" in asked

@@ -26,14 +26,14 @@ def _in(seconds: float) -> datetime:
     ("found", "said"),
     [
         (
-            throttle("cooling", kind="overloaded", until=_in(3.2)),
+            throttle("circuit_open", kind="overloaded", until=_in(3.2)),
             (
                 "claude-opus-4-7 is overloaded since 12:03:10 UTC (for 42 s): one probe at a time, the next in 3.2 s; "
                 "its jobs step down or wait"
             ),
         ),
         (
-            throttle("cooling", kind="sunspots", until=_in(0)),
+            throttle("circuit_open", kind="sunspots", until=_in(0)),
             (
                 "claude-opus-4-7 is out of rotation (sunspots) since 12:03:10 UTC (for 42 s): one probe at a time, "
                 "the next at once; its jobs step down or wait"
@@ -86,7 +86,7 @@ def test_a_throttle_of_another_day_names_its_day() -> None:
 
 
 def test_a_time_that_is_past_is_never_shown_as_one_to_come() -> None:
-    late = throttle("cooling", kind="overloaded", until=_in(-9), since=_in(9))
+    late = throttle("circuit_open", kind="overloaded", until=_in(-9), since=_in(9))
     assert (late.for_s, late.left_s) == (0.0, 0.0)
     assert "(for 0.0 s): one probe at a time, the next at once" in throttle_line(late)
 
@@ -105,7 +105,7 @@ def test_each_throttle_has_a_line_and_a_holder(reason: Reason) -> None:
         ("limited", "requests", None, "opus's requests"),
         ("limited", "retry-after", None, "the end of the API's retry-after for opus"),
         ("limited", None, None, "opus's limits"),
-        ("cooling", None, None, "a probe that finds opus well"),
+        ("circuit_open", None, None, "a probe that finds opus well"),
         ("key_paused", None, None, "the end of the key's pause"),
         ("server_error", None, None, "another round through the chain (server_error)"),
     ],

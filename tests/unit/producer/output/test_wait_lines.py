@@ -26,7 +26,7 @@ def waits(**changes: Any) -> Waits:
     [
         ({}, "12 wait for claude-opus-4-7's output tokens (8,000 a minute): the next in 4.0 s, the last in 1 min 1 s"),
         ({"jobs": 1, "last_in_s": 4.0}, "1 waits for claude-opus-4-7's output tokens (8,000 a minute): in 4.0 s"),
-        ({"due": 12, "reason": "cooling"}, "12 wait for a probe that finds claude-opus-4-7 well: due now"),
+        ({"due": 12, "reason": "circuit_open"}, "12 wait for a probe that finds claude-opus-4-7 well: due now"),
         ({"due": 3, "next_in_s": 0.0}, "(8,000 a minute): 3 due now, the last in 1 min 1 s"),
         (
             {"reason": "full", "about": 2},

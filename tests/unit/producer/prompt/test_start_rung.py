@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from models.chain.chain import Chain, Span
+from models.chain.chain import Chain, RungRange
 from models.errors import InputError
 from producer.prompt.prompt import Prompt
 from producer.prompt.start_rung import span_of
@@ -17,7 +17,7 @@ def with_model(model: object, **changes: Any) -> Prompt:
     return Prompt(params={"model": model, "max_tokens": 5, "messages": []}, **changes)
 
 
-def span(prompt: Prompt, task: str | None = None) -> Span:
+def span(prompt: Prompt, task: str | None = None) -> RungRange:
     return span_of(prompt, CHAIN, task, source="prompt 7")
 
 
@@ -42,7 +42,7 @@ def span(prompt: Prompt, task: str | None = None) -> Span:
 def test_its_own_start_comes_first_then_its_task_then_its_params_then_the_primary(
     prompt: Prompt, task: str | None, start: int
 ) -> None:
-    assert span(prompt, task) == Span(start=start, floor=2, ceiling=0)
+    assert span(prompt, task) == RungRange(start=start, floor=2, ceiling=0)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_its_own_start_comes_first_then_its_task_then_its_params_then_the_primar
 def test_floor_and_ceiling_bound_the_walk_and_are_the_whole_chain_otherwise(
     limits: dict[str, str], floor: int, ceiling: int
 ) -> None:
-    assert span(Prompt("a", start="middle", **limits)) == Span(start=1, floor=floor, ceiling=ceiling)  # type: ignore[arg-type]
+    assert span(Prompt("a", start="middle", **limits)) == RungRange(start=1, floor=floor, ceiling=ceiling)  # type: ignore[arg-type]
 
 
 def test_a_model_in_params_may_be_named_without_its_date() -> None:

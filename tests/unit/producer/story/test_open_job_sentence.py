@@ -48,7 +48,7 @@ def test_the_cause_names_the_model_it_was_decided_about() -> None:
 
 @pytest.mark.parametrize("late_s", [0, 1, 400])
 def test_a_due_time_that_is_past_is_due_now(late_s: float) -> None:
-    said = _standing(_waiting(outcome="cooling", due_at=at(4) - timedelta(seconds=late_s)))
+    said = _standing(_waiting(outcome="circuit_open", due_at=at(4) - timedelta(seconds=late_s)))
     assert said == (
         "waits for a probe that finds sonnet-4-6 well: due now, not sent yet, the dispatcher sends it in its turn, "
         "then sonnet-4-6; no call was made"

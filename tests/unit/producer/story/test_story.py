@@ -16,7 +16,7 @@ from tests.support.ledgers.story_rows import (
     told_as,
 )
 
-_COOLING: dict[str, Any] = {"kind": "overloaded", "for_s": 40.2, "failures": 3}
+_CIRCUIT_OPEN: dict[str, Any] = {"kind": "overloaded", "for_s": 40.2, "failures": 3}
 _CAP: dict[str, Any] = {"scope": "batch:0192", "cap_usd": "1", "gone_usd": "0.9", "reserved_usd": "0.05"}
 
 
@@ -52,7 +52,7 @@ def test_an_outage_of_minutes_is_told_in_few_lines_however_often_a_job_came_back
         each
         for turn in range(2, 40)
         for each in (
-            decision(1, 14 * turn, "skip", "cooling", lease_token=turn, to=HAIKU, wait_s=4.1, **_COOLING),
+            decision(1, 14 * turn, "skip", "circuit_open", lease_token=turn, to=HAIKU, wait_s=4.1, **_CIRCUIT_OPEN),
             decision(1, 14 * turn, "park", "full", lease_token=turn, number=2, model=HAIKU, rung=2, after_s=4, to=OPUS),
         )
     ]
@@ -151,7 +151,7 @@ def test_a_cap_that_is_used_up_is_told_in_money_and_what_does_not_suit_a_model_i
 def test_a_job_that_a_person_queued_again_tells_both_of_its_lives() -> None:
     wrong = attempt(1, outcome="bad_request", http_status=400, error_type="invalid_request_error")
     stop = decision(1, 1, "stop", "bad_request")
-    skip = decision(1, 2, "skip", "cooling", lease_token=2, to=SONNET, wait_s=1.2, **_COOLING)
+    skip = decision(1, 2, "skip", "circuit_open", lease_token=2, to=SONNET, wait_s=1.2, **_CIRCUIT_OPEN)
     assert below_head(job(), wrong, good(2, lease_token=2), decisions=(stop, skip)) == told_as("""
         22:54:14  1. asked opus-4-7: the API found the request itself wrong, which no other model cures (400
                   invalid_request_error) after 6 ms; $0.00 (free)

@@ -11,7 +11,9 @@ from producer.story.reason_sentence import because
 from tests.support.ledgers.story_rows import MODELS, Row, attempt, decision, good, job, lines, lost
 
 _WORDS = st.sampled_from(["skip", "wait", "retry", "raise", "fallback", "climb", "park", "stop", "\x1b[2J"])
-_OTHERS = "cooling limited full paused key_paused retries_spent unfit over_budget over_today reserved same_limit waited"
+_OTHERS = (
+    "circuit_open limited full paused key_paused retries_spent unfit over_budget over_today reserved same_limit waited"
+)
 _WHYS = [*Outcome, *f"{_OTHERS} dearer no_time worker_stopped".split()]
 _OF_TURNSTILE = "to after_s wait_s kind for_s failures limit left needs per_minute in_flight cap retries requests"
 _OF_CACHE = "held_by instead_of"

@@ -25,7 +25,7 @@ from tests.support.ledgers.story_rows import (
     told_as,
 )
 
-_COOLING: dict[str, Any] = {"kind": "overloaded", "for_s": 40.2, "failures": 3}
+_CIRCUIT_OPEN: dict[str, Any] = {"kind": "overloaded", "for_s": 40.2, "failures": 3}
 
 
 def test_a_story_begins_with_where_its_job_came_from_and_the_terms_it_was_accepted_under() -> None:
@@ -64,7 +64,7 @@ def test_a_call_of_a_sub_agent_names_who_called_it_and_its_tree() -> None:
 def test_what_followed_an_answer_is_a_persons_doing_or_where_it_was_cut_perhaps_a_lost_workers() -> None:
     again = "ended so, and was queued again by a person (stepdown retry)"
     assert f"{again} 22:54:15" in one_line(lines(job(), [good(1), good(2, lease_token=2)]))
-    noted = decision(1, 2, "skip", "cooling", lease_token=2, to=SONNET)
+    noted = decision(1, 2, "skip", "circuit_open", lease_token=2, to=SONNET)
     cut = one_line(lines(job(), [good(1, outcome="truncated"), good(2, lease_token=2)], [noted]))
     assert f"{again}; or its worker was lost" in cut
     assert "was not noted" not in one_line(lines(job(), [attempt(1), good(2, lease_token=2)]))
@@ -125,13 +125,13 @@ def test_a_time_that_cannot_be_is_left_out_and_a_new_day_is_named() -> None:
 
 
 def test_as_json_it_has_its_money_as_text_its_times_in_utc_and_no_word_of_the_prompt() -> None:
-    written = story_json(told(job(), [good(1)], [decision(0, 0.2, "skip", "cooling", **_COOLING)]))
+    written = story_json(told(job(), [good(1)], [decision(0, 0.2, "skip", "circuit_open", **_CIRCUIT_OPEN)]))
     assert PROMPT not in written
     read = json.loads(written)
     assert (read["created_at"], read["finished_at"]) == ("2026-11-23T22:54:13+00:00", "2026-11-23T22:54:17+00:00")
     assert Decimal(read["attempts"][0]["cost_nano_usd"]) == Decimal("0.002019")
     assert read["attempts"][0]["reason"] == "fallback"
-    assert read["decisions"][0]["figures"] == _COOLING
+    assert read["decisions"][0]["figures"] == _CIRCUIT_OPEN
 
 
 def test_neither_way_of_telling_it_shows_the_prompt() -> None:

@@ -7,14 +7,14 @@ import pytest
 from producer.simulator.account.buckets import Limits
 from tests.support.plays.admission_scripts import PREFIX, in_memory, parted
 from tests.support.plays.fleet_traffic import Api, Fleet, Play
-from worker.admission.in_process import OwnMemory
+from worker.admission.in_process import InProcessRedis
 
 _SECONDS = 300
 _A_MINUTE = {"requests": 300, "input": 300_000, "output": 90_000}  # 5 requests of 1,000 and 300 tokens a second
 _PLENTY = 100_000_000
 
 
-def _scene(seed: int, kind: str = "requests", *, memory: OwnMemory | None = None) -> tuple[Play, Api, Fleet]:
+def _scene(seed: int, kind: str = "requests", *, memory: InProcessRedis | None = None) -> tuple[Play, Api, Fleet]:
     play, draw = Play(), random.Random(seed)
     limits = {f"{name}_per_minute": _PLENTY for name in ("requests", "input_tokens", "output_tokens")}
     limits[f"{kind}_tokens_per_minute" if kind != "requests" else "requests_per_minute"] = _A_MINUTE[kind]
@@ -71,7 +71,7 @@ def test_an_outage_costs_a_call_an_interval_and_then_all_goes_on(seed: int) -> N
 
 
 def test_workers_that_lose_sight_of_each_other_keep_to_the_limit(seed: int) -> None:
-    memory = OwnMemory(PREFIX)
+    memory = InProcessRedis(PREFIX)
     play, api, fleet = _scene(seed, memory=memory)
     fleet.load(jobs_a_second=25, seconds=_SECONDS)
     play.run(119)

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from models.chain.capabilities import facts_of
+from models.chain.capabilities import capabilities_of
 from models.money.price_book import PriceBook
 from models.money.pricing import parse_costs
 from models.money.usage import Usage
 from tests.support.plays.walk_scene import HAIKU, OPUS, SONNET
-from worker.admission.forecast import Expected, is_dearer
+from worker.admission.forecast import Forecast, is_dearer
 
 _NOW = datetime(2026, 11, 25, tzinfo=UTC)
 _BOOK = PriceBook(parse_costs(f"{OPUS}:5:25,{SONNET}:3:15,{HAIKU}:1:5"))
@@ -26,11 +26,11 @@ def _params(prefix: int, rest: int) -> dict[str, Any]:
 
 
 def _is_dearer(prefix: int, cold: str, *, warm: str = OPUS, rest: int = 1000, book: PriceBook = _BOOK) -> bool:
-    params, expected = _params(prefix, rest), Expected()
+    params, expected = _params(prefix, rest), Forecast()
     for model in (warm, cold):
         expected.learn(model, {"max_tokens": 3200}, Usage(input_tokens=0, output_tokens=1600))
     stays, moves = (expected.tokens(model, params, is_warm=True) for model in (warm, cold))
-    return is_dearer(stays, moves, warm=warm, cold=facts_of(cold), prices=book, at=_NOW)
+    return is_dearer(stays, moves, warm=warm, cold=capabilities_of(cold), prices=book, at=_NOW)
 
 
 def test_a_cold_cheaper_model_is_dearer_than_a_warm_beginning_of_fifty_thousand_tokens() -> None:
@@ -60,11 +60,11 @@ def test_where_a_price_is_unknown_nobody_can_tell() -> None:
 
 @pytest.mark.parametrize(("is_warm", "uncached", "cached"), [(False, 6000, 0), (True, 1000, 5000)])
 def test_what_a_warm_cache_holds_does_not_count_against_the_limit(is_warm: bool, uncached: int, cached: int) -> None:
-    tokens = Expected().tokens(OPUS, _params(5000, 1000), is_warm=is_warm)
+    tokens = Forecast().tokens(OPUS, _params(5000, 1000), is_warm=is_warm)
     assert (tokens.input, tokens.cached) == (uncached + 1, cached)
 
 
 def test_a_prompt_needs_one_token_at_least_and_a_picture_many() -> None:
-    assert Expected().tokens(OPUS, {"messages": []}, is_warm=True).input == 1
+    assert Forecast().tokens(OPUS, {"messages": []}, is_warm=True).input == 1
     picture = {"messages": [{"role": "user", "content": [{"type": "image", "source": {"data": "x" * 9_000_000}}]}]}
-    assert Expected().tokens(OPUS, picture).input == 1601
+    assert Forecast().tokens(OPUS, picture).input == 1601

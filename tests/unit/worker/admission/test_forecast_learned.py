@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from models.chain.deadline import UNMEASURED_PACE
 from models.money.usage import Usage
 from tests.support.plays.walk_scene import HAIKU, OPUS, SONNET
-from worker.admission.forecast import Expected
+from worker.admission.forecast import Forecast
 
 _DOCUMENT = 85_000  # characters, of 17,000 tokens
 
@@ -24,8 +24,8 @@ def _usage(read: int = 200, written: int = 200, cached: int = 0) -> Usage:
     return Usage(input_tokens=read, output_tokens=written, cache_read_tokens=cached)
 
 
-def _taught(*written: int, model: str = OPUS, most: int = 32_000) -> Expected:
-    expected = Expected()
+def _taught(*written: int, model: str = OPUS, most: int = 32_000) -> Forecast:
+    expected = Forecast()
     for tokens in written:
         expected.learn(model, _params(most=most), _usage(written=tokens))
     return expected
@@ -33,7 +33,7 @@ def _taught(*written: int, model: str = OPUS, most: int = 32_000) -> Expected:
 
 @pytest.mark.parametrize(("most", "tokens"), [(1, 1), (100, 50), (1_024, 500), (32_000, 500), (128_000, 500)])
 def test_before_any_reply_the_forecast_is_modest(most: int, tokens: int) -> None:
-    forecast = Expected().tokens(OPUS, _params(most=most))
+    forecast = Forecast().tokens(OPUS, _params(most=most))
     assert (forecast.output, forecast.is_learned) == (tokens, False)
 
 
@@ -61,7 +61,7 @@ def test_the_nearest_class_lends_its_length() -> None:
 
 
 def test_the_first_reply_to_a_document_tells_its_characters_a_token() -> None:
-    expected, document = Expected(), _params(characters=_DOCUMENT)
+    expected, document = Forecast(), _params(characters=_DOCUMENT)
     assert expected.tokens(OPUS, document).input == 24_287
     expected.learn(OPUS, document, _usage(read=17_000))
     assert expected.tokens(OPUS, document).input == 17_001
@@ -69,14 +69,14 @@ def test_the_first_reply_to_a_document_tells_its_characters_a_token() -> None:
 
 
 def test_a_greeting_does_not_tell_how_long_a_document_is() -> None:
-    expected = Expected()
+    expected = Forecast()
     expected.learn(OPUS, _params(characters=2), _usage(read=9))
     assert expected.tokens(OPUS, _params(characters=_DOCUMENT)).input < 30_000
     assert expected.tokens(OPUS, _params(characters=2)).input == pytest.approx(9, abs=5)
 
 
 def test_a_prompt_its_caller_has_cached_teaches_nothing_of_other_prompts() -> None:
-    expected = Expected()
+    expected = Forecast()
     marked = _params(characters=_DOCUMENT, is_marked=True)
     expected.learn(OPUS, marked, _usage(read=100, cached=16_900))
     assert expected.tokens(OPUS, marked).input == 101
@@ -91,7 +91,7 @@ _KIND = st.tuples(st.sampled_from([OPUS, SONNET, HAIKU]), st.integers(1, 128_000
 def test_after_any_number_of_like_replies_the_forecast_is_within_a_percent(
     kind: tuple[str, int, int], a_token: float, share: float, replies: int, others: list[Any]
 ) -> None:
-    (model, most, characters), expected = kind, Expected()
+    (model, most, characters), expected = kind, Forecast()
     for (other, their_most, their_characters), written in others:
         if their_most.bit_length() != most.bit_length() and their_characters.bit_length() != characters.bit_length():
             theirs = _params(most=their_most, characters=their_characters)
@@ -108,7 +108,7 @@ def test_after_any_number_of_like_replies_the_forecast_is_within_a_percent(
 
 @given(st.lists(st.tuples(_KIND, st.integers(0, 200_000))), _KIND)
 def test_a_forecast_never_exceeds_max_tokens(replies: list[Any], kind: tuple[str, int, int]) -> None:
-    expected = Expected()
+    expected = Forecast()
     for (model, most, characters), written in replies:
         expected.learn(model, _params(most=most, characters=characters), _usage(written=written))
     model, most, characters = kind
@@ -118,7 +118,7 @@ def test_a_forecast_never_exceeds_max_tokens(replies: list[Any], kind: tuple[str
 
 
 def test_many_threads_teach_and_ask_at_once() -> None:
-    expected = Expected()
+    expected = Forecast()
 
     def work(number: int) -> int:
         params = _params(most=1 + number % 4_000, characters=1 + number % 900)
@@ -131,7 +131,7 @@ def test_many_threads_teach_and_ask_at_once() -> None:
 
 
 def _paced(*seconds_a_token: float, written: int = 1_000) -> float:
-    expected = Expected()
+    expected = Forecast()
     for seconds in seconds_a_token:
         latency_ms = round(seconds * written * 1000)
         expected.learn(OPUS, _params(), _usage(written=written), latency_ms=latency_ms)

@@ -7,7 +7,7 @@ import pytest
 
 from models.outcome import Outcome
 from tests.support.plays.walk_scene import error, message, received
-from worker.fallback.check_answer import judged
+from worker.fallback.check_answer import check_answer
 from worker.provider.classify import classify
 from worker.provider.reply import Failure, Reply
 
@@ -20,7 +20,7 @@ def _judged(text: str, stop_reason: str = "end_turn", **expects: Any) -> Reply:
 
 
 def _of(content: list[dict[str, Any]], stop_reason: str = "end_turn", **expects: Any) -> Reply:
-    end = judged(classify(received(message(stop_reason=stop_reason, content=content))), expects or None)
+    end = check_answer(classify(received(message(stop_reason=stop_reason, content=content))), expects or None)
     assert isinstance(end, Reply)
     return end
 
@@ -101,7 +101,7 @@ def test_a_truncated_answer_stays_so_and_has_its_flaw() -> None:
 def test_what_is_no_answer_is_not_looked_at() -> None:
     refused = _judged("", "refusal", min_chars=3)
     assert (refused.outcome, refused.flaw) == (Outcome.REFUSED, "")
-    failure = judged(classify(error(400)), {"min_chars": 3})
+    failure = check_answer(classify(error(400)), {"min_chars": 3})
     assert isinstance(failure, Failure)
     assert failure.outcome is Outcome.BAD_REQUEST
 
@@ -109,4 +109,4 @@ def test_what_is_no_answer_is_not_looked_at() -> None:
 @pytest.mark.parametrize("content", [[], [{"type": "text", "text": "Or not."}]])
 def test_where_nothing_is_asked_an_empty_answer_is_the_right_one(content: list[dict[str, Any]]) -> None:
     end = classify(received(message(stop_reason="max_tokens", content=content)))
-    assert judged(end, None, asks_nothing=True).outcome is Outcome.ANSWERED
+    assert check_answer(end, None, asks_nothing=True).outcome is Outcome.ANSWERED

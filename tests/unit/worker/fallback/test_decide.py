@@ -5,12 +5,23 @@ from typing import Any
 
 import pytest
 
-from models.chain.chain import Chain, Span
+from models.chain.chain import Chain, RungRange
 from models.money.usage import Usage
 from models.outcome import Outcome, Reason
 from tests.support.plays.walk_scene import A_DAY_S, CHAIN, HAIKU, OPUS, SONNET, WINDOWS
 from worker.fallback.decide import decide, step_past
-from worker.fallback.decision import NO_TIME, SAME_LIMIT, Answered, Continue, Fallback, Park, Place, Policy, Retry, Stop
+from worker.fallback.decision import (
+    NO_TIME,
+    SAME_LIMIT,
+    Answered,
+    ChainPosition,
+    Continue,
+    Fallback,
+    Park,
+    Policy,
+    Retry,
+    Stop,
+)
 from worker.provider.reply import Failure, Reply
 
 _CONTENT = ({"type": "text", "text": "One moment."},)
@@ -20,7 +31,7 @@ _REPLIES = {
 }
 _CLIMBING = [Outcome.TRUNCATED, Outcome.REFUSED, Outcome.EMPTY, Outcome.INVALID]
 _CLIMBS = frozenset(_CLIMBING)
-_AT_FIRST = Place(rung=0, given_up={}, rounds=0)
+_AT_FIRST = ChainPosition(rung=0, given_up={}, rounds=0)
 
 
 def _end(outcome: Outcome, retry_after_s: float | None = None) -> Reply | Failure:
@@ -38,10 +49,10 @@ def _end(outcome: Outcome, retry_after_s: float | None = None) -> Reply | Failur
     )
 
 
-def _policy(*, models: tuple[str, ...] = CHAIN, span: Span | None = None, **changes: Any) -> Policy:
+def _policy(*, models: tuple[str, ...] = CHAIN, span: RungRange | None = None, **changes: Any) -> Policy:
     policy = Policy(
         chain=Chain(models=models),
-        span=span or Span(start=0, floor=len(models) - 1, ceiling=0),
+        span=span or RungRange(start=0, floor=len(models) - 1, ceiling=0),
         climbs=frozenset(),
         patience_s=5,
         key_pause_s=60,
@@ -112,7 +123,7 @@ def test_a_second_time_on_the_same_rung_there_is_no_retry(outcome: Outcome) -> N
 
 @pytest.mark.parametrize("outcome", sorted(_TABLE.keys() - _REPLIES))
 def test_with_the_other_rungs_given_up_for_free_the_job_waits_for_another_round(outcome: Outcome) -> None:
-    place = Place(rung=0, given_up={1: "overloaded", 2: "server_error"}, rounds=2, retries=1)
+    place = ChainPosition(rung=0, given_up={1: "overloaded", 2: "server_error"}, rounds=2, retries=1)
     decision = decide(_end(outcome), place, _policy())
     if isinstance(_TABLE[outcome], Fallback | Retry):
         given_up = {0: str(outcome)} if outcome in _LASTING else {}
@@ -123,18 +134,18 @@ def test_with_the_other_rungs_given_up_for_free_the_job_waits_for_another_round(
 
 @pytest.mark.parametrize("why", sorted([*_LASTING, "unfit"]))
 def test_what_may_have_been_billed_and_what_is_hopeless_is_not_asked_in_the_next_round(why: str) -> None:
-    place = Place(rung=2, given_up={0: str(why), 1: "overloaded"}, rounds=0)
+    place = ChainPosition(rung=2, given_up={0: str(why), 1: "overloaded"}, rounds=0)
     decision = decide(_end(Outcome.OVERLOADED), place, _policy())
     assert decision == Park(after_s=2, rung=1, given_up={0: str(why)}, rounds=1)
 
 
 def test_when_no_rung_can_be_asked_again_the_job_stops() -> None:
-    place = Place(rung=2, given_up={0: "cut", 1: "model_missing"}, rounds=0)
+    place = ChainPosition(rung=2, given_up={0: "cut", 1: "model_missing"}, rounds=0)
     assert decide(_end(Outcome.TIMED_OUT), place, _policy()) == Stop()
 
 
 def test_a_wait_that_ends_after_the_deadline_is_no_wait() -> None:
-    place = Place(rung=2, given_up={0: "overloaded", 1: "overloaded"}, rounds=0)
+    place = ChainPosition(rung=2, given_up={0: "overloaded", 1: "overloaded"}, rounds=0)
     assert decide(_end(Outcome.OVERLOADED), place, _policy(time_left_s=2)) == Stop(because=NO_TIME)
     assert isinstance(decide(_end(Outcome.OVERLOADED), place, _policy(time_left_s=2.1)), Park)
     assert decide(_end(Outcome.UNAUTHORIZED), _AT_FIRST, _policy(time_left_s=60)) == Stop(because=NO_TIME)
@@ -145,7 +156,7 @@ _LIMITED = [Outcome.RATE_LIMITED, Outcome.RAMP_LIMITED, Outcome.OVERLOADED]
 
 @pytest.mark.parametrize("outcome", _LIMITED)
 def test_a_rung_that_asks_for_a_second_wait_is_stepped_past(outcome: Outcome) -> None:
-    place = Place(rung=0, given_up={0: "waited"}, rounds=0)
+    place = ChainPosition(rung=0, given_up={0: "waited"}, rounds=0)
     decision = decide(_end(outcome, 1.0), place, _policy())
     assert isinstance(decision, Fallback)
     assert decision.given_up[0] == outcome
@@ -154,7 +165,7 @@ def test_a_rung_that_asks_for_a_second_wait_is_stepped_past(outcome: Outcome) ->
 @pytest.mark.parametrize("outcome", _LIMITED)
 @pytest.mark.parametrize("seconds", [0.0, 1.0, 5.0])
 def test_a_wait_within_patience_is_waited_on_the_same_rung(outcome: Outcome, seconds: float) -> None:
-    place = Place(rung=1, given_up={0: "cut"}, rounds=1)
+    place = ChainPosition(rung=1, given_up={0: "cut"}, rounds=1)
     assert decide(_end(outcome, seconds), place, _policy()) == Park(
         after_s=seconds, rung=1, given_up={0: "cut", 1: "waited"}, rounds=1
     )
@@ -170,9 +181,9 @@ def test_a_longer_wait_than_patience_or_time_is_a_step(outcome: Outcome, seconds
 
 def test_on_the_last_rung_the_job_waits_for_the_first_rung_that_may_be_free() -> None:
     tried = {0: "overloaded", 1: "overloaded"}
-    decision = decide(_end(Outcome.RATE_LIMITED, 3600), Place(rung=2, given_up=tried, rounds=0), _policy())
+    decision = decide(_end(Outcome.RATE_LIMITED, 3600), ChainPosition(rung=2, given_up=tried, rounds=0), _policy())
     assert decision == Park(after_s=2, rung=0, given_up={}, rounds=1)  # the others said nothing: their back-off
-    told = Place(rung=2, given_up=tried, rounds=0, waits={0: 900, 1: 30})
+    told = ChainPosition(rung=2, given_up=tried, rounds=0, waits={0: 900, 1: 30})
     assert decide(_end(Outcome.RATE_LIMITED, 3600), told, _policy()) == Park(after_s=30, rung=0, given_up={}, rounds=0)
 
 
@@ -197,7 +208,7 @@ def test_skipped_for_the_same_limit_is_asked_again_in_the_next_round() -> None:
 
 @pytest.mark.parametrize("outcome", _CLIMBING)
 def test_it_climbs_to_the_next_better_rung_only_where_climb_on_says_so(outcome: Outcome) -> None:
-    place = Place(rung=2, given_up={}, rounds=0)
+    place = ChainPosition(rung=2, given_up={}, rounds=0)
     climbing = decide(_end(outcome), place, _policy(climbs=frozenset({outcome})))
     assert climbing == Fallback(rung=1, reason=Reason.CLIMB, given_up={2: str(outcome)})
     assert decide(_end(outcome), place, _policy(climbs=_CLIMBS - {outcome})) == _TABLE[outcome]
@@ -206,59 +217,59 @@ def test_it_climbs_to_the_next_better_rung_only_where_climb_on_says_so(outcome: 
 def test_a_refusal_that_may_climb_goes_down_where_no_better_model_is_left() -> None:
     policy = _policy(climbs=frozenset({Outcome.REFUSED}))
     assert decide(_end(Outcome.REFUSED), _AT_FIRST, policy) == _next(Outcome.REFUSED)
-    place = Place(rung=2, given_up={0: "refused", 1: "refused"}, rounds=0)
+    place = ChainPosition(rung=2, given_up={0: "refused", 1: "refused"}, rounds=0)
     assert decide(_end(Outcome.REFUSED), place, policy) == Stop()
 
 
 @pytest.mark.parametrize("outcome", [Outcome.REJECTED, Outcome.BLOCKED, Outcome.UNCLEAR])
 def test_what_nobody_knows_is_shown_to_one_other_model_and_to_no_third(outcome: Outcome) -> None:
     for first in ("rejected", "blocked", "unclear"):
-        place = Place(rung=1, given_up={0: first}, rounds=0)
+        place = ChainPosition(rung=1, given_up={0: first}, rounds=0)
         expected = Answered() if outcome is Outcome.UNCLEAR else Stop()
         assert decide(_end(outcome), place, _policy()) == expected
 
 
 @pytest.mark.parametrize("outcome", sorted(_CLIMBING[:1] + _CLIMBING[2:]))
 def test_it_does_not_climb_past_its_ceiling_nor_where_all_above_is_given_up(outcome: Outcome) -> None:
-    at_ceiling = _policy(climbs=_CLIMBS, span=Span(start=1, floor=2, ceiling=1))
-    assert decide(_end(outcome), Place(rung=1, given_up={}, rounds=0), at_ceiling) == _TABLE[outcome]
-    place = Place(rung=1, given_up={0: "overloaded"}, rounds=0)
+    at_ceiling = _policy(climbs=_CLIMBS, span=RungRange(start=1, floor=2, ceiling=1))
+    assert decide(_end(outcome), ChainPosition(rung=1, given_up={}, rounds=0), at_ceiling) == _TABLE[outcome]
+    place = ChainPosition(rung=1, given_up={0: "overloaded"}, rounds=0)
     assert decide(_end(outcome), place, _policy(climbs=_CLIMBS)) == _TABLE[outcome]
 
 
-_CHEAP_FIRST = Span(start=2, floor=2, ceiling=0)
+_CHEAP_FIRST = RungRange(start=2, floor=2, ceiling=0)
 
 
 def test_a_prompt_that_is_too_long_goes_only_to_a_larger_window() -> None:
     models = (OPUS, HAIKU, "claude-haiku-of-the-same-size")
     policy = _policy(models=models, span=_CHEAP_FIRST, window_of={**WINDOWS, models[2]: 200_000}.get)
-    decision = decide(_end(Outcome.TOO_LONG), Place(rung=2, given_up={}, rounds=0), policy)
+    decision = decide(_end(Outcome.TOO_LONG), ChainPosition(rung=2, given_up={}, rounds=0), policy)
     assert decision == Fallback(rung=0, reason=Reason.CLIMB, given_up={1: "too_long", 2: "too_long"})
 
 
 def test_a_larger_window_that_is_overloaded_is_waited_for() -> None:
-    place = Place(rung=2, given_up={0: "overloaded", 1: "cut"}, rounds=0)
+    place = ChainPosition(rung=2, given_up={0: "overloaded", 1: "cut"}, rounds=0)
     decision = decide(_end(Outcome.TOO_LONG), place, _policy())
     assert decision == Park(after_s=2, rung=0, given_up={1: "cut", 2: "too_long"}, rounds=1)
 
 
 def test_a_larger_window_that_may_have_been_billed_is_not() -> None:
-    place = Place(rung=2, given_up={0: "timed_out", 1: "cut"}, rounds=0)
+    place = ChainPosition(rung=2, given_up={0: "timed_out", 1: "cut"}, rounds=0)
     assert decide(_end(Outcome.TOO_LONG), place, _policy()) == Stop()
 
 
 def test_a_window_nobody_knows_is_not_larger() -> None:
     policy = _policy(window_of={HAIKU: 200_000}.get, span=_CHEAP_FIRST)
-    assert decide(_end(Outcome.TOO_LONG), Place(rung=2, given_up={}, rounds=0), policy) == Stop()
+    assert decide(_end(Outcome.TOO_LONG), ChainPosition(rung=2, given_up={}, rounds=0), policy) == Stop()
 
 
 def test_a_job_never_leaves_its_floor_and_ceiling() -> None:
-    policy = _policy(span=Span(start=1, floor=1, ceiling=1))
-    decision = decide(_end(Outcome.OVERLOADED), Place(rung=1, given_up={}, rounds=0), policy)
+    policy = _policy(span=RungRange(start=1, floor=1, ceiling=1))
+    decision = decide(_end(Outcome.OVERLOADED), ChainPosition(rung=1, given_up={}, rounds=0), policy)
     assert decision == Park(after_s=2, rung=1, given_up={}, rounds=1)
 
 
 def test_a_rung_that_is_passed_over_is_given_up_with_its_reason() -> None:
     decision = step_past(_AT_FIRST, "unfit", _policy())
     assert decision == Fallback(rung=1, reason=Reason.FALLBACK, given_up={0: "unfit"})
-    assert step_past(Place(rung=0, given_up={1: "unfit", 2: "cut"}, rounds=0), "unfit", _policy()) == Stop()
+    assert step_past(ChainPosition(rung=0, given_up={1: "unfit", 2: "cut"}, rounds=0), "unfit", _policy()) == Stop()

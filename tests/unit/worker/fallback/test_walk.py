@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.chain.chain import Span
+from models.chain.chain import RungRange
 from models.job.values import Claim, Opening, OverCap
 from models.outcome import Outcome, State
 from tests.support.ledgers.memory_ledger import MemoryLedger
@@ -74,7 +74,7 @@ def test_a_job_without_time_pauses_the_key_for_everybody_else() -> None:
     job = scene("401")
     job.walk(time_left_s=0)
     assert job.job.state == State.FAILED
-    assert [ended.how for ended in job.turnstile.ends] == ["key_refused"]
+    assert [ended.how for ended in job.admission.ends] == ["key_refused"]
 
 
 def test_while_the_key_is_paused_no_attempt_is_made() -> None:
@@ -106,7 +106,7 @@ def test_an_answer_after_a_pause_is_told_to_everybody() -> None:
     job.walk()
     clock.now_s = 60
     job.walk()
-    assert [ended.how for ended in job.turnstile.ends] == ["key_refused", "well"]
+    assert [ended.how for ended in job.admission.ends] == ["key_refused", "well"]
     assert job.story() == [(1, "start", 0, "unauthorized"), (2, "resume", 0, "answered")]
 
 
@@ -121,7 +121,7 @@ def test_a_rung_the_request_does_not_fit_is_passed_over_without_a_request() -> N
 
 def test_a_request_is_sent_as_its_model_takes_it_and_the_row_says_what_was_done() -> None:
     job = scene(
-        "529", params={**PARAMS, "temperature": 0.5, "max_tokens": 130_000}, span=Span(start=0, floor=2, ceiling=0)
+        "529", params={**PARAMS, "temperature": 0.5, "max_tokens": 130_000}, span=RungRange(start=0, floor=2, ceiling=0)
     )
     job.walk()
     opus, sonnet = (attempt.opening for attempt in job.attempts)
@@ -165,14 +165,14 @@ def test_after_a_round_in_vain_only_what_failed_for_free_is_asked_again() -> Non
 
 
 def test_from_the_cheapest_it_goes_up_once_nothing_is_left_below() -> None:
-    job = scene("529", "529", span=Span(start=2, floor=2, ceiling=0))
+    job = scene("529", "529", span=RungRange(start=2, floor=2, ceiling=0))
     job.walk()
     assert job.provider.calls == [HAIKU, SONNET, OPUS]
     assert [(reason, depth) for _, reason, depth, _ in job.story()] == [("start", 0), ("fallback", 1), ("fallback", 2)]
 
 
 def test_for_quality_it_climbs_where_it_may() -> None:
-    job = scene("refusal", "ok", span=Span(start=1, floor=2, ceiling=0), climbs=_CLIMBS)
+    job = scene("refusal", "ok", span=RungRange(start=1, floor=2, ceiling=0), climbs=_CLIMBS)
     job.walk()
     assert job.provider.calls == [SONNET, OPUS]
     assert job.story()[1] == (2, "climb", 1, "answered")
@@ -187,7 +187,7 @@ def test_a_truncated_answer_is_kept_and_flagged() -> None:
 @pytest.mark.parametrize("above", ["529", "429:3", "cut", "400", "refusal", "401"])
 def test_a_truncated_answer_is_kept_where_nothing_better_comes_of_the_climb(above: str) -> None:
     climbs = _CLIMBS - {Outcome.REFUSED}
-    job = scene("max_tokens", "max_tokens", above, span=Span(start=1, floor=1, ceiling=0), climbs=climbs)
+    job = scene("max_tokens", "max_tokens", above, span=RungRange(start=1, floor=1, ceiling=0), climbs=climbs)
     walked = job.walk()
     assert job.provider.calls == [SONNET, SONNET, OPUS]
     assert walked.ending is not None
@@ -221,7 +221,7 @@ def test_a_model_that_says_one_second_for_ever_is_left_after_one_wait() -> None:
 
 
 def test_a_job_of_a_longer_chain_fits_into_a_shorter_one() -> None:
-    job = scene("529", chain=CHAIN[:2], span=Span(start=2, floor=4, ceiling=1))
+    job = scene("529", chain=CHAIN[:2], span=RungRange(start=2, floor=4, ceiling=1))
     job.walk()
     assert job.provider.calls == [SONNET]
     assert job.job.state == State.WAITING

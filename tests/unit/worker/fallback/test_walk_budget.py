@@ -4,7 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from models.chain.chain import Span
+from models.chain.chain import RungRange
 from models.job.values import Cap
 from models.outcome import Outcome, State
 from tests.support.ledgers.job_values import closing, new_job, opening
@@ -98,7 +98,7 @@ def test_a_job_waits_for_the_end_of_the_ledgers_day_not_of_its_workers() -> None
     found = _used_up()
     claim = found.ledger.claim("job-1", lease_s=60)
     assert claim is not None
-    ending = walk(replace(claim, day_left_s=7), found.desk, time_left_s=A_DAY_S).ending
+    ending = walk(replace(claim, day_left_s=7), found.worker, time_left_s=A_DAY_S).ending
     assert ending is not None
     assert ending.due_in_s == 8
 
@@ -147,7 +147,10 @@ def test_a_job_that_runs_out_of_time_while_calls_in_flight_hold_the_rest_is_over
 
 
 def test_a_climb_that_does_not_fit_keeps_the_answer_it_has_and_buys_no_worse_one() -> None:
-    climbing: dict[str, Any] = {"climbs": frozenset({Outcome.TRUNCATED}), "span": Span(start=1, floor=2, ceiling=0)}
+    climbing: dict[str, Any] = {
+        "climbs": frozenset({Outcome.TRUNCATED}),
+        "span": RungRange(start=1, floor=2, ceiling=0),
+    }
     found = _capped("0.35", "max_tokens", "max_tokens", **climbing)
     ending = found.walk().ending
     assert found.provider.calls == [SONNET, SONNET]
@@ -156,7 +159,7 @@ def test_a_climb_that_does_not_fit_keeps_the_answer_it_has_and_buys_no_worse_one
 
 
 def test_a_refused_job_that_cannot_afford_the_climb_fails_as_refused() -> None:
-    climbing: dict[str, Any] = {"climbs": frozenset({Outcome.REFUSED}), "span": Span(start=1, floor=2, ceiling=0)}
+    climbing: dict[str, Any] = {"climbs": frozenset({Outcome.REFUSED}), "span": RungRange(start=1, floor=2, ceiling=0)}
     found = _capped("0.35", "refusal", **climbing)
     ending = found.walk().ending
     assert found.provider.calls == [SONNET]
@@ -187,7 +190,7 @@ def test_a_job_that_comes_back_looks_at_every_cap_anew() -> None:
     found.walk(time_left_s=2 * A_DAY_S)
     parked = replace(found.job, rung=0, given_up={0: "over_today", 1: "reserved"}, due_at=0)
     found.ledger.jobs["job-1"] = parked
-    again = replace(found, desk=replace(found.desk, caps=Caps(day_usd=Decimal(1))))
+    again = replace(found, worker=replace(found.worker, caps=Caps(day_usd=Decimal(1))))
     again.walk()
     assert again.provider.calls == [OPUS]
     assert again.job.given_up == {}
@@ -200,10 +203,10 @@ def test_a_cost_above_the_worst_case_is_told() -> None:
 
 
 def test_who_stands_by_hears_of_a_cap_before_any_wait_for_a_model() -> None:
-    found = _capped("0.05", held=["cooling:4"], terms={"is_urgent": True})
+    found = _capped("0.05", held=["circuit_open:4"], terms={"is_urgent": True})
     ending = found.walk(time_left_s=0).ending
     assert ending is not None
-    assert (ending.state, ending.outcome, found.turnstile.needs) == (State.FAILED, "over_budget", [])
-    found = _capped("0.35", held=["cooling:4"], terms={"is_urgent": True})
+    assert (ending.state, ending.outcome, found.admission.needs) == (State.FAILED, "over_budget", [])
+    found = _capped("0.35", held=["circuit_open:4"], terms={"is_urgent": True})
     found.walk()
-    assert found.provider.calls == [HAIKU], "opus does not fit, and sonnet is cooling"
+    assert found.provider.calls == [HAIKU], "opus does not fit, and the circuit of sonnet is open"

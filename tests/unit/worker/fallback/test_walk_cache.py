@@ -5,31 +5,31 @@ from typing import Any
 
 import pytest
 
-from models.chain.chain import Span
+from models.chain.chain import RungRange
 from models.money.price_book import PriceBook
 from models.money.pricing import parse_costs
 from models.money.usage import Usage
 from models.outcome import State
 from tests.support.plays.walk_scene import HAIKU, OPUS, PARAMS, SONNET, HandClock, Scene, scene
-from worker.admission.cache_warmup import KEPT_S, OwnWarmth, Spot, Warming
+from worker.admission.cache_warmup import KEPT_S, CachedPrefix, CacheWarmup, OwnCacheState
 
 _SYSTEM = "x" * 175_000  # 50,000 tokens: as in ledger.md, section 3
 _LONG = {**PARAMS, "max_tokens": 1600, "system": _SYSTEM}
 _BOOK = PriceBook(parse_costs(f"{OPUS}:5:25,{SONNET}:3:15,{HAIKU}:1:5"))
-_SPOT = Spot(model=OPUS, prefix="shared")
+_SPOT = CachedPrefix(model=OPUS, prefix="shared")
 
 
 def _job(*script: str, held: tuple[str, ...] = (), warm: tuple[str, ...] = (OPUS,), **changes: Any) -> Scene:
     """Set up a job whose prompt's beginning is in the caches of the models that are `warm`."""
     clock: HandClock = changes.pop("clock", None) or HandClock()
-    own = OwnWarmth(clock)
+    own = OwnCacheState(clock)
     for model in warm:
-        own.note(Spot(model=model, prefix="shared"), cached_tokens=50_000)
-    warming = Warming(warmth=own, clock=clock, sleep=lambda _: None)
+        own.note(CachedPrefix(model=model, prefix="shared"), cached_tokens=50_000)
+    warming = CacheWarmup(warmth=own, clock=clock, sleep=lambda _: None)
     terms = {"prefix": "shared", **changes.pop("terms", {})}
     settled = {"params": _LONG, "prices": _BOOK, "clock": clock, **changes}
     job = scene(*script, held=held, terms=terms, warming=warming, **settled)
-    job.desk.expected.learn(OPUS, _LONG, Usage(input_tokens=0, output_tokens=800))
+    job.worker.expected.learn(OPUS, _LONG, Usage(input_tokens=0, output_tokens=800))
     return job
 
 
@@ -39,8 +39,8 @@ def _decisions(job: Scene) -> list[tuple[str, str, str]]:
 
 
 def _look(job: Scene) -> str:
-    assert job.desk.warming is not None
-    return job.desk.warming.warmth.look(_SPOT)
+    assert job.worker.warming is not None
+    return job.worker.warming.warmth.look(_SPOT)
 
 
 def test_what_is_sent_is_marked_and_neither_the_job_nor_its_estimates_are() -> None:
@@ -54,14 +54,14 @@ def test_what_is_sent_is_marked_and_neither_the_job_nor_its_estimates_are() -> N
 
 
 def test_a_model_that_keeps_no_beginning_as_short_is_sent_none() -> None:
-    job = _job(chain=(HAIKU,), params={**_LONG, "system": "x" * 7_000}, span=Span(start=0, floor=0, ceiling=0))
+    job = _job(chain=(HAIKU,), params={**_LONG, "system": "x" * 7_000}, span=RungRange(start=0, floor=0, ceiling=0))
     job.walk()
     assert job.provider.requests[0]["system"] == "x" * 7_000
 
 
 def test_where_the_cache_is_off_nothing_is_marked() -> None:
     job = _job()
-    job.desk = replace(job.desk, warming=None)
+    job.worker = replace(job.worker, warming=None)
     job.walk()
     assert job.provider.requests[0]["system"] == _SYSTEM
 
@@ -70,12 +70,12 @@ def test_what_is_read_from_a_warm_cache_does_not_count_against_the_limit() -> No
     needs = [_job(warm=warm) for warm in ((), (OPUS,))]
     for job in needs:
         job.walk()
-    cold, warm = (job.turnstile.needs[0].input_tokens for job in needs)
+    cold, warm = (job.admission.needs[0].input_tokens for job in needs)
     assert cold - warm == 50_000
     assert warm < 100
 
 
-@pytest.mark.parametrize(("why", "wait_s"), [("limited", 20), ("cooling", 60)])
+@pytest.mark.parametrize(("why", "wait_s"), [("limited", 20), ("circuit_open", 60)])
 def test_a_warm_model_is_waited_for_where_the_next_one_is_dearer(why: str, wait_s: int) -> None:
     clock = HandClock()
     job = _job(held=(f"{why}:{wait_s}",), clock=clock)
@@ -145,9 +145,9 @@ def test_a_cache_that_is_cold_by_then_is_not_waited_for() -> None:
     assert job.provider.calls == [SONNET]
 
 
-@pytest.mark.parametrize(("script", "held"), [("529", ()), ("ok", ("cooling:9",))])
+@pytest.mark.parametrize(("script", "held"), [("529", ()), ("ok", ("circuit_open:9",))])
 def test_whoever_was_to_warm_it_and_did_not_leaves_it_to_another(script: str, held: tuple[str, ...]) -> None:
-    job = _job(script, held=held, warm=(), chain=(OPUS,), span=Span(start=0, floor=0, ceiling=0))
+    job = _job(script, held=held, warm=(), chain=(OPUS,), span=RungRange(start=0, floor=0, ceiling=0))
     job.walk()
     assert _look(job) == "warmer"
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from models.chain.chain import Span
+from models.chain.chain import RungRange
 from models.errors import LedgerError
 from models.job.values import Claim, Opening, OverCap
 from models.outcome import Outcome, State
@@ -12,7 +12,7 @@ from tests.support.ledgers.memory_ledger import MemoryLedger
 from tests.support.plays.walk_scene import CHAIN, HAIKU, OPUS, SONNET, HandClock, Scene, scene
 from worker.events import KeyPaused
 
-_AT_OPUS = Span(start=0, floor=0, ceiling=0)
+_AT_OPUS = RungRange(start=0, floor=0, ceiling=0)
 
 
 def _decisions(job: Scene) -> list[tuple[str, str, str]]:
@@ -22,11 +22,11 @@ def _decisions(job: Scene) -> list[tuple[str, str, str]]:
 
 
 def test_a_model_that_is_cooling_is_passed_over_without_a_request() -> None:
-    job = scene(held=["cooling:4"])
+    job = scene(held=["circuit_open:4"])
     job.walk()
     assert job.provider.calls == [SONNET]
     assert job.story() == [(1, "fallback", 1, "answered")]  # it was given up, though nobody asked it
-    assert _decisions(job) == [("skip", OPUS, "cooling")]
+    assert _decisions(job) == [("skip", OPUS, "circuit_open")]
 
 
 def test_limits_within_the_jobs_patience_are_waited_for() -> None:
@@ -38,14 +38,14 @@ def test_limits_within_the_jobs_patience_are_waited_for() -> None:
     clock.now_s = 3
     job.walk()
     assert job.provider.calls == [OPUS]
-    assert [need.has_waited for need in job.turnstile.needs] == [False, True]
+    assert [need.has_waited for need in job.admission.needs] == [False, True]
 
 
 def test_patience_is_the_jobs_own_where_it_has_some() -> None:
     job = scene(held=["limited:3"], terms={"patience_s": 2.0})
     job.walk()
     assert job.provider.calls == [SONNET]
-    assert job.turnstile.needs[0].patience_s == 2
+    assert job.admission.needs[0].patience_s == 2
 
 
 def test_a_rung_is_waited_for_once_a_round() -> None:
@@ -66,7 +66,7 @@ def test_a_job_that_comes_back_first_asks_the_better_model_it_was_not_let_into_w
     job.walk()
     assert job.provider.calls == [OPUS]
     assert job.story() == [(1, "start", 0, "answered")]
-    assert job.turnstile.needs[2].patience_s == 0
+    assert job.admission.needs[2].patience_s == 0
 
 
 def test_where_the_better_model_has_no_room_still_the_job_goes_on_at_its_own_rung() -> None:
@@ -111,8 +111,8 @@ def test_who_has_no_patience_at_all_steps_past_our_own_limit_at_once(
 
 def test_a_request_that_is_surely_over_a_limit_is_not_sent_and_says_so() -> None:
     job = scene(span=_AT_OPUS)
-    job.turnstile.figures = {"limit": "input", "needs": 41_000.0, "per_minute": 20_000.0}
-    job.turnstile.script.append("limited:3600")
+    job.admission.figures = {"limit": "input", "needs": 41_000.0, "per_minute": 20_000.0}
+    job.admission.script.append("limited:3600")
     job.walk()
     ending = job.job.ending
     assert ending is not None
@@ -122,8 +122,8 @@ def test_a_request_that_is_surely_over_a_limit_is_not_sent_and_says_so() -> None
 
 def test_a_request_that_may_be_under_a_limit_waits_for_it() -> None:
     job = scene(span=_AT_OPUS)
-    job.turnstile.figures = {"limit": "input", "needs": 39_000.0, "per_minute": 20_000.0}
-    job.turnstile.script.append("limited:3600")
+    job.admission.figures = {"limit": "input", "needs": 39_000.0, "per_minute": 20_000.0}
+    job.admission.script.append("limited:3600")
     job.walk()
     assert (job.provider.calls, job.job.state) == ([], State.WAITING)
 
@@ -131,7 +131,7 @@ def test_a_request_that_may_be_under_a_limit_waits_for_it() -> None:
 def test_a_refused_key_that_answers_others_is_asked_once_more_and_then_one_other_model() -> None:
     clock = HandClock()
     job = scene("401", "401", "ok", clock=clock)
-    job.turnstile.changes.extend(["key_works", "key_works"])
+    job.admission.changes.extend(["key_works", "key_works"])
     job.walk()
     assert (job.provider.calls, job.job.state, job.job.due_at) == ([OPUS], State.WAITING, 5)
     assert not [event for event in job.events if isinstance(event, KeyPaused)]
@@ -146,7 +146,7 @@ def test_limits_beyond_patience_pass_the_whole_group_over() -> None:
     job = scene(held=["limited:30"], chain=chain)
     job.walk()
     assert job.provider.calls == [HAIKU]
-    assert len(job.turnstile.needs) == 2  # the other model of the group was not asked for
+    assert len(job.admission.needs) == 2  # the other model of the group was not asked for
 
 
 def test_a_full_model_is_held_in_hand_for_a_moment() -> None:
@@ -165,16 +165,20 @@ def test_a_model_that_stays_full_is_waited_for_without_a_thread() -> None:
 
 
 def test_where_nothing_may_be_called_the_job_waits_for_the_first_that_may() -> None:
-    job = scene(held=["cooling:9", "cooling:4", "limited:60"])
+    job = scene(held=["circuit_open:9", "circuit_open:4", "limited:60"])
     job.walk()
     assert (job.provider.calls, job.job.state, job.job.due_at, job.job.rounds) == ([], State.WAITING, 4, 0)
-    assert _decisions(job) == [("skip", OPUS, "cooling"), ("skip", SONNET, "cooling"), ("park", HAIKU, "limited")]
+    assert _decisions(job) == [
+        ("skip", OPUS, "circuit_open"),
+        ("skip", SONNET, "circuit_open"),
+        ("park", HAIKU, "limited"),
+    ]
     job.ledger.jobs[job.job_id]  # it comes back at its start, whichever was the first
     assert job.job.rung == 0
 
 
 def test_a_round_in_vain_is_one_with_a_call() -> None:
-    job = scene("529", held=["go", "cooling:9", "cooling:9"])
+    job = scene("529", held=["go", "circuit_open:9", "circuit_open:9"])
     job.walk()
     assert (job.job.rounds, job.job.due_at) == (1, 2)  # its own back-off, which is sooner
 
@@ -183,15 +187,15 @@ def test_a_retry_beyond_the_fleets_budget_steps_on() -> None:
     job = scene("500", "ok", held=["go", "retries_spent:0"])
     job.walk()
     assert job.provider.calls == [OPUS, SONNET]
-    assert [need.is_retry for need in job.turnstile.needs] == [False, True, False]
+    assert [need.is_retry for need in job.admission.needs] == [False, True, False]
     assert job.story()[1] == (2, "fallback", 1, "answered")
 
 
 def test_a_caller_who_stands_by_waits_for_nothing() -> None:
-    job = scene(held=["cooling:4", "limited:2", "cooling:4"])
+    job = scene(held=["circuit_open:4", "limited:2", "circuit_open:4"])
     job.walk(time_left_s=0)
     assert (job.provider.calls, job.job.state) == ([], State.FAILED)
-    assert job.turnstile.needs[0].patience_s == 0
+    assert job.admission.needs[0].patience_s == 0
 
 
 def test_a_wait_beyond_the_deadline_steps_down_or_fails() -> None:
@@ -216,21 +220,21 @@ def test_a_floor_and_an_hour_wait_for_any_retry_after() -> None:
 
 def test_a_climb_waits_for_a_better_model_and_never_takes_a_worse_one() -> None:
     climbs = frozenset({Outcome.REFUSED})
-    job = scene("refusal", span=Span(start=1, floor=2, ceiling=0), held=["go", "cooling:7"], climbs=climbs)
+    job = scene("refusal", span=RungRange(start=1, floor=2, ceiling=0), held=["go", "circuit_open:7"], climbs=climbs)
     job.walk()
     assert (job.provider.calls, job.job.state, job.job.due_at, job.job.rung) == ([SONNET], State.WAITING, 7, 0)
 
 
 def test_a_truncated_answer_is_kept_where_the_climb_may_not_be_made_now() -> None:
     climbs = frozenset({Outcome.TRUNCATED})
-    held = ["go", "go", "cooling:7"]
-    job = scene("max_tokens", "max_tokens", span=Span(start=1, floor=2, ceiling=0), held=held, climbs=climbs)
+    held = ["go", "go", "circuit_open:7"]
+    job = scene("max_tokens", "max_tokens", span=RungRange(start=1, floor=2, ceiling=0), held=held, climbs=climbs)
     job.walk()
     assert (job.provider.calls, job.job.state) == ([SONNET, SONNET], State.SUCCEEDED)
     assert _decisions(job) == [
         ("raise", SONNET, "truncated"),
         ("climb", SONNET, "truncated"),
-        ("stop", OPUS, "cooling"),
+        ("stop", OPUS, "circuit_open"),
     ]
 
 
@@ -243,7 +247,7 @@ def test_what_was_let_through_and_did_not_leave_is_given_back() -> None:
     job = scene(ledger=_Refusing())
     with pytest.raises(LedgerError):
         job.walk()
-    assert [(ended.ticket, ended.how) for ended in job.turnstile.ends] == [(job.turnstile.needs[0].ticket, "not_sent")]
+    assert [(ended.ticket, ended.how) for ended in job.admission.ends] == [(job.admission.needs[0].ticket, "not_sent")]
 
 
 @pytest.mark.parametrize(
@@ -267,7 +271,7 @@ def test_what_was_let_through_and_did_not_leave_is_given_back() -> None:
 def test_every_end_is_told_to_the_turnstile(word: str, how: str) -> None:
     job = scene(word, chain=CHAIN[:1])
     job.walk()
-    first = job.turnstile.ends[0]
-    assert (first.ticket, first.how) == (job.turnstile.needs[0].ticket, how)
+    first = job.admission.ends[0]
+    assert (first.ticket, first.how) == (job.admission.needs[0].ticket, how)
     assert first.retry_after_s == (7 if word.endswith(":7") else None)
     assert (first.input_tokens is None) == (word not in {"ok", "max_tokens"})

@@ -91,11 +91,11 @@ def test_what_nobody_knows_is_shown_to_one_other_model_and_then_fails(word: str)
     ending = _ending(found)
     assert found.provider.calls == [OPUS, SONNET]
     assert ending.state is State.FAILED
-    assert {ended.how for ended in found.turnstile.ends} == {"not_sent" if word == "page" else "well"}
+    assert {ended.how for ended in found.admission.ends} == {"not_sent" if word == "page" else "well"}
 
 
 def test_a_redirect_pauses_all_calls_and_the_job_waits() -> None:
     found = scene("moved")
     ending = _ending(found)
     assert (ending.state, ending.outcome, ending.due_in_s) == (State.WAITING, "redirected", 60)
-    assert [ended.how for ended in found.turnstile.ends] == ["key_refused"]
+    assert [ended.how for ended in found.admission.ends] == ["key_refused"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.chain.chain import Span
+from models.chain.chain import RungRange
 from models.outcome import Outcome, State
 from tests.support.plays.walk_scene import HAIKU, OPUS, SONNET, HandClock, Scene, scene
 from worker.fallback.decision import DENIED
@@ -58,7 +58,7 @@ def lives(draw: st.DrawFn, words: list[str] = _WORDS) -> Life:
     chain = tuple(draw(st.lists(st.sampled_from(_MODELS), min_size=1, max_size=5, unique=True)))
     last = len(chain) - 1
     start = draw(st.integers(0, last))
-    span = Span(start=start, floor=draw(st.integers(start, last)), ceiling=draw(st.integers(0, start)))
+    span = RungRange(start=start, floor=draw(st.integers(start, last)), ceiling=draw(st.integers(0, start)))
     clock = HandClock()
     job = scene(
         *draw(st.lists(st.sampled_from(words), max_size=30)),
@@ -114,7 +114,7 @@ def test_a_delivery_calls_each_rung_once_and_retries_once_what_may_pass(life: Li
 @given(lives())
 @settings(max_examples=300)
 def test_no_rung_follows_what_no_other_model_cures(life: Life) -> None:
-    calls, story, chain = life.job.provider.calls, life.job.story(), life.job.desk.chain.models
+    calls, story, chain = life.job.provider.calls, life.job.story(), life.job.worker.chain.models
     for position, (_, _, _, outcome) in enumerate(story):
         if outcome in _ABOUT_THE_JOB:
             assert position == len(story) - 1

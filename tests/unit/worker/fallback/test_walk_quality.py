@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from models.chain.chain import Span
+from models.chain.chain import RungRange
 from models.job.values import NewJob
 from models.outcome import Outcome, State
 from tests.support.plays.walk_scene import HAIKU, OPUS, PARAMS, SONNET, HandClock, Scene, scene
 from worker.fallback.caps import Caps
 
-_FROM_THE_CHEAPEST = Span(start=2, floor=2, ceiling=0)
+_FROM_THE_CHEAPEST = RungRange(start=2, floor=2, ceiling=0)
 _CUT = frozenset({Outcome.TRUNCATED})
 
 

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from models.errors import BrokerError, LedgerError
-from models.job.map_reduce import Ripened
+from models.job.map_reduce import ReleasedSteps
 from models.job.values import Unsent
-from models.queue.fair_share import Shares
-from models.queue.queue_window import Due, Pace
+from models.queue.fair_share import FairShare
+from models.queue.queue_window import Due, QueueWindow
 from models.queue.redis_keys import Lane, queue_name
 from tests.support.ledgers.memory_ledger import MemoryRooms, MemorySteps
-from worker.events import ClockFailed, Event, JobsLate, JobsSent, MessagesLost, StepsRipened
-from worker.periodic.dispatcher import Clock
-from worker.periodic.timer import every
+from worker.events import Event, JobsLate, JobsSent, MessagesLost, StepsReleased, TimerFailed
+from worker.periodic.dispatcher import Dispatcher
+from worker.periodic.timer import run_every
 
 
 @dataclass(slots=True)
@@ -26,20 +26,20 @@ class MemoryQueues:
 
     depths: dict[Lane, int] = field(default_factory=dict)
     hands: dict[str, int] = field(default_factory=dict)
-    paces: dict[int, Pace] = field(default_factory=dict)
+    paces: dict[int, QueueWindow] = field(default_factory=dict)
     turn: str = "us"
     told: list[tuple[str, float]] = field(default_factory=list)
     sent: list[Unsent] = field(default_factory=list)
     away: Exception | None = None
     is_emptied: bool = False
 
-    def take_turn(self, holder: str, *, for_s: float) -> bool:
+    def try_lead(self, holder: str, *, for_s: float) -> bool:
         self.told.append((holder, for_s))
         if self.away is not None:
             raise self.away
         return holder == self.turn
 
-    def has_lost_all(self) -> bool:
+    def was_flushed(self) -> bool:
         was, self.is_emptied = self.is_emptied, False
         return was
 
@@ -49,10 +49,10 @@ class MemoryQueues:
     def fetched(self) -> Mapping[str, int]:
         return self.hands
 
-    def pace(self, rung: int) -> Pace:
-        return self.paces.get(rung, Pace())
+    def pace(self, rung: int) -> QueueWindow:
+        return self.paces.get(rung, QueueWindow())
 
-    def keep_pace(self, rung: int, pace: Pace) -> None:
+    def keep_pace(self, rung: int, pace: QueueWindow) -> None:
         self.paces[rung] = pace
 
     def send(self, jobs: Sequence[Unsent]) -> None:
@@ -96,7 +96,7 @@ class MemoryOutbox:
     def urgent(self, *, limit: int) -> list[Unsent]:
         return self.in_haste[:limit]
 
-    def unsent(self, rung: int, *, limit: int, shares: Shares) -> list[Unsent]:
+    def unsent(self, rung: int, *, limit: int, shares: FairShare) -> list[Unsent]:
         assert limit > 0
         shares.passes["a batch"] = shares.passes.get("a batch", 0.0) + 1
         return self.jobs.get(rung, [])[:limit]
@@ -110,11 +110,11 @@ def _jobs(rung: int, count: int) -> list[Unsent]:
     return [Unsent(id=f"job-{rung}-{number}", rung=rung) for number in range(count)]
 
 
-def _clock(queues: MemoryQueues, outbox: MemoryOutbox, events: list[Event], **changes: Any) -> Clock:
+def _clock(queues: MemoryQueues, outbox: MemoryOutbox, events: list[Event], **changes: Any) -> Dispatcher:
     rungs = changes.get("rungs", 3)
     usual = {"holder": "us", "rungs": rungs, "window": 5, "tick_s": 1.0, "clock": lambda: 0.0}
     given: dict[str, Any] = {"rooms": MemoryRooms((1000,) * rungs), "steps": MemorySteps()} | usual | changes
-    return Clock(queues=queues, outbox=outbox, **({"tell": events.append} | given))
+    return Dispatcher(queues=queues, outbox=outbox, **({"report": events.append} | given))
 
 
 def test_a_tick_sends_what_has_no_message_and_notes_it() -> None:
@@ -132,10 +132,10 @@ def test_each_tick_brings_jobs_of_a_longer_chain_to_a_queue_that_is_heard() -> N
 
 
 def test_steps_whose_parts_have_ended_go_on_before_anything_is_sent() -> None:
-    steps, events = MemorySteps(Ripened(asked=2, stopped=1)), list[Event]()
+    steps, events = MemorySteps(ReleasedSteps(asked=2, stopped=1)), list[Event]()
     clock = _clock(MemoryQueues(), MemoryOutbox({0: _jobs(0, 2)}), events, steps=steps)
     clock.tick()
-    assert events == [StepsRipened(asked=2, stopped=1), JobsSent(lane=0, count=2)]
+    assert events == [StepsReleased(asked=2, stopped=1), JobsSent(lane=0, count=2)]
 
 
 def test_a_mistake_about_steps_keeps_nobody_elses_jobs_from_being_sent() -> None:
@@ -176,7 +176,7 @@ def test_a_broker_or_a_ledger_that_is_away_is_asked_again(away: Exception) -> No
     queues, outbox = MemoryQueues(away=away), MemoryOutbox({0: _jobs(0, 1)})
     told, enough, sent = list[Event](), Flag(), Flag()
 
-    def tell(event: Event) -> None:
+    def report(event: Event) -> None:
         told.append(event)
         if isinstance(event, JobsSent):
             sent.set()
@@ -184,26 +184,26 @@ def test_a_broker_or_a_ledger_that_is_away_is_asked_again(away: Exception) -> No
             queues.away = None
             enough.set()
 
-    clock = _clock(queues, outbox, [], rungs=1, tick_s=0.001, tell=tell)
-    stop = every(clock.tick_s, clock.tick, name="clock", tell=tell)
+    clock = _clock(queues, outbox, [], rungs=1, tick_s=0.001, report=report)
+    stop = run_every(clock.tick_s, clock.tick, name="clock", report=report)
     assert enough.wait(10)
     assert sent.wait(10)
     stop()
-    assert told[:3] == [ClockFailed(name="clock", said=str(away))] * 3
+    assert told[:3] == [TimerFailed(name="clock", said=str(away))] * 3
 
 
 def test_a_mistake_of_ours_stops_no_clock() -> None:
     told, enough = list[Event](), Flag()
 
-    def tell(event: Event) -> None:
+    def report(event: Event) -> None:
         told.append(event)
         if len(told) == 2:
             enough.set()
 
-    stop = every(0.001, lambda: os.environ["NOT_SET"], name="patrol", tell=tell)
+    stop = run_every(0.001, lambda: os.environ["NOT_SET"], name="patrol", report=report)
     assert enough.wait(10)
     stop()
-    assert told[0] == ClockFailed(name="patrol", said="a mistake of ours: KeyError: 'NOT_SET'")
+    assert told[0] == TimerFailed(name="patrol", said="a mistake of ours: KeyError: 'NOT_SET'")
 
 
 def test_what_an_empty_queue_should_hold_is_sent_again() -> None:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from models.job.primary_health import DEGRADED, OK, UNRELIABLE, Verdict
+from models.job.primary_health import DEGRADED, OK, UNRELIABLE, PrimaryHealth
 from worker.events import Event, PrimaryJudged
-from worker.periodic.health_alarm import Checkup
+from worker.periodic.health_alarm import HealthAlarm
 
 
 @dataclass(slots=True)
@@ -15,11 +15,11 @@ class Days:
     verdicts: list[str]
     seen: list[Event] = field(default_factory=list)
 
-    def today(self) -> list[Verdict]:
+    def today(self) -> list[PrimaryHealth]:
         share = Decimal("0.5")
         word = self.verdicts.pop(0)
         return [
-            Verdict(
+            PrimaryHealth(
                 start_model="claude-opus-4-7",
                 jobs=40,
                 mean_depth=share,
@@ -32,7 +32,7 @@ class Days:
 
 def _told(*verdicts: str) -> list[str]:
     days = Days(list(verdicts))
-    checkup = Checkup(verdicts=days, tell=days.seen.append)
+    checkup = HealthAlarm(verdicts=days, report=days.seen.append)
     for _ in verdicts:
         checkup.look()
     return [event.verdict.verdict for event in days.seen if isinstance(event, PrimaryJudged)]
@@ -56,5 +56,5 @@ def test_a_new_day_of_few_jobs_is_no_news_either_way() -> None:
 
 def test_a_look_counts_the_models_in_trouble() -> None:
     days = Days([DEGRADED, OK])
-    checkup = Checkup(verdicts=days, tell=days.seen.append)
+    checkup = HealthAlarm(verdicts=days, report=days.seen.append)
     assert (checkup.look(), checkup.look()) == (1, 0)

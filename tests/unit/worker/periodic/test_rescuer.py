@@ -10,7 +10,7 @@ from models.job.values import Rescue, Stray
 from tests.support.ledgers.job_values import stray
 from tests.support.plays.walk_scene import HandClock
 from worker.events import Event, Rescued
-from worker.periodic.rescuer import Patrol
+from worker.periodic.rescuer import Rescuer
 from worker.recovery.rescue import RescuePolicy
 
 _POLICY = RescuePolicy(hold_above_usd=Decimal(0), worst_case_usd=lambda _model, _params: None)
@@ -41,12 +41,12 @@ class Book:
         return self.is_ours
 
 
-def _patrol(book: Book, events: list[Event] | None = None) -> Patrol:
+def _patrol(book: Book, events: list[Event] | None = None) -> Rescuer:
     told = list[Event]() if events is None else events
-    return Patrol(strays=book, policy=_POLICY, lease_s=9, every_s=3, clock=book.clock, tell=told.append)
+    return Rescuer(strays=book, policy=_POLICY, lease_s=9, every_s=3, clock=book.clock, report=told.append)
 
 
-def _looks(patrol: Patrol, book: Book, count: int) -> list[int]:
+def _looks(patrol: Rescuer, book: Book, count: int) -> list[int]:
     taken = []
     for _ in range(count):
         taken.append(patrol.look())

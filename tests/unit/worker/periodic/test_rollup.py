@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from worker.events import DaysRolled, Event
-from worker.periodic.rollup import rolled
+from worker.periodic.rollup import roll_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +19,11 @@ class Over:
 
 def test_days_that_were_added_up_are_told_from_the_first_to_the_last() -> None:
     told: list[Event] = []
-    assert rolled(Over([date(2026, 3, 30), date(2026, 4, 1)]), told.append) == 2
+    assert roll_up(Over([date(2026, 3, 30), date(2026, 4, 1)]), told.append) == 2
     assert told == [DaysRolled(first=date(2026, 3, 30), last=date(2026, 4, 1), count=2)]
 
 
 def test_nothing_is_told_where_no_day_was_left() -> None:
     told: list[Event] = []
-    assert rolled(Over([]), told.append) == 0
+    assert roll_up(Over([]), told.append) == 0
     assert told == []

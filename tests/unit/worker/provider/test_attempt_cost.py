@@ -8,7 +8,7 @@ from models.job.values import Closing
 from models.money.price_book import PriceBook
 from models.outcome import CostStatus, Outcome
 from tests.support.plays.walk_scene import HAIKU, NOW, OPUS, SONNET, OnePrice, end_of, error, message, received
-from worker.provider.attempt_cost import receipt, total_usd
+from worker.provider.attempt_cost import closing_of, total_usd
 from worker.provider.classify import classify
 from worker.provider.reply import Broken, Received
 
@@ -16,7 +16,7 @@ _TOKENS = {"input_tokens": 1000, "output_tokens": 100}
 
 
 def _receipt(end: Received | Broken, *, unknown: str = "") -> Closing:
-    return receipt("attempt-1", classify(end), OnePrice([unknown]), at=NOW)
+    return closing_of("attempt-1", classify(end), OnePrice([unknown]), at=NOW)
 
 
 def test_an_answer_costs_its_tokens_at_the_price_of_the_model() -> None:
@@ -42,7 +42,7 @@ def test_it_is_priced_by_what_the_reply_names_not_by_what_was_asked(
     model: str, said: dict[str, object], cost: str
 ) -> None:
     end = received(message(model, usage=_TOKENS | said))
-    closing = receipt("attempt-1", classify(end), PriceBook({}), at=NOW)
+    closing = closing_of("attempt-1", classify(end), PriceBook({}), at=NOW)
     assert (closing.served_model, closing.cost_usd) == (model, Decimal(cost))
 
 
@@ -60,7 +60,7 @@ def test_each_pass_of_a_reply_is_priced_at_its_own_model() -> None:
         {"type": "compaction", "input_tokens": 1000, "output_tokens": 0},
     ]
     end = received(message(HAIKU, usage=_TOKENS | {"iterations": iterations}))
-    closing = receipt("attempt-1", classify(end), PriceBook({}), at=NOW)
+    closing = closing_of("attempt-1", classify(end), PriceBook({}), at=NOW)
     assert (closing.cost_usd, closing.cost_status) == (
         Decimal("0.0015") + Decimal("0.0075") + Decimal("0.001"),
         "exact",
@@ -72,7 +72,7 @@ def test_each_pass_of_a_reply_is_priced_at_its_own_model() -> None:
 def test_a_pass_without_a_price_makes_the_whole_unknown() -> None:
     advised = {"type": "advisor_message", "model": "claude-of-tomorrow", "input_tokens": 1, "output_tokens": 1}
     end = received(message(HAIKU, usage=_TOKENS | {"iterations": [_TOKENS, advised]}))
-    closing = receipt("attempt-1", classify(end), PriceBook({}), at=NOW)
+    closing = closing_of("attempt-1", classify(end), PriceBook({}), at=NOW)
     assert (closing.cost_usd, closing.cost_status, closing.parts) == (None, CostStatus.UNKNOWN, None)
 
 
@@ -85,7 +85,7 @@ def test_figures_that_contradict_each_other_make_the_larger_cost_an_estimate() -
     nothing = {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0}
     end = received(message(OPUS, usage=_TOKENS | {"cache_creation_input_tokens": 10_000, "cache_creation": nothing}))
     for lifetimes, cost in ((["5m"], "0.07"), (["1h"], "0.1075")):
-        closing = receipt("attempt-1", classify(end, lifetimes=lifetimes), PriceBook({}), at=NOW)
+        closing = closing_of("attempt-1", classify(end, lifetimes=lifetimes), PriceBook({}), at=NOW)
         assert (closing.cost_usd, closing.cost_status) == (Decimal(cost), CostStatus.ESTIMATED)
 
 
@@ -93,7 +93,7 @@ def test_a_search_that_the_usage_leaves_out_is_paid_for() -> None:
     found = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}
     failed = found | {"content": {"type": "web_search_tool_result_error", "error_code": "too_many_requests"}}
     end = received(message(OPUS, usage=_TOKENS) | {"content": [found, failed, {"type": "text", "text": "Found."}]})
-    closing = receipt("attempt-1", classify(end), PriceBook({}), at=NOW)
+    closing = closing_of("attempt-1", classify(end), PriceBook({}), at=NOW)
     assert (closing.cost_usd, closing.cost_status) == (Decimal("0.0175"), CostStatus.ESTIMATED)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.support.plays.walk_scene import OPUS, error, message, received
-from worker.fallback.result import said_of
+from worker.fallback.result import message_of
 from worker.provider.classify import classify
 from worker.provider.reply import Broken, Failure, Received, Reply
 
@@ -224,4 +224,4 @@ def test_a_refusal_keeps_its_category_and_explanation() -> None:
     reply = classify(received(message(stop_reason="refusal", stop_details=details)))
     assert isinstance(reply, Reply)
     assert (reply.category, reply.explanation) == ("cyber", "This request was blocked.")
-    assert said_of(reply) == "refused: This request was blocked. (category cyber)"
+    assert message_of(reply) == "refused: This request was blocked. (category cyber)"

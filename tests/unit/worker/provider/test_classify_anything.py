@@ -11,7 +11,7 @@ from models.outcome import Outcome
 from models.schema.attempt import closing_row
 from models.text import line
 from tests.support.plays.walk_scene import OnePrice, message
-from worker.provider.attempt_cost import receipt
+from worker.provider.attempt_cost import closing_of
 from worker.provider.classify import classify
 from worker.provider.reply import Broken, Failure, Received, Reply
 
@@ -85,7 +85,7 @@ def test_any_status_headers_and_bytes_become_a_reply_or_a_failure(end: Received)
 @given(_ENDS)
 @settings(max_examples=600)
 def test_whatever_came_fits_into_the_ledgers_columns(end: Received) -> None:
-    closing = receipt("a", classify(end), OnePrice(), at=datetime.now(UTC))
+    closing = closing_of("a", classify(end), OnePrice(), at=datetime.now(UTC))
     row: dict[str, Any] = closing_row(closing, is_late=False)
     row.pop("usage", None)
     assert len(error := row.pop("error") or "") <= 500
@@ -107,7 +107,7 @@ def test_only_the_apis_own_error_blames_the_key_and_nothing_but_a_200_or_a_gatew
     if told.outcome in {"unauthorized", "spend_limit"}:
         assert b"error" in end.body
     if isinstance(told, Failure) and end.status in range(300, 500):
-        assert receipt("a", told, OnePrice(), at=datetime.now(UTC)).cost_status == "free"
+        assert closing_of("a", told, OnePrice(), at=datetime.now(UTC)).cost_status == "free"
 
 
 @given(st.sampled_from(["unreachable", "cut", "timed_out"]), _TEXT)

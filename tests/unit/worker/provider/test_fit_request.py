@@ -8,26 +8,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.chain.capabilities import EFFORTS, OLDER_VERSION, facts_of
+from models.chain.capabilities import EFFORTS, OLDER_VERSION, capabilities_of
 from producer.simulator.request.catalog import MODELS, find
 from producer.simulator.request.checks import read_prompt
 from producer.simulator.request.versions import NEW, Head
 from tests.support.plays.walk_scene import HAIKU, OPUS, PARAMS, SONNET
-from worker.provider.fit_request import Fitted, Misfit, fitted
+from worker.provider.fit_request import FittedRequest, Misfit, fit_request
 
 OPUS_5 = "claude-opus-5"
 _OLDER = {"anthropic-version": OLDER_VERSION}
 _THINKS: dict[str, Any] = {"thinking": {"type": "enabled", "budget_tokens": 2000}, "max_tokens": 8000}
 
 
-def _fit(model: str, **changes: Any) -> Fitted:
+def _fit(model: str, **changes: Any) -> FittedRequest:
     prefix, headers = changes.pop("prefix", None), changes.pop("headers", None)
-    fit = fitted({**PARAMS, **changes}, facts_of(model), prefix=prefix, headers=headers)
-    assert isinstance(fit, Fitted), fit
+    fit = fit_request({**PARAMS, **changes}, capabilities_of(model), prefix=prefix, headers=headers)
+    assert isinstance(fit, FittedRequest), fit
     return fit
 
 
-def _head(fit: Fitted) -> Head:
+def _head(fit: FittedRequest) -> Head:
     betas = fit.headers.get("anthropic-beta", "").split(",")
     return Head(version=fit.headers.get("anthropic-version", NEW), betas=tuple(filter(None, betas)))
 
@@ -50,7 +50,7 @@ def test_sampling_is_dropped_for_models_since_4_7(model: str, name: str) -> None
 def test_sampling_is_sent_where_it_is_taken(model: str) -> None:
     asked = {"temperature": 1, "top_p": 1, "top_k": 1}
     note = "sent as version 2023-06-01 of the API, which takes temperature"
-    assert _fit(model, **asked) == Fitted(params=PARAMS | asked, note=note, headers=_OLDER)
+    assert _fit(model, **asked) == FittedRequest(params=PARAMS | asked, note=note, headers=_OLDER)
 
 
 def test_a_request_without_sampling_leaves_with_the_sdks_own_version() -> None:
@@ -87,8 +87,8 @@ def test_blocks_that_only_the_older_version_takes_are_sent_under_it(
 @pytest.mark.parametrize(("model", "fits"), [("claude-fable-5", True), ("claude-fable-5-2", False), (OPUS, True)])
 @pytest.mark.parametrize("kind", ["any", "tool", "auto"])
 def test_a_forced_tool_is_a_misfit_for_later_fables(model: str, fits: bool, kind: str) -> None:
-    fit = fitted({**PARAMS, "tool_choice": {"type": kind}}, facts_of(model))
-    assert isinstance(fit, Fitted) == (fits or kind == "auto")
+    fit = fit_request({**PARAMS, "tool_choice": {"type": kind}}, capabilities_of(model))
+    assert isinstance(fit, FittedRequest) == (fits or kind == "auto")
 
 
 def test_sampling_is_dropped_where_the_model_thinks() -> None:
@@ -115,7 +115,7 @@ def test_the_request_itself_is_left_as_it_is() -> None:
         "system": "x" * 9999,
     }
     before = json.dumps(asked)
-    fitted(asked, facts_of(HAIKU), prefix="shared")
+    fit_request(asked, capabilities_of(HAIKU), prefix="shared")
     assert json.dumps(asked) == before
 
 
@@ -203,18 +203,18 @@ def test_a_model_kept_from_thinking_takes_no_more_than_high_effort() -> None:
 
 def test_a_prefill_is_passed_over_where_the_model_takes_none() -> None:
     messages = [*PARAMS["messages"], {"role": "assistant", "content": "{"}]  # type: ignore[misc]
-    misfit = fitted({**PARAMS, "messages": messages}, facts_of(SONNET))
+    misfit = fit_request({**PARAMS, "messages": messages}, capabilities_of(SONNET))
     assert misfit == Misfit(why=f"{SONNET} takes no prefill: the last message is the assistant's")
     assert _fit(HAIKU, messages=messages).note is None
 
 
 def test_a_prompt_that_cannot_be_within_the_window_is_passed_over() -> None:
     whole = {"system": "x" * 600_000, "tools": [{"name": "x" * 900_000}], **_text("x" * 900_000)}
-    misfit = fitted({**PARAMS, **whole}, facts_of(HAIKU))
+    misfit = fit_request({**PARAMS, **whole}, capabilities_of(HAIKU))
     assert misfit == Misfit(why=f"the prompt is longer than the 200000 tokens of {HAIKU}")
-    assert isinstance(fitted({**PARAMS, **_text("x" * 2_400_000)}, facts_of(HAIKU)), Fitted)
-    assert isinstance(fitted({**PARAMS, **whole}, facts_of(OPUS)), Fitted)
-    assert isinstance(fitted({**PARAMS, **whole}, facts_of("a-model-nobody-knows")), Fitted)
+    assert isinstance(fit_request({**PARAMS, **_text("x" * 2_400_000)}, capabilities_of(HAIKU)), FittedRequest)
+    assert isinstance(fit_request({**PARAMS, **whole}, capabilities_of(OPUS)), FittedRequest)
+    assert isinstance(fit_request({**PARAMS, **whole}, capabilities_of("a-model-nobody-knows")), FittedRequest)
 
 
 def test_a_documents_file_says_nothing_of_its_tokens() -> None:
@@ -230,7 +230,7 @@ def _text(text: str) -> dict[str, Any]:
     "wrong", [{"thinking": "much"}, {"thinking": {}}, {"output_config": 7}, {"max_tokens": "many"}]
 )
 def test_what_is_malformed_is_left_to_the_api(wrong: dict[str, Any]) -> None:
-    assert _fit(HAIKU, **wrong) == Fitted(params=PARAMS | wrong)
+    assert _fit(HAIKU, **wrong) == FittedRequest(params=PARAMS | wrong)
 
 
 @pytest.mark.parametrize(
@@ -277,14 +277,14 @@ def test_whatever_is_asked_of_whichever_model_the_api_takes_it(model: str, asked
     for thinking, effort in product(_KINDS, (None, *EFFORTS)):
         request = asked | ({"thinking": thinking} if thinking else {})
         request |= {"output_config": {"effort": effort}} if effort else {}
-        fit = fitted(request, facts_of(model), prefix="shared" if "system" in asked else None)
-        assert isinstance(fit, Fitted)
+        fit = fit_request(request, capabilities_of(model), prefix="shared" if "system" in asked else None)
+        assert isinstance(fit, FittedRequest)
         read_prompt(json.dumps({"model": model, **fit.params}).encode(), _head(fit))
 
 
 @pytest.mark.parametrize("model", [model.id for model in MODELS])
 def test_what_a_name_tells_is_what_the_provider_says(model: str) -> None:
-    facts, real = facts_of(model), find(model)
+    facts, real = capabilities_of(model), find(model)
     assert real is not None
     assert (facts.window, facts.most_output) == (real.context, real.max_output)
     assert (facts.takes_sampling, facts.takes_prefill) == (real.sampling, real.prefill)

@@ -5,19 +5,19 @@ from typing import Any
 
 import pytest
 
-from models.chain.capabilities import OLDER_VERSION, facts_of, headers_problem
+from models.chain.capabilities import OLDER_VERSION, capabilities_of, headers_problem
 from producer.simulator.request.checks import read_prompt
 from producer.simulator.request.versions import NEW, head_of
 from tests.support.plays.walk_scene import HAIKU, OPUS, PARAMS, SONNET
-from worker.provider.fit_request import Fitted, fitted
+from worker.provider.fit_request import FittedRequest, fit_request
 
 _OLDER = {"anthropic-version": OLDER_VERSION}
 
 
-def _fit(model: str, headers: dict[str, str], **changes: Any) -> Fitted:
+def _fit(model: str, headers: dict[str, str], **changes: Any) -> FittedRequest:
     """Fit a request, and have the simulator check it as it leaves."""
-    fit = fitted({**PARAMS, **changes}, facts_of(model), headers=headers)
-    assert isinstance(fit, Fitted), fit
+    fit = fit_request({**PARAMS, **changes}, capabilities_of(model), headers=headers)
+    assert isinstance(fit, FittedRequest), fit
     sent = {"anthropic-version": NEW, "x-api-key": "any", **fit.headers}
     read_prompt(json.dumps({"model": model, **fit.params}).encode(), head_of(sent))
     return fit

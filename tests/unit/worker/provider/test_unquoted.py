@@ -6,14 +6,14 @@ import pytest
 
 from worker.provider.classify import classify
 from worker.provider.reply import Failure, Received
-from worker.provider.unquoted import unquoted
+from worker.provider.unquoted import without_prompt
 
 _PROMPT = "Ten harbours were dredged in spring, and two bridges\nwere closed before dawn."
 
 
 def _said(body: str, prompt: str = _PROMPT) -> str:
     end = classify(Received(status=403, headers={}, body=body.encode(), latency_ms=1))
-    told = unquoted(end, {"messages": [{"role": "user", "content": [{"type": "text", "text": prompt}]}]})
+    told = without_prompt(end, {"messages": [{"role": "user", "content": [{"type": "text", "text": prompt}]}]})
     assert isinstance(told, Failure)
     return told.said
 

@@ -6,8 +6,8 @@ import pytest
 
 from models.errors import LedgerError, Mistake, SettingsError, StepdownError
 from models.job.values import Claim
-from worker.intake import Gate
-from worker.recovery.heartbeat import Heartbeat
+from worker.intake import Intake
+from worker.recovery.heartbeat import Liveness
 
 AWAY = LedgerError("ledger sqlite:///x: disk I/O error")
 READ_ONLY = SettingsError([Mistake(variable="STATE_DIR", value="/x", fix="it cannot be written")])
@@ -43,16 +43,16 @@ def around() -> Around:
     return Around()
 
 
-def heartbeat(around: Around) -> Heartbeat:
-    gate = Gate(free_mb=lambda: around.free_mb, needed_mb=64, clock=lambda: 0.0, tell=lambda _event: None)
-    return Heartbeat(gate=gate, claims=around, proofs=around, listens=lambda: around.listens)
+def heartbeat(around: Around) -> Liveness:
+    intake = Intake(free_mb=lambda: around.free_mb, needed_mb=64, clock=lambda: 0.0, report=lambda _event: None)
+    return Liveness(intake=intake, claims=around, proofs=around, listens=lambda: around.listens)
 
 
 def test_a_worker_that_is_well_leaves_a_proof_with_every_beat(around: Around) -> None:
     beating = heartbeat(around)
     for _ in range(3):
         beating.beat()
-    assert (around.left, beating.gate.why_closed()) == (3, None)
+    assert (around.left, beating.intake.closed_reason()) == (3, None)
 
 
 @pytest.mark.parametrize(("ledger", "disk"), [(AWAY, None), (None, READ_ONLY)])
@@ -63,10 +63,10 @@ def test_one_that_cannot_work_leaves_none_and_takes_no_job_until_it_can(
     around.ledger, around.disk = ledger, disk
     with pytest.raises(StepdownError):
         beating.beat()
-    assert (around.left, beating.gate.why_closed()) == (0, str(ledger or disk))
+    assert (around.left, beating.intake.closed_reason()) == (0, str(ledger or disk))
     around.ledger = around.disk = None
     beating.beat()
-    assert (around.left, beating.gate.why_closed()) == (1, None)
+    assert (around.left, beating.intake.closed_reason()) == (1, None)
 
 
 def test_one_that_hears_no_broker_whose_disk_is_full_or_that_stops_leaves_none(around: Around) -> None:
@@ -74,6 +74,6 @@ def test_one_that_hears_no_broker_whose_disk_is_full_or_that_stops_leaves_none(a
         heartbeat(spoiled).beat()
         assert spoiled.left == 0
     beating = heartbeat(around)
-    beating.gate.close()
+    beating.intake.close()
     beating.beat()
     assert around.left == 0

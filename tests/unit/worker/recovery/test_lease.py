@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from models.job.values import Claim
 from tests.support.plays.walk_scene import scene
-from worker.recovery.lease import InHand
+from worker.recovery.lease import Heartbeat
 
 
 class Renewed:
@@ -28,21 +28,21 @@ def _claim() -> Claim:
 
 def test_a_job_is_renewed_while_it_is_in_hand() -> None:
     renewed, claim = Renewed(), _claim()
-    in_hand = InHand(renewed, lease_s=60)
-    with in_hand.holding(claim):
-        in_hand.beat()
+    heartbeat = Heartbeat(renewed, lease_s=60)
+    with heartbeat.holding(claim):
+        heartbeat.beat()
         assert renewed.claims == [claim]
-    in_hand.beat()
+    heartbeat.beat()
     assert renewed.claims == []
 
 
 def test_an_earlier_claim_that_ends_takes_no_later_one_of_the_same_job_with_it() -> None:
     renewed, earlier = Renewed(), _claim()
     later = replace(earlier, token=earlier.token + 1)
-    in_hand = InHand(renewed, lease_s=60)
-    held = in_hand.holding(earlier)
+    heartbeat = Heartbeat(renewed, lease_s=60)
+    held = heartbeat.holding(earlier)
     held.__enter__()
-    with in_hand.holding(later):
+    with heartbeat.holding(later):
         held.__exit__(None, None, None)
-        in_hand.beat()
+        heartbeat.beat()
         assert renewed.claims == [later]

@@ -8,7 +8,7 @@ import pytest
 from models.job.values import Past
 from models.outcome import OnUnknown, Outcome, State
 from tests.support.ledgers.job_values import stray
-from worker.recovery.rescue import RescuePolicy, rescued
+from worker.recovery.rescue import RescuePolicy, rescue_of
 
 OPUS, SONNET, HAIKU = "opus", "sonnet", "haiku"
 _POLICY = RescuePolicy(hold_above_usd=Decimal("0.05"), worst_case_usd=lambda _model, _params: Decimal("0.01"))
@@ -22,7 +22,7 @@ def _past(rung: int, outcome: Outcome | None, *, depth: int | None = None) -> Pa
 
 
 def test_a_job_that_was_never_called_is_queued_again() -> None:
-    rescue = rescued(stray(rung=1, given_up={0: "overloaded"}), _POLICY)
+    rescue = rescue_of(stray(rung=1, given_up={0: "overloaded"}), _POLICY)
     assert (rescue.state, rescue.rung, rescue.outcome, rescue.error) == (State.QUEUED, 1, None, None)
     assert (rescue.given_up, rescue.crashes, rescue.rebuys) == ({0: "overloaded"}, 1, 0)
 
@@ -42,7 +42,7 @@ def test_a_call_nobody_saw_the_end_of_is_held_or_bought_again_once(
     policy: RescuePolicy, choice: OnUnknown | None, rebuys: int, state: State
 ) -> None:
     lost = stray(_past(0, Outcome.OVERLOADED), _past(1, None), on_unknown=choice, rebuys=rebuys)
-    rescue = rescued(lost, policy)
+    rescue = rescue_of(lost, policy)
     assert (rescue.state, rescue.rung, rescue.outcome) == (state, 1, Outcome.UNKNOWN)
     assert rescue.rebuys == rebuys + (state is State.QUEUED)
     assert rescue.error is not None
@@ -53,14 +53,14 @@ def test_a_call_nobody_saw_the_end_of_is_held_or_bought_again_once(
 @pytest.mark.parametrize("in_flight", [True, False])
 def test_a_job_that_five_workers_were_lost_with_fails(*, in_flight: bool) -> None:
     attempts = [_past(0, None)] if in_flight else []
-    assert rescued(stray(*attempts, crashes=3), _POLICY).state is State.QUEUED
-    rescue = rescued(stray(*attempts, crashes=4), _POLICY)
+    assert rescue_of(stray(*attempts, crashes=3), _POLICY).state is State.QUEUED
+    rescue = rescue_of(stray(*attempts, crashes=4), _POLICY)
     assert (rescue.state, rescue.outcome, rescue.crashes) == (State.FAILED, "poison", 5)
     assert rescue.error == "5 workers in a row were lost with it"
 
 
 def test_a_call_without_a_queue_ends_with_its_caller() -> None:
-    rescue = rescued(stray(_past(0, None), batch_id=None), _POLICY)
+    rescue = rescue_of(stray(_past(0, None), batch_id=None), _POLICY)
     assert (rescue.state, rescue.outcome) == (State.FAILED, "abandoned")
 
 
@@ -77,7 +77,7 @@ def test_a_call_without_a_queue_ends_with_its_caller() -> None:
 def test_a_walk_goes_on_where_it_was_and_asks_no_model_twice_that_was_paid_or_gone(
     ends: list[Outcome], rung: int, given_up: dict[int, str]
 ) -> None:
-    rescue = rescued(stray(*(_past(at, end) for at, end in enumerate(ends))), _POLICY)
+    rescue = rescue_of(stray(*(_past(at, end) for at, end in enumerate(ends))), _POLICY)
     assert (rescue.state, rescue.rung, dict(rescue.given_up)) == (State.QUEUED, rung, given_up)
 
 
@@ -93,11 +93,11 @@ def test_a_walk_goes_on_where_it_was_and_asks_no_model_twice_that_was_paid_or_go
     ],
 )
 def test_a_job_that_goes_on_lower_down_keeps_its_fallback_depth(attempts: list[Past], given_up: dict[int, str]) -> None:
-    rescue = rescued(stray(*attempts), _POLICY)
+    rescue = rescue_of(stray(*attempts), _POLICY)
     assert (rescue.rung, dict(rescue.given_up)) == (attempts[-1].rung, given_up)
 
 
 def test_a_walk_that_had_no_model_left_fails_with_the_last_word() -> None:
     attempts = [_past(rung, Outcome.CUT) for rung in range(3)]
-    rescue = rescued(stray(*attempts), _POLICY)
+    rescue = rescue_of(stray(*attempts), _POLICY)
     assert (rescue.state, rescue.outcome, rescue.error) == (State.FAILED, Outcome.CUT, "cut: no other model is left")

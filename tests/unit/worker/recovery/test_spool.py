@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import LedgerError, SettingsError
-from models.job.values import Kept
+from models.job.values import SpooledReply
 from tests.support.ledgers.job_values import closing, succeeded
 from worker.events import Event, RepliesSetAside, SpoolUnreadable
 from worker.recovery import spool
@@ -25,7 +25,7 @@ import os, signal, sys
 from pathlib import Path
 from tests.unit.worker.recovery.test_spool import kept
 from worker.recovery.spool import Spool
-spool = Spool(Path(sys.argv[1]), holder="dead:1:aa", tell=print)
+spool = Spool(Path(sys.argv[1]), holder="dead:1:aa", report=print)
 for number in range(3):
     slip = spool.keep(kept(number))
 spool.drop(slip)
@@ -38,7 +38,7 @@ from pathlib import Path
 from tests.unit.worker.recovery.test_spool import kept
 from worker.recovery.spool import Spool
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-spool = Spool(Path(sys.argv[1]), holder="full:1:aa", tell=print)
+spool = Spool(Path(sys.argv[1]), holder="full:1:aa", report=print)
 spool.keep(kept(0))
 for number, limit in ((1, 1500), (2, 0)):
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
@@ -49,10 +49,10 @@ for number, limit in ((1, 1500), (2, 0)):
 """
 
 
-def kept(number: int, text: str = "") -> Kept:
+def kept(number: int, text: str = "") -> SpooledReply:
     """Make a reply that can be told from others."""
     message = {"content": [{"type": "text", "text": text}]}
-    return Kept(
+    return SpooledReply(
         job_id=f"job-{number}", token=1, closing=closing(f"attempt-{number}"), ending=succeeded(message=message)
     )
 
@@ -78,7 +78,7 @@ def opens(folder: Path, told: list[Event]) -> Iterator[Opens]:
     with ExitStack() as until_end:
 
         def open_one(holder: str) -> Spool:
-            ours = Spool(folder, holder=holder, tell=told.append)
+            ours = Spool(folder, holder=holder, report=told.append)
             until_end.callback(ours.close)
             return ours
 
@@ -92,7 +92,7 @@ class Book:
         self.jobs: list[str] = []
         self.fails_at: int | None = None
 
-    def replay(self, reply: Kept) -> bool:
+    def replay(self, reply: SpooledReply) -> bool:
         if self.fails_at == len(self.jobs):
             raise LedgerError("away")
         self.jobs.append(reply.job_id)
@@ -185,7 +185,7 @@ def test_whichever_byte_is_flipped_no_wrong_reply_is_given_and_the_others_are(
     orphan = folder / "dead-1-aa.1.jsonl"
     for place in range(len(whole)):
         orphan.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
-        given: list[Kept] = []
+        given: list[SpooledReply] = []
         ours.replay(given.append)
         assert all(reply in replies for reply in given), place
         asides = sorted(folder.glob("*.damaged"))
@@ -222,7 +222,7 @@ def test_a_line_without_a_checksum_is_no_reply(opens: Opens, folder: Path, told:
 def test_a_folder_that_takes_no_file_is_a_setting_to_be_mended(tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("a file in its place")
     with pytest.raises(SettingsError, match=r"STATE_DIR=.*cannot be written to .*spool \(File exists\): name a folder"):
-        Spool(tmp_path / "spool", holder="here:1:aa", tell=print)
+        Spool(tmp_path / "spool", holder="here:1:aa", report=print)
 
 
 def test_a_reply_that_comes_after_the_folder_was_removed_is_on_disk_all_the_same(opens: Opens, folder: Path) -> None:

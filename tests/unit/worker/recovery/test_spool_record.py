@@ -10,15 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.job.values import Kept
+from models.job.values import SpooledReply
 from models.money.pricing import Parts
 from tests.support.ledgers.job_values import closing, failing, message, parked, succeeded, unknown
 from worker.recovery.spool_record import from_line, to_line
 
 
-def _kept(text: str) -> Kept:
+def _kept(text: str) -> SpooledReply:
     end = succeeded(message=message(text), given_up={0: "overloaded"}, is_truncated=True)
-    return Kept(job_id="job-1", token=3, closing=closing("attempt-1", cost_usd=Decimal("0.000000001")), ending=end)
+    return SpooledReply(
+        job_id="job-1", token=3, closing=closing("attempt-1", cost_usd=Decimal("0.000000001")), ending=end
+    )
 
 
 @pytest.mark.parametrize(
@@ -28,11 +30,11 @@ def _kept(text: str) -> Kept:
         replace(_kept(""), ending=None),
         replace(_kept(""), closing=closing("attempt-1", parts=Parts(input=Decimal("0.004"), output=Decimal("0.006")))),
         replace(_kept(""), ending=parked(3)),
-        Kept(job_id="job-1", token=1, closing=unknown("attempt-1"), ending=None),
-        Kept(job_id="job-1", token=1, closing=failing("attempt-1", retry_after_ms=7), ending=parked(0)),
+        SpooledReply(job_id="job-1", token=1, closing=unknown("attempt-1"), ending=None),
+        SpooledReply(job_id="job-1", token=1, closing=failing("attempt-1", retry_after_ms=7), ending=parked(0)),
     ],
 )
-def test_every_kind_of_end_comes_back(kept: Kept) -> None:
+def test_every_kind_of_end_comes_back(kept: SpooledReply) -> None:
     line = to_line(kept)
     assert line.endswith(b"\n")
     assert from_line(line) == kept

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from models.errors import LedgerError
-from models.job.values import Claim, Closing, Ending, Kept, Opening
+from models.job.values import Claim, Closing, Ending, Opening, SpooledReply
 from models.outcome import Outcome
 from tests.support.ledgers.job_values import closing, failing, parked, succeeded
 from tests.support.plays.walk_scene import scene
 from worker.events import Event, ReplyKept
 from worker.recovery.spool import Spool
-from worker.recovery.spooled_ledger import Spooled
+from worker.recovery.spooled_ledger import SpooledLedger
 
 
 class AwayLedger:
@@ -37,7 +37,7 @@ def _claim() -> Claim:
     return claim
 
 
-def _write(spooled: Spooled, claim: Claim, ending: Ending | None, end: Closing) -> None:
+def _write(spooled: SpooledLedger, claim: Claim, ending: Ending | None, end: Closing) -> None:
     if ending is None:
         spooled.close_attempt(claim, end)
     else:
@@ -57,23 +57,23 @@ def test_what_came_of_a_call_waits_for_the_ledger_on_disk_if_it_was_paid_for(
     tmp_path: Path, end: Closing, ending: Ending | None, is_on_disk: bool
 ) -> None:
     events: list[Event] = []
-    claim, spool = _claim(), Spool(tmp_path, holder="here", tell=print)
-    spooled = Spooled(AwayLedger(), spool, events.append)
+    claim, spool = _claim(), Spool(tmp_path, holder="here", report=print)
+    spooled = SpooledLedger(AwayLedger(), spool, events.append)
     with pytest.raises(LedgerError):
         _write(spooled, claim, ending, end)
     assert events == [ReplyKept(job_id=claim.job_id)]
     (file,) = tmp_path.iterdir()
     assert bool(file.read_bytes()) is is_on_disk
-    taken: list[Kept] = []
+    taken: list[SpooledReply] = []
     assert spool.replay(taken.append) == 1
-    assert taken == [Kept(job_id=claim.job_id, token=claim.token, closing=end, ending=ending)]
+    assert taken == [SpooledReply(job_id=claim.job_id, token=claim.token, closing=end, ending=ending)]
     assert spool.replay(taken.append) == 0
     spool.close()
 
 
 def test_a_job_that_ends_without_a_call_leaves_nothing_behind(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, holder="here", tell=print)
+    spool = Spool(tmp_path, holder="here", report=print)
     with pytest.raises(LedgerError):
-        Spooled(AwayLedger(), spool, lambda _event: None).finish(_claim(), parked(5), None)
+        SpooledLedger(AwayLedger(), spool, lambda _event: None).finish(_claim(), parked(5), None)
     assert spool.replay(lambda _kept: None) == 0
     spool.close()
