@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.callers import Caller, caps_of, read_callers
 from models.chain.chain import Chain, parse_autos, parse_chain, parse_groups, parse_starts
 from models.errors import Mistake, SettingsError
 from models.job.task_kinds import JobTerms, parse_climbs, read_kinds
-from models.money.caps import parse_caps, usd
+from models.money.caps import Usd, parse_caps
 from models.money.pricing import Price, parse_costs
 from models.outcome import Outcome
 
@@ -91,10 +91,6 @@ def _flower_password(password: SecretStr) -> SecretStr:
     return password
 
 
-def _usd(given: object) -> Decimal:
-    return usd(str(given))
-
-
 def _readable(path: Path) -> Path:
     try:
         path.read_text(encoding="utf-8")
@@ -148,14 +144,14 @@ class Settings(BaseSettings):
     visibility_timeout_s: float = Field(default=120, ge=1, le=_DAY_S)
     queue_window: int = Field(default=2000, ge=1)
     urgent_threads: int = Field(default=8, ge=1, le=2000)
-    day_cap_usd: Annotated[Decimal, BeforeValidator(_usd)] | None = None
+    day_cap_usd: Usd | None = None
     task_caps_usd: str = ""
     tag_caps_usd: str = ""
     callers_file: Path | None = None
     repeated_batch: Literal["new", "same"] = "new"
     over_cap: Literal["wait", "fail"] = "wait"
     max_depth: int = Field(default=5, ge=1, le=1000)
-    tree_cap_usd: Annotated[Decimal, BeforeValidator(_usd)] | None = None
+    tree_cap_usd: Usd | None = None
     review_every_s: float = Field(default=60, ge=0.05, le=_DAY_S)
     health_min_jobs: int = Field(default=20, ge=1)
     health_degraded_percent: int = Field(default=25, ge=1, le=100)
@@ -168,7 +164,7 @@ class Settings(BaseSettings):
 
     flower_user: Annotated[str, AfterValidator(_flower_user)] = "stepdown"
     flower_password: Annotated[SecretStr, AfterValidator(_flower_password)] | None = None
-    mcp_max_cost_usd: Annotated[Decimal, BeforeValidator(_usd)] = Decimal(1)
+    mcp_max_cost_usd: Usd = Decimal(1)
     mcp_token: _Key | None = None
     mcp_token_file: _SecretFile | None = None
 

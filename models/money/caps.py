@@ -1,6 +1,9 @@
 """Caps as the settings write them: amounts of USD, by task or by tag."""
 
 from decimal import Decimal, InvalidOperation
+from typing import Annotated, TypeAlias
+
+from pydantic import BeforeValidator
 
 from models.errors import Mistake, SettingsError
 
@@ -37,6 +40,9 @@ def usd(text: str) -> Decimal:
         message = f"{text!r} should be USD, such as 2.50: above 0, at most {_MOST}, with at most {_DECIMALS} decimals"
         raise ValueError(message)
     return amount
+
+
+Usd: TypeAlias = Annotated[Decimal, BeforeValidator(lambda given: usd(str(given)))]
 
 
 def _wrong(variable: str, entry: str, fix: str) -> SettingsError:

@@ -13,7 +13,7 @@ from producer.prompt.prompt import Prompt
 
 MAX_REQUEST_BYTES = 32 * 1024 * 1024  # the API answers 413 above it: faults.md, row 33
 MAX_ID_LENGTH = 200  # of names, keys, tasks and tags too: the width of their columns in the ledger
-_MOST_TOKENS = 10_000_000  # a hundred times what any model writes
+MOST_TOKENS = 10_000_000  # a hundred times what any model writes
 _ROLES = ("user", "assistant", "system")
 _NAMES = ("id", "task", "start", "floor", "ceiling")
 _KEPT = {"id": "an id", "task": "a task", "name": "a name", "key": "a key", "tags": "a tag"}
@@ -126,7 +126,7 @@ def _params_problem(params: object, least: int) -> _Problem | None:
 def _max_tokens_problem(value: object, least: int) -> _Problem | None:
     if type(value) is not int or value < least:
         return "max_tokens", f"{shown(value)} should be a whole number, {least} or more"
-    return None if value <= _MOST_TOKENS else ("max_tokens", f"{shown(value)} is more than any model writes")
+    return None if value <= MOST_TOKENS else ("max_tokens", f"{shown(value)} is more than any model writes")
 
 
 def _messages_problem(messages: object) -> _Problem | None:

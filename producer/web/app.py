@@ -1,4 +1,4 @@
-"""The application behind `stepdown serve`: its routes over one producer, and one wording for all that goes wrong."""
+"""The application behind `stepdown serve`: its routes over one producer, and one form for all errors."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -19,17 +19,17 @@ from models.settings import Settings
 from producer.client import Producer
 from producer.web import metrics
 from producer.web.api import batches, messages, models, v1
-from producer.web.http.authentication import Admission, refused
+from producer.web.http.authentication import Authentication, error_response
 from producer.web.http.await_jobs import Waiting
-from producer.web.http.bodies import Reception
+from producer.web.http.bodies import BodyLimits
+from producer.web.http.context import Server
 from producer.web.http.errors import Refusal, refusal_of
-from producer.web.http.lanes import Lanes
-from producer.web.http.limits import Limits
+from producer.web.http.limits import Limits, Slots
 
 _Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 _BATCHES = "/v1/messages/batches"
 _OWN = "/api/v1"
-_SILENT_S = 10.0  # less than what proxies and readers wait for a first byte
+_SILENT_S = 10.0  # proxies and readers wait longer for a first byte
 _COUNTING_S = 30.0
 _ROUTES: Mapping[str, Mapping[str, _Endpoint]] = {
     "/v1/messages": {"POST": messages.create},
@@ -54,36 +54,37 @@ _ROUTES: Mapping[str, Mapping[str, _Endpoint]] = {
 
 
 def app_over(
-    producer: Producer, settings: Settings, *, silent_s: float = _SILENT_S, reception: Reception | None = None
+    producer: Producer, settings: Settings, *, silent_s: float = _SILENT_S, body_limits: BodyLimits | None = None
 ) -> Starlette:
-    """Make the application; it does not close the producer.
+    """Return the application. The caller closes the producer.
 
-    A stream begins with its answer, and that one's status, if it is there within `silent_s`; else with a ping.
-    `reception` bounds the bodies; left out, it is the usual one.
+    A stream begins with the status of its answer if the answer is there within `silent_s`, else with a ping.
     """
     app = Starlette(
         routes=[_route(path, endpoints) for path, endpoints in _ROUTES.items()],
         middleware=[
-            Middleware(Admission, callers=settings.callers, limits=Limits(producer=producer, settings=settings))
+            Middleware(Authentication, callers=settings.callers, limits=Limits(producer=producer, settings=settings))
         ],
-        exception_handlers={HTTPException: _not_routed, StepdownError: _told},
+        exception_handlers={HTTPException: _not_routed, StepdownError: _failed},
         lifespan=_waiting,
     )
-    app.router.redirect_slashes = False  # a POST that is sent elsewhere loses its body
-    app.state.producer = producer
-    app.state.settings = settings
-    app.state.silent_s = silent_s
-    app.state.reception = reception or Reception()
-    app.state.counting = Lanes(what="requests to count tokens", of_one=4, of_all=16, patience_s=_COUNTING_S)
-    app.state.waiting = Waiting(
-        settled=producer.store.reports.settled,
-        let_go=partial(producer.store.job_actions.cancel, states=(State.QUEUED, State.WAITING)),
+    app.router.redirect_slashes = False  # a POST that is redirected loses its body
+    app.state.body_limits = body_limits or BodyLimits()
+    app.state.server = Server(
+        producer=producer,
+        settings=settings,
+        waiting=Waiting(
+            settled=producer.store.reports.settled,
+            let_go=partial(producer.store.job_actions.cancel, states=(State.QUEUED, State.WAITING)),
+        ),
+        counting=Slots(what="requests to count tokens", per_caller=4, in_all=16, patience_s=_COUNTING_S),
+        silent_s=silent_s,
     )
     return app
 
 
 def _route(path: str, endpoints: Mapping[str, _Endpoint]) -> Route:
-    """Make one route of a path, so that its `allow` names every method."""
+    """Return one route for a path, so that its `allow` names every method."""
 
     async def answer(request: Request) -> Response:
         return await endpoints["GET" if request.method == "HEAD" else request.method](request)
@@ -93,7 +94,7 @@ def _route(path: str, endpoints: Mapping[str, _Endpoint]) -> Route:
 
 @asynccontextmanager
 async def _waiting(app: Starlette) -> AsyncIterator[None]:
-    looking = asyncio.create_task(app.state.waiting.run())
+    looking = asyncio.create_task(app.state.server.waiting.run())
     try:
         yield
     finally:
@@ -103,15 +104,16 @@ async def _waiting(app: Starlette) -> AsyncIterator[None]:
 
 
 async def _not_routed(request: Request, error: Exception) -> Response:
-    """Tell that nothing is there, or nothing for this method; `allow` names those there are."""
+    """Answer 404 for a path without a route, 405 for another method. `allow` names the methods there are."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = error.headers if isinstance(error, HTTPException) else None
-    said = f"{request.method} is not for {request.url.path}" if headers else f"there is nothing at {request.url.path}"
-    response = refused(Refusal(status, said), request.state.request_id)
+    path = request.url.path
+    message = f"{request.method} is not for {path}" if headers else f"there is nothing at {path}"
+    response = error_response(Refusal(status, message), request.state.request_id)
     response.headers.update(headers or {})
     return response
 
 
-async def _told(request: Request, error: Exception) -> Response:
+async def _failed(request: Request, error: Exception) -> Response:
     refusal = refusal_of(error) if isinstance(error, StepdownError) else Refusal(500, "a mistake of ours")
-    return refused(refusal, request.state.request_id)
+    return error_response(refusal, request.state.request_id)

@@ -1,4 +1,4 @@
-"""/healthz and /metrics: whether ledger and broker answer, and today's figures for Prometheus."""
+"""/healthz and /metrics: the health of ledger and broker, and today's figures for Prometheus."""
 
 import time
 from collections import defaultdict
@@ -18,13 +18,13 @@ from models.settings import Settings
 from producer.client import Producer
 from producer.web.http.context import caller_of, producer_of, settings_of
 
-_KEPT_S = 2.0  # asked as often as one likes, looked at no more often than that
+_KEPT_S = 2.0  # a request within this time gets the result of the last look
 _BROKER_S = 1.0
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 async def healthz(request: Request) -> Response:
-    """Answer 200 where ledger and broker answer, else 503 and which of them does not."""
+    """Answer 200 if ledger and broker answer, else 503 with the name of the one that does not."""
     state = request.app.state
     looked_at, found = getattr(state, "looked", (0.0, {}))
     if time.monotonic() - looked_at > _KEPT_S or not found:
@@ -34,12 +34,12 @@ async def healthz(request: Request) -> Response:
 
 
 async def metrics(request: Request) -> Response:
-    """Tell open jobs by state, and this UTC day's ends, attempts and cost, as Prometheus reads them.
+    """Return open jobs by state, and this UTC day's ended jobs, attempts and cost, in Prometheus' format.
 
-    They are the fleet's for an operator; any other caller reads its own.
+    An operator reads the fleet's figures. Any other caller reads its own.
     """
     caller = caller_of(request)
-    scope = None if caller.is_operator else caller.key()
+    scope = None if caller.operator else caller.key()
     lines = await run_in_threadpool(lambda: "".join(f"{line}\n" for line in _lines(producer_of(request), scope)))
     return PlainTextResponse(lines, headers={"content-type": _TEXT})
 
@@ -51,7 +51,7 @@ def _look(producer: Producer, settings: Settings) -> dict[str, str]:
 def _asked(ask: Any) -> str:
     try:
         ask()
-    except StepdownError:  # its words name our addresses
+    except StepdownError:  # the error names our addresses
         return "does not answer"
     return "ok"
 

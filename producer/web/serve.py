@@ -1,4 +1,4 @@
-"""`stepdown serve`: listens on an address, with one producer behind it, until it is told to end."""
+"""`stepdown serve`: listens on an address, with one producer behind it, until a signal ends it."""
 
 import asyncio
 import logging
@@ -12,14 +12,14 @@ from models.settings import Settings
 from producer.client import Producer
 from producer.running.listening import is_loopback, listening, url_of
 from producer.web.app import app_over
-from producer.web.slow_clients import hang_up, say_when_full
+from producer.web.slow_clients import hang_up, log_when_full
 
 _SOURCE = "serve"
-_HEAD_S = 15.0  # for the head of a request; as many connections as there are open files are soon held without it
+_HEAD_S = 15.0  # for the head of a request; without a limit, silent connections soon take all open files
 
 
 def run(settings: Settings, *, host: str, port: int) -> None:
-    """Serve until SIGINT or SIGTERM. Raises InputError for an address that may not or cannot be listened on."""
+    """Serve until SIGINT or SIGTERM. Raises InputError for an address that is not allowed, or not free."""
     if not settings.callers and not is_loopback(host):
         problem = f"{host} can be reached from elsewhere: name your callers and their tokens in CALLERS_FILE first"
         raise InputError(problem, source=_SOURCE, field="--host")
@@ -30,9 +30,9 @@ def run(settings: Settings, *, host: str, port: int) -> None:
             http="h11",
             ws="none",
             lifespan="on",
-            log_config=None,  # no line a request: what people ask is in no log
+            log_config=None,  # no log has a line a request
             access_log=False,
-            proxy_headers=False,  # else whoever writes X-Forwarded-For is on this machine
+            proxy_headers=False,  # else a client with X-Forwarded-For passes for a local one
             server_header=False,
             timeout_graceful_shutdown=round(settings.drain_s),
         )
@@ -42,7 +42,7 @@ def run(settings: Settings, *, host: str, port: int) -> None:
 
 
 async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
-    say_when_full(asyncio.get_running_loop())
+    log_when_full(asyncio.get_running_loop())
     hanging_up = asyncio.create_task(hang_up(server, after_s=_HEAD_S))
     try:
         await server.serve(sockets=[listener])

@@ -1,1 +1,1 @@
-"""The routes: the provider's Messages and Message Batches APIs, and ours under /api/v1."""
+"""The routes: the provider's Messages, Message Batches and Models APIs, and ours under /api/v1."""

@@ -23,11 +23,10 @@ from producer.submit.accept import Checked
 from producer.web.http.bodies import LARGEST_BATCH, Body, received
 from producer.web.http.context import books_of, caller_of, producer_of, settings_of
 from producer.web.http.errors import Refusal
-from producer.web.http.labels import KEY, MAX_COST, TASK, cap_of, label, limit_of
-from producer.web.http.params import checked, headers_of
+from producer.web.http.request import KEY, TASK, cap_of, checked, cursor_of, headers_of, label, limit_of, page
 from producer.web.http.scan import Scanned, parsed
 
-_KIND = "batch"  # the word in our keys; message batches alone are shown here
+_KIND = "batch"  # in the keys of message batches; no other batch is shown here
 _PREFIX = "msgbatch_"
 _ID = re.compile(rf"{_PREFIX}([0-9a-f]{{8}})([0-9a-f]{{4}})([0-9a-f]{{4}})([0-9a-f]{{4}})([0-9a-f]{{12}})")
 _HOST = re.compile(r"[a-zA-Z0-9.:\[\]-]+")
@@ -37,39 +36,34 @@ _SOON_S = 1.0
 
 
 async def create(request: Request) -> Response:
-    """Take a message batch; the same one again is a new one, but under its key or by REPEATED_BATCH."""
-    async with received(request, most_bytes=LARGEST_BATCH, caller=caller_of(request).name) as body:
-        batch_id = await body.read_by(_taken, body, request)
-    return await run_in_threadpool(lambda: JSONResponse(_told(request, _found(request, batch_id))))
+    """Accept a message batch. The same content again is a new batch, except under its key or by REPEATED_BATCH."""
+    async with received(request, LARGEST_BATCH) as body:
+        batch_id = await body.read_by(_taken)
+    return await run_in_threadpool(lambda: JSONResponse(_laid_out(request, _found(request, batch_id))))
 
 
 async def listing(request: Request) -> Response:
     """List the caller's batches, the newest first."""
-    asked = request.query_params
-    limit = limit_of(asked.get("limit"))
-    if "before_id" in asked and "after_id" in asked:
-        raise Refusal(400, "before_id, after_id: give one of them")
-    cursors = {name: _own_id(asked[name], name) for name in ("before_id", "after_id") if name in asked}
+    limit = limit_of(request)
+    cursor = {name: _own_id(given, name) for name, given in cursor_of(request).items()}
     batches, has_more = await run_in_threadpool(
-        books_of(request).served_batches.page, _scope(request), limit=limit, **cursors
+        books_of(request).served_batches.page, _scope(request), limit=limit, **cursor
     )
-    data = [_told(request, batch) for batch in batches]
-    ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {"first_id": None, "last_id": None}
-    return JSONResponse({"data": data, "has_more": has_more, **ends})
+    return page([_laid_out(request, batch) for batch in batches], has_more=has_more)
 
 
 async def retrieve(request: Request) -> Response:
-    """Tell where a batch is."""
-    return JSONResponse(_told(request, await run_in_threadpool(_asked_for, request)))
+    """Return a batch as it is now."""
+    return JSONResponse(_laid_out(request, await run_in_threadpool(_asked_for, request)))
 
 
 async def cancel(request: Request) -> Response:
-    """Cancel what is open of a batch. Sent again, it goes on: what is answered by then is not bought twice."""
+    """Cancel the open jobs of a batch. The same batch goes on if it is sent again, and buys no answer twice."""
     return await run_in_threadpool(_cancelled, request)
 
 
 async def delete(request: Request) -> Response:
-    """Forget an ended batch, with its prompts and answers; the ledger keeps what it cost."""
+    """Delete an ended batch, with its prompts and answers. The ledger keeps its costs."""
     return await run_in_threadpool(_deleted, request)
 
 
@@ -77,14 +71,14 @@ async def results(request: Request) -> Response:
     """Stream the results of an ended batch."""
     batch = await run_in_threadpool(_asked_for, request)
     if batch.ended_at is None or batch.purged_at is not None:
-        why = "has not ended yet" if batch.ended_at is None else "had its results removed"
-        raise Refusal(404, f"{_id_of(batch.batch_id)} {why}: it has no results")
+        reason = "has not ended yet" if batch.ended_at is None else "had its results removed"
+        raise Refusal(404, f"{_id_of(batch.batch_id)} {reason}: it has no results")
     lines = message_batch_lines(books_of(request).reports.answers(batch.batch_id))
     return StreamingResponse(in_parts(lines), media_type="application/x-jsonl")
 
 
 def in_parts(lines: Iterator[str]) -> Iterator[str]:
-    """Join lines to parts of a fair size: each part is a turn of the event loop."""
+    """Join lines to larger parts, since each part costs a round of the event loop."""
     part, size = list[str](), 0
     for line in lines:
         part.append(line)
@@ -95,8 +89,8 @@ def in_parts(lines: Iterator[str]) -> Iterator[str]:
     yield "".join(part)
 
 
-def _taken(body: Body, request: Request) -> str:
-    """Queue the requests of a body. Returns the id of their batch."""
+def _taken(request: Request, body: Body) -> str:
+    """Queue the requests of a body. Return the id of their batch."""
     given, scanned = body.listed("requests")
     if extra := given.keys() - {"requests"}:
         raise Refusal(400, f"{min(extra)}: is no field of a message batch; it has requests")
@@ -108,7 +102,7 @@ def _taken(body: Body, request: Request) -> str:
 
 
 def _prompts(scanned: Scanned, models: tuple[str, ...], headers: Mapping[str, str]) -> Iterator[Prompt]:
-    """Read request after request. One that no model takes comes refused; Refusal is raised for what cannot be named."""
+    """Read request after request. A prompt that no model takes is marked as refused. Raises Refusal for all else."""
     places: dict[str, int] = {}
     for place, raw in enumerate(scanned.items()):
         where = f"requests[{place}]"
@@ -135,38 +129,35 @@ def _prompt(each: object, where: str, models: tuple[str, ...], headers: Mapping[
 
 def _submitted(prompts: Callable[[], Iterator[Prompt]], request: Request) -> str:
     caller, producer = caller_of(request), producer_of(request)
-    said: dict[str, Any] = {
-        "task": label(request.headers.get(TASK), header=TASK),
-        "max_cost_usd": cap_of(request.headers.get(MAX_COST)),
-    }
-    if (key := label(request.headers.get(KEY), header=KEY)) is not None:
-        return _under(caller.own_key(_KIND, key), prompts, request, said)
+    options: dict[str, Any] = {"task": label(request, TASK), "max_cost_usd": cap_of(request)}
+    if (key := label(request, KEY)) is not None:
+        return _under(caller.own_key(_KIND, key), prompts, request, options)
     if settings_of(request).repeated_batch == "same":
-        return _once_a_day(prompts, request, said)
+        return _once_a_day(prompts, request, options)
     fresh = caller.own_key(_KIND, None)
-    return producer.submit(Checked(prompts()), key=fresh, tags=caller.batch_tags, **said).id
+    return producer.submit(Checked(prompts()), key=fresh, tags=caller.batch_tags, **options).id
 
 
-def _under(key: str, prompts: Callable[[], Iterator[Prompt]], request: Request, said: Mapping[str, Any]) -> str:
-    """Submit under the caller's own key. Raises Refusal where it is that of another batch."""
+def _under(key: str, prompts: Callable[[], Iterator[Prompt]], request: Request, options: Mapping[str, Any]) -> str:
+    """Submit under the caller's own key. Raises Refusal for the key of another batch."""
     try:
-        batch = producer_of(request).submit(Checked(prompts()), key=key, tags=caller_of(request).batch_tags, **said)
+        batch = producer_of(request).submit(Checked(prompts()), key=key, tags=caller_of(request).batch_tags, **options)
     except KeyConflictError:
-        told = f"{KEY}: is that of another batch of yours; send the same again, or choose another key"
-        raise Refusal(409, told, is_for_good=True) from None
+        problem = f"{KEY}: is that of another batch of yours; send the same again, or choose another key"
+        raise Refusal(409, problem, is_for_good=True) from None
     return batch.id if batch.is_new else _gone_on(batch.id, request)
 
 
-def _once_a_day(prompts: Callable[[], Iterator[Prompt]], request: Request, said: Mapping[str, Any]) -> str:
-    """Submit what was not sent within a day, in whatever order."""
+def _once_a_day(prompts: Callable[[], Iterator[Prompt]], request: Request, options: Mapping[str, Any]) -> str:
+    """Submit content that was not sent within a day, in any order. Else return the id of its batch."""
     caller, producer = caller_of(request), producer_of(request)
     served = producer.store.served_batches
-    digest, today = _digest(prompts(), said), served.today()
+    digest, today = _digest(prompts(), options), served.today()
     keys = [caller.key(_KIND, digest, f"{day}") for day in (today, today - timedelta(days=1))]
     if same := served.same(keys):
         return _gone_on(same, request)
     try:
-        return producer.submit(Checked(prompts()), key=keys[0], tags=caller.batch_tags, **said).id
+        return producer.submit(Checked(prompts()), key=keys[0], tags=caller.batch_tags, **options).id
     except KeyConflictError:  # sent twice at once, with its requests in another order
         if same := served.same(keys):
             return same
@@ -174,15 +165,15 @@ def _once_a_day(prompts: Callable[[], Iterator[Prompt]], request: Request, said:
 
 
 def _gone_on(batch_id: str, request: Request) -> str:
-    """Queue again what was cancelled of a batch that is sent again: its caller wants the rest of it."""
+    """Queue the cancelled jobs of a batch again: a caller that sends the batch again wants the rest of it."""
     deadline_s = settings_of(request).job_deadline_s
     books_of(request).job_actions.retry(deadline_s=deadline_s, states=[State.CANCELLED], batch_id=batch_id)
     return batch_id
 
 
-def _digest(prompts: Iterable[Prompt], said: Mapping[str, str | None]) -> str:
-    """Tell content from other content, in whatever order it comes."""
-    content = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+def _digest(prompts: Iterable[Prompt], options: Mapping[str, str | None]) -> str:
+    """Return the same digest for the same content in any order."""
+    content = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
     for one in sorted(map(_digest_of, prompts)):
         content.update(one)
     return content.hexdigest()
@@ -190,15 +181,15 @@ def _digest(prompts: Iterable[Prompt], said: Mapping[str, str | None]) -> str:
 
 def _digest_of(prompt: Prompt) -> bytes:
     asked = prompt.params if prompt.refused is None else prompt.refused.error
-    told = [prompt.id, asked, *betas_of(prompt.headers or {})]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).digest()
+    content = [prompt.id, asked, *betas_of(prompt.headers or {})]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest()
 
 
 def _cancelled(request: Request) -> Response:
     batch = _asked_for(request)
     if batch.ended_at is None:
         books_of(request).job_actions.cancel(batch.batch_id)
-    return JSONResponse(_told(request, _found(request, batch.batch_id)))
+    return JSONResponse(_laid_out(request, _found(request, batch.batch_id)))
 
 
 def _deleted(request: Request) -> Response:
@@ -206,7 +197,7 @@ def _deleted(request: Request) -> Response:
     if batch.ended_at is None:
         raise Refusal(400, f"{_id_of(batch.batch_id)} has not ended: cancel it first")
     store = books_of(request)
-    store.served_batches.take_out(batch.batch_id)  # first: what is deleted only half is gone for its caller
+    store.served_batches.take_out(batch.batch_id)  # first: nobody sees a half-deleted batch after a crash
     while store.job_actions.purge(older_than_s=-_SOON_S, batch_id=batch.batch_id):
         pass
     return JSONResponse({"id": _id_of(batch.batch_id), "type": "message_batch_deleted"})
@@ -223,8 +214,8 @@ def _found(request: Request, batch_id: str) -> ServedBatch:
     return batch
 
 
-def _told(request: Request, batch: ServedBatch) -> dict[str, Any]:
-    """Lay a batch out as the provider does: until it has ended, all its requests count as processing."""
+def _laid_out(request: Request, batch: ServedBatch) -> dict[str, Any]:
+    """Return a batch as the provider does. All requests count as processing until the batch has ended."""
     is_ended = batch.ended_at is not None
     counts = {name: getattr(batch, name) if is_ended else 0 for name in ("succeeded", "errored", "canceled", "expired")}
     times = ("created_at", "expires_at", "ended_at")
@@ -245,7 +236,7 @@ def _time(at: Any) -> str | None:
 
 
 def _results_url(request: Request, batch: ServedBatch) -> str:
-    """Name the results by the host the caller knows us by."""
+    """Return the address of the results, at the host that the caller called."""
     path = f"/v1/messages/batches/{_id_of(batch.batch_id)}/results"
     host, scheme = request.headers.get("host", ""), request.headers.get("x-forwarded-proto", request.scope["scheme"])
     return f"{scheme}://{host}{path}" if _HOST.fullmatch(host) and scheme in {"http", "https"} else path

@@ -1,4 +1,4 @@
-"""POST /v1/messages: one prompt through the chain, ahead of all bulk, answered when its job has ended."""
+"""POST /v1/messages: one prompt through the chain, ahead of all batches, answered when its job has ended."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -22,27 +22,23 @@ from producer.submit.accept import Checked
 from producer.web.api import sse
 from producer.web.http.await_jobs import Waiting
 from producer.web.http.bodies import LARGEST_MESSAGE, Body, received
-from producer.web.http.context import caller_of, producer_of, settings_of, waiting_of
+from producer.web.http.context import caller_of, producer_of, server_of, settings_of
 from producer.web.http.errors import LATER_S, LIMITED, OVERLOADED, Refusal, refusal_for
-from producer.web.http.labels import COST, DEPTH, JOB, KEY, MAX_COST, TASK, cap_of, label
-from producer.web.http.params import checked, headers_of
+from producer.web.http.request import COST, DEPTH, JOB, KEY, TASK, cap_of, checked, headers_of, label
 
 _TIMEOUTS = ("x-stainless-timeout", "x-stainless-read-timeout")
 _OF_LIMITS = frozenset({"limited", Outcome.RATE_LIMITED, Outcome.RAMP_LIMITED})
-_AFTER_S = 1.0  # beyond its caller's patience a job is cancelled, before it expires
-_SHARE = 0.9  # of the caller's own patience: an answer that comes after it is bought for nothing
+_AFTER_S = 1.0  # a job is cancelled at the end of its caller's patience, and expires so much later
+_SHARE = 0.9  # of the caller's own patience: a later answer is bought for nothing
 
 
 async def create(request: Request) -> Response:
-    """Take a Messages API request, wait for its job, and answer as the provider does."""
-    caller = caller_of(request).name
-    async with received(request, most_bytes=LARGEST_MESSAGE, caller=caller) as body:
-        batch, is_stream, timeout_s = await body.read_by(_taken, body, request)  # from here on no prompt is in memory
-    waiting = waiting_of(request)
+    """Accept a Messages API request, wait for its job, and answer as the provider does."""
+    async with received(request, LARGEST_MESSAGE) as body:
+        batch, is_stream, timeout_s = await body.read_by(_taken)  # from here on no prompt is in memory
+    waiting = server_of(request).waiting
     is_kept = _key(request) is not None
-    silent_s = min(
-        request.app.state.silent_s, _heard_s(request) / 2
-    )  # with a stream, that patience is about each event
+    silent_s = min(server_of(request).silent_s, _usable_s(request) / 2)  # a stream's client waits for each event
     late = partial(_too_late, producer_of(request), batch.id, timeout_s, is_kept=is_kept)
     with ExitStack() as until_end:
         end = waiting.end_of(batch.id, is_kept=is_kept)
@@ -56,12 +52,12 @@ async def create(request: Request) -> Response:
     if answer.turn is None:
         raise refusal_for(answer, is_kept=is_kept)
     if is_stream:
-        return _stream(_at_once(answer), headers=_told(answer))
-    return JSONResponse(dict(answer.turn), headers=_told(answer))
+        return _stream(_at_once(answer), headers=_headers(answer))
+    return JSONResponse(dict(answer.turn), headers=_headers(answer))
 
 
-def _taken(body: Body, request: Request) -> tuple[Batch, bool, float]:
-    """Queue the request of a body. Returns its batch, whether it is a stream, and the seconds that its caller waits."""
+def _taken(request: Request, body: Body) -> tuple[Batch, bool, float]:
+    """Queue the request of a body. Return its batch, whether it is a stream, and the seconds that its caller waits."""
     given = body.object()
     is_stream = given.pop("stream", None) or False
     if not isinstance(is_stream, bool):
@@ -70,8 +66,8 @@ def _taken(body: Body, request: Request) -> tuple[Batch, bool, float]:
     headers = headers_of(request)
     prompt = checked(given, id=None, models=producer.models, where="", headers=headers, fills_cache=True)
     longest_s = stands_by_s(prompt.request(), call_timeout_s=settings_of(request).call_timeout_s)
-    timeout_s = longest_s if is_stream else min(longest_s, _heard_s(request))
-    deadline_s = timeout_s + _AFTER_S if _key(request) is None else longest_s  # who comes back may wait
+    timeout_s = longest_s if is_stream else min(longest_s, _usable_s(request))
+    deadline_s = timeout_s + _AFTER_S if _key(request) is None else longest_s  # a caller with a key comes back
     return _submitted(producer, prompt, request, deadline_s), is_stream, timeout_s
 
 
@@ -80,43 +76,43 @@ def _submitted(producer: Producer, prompt: Prompt, request: Request, deadline_s:
     try:
         return producer.submit(
             Checked([prompt]),
-            task=label(request.headers.get(TASK), header=TASK),
+            task=label(request, TASK),
             key=caller.own_key("message", key),
             tags=caller.batch_tags,
-            max_cost_usd=cap_of(request.headers.get(MAX_COST)),
+            max_cost_usd=cap_of(request),
             urgent=True,
             terms=JobTerms(deadline_s=deadline_s),
         )
     except KeyConflictError:
-        said = f"{KEY}: is that of another request of yours; send the same again, or choose another key"
-        raise Refusal(409, said, is_for_good=True) from None
+        problem = f"{KEY}: is that of another request of yours; send the same again, or choose another key"
+        raise Refusal(409, problem, is_for_good=True) from None
 
 
 def _key(request: Request) -> str | None:
-    return label(request.headers.get(KEY), header=KEY)
+    return label(request, KEY)
 
 
-def _heard_s(request: Request) -> float:
+def _usable_s(request: Request) -> float:
     return _SHARE * _patience_s(request)
 
 
 def _patience_s(request: Request) -> float:
     """Return the seconds after which the caller gives up, by the headers of the provider's SDKs.
 
-    Of a total and a silence the shorter counts. A header without a number, such as the SDK's NOT_GIVEN, tells nothing.
+    The shorter of a total and a silence counts. A header without a number, such as the SDK's NOT_GIVEN, is no limit.
     """
-    return min(filter(lambda told: told > 0, map(_seconds, map(request.headers.get, _TIMEOUTS))), default=inf)
+    return min(filter(lambda seconds: seconds > 0, map(_seconds, map(request.headers.get, _TIMEOUTS))), default=inf)
 
 
-def _seconds(told: str | None) -> float:
+def _seconds(header: str | None) -> float:
     try:
-        return float(told or "nan")
+        return float(header or "nan")
     except ValueError:
         return nan
 
 
 async def _ended(request: Request, end: asyncio.Future[Answer], timeout_s: float) -> Answer | None:
-    """Wait for the end, as long as the caller is there; None where it has not come in time."""
+    """Wait for the end while the caller is there. Return None if the end does not come in time."""
     gone = asyncio.create_task(_gone(request))
     either: set[asyncio.Future[Any]] = {end, gone}
     try:
@@ -126,7 +122,7 @@ async def _ended(request: Request, end: asyncio.Future[Answer], timeout_s: float
     if end in done:
         return end.result()
     if gone in done:
-        raise Refusal(499, "you have gone")  # nobody hears it
+        raise Refusal(499, "you have gone")  # nobody receives it
     return None
 
 
@@ -153,7 +149,7 @@ async def _late_events(
     timeout_s: float,
     silent_s: float,
 ) -> AsyncIterator[str]:
-    """Ping until the end is there; what would have been a status is an error event by then."""
+    """Send pings until the end is there. An error is an event, since the status is sent by then."""
     clock = asyncio.get_running_loop().time
     until = clock() + timeout_s - silent_s
     try:
@@ -165,36 +161,37 @@ async def _late_events(
             async for event in _at_once(answer):
                 yield event
             return
-        told = refusal or refusal_for(end.result(), is_kept=True)  # an event tells nothing of another time
-        yield sse.written({"type": "error", "error": {"type": told.kind, "message": str(told)}})
+        error = refusal or refusal_for(end.result(), is_kept=True)  # an event has no retry-after
+        yield sse.written({"type": "error", "error": {"type": error.kind, "message": str(error)}})
     finally:
         waiting.leave(end)
 
 
 def _too_late(producer: Producer, batch_id: str, timeout_s: float, *, is_kept: bool) -> Refusal:
-    """Word that no answer came in time, by what its job waits for; one that has not begun is cancelled first.
+    """Return the error for an answer that is too late. Its status is that of the limit which the job waits for.
 
-    Sent again by itself, it must not be bought twice: it is the same job under its key, or its job is cancelled.
+    A client may send the request again by itself. So that nothing is bought twice, the request is the same job under
+    its key, or a job that has not begun is cancelled.
     """
     waits = producer.store.waits.of_batch(batch_id, producer.models)
     is_free = is_kept or _is_ended_for_nothing(producer, batch_id)
     status = LIMITED if any(wait.reason in _OF_LIMITS for wait in waits) else OVERLOADED
     after_s = next((wait.next_in_s for wait in waits if wait.next_in_s), LATER_S)
     then = "sent again under its key, it is the same job" if is_kept else "a job that had not begun is cancelled"
-    said = f"no answer within {timeout_s:g} s; {then}"
-    return Refusal(status, said, is_for_good=not is_free, retry_after_s=after_s)
+    message = f"no answer within {timeout_s:g} s; {then}"
+    return Refusal(status, message, is_for_good=not is_free, retry_after_s=after_s)
 
 
 def _is_ended_for_nothing(producer: Producer, batch_id: str) -> bool:
-    """Cancel a job that is not in flight. Returns True if it has ended, and nothing was bought for its end."""
+    """Cancel a job that is not in flight. Return True if the job has ended, and its end cost nothing."""
     if producer.store.job_actions.cancel(batch_id, states=(State.QUEUED, State.WAITING))[0]:
         return True
     answer = producer.store.reports.settled([batch_id]).get(batch_id)
     return answer is not None and answer.state is State.FAILED and answer.cost_usd == 0
 
 
-def _told(answer: Answer) -> dict[str, str]:
-    told: dict[str, Any] = {DEPTH: answer.fallback_depth, COST: answer.cost_usd, JOB: answer.job_id}
+def _headers(answer: Answer) -> dict[str, str]:
+    headers: dict[str, Any] = {DEPTH: answer.fallback_depth, COST: answer.cost_usd, JOB: answer.job_id}
     return {
-        name: format(value, "f") if name == COST else str(value) for name, value in told.items() if value is not None
+        name: format(value, "f") if name == COST else str(value) for name, value in headers.items() if value is not None
     }

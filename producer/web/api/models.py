@@ -1,4 +1,4 @@
-"""The provider's Models API over the chain, and its token counting."""
+"""The provider's Models API over the chain, and its token counts."""
 
 import json
 import re
@@ -21,14 +21,13 @@ from models.money.token_estimate import prompt_size, usual_tokens
 from models.settings import Settings
 from producer.costs.anthropic_http import Looked, api_of
 from producer.web.http.bodies import LARGEST_MESSAGE, Body, received
-from producer.web.http.context import caller_of, counting_of, producer_of, settings_of
+from producer.web.http.context import caller_of, producer_of, server_of, settings_of
 from producer.web.http.errors import Refusal
-from producer.web.http.labels import limit_of
-from producer.web.http.params import checked
+from producer.web.http.request import checked, cursor_of, limit_of, page
 
 _NAME = re.compile(r"claude-([a-z]+)-(\d+)(?:-(\d{1,2}))?(?!\d)")
 _DAY = re.compile(r"-(\d{4})(\d{2})(\d{2})$")
-_UNKNOWN = "1970-01-01T00:00:00Z"  # the API's own value for a day it does not know
+_UNKNOWN = "1970-01-01T00:00:00Z"  # the API's own value for an unknown day
 _COUNT = "/v1/messages/count_tokens"
 _COUNT_S = 30.0
 _PASSED_ON = ("anthropic-version", "anthropic-beta")
@@ -41,55 +40,44 @@ _SERVER_ERROR = 500
 
 async def listing(request: Request) -> Response:
     """List the chain's models, the primary first, in pages."""
-    asked, models = request.query_params, producer_of(request).models
-    limit = limit_of(asked.get("limit"))
-    if "before_id" in asked and "after_id" in asked:
-        raise Refusal(400, "before_id, after_id: give one of them")
-    if (after := asked.get("after_id")) is not None:
-        left = models[_place(after, models, "after_id") + 1 :]
-        page, has_more = left[:limit], len(left) > limit
-    elif (before := asked.get("before_id")) is not None:
-        left = models[: _place(before, models, "before_id")]
-        page, has_more = left[-limit:], len(left) > limit
-    else:
-        page, has_more = models[:limit], len(models) > limit
-    data = [_told(model) for model in page]
-    ends = {"first_id": page[0], "last_id": page[-1]} if page else {"first_id": None, "last_id": None}
-    return JSONResponse({"data": data, "has_more": has_more, **ends})
+    models, limit = producer_of(request).models, limit_of(request)
+    cursor = {name: _place(given, models, name) for name, given in cursor_of(request).items()}
+    left = models[cursor.get("after_id", -1) + 1 : cursor.get("before_id")]
+    chosen = left[-limit:] if "before_id" in cursor else left[:limit]
+    return page([_laid_out(model) for model in chosen], has_more=len(left) > limit)
 
 
 async def retrieve(request: Request) -> Response:
-    """Tell one model of the chain, named with its date or without."""
+    """Return one model of the chain, named with its date or without."""
     given: str = request.path_params["id"]
     model = called_in(producer_of(request).models, given)
     if model is None:
         names = ", ".join(producer_of(request).models)
         raise Refusal(404, f"model: {shown(given)} is not in this server's chain; it has {names}")
-    return JSONResponse(_told(model))
+    return JSONResponse(_laid_out(model))
 
 
 async def count_tokens(request: Request) -> Response:
-    """Have the provider count a request's input; an estimate says so in a header."""
-    caller = caller_of(request).name
-    async with received(request, most_bytes=LARGEST_MESSAGE, caller=caller) as body:
-        given = await body.read_by(_countable, body, producer_of(request).models)
-        async with counting_of(request).place(caller):
+    """Return the provider's count of a request's input tokens, or an estimate with a header that says so."""
+    async with received(request, LARGEST_MESSAGE) as body:
+        given = await body.read_by(_countable)
+        async with server_of(request).counting.slot(caller_of(request).name):
             return await run_in_threadpool(_counted, given, _headers(request, given), settings_of(request))
 
 
-def _countable(body: Body, models: tuple[str, ...]) -> dict[str, Any]:
-    given = body.object()
+def _countable(request: Request, body: Body) -> dict[str, Any]:
+    given, models = body.object(), producer_of(request).models
     checked({"max_tokens": 1, **given}, id=None, models=models, where="")
     return {**given, "model": called_in(models, given["model"])}
 
 
 def _headers(request: Request, given: Mapping[str, Any]) -> dict[str, str]:
-    """Pass on the version and the betas of the caller."""
-    told = {name: value for name in _PASSED_ON if (value := request.headers.get(name)) is not None}
-    for name, value in told.items():
+    """Return the version and the betas of the caller, which the provider gets, too."""
+    own = {name: value for name in _PASSED_ON if (value := request.headers.get(name)) is not None}
+    for name, value in own.items():
         if not (value.isascii() and value.isprintable() and len(value) <= _LONGEST_HEADER):
             raise Refusal(400, f"{name}: {shown(value)} should be plain text of at most {_LONGEST_HEADER} characters")
-    return ({"anthropic-version": OLDER_VERSION} if wants_older_version(given) else {}) | told
+    return ({"anthropic-version": OLDER_VERSION} if wants_older_version(given) else {}) | own
 
 
 def _counted(given: Mapping[str, Any], headers: Mapping[str, str], settings: Settings) -> Response:
@@ -101,33 +89,33 @@ def _counted(given: Mapping[str, Any], headers: Mapping[str, str], settings: Set
     except ApiError:
         raise Refusal(503, "the provider gives no answer; send it again later", retry_after_s=5) from None
     if looked.status == 200:  # noqa: PLR2004
-        return _as_told(looked)
-    said = read_error(looked.body)
+        return _passed_on(looked)
+    error = read_error(looked.body)
     if looked.status in _OUR_KEY:
         raise Refusal(503, "the provider refuses the key of this server; its operator can see why", is_for_good=True)
-    if looked.status == 404 and said.kind != "not_found_error":  # noqa: PLR2004 - it does not know how to count
+    if looked.status == 404 and error.kind != "not_found_error":  # noqa: PLR2004 - the address has no counter
         return _estimate(given)
     if looked.status == _BUSY or looked.status >= _SERVER_ERROR:
         raise Refusal(529, f"the provider is busy ({looked.status}); send it again later", retry_after_s=5)
-    raise Refusal(looked.status, said.text or "the provider refuses it without a word")
+    raise Refusal(looked.status, error.text or "the provider refuses the request without a message")
 
 
-def _as_told(looked: Looked) -> Response:
+def _passed_on(looked: Looked) -> Response:
     try:
-        told = json.loads(looked.body)
+        count = json.loads(looked.body)
     except ValueError:
-        told = None
-    if not isinstance(told, dict) or type(told.get("input_tokens")) is not int:
+        count = None
+    if not isinstance(count, dict) or type(count.get("input_tokens")) is not int:
         raise Refusal(502, "the provider's count is no count; send it again later")
-    return JSONResponse(told)
+    return JSONResponse(count)
 
 
 def _estimate(given: Mapping[str, Any]) -> Response:
     return JSONResponse({"input_tokens": usual_tokens(prompt_size(given))}, headers={_ESTIMATED: "true"})
 
 
-def _told(model: str) -> dict[str, Any]:
-    """Lay a model out as the provider does."""
+def _laid_out(model: str) -> dict[str, Any]:
+    """Return a model as the provider does."""
     facts, name, day = capabilities_of(model), _NAME.match(model), _DAY.search(model)
     ends = (retirements() or {}).get(model)
     number = "" if name is None else ".".join(filter(None, name.groups()[1:]))

@@ -1,4 +1,4 @@
-"""A whole Message as the events the provider would have streamed it in."""
+"""Writes a whole Message as the events of the provider's stream."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -9,13 +9,13 @@ _Event = dict[str, Any]
 
 
 def events(message: Mapping[str, Any]) -> Iterator[str]:
-    """Write a Message from message_start to message_stop: begun empty, filled block by block."""
+    """Write a Message from message_start to message_stop. It begins empty, and is filled block by block."""
     for event in _events(message):
         yield written(event)
 
 
 def written(event: Mapping[str, Any]) -> str:
-    """Write one event as it goes over the wire."""
+    """Return one event in the format of the wire."""
     return f"event: {event['type']}\ndata: {json.dumps(event, separators=(',', ':'))}\n\n"
 
 
@@ -41,7 +41,7 @@ def _events(message: Mapping[str, Any]) -> Iterator[_Event]:
 
 
 def _block(block: Mapping[str, Any]) -> tuple[_Event, list[_Event]]:
-    """Split a block into how it begins and what is added; kinds that are not known here begin whole."""
+    """Split a block into its beginning and its deltas. A block of an unknown type begins whole."""
     match block:
         case {"type": "text", "text": str(text)}:
             citations = block.get("citations") or []

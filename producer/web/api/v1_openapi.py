@@ -1,300 +1,159 @@
-"""The OpenAPI 3.1 document of /api/v1; a test holds the server to it."""
+"""The OpenAPI 3.1 document of /api/v1. A test compares the document with the server."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from models.outcome import State
+from pydantic.json_schema import models_json_schema
+
 from producer.files.record_to_prompt import API_PARAMETERS
-from producer.web.http.bodies import MOST_PROMPTS
-from producer.web.http.labels import LISTED, MOST_LISTED
+from producer.prompt.check_prompt import MOST_TOKENS
+from producer.web.api.v1_values import LABEL, MODELS, MOST_ID, STORED, VISIBLE, Schema
+from producer.web.http.request import LISTED, MOST_LISTED
 
-_Schema = dict[str, Any]
-_STORED: _Schema = {"type": "string", "pattern": r"^[^\u0000]*$"}  # no database keeps a NUL
-_VISIBLE: _Schema = {"type": "string", "pattern": r"^[^\u0000]*[^\s\u0000\u001c-\u001f\u0085][^\u0000]*$"}
-_LABEL: _Schema = {**_VISIBLE, "maxLength": 200}
-_TAG: _Schema = {**_STORED, "maxLength": 200}
-_TOKENS: _Schema = {"type": "integer", "minimum": 1, "maximum": 10_000_000}
-_USD: _Schema = {
-    "type": "string",
-    "description": "USD; text, so that no reader makes a float of it",
-    "pattern": r"^[0-9]{1,9}(\.[0-9]{1,9})?$",
-    "examples": ["0.0031"],
-}
-USD_ABOVE_0 = r"^(0\.[0-9]{0,8}[1-9]0{0,8}|[1-9][0-9]{0,8}(\.[0-9]{1,9})?)$"
-_CAP: _Schema = {**_USD, "pattern": USD_ABOVE_0}
-_COLUMN: _Schema = {"anyOf": [_STORED, {"type": ["number", "boolean", "null", "object", "array"]}]}
-_ID: _Schema = {"type": "string", "format": "uuid"}
-_COUNT: _Schema = {"type": "integer", "minimum": 0}
-_TIME: _Schema = {"type": "string", "format": "date-time"}
-_HOW_MANY: _Schema = {"type": "integer", "minimum": 1, "maximum": MOST_LISTED, "default": LISTED}
-
-
-def _or_null(schema: _Schema) -> _Schema:
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-def _object(required: Mapping[str, _Schema], optional: Mapping[str, _Schema] | None = None) -> _Schema:
-    return {"type": "object", "required": [*required], "properties": {**required, **(optional or {})}}
-
-
-def _ref(name: str) -> _Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _json(schema: _Schema, said: str) -> _Schema:
-    return {"description": said, "content": {"application/json": {"schema": schema}}}
-
-
-def _errors(*statuses: int) -> _Schema:
-    return {str(status): _json(_ref("Error"), _SAID[status]) for status in (*statuses, 401, 403, 503)}
-
-
-_SAID = {
+_REF = "#/components/schemas/{model}"
+_NULL: Schema = {"type": "null"}
+_MEANINGS = {
     400: "What was sent cannot be accepted; nothing was",
     401: "No caller has this token",
-    403: "Not from this machine, and there is no CALLERS_FILE",
+    403: "Not from this machine, and there is no CALLERS_FILE; or for an operator alone",
     404: "Nothing of yours has this id",
+    408: "The body came too slowly",
     409: "The key is that of a batch with other prompts",
     413: "The body is larger than 256 MB",
-    503: "The ledger cannot be reached",
+    429: "You have no request left in this minute, or too many bodies in hand; `retry-after` tells when",
+    500: "This server has a mistake, or is not set up",
+    503: "The ledger cannot be reached, or this server is full",
 }
 
-_VALUE: _Schema = {
-    "description": "any value whose text has no NUL",
-    "anyOf": [
-        _STORED,
-        {"type": ["number", "boolean", "null"]},
-        {"type": "array", "items": _ref("Value")},
-        {"type": "object", "propertyNames": _STORED, "additionalProperties": _ref("Value")},
-    ],
-}
-_MORE: _Schema = {"propertyNames": _STORED, "additionalProperties": _ref("Value")}  # what the Messages API takes beside
 
-_BLOCK: _Schema = {
-    **_object({"type": _VISIBLE}),
-    **_MORE,
-    "description": "a content block of the Messages API",
-    "if": {"properties": {"type": {"const": "text"}}},
-    "then": {"required": ["text"], "properties": {"text": _VISIBLE}},
-}
-_TEXT_BLOCK: _Schema = {**_object({"type": {"const": "text"}, "text": _VISIBLE}), **_MORE}
-_CONTENT: _Schema = {"anyOf": [_VISIBLE, {"type": "array", "minItems": 1, "items": _BLOCK}]}
-_MESSAGE: _Schema = {**_object({"role": {"enum": ["user", "assistant", "system"]}, "content": _CONTENT}), **_MORE}
-
-MOST_ID = 2**53  # beyond it, readers of JSON take two numbers for one
-_NUMBER: _Schema = {"type": "integer", "minimum": -MOST_ID, "maximum": MOST_ID}
-_OWN_FIELDS = {
-    "id": {**_or_null({"anyOf": [_LABEL, _NUMBER]}), "description": "unique; left out, its place from 1"},
-    "system": _or_null(_STORED),
-    "max_tokens": {**_or_null(_TOKENS), "default": 1024},
-    "task": _or_null(_LABEL),
-}
-
-_NEW_BATCH = {
-    **_object(
-        {"prompts": {"type": "array", "minItems": 1, "maxItems": MOST_PROMPTS, "items": _ref("Prompt")}},
-        {
-            **{name: _or_null(_LABEL) for name in ("task", "name")},
-            "key": {**_or_null(_LABEL), "description": "the same prompts under one key are bought once"},
-            "tags": _or_null({"type": "object", "propertyNames": _LABEL, "additionalProperties": _TAG}),
-            "max_cost_usd": {"anyOf": [_CAP, {"type": "integer", "minimum": 1, "maximum": 10**9}, {"type": "null"}]},
-            "urgent": {"type": "boolean", "default": False},
-            "weight": {"type": "integer", "minimum": 1, "maximum": 100, "default": 1},
-        },
-    ),
-    "additionalProperties": False,
-}
-
-_BATCH = _object(
-    {
-        "batch": _ID,
-        "name": _or_null(_LABEL),
-        "created_at": _TIME,
-        "jobs": _COUNT,
-        **{state.value: _COUNT for state in State},
-        "held": {**_COUNT, "description": "of the waiting, those that wait for a person"},
-        "over_budget": _COUNT,
-        "attempts": _COUNT,
-        "cost_usd": _USD,
-        "unknown_costs": {**_COUNT, "description": "attempts whose cost is not in it"},
-        "max_cost_usd": _or_null(_USD),
-    },
-    {"is_new": {"type": "boolean", "description": "false where the key was known: nothing was added"}},
-)
-
-_JOB = _object(
-    {
-        "id": _ID,
-        "batch_id": _ID,
-        "prompt_id": {"type": "string"},
-        "state": {"enum": [state.value for state in State]},
-        "story": {"type": "array", "items": {"type": "string"}, "description": "all that happened, as sentences"},
-        **{name: {"type": "array", "items": {"type": "object"}} for name in ("attempts", "decisions", "parts")},
-    }
-)
-
-_JOB_LINE = _object(
-    {
-        "job": _ID,
-        "id": {"type": "string"},
-        "state": {"enum": [state.value for state in State]},
-        **{name: {"type": ["string", "null"]} for name in ("outcome", "model", "error")},
-        "fallback_depth": {"type": ["integer", "null"]},
-        "cost_usd": _or_null(_USD),
-    }
-)
-
-_RESULT = _object(
-    {
-        "id": {"type": "string"},
-        "state": {"enum": [state.value for state in State]},
-        **{name: {"type": ["string", "null"]} for name in ("text", "model", "stop_reason", "error")},
-        "fallback_depth": {"type": ["integer", "null"]},
-        "cost_usd": _or_null(_USD),
-    }
-)
-
-_ABOUT = (
-    "A queue that answers prompts with the cheapest model that will do. The provider's own Messages and Message "
-    "Batches APIs are served beside this one, under /v1."
-)
-
-_ERROR = _object(
-    {
-        "type": {"const": "error"},
-        "error": _object({"type": {"type": "string"}, "message": {"type": "string"}}),
-        "request_id": {"type": "string"},
-    }
-)
-
-_START = _object(
-    {"model": {"type": "string"}, "jobs": _COUNT, "verdict": {"type": "string"}, "said": {"type": "string"}}
-)
-_ONE = [{"name": "id", "in": "path", "required": True, "schema": _ID}]
-_LIMIT = [{"name": "limit", "in": "query", "schema": _HOW_MANY}]
-_LISTED = _object({"batches": {"type": "array", "items": _ref("Batch")}, "has_more": {"type": "boolean"}})
-_CANCELLED = _object({"batch": _ID, "cancelled": _COUNT, "in_flight": _COUNT})
+def _ref(name: str) -> Schema:
+    return {"$ref": _REF.format(model=name)}
 
 
-def _lines(said: str) -> _Schema:
-    return {"200": {"description": said, "content": {"application/x-ndjson": {"schema": {"type": "string"}}}}}
+def _json(name: str, meaning: str) -> Schema:
+    return {"description": meaning, "content": {"application/json": {"schema": _ref(name)}}}
+
+
+def _lines(meaning: str) -> Schema:
+    return {"description": meaning, "content": {"application/x-ndjson": {"schema": {"type": "string"}}}}
 
 
 _LINKS = {
     operation: {"operationId": operation, "parameters": {"id": "$response.body#/batch"}}
     for operation in ("get_batch", "get_results", "get_jobs", "cancel_batch")
 }
-
-_PATHS: _Schema = {
-    "/api/v1/batches": {
-        "post": {
-            "operationId": "create_batch",
-            "summary": "Submit prompts as one batch",
-            "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("NewBatch")}}},
-            "responses": {
-                "201": {**_json(_ref("Batch"), "Accepted, and kept"), "links": _LINKS},
-                "200": _json(_ref("Batch"), "The same prompts were sent under this key before"),
-                **_errors(400, 409, 413),
-            },
-        },
-        "get": {
-            "operationId": "list_batches",
-            "summary": "The newest batches",
-            "parameters": _LIMIT,
-            "responses": {"200": _json(_LISTED, "The newest first"), **_errors(400)},
-        },
-    },
-    "/api/v1/batches/{id}": {
-        "parameters": _ONE,
-        "get": {
-            "operationId": "get_batch",
-            "summary": "Where a batch is",
-            "responses": {"200": _json(_ref("Batch"), "Its jobs by state"), **_errors(404)},
-        },
-    },
-    "/api/v1/batches/{id}/results": {
-        "parameters": _ONE,
-        "get": {
-            "operationId": "get_results",
-            "summary": "Every job as it is now",
-            "responses": {**_lines("A Result a line"), **_errors(404)},
-        },
-    },
-    "/api/v1/batches/{id}/jobs": {
-        "parameters": _ONE,
-        "get": {
-            "operationId": "get_jobs",
-            "summary": "Every job's id, and where it is",
-            "responses": {**_lines("A JobLine a line"), **_errors(404)},
-        },
-    },
-    "/api/v1/batches/{id}/cancel": {
-        "parameters": _ONE,
-        "post": {
-            "operationId": "cancel_batch",
-            "summary": "Cancel what is open; calls in flight end, and are billed",
-            "responses": {"200": _json(_CANCELLED, "How many jobs were cancelled"), **_errors(404)},
-        },
-    },
-    "/api/v1/jobs/{id}": {
-        "parameters": _ONE,
-        "get": {
-            "operationId": "get_job",
-            "summary": "A job's whole story",
-            "responses": {"200": _json(_ref("Job"), "Every attempt, skip and wait, with its reason"), **_errors(404)},
-        },
-    },
-    "/api/v1/health": {
-        "get": {
-            "operationId": "get_health",
-            "summary": "How today's jobs fare where they start",
-            "responses": {
-                "200": _json(_object({"starts": {"type": "array", "items": _START}}), "A verdict a model"),
-                **_errors(),
-            },
-        },
+_LIMIT: Schema = {"type": "integer", "minimum": 1, "maximum": MOST_LISTED, "default": LISTED}
+_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+_BATCHES, _BATCH = "/api/v1/batches", "/api/v1/batches/{id}"
+_OPERATIONS: tuple[tuple[str, str, str, str, Schema, tuple[int, ...]], ...] = (
+    ("get", _BATCHES, "list_batches", "The newest batches", _json("Batches", "The newest first"), (400,)),
+    ("get", _BATCH, "get_batch", "One batch", _json("Batch", "Its jobs by state"), (404,)),
+    ("get", f"{_BATCH}/results", "get_results", "Every job as it is now", _lines("A Result a line"), (404,)),
+    ("get", f"{_BATCH}/jobs", "get_jobs", "Every job's id and state", _lines("A JobLine a line"), (404,)),
+    ("post", f"{_BATCH}/cancel", "cancel_batch", "Cancel open jobs", _json("Cancelled", "How many"), (404, 429)),
+    ("get", "/api/v1/jobs/{id}", "get_job", "One job", _json("Job", "All that happened, with its reason"), (404,)),
+    ("get", "/api/v1/health", "get_health", "Today's jobs by start model", _json("Health", "A verdict a model"), ()),
+)
+_CREATE: Schema = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("NewBatch")}}},
+    "responses": {
+        "201": {**_json("Submitted", "Accepted, and kept"), "links": _LINKS},
+        "200": _json("Submitted", "The same prompts were sent under this key before"),
     },
 }
 
 
-def openapi(models: Sequence[str]) -> dict[str, Any]:
-    """Describe the API of a server with this chain."""
+def _operation(name: str, summary: str, own: Schema, errors: Sequence[int]) -> Schema:
+    refused = {str(status): _json("Error", _MEANINGS[status]) for status in (*errors, 401, 403, 500, 503)}
+    return {"operationId": name, "summary": summary, **own, "responses": own["responses"] | refused}
+
+
+def _paths() -> Schema:
+    """Return every path with its operations."""
+    errors = (400, 408, 409, 413, 429)
+    paths: Schema = {_BATCHES: {"post": _operation("create_batch", "Submit prompts as one batch", _CREATE, errors)}}
+    for method, path, name, summary, answer, statuses in _OPERATIONS:
+        operation = _operation(name, summary, {"responses": {"200": answer}}, statuses)
+        paths.setdefault(path, {"parameters": [_ID]} if "{id}" in path else {})[method] = operation
+    paths[_BATCHES]["get"]["parameters"] = [{"name": "limit", "in": "query", "schema": _LIMIT}]
+    return paths
+
+
+_VALUE: Schema = {
+    "description": "any value whose text has no NUL",
+    "anyOf": [
+        STORED,
+        {"type": ["number", "boolean", "null"]},
+        {"type": "array", "items": _ref("Value")},
+        {"type": "object", "propertyNames": STORED, "additionalProperties": _ref("Value")},
+    ],
+}
+_COLUMN: Schema = {"anyOf": [STORED, {"type": ["number", "boolean", "null", "object", "array"]}]}
+
+
+def _api_object(**properties: Schema) -> Schema:
+    """Describe an object of the Messages API, which has more fields than these."""
+    more = {"propertyNames": STORED, "additionalProperties": _ref("Value")}
+    return {"type": "object", "required": [*properties], "properties": properties, **more}
+
+
+_BLOCK: Schema = {
+    **_api_object(type=VISIBLE),
+    "description": "a content block of the Messages API",
+    "if": {"properties": {"type": {"const": "text"}}},
+    "then": {"required": ["text"], "properties": {"text": VISIBLE}},
+}
+_TEXT_BLOCK = _api_object(type={"const": "text"}, text=VISIBLE)
+_CONTENT: Schema = {"anyOf": [VISIBLE, {"type": "array", "minItems": 1, "items": _BLOCK}]}
+_MESSAGE = _api_object(role={"enum": ["user", "assistant", "system"]}, content=_CONTENT)
+_NUMBER: Schema = {"type": "integer", "minimum": -MOST_ID, "maximum": MOST_ID}
+
+
+def _prompt(models: Sequence[str]) -> Schema:
+    """Describe a prompt, which is read as a line of a JSONL file is. Other fields are columns."""
+    model = {"enum": [*models, None], "description": "start lies between ceiling and floor in the chain"}
+    own: Schema = {
+        "id": {"anyOf": [LABEL, _NUMBER, _NULL], "description": "unique; left out, its place from 1"},
+        "system": {"anyOf": [STORED, _NULL]},
+        "max_tokens": {"type": ["integer", "null"], "minimum": 1, "maximum": MOST_TOKENS, "default": 1024},
+        "task": {"anyOf": [LABEL, _NULL]},
+        **dict.fromkeys(("start", "floor", "ceiling"), model),
+        **dict.fromkeys(sorted(API_PARAMETERS), False),
+    }
+    blocks = {"anyOf": [STORED, _NULL, {"type": "array", "items": _TEXT_BLOCK}]}
+    messages = {"type": "array", "minItems": 1, "items": _MESSAGE}
+    columns = {"type": "object", "propertyNames": STORED, "additionalProperties": _COLUMN}
+    of_text = {**own, "prompt": VISIBLE, "messages": False}
+    of_messages = {**own, "messages": messages, "system": blocks, "prompt": False}
+    return {
+        "description": "its text alone, or an object; other fields are columns that come back with its answer",
+        "anyOf": [
+            VISIBLE,
+            {**columns, "required": ["prompt"], "properties": of_text},
+            {**columns, "required": ["messages"], "properties": of_messages},
+        ],
+    }
+
+
+_ABOUT = (
+    "A queue that answers prompts with the cheapest model that will do. The provider's own Messages and Message "
+    "Batches APIs are served beside this one, under /v1."
+)
+_SCHEMAS: Schema = models_json_schema([(model, "validation") for model in MODELS], ref_template=_REF)[1]["$defs"]
+_SCHEMAS["NewBatch"]["properties"]["prompts"]["items"] = _ref("Prompt")  # read one by one, by the rules of a file
+
+
+def openapi(models: Sequence[str]) -> Schema:
+    """Return the document of a server with this chain."""
     return {
         "openapi": "3.1.0",
         "info": {"title": "Stepdown", "version": "1", "description": _ABOUT},
         "security": [{"bearer": []}, {"key": []}, {}],
-        "paths": _PATHS,
+        "paths": _paths(),
         "components": {
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
             },
-            "schemas": {
-                "Value": _VALUE,
-                "Prompt": _prompt(models),
-                "NewBatch": _NEW_BATCH,
-                "Batch": _BATCH,
-                "Job": _JOB,
-                "JobLine": _JOB_LINE,
-                "Result": _RESULT,
-                "Error": _ERROR,
-            },
+            "schemas": {**_SCHEMAS, "Value": _VALUE, "Prompt": _prompt(models)},
         },
-    }
-
-
-def _prompt(models: Sequence[str]) -> _Schema:
-    """Describe a prompt as a line of a JSONL file is read; fields that are not named here are columns."""
-    model = {**_or_null({"enum": [*models]}), "description": "start lies between ceiling and floor in the chain"}
-    own: _Schema = {**_OWN_FIELDS, **dict.fromkeys(("start", "floor", "ceiling"), model)}
-    own |= dict.fromkeys(sorted(API_PARAMETERS), False)
-    whole = {"type": "array", "minItems": 1, "items": _MESSAGE}
-    columns = {"type": "object", "propertyNames": _STORED, "additionalProperties": _COLUMN}
-    text = {**columns, "required": ["prompt"], "properties": {"prompt": _VISIBLE, "messages": False, **own}}
-    blocks = {"anyOf": [*own["system"]["anyOf"], {"type": "array", "items": _TEXT_BLOCK}]}
-    asked = {"messages": whole, "prompt": False, **own, "system": blocks}
-    messages = {**columns, "required": ["messages"], "properties": asked}
-    return {
-        "description": "its text alone, or an object; other fields are columns that come back with its answer",
-        "anyOf": [_VISIBLE, text, messages],
     }

@@ -1,4 +1,4 @@
-"""Who is let in: each request has an id, comes from a known caller, and ends without a word of it in any log."""
+"""Authenticates callers. Each request gets an id, comes from a known caller, and leaves none of its text in a log."""
 
 import asyncio
 import logging
@@ -16,8 +16,8 @@ from models.callers import LOCAL, Caller, caller_with
 from models.ids import new_id
 from producer.running.listening import is_loopback
 from producer.web.http.errors import Refusal
-from producer.web.http.labels import KEY
 from producer.web.http.limits import Limits
+from producer.web.http.request import KEY
 
 OPEN_PATHS = frozenset({"/healthz", "/api/v1/openapi.json"})
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "via")
@@ -26,13 +26,13 @@ _NO_TOKEN = "give the token of a caller as x-api-key, or as Authorization: Beare
 _STOPPING = "this server stops before the answer is there; a job that had not begun is cancelled, unless it has a key"
 _BEARER = "bearer "
 _HTTP = 80
-_OWN = ("same-origin", "none")  # a browser's word for a page of this server, and for no page at all
+_OWN = ("same-origin", "none")  # a browser's words for a page of this server, and for no page at all
 
 _log = logging.getLogger("stepdown.serve")
 
 
-class Admission:
-    """Lets requests through to `app`, each with `state.caller` and `state.request_id`."""
+class Authentication:
+    """Passes requests on to `app`, each with `state.caller` and `state.request_id`."""
 
     def __init__(self, app: ASGIApp, *, callers: Sequence[Caller], limits: Limits) -> None:
         self._app = app
@@ -40,7 +40,7 @@ class Admission:
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 401 or 403 itself, and 500 where the code behind it breaks."""
+        """Answer 401, 403 or 429 here, and 500 if the code behind it breaks."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -51,9 +51,9 @@ class Admission:
         async def numbered(message: Message) -> None:
             nonlocal has_begun
             if message["type"] == "http.response.start":
-                told = {"request-id": request_id, **await self._limits.headers(caller)}
+                headers = {"request-id": request_id, **await self._limits.headers(caller)}
                 has_begun = True
-                message["headers"] = [*message["headers"], *((n.encode(), v.encode()) for n, v in told.items())]
+                message["headers"] = [*message["headers"], *((n.encode(), v.encode()) for n, v in headers.items())]
             await send(message)
 
         try:
@@ -62,19 +62,19 @@ class Admission:
             self._limits.take(caller, scope["method"])
             await self._app(scope, receive, numbered)
         except Refusal as refusal:
-            await refused(refusal, request_id)(scope, receive, numbered)
+            await error_response(refusal, request_id)(scope, receive, numbered)
         except ClientDisconnect:
             return
-        except asyncio.CancelledError:  # kept here: whoever cancels is at the end of its patience, and logs the rest
+        except asyncio.CancelledError:  # not raised: the server that cancels at its end would log a traceback
             if not has_begun:
                 is_for_good = not Headers(scope=scope).get(KEY, "").strip()  # under a key it is the same job again
                 stopping = Refusal(503, _STOPPING, is_for_good=is_for_good)
-                await refused(stopping, request_id)(scope, receive, numbered)
-        except Exception as error:  # noqa: BLE001 - its text may quote a prompt: only where it happened is logged
+                await error_response(stopping, request_id)(scope, receive, numbered)
+        except Exception as error:  # noqa: BLE001 - its text may quote a prompt: the log has the place alone
             _log.error("%s failed: %s\n%s", request_id, type(error).__name__, "".join(_frames(error)))
             if not has_begun:
                 broken = Refusal(500, "this server has a mistake; its log has the request's id")
-                await refused(broken, request_id)(scope, receive, numbered)
+                await error_response(broken, request_id)(scope, receive, numbered)
 
     def _caller(self, scope: Scope) -> Caller | None:
         headers = Headers(scope=scope)
@@ -89,13 +89,13 @@ class Admission:
         return found
 
 
-def refused(refusal: Refusal, request_id: str) -> JSONResponse:
-    """Make the response that tells a refusal."""
+def error_response(refusal: Refusal, request_id: str) -> JSONResponse:
+    """Return a refusal as a response."""
     return JSONResponse(refusal.body(request_id), status_code=refusal.status, headers=refusal.headers)
 
 
 def _require_local(scope: Scope, headers: Headers) -> None:
-    """Refuse what comes from elsewhere, also through a proxy or through a page in a browser on this machine."""
+    """Refuse requests from elsewhere, also through a proxy or through a page in a browser on this machine."""
     peer = scope.get("client")
     if peer is None or not is_loopback(str(peer[0])):
         raise Refusal(403, f"{_ONLY_LOCAL}, and you are not on it")

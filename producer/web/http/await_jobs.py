@@ -1,4 +1,4 @@
-"""Waits for the ends of many jobs at once: one look into the ledger for all who wait, not one each."""
+"""Waits for the ends of many jobs at once: one query of the ledger serves all requests that wait."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from models.errors import LedgerError
 from models.job.answer import Answer
 
-_LOOK_EVERY_S = 0.05  # somebody stands by
+_LOOK_EVERY_S = 0.05  # a person may wait
 _AT_ONCE = 500
 
 _log = logging.getLogger("stepdown.serve")
@@ -25,10 +25,10 @@ class _Awaited:
 
 
 class Waiting:
-    """Who waits for which batch of one job; several may wait for the same.
+    """The requests that wait for batches of one job. Several may wait for the same batch.
 
-    `settled` reads the answers of those batches that have ended, `let_go` gives up a batch that nobody waits for any
-    more. Both are asked beside the event loop, and again where the ledger is away.
+    `settled` reads the answers of the batches that have ended. `let_go` cancels a batch that no request waits for any
+    more. Both run in a thread, and run again if the ledger is away.
     """
 
     def __init__(
@@ -41,14 +41,14 @@ class Waiting:
         self._called = asyncio.Event()
 
     def end_of(self, batch_id: str, *, is_kept: bool) -> asyncio.Future[Answer]:
-        """Wait for a batch; pair it with `leave`. One that `is_kept` is asked for again, and not let go of."""
+        """Return a future for the answer of a batch; pair it with `leave`. A batch that `is_kept` is never let go."""
         end: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._ends[end] = _Awaited(batch_id=batch_id, is_kept=is_kept)
         self._called.set()
         return end
 
     def leave(self, end: asyncio.Future[Answer]) -> None:
-        """Wait no longer; a batch that has not ended is let go of, unless it is kept."""
+        """Wait no longer. A batch that has not ended is let go, unless it is kept."""
         awaited = self._ends.pop(end, None)
         if awaited is None or not end.cancel() or awaited.is_kept:
             return
@@ -56,7 +56,7 @@ class Waiting:
         self._called.set()
 
     async def run(self) -> None:
-        """Look until cancelled; then let go of what is left."""
+        """Look until cancelled. Then let go of the batches that are left."""
         try:
             while True:
                 await self._called.wait()
@@ -76,9 +76,9 @@ class Waiting:
                         end.set_result(settled[awaited.batch_id])
             while self._left:
                 await self._let_one_go()
-        except LedgerError:  # whoever waits has a time of his own
+        except LedgerError:  # each request has a deadline of its own
             return
-        except Exception as error:  # noqa: BLE001 - else nobody would be told of any end again
+        except Exception as error:  # noqa: BLE001 - else no request would get its answer any more
             _log.error(
                 "a look for ends failed: %s at %s", type(error).__name__, traceback.format_tb(error.__traceback__)[-1]
             )
@@ -91,7 +91,7 @@ class Waiting:
             await run_in_threadpool(self._let_go, self._left[0])
         except LedgerError:
             raise
-        except Exception:  # it would fail again
+        except Exception:  # the same call would fail again
             del self._left[0]
             raise
         del self._left[0]

@@ -1,4 +1,4 @@
-"""Receives a request's body: on disk where it is large, at a pace, in a place of its caller; read beside the loop."""
+"""Receives a request's body: a large one on disk, at a minimum rate, in a slot of its caller, read in a thread."""
 
 import asyncio
 import os
@@ -12,23 +12,24 @@ from typing import IO, Any, TypeVar
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
+from producer.web.http.context import caller_of
 from producer.web.http.errors import Refusal
-from producer.web.http.lanes import Lanes
+from producer.web.http.limits import Slots
 from producer.web.http.scan import Scan, Scanned, parsed
 
 _MB = 1024 * 1024
 LARGEST_MESSAGE, LARGEST_BATCH = 32 * _MB, 256 * _MB
 MOST_PROMPTS = 100_000  # in a batch
-_LARGE = 256 * 1024  # bytes: on disk, and read one of a caller at a time
-_QUICK_S = 1.0  # a body that is slower has a place, as a large one has
-_SKIPPED_S = 1.0  # so long the rest of a refused body is read away: a client in the middle of it hears no answer
+_LARGE = 256 * 1024  # bytes: a larger body is on disk, and read as the only one of its caller
+_QUICK_S = 1.0  # a slower body takes a slot, as a large one does
+_SKIPPED_S = 1.0  # the rest of a refused body is read for so long: a client in the middle of it reads no answer
 
 _Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How slow a body may be: a silence, a start without a rate, then `slowest` bytes a second, and all of it."""
+    """The slowest body: its longest silence, a start without a rate, then `slowest` bytes a second, and its time."""
 
     silent_s: float = 15.0
     grace_s: float = 20.0
@@ -41,38 +42,38 @@ class Pace:
 
 
 @dataclass(slots=True, kw_only=True)
-class Reception:
-    """What all bodies of a server share: the pace, the places of those that arrive, and of those that are read."""
+class BodyLimits:
+    """The limits of all bodies of a server: the pace, the slots of arriving bodies, and of bodies that are read."""
 
     pace: Pace = field(default_factory=Pace)
-    arriving: Lanes = field(
-        default_factory=lambda: Lanes(what="large or slow bodies", of_one=8, of_all=64, patience_s=10.0)
+    arriving: Slots = field(
+        default_factory=lambda: Slots(what="large or slow bodies", per_caller=8, in_all=64, patience_s=10.0)
     )
-    reading: Lanes = field(default_factory=lambda: Lanes(what="large bodies", of_one=1, of_all=2, patience_s=120.0))
+    reading: Slots = field(default_factory=lambda: Slots(what="large bodies", per_caller=1, in_all=2, patience_s=120.0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
     """A whole body, in a file without a name."""
 
+    request: Request
     file: IO[bytes]
     size: int
-    caller: str
-    reception: Reception
 
-    async def read_by(self, read: Callable[..., _Made], *given: Any) -> _Made:
-        """Call `read` in a thread. Of large bodies one of a caller, and two in all, are read at once."""
-        if self.size <= _LARGE:
-            return await run_in_threadpool(read, *given)
-        async with self.reception.reading.place(self.caller):
-            return await run_in_threadpool(read, *given)
+    async def read_by(self, read: Callable[[Request, "Body"], _Made]) -> _Made:
+        """Call `read` in a thread. One large body of a caller, and two in all, are read at once."""
+        async with AsyncExitStack() as until_end:
+            if self.size > _LARGE:
+                limits: BodyLimits = self.request.app.state.body_limits
+                await until_end.enter_async_context(limits.reading.slot(caller_of(self.request).name))
+            return await run_in_threadpool(read, self.request, self)
 
     def object(self) -> dict[str, Any]:
         """Read the whole body as an object. Raises Refusal."""
         return _object(Scan(self.file).run(), "the body")
 
     def listed(self, name: str) -> tuple[dict[str, Any], Scanned]:
-        """Read an object whose list `name` is large: it comes apart, and is empty in the object. Raises Refusal."""
+        """Read an object and, apart from it, the items of its large list `name`. Raises Refusal."""
         scanned = Scan(self.file, listed=name, most_items=MOST_PROMPTS).run()
         given = _object(scanned, f"the body without its {name}" if scanned.ends else "the body")
         if isinstance(given.get(name), list) and given[name]:
@@ -81,41 +82,38 @@ class Body:
 
 
 @asynccontextmanager
-async def received(request: Request, *, most_bytes: int, caller: str) -> AsyncIterator[Body]:
+async def received(request: Request, most_bytes: int) -> AsyncIterator[Body]:
     """Receive a body for a block.
 
-    Raises Refusal: 413 above `most_bytes`, 408 for one that is too slow, 429 and 503 where no place is free.
+    Raises Refusal: 413 above `most_bytes`, 408 for a body that is too slow, 429 and 503 if no slot is free.
     """
     if (encoding := request.headers.get("content-encoding", "identity")) != "identity":
         raise Refusal(400, f"content-encoding: {shown(encoding)} is not taken; send the body as it is")
-    told = request.headers.get("content-length", "")
-    if told.isdecimal() and int(told[:20]) > most_bytes:
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length[:20]) > most_bytes:
         raise _too_large(most_bytes)
-    reception: Reception = request.app.state.reception
     async with AsyncExitStack() as until_end:
-        file = until_end.enter_context(SpooledTemporaryFile(max_size=_LARGE))  # noqa: SIM115 - it is one
-        arrival = _Arrival(request=request, reception=reception, caller=caller, file=file)
+        file = until_end.enter_context(SpooledTemporaryFile(max_size=_LARGE))  # noqa: SIM115 - the stack closes it
+        arrival = _Arrival(request=request, limits=request.app.state.body_limits, file=file)
         try:
             await arrival.run(most_bytes, until_end)
         except Refusal:
             await _skip(request)
             raise
-        body = Body(file=file, size=arrival.size, caller=caller, reception=reception)
-        yield body
+        yield Body(request=request, file=file, size=arrival.size)
 
 
 @dataclass(slots=True, kw_only=True)
 class _Arrival:
     request: Request
-    reception: Reception
-    caller: str
+    limits: BodyLimits
     file: "SpooledTemporaryFile[bytes]"
     size: int = 0
     waited_s: float = 0.0
-    has_place: bool = False
+    has_slot: bool = False
 
     async def run(self, most_bytes: int, until_end: AsyncExitStack) -> None:
-        """Put the body into the file, piece by piece. Time that is lost by us is not the caller's."""
+        """Put the body into the file, piece by piece. The time of our own writes does not count."""
         is_whole = False
         while not is_whole:
             message = await self._piece()
@@ -126,15 +124,15 @@ class _Arrival:
                     raise _too_large(most_bytes)
                 is_whole = not message.get("more_body", False)
                 await self._write(part)
-            if not self.has_place and (self.size > _LARGE or (self.waited_s >= _QUICK_S and not is_whole)):
-                await until_end.enter_async_context(self.reception.arriving.place(self.caller))
-                self.has_place = True
+            if not self.has_slot and (self.size > _LARGE or (self.waited_s >= _QUICK_S and not is_whole)):
+                await until_end.enter_async_context(self.limits.arriving.slot(caller_of(self.request).name))
+                self.has_slot = True
 
     async def _piece(self) -> Any:
-        """Wait for a piece; None where the body is not quick any more. Raises Refusal at the deadline."""
-        clock, pace = asyncio.get_running_loop().time, self.reception.pace
+        """Wait for a piece. Return None once the body is slow and needs a slot. Raises Refusal at the deadline."""
+        clock, pace = asyncio.get_running_loop().time, self.limits.pace
         left_s = pace.left_s(received=self.size, waited_s=self.waited_s)
-        soon_s = left_s if self.has_place else min(left_s, max(0.0, _QUICK_S - self.waited_s))
+        soon_s = left_s if self.has_slot else min(left_s, max(0.0, _QUICK_S - self.waited_s))
         began = clock()
         try:
             async with asyncio.timeout(soon_s):
@@ -160,15 +158,14 @@ class _Arrival:
             raise Refusal(503, problem, retry_after_s=60, hangs_up=True) from None
 
     def _too_slow(self) -> Refusal:
-        pace = self.reception.pace
-        said = (
-            f"{self.size:,} bytes of the body came within {self.waited_s:.0f} s; send at least {pace.slowest:,} bytes"
-        )
-        return Refusal(408, f"{said} a second, and pause for {pace.silent_s:g} s at most", hangs_up=True)
+        pace = self.limits.pace
+        problem = f"{self.size:,} bytes of the body came within {self.waited_s:.0f} s"
+        fix = f"send at least {pace.slowest:,} bytes a second, and pause for {pace.silent_s:g} s at most"
+        return Refusal(408, f"{problem}; {fix}", hangs_up=True)
 
 
 async def _skip(request: Request) -> None:
-    """Read away what else comes at once."""
+    """Read and drop the rest of the body that comes at once."""
     try:
         async with asyncio.timeout(_SKIPPED_S):
             async for _ in request.stream():

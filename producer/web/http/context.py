@@ -1,6 +1,6 @@
-"""What a request comes with once it is let in: who asks, the producer it is asked of, the settings, what waits."""
+"""The caller of a request, and the parts that the requests of one server share."""
 
-from typing import TypeVar
+from dataclasses import dataclass
 
 from starlette.requests import Request
 
@@ -9,46 +9,44 @@ from models.settings import Settings
 from models.store import Store
 from producer.client import Producer
 from producer.web.http.await_jobs import Waiting
-from producer.web.http.lanes import Lanes
+from producer.web.http.limits import Slots
 
-_Held = TypeVar("_Held")
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """The parts that all requests share. A stream sends an event every `silent_s` seconds at least."""
+
+    producer: Producer
+    settings: Settings
+    waiting: Waiting
+    counting: Slots
+    silent_s: float
 
 
 def caller_of(request: Request) -> Caller:
-    """Tell who asks."""
+    """Return the caller. Raises TypeError for a path that is open to all."""
     caller: object = request.state.caller
     if not isinstance(caller, Caller):
         raise TypeError(f"{request.url.path} is open to all: it has no caller")
     return caller
 
 
+def server_of(request: Request) -> Server:
+    """Return the parts that all requests share."""
+    server: Server = request.app.state.server
+    return server
+
+
 def producer_of(request: Request) -> Producer:
-    """Give the one producer behind all requests."""
-    return _held(request, "producer", Producer)
+    """Return the producer behind all requests."""
+    return server_of(request).producer
 
 
 def books_of(request: Request) -> Store:
-    """Give what reads and writes its ledger."""
-    return producer_of(request).store
+    """Return the stores over the producer's ledger."""
+    return server_of(request).producer.store
 
 
 def settings_of(request: Request) -> Settings:
-    """Give the settings this server runs with."""
-    return _held(request, "settings", Settings)
-
-
-def waiting_of(request: Request) -> Waiting:
-    """Give what waits for the ends of jobs."""
-    return _held(request, "waiting", Waiting)
-
-
-def counting_of(request: Request) -> Lanes:
-    """Give the places of those whose tokens the provider counts."""
-    return _held(request, "counting", Lanes)
-
-
-def _held(request: Request, name: str, kind: type[_Held]) -> _Held:
-    held = getattr(request.app.state, name)
-    if not isinstance(held, kind):
-        raise TypeError(f"the application's {name} is a {type(held).__name__}")
-    return held
+    """Return the settings of this server."""
+    return server_of(request).settings

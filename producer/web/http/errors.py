@@ -1,4 +1,4 @@
-"""What a caller is told when there is no answer: the provider's status, error type and body."""
+"""The errors that a caller gets in place of an answer, with the provider's status, error type and body."""
 
 from collections.abc import Mapping
 from math import ceil
@@ -29,8 +29,8 @@ _TYPES: Mapping[int, str] = {
     529: "overloaded_error",
 }
 LIMITED, OVERLOADED = 429, 529  # a later time may help
-LATER_S = 5.0  # where nobody knows a better time
-_LONGEST_WAIT_S = 60.0  # the provider's SDKs heed no longer one
+LATER_S = 5.0  # the wait if nobody knows a better one
+_LONGEST_WAIT_S = 60.0  # the provider's SDKs obey no longer wait
 _SERVER_ERROR = 500
 _NO_LEDGER = "the ledger cannot be reached, and nothing was accepted; send it again later"
 _NO_PRICE = "a model of the chain has no price here, so nothing is accepted: whoever runs this server sets it"
@@ -39,7 +39,7 @@ _OF_ERRORS: tuple[tuple[type[Exception], int, str | None], ...] = (
     (InputMistakes, 400, None),
     (KeyConflictError, 409, None),
     (NotFoundError, 404, None),
-    (LedgerError, 503, _NO_LEDGER),  # its own words name our database
+    (LedgerError, 503, _NO_LEDGER),  # the error itself names our database
     (UnpricedModelError, 503, _NO_PRICE),
 )
 _OF_OUTCOMES: Mapping[str, int] = {
@@ -66,11 +66,11 @@ _OF_OUTCOMES: Mapping[str, int] = {
 }
 
 
-class Refusal(StepdownError):  # noqa: N818 - it is what the caller is told
-    """A request is answered with an error: its HTTP status, and what would be right.
+class Refusal(StepdownError):  # noqa: N818 - an answer, not a failure of ours
+    """A request is answered with an error: its HTTP status, and a message with the next step.
 
-    `is_for_good`: the provider's SDKs do not send it again by themselves; else they do after `retry_after_s`.
-    `hangs_up`: the rest of the body is not read, and the connection ends.
+    The provider's SDKs send the request again after `retry_after_s`, unless the refusal `is_for_good`. One that
+    `hangs_up` ends the connection without the rest of the body.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Refusal(StepdownError):  # noqa: N818 - it is what the caller is told
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers that tell the provider's SDKs whether to send it again, and when."""
+        """The headers by which the provider's SDKs send the request again, or do not."""
         hanging_up = {"connection": "close"} if self.hangs_up else {}
         if self.retry_after_s is None:
             return ({"x-should-retry": "false"} if self.is_for_good else {}) | hanging_up
@@ -100,16 +100,16 @@ class Refusal(StepdownError):  # noqa: N818 - it is what the caller is told
 
     @property
     def kind(self) -> str:
-        """The provider's word for it."""
+        """The provider's type of the error."""
         return _TYPES.get(self.status, "api_error" if self.status >= _SERVER_ERROR else "invalid_request_error")
 
     def body(self, request_id: str) -> dict[str, Any]:
-        """Lay it out as the provider does."""
+        """Return the error as the provider does."""
         return {"type": "error", "error": {"type": self.kind, "message": str(self)}, "request_id": request_id}
 
 
 def refusal_of(error: StepdownError) -> Refusal:
-    """Word an error of ours for a caller."""
+    """Return an error of ours as a refusal."""
     if isinstance(error, Refusal):
         return error
     for kind, status, message in _OF_ERRORS:
@@ -119,10 +119,10 @@ def refusal_of(error: StepdownError) -> Refusal:
 
 
 def refusal_for(answer: Answer, *, is_kept: bool) -> Refusal:
-    """Word the end of a job that has no answer.
+    """Return the refusal for a job that ended without an answer.
 
-    The chain has tried all it may: sent again by itself, the same would be bought again. Only where nothing was bought,
-    and a later time may help, is it sent again; a job that `is_kept` under its key would be the same failed job.
+    The chain has tried all it may, so that a repeated request would buy the same again. A client may repeat a request
+    only if nothing was bought and a later time may help. Under a key (`is_kept`) it would find the same failed job.
     """
     if answer.state is State.WAITING:
         message = f"held until a person decides: {answer.error or answer.outcome} (job {answer.job_id})"

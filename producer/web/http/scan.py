@@ -1,4 +1,4 @@
-"""Reads JSON in bounded memory: cuts one list into its items by bytes, and refuses too many, too large, too deep."""
+"""Parses JSON in bounded memory: cuts one list into its items by bytes, and bounds number, size and depth."""
 
 import json
 import re
@@ -16,7 +16,7 @@ MOST_VALUES = 500_000  # of one request: 60 MB as Python objects
 MOST_VALUES_IN_ALL = 20_000_000  # of one body: half a minute of scanning
 DEEPEST = 200
 _LARGEST_FRAME = _MB  # bytes beside a list that is cut
-_AT_ONCE = 64 * 1024  # bytes of one match: other threads wait for its end
+_AT_ONCE = 64 * 1024  # bytes of one match, for whose end other threads wait
 _KEY_ROOM = 256
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+("?)|[{}\[\],]', re.DOTALL)
 _REST_OF_TEXT = re.compile(rb'(?:[^"\\]++|\\.)*+("?)', re.DOTALL)
@@ -25,7 +25,7 @@ _BLANK = b" \t\r\n"
 
 @dataclass(slots=True, kw_only=True)
 class Scanned:
-    """A JSON text whose brackets were counted: `frame` is all of it but the items of one list.
+    """A JSON text whose brackets were counted: `frame` is the whole text without the items of one list.
 
     Item N, from 0, is the bytes from `starts[N]` to `ends[N]`.
     """
@@ -36,16 +36,16 @@ class Scanned:
     ends: "array[int]" = field(default_factory=lambda: array("q"))
 
     def items(self) -> Iterator[bytes]:
-        """Read one item after the other; none is kept."""
+        """Read one item after the other. No item stays in memory."""
         for start, end in zip(self.starts, self.ends, strict=True):
             self.file.seek(start)
             yield self.file.read(end - start)
 
 
 class Scan:
-    """Goes through a file once. `listed` names the list that is cut; None: the whole text is one item.
+    """One pass through a file. `listed` names the list that is cut. With None the whole text is one item.
 
-    Raises Refusal: 413 for what is too large, 400 for too many items, too many values, too many levels.
+    Raises Refusal: 413 for a text that is too large, 400 for too many items, values or levels.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Scan:
         self._begin: int | None = None  # of the item in hand, where the list is open
 
     def run(self) -> Scanned:
-        """Read to the end; brackets that do not match are the parser's to tell."""
+        """Read to the end. The parser finds brackets that do not match."""
         self._file.seek(0)
         offset, in_text, left = 0, False, b""
         while part := self._file.read(self._at_once):
@@ -72,7 +72,7 @@ class Scan:
         return self._found
 
     def _chunk(self, chunk: bytes, offset: int, *, in_text: bool) -> tuple[bool, bytes]:
-        """Scan one chunk. Returns whether it ends within a text, and the backslash that it ends with."""
+        """Scan one chunk. Return whether it ends within a text, and the backslash at its end."""
         place = kept = 0
         if in_text and (rest := _REST_OF_TEXT.match(chunk)):
             place, in_text = rest.end(), not rest[1]
@@ -91,7 +91,7 @@ class Scan:
         return in_text, left
 
     def _sign(self, sign: int, chunk: bytes, kept: int, offset: int, at: int) -> int | None:
-        """Take one sign of structure. Returns how far the chunk is dealt with, where that has changed."""
+        """Take one sign of structure. Return the end of the finished part of the chunk, or None for no change."""
         if sign in b"{[":
             self._count()
             self._depth += 1
@@ -123,7 +123,7 @@ class Scan:
         self._begin, self._values = None if is_last else end + 1, 0
 
     def _is_blank(self, begin: int, end: int) -> bool:
-        """Tell whether the list is empty."""
+        """Return True if the list is empty."""
         here = self._file.tell()
         self._file.seek(begin)
         is_blank = not self._file.read(end - begin).strip(_BLANK)
@@ -131,13 +131,13 @@ class Scan:
         return is_blank
 
     def _is_key(self, before: bytes) -> bool:
-        """Tell whether the list that begins here is the one to be cut; a second one of the name is not."""
+        """Return True if the list that begins here is to be cut. A second list of the name is not."""
         if self._listed is None or self._found.ends:
             return False
-        told = (bytes(self._found.frame[-_KEY_ROOM:]) + before[-_KEY_ROOM:]).rstrip(_BLANK)
-        name = told[:-1].rstrip(_BLANK)
+        head = (bytes(self._found.frame[-_KEY_ROOM:]) + before[-_KEY_ROOM:]).rstrip(_BLANK)
+        name = head[:-1].rstrip(_BLANK)
         key = f'"{self._listed}"'.encode()
-        return told.endswith(b":") and name.endswith(key) and not name.endswith(b"\\" + key)
+        return head.endswith(b":") and name.endswith(key) and not name.endswith(b"\\" + key)
 
     def _keep(self, part: bytes) -> None:
         self._found.frame += part
@@ -160,7 +160,7 @@ class Scan:
 
 
 def parsed(raw: bytes | bytearray, where: str) -> Any:
-    """Parse JSON, whose size was looked at before. Raises Refusal for what is none, and for a field named twice."""
+    """Parse JSON of a bounded size. Raises Refusal for text that is no JSON, and for a field named twice."""
     try:
         return _decode(raw.decode())
     except UnicodeDecodeError as error:

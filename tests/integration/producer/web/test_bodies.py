@@ -15,8 +15,8 @@ import uvicorn
 from models.settings import Settings, load_settings
 from producer.client import Producer
 from producer.web.app import app_over
-from producer.web.http.bodies import Pace, Reception
-from producer.web.http.lanes import Lanes
+from producer.web.http.bodies import BodyLimits, Pace
+from producer.web.http.limits import Slots
 from tests.support.sites.app_client import asked, visiting
 
 _GREEDY, _OTHER = "token-of-the-greedy-1", "token-of-the-other-01"
@@ -41,8 +41,8 @@ def producer(settings: Settings) -> Iterator[Producer]:
 
 
 @asynccontextmanager
-async def _serving(producer: Producer, settings: Settings, reception: Reception) -> AsyncIterator[int]:
-    app = app_over(producer, settings, reception=reception)
+async def _serving(producer: Producer, settings: Settings, body_limits: BodyLimits) -> AsyncIterator[int]:
+    app = app_over(producer, settings, body_limits=body_limits)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on", ws="none", http="h11"))
     with create_server(("127.0.0.1", 0), backlog=1024) as listener:
         serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -70,14 +70,14 @@ async def _slowly(port: int, *parts: bytes, every_s: float = 0.0, length: int = 
     return int(told.split()[1]), json.loads(body), told.lower()
 
 
-def _reception(*, patience_s: float = 0.2, **pace: Any) -> Reception:
-    lanes = Lanes(what="large or slow bodies", of_one=8, of_all=64, patience_s=patience_s)
-    return Reception(pace=Pace(**pace), arriving=lanes)
+def _body_limits(*, patience_s: float = 0.2, **pace: Any) -> BodyLimits:
+    lanes = Slots(what="large or slow bodies", per_caller=8, in_all=64, patience_s=patience_s)
+    return BodyLimits(pace=Pace(**pace), arriving=lanes)
 
 
 def test_a_body_that_stops_is_ended_with_408(producer: Producer, settings: Settings) -> None:
     async def visit() -> tuple[int, Any, str]:
-        async with _serving(producer, settings, _reception(silent_s=0.5)) as port:
+        async with _serving(producer, settings, _body_limits(silent_s=0.5)) as port:
             return await _slowly(port, b'{"requests": [')
 
     status, body, head = asyncio.run(visit())
@@ -88,7 +88,7 @@ def test_a_body_that_stops_is_ended_with_408(producer: Producer, settings: Setti
 
 def test_a_body_that_drips_is_ended_with_408(producer: Producer, settings: Settings) -> None:
     async def visit() -> tuple[int, Any, str]:
-        async with _serving(producer, settings, _reception(grace_s=1.0, slowest=1000)) as port:
+        async with _serving(producer, settings, _body_limits(grace_s=1.0, slowest=1000)) as port:
             return await _slowly(port, *[b" "] * 600, every_s=0.1)
 
     status, body, _ = asyncio.run(visit())
@@ -97,7 +97,7 @@ def test_a_body_that_drips_is_ended_with_408(producer: Producer, settings: Setti
 
 def test_slow_bodies_of_one_caller_keep_no_other_waiting(producer: Producer, settings: Settings) -> None:
     async def visit() -> tuple[list[tuple[int, Any, str]], list[int]]:
-        async with _serving(producer, settings, _reception(silent_s=3.0)) as port:
+        async with _serving(producer, settings, _body_limits(silent_s=3.0)) as port:
             slow = [asyncio.create_task(_slowly(port, b"{")) for _ in range(300)]
             await asyncio.sleep(0)
             headers = {"x-api-key": _OTHER}
@@ -120,7 +120,7 @@ def test_slow_bodies_of_one_caller_keep_no_other_waiting(producer: Producer, set
 def test_many_quick_bodies_of_one_caller_are_all_taken(producer: Producer, settings: Settings) -> None:
     async def visit() -> list[int]:
         async with (
-            _serving(producer, settings, _reception()) as port,
+            _serving(producer, settings, _body_limits()) as port,
             httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers={"x-api-key": _GREEDY}, timeout=60) as one,
         ):
             sent = await asyncio.gather(*(one.post(_BATCHES, json=_ONE) for _ in range(60)))

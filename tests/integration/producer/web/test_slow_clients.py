@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from producer.web.slow_clients import hang_up, say_when_full
+from producer.web.slow_clients import hang_up, log_when_full
 
 _AFTER_S = 0.2
 _HEAD = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
@@ -77,7 +77,7 @@ def test_who_waits_for_an_answer_is_not_hung_up_on() -> None:
 def test_that_no_more_connections_can_be_opened_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     async def fill() -> None:
         loop = asyncio.get_running_loop()
-        say_when_full(loop)
+        log_when_full(loop)
         for _ in range(2048):
             error = OSError(errno.EMFILE, "Too many open files")
             loop.call_exception_handler(
