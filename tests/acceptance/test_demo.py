@@ -131,7 +131,7 @@ def test_the_documents_were_mapped_on_the_cheapest_and_synthesized_on_the_primar
 def test_nothing_of_the_users_own_was_touched_or_shown(me: Stranger, told: Ended) -> None:
     assert "poison" not in told.out
     assert POISON["ANTHROPIC_API_KEY"] not in told.out
-    assert sorted(path.name for path in me.folder.iterdir()) == [".env", ".stepdown", "tests"]
+    assert sorted(path.name for path in me.folder.iterdir()) == [".env", ".stepdown", "producer", "tests"]
     assert [path.name for path in (me.folder / ".stepdown").iterdir()] == ["demo"]
 
 

@@ -31,6 +31,7 @@ _STEPDOWN = str(Path(sys.executable).with_name("stepdown"))
 _MAIN = "from producer.cli import main; main()"
 _OWN_MODULES = ("worker", "producer.simulator", "tests.support.sites.direct_script")
 _READ_EARLY = ("PYTHON", "LD_", "LC_")  # variables that a started program reads before its first line
+_OF_NO_MATTER = {"PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"}  # of them, those of a machine: our programs flush
 _UTF_8 = (None, "", "C", "C.UTF-8")
 _IMPORTED = (
     *(
@@ -94,7 +95,7 @@ def run(command: Sequence[str | Path], **options: Any) -> subprocess.CompletedPr
 def _is_cold(asked: Mapping[str, Any]) -> bool:
     special = asked["shell"] or asked["preexec_fn"] or asked["pass_fds"] or isinstance(asked["args"], str | bytes)
     env = os.environ if asked["env"] is None else asked["env"]
-    is_early = any(name.startswith(_READ_EARLY) for name in env) or env.get("LANG") not in _UTF_8
+    is_early = any(name.startswith(_READ_EARLY) for name in set(env) - _OF_NO_MATTER) or env.get("LANG") not in _UTF_8
     return bool(sys.platform != "linux" or special or is_early or _program_of(list(map(str, asked["args"]))) is None)
 
 

@@ -136,7 +136,7 @@ def test_who_waits_too_long_for_others_is_told(sqlite_url: str) -> None:
 
 def test_a_query_ends_with_who_asked_it(database_url: str) -> None:
     script = "import sys; from models.accounting import adhoc_sql\n"
-    script += "with adhoc_sql.asked(*sys.argv[1:], timeout_s=600) as f: list(f.rows)"
+    script += "with adhoc_sql.run_query(*sys.argv[1:], timeout_s=600) as f: list(f.rows)"
     for end in (psutil.Process.kill, psutil.Process.terminate):
         command = [sys.executable, "-c", script, database_url, ENDLESS]
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:

@@ -26,7 +26,7 @@ _ROOT = Path(__file__).parents[4]
 _CRASH = """
 import os, signal, sys
 from decimal import Decimal
-from models.ledger.batches import Arrivals
+from models.ledger.batches import BatchWriter
 from models.ledger.database import open_database
 from models.schema.job import job_row
 from tests.support.ledgers.job_values import new_batch, new_jobs
@@ -36,7 +36,7 @@ def until_killed(batch):
     os.kill(os.getpid(), signal.SIGKILL)
 
 batch = new_batch(key="monday", max_cost_usd=Decimal(1))
-Arrivals(open_database(sys.argv[1]), most_at_once=10, rows_of_a_part=10).write(batch, until_killed(batch), count=30)
+BatchWriter(open_database(sys.argv[1]), most_at_once=10, rows_of_a_part=10).write(batch, until_killed(batch), count=30)
 """
 
 

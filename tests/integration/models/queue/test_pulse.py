@@ -18,9 +18,9 @@ from worker.composition import worker_name
 _LEAVE_AND_STAY = """
 import sys
 from pathlib import Path
-from models.queue.pulse import Pulse
-from worker.composition import holder
-with Pulse(sys.argv[1], Path(sys.argv[2]), worker=holder()) as pulse:
+from models.queue.pulse import LivenessProofs
+from worker.composition import worker_name
+with LivenessProofs(sys.argv[1], Path(sys.argv[2]), worker=worker_name()) as pulse:
     pulse.leave()
     print("left", flush=True)
     sys.stdin.read()

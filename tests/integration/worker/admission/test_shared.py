@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from itertools import count
 from pathlib import Path
 from threading import Barrier, Thread
@@ -82,9 +82,9 @@ def joins(broker: Broker, events: list[Event]) -> Iterator[Joins]:
 
         def join(worker: str = "one", *, namespace: str = "key") -> SharedAdmission:
             choices: dict[str, Any] = {"probe_every_s": 5, "key_pause_s": 60, "report": events.append}
-            fleet = SharedAdmission(broker.url, namespace=namespace, worker=worker, **choices)
-            fleets.callback(fleet.close)
-            return fleet
+            return fleets.enter_context(
+                closing(SharedAdmission(broker.url, namespace=namespace, worker=worker, **choices))
+            )
 
         yield join
 
@@ -108,8 +108,7 @@ def _report(fleet: SharedAdmission, ticket: str, how: How = "well", **words: Any
 
 def _through(fleet: SharedAdmission, how: How = "well", **words: Any) -> Change:
     ticket = f"t{next(_numbers)}"
-    answer = _ask(fleet, ticket=ticket)
-    assert isinstance(answer, Granted), answer
+    assert isinstance(_ask(fleet, ticket=ticket), Granted)
     return _report(fleet, ticket, how, **words)
 
 
@@ -285,11 +284,11 @@ def test_a_redis_that_was_frozen_forgets_nobody_who_is_done(broker: Broker, join
     _back(fleet, events)
     for ticket in asked:
         _report(fleet, ticket)
-    # Whatever Redis did late of what it had been asked is ended, too.
 
     def is_free() -> bool:
         return fleet.capacity({_MODEL: _GROUP}, horizon_s=0)[_MODEL].free >= FIRST
 
+    # Whatever Redis did late of what it had been asked is ended, too.
     eventually(is_free, within_s=2, because="nobody is in flight")
 
 
