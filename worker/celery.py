@@ -101,7 +101,7 @@ def _set_up_logging(**_signal: Any) -> None:
 
 @signals.celeryd_init.connect
 def _refuse_other_pools(options: dict[str, Any], **_signal: Any) -> None:
-    # A process pool would fork the office's threads away; celery hands over the pool's name or its class.
+    # A process pool would fork the worker's threads away. Celery passes the pool's name or its class.
     if options.get("pool") not in {None, "", "threads", urgent_lane.TaskPool}:
         sys.stderr.write("stepdown worker: it runs on the threads pool only: leave -P out, or say -P threads\n")
         raise SystemExit(USAGE)

@@ -182,7 +182,7 @@ def _admission(settings: Settings, worker: str, report: Report, until_end: ExitS
         return in_process_admission(settings.namespace, **tuning)
     fleet = SharedAdmission(url, namespace=settings.namespace, worker=worker, report=report, **tuning)
     until_end.callback(fleet.close)
-    until_end.callback(run_every(_REFRESH_EVERY_S, fleet.refresh, name="turnstile", report=report))
+    until_end.callback(run_every(_REFRESH_EVERY_S, fleet.refresh, name="admission", report=report))
     return fleet
 
 

@@ -12,9 +12,9 @@ _VERSION = 1
 
 
 def register(app: Celery, worker: Worker) -> None:
-    """Give the app its task, working in this office."""
+    """Give the app its task, run by this worker."""
 
-    @app.task(name=TASK_NAME, shared=False)  # another app of this process would work in this office, too
+    @app.task(name=TASK_NAME, shared=False)  # another app of this process would use this worker, too
     def run_job(*, v: int, id: str, **_later: Any) -> str:  # noqa: A002 - the word in the message
         # What a later version adds to the message is ignored; the row it names has all that matters.
         if v != _VERSION:

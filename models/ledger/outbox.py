@@ -125,7 +125,7 @@ _URGENT = _statement(f"""
 
 
 class Candidates:
-    """Those of one rung that are not urgent, at one moment of the database's clock."""
+    """Finds the jobs of one rung that are not urgent, at one moment of the database's clock."""
 
     def __init__(self, connection: Connection, rung: int, now: datetime) -> None:
         self._connection = connection

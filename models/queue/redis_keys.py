@@ -12,7 +12,7 @@ FILLED = f"{PREFIX}filled"  # there while Redis has lost nothing since a clock l
 
 
 def admission_prefix(namespace: str) -> str:
-    """Name what the keys of one turnstile begin with: those who use another key or API have their own."""
+    """Return the prefix of the keys of admission control; each API key and base URL has a prefix of its own."""
     return f"{PREFIX}admission:{namespace}:"
 
 

@@ -92,7 +92,7 @@ def show(
 
 
 def job(job_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonOption = False) -> None:
-    """Tell a job's whole story: every attempt, skip and wait, each with its reason and cost."""
+    """Print a job's whole story: every attempt, skip and wait, each with its reason and cost."""
     from producer.story.rows import told_of
     from producer.story.story import story, story_json
 

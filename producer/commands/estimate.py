@@ -46,7 +46,7 @@ def estimate(  # noqa: PLR0913 - each is an option
     terms: "JobTerms | None" = None,
     ways: "dict[str, Any] | None" = None,
 ) -> None:
-    """Say what a file of prompts would cost, or of documents with --map; nothing is spent."""
+    """Estimate the cost of a file of prompts, or of documents with --map; nothing is spent."""
     from producer.commands import submit as submitting
     from producer.costs.estimate import estimate_json, expected_of, oracle_of
 

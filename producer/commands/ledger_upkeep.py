@@ -53,7 +53,7 @@ def analyst(
     where = database_url(url)
     if where.get_backend_name() == "sqlite":
         say(read_only_uri(Path(where.database or "")))
-        hint("A file has no roles: whoever can open it can read every prompt and every answer in it.")
+        hint("A file has no roles: each person who can open the file can read every prompt and answer.")
         hint("Give an analyst an export instead: stepdown ledger export -o attempts.csv")
         return
     engine = open_database(url)

@@ -1,4 +1,4 @@
-"""What the commands share: options, the producer they open, and where they print."""
+"""Options that several commands share, and the producer that they open."""
 
 from collections.abc import Callable, Mapping
 from functools import wraps

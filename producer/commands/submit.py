@@ -177,7 +177,7 @@ def hints(
 
         named = ", ".join(shown(name) for name in sorted(ignored)[:_MOST_NAMED])
         more = f" and {len(ignored) - _MOST_NAMED} more" if len(ignored) > _MOST_NAMED else ""
-        yield f"the lines name {named}{more}: not in MODEL_CHAIN, so not heeded; the chain says who answers"
+        yield f"the lines name {named}{more}: not in MODEL_CHAIN, so ignored; the chain names the models that answer"
     if task is not None and starts and task not in starts:
         yield f"TASK_STARTS has no task {task!r}, so these start on the primary; it has {', '.join(map(repr, starts))}"
     if batch.not_sent is not None:
@@ -185,6 +185,6 @@ def hints(
 
 
 def _accepted(batch: "Batch", hints: Iterable[str]) -> None:
-    say(batch.id, at_once=True)  # whoever reads it through a pipe can act on it while we watch
+    say(batch.id, at_once=True)  # a program behind a pipe can use the id while we watch
     for line in hints:
         hint(line)

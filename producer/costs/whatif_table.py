@@ -57,7 +57,7 @@ def whatif_lines(found: Comparison, question: Question) -> Iterator[str]:
 
 
 def sentence(assumption: Assumption) -> str:
-    """Say an assumption."""
+    """Return an assumption as a sentence."""
     task = assumption.task or "jobs without a task kind"
     return _SENTENCES[assumption.because].format(model=assumption.model, task=task, instead=assumption.instead)
 

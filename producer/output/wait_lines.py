@@ -1,4 +1,4 @@
-"""What the open jobs of a batch wait for, and each throttle of the fleet as a sentence."""
+"""The causes of waiting of a batch's open jobs, and each throttle of the fleet, as sentences."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any

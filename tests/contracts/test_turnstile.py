@@ -27,7 +27,7 @@ def test_a_refused_key_rests_and_then_one_call_tries_it(door: Door, clock: Clock
     clock.pass_s(61)
     assert door.acquire(ticket="the probe") == Granted(is_probe=True)
     assert _why(door.acquire()) == PAUSED
-    door.release("the probe", "missing")  # whoever says that a model is missing knows the key
+    door.release("the probe", "missing")  # a reply that names a missing model knows the key
     assert Door(door.admission, clock, model="haiku", group="haiku-4").acquire() == Granted()
 
 

@@ -1,4 +1,4 @@
-"""The turnstile in a worker's own memory: the script that Redis runs, on the few commands it uses."""
+"""Admission control in a worker's own memory: the script that Redis runs, on the few commands it uses."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The turnstile's script as calls and answers: words in, words out, whoever runs it."""
+"""The admission script as calls and answers: words in, words out, on any host."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +33,7 @@ Run = Callable[[Sequence[str]], Sequence[Any]]  # arguments of the script -> wha
 
 
 class LuaScript:
-    """A turnstile over something that runs the script. `now` is for tests; else the time is the host's own.
+    """Admission control over a host that runs the script. `now` is for tests; else the time is the host's own.
 
     `worker` signs what it lets through.
     `probe_every_s` is how often a model that is out of rotation is asked, `key_pause_s` how long a refused key rests.

@@ -1,4 +1,4 @@
-"""The turnstile of the whole fleet: in Redis, and in each worker's own memory while Redis is away."""
+"""Admission control of the whole fleet: in Redis, and in each worker's own memory while Redis is away."""
 
 import json
 import time
@@ -34,7 +34,7 @@ _Answer = TypeVar("_Answer")
 
 
 def in_process_admission(namespace: str, *, probe_every_s: float, key_pause_s: float) -> Admission:
-    """Make the turnstile of a process that shares its limits with nobody it knows of."""
+    """Return the admission control of a process that shares its limits with no other."""
     memory = InProcessRedis(admission_prefix(namespace))
     return LuaScript(memory.run, probe_every_s=probe_every_s, key_pause_s=key_pause_s)
 

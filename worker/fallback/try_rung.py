@@ -114,7 +114,7 @@ def _warmed(
 def _through(
     call: Call, place: ChainPosition, policy: Policy, worker: Collaborators, last: RungResult | None, *, held_s: float
 ) -> RungResult | None:
-    """Ask the turnstile, and make the attempt where it may leave."""
+    """Acquire admission, and make the attempt if the request may leave."""
     answer, queued_s = acquire(call.need, worker.admission, worker.sleep)
     match answer:
         case Denied() as later:

@@ -1,4 +1,4 @@
-"""A request before its turnstile: held in hand for a moment, or back with what comes instead."""
+"""A request before admission control: a short wait in hand, or the decision that follows a denial."""
 
 from collections.abc import Callable
 from dataclasses import replace

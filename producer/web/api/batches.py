@@ -21,7 +21,7 @@ from producer.files.results import message_batch_lines
 from producer.prompt.prompt import Prompt
 from producer.submit.accept import Checked
 from producer.web.http.bodies import LARGEST_BATCH, Body, received
-from producer.web.http.context import books_of, caller_of, producer_of, settings_of
+from producer.web.http.context import caller_of, producer_of, settings_of, store_of
 from producer.web.http.errors import Refusal
 from producer.web.http.request import KEY, TASK, cap_of, checked, cursor_of, headers_of, label, limit_of, page
 from producer.web.http.scan import Scanned, parsed
@@ -47,7 +47,7 @@ async def listing(request: Request) -> Response:
     limit = limit_of(request)
     cursor = {name: _own_id(given, name) for name, given in cursor_of(request).items()}
     batches, has_more = await run_in_threadpool(
-        books_of(request).served_batches.page, _scope(request), limit=limit, **cursor
+        store_of(request).served_batches.page, _scope(request), limit=limit, **cursor
     )
     return page([_laid_out(request, batch) for batch in batches], has_more=has_more)
 
@@ -73,7 +73,7 @@ async def results(request: Request) -> Response:
     if batch.ended_at is None or batch.purged_at is not None:
         reason = "has not ended yet" if batch.ended_at is None else "had its results removed"
         raise Refusal(404, f"{_id_of(batch.batch_id)} {reason}: it has no results")
-    lines = message_batch_lines(books_of(request).reports.answers(batch.batch_id))
+    lines = message_batch_lines(store_of(request).reports.answers(batch.batch_id))
     return StreamingResponse(in_parts(lines), media_type="application/x-jsonl")
 
 
@@ -167,7 +167,7 @@ def _once_a_day(prompts: Callable[[], Iterator[Prompt]], request: Request, optio
 def _gone_on(batch_id: str, request: Request) -> str:
     """Queue the cancelled jobs of a batch again: a caller that sends the batch again wants the rest of it."""
     deadline_s = settings_of(request).job_deadline_s
-    books_of(request).job_actions.retry(deadline_s=deadline_s, states=[State.CANCELLED], batch_id=batch_id)
+    store_of(request).job_actions.retry(deadline_s=deadline_s, states=[State.CANCELLED], batch_id=batch_id)
     return batch_id
 
 
@@ -188,7 +188,7 @@ def _digest_of(prompt: Prompt) -> bytes:
 def _cancelled(request: Request) -> Response:
     batch = _asked_for(request)
     if batch.ended_at is None:
-        books_of(request).job_actions.cancel(batch.batch_id)
+        store_of(request).job_actions.cancel(batch.batch_id)
     return JSONResponse(_laid_out(request, _found(request, batch.batch_id)))
 
 
@@ -196,7 +196,7 @@ def _deleted(request: Request) -> Response:
     batch = _asked_for(request)
     if batch.ended_at is None:
         raise Refusal(400, f"{_id_of(batch.batch_id)} has not ended: cancel it first")
-    store = books_of(request)
+    store = store_of(request)
     store.served_batches.take_out(batch.batch_id)  # first: nobody sees a half-deleted batch after a crash
     while store.job_actions.purge(older_than_s=-_SOON_S, batch_id=batch.batch_id):
         pass
@@ -208,7 +208,7 @@ def _asked_for(request: Request) -> ServedBatch:
 
 
 def _found(request: Request, batch_id: str) -> ServedBatch:
-    batch = books_of(request).served_batches.one(batch_id, _scope(request))
+    batch = store_of(request).served_batches.one(batch_id, _scope(request))
     if batch is None:
         raise Refusal(404, f"no message batch of yours has the id {_id_of(batch_id)}")
     return batch

@@ -25,7 +25,7 @@ from producer.web.api.batches import in_parts
 from producer.web.api.v1_openapi import openapi
 from producer.web.api.v1_values import MOST_ID, NEW_BATCH, whole
 from producer.web.http.bodies import LARGEST_BATCH, Body, received
-from producer.web.http.context import books_of, caller_of, producer_of, settings_of
+from producer.web.http.context import caller_of, producer_of, settings_of, store_of
 from producer.web.http.errors import Refusal
 from producer.web.http.request import limit_of
 from producer.web.http.scan import Scanned, parsed
@@ -53,14 +53,14 @@ async def retrieve(request: Request) -> Response:
 async def results(request: Request) -> Response:
     """Stream every job as it is now, a line each."""
     batch_id = await run_in_threadpool(_batch_id, request)
-    lines = own_lines(books_of(request).reports.answers(batch_id))
+    lines = own_lines(store_of(request).reports.answers(batch_id))
     return StreamingResponse(in_parts(lines), media_type="application/x-ndjson")
 
 
 async def jobs(request: Request) -> Response:
     """Stream a line for each job: its id, its state, its cost."""
     batch_id = await run_in_threadpool(_batch_id, request)
-    lines = (f"{job_json(answer)}\n" for answer in books_of(request).reports.answers(batch_id))
+    lines = (f"{job_json(answer)}\n" for answer in store_of(request).reports.answers(batch_id))
     return StreamingResponse(in_parts(lines), media_type="application/x-ndjson")
 
 
@@ -142,18 +142,18 @@ def _tags(tags: dict[str, str], request: Request) -> dict[str, str]:
 
 def _listed(request: Request, limit: int) -> Response:
     caller = caller_of(request)
-    batches, has_more = books_of(request).served_batches.page(caller.key(_KIND, ""), limit=limit)
+    batches, has_more = store_of(request).served_batches.page(caller.key(_KIND, ""), limit=limit)
     return JSONResponse({"batches": [_progress(request, one.batch_id) for one in batches], "has_more": has_more})
 
 
 def _progress(request: Request, batch_id: str) -> dict[str, Any]:
-    progress: dict[str, Any] = json.loads(progress_json(books_of(request).reports.progress(batch_id)))
+    progress: dict[str, Any] = json.loads(progress_json(store_of(request).reports.progress(batch_id)))
     return progress
 
 
 def _cancelled(request: Request) -> Response:
     batch_id = _batch_id(request)
-    cancelled, in_flight = books_of(request).job_actions.cancel(batch_id)
+    cancelled, in_flight = store_of(request).job_actions.cancel(batch_id)
     return JSONResponse({"batch": batch_id, "cancelled": cancelled, "in_flight": in_flight})
 
 
@@ -167,7 +167,7 @@ def _story(request: Request) -> Response:
 
 
 def _health(request: Request) -> Response:
-    verdicts: Sequence[Any] = books_of(request).health.today()
+    verdicts: Sequence[Any] = store_of(request).health.today()
     starts = [
         {"model": one.start_model, "jobs": one.jobs, "verdict": one.verdict, "said": one.in_words()} for one in verdicts
     ]
@@ -176,7 +176,7 @@ def _health(request: Request) -> Response:
 
 def _batch_id(request: Request) -> str:
     batch_id = _whole_id(request, "batch")
-    if not books_of(request).served_batches.has(batch_id, caller_of(request).key()):
+    if not store_of(request).served_batches.has(batch_id, caller_of(request).key()):
         raise _nothing("batch", batch_id)
     return batch_id
 

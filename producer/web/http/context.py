@@ -42,7 +42,7 @@ def producer_of(request: Request) -> Producer:
     return server_of(request).producer
 
 
-def books_of(request: Request) -> Store:
+def store_of(request: Request) -> Store:
     """Return the stores over the producer's ledger."""
     return server_of(request).producer.store
 

@@ -105,7 +105,7 @@ def test_openai_lines_go_in_and_come_out_as_openai_lines(plant: Plant, me: Stran
     assert told.endswith("nothing was queued\n")
     me.write("a.jsonl", f"{json.dumps(line)}\n")
     told = me.types("submit", "a.jsonl", "--key", "openai/1", "--watch").err
-    assert "the lines name 'gpt-4o-mini': not in MODEL_CHAIN, so not heeded" in told
+    assert "the lines name 'gpt-4o-mini': not in MODEL_CHAIN, so ignored" in told
     batch = me.types("submit", "a.jsonl", "--key", "openai/1").out.strip()
     assert len(plant.simulator.purchases()) == bought + 1
     out = json.loads(me.types("results", batch, "--format", "openai").out)

@@ -90,7 +90,7 @@ def test_many_prompts_are_told_with_their_rate_and_few_are_not() -> None:
 
 def test_models_of_another_vendor_are_told_once_and_only_some() -> None:
     (told,) = hints(batch(), None, ignored={"gpt-4o", "o3", "gpt-5", "o\x1b4"})
-    assert told.startswith(r"the lines name 'gpt-4o', 'gpt-5', 'o\x1b4' and 1 more: not in MODEL_CHAIN, so not heeded;")
+    assert told.startswith(r"the lines name 'gpt-4o', 'gpt-5', 'o\x1b4' and 1 more: not in MODEL_CHAIN, so ignored;")
 
 
 def test_lines_left_out_of_an_open_file_are_listed_as_they_are_met(
