@@ -31,7 +31,7 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
     current, newest = revisions(engine)
     if current is not None and current > newest:
         raise _too_new(engine, current, newest)
-    with _told(engine), _ONE_AT_A_TIME:
+    with _schema_errors(engine), _ONE_AT_A_TIME:
         command.upgrade(_config(engine), revision)
 
 
@@ -39,7 +39,7 @@ def downgrade(engine: Engine, revision: str) -> None:
     """Take the schema down to `revision`; "base" removes every table."""
     from alembic import command
 
-    with _told(engine), _ONE_AT_A_TIME:
+    with _schema_errors(engine), _ONE_AT_A_TIME:
         command.downgrade(_config(engine), revision)
 
 
@@ -53,7 +53,7 @@ def check(engine: Engine) -> None:
 
 def revisions(engine: Engine) -> tuple[str | None, str]:
     """Tell the database's revision (None: no tables yet) and the newest one we have."""
-    with _told(engine), engine.connect() as connection:
+    with _schema_errors(engine), engine.connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return None, _NEWEST
         return connection.scalar(text("SELECT version_num FROM alembic_version")), _NEWEST
@@ -78,10 +78,10 @@ def ensure_schema(engine: Engine) -> None:
 
 def _too_new(engine: Engine, current: str, newest: str) -> LedgerError:
     where = engine.url.render_as_string(hide_password=True)
-    said = (
+    message = (
         f"its schema is at revision {current}, made by a newer version; this one knows {newest}: install that version"
     )
-    return LedgerError(f"ledger {where}: {said}")
+    return LedgerError(f"ledger {where}: {message}")
 
 
 def _config(engine: Engine) -> "Config":
@@ -93,7 +93,7 @@ def _config(engine: Engine) -> "Config":
 
 
 @contextmanager
-def _told(engine: Engine) -> Iterator[None]:
+def _schema_errors(engine: Engine) -> Iterator[None]:
     try:
         yield
     except UNREACHABLE as error:

@@ -170,10 +170,10 @@ def read_callers(path: Path) -> tuple[Caller, ...]:
     return tuple(callers.values())
 
 
-def cap_told(tags: Mapping[str, str]) -> tuple[str, Decimal] | None:
+def caller_cap(tags: Mapping[str, str]) -> tuple[str, Decimal] | None:
     """Return the cap in the tags of a batch: `caller=NAME` and USD. Returns None if the tags hold no cap.
 
-    >>> cap_told({"caller": "airflow", "caller_day_cap_usd": "5"})
+    >>> caller_cap({"caller": "airflow", "caller_day_cap_usd": "5"})
     ('caller=airflow', Decimal('5'))
     """
     try:

@@ -48,9 +48,9 @@ class InputMistakes(StepdownError):  # noqa: N818 - several errors
 
     def __init__(self, mistakes: Sequence[InputError], *, end: str = NOTHING_QUEUED, beyond: int = 0) -> None:
         self.mistakes = tuple(mistakes)
-        told = [str(mistake) for mistake in mistakes[:_MOST_TOLD]]
+        lines = [str(mistake) for mistake in mistakes[:_MOST_TOLD]]
         untold = max(0, len(mistakes) - _MOST_TOLD) + beyond
-        super().__init__("\n".join([*told, *([f"and {untold} more"] if untold else []), end]))
+        super().__init__("\n".join([*lines, *([f"and {untold} more"] if untold else []), end]))
 
     @classmethod
     def first(cls, mistakes: Iterable[InputError], *, end: str = NOTHING_QUEUED) -> Self | None:

@@ -14,7 +14,7 @@ from producer.commands.options import print_version
 from producer.commands.reconcile import reconcile
 from producer.commands.submit import submit
 from producer.output.terminal import prepare_streams
-from producer.running.signals import hear_all
+from producer.running.signals import resend_dropped_signals
 
 app = typer.Typer(
     name="stepdown",
@@ -38,7 +38,7 @@ def _any_command(
 def main() -> None:
     """Run one command. Exit codes: 0 all succeeded, 1 some failed, 2 usage, 3 money cap, 4 unreachable, 5 no price."""
     prepare_streams()
-    hear_all()
+    resend_dropped_signals()
     try:
         try:
             app()

@@ -147,7 +147,7 @@ class Producer:
         """
         from producer.submit.accept import terms_of  # noqa: PLC0415 - not for those who only read
 
-        said = terms_of(
+        message = terms_of(
             task=task,
             name=name,
             key=key,
@@ -158,7 +158,7 @@ class Producer:
             weight=weight,
             terms=terms,
         )
-        return self._accept(prompts, said, allow_unpriced=allow_unpriced)
+        return self._accept(prompts, message, allow_unpriced=allow_unpriced)
 
     def summarize(  # noqa: PLR0913 - each is a word of the caller's
         self,
@@ -191,10 +191,12 @@ class Producer:
         shared: dict[str, Any] = {"name": name, "key": key, "tags": tags, "on_unknown": on_unknown}
         lane: dict[str, Any] = {"max_cost_usd": max_cost_usd, "urgent": urgent, "weight": weight, "terms": terms}
         on_failed_part = parse_on_failed_part(how.on_failed_part)
-        said = with_own(terms_of(task=how.task, on_failed_part=on_failed_part, **shared, **lane), self._settings.chain)
-        plan = planned(documents, how, self._settings, said.own)
+        message = with_own(
+            terms_of(task=how.task, on_failed_part=on_failed_part, **shared, **lane), self._settings.chain
+        )
+        plan = planned(documents, how, self._settings, message.own)
         place = partial(placed, plan, on_failed_part=on_failed_part)
-        return self._accept([one.prompt for one in plan], said, allow_unpriced=allow_unpriced, place=place)
+        return self._accept([one.prompt for one in plan], message, allow_unpriced=allow_unpriced, place=place)
 
     def _accept(
         self,

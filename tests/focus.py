@@ -113,10 +113,10 @@ def _validated(python: Path, path: Path) -> bool:
     command = [str(python.with_name("focus-validator")), "--validate-version", "1.2", "--block-download"]
     command += ["--applicability-criteria", ",".join(_APPLIES), "--data-file", str(path)]
     packages = next(_HOME.glob("lib/python3.*/site-packages"))  # it looks for its lists in the working folder
-    said = subprocess.run(command, check=False, cwd=packages, capture_output=True, text=True).stdout
-    total, failures = _TOTAL.search(said), set(_FAILURE.findall(said))
+    message = subprocess.run(command, check=False, cwd=packages, capture_output=True, text=True).stdout
+    total, failures = _TOTAL.search(message), set(_FAILURE.findall(message))
     is_right = total is not None and int(total[1]) > 0 and failures == INHERENT and int(total[2]) == len(INHERENT)
-    sys.stdout.write(f"{path.name}: {total[0] if total else said[-2000:]}\n")
+    sys.stdout.write(f"{path.name}: {total[0] if total else message[-2000:]}\n")
     sys.stdout.writelines(f"  {'inherent' if name in INHERENT else 'FAILED'}: {name}\n" for name in sorted(failures))
     return is_right
 

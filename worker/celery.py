@@ -161,7 +161,7 @@ def _end_without_ledger(worker: Worker) -> None:
         worker.store.ledger.look()
     except LedgerGoneError as error:
         if state.should_stop is None:
-            logs.log(WorkerEnds(said=str(error)))
+            logs.log(WorkerEnds(message=str(error)))
             _drain(worker)
             state.should_stop = exit_code(error)
 

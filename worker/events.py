@@ -53,7 +53,7 @@ class KeyPaused:
     """The provider refuses our key, or its money is spent: calling stops for everybody until it is cured."""
 
     outcome: str
-    said: str
+    message: str
     for_s: float
 
 
@@ -79,7 +79,7 @@ class TimerFailed:
     """The broker or the ledger was away for a tick of this clock; the next one asks again."""
 
     name: str
-    said: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,7 @@ class ReplyKept:
 class SpoolFailed:
     """A reply could not be written to this machine's disk; it is in memory until the ledger has it."""
 
-    said: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +102,7 @@ class RepliesSetAside:
 
     path: str
     count: int
-    said: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +110,7 @@ class SpoolUnreadable:
     """A file of the spool cannot be read: the replies in it stay there."""
 
     path: str
-    said: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +148,7 @@ class MessagesLost:
 class MessageDiscarded:
     """There were values in queues that are no messages of ours, so many alike since this worker began."""
 
-    said: str
+    message: str
     count: int
 
 
@@ -173,7 +173,7 @@ class DiskLow:
 class WorkerEnds:
     """This worker cannot work any more, and ends; no wait would cure it."""
 
-    said: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +211,7 @@ class CircuitClosed:
 class RedisLost:
     """Redis is away: this worker keeps to its part of the limits, by what it knew last."""
 
-    said: str
+    message: str
     workers: int
 
 

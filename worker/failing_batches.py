@@ -29,5 +29,5 @@ class FailingBatches:
                 self._streaks[batch_id] = (ending.outcome, count)
                 return None
             self._streaks.pop(batch_id, None)
-        said = f"{count} jobs in a row ended {ending.outcome}, the last one with: {ending.error}"
-        return f"{said}; stepdown release lets the others go on, stepdown cancel ends them"
+        message = f"{count} jobs in a row ended {ending.outcome}, the last one with: {ending.error}"
+        return f"{message}; stepdown release lets the others go on, stepdown cancel ends them"

@@ -87,9 +87,9 @@ def log(event: Event) -> None:
 
 def _log_not_ours(event: DeliveryDropped | JobLost | MessageDiscarded) -> None:
     match event:
-        case MessageDiscarded(said=said, count=count):
-            said = f"{said}; the {count}. of its kind: see what else writes into this Redis"
-            _LOG.warning("a value in a queue that is no message was discarded (%s)", said)
+        case MessageDiscarded(message=message, count=count):
+            message = f"{message}; the {count}. of its kind: see what else writes into this Redis"
+            _LOG.warning("a value in a queue that is no message was discarded (%s)", message)
         case DeliveryDropped(job_id=job_id):
             _LOG.info("job %s: delivery dropped, it is finished or somebody else's", job_id)
         case JobLost(job_id=job_id):
@@ -106,8 +106,8 @@ def _log_clock(event: DispatcherEvent) -> None:
             _LOG.warning("clock: %d jobs of %s are due, the first for %.0f s", count, queue_name(lane), late_s)
         case StepsReleased(asked=asked, stopped=stopped):
             _LOG.info("clock: the parts of %d steps have ended; %d are asked, %d fail", asked + stopped, asked, stopped)
-        case TimerFailed(name=name, said=said):
-            _LOG.warning("%s: %s", name, said)
+        case TimerFailed(name=name, message=message):
+            _LOG.warning("%s: %s", name, message)
         case MessagesLost(lane=lane, count=count):
             _LOG.warning("clock: %s lost %d messages; they are sent again", queue_name(lane), count)
         case DaysRolled(first=first, last=last, count=count):
@@ -120,16 +120,18 @@ def _log_fault(event: FaultEvent) -> None:
     match event:
         case ReplyKept(job_id=job_id):
             _LOG.warning("job %s: the ledger is away; what came of its call is kept here until it is back", job_id)
-        case SpoolFailed(said=said):
-            _LOG.error("a reply could not be written to this disk (%s); it is in memory until the ledger has it", said)
+        case SpoolFailed(message=message):
+            _LOG.error(
+                "a reply could not be written to this disk (%s); it is in memory until the ledger has it", message
+            )
         case RepliesReplayed(count=count):
             _LOG.info("%d replies kept on disk are in the ledger now", count)
-        case RepliesSetAside(path=path, count=count, said=said):
+        case RepliesSetAside(path=path, count=count, message=message):
             _LOG.error(
-                "%d damaged lines of the spool are set aside in %s: %s; see `stepdown doctor`", count, path, said
+                "%d damaged lines of the spool are set aside in %s: %s; see `stepdown doctor`", count, path, message
             )
-        case SpoolUnreadable(path=path, said=said):
-            _LOG.error("%s cannot be read (%s): its replies wait there; let this user read it", path, said)
+        case SpoolUnreadable(path=path, message=message):
+            _LOG.error("%s cannot be read (%s): its replies wait there; let this user read it", path, message)
         case Rescued() | BatchPaused() | DiskLow() | WorkerEnds():
             _log_halt(event)
         case _:
@@ -144,8 +146,8 @@ def _log_halt(event: HaltEvent) -> None:
             _LOG.error("batch %s: paused, %d jobs wait for a person: %s", batch_id, count, because)
         case DiskLow(free_mb=free_mb, needed_mb=needed_mb):
             _LOG.error("%d MB are free, %d are needed (MIN_FREE_MB): no job is claimed until then", free_mb, needed_mb)
-        case WorkerEnds(said=said):
-            _LOG.critical("the worker ends: %s", said)
+        case WorkerEnds(message=message):
+            _LOG.critical("the worker ends: %s", message)
         case _:
             assert_never(event)
 
@@ -156,8 +158,8 @@ def _log_turn(event: AdmissionEvent) -> None:
             _LOG.warning("%s is out of rotation for all workers (%s): one probe at a time", short_name(model), how)
         case CircuitClosed(model=model):
             _LOG.info("%s is back in rotation", short_name(model))
-        case RedisLost(said=said, workers=workers):
-            _LOG.warning("Redis is away (%s): this worker keeps to its part of the limits, 1 of %d", said, workers)
+        case RedisLost(message=message, workers=workers):
+            _LOG.warning("Redis is away (%s): this worker keeps to its part of the limits, 1 of %d", message, workers)
         case RedisRecovered(untold=untold):
             _LOG.info("Redis is back: limits are shared again; it was told of %d calls that ended meanwhile", untold)
         case _:

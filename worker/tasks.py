@@ -19,7 +19,7 @@ def register(app: Celery, worker: Worker) -> None:
         # What a later version adds to the message is ignored; the row it names has all that matters.
         if v != _VERSION:
             return f"refused: a message of version {v}, this worker reads {_VERSION}"
-        said = run(str(id), worker)
-        if said == DROPPED:  # another delivery tells Flower of this job, and no end of ours may stand over its own
-            raise Ignore(said)
-        return said
+        message = run(str(id), worker)
+        if message == DROPPED:  # another delivery tells Flower of this job, and no end of ours may stand over its own
+            raise Ignore(message)
+        return message

@@ -88,7 +88,7 @@ _COLUMNS = {
     """,
     "decisions": """
         job_id id!>jobs, lease_token int!, number int!, attempt_count int, at time, rung int, model line,
-        decision word, why line, figures text
+        decision word, reason line, details text
     """,
     "steps": """
         job_id id!>jobs, batch_id id>batches, document line?, level int, label text, begins_at int?, ends_at int?,

@@ -67,7 +67,7 @@ class _Failed(Exception):  # noqa: N818 - it is told, not raised, beyond this pr
     """End the query for a reason, in words."""
 
     def __init__(self, reason: str, words: str = "") -> None:
-        self.told = [reason, words]
+        self.reported = [reason, words]
         super().__init__(words)
 
 
@@ -87,12 +87,12 @@ def _answer(asked: Mapping[str, Any]) -> None:
     try:
         _bound(asked["timeout_s"], ends_at_once="path" in asked)
         with run(asked) as (columns, rows):
-            _say(b"C", list(columns))
-            _say(b"E", _sent(rows, most_rows=asked["most_rows"], most_bytes=asked["most_bytes"]))
+            _send(b"C", list(columns))
+            _send(b"E", _sent(rows, most_rows=asked["most_rows"], most_bytes=asked["most_bytes"]))
     except _Failed as failure:
-        _say(b"F", failure.told)
+        _send(b"F", failure.reported)
     except MemoryError:
-        _say(b"F", ["memory", ""])
+        _send(b"F", ["memory", ""])
 
 
 def _bound(timeout_s: float, *, ends_at_once: bool) -> None:
@@ -123,11 +123,11 @@ def _begin(timeout_s: float) -> None:
     """Send the mark that the query begins, and set the timer that ends the process."""
     if sys.platform != "win32":
         signal.setitimer(signal.ITIMER_REAL, timeout_s + _OVER_S)
-    _say(b"G", None)
+    _send(b"G", None)
     sys.stdout.buffer.flush()
 
 
-def _say(letter: bytes, value: object) -> None:
+def _send(letter: bytes, value: object) -> None:
     sys.stdout.buffer.writelines((letter, _written(value), b"\n"))
 
 

@@ -141,8 +141,8 @@ class Spending:
 def _daily(keys: Sequence[str], since: date | None, until: date | None) -> Select[Any]:
     days = _DAILY.c
     by = [days[name] for name in dict.fromkeys("day" if key == "month" else key for key in keys)]
-    figures = [func.sum(days[name]).label(name) for name in (*_COUNTS, *_SUMS)]
-    asked = select(*by, *figures, _total(days)).group_by(*by)
+    counts = [func.sum(days[name]).label(name) for name in (*_COUNTS, *_SUMS)]
+    asked = select(*by, *counts, _total(days)).group_by(*by)
     asked = asked if since is None else asked.where(days.day >= since)
     return asked if until is None else asked.where(days.day <= until)
 
@@ -159,9 +159,9 @@ def _by_attempt(keys: Sequence[str], since: date | None, until: date | None) -> 
         "depth": attempts.fallback_depth,
     }
     by = {found.name: found for found in (columns.get(key, attempts.batch_id) for key in keys)}
-    figures = [count.label(name) for name, count in _counts().items()]
-    figures += [func.sum(attempts[name]).label(name) for name in _SUMS]
-    asked = select(*by.values(), *figures, _total(attempts)).group_by(*by.values())
+    counts = [count.label(name) for name, count in _counts().items()]
+    counts += [func.sum(attempts[name]).label(name) for name in _SUMS]
+    asked = select(*by.values(), *counts, _total(attempts)).group_by(*by.values())
     return between(asked, attempts.opened_at, since, until)
 
 
@@ -184,8 +184,8 @@ def _total(columns: Any) -> Label[Any]:
 
 
 def _sum(row: RowMapping) -> Sum:
-    figures = {name: int(row[name] or 0) for name in (*_COUNTS, *_SUMS)}
-    return Sum(**figures, cost_usd=row["cost_usd"] or Decimal(0))
+    counts = {name: int(row[name] or 0) for name in (*_COUNTS, *_SUMS)}
+    return Sum(**counts, cost_usd=row["cost_usd"] or Decimal(0))
 
 
 def _label(key: str, row: RowMapping, names: Mapping[str, str], tags: Mapping[str, Mapping[str, str]]) -> Any:

@@ -59,7 +59,7 @@ class WeighedStart:
     """One rung as a start. `cost_usd` is the cost of an accepted answer from there; None if unknown."""
 
     rung: int
-    why: Why
+    reason: Why
     judged: int
     accepted: int
     low: Decimal
@@ -101,8 +101,8 @@ def weigh(records: Sequence[Record], span: RungRange, climbs: Collection[str]) -
     above = _at_the_top(yardstick, yardstick.mean_cost_usd, climbs)
     for _, rung in pairwise(rungs):
         record = records[rung]
-        if why := _against(record, left, climbs):
-            against[rung] = why
+        if reason := _against(record, left, climbs):
+            against[rung] = reason
         elif record.mean_cost_usd is not None:
             costs[rung] = _per_answer(_from(record, record.mean_cost_usd, above, climbs))
         above = _through(record, above, climbs, known_usd=_known(records, rung, span))
@@ -122,7 +122,7 @@ def weigh(records: Sequence[Record], span: RungRange, climbs: Collection[str]) -
 
 def picked(weighed: Sequence[WeighedStart]) -> int | None:
     """Return the picked start. Returns None if too little is known."""
-    return next((one.rung for one in weighed if one.why is Why.PICKED), None)
+    return next((one.rung for one in weighed if one.reason is Why.PICKED), None)
 
 
 def expect(records: Sequence[Record], span: RungRange, climbs: Collection[str], bound: Bound = "expected") -> Expected:
@@ -244,9 +244,9 @@ def _per_answer(path: _Path) -> Decimal:
     return path.cost_usd / (_ONE - path.lost) if path.lost < _ONE else Decimal("Infinity")
 
 
-def _weighed(rung: int, record: Record, climbs: Collection[str], why: Why, cost_usd: Decimal | None) -> WeighedStart:
+def _weighed(rung: int, record: Record, climbs: Collection[str], reason: Why, cost_usd: Decimal | None) -> WeighedStart:
     accepted = _accepted(record, climbs)
     low, high = bounds(accepted, record.judged)
     return WeighedStart(
-        rung=rung, why=why, judged=record.judged, accepted=accepted, low=low, high=high, cost_usd=cost_usd
+        rung=rung, reason=reason, judged=record.judged, accepted=accepted, low=low, high=high, cost_usd=cost_usd
     )

@@ -49,10 +49,10 @@ class Capabilities:
     thinks_unasked: bool = False
     efforts: tuple[str, ...] = EFFORTS
 
-    def told(self, info: Mapping[str, Any]) -> "Capabilities":
+    def stated(self, info: Mapping[str, Any]) -> "Capabilities":
         """Put what GET /v1/models/ID says in their place; what it leaves out, or says in another shape, stays.
 
-        >>> capabilities_of("claude-haiku-4-5").told({"max_tokens": 32000, "max_input_tokens": None}).most_output
+        >>> capabilities_of("claude-haiku-4-5").stated({"max_tokens": 32000, "max_input_tokens": None}).most_output
         32000
         """
         abilities = _object(info.get("capabilities"))
@@ -170,8 +170,8 @@ def _efforts(family: str, version: tuple[int, int]) -> tuple[str, ...]:
 
 def _supported(abilities: Mapping[str, Any]) -> set[str] | None:
     """Name those that are supported; None where nothing is told of any."""
-    told = {name: _object(ability).get("supported") for name, ability in abilities.items()}
-    known = {name: is_so for name, is_so in told.items() if isinstance(is_so, bool)}
+    stated = {name: _object(ability).get("supported") for name, ability in abilities.items()}
+    known = {name: is_so for name, is_so in stated.items() if isinstance(is_so, bool)}
     return {name for name, is_so in known.items() if is_so} if known else None
 
 

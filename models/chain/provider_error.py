@@ -58,7 +58,7 @@ class ProviderError:
         return self.form in {"own", "quoted"}
 
     @property
-    def said(self) -> str:
+    def message(self) -> str:
         """Return the message for a person: one line of at most 300 characters."""
         return one_line(self.text)
 
@@ -193,11 +193,11 @@ def _words(value: object, depth: int = 0) -> str:
 
 def _words_of(value: Mapping[str, Any], depth: int) -> str:
     by_name = {str(name).lower(): inner for name, inner in value.items()}
-    told = [_words(by_name.get(name), depth + 1) for name in _SAYING]
-    told = [word for word in told if word] or [_words(by_name.get(name), depth + 1) for name in _SAYING_TOO]
+    texts = [_words(by_name.get(name), depth + 1) for name in _SAYING]
+    texts = [word for word in texts if word] or [_words(by_name.get(name), depth + 1) for name in _SAYING_TOO]
     place = by_name.get("loc")
     path = ".".join(str(step) for step in place[:8]) if isinstance(place, list) else ""
-    return ": ".join(dict.fromkeys(word for word in (path, *told) if word))
+    return ": ".join(dict.fromkeys(word for word in (path, *texts) if word))
 
 
 def _matched(text: str) -> str:

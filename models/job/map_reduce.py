@@ -59,7 +59,7 @@ class ReleasedSteps:
     stopped: int
 
 
-def question(pieces: Sequence[str], told: Sequence[PartAnswer], missing: Sequence[MissingPart]) -> str:
+def question(pieces: Sequence[str], summaries: Sequence[PartAnswer], missing: Sequence[MissingPart]) -> str:
     r"""Put what the parts said, and the names of those that are missing, in the places between the pieces.
 
     >>> answers = [PartAnswer(label="a", text="Rain.")]
@@ -74,10 +74,10 @@ def question(pieces: Sequence[str], told: Sequence[PartAnswer], missing: Sequenc
     </missing>
     No answer could be had for what is missing. Say in yours that it is not covered, and name it.
     """
-    said = [f"<summary of={quoteattr(one.label)}>\n{_sendable(one.text).strip()}\n</summary>" for one in told]
+    message = [f"<summary of={quoteattr(one.label)}>\n{_sendable(one.text).strip()}\n</summary>" for one in summaries]
     if missing:
-        said.append(f"<missing>\n{escape(chr(10).join(named(missing)))}\n</missing>\n{_ASK}")
-    return "\n\n".join(said).join(pieces)
+        message.append(f"<missing>\n{escape(chr(10).join(named(missing)))}\n</missing>\n{_ASK}")
+    return "\n\n".join(message).join(pieces)
 
 
 def named(missing: Sequence[MissingPart]) -> list[str]:
@@ -86,8 +86,8 @@ def named(missing: Sequence[MissingPart]) -> list[str]:
     >>> named([MissingPart(label="a", outcome="refused"), MissingPart(label="b", outcome=None)])
     ['a (refused)', 'b']
     """
-    told = [one.label if one.outcome is None else f"{one.label} ({one.outcome})" for one in missing[:_MOST_NAMED]]
-    return told if len(told) == len(missing) else [*told, f"and {len(missing) - len(told)} more"]
+    summaries = [one.label if one.outcome is None else f"{one.label} ({one.outcome})" for one in missing[:_MOST_NAMED]]
+    return summaries if len(summaries) == len(missing) else [*summaries, f"and {len(missing) - len(summaries)} more"]
 
 
 def _sendable(text: str) -> str:

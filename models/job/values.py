@@ -215,7 +215,7 @@ class DecisionRecord:
     """One decision of a walk that was not "the answer is kept", for whoever asks why.
 
     `attempt_count` is how many attempts the job had made by then; `decision` is skip, wait, retry, fallback, climb,
-    park or stop; `why` is a word of Outcome or tells what was in the way; `figures` are what it was decided by.
+    park or stop; `reason` is a word of Outcome or tells what was in the way; `details` are what it was decided by.
     """
 
     attempt_count: int
@@ -223,8 +223,8 @@ class DecisionRecord:
     rung: int
     model: str
     decision: str
-    why: str
-    figures: Mapping[str, Any] = field(default_factory=dict)
+    reason: str
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

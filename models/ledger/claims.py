@@ -79,7 +79,7 @@ def claim_of(job_id: str, row: Mapping[str, Any]) -> Claim:
         params=row["params"],
         span=RungRange(start=row["start_rung"], floor=row["floor_rung"], ceiling=row["ceiling_rung"]),
         rung=row["rung"],
-        given_up={int(rung): why for rung, why in row["given_up"].items()},
+        given_up={int(rung): reason for rung, reason in row["given_up"].items()},
         rounds=row["rounds"],
         attempt_count=row["attempt_count"],
         deadline_s=(row["deadline_at"] - row["claimed_at"]).total_seconds(),

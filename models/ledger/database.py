@@ -124,8 +124,8 @@ def reading(engine: Engine) -> Iterator[Connection]:
 def unreachable(error: Exception, where: str) -> LedgerError:
     """Say in one line what the driver said in many, whether or not SQLAlchemy has wrapped it."""
     cause = error.orig if isinstance(error, DBAPIError) else error
-    said = str(cause).strip().splitlines() or [type(error).__name__]
-    return LedgerError(f"ledger {where}: {said[0]}")
+    message = str(cause).strip().splitlines() or [type(error).__name__]
+    return LedgerError(f"ledger {where}: {message[0]}")
 
 
 def _wrong(shown: str, fix: str) -> SettingsError:

@@ -111,7 +111,7 @@ class Leases:
                 params=job["params"],
                 span=RungRange(start=job["start_rung"], floor=job["floor_rung"], ceiling=job["ceiling_rung"]),
                 rung=job["rung"],
-                given_up={int(rung): why for rung, why in job["given_up"].items()},
+                given_up={int(rung): reason for rung, reason in job["given_up"].items()},
                 on_unknown=None if job["on_unknown"] is None else OnUnknown(job["on_unknown"]),
                 crashes=job["crashes"],
                 rebuys=job["rebuys"],

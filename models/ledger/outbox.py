@@ -139,9 +139,11 @@ class Candidates:
         given = self._at | {"batch_id": batch_id, "count": count}
         line: list[Candidate] = []
         if batch_id in self._due:
-            line += [Candidate(at, False, due, id_, heard) for id_, heard, at, due in self._rows(_DUE_OF, given)]
+            line += [Candidate(at, False, due, id_, received) for id_, received, at, due in self._rows(_DUE_OF, given)]
         if batch_id in self._queued:
-            line += [Candidate(at, True, seq, id_, heard) for id_, heard, at, seq in self._rows(_QUEUED_OF, given)]
+            line += [
+                Candidate(at, True, seq, id_, received) for id_, received, at, seq in self._rows(_QUEUED_OF, given)
+            ]
         return sorted(line)[:count]
 
     def _weights(self, statement: TextClause) -> dict[str, int]:
@@ -193,17 +195,17 @@ class Outbox:
             return urgent(connection, _now(connection), limit=limit)
 
     def mark_sent(self, jobs: Sequence[Unsent]) -> None:
-        """Note that messages for these jobs are in the broker; those heard meanwhile are left as they are now.
+        """Note that messages for these jobs are in the broker; jobs received meanwhile are left as they are now.
 
         It comes after sending: a crash between the two sends twice, which is harmless, and never not at all.
         """
-        heard = [{"job_id": job.id, "known_deliveries": job.deliveries} for job in jobs]
-        if heard:
+        received = [{"job_id": job.id, "known_deliveries": job.deliveries} for job in jobs]
+        if received:
             with transaction(self._engine) as connection:
-                connection.execute(_SENT, heard)
+                connection.execute(_SENT, received)
 
     def unsend(self, job_id: str) -> None:
-        """Note that a job's message was heard and not heeded: the clock sends another."""
+        """Note that a job's message was received and not obeyed; the dispatcher sends another message."""
         with transaction(self._engine) as connection:
             connection.execute(_UNSEND, {"job_id": job_id})
 

@@ -80,14 +80,14 @@ class Steps:
                 .join(Job, Job.id == Step.job_id)
                 .where(Step.job_id == job_id)
             ).one()
-            told, missing = list(_told(connection, job_id)), list(_missing(connection, job_id))
-            is_stopped = not told or (missing and step.on_failed_part == OnFailedPart.STOP)
+            answers, missing = list(_part_answers(connection, job_id)), list(_missing(connection, job_id))
+            is_stopped = not answers or (missing and step.on_failed_part == OnFailedPart.STOP)
             if is_stopped or step.pieces is None:
                 error = f"without an answer: {', '.join(named(missing))}"
                 new: dict[str, Any] = {"state": State.FAILED, "outcome": PART_FAILED, "error": error}
                 new["finished_at"] = _NOW
             else:
-                params = _filled(step.params, question(step.pieces, told, missing))
+                params = _filled(step.params, question(step.pieces, answers, missing))
                 columns = _with_missing(step.columns, missing)
                 new = {"state": State.QUEUED, "outcome": None, "error": None, "params": params, "columns": columns}
             statement = update(Job).where(_IS_WAITING, ~_HAS_OPEN_PART).values(due_at=None, sent_at=None, **new)
@@ -145,7 +145,7 @@ def _hold(connection: Connection, batch_id: str) -> None:
     connection.execute(update(Job).where(ours).values(**waits))
 
 
-def _told(connection: Connection, job_id: str) -> Iterator[PartAnswer]:
+def _part_answers(connection: Connection, job_id: str) -> Iterator[PartAnswer]:
     parts = (
         select(Step.label, AnswerRow.message)
         .join(PartRow, PartRow.part_id == Step.job_id)

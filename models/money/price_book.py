@@ -92,10 +92,10 @@ def _dates() -> Iterator[date]:
                     yield found.constraint.start_date
 
 
-def _scaled(price: Price, factor: Decimal, why: str) -> Price:
+def _scaled(price: Price, factor: Decimal, reason: str) -> Price:
     return Price(
         model=price.model,
-        source=f"{price.source}, {why} x{factor}",
+        source=f"{price.source}, {reason} x{factor}",
         rates=price.rates.times(factor),
         tiers=tuple((threshold, rates.times(factor)) for threshold, rates in price.tiers),
         valid_from=price.valid_from,

@@ -21,8 +21,8 @@ def prefix_of(params: Mapping[str, Any]) -> str | None:
     is_text = isinstance(system, str) or (isinstance(system, list) and _is_block(system[-1:]))
     if not system or not is_text or prompt_size(params).is_marked:
         return None
-    told = [params.get(name) for name in ("tools", "system")]
-    return hashlib.blake2b(json.dumps(told).encode(), digest_size=_DIGEST_BYTES).hexdigest()
+    shared = [params.get(name) for name in ("tools", "system")]
+    return hashlib.blake2b(json.dumps(shared).encode(), digest_size=_DIGEST_BYTES).hexdigest()
 
 
 def prefix_tokens(params: Mapping[str, Any], *, a_token: float = CHARACTERS_A_TOKEN) -> int:

@@ -105,5 +105,5 @@ def _tools(tools: object) -> Iterator[PromptSize]:
 
 
 def _written(part: Mapping[str, Any]) -> int:
-    told = {name: value for name, value in part.items() if name != "cache_control"}
-    return len(json.dumps(told, ensure_ascii=False))
+    fields = {name: value for name, value in part.items() if name != "cache_control"}
+    return len(json.dumps(fields, ensure_ascii=False))

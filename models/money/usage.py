@@ -113,11 +113,11 @@ def with_searches(usage: Usage, seen: int) -> Usage:
 def passes(usage: Usage) -> tuple[Pass, ...]:
     """Take a reply's usage apart into what is priced one by one; together they count what it counts."""
     lifetimes = [_HOUR] if usage.asked_1h else []
-    listed = [(entry, figures) for entry, figures in _listed(usage.raw, lifetimes) if figures]
+    listed = [(entry, counts) for entry, counts in _listed(usage.raw, lifetimes) if counts]
     whole = _figures(usage.raw, lifetimes)
     if not listed or whole is None:
         return (Pass(model=None, usage=usage),)
-    each = [(line(entry.get("model")), figures.counters) for entry, figures in listed]
+    each = [(line(entry.get("model")), counts.counters) for entry, counts in listed]
     summed = _added(counters for _, counters in each)
     rest = {name: max(0, count - summed[name]) for name, count in whole.counters.items()}
     if any(rest[name] for name in _TOKENS):  # which no pass counts
@@ -135,14 +135,14 @@ def _agree(raw: Mapping[str, Any], whole: _Figures, lifetimes: Collection[str]) 
     if not raw.get("iterations"):
         return True
     listed = _listed(raw, lifetimes)
-    known = [(entry, figures) for entry, figures in listed if figures is not None and figures.is_sure]
+    known = [(entry, counts) for entry, counts in listed if counts is not None and counts.is_sure]
     if not listed or len(known) < len(listed):
         return False
-    own = [figures.counters for entry, figures in known if entry.get("type") not in _BESIDE]
-    every = [figures.counters for _, figures in known]
+    own = [counts.counters for entry, counts in known if entry.get("type") not in _BESIDE]
+    every = [counts.counters for _, counts in known]
     totals = [_added(every), _added(own), *own[:1], *own[-1:]]
-    told = [name for name in _TOKENS if any(raw.get(field) is not None for field in _TOLD_BY.get(name, _ALWAYS))]
-    return any(all(total[name] == whole.counters[name] for name in told) for total in totals)
+    fields = [name for name in _TOKENS if any(raw.get(field) is not None for field in _TOLD_BY.get(name, _ALWAYS))]
+    return any(all(total[name] == whole.counters[name] for name in fields) for total in totals)
 
 
 def _listed(raw: Mapping[str, Any], lifetimes: Collection[str]) -> list[tuple[Mapping[str, Any], _Figures | None]]:
@@ -169,16 +169,16 @@ def _figures(raw: Mapping[str, Any], lifetimes: Collection[str]) -> _Figures | N
     written, served, thought = (
         _object(raw.get(name)) for name in ("cache_creation", "server_tool_use", "output_tokens_details")
     )
-    five, hour = (_said(written.get(f"ephemeral_{name}_input_tokens")) for name in ("5m", _HOUR))
+    five, hour = (_known_value(written.get(f"ephemeral_{name}_input_tokens")) for name in ("5m", _HOUR))
     counters = {
         "input_tokens": _whole(raw.get("input_tokens")),
         "output_tokens": _whole(raw.get("output_tokens")),
-        "cache_read_tokens": _said(raw.get("cache_read_input_tokens")),
+        "cache_read_tokens": _known_value(raw.get("cache_read_input_tokens")),
         "cache_write_5m_tokens": five,
         "cache_write_1h_tokens": hour,
-        "web_searches": _said(served.get("web_search_requests")),
+        "web_searches": _known_value(served.get("web_search_requests")),
     }
-    total = _said(raw.get("cache_creation_input_tokens"))
+    total = _known_value(raw.get("cache_creation_input_tokens"))
     if not all(map(_is_count, [*counters.values(), total])):
         return None
     thinking = thought.get("thinking_tokens")
@@ -199,7 +199,7 @@ def _whole(value: Any) -> Any:
     return int(value) if type(value) is float and value.is_integer() else value
 
 
-def _said(value: Any) -> Any:
+def _known_value(value: Any) -> Any:
     return 0 if value is None else _whole(value)
 
 

@@ -63,8 +63,8 @@ def worst_case_usd(
 
 def why_unbounded(params: Mapping[str, Any]) -> str:
     """Say why nothing bounds what a request may cost: which field it is, and what would be right."""
-    if (why := _unbounded(params)) is not None:
-        return why
+    if (reason := _unbounded(params)) is not None:
+        return reason
     speed = params.get("speed")
     if speed not in {None, "standard"}:
         return f"speed: {speed} has no price here; leave it out"

@@ -98,13 +98,13 @@ class Broker:
         if not jobs:
             return
         with (
-            _told(),
+            _broker_errors(),
             self.app.producer_pool.acquire(block=True) as producer,
             producer.batch(max_size=_MESSAGES_AT_ONCE),
         ):
             for job in jobs:
                 self._publish(producer, job)
-        with _told(), self._redis.pipeline(transaction=False) as pipeline:
+        with _broker_errors(), self._redis.pipeline(transaction=False) as pipeline:
             for rung, count in Counter(job.rung for job in jobs if not job.is_urgent).items():
                 pipeline.hincrby(queue_window_key(rung), "level", count)
                 pipeline.expire(queue_window_key(rung), _PACE_KEPT_S)
@@ -125,13 +125,13 @@ class Broker:
 
     def depth(self, lane: Lane) -> int:
         """Count the messages waiting in a rung's queue, or in that of urgent jobs."""
-        with _told():
+        with _broker_errors():
             return int(self._redis.llen(queue_key(lane)))
 
     def fetched(self) -> Mapping[str, int]:
         """Count, by the name of their queue, the messages that workers have and no thread has begun."""
         now = time.time()
-        with _told():
+        with _broker_errors():
             # Of another machine's clock only those within reach are believed.
             since, until = now - _BEGUN_WITHIN_S, now + _BEGUN_WITHIN_S
             tags: Any = self._redis.zrangebyscore(_FETCHED_AT, since, until)
@@ -140,14 +140,14 @@ class Broker:
 
     def pace(self, rung: int) -> QueueWindow:
         """Read what the last clock left of a rung's queue."""
-        with _told():
+        with _broker_errors():
             kept = self._redis.hgetall(queue_window_key(rung))
-        told = {name: json.loads(kept[key]) for name, key in _OF_PACE if key in kept}
-        return QueueWindow(**told)
+        windows = {name: json.loads(kept[key]) for name, key in _OF_PACE if key in kept}
+        return QueueWindow(**windows)
 
     def keep_pace(self, rung: int, pace: QueueWindow) -> None:
         """Leave it to the next clock."""
-        with _told(), self._redis.pipeline(transaction=False) as pipeline:
+        with _broker_errors(), self._redis.pipeline(transaction=False) as pipeline:
             pipeline.hset(
                 queue_window_key(rung),
                 mapping={"window": pace.window, "level": pace.level, "passes": json.dumps(dict(pace.passes))},
@@ -157,12 +157,12 @@ class Broker:
 
     def try_lead(self, holder: str, *, for_s: float) -> bool:
         """Become the one worker whose clock acts, for a short while. False: it is somebody else's turn."""
-        with _told():
+        with _broker_errors():
             return bool(self._redis.set(DISPATCHER_LEADER, holder, nx=True, px=int(for_s * 1000)))
 
     def was_flushed(self) -> bool:
         """Tell, once, that Redis was emptied: flushed, or started again without what it held. True at first, too."""
-        with _told():
+        with _broker_errors():
             return bool(self._redis.set(FILLED, "1", nx=True))
 
     def knock(self) -> None:
@@ -177,7 +177,7 @@ class Broker:
 
     def facts(self) -> dict[str, str]:
         """Read what `doctor` judges: version, eviction policy, persistence, and whether a password is needed."""
-        with _told():
+        with _broker_errors():
             server = self._redis.info("server")
             policy = self._redis.config_get("maxmemory-policy")
             append_only = self._redis.config_get("appendonly")
@@ -241,7 +241,7 @@ def _answers_strangers(url: str) -> bool:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _broker_errors() -> Iterator[None]:
     try:
         yield
     except (redis.RedisError, KombuError, OperationalError, OSError) as error:

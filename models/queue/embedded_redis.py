@@ -59,7 +59,7 @@ def _embedded(state_dir: Path) -> Iterator[str]:
     password, port = secrets.token_urlsafe(24), _free_port()
     url = f"redis://stepdown:{password}@127.0.0.1:{port}/0"
     with ExitStack() as until_end:
-        with _told(state_dir):
+        with _broker_errors(state_dir):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             until_end.enter_context(_owned(state_dir))
             server = ValkeyServer(port=port, data_dir=folder, config=_config(folder, password), persist=True)
@@ -69,7 +69,7 @@ def _embedded(state_dir: Path) -> Iterator[str]:
         except ValkeyServerError as error:
             raise BrokerError(f"broker: {error}: set REDIS_URL to use another one") from error
         try:
-            with _told(state_dir):
+            with _broker_errors(state_dir):
                 _write_private(note, json.dumps({"url": url}))
             yield url
         finally:
@@ -83,7 +83,7 @@ def _alone(state_dir: Path) -> Iterator[None]:
     # Of workers that start together, or while another ends, each would run a server on the same files.
     from fcntl import LOCK_EX, flock  # noqa: PLC0415 - Windows has neither this nor the server
 
-    with _told(state_dir):
+    with _broker_errors(state_dir):
         state_dir.mkdir(parents=True, exist_ok=True)
         lock = open(state_dir / "broker.lock", "w", opener=_no_link)  # noqa: SIM115 - closed below
     with lock:
@@ -92,7 +92,7 @@ def _alone(state_dir: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _told(state_dir: Path) -> Iterator[None]:
+def _broker_errors(state_dir: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -160,26 +160,26 @@ def _served(connection: Connection, batches: Sequence[RowMapping]) -> list[Serve
         .where(Job.batch_id.in_(ids))
         .group_by(Job.batch_id)
     )
-    figures = {row["batch_id"]: row for row in connection.execute(jobs).mappings()}
-    return [_batch(batch, figures[batch["id"]]) for batch in batches]
+    counts = {row["batch_id"]: row for row in connection.execute(jobs).mappings()}
+    return [_batch(batch, counts[batch["id"]]) for batch in batches]
 
 
 def _count(*conditions: ColumnElement[bool]) -> Any:
     return func.count().filter(*conditions)
 
 
-def _batch(batch: RowMapping, figures: RowMapping) -> ServedBatch:
-    is_ended = figures["ended"] == batch["job_count"]
+def _batch(batch: RowMapping, counts: RowMapping) -> ServedBatch:
+    is_ended = counts["ended"] == batch["job_count"]
     return ServedBatch(
         batch_id=batch["id"],
         created_at=batch["created_at"],
-        expires_at=figures["expires_at"],
+        expires_at=counts["expires_at"],
         job_count=batch["job_count"],
-        succeeded=figures["succeeded"],
-        errored=figures["errored"],
-        canceled=figures["canceled"],
-        expired=figures["expired"],
-        ended_at=figures["ended_at"] if is_ended else None,
-        cancelled_at=figures["cancelled_at"],
-        purged_at=figures["purged_at"],
+        succeeded=counts["succeeded"],
+        errored=counts["errored"],
+        canceled=counts["canceled"],
+        expired=counts["expired"],
+        ended_at=counts["ended_at"] if is_ended else None,
+        cancelled_at=counts["cancelled_at"],
+        purged_at=counts["purged_at"],
     )

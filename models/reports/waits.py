@@ -65,12 +65,12 @@ def _waits_of(rungs: int) -> TextualSelect:
     limit = f"CASE WHEN outcome <> 'limited' THEN NULL {limit} END"
     return (
         text(f"""
-        SELECT stage, reason, about, limited_by, rung, COUNT(*) AS jobs, MAX(said) AS said,
+        SELECT stage, reason, about, limited_by, rung, COUNT(*) AS jobs, MAX(message) AS message,
             SUM(is_due) AS due, MIN(due_at) AS first_due_at, MAX(due_at) AS last_due_at
         FROM (
             SELECT 'waiting' AS stage, outcome AS reason,
                 CASE {about} ELSE rung END AS about, {limit} AS limited_by, rung,
-                CASE WHEN outcome = 'limited' THEN error END AS said, due_at,
+                CASE WHEN outcome = 'limited' THEN error END AS message, due_at,
                 CASE WHEN due_at <= :now THEN 1 ELSE 0 END AS is_due
             FROM jobs WHERE {WAITING} AND {_LANES} AND {_OURS}
             UNION ALL SELECT 'queued', {_NOTHING}, rung, NULL, NULL, 0 FROM jobs WHERE {QUEUED} AND {_LANES} AND {_OURS}
@@ -88,7 +88,7 @@ def _waits_of(rungs: int) -> TextualSelect:
 
 
 def _waits(row: Any, now: datetime) -> Waits:
-    per_minute = _PER_MINUTE.search(row["said"] or "")
+    per_minute = _PER_MINUTE.search(row["message"] or "")
     return Waits(
         stage=row["stage"],
         rung=row["rung"],

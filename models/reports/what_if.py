@@ -146,8 +146,8 @@ class WhatIf:
                 found.assumed.update(gone)
                 would = self._moved(job, span, found)
             was, other = found.tasks.setdefault(job.task, (Figures(), Figures()))
-            for sums, figures in ((found.happened, happened), (was, happened), (other, would["expected"])):
-                sums.add(figures)
+            for sums, amounts in ((found.happened, happened), (was, happened), (other, would["expected"])):
+                sums.add(amounts)
             for bound in BOUNDS:
                 found.would[bound].add(would[bound])
         return found

@@ -22,8 +22,8 @@ class DecisionRow(Base):
     rung: Mapped[int]
     model: Mapped[Line]
     decision: Mapped[Word]
-    why: Mapped[Line]
-    figures: Mapped[Json]
+    reason: Mapped[Line]
+    details: Mapped[Json]
 
 
 def decision_row(job_id: str, token: int, number: int, decided: DecisionRecord) -> dict[str, Any]:
@@ -37,6 +37,6 @@ def decision_row(job_id: str, token: int, number: int, decided: DecisionRecord) 
         "rung": decided.rung,
         "model": decided.model,
         "decision": decided.decision,
-        "why": decided.why,
-        "figures": dict(decided.figures),
+        "reason": decided.reason,
+        "details": dict(decided.details),
     }

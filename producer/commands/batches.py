@@ -9,7 +9,7 @@ import typer
 from models import errors
 from producer.commands.options import BatchArgument, JsonOption, LinesOption, SomeBatchArgument, TimeoutOption
 from producer.commands.options import producer as open_producer
-from producer.output.terminal import hint, say
+from producer.output.terminal import hint, print_line
 
 if TYPE_CHECKING:
     from producer.client import Batch, Producer
@@ -35,11 +35,13 @@ def status(batch: BatchArgument, as_json: JsonOption = False) -> None:
         waits = ours.store.waits.of_batch(progress.batch_id, ours.models) if is_open else []
         throttles = ours.throttles() if is_open else []
         if as_json:
-            say(json.dumps(json.loads(batch_lines.progress_json(progress)) | waits_json(waits, ours.models, throttles)))
+            print_line(
+                json.dumps(json.loads(batch_lines.progress_json(progress)) | waits_json(waits, ours.models, throttles))
+            )
         else:
-            say(batch_lines.progress_line(progress))
+            print_line(batch_lines.progress_line(progress))
             for line in wait_lines(waits, ours.models, throttles):
-                say(line)
+                print_line(line)
         for verdict in ours.store.health.today():
             if verdict.is_alarming:
                 hint(f"alarm: {verdict.in_words()}")
@@ -51,7 +53,7 @@ def ls(limit: Annotated[int, typer.Option(min=1)] = 20, as_lines: LinesOption = 
 
     with open_producer() as producer:
         for progress in producer.store.reports.batches(limit=limit):
-            say(showing.progress_json(progress) if as_lines else showing.progress_line(progress))
+            print_line(showing.progress_json(progress) if as_lines else showing.progress_line(progress))
 
 
 def results(
@@ -86,22 +88,22 @@ def show(
         found = None if batch is None else producer.batch(batch).id
         for answer in producer.store.reports.held(found) if held else producer.store.reports.answers(str(found)):
             if not failed or answer.state == "failed":
-                say(showing.job_json(answer) if as_lines else showing.job_line(answer))
+                print_line(showing.job_json(answer) if as_lines else showing.job_line(answer))
         if found is not None and not as_lines:
             _receipt(producer, found)
 
 
 def job(job_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonOption = False) -> None:
     """Print a job's whole story: every attempt, skip and wait, each with its reason and cost."""
-    from producer.story.rows import told_of
+    from producer.story.rows import job_record
     from producer.story.story import story, story_json
 
     with open_producer() as producer:
         reports = producer.store.reports
-        told = told_of(reports.job_id(job_id), reports)
-        throttles = [] if as_json or told.job["finished_at"] else producer.throttles()
-        for line in [story_json(told)] if as_json else story(told, producer.models, throttles):
-            say(line)
+        record = job_record(reports.job_id(job_id), reports)
+        throttles = [] if as_json or record.job["finished_at"] else producer.throttles()
+        for line in [story_json(record)] if as_json else story(record, producer.models, throttles):
+            print_line(line)
 
 
 def follow(producer: "Producer", batch: "Batch", timeout_s: float | None) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from models.errors import InputError, LedgerError, SettingsError, UnpricedModelError
 from producer.commands.options import JsonOption, producer, settings
-from producer.output.terminal import hint, say
+from producer.output.terminal import hint, print_line
 
 if TYPE_CHECKING:
     from models.chain.best_start import WeighedStart
@@ -33,10 +33,10 @@ def show(as_json: JsonOption = False) -> None:
     given = settings()
     rungs, kinds = _rungs(given), _kinds(given)
     if as_json:
-        say(json.dumps(chain_json(rungs, kinds)))
+        print_line(json.dumps(chain_json(rungs, kinds)))
         return
     for line in chain_lines(rungs, kinds):
-        say(line)
+        print_line(line)
     hint("in USD per million tokens")
 
 
@@ -135,7 +135,7 @@ def whatif(
         question = Question(plan=plan, scope=scope, left_out=history.left_out(scope))
     _warn_of_ends(plan.models)
     for line in [json.dumps(whatif_json(found, question))] if as_json else whatif_lines(found, question):
-        say(line)
+        print_line(line)
 
 
 def _plan(given: "Settings", chain: str | None, starts: str | None) -> "Plan":

@@ -10,7 +10,7 @@ import typer
 
 from models.errors import InputError
 from producer.commands.options import JsonOption, settings, takes_form, takes_terms, takes_ways
-from producer.output.terminal import hint, say
+from producer.output.terminal import hint, print_line
 
 if TYPE_CHECKING:
     from models.job.task_kinds import JobTerms
@@ -60,10 +60,10 @@ def estimate(  # noqa: PLR0913 - each is an option
         for note in read.notes:
             hint(note)
     if as_json:
-        say(json.dumps(estimate_json(found, oracle.learned, exact=exact)))
+        print_line(json.dumps(estimate_json(found, oracle.learned, exact=exact)))
         return
     for line in _lines(found, oracle.learned, exact=exact):
-        say(line)
+        print_line(line)
 
 
 def _lines(found: "Expectation", learned: "TokenHistory", *, exact: bool) -> Iterator[str]:
@@ -106,8 +106,8 @@ def _reasons(found: "Expectation", learned: "TokenHistory", *, exact: bool) -> I
     if found.documents and not exact:
         yield f"{found.documents:,} documents are taken for text of their files' length: --exact knows better"
     if found.marked:
-        said = "are marked for the cache, by you or for what they share; expected reads nothing from it"
-        yield f"{found.marked:,} prompts {said}"
+        message = "are marked for the cache, by you or for what they share; expected reads nothing from it"
+        yield f"{found.marked:,} prompts {message}"
 
 
 def _length(lengths: "Lengths") -> str:
@@ -119,9 +119,9 @@ def _length(lengths: "Lengths") -> str:
 
 
 def _worst_case(found: "Expectation") -> str:
-    said = _CLIMBING.format(ends=", ".join(sorted(found.climbs))) if found.climbs else _COVERED
-    said += _RAISING if "truncated" in found.climbs else ""
-    return said + (_READ if found.steps else "")
+    message = _CLIMBING.format(ends=", ".join(sorted(found.climbs))) if found.climbs else _COVERED
+    message += _RAISING if "truncated" in found.climbs else ""
+    return message + (_READ if found.steps else "")
 
 
 def _left_out(chain: "Sum") -> Iterator[str]:

@@ -9,7 +9,7 @@ from models.errors import InputError
 from models.outcome import State
 from producer.commands.options import BatchArgument, JobOption, SomeBatchArgument, producer, settings
 from producer.output.dates import parse_seconds
-from producer.output.terminal import say
+from producer.output.terminal import print_line
 
 if TYPE_CHECKING:
     from producer.client import Producer
@@ -20,7 +20,7 @@ def cancel(batch: BatchArgument) -> None:
     with producer() as ours:
         cancelled, in_flight = ours.store.job_actions.cancel(ours.batch(batch).id)
     flight = f"; {in_flight} calls are in flight: they end, and are billed" if in_flight else ""
-    say(f"{cancelled} jobs cancelled{flight}")
+    print_line(f"{cancelled} jobs cancelled{flight}")
 
 
 def retry(
@@ -47,7 +47,7 @@ def retry(
         else:
             states = [State.FAILED] if failed else [State.FAILED, State.CANCELLED]
             count = job_actions.retry(deadline_s=deadline_s, states=states, **target)
-    say(f"{count} jobs queued again")
+    print_line(f"{count} jobs queued again")
 
 
 def release(batch: SomeBatchArgument = None, job: JobOption = None) -> None:
@@ -55,14 +55,14 @@ def release(batch: SomeBatchArgument = None, job: JobOption = None) -> None:
     given = settings()
     with producer(given) as ours:
         count = ours.store.job_actions.release(deadline_s=given.job_deadline_s, **_target(ours, batch, job))
-    say(f"{count} held jobs go on")
+    print_line(f"{count} held jobs go on")
 
 
 def drop(batch: SomeBatchArgument = None, job: JobOption = None) -> None:
     """Give held jobs up: they fail as dropped, and nothing more is bought for them."""
     with producer() as ours:
         count = ours.store.job_actions.drop(**_target(ours, batch, job))
-    say(f"{count} held jobs dropped")
+    print_line(f"{count} held jobs dropped")
 
 
 def purge(
@@ -73,7 +73,7 @@ def purge(
     with producer() as ours:
         while count := ours.store.job_actions.purge(older_than_s=older_than_s):
             total += count
-    say(f"{total} jobs purged of prompt and answer; their attempts stay")
+    print_line(f"{total} jobs purged of prompt and answer; their attempts stay")
 
 
 def _raise_cap(ours: "Producer", target: Mapping[str, str], given: str) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from models.errors import InputError
 from producer.commands.options import JsonOption, LinesOption, producer, settings
-from producer.output.terminal import hint, say
+from producer.output.terminal import hint, print_line
 
 if TYPE_CHECKING:
     from models.accounting.adhoc_sql import QueryResult
@@ -49,12 +49,12 @@ def report(
     with producer() as ours:
         found = laying_out.report_of(keys, ours.store.spending.sums(keys, since=first, until=last))
     if as_json:
-        say(laying_out.report_json(found))
+        print_line(laying_out.report_json(found))
     elif as_csv:
-        _say_csv(laying_out.report_rows(found))
+        _print_csv(laying_out.report_rows(found))
     else:
         for line in laying_out.report_table(found):
-            say(line)
+            print_line(line)
 
 
 def sql(
@@ -77,7 +77,7 @@ def sql(
     text = sys.stdin.read(_LONGEST_QUERY) if query == "-" else query
     url = settings().database_url.get_secret_value()
     with run_query(url, text, timeout_s=timeout_s, most_rows=most, most_bytes=most_bytes) as found:
-        _say_found(found, as_json=as_json, as_lines=as_lines, as_csv=as_csv)
+        _print_found(found, as_json=as_json, as_lines=as_lines, as_csv=as_csv)
         if found.cut == "rows":
             hint(f"these are the first {most:,} rows; --limit-rows 0 takes all of them")
         elif found.cut is not None:
@@ -113,26 +113,26 @@ def _one_of(command: str, chosen: dict[str, bool]) -> int:
     return sum(chosen.values())
 
 
-def _say_found(found: "QueryResult", *, as_json: bool, as_lines: bool, as_csv: bool) -> None:
+def _print_found(found: "QueryResult", *, as_json: bool, as_lines: bool, as_csv: bool) -> None:
     from producer.output.table import as_json as written
     from producer.output.table import found_table, json_object, plain
 
     if as_csv:
-        _say_csv(chain([found.columns], (map(plain, row) for row in found.rows)))
+        _print_csv(chain([found.columns], (map(plain, row) for row in found.rows)))
     elif as_lines:
         for row in found.rows:
-            say(json_object(found.columns, row))
+            print_line(json_object(found.columns, row))
     elif as_json:
         sys.stdout.write(f'{{"columns": {written(list(found.columns))}, "rows": [')
         for number, row in enumerate(found.rows):
             sys.stdout.write(f"{', ' if number else ''}{written(row)}")
-        say("]}")
+        print_line("]}")
     else:
         for line in found_table(found.columns, list(found.rows)):
-            say(line)
+            print_line(line)
 
 
-def _say_csv(rows: Iterable[Iterable[Any]]) -> None:
+def _print_csv(rows: Iterable[Iterable[Any]]) -> None:
     from producer.output.export_file import write_csv
     from producer.output.terminal import plain_stdout
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from producer.commands.options import JsonOption, producer, settings
-from producer.output.terminal import hint, say
+from producer.output.terminal import hint, print_line
 
 if TYPE_CHECKING:
     from models.accounting.repricing import Repriced, Scope
@@ -32,7 +32,7 @@ def upgrade() -> None:
 
     engine = open_database(settings().database_url.get_secret_value())
     run.upgrade(engine)
-    say(f"{engine.url.render_as_string(hide_password=True)} is at revision {run.revisions(engine)[0]}")
+    print_line(f"{engine.url.render_as_string(hide_password=True)} is at revision {run.revisions(engine)[0]}")
     engine.dispose()
 
 
@@ -52,7 +52,7 @@ def analyst(
     url = settings().database_url.get_secret_value()
     where = database_url(url)
     if where.get_backend_name() == "sqlite":
-        say(read_only_uri(Path(where.database or "")))
+        print_line(read_only_uri(Path(where.database or "")))
         hint("A file has no roles: each person who can open the file can read every prompt and answer.")
         hint("Give an analyst an export instead: stepdown ledger export -o attempts.csv")
         return
@@ -60,7 +60,7 @@ def analyst(
     ensure_schema(engine)
     if apply:
         make_analyst(engine, role)
-        say(f"{role} may read the views of {engine.url.render_as_string(hide_password=True)}, and nothing else")
+        print_line(f"{role} may read the views of {engine.url.render_as_string(hide_password=True)}, and nothing else")
     else:
         sys.stdout.write(analyst_sql(engine, role))
     engine.dispose()
@@ -79,7 +79,7 @@ def rebuild() -> None:
     finally:
         engine.dispose()
     between = f", {days[0]} to {days[-1]}" if days else ""
-    say(f"{len(days)} days added up{between}")
+    print_line(f"{len(days)} days added up{between}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,11 +115,11 @@ def reprice(
             add(tallies, step)
         without_usage = ours.store.repricing.without_usage(scope)
     if as_json:
-        say(json.dumps(_as_json(tallies, without_usage, is_dry=dry_run)))
+        print_line(json.dumps(_as_json(tallies, without_usage, is_dry=dry_run)))
         return
     for name, tally in sorted(tallies.items()):
-        say(f"{name}: {_said(tally)}")
-    say(f"in all: {_said(_total(tallies))}")
+        print_line(f"{name}: {_summary(tally)}")
+    print_line(f"in all: {_summary(_total(tallies))}")
     if without_usage:
         hint(f"{without_usage} more stay unknown: open, or nobody knows what they used")
     if dry_run:
@@ -153,7 +153,7 @@ def _total(tallies: Mapping[str, Tally]) -> Tally:
     return Tally(**{name: sum((one[name] for one in each), start) for name, start in asdict(Tally()).items()})
 
 
-def _said(tally: Tally) -> str:
+def _summary(tally: Tally) -> str:
     parts = [f"{tally.corrected} of {tally.attempts} attempts corrected, {tally.difference_usd:+.9f} USD"]
     if tally.found:
         parts.append(f"{tally.found} of them were unknown and cost {tally.found_usd:.9f} USD")

@@ -10,7 +10,7 @@ import typer
 
 from models.errors import InputError
 from producer.output.dates import parse_seconds
-from producer.output.terminal import say
+from producer.output.terminal import print_line
 
 if TYPE_CHECKING:
     from models.job.task_kinds import JobTerms
@@ -71,7 +71,7 @@ def print_version(*, is_asked: bool) -> None:
     if is_asked:
         from importlib.metadata import version
 
-        say(f"stepdown {version('stepdown')}")
+        print_line(f"stepdown {version('stepdown')}")
         raise typer.Exit
 
 
@@ -193,10 +193,10 @@ def _ways(
         "synthesis_max_tokens": synthesis_max_tokens,
         "on_failed_part": on_failed_part,
     }
-    said = {name: value for name, value in given.items() if value is not None}
+    message = {name: value for name, value in given.items() if value is not None}
     if map is not None:
-        return {"map": map, "synthesize": synthesis, **said}
-    if said or not synthesis:
-        option = f"--{next(iter(said)).replace('_', '-')}" if said else "--no-synthesis"
+        return {"map": map, "synthesize": synthesis, **message}
+    if message or not synthesis:
+        option = f"--{next(iter(message)).replace('_', '-')}" if message else "--no-synthesis"
         raise InputError("is for --map TEMPLATE", source=_SOURCE, field=option)
     return None

@@ -9,7 +9,7 @@ import typer
 
 from models.errors import InputError
 from producer.commands.options import JsonOption, producer, settings
-from producer.output.terminal import hint, say
+from producer.output.terminal import hint, print_line
 
 if TYPE_CHECKING:
     from models.money.pricing import Price
@@ -36,10 +36,10 @@ def list_prices(
 
     listed = _every_row() if show_all else _chain()
     if as_json:
-        say(json.dumps({"prices": [price_json(one) for one in listed]}))
+        print_line(json.dumps({"prices": [price_json(one) for one in listed]}))
         return
     for line in price_table(listed):
-        say(line)
+        print_line(line)
     hint("in USD per million tokens")
 
 
@@ -53,15 +53,16 @@ def check(as_json: JsonOption = False) -> None:
     found = list(wrong_prices(given, known, now=now))
     if as_json:
         findings = [
-            {"kind": one.kind, "model": one.model, "said": one.said, "figures": _figures(one.figures)} for one in found
+            {"kind": one.kind, "model": one.model, "message": one.message, "amounts": _figures(one.amounts)}
+            for one in found
         ]
-        say(json.dumps({"is_ok": not found, "age": age_of_prices(now), "findings": findings}))
+        print_line(json.dumps({"is_ok": not found, "age": age_of_prices(now), "findings": findings}))
     else:
         for one in found:
-            say(one.said)
+            print_line(one.message)
         if not found:
             where = "" if known.why_not is None else " that could be looked at"
-            say(f"every price{where} is as the price book has it")
+            print_line(f"every price{where} is as the price book has it")
         hint(age_of_prices(now))
     if found or known.why_not is not None:
         raise typer.Exit(_WRONG if found else _LEDGER_AWAY)
@@ -109,7 +110,7 @@ def _set(chosen: "list[Price]") -> None:
     with producer(given) as ours:
         written = ours.store.price_list.set(chosen)
     for price in written:
-        say(
+        print_line(
             f"{terminal_text(price.model)} {rate(price.rates.input)} in, {rate(price.rates.output)} out from "
             f"{price.valid_from} on ({price.source})"
         )
@@ -150,7 +151,7 @@ def _every_row() -> "list[Listed]":
         ]
 
 
-def _figures(figures: Any) -> dict[str, dict[str, str]]:
+def _figures(amounts: Any) -> dict[str, dict[str, str]]:
     from producer.output.format import rate
 
-    return {label: {"ours": rate(ours), "listed": rate(listed)} for label, (ours, listed) in figures.items()}
+    return {label: {"ours": rate(ours), "listed": rate(listed)} for label, (ours, listed) in amounts.items()}

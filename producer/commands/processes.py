@@ -8,7 +8,7 @@ from models import errors
 from models.errors import InputError
 from producer.commands.options import LinesOption
 from producer.commands.options import settings as read_settings
-from producer.output.terminal import say
+from producer.output.terminal import print_line
 
 # Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
 # ruff: noqa: PLC0415
@@ -94,8 +94,8 @@ def doctor(
     verdicts = []
     for finding in examine(read_settings()):
         verdicts.append(finding)
-        line = f"{finding.verdict:<5} {finding.what:<8} {finding.said}"
-        say(json.dumps(asdict(finding)) if as_lines else line)
+        line = f"{finding.verdict:<5} {finding.what:<8} {finding.message}"
+        print_line(json.dumps(asdict(finding)) if as_lines else line)
     failed = {finding.what for finding in verdicts if finding.verdict == "fail"}
     if failed:
         raise typer.Exit(errors.UNREACHABLE if failed & {"broker", "ledger", "worker"} else errors.USAGE)

@@ -10,7 +10,7 @@ import typer
 
 from models.errors import LedgerError
 from producer.commands.options import JsonOption, settings
-from producer.output.terminal import say
+from producer.output.terminal import print_line
 
 if TYPE_CHECKING:
     from producer.reconcile.causes import Cause, Drift
@@ -60,15 +60,15 @@ def reconcile(
     bills = read_bills(given.database_url.get_secret_value(), first, last, book)
     drift = compare(bills, billed)
     if as_json:
-        say(json.dumps(_as_json(drift, first, last)))
+        print_line(json.dumps(_as_json(drift, first, last)))
     else:
-        for line in _told(drift, first, last):
-            say(line)
+        for line in _report_lines(drift, first, last):
+            print_line(line)
     if drift.is_drift:
         raise typer.Exit(_DRIFT)
 
 
-def _told(drift: "Drift", first: date, last: date) -> Iterator[str]:
+def _report_lines(drift: "Drift", first: date, last: date) -> Iterator[str]:
     from producer.output.format import money
     from producer.output.table import table
 
@@ -132,7 +132,7 @@ def _cause_json(cause: "Cause") -> dict[str, Any]:
         "usd": f"{cause.usd:f}",
         "attempts": cause.attempts,
         "most_usd": None if cause.most_usd is None else f"{cause.most_usd:f}",
-        "said": _SAID[cause.because],
+        "message": _SAID[cause.because],
     }
 
 

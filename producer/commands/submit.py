@@ -23,7 +23,7 @@ from producer.commands.options import (
 )
 from producer.commands.options import producer as open_producer
 from producer.commands.options import settings as read_settings
-from producer.output.terminal import hint, say
+from producer.output.terminal import hint, print_line
 
 if TYPE_CHECKING:
     from models.job.task_kinds import JobTerms
@@ -144,8 +144,8 @@ def choice(on_unknown: str | None) -> OnUnknown | None:
     try:
         return OnUnknown(on_unknown)
     except ValueError:
-        said = f"{on_unknown!r} should be {' or '.join(OnUnknown)}"
-        raise InputError(said, source="submit", field="--on-unknown") from None
+        message = f"{on_unknown!r} should be {' or '.join(OnUnknown)}"
+        raise InputError(message, source="submit", field="--on-unknown") from None
 
 
 def hints(
@@ -185,6 +185,6 @@ def hints(
 
 
 def _accepted(batch: "Batch", hints: Iterable[str]) -> None:
-    say(batch.id, at_once=True)  # a program behind a pipe can use the id while we watch
+    print_line(batch.id, at_once=True)  # a program behind a pipe can use the id while we watch
     for line in hints:
         hint(line)

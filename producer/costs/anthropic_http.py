@@ -132,13 +132,13 @@ class Api:
 
     def _refused(self, looked: Looked, path: str) -> Exception:
         words = terminal_text((read_error(looked.body).text or looked.reason)[:_LONGEST_TOLD])
-        said = f"{self.host()} said {looked.status}: {words}"
+        message = f"{self.host()} said {looked.status}: {words}"
         if looked.status in _ABOUT_THE_KEY:
-            fix = f"{said}; is it the right key, and of this organization?"
+            fix = f"{message}; is it the right key, and of this organization?"
             return SettingsError([Mistake(variable=self.variable, value="(hidden)", fix=fix)])
         if looked.status in _AGAIN or looked.status < _CLIENT_ERROR:
-            return ApiError(said)
-        return InputError(said, source=urlsplit(path).path)
+            return ApiError(message)
+        return InputError(message, source=urlsplit(path).path)
 
     def host(self) -> str:
         """Name the host, and its port where the address has one."""

@@ -19,7 +19,7 @@ class State:
     """The state of the API: the verdict of a finding, and its sentence."""
 
     verdict: Literal["ok", "warn", "fail"]
-    said: str
+    message: str
 
 
 def state_of(api: Api, models: tuple[str, ...]) -> State:
@@ -39,8 +39,8 @@ def state_of(api: Api, models: tuple[str, ...]) -> State:
         return _in_the_way(api.host(), looked, error)
     if closed:
         fix = "jobs step past them; look at MODEL_CHAIN, and at what this key may use"
-        return State(verdict="warn", said=f"{api.host()} answers, but not for {', '.join(closed)}: {fix}")
-    return State(verdict="ok", said=f"{api.host()} answers, and knows the models of MODEL_CHAIN")
+        return State(verdict="warn", message=f"{api.host()} answers, but not for {', '.join(closed)}: {fix}")
+    return State(verdict="ok", message=f"{api.host()} answers, and knows the models of MODEL_CHAIN")
 
 
 def _is_known(looked: Looked) -> bool:
@@ -58,21 +58,23 @@ def _is_about_the_model(status: int, error: ProviderError) -> bool:
 def _in_the_way(host: str, looked: Looked, error: ProviderError) -> State:
     status, words = looked.status, _words(error)
     if status < _REDIRECT:
-        return State(verdict="fail", said=f"{host} answers {status} with something that is no model ({words}): {_HERE}")
+        return State(
+            verdict="fail", message=f"{host} answers {status} with something that is no model ({words}): {_HERE}"
+        )
     if status < _CLIENT_ERROR:
         target = terminal_text(one_line(looked.location.partition("?")[0])) or "another address"
-        return State(verdict="fail", said=f"{host} sends every call on to {target} ({status}): {_HERE}")
+        return State(verdict="fail", message=f"{host} sends every call on to {target} ({status}): {_HERE}")
     if error.is_own and status in _ABOUT_THE_KEY:
-        return State(verdict="fail", said=f"{host} refuses the key ({status}: {words}): mend ANTHROPIC_API_KEY")
+        return State(verdict="fail", message=f"{host} refuses the key ({status}: {words}): mend ANTHROPIC_API_KEY")
     if status >= _SERVER_ERROR or status == _LIMITED:
-        return State(verdict="warn", said=f"{host} answers {status} ({words}): run stepdown doctor again later")
+        return State(verdict="warn", message=f"{host} answers {status} ({words}): run stepdown doctor again later")
     # A gateway may serve messages and no models; a page is nobody's API.
     fix = f"something between here and the API may answer: ask its operator, or {_HERE}"
     return State(
         verdict="fail" if error.form == "page" else "warn",
-        said=f"{host} answers {status} ({words}), not the API: {fix}",
+        message=f"{host} answers {status} ({words}), not the API: {fix}",
     )
 
 
 def _words(error: ProviderError) -> str:
-    return terminal_text(error.said) or "without a message"
+    return terminal_text(error.message) or "without a message"

@@ -63,17 +63,17 @@ def chain_lines(rungs: Sequence[Rung], kinds: Sequence[Kind]) -> Iterator[str]:
 def verdict(one: WeighedStart) -> str:
     """Say of a start how often it did, between which bounds, what an accepted answer costs from it, and what follows.
 
-    >>> verdict(WeighedStart(rung=2, why=Why.PICKED, judged=430, accepted=412, low=Decimal("0.935"),
+    >>> verdict(WeighedStart(rung=2, reason=Why.PICKED, judged=430, accepted=412, low=Decimal("0.935"),
     ...     high=Decimal("0.973"), cost_usd=Decimal("0.0011234")))
     '412 of 430 accepted (93.5 to 97.3 %), $0.001123 per accepted answer; picked'
     """
-    said = f"{one.accepted:,} of {one.judged:,} accepted"
+    message = f"{one.accepted:,} of {one.judged:,} accepted"
     bounds = f" ({one.low * 100:.1f} to {one.high * 100:.1f} %)" if one.judged else ""
     known = one.cost_usd is not None and one.cost_usd.is_finite()
     cost = (
         f", {money(one.cost_usd.quantize(Decimal('0.000001')))} per accepted answer" if known and one.cost_usd else ""
     )
-    return f"{said}{bounds}{cost}; {_VERDICTS[one.why]}"
+    return f"{message}{bounds}{cost}; {_VERDICTS[one.reason]}"
 
 
 def chain_json(rungs: Sequence[Rung], kinds: Sequence[Kind]) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def _row(number: int, rung: Rung) -> tuple[str, ...]:
 def _because(kind: Kind) -> str:
     if not kind.is_auto:
         return ""
-    is_learned = any(one.why is Why.PICKED for one in kind.weighed)
+    is_learned = any(one.reason is Why.PICKED for one in kind.weighed)
     return " (learned)" if is_learned else " (auto: nothing is learned yet)"
 
 
@@ -137,7 +137,7 @@ def _weighed_json(one: WeighedStart, models: Sequence[str]) -> dict[str, Any]:
     cost = None if one.cost_usd is None or not one.cost_usd.is_finite() else f"{one.cost_usd:.9f}"
     return {
         "model": models[one.rung],
-        "why": one.why,
+        "reason": one.reason,
         "judged": one.judged,
         "accepted": one.accepted,
         "low": f"{one.low:.6f}",

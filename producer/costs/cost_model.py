@@ -131,8 +131,8 @@ class Oracle:
 
     def climbs_of(self, task: str | None) -> frozenset[Outcome]:
         """Tell on which ends such a job climbs."""
-        said = self.terms(task).climb_on
-        return self.climbs if said is None else said
+        message = self.terms(task).climb_on
+        return self.climbs if message is None else message
 
     def most_written(self, model: str, task: str | None, max_tokens: int) -> int:
         """Tell how many tokens an answer may have: one that is cut, and climbs on that, is given more room."""

@@ -83,8 +83,8 @@ def chain_line(chain: Sum) -> str:
     if chain.unpriced == chain.prompts:
         return "expected: unknown, a model has no price"
     to = "no bound" if chain.unbounded else money_rounded(chain.worst, ROUND_CEILING)
-    said = f"expected {money_rounded(chain.expected)}, from {money_rounded(chain.low, ROUND_FLOOR)} to {to}"
-    return f"{said}; in message batches, which start and end with one model, {money_rounded(chain.batch)}"
+    message = f"expected {money_rounded(chain.expected)}, from {money_rounded(chain.low, ROUND_FLOOR)} to {to}"
+    return f"{message}; in message batches, which start and end with one model, {money_rounded(chain.batch)}"
 
 
 def estimate_json(found: Expectation, learned: TokenHistory, *, exact: bool) -> dict[str, Any]:
@@ -128,8 +128,8 @@ def _length_json(lengths: Lengths) -> dict[str, Any]:
 
 
 def _spread_json(spread: Spread) -> dict[str, Any]:
-    figures = {name: f"{getattr(spread, name):.4f}" for name in ("expected", "low", "high")}
-    return {**figures, "attempts": spread.attempts}
+    details = {name: f"{getattr(spread, name):.4f}" for name in ("expected", "low", "high")}
+    return {**details, "attempts": spread.attempts}
 
 
 def money_rounded(usd: Decimal, rounding: str = ROUND_HALF_EVEN) -> str:

@@ -26,12 +26,12 @@ _HAIKU_3_5 = (Decimal("0.80"), Decimal(4))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wrong:
-    """One thing that is wrong: `figures` holds, for each rate that differs, ours and the price book's in USD."""
+    """One thing that is wrong: `amounts` holds, for each rate that differs, ours and the price book's in USD."""
 
     kind: str
     model: str | None
-    said: str
-    figures: Mapping[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
+    message: str
+    amounts: Mapping[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,20 +105,20 @@ def age_of_prices(now: datetime) -> str:
 def _differing(ours: Price, theirs: Price, *, is_setting: bool) -> Iterator[Wrong]:
     thresholds = sorted({above for above, _ in (*ours.tiers, *theirs.tiers)})
     mine, listed = _figures(ours, thresholds), _figures(theirs, thresholds)
-    figures = {label: (mine[label][0], listed[label][0]) for label in mine if mine[label][0] != listed[label][0]}
-    if not figures:
+    amounts = {label: (mine[label][0], listed[label][0]) for label in mine if mine[label][0] != listed[label][0]}
+    if not amounts:
         return
     name = terminal_text(ours.model)
     has = ", ".join(
-        f"{label} {rate(own)}{' (derived from input)' if mine[label][1] else ''}" for label, (own, _) in figures.items()
+        f"{label} {rate(own)}{' (derived from input)' if mine[label][1] else ''}" for label, (own, _) in amounts.items()
     )
-    says = ", ".join(f"{label} {rate(other)}" for label, (_, other) in figures.items())
+    says = ", ".join(f"{label} {rate(other)}" for label, (_, other) in amounts.items())
     is_classic = name.startswith(_HAIKU_4_5) and (ours.rates.input, ours.rates.output) == _HAIKU_3_5
     classic = ". 0.80 in and 4.00 out is Claude Haiku 3.5's price, not Haiku 4.5's" if is_classic else ""
     where = "MODEL_COSTS" if is_setting else "`stepdown prices set`"
     right = _setting(theirs) if is_setting else f"`{_command(theirs)}`"
-    said = f"{name}: {where} has {has}; {theirs.source} says {says}, in USD per million tokens{classic}: {right}"
-    yield Wrong(kind="differs", model=ours.model, said=said, figures=figures)
+    message = f"{name}: {where} has {has}; {theirs.source} says {says}, in USD per million tokens{classic}: {right}"
+    yield Wrong(kind="differs", model=ours.model, message=message, amounts=amounts)
 
 
 def _figures(price: Price, thresholds: Sequence[int]) -> dict[str, tuple[Decimal, bool]]:
@@ -138,28 +138,28 @@ def _setting(right: Price) -> str:
 
 
 def _command(right: Price) -> str:
-    options = [f"--{kind.replace('_', '-')} {told}" for kind, told in _needed(right.rates).items()]
+    options = [f"--{kind.replace('_', '-')} {terms}" for kind, terms in _needed(right.rates).items()]
     tiers = [f"--above {above}:{':'.join(_needed(rates).values())}" for above, rates in right.tiers]
     return " ".join([f"stepdown prices set {right.model}", *options, *tiers])
 
 
 def _needed(rates: Rates) -> dict[str, str]:
-    told = {kind: rate(getattr(rates, kind)) for kind in KINDS}
+    terms = {kind: rate(getattr(rates, kind)) for kind in KINDS}
     is_derived = complete_rates({"input": rates.input, "output": rates.output}) == rates
-    return {kind: told[kind] for kind in KINDS[:2]} if is_derived else told
+    return {kind: terms[kind] for kind in KINDS[:2]} if is_derived else terms
 
 
 def _unpriced(model: str, problem: str) -> Wrong:
     name = terminal_text(model)
     fix = f"add it to MODEL_COSTS, or `stepdown prices set {name} --input USD --output USD`"
-    return Wrong(kind="unpriced", model=model, said=f"{name} {problem}: {fix}")
+    return Wrong(kind="unpriced", model=model, message=f"{name} {problem}: {fix}")
 
 
 def _retiring(chain: Sequence[str], now: datetime) -> Iterator[Wrong]:
     listed, sdk = retirements(), f"anthropic {version('anthropic')}"
     if listed is None:
-        said = f"which models end cannot be told: {LIST} ({sdk}) cannot be read: look at Anthropic's list yourself"
-        yield Wrong(kind="unreadable", model=None, said=said)
+        message = f"which models end cannot be told: {LIST} ({sdk}) cannot be read: look at Anthropic's list yourself"
+        yield Wrong(kind="unreadable", model=None, message=message)
         return
     for model in chain:
         day = listed.get(model)
@@ -167,12 +167,12 @@ def _retiring(chain: Sequence[str], now: datetime) -> Iterator[Wrong]:
         if left is None or left > _RETIRES_WITHIN_DAYS:
             continue
         when = f"is retired on {day}, in {left} days" if left > 0 else f"was retired on {day}"
-        said = f"{terminal_text(model)} {when} (DEPRECATED_MODELS of {sdk}): put another in its place in MODEL_CHAIN"
-        yield Wrong(kind="retired", model=model, said=said)
+        message = f"{terminal_text(model)} {when} (DEPRECATED_MODELS of {sdk}): put another in its place in MODEL_CHAIN"
+        yield Wrong(kind="retired", model=model, message=message)
 
 
 def _aged(now: datetime) -> Iterator[Wrong]:
     day = snapshot_day(now.date())
     if day is None or (now.date() - day).days > _OLD_DAYS:
-        said = f"{age_of_prices(now)}: `pip install -U genai-prices`, then check again"
-        yield Wrong(kind="old", model=None, said=said)
+        message = f"{age_of_prices(now)}: `pip install -U genai-prices`, then check again"
+        yield Wrong(kind="old", model=None, message=message)

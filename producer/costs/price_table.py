@@ -44,8 +44,8 @@ def price_json(one: Listed) -> dict[str, Any]:
             "valid_from": None if price.valid_from is None else price.valid_from.isoformat(),
             "source": price.source,
         }
-    told = {} if one.is_override is None else {"is_override": one.is_override}
-    return {"model": one.model, **known, **told}
+    terms = {} if one.is_override is None else {"is_override": one.is_override}
+    return {"model": one.model, **known, **terms}
 
 
 def _rows(one: Listed) -> Iterator[tuple[str, ...]]:

@@ -86,7 +86,7 @@ def whatif_json(found: Comparison, question: Question) -> dict[str, Any]:
         "models": [_record_json(*key, record) for key, record in _by_task(found)],
         "left_out": question.left_out,
         "assumptions": [
-            {**assumption._asdict(), "jobs": count, "said": sentence(assumption)}
+            {**assumption._asdict(), "jobs": count, "message": sentence(assumption)}
             for assumption, count in found.assumed.items()
         ],
         "limits": LIMITS,
@@ -104,10 +104,10 @@ def _question_lines(question: Question) -> Iterator[str]:
 
 def _side_by_side(found: Comparison) -> Iterator[str]:
     sides = [found.happened, *(found.would[bound] for bound in ("expected", "low", "high"))]
-    named = [figures.named() for figures in sides]
-    depths = sorted({depth for figures in sides for depth in figures.depths})
+    named = [amounts.named() for amounts in sides]
+    depths = sorted({depth for amounts in sides for depth in amounts.depths})
     rows = [_row(name, [each[name] for each in named]) for name in named[0]]
-    rows += [_row(f"depth {depth}", [figures.depths.get(depth, Decimal(0)) for figures in sides]) for depth in depths]
+    rows += [_row(f"depth {depth}", [amounts.depths.get(depth, Decimal(0)) for amounts in sides]) for depth in depths]
     yield from table(["", "happened", "would have", "difference", "low", "high"], rows, right={1, 2, 3, 4, 5})
     if set(found.tasks) != {None}:
         columns = ["task", "jobs", "moved", "cost", "would have", "difference", "answered", "would have"]
@@ -142,7 +142,7 @@ def _by_task(found: Comparison) -> list[tuple[tuple[str | None, str], Record]]:
 
 def _task_rows(found: Comparison) -> Iterator[list[str]]:
     for task, sides in _by_cost(found):
-        was, would = (figures.named() for figures in sides)
+        was, would = (amounts.named() for amounts in sides)
         costs = _row("cost_usd", [was["cost_usd"], would["cost_usd"], None, None])[1:4]
         answered = [_cell("answered", side["answered"]) for side in (was, would)]
         yield [task or "-", f"{sides[0].jobs:,}", f"{found.moved[task]:,}", *costs, *answered]
@@ -156,10 +156,10 @@ def _record_rows(found: Comparison) -> Iterator[list[str]]:
         yield [model, task or "-", *counts, share, _cell("mean_usd", record.mean_cost_usd)]
 
 
-def _texts(figures: Figures) -> dict[str, Any]:
-    named = {name: _text(name, value) for name, value in figures.named().items()}
-    depths = {str(depth): _text("depth", count) for depth, count in sorted(figures.depths.items())}
-    return {**named, "jobs": figures.jobs, "depths": depths}
+def _texts(amounts: Figures) -> dict[str, Any]:
+    named = {name: _text(name, value) for name, value in amounts.named().items()}
+    depths = {str(depth): _text("depth", count) for depth, count in sorted(amounts.depths.items())}
+    return {**named, "jobs": amounts.jobs, "depths": depths}
 
 
 def _text(name: str, value: Decimal | None) -> str | None:

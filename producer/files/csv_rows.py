@@ -21,15 +21,15 @@ _SEPARATOR_LINE = re.compile(rb'"?sep=([\x20-\x7e\t])"?[ \t]*(?:\r\n|\r|\n|$)', 
 _ROWS_LOOKED_AT = 200
 
 
-def separator_of(said: str) -> str:
+def separator_of(message: str) -> str:
     r"""Read a separator as a person writes it: one character, or a name. Raises ValueError.
 
     >>> separator_of(";"), separator_of("tab")
     (';', '\t')
     """
-    found = _WORDS.get(said.lower(), said)
+    found = _WORDS.get(message.lower(), message)
     if len(found) != 1 or found in '"\r\n\0':
-        raise ValueError(f"{said!r} should be one character, or one of {', '.join(map(repr, _WORDS))}")
+        raise ValueError(f"{message!r} should be one character, or one of {', '.join(map(repr, _WORDS))}")
     return found
 
 
@@ -56,8 +56,8 @@ def separator_in(file: BinaryIO, needed: Sequence[tuple[str, str]]) -> tuple[str
     A separator whose header has the columns that are needed wins; then a separator that cuts all rows alike.
     """
     head = head_of(file)
-    if said := _SEPARATOR_LINE.match(head):
-        return said[1].decode(), 1
+    if message := _SEPARATOR_LINE.match(head):
+        return message[1].decode(), 1
     text = head.decode(errors="replace")
     if len(head) == HEAD_BYTES and "\n" in text:
         text = text[: text.rindex("\n")]

@@ -178,13 +178,13 @@ def _body(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     body = fields.get("body")
     if not isinstance(body, dict):
         raise Unmapped("body", f"{shown(body)} should be an object of chat completion parameters")
-    said = {name: value for name, value in body.items() if value is not None}
-    for name, value in said.items():
+    message = {name: value for name, value in body.items() if value is not None}
+    for name, value in message.items():
         if name not in _KNOWN:
             raise Unmapped(f"body.{name}", f"is not known here: leave it out, or {_BATCHES}")
         if name in _DEFAULTS and not _is_default(name, value):
             raise Unmapped(f"body.{name}", f"{shown(value)} cannot be mapped; {_FIXES.get(name, _NO_EQUAL)}")
-    return said
+    return message
 
 
 def _is_default(name: str, value: object) -> bool:

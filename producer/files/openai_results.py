@@ -36,14 +36,14 @@ def batch_output(answer: Answer) -> dict[str, Any]:
 
 def _completion(message: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
     refused = message.get("stop_reason") == "refusal"
-    said: dict[str, Any] = {"role": "assistant", "content": answer.text or None, "refusal": None}
+    text: dict[str, Any] = {"role": "assistant", "content": answer.text or None, "refusal": None}
     if calls := [_call(block) for block in message["content"] if block.get("type") == "tool_use"]:
-        said["tool_calls"] = calls
+        text["tool_calls"] = calls
     if refused:
-        said |= {"content": None, "refusal": answer.text or "the model refused"}
+        text |= {"content": None, "refusal": answer.text or "the model refused"}
     choice = {
         "index": 0,
-        "message": said,
+        "message": text,
         "logprobs": None,
         "finish_reason": _FINISH.get(message.get("stop_reason"), "stop"),
     }

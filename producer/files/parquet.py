@@ -70,8 +70,8 @@ def read_parquet(
         batches = rows.iter_batches(batch_size=_ROWS_AT_ONCE, use_threads=False, columns=kept)
         yield from _records(pa, batches, reading)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: in a column's name
-        said = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(f"cannot be read as Parquet: {said[0]}", source=source) from None
+        message = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(f"cannot be read as Parquet: {message[0]}", source=source) from None
 
 
 def _kept(pa: Any, schema: Any, reading: _Reading) -> list[str]:

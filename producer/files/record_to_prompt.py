@@ -60,9 +60,9 @@ class Recipe:
         """The output tokens of a prompt without its own `max_tokens`."""
         return DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens
 
-    def note(self, said: str) -> None:
+    def note(self, message: str) -> None:
         """Keep a note on how the source is read, to be printed once."""
-        self.notes[f"{self.source}: {said}"] = None
+        self.notes[f"{self.source}: {message}"] = None
 
 
 def plain(record: Record, recipe: Recipe) -> Prompt | InputError:

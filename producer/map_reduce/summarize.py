@@ -87,12 +87,12 @@ def placed(planned: Sequence[Planned], job_ids: Sequence[str], on_failed_part: O
     ]
 
 
-def parse_on_failed_part(said: str) -> OnFailedPart:
+def parse_on_failed_part(message: str) -> OnFailedPart:
     """Read what becomes of a step with a part that has no answer. Raises InputError."""
     try:
-        return OnFailedPart(said)
+        return OnFailedPart(message)
     except ValueError:
-        problem = f"{said!r} should be {' or '.join(OnFailedPart)}"
+        problem = f"{message!r} should be {' or '.join(OnFailedPart)}"
         raise InputError(problem, source=_SOURCE, field="on_failed_part") from None
 
 

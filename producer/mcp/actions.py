@@ -210,10 +210,10 @@ def _estimated(prompts: list[Prompt], settings: Settings, task: str | None) -> C
             raise mistake
     oracle = oracle_of(settings)
     found = expect(prompts, oracle, task=task)
-    figures = estimate_json(found, oracle.learned, exact=False)
-    chain = {name: figures["chain"][name] for name in ("expected_usd", "low_usd", "worst_case_usd", "unbounded")}
-    models = {model: one["expected_usd"] for model, one in figures["models"].items()}
-    value = schemas.Estimated(prompts=len(prompts), starts=figures["starts"], if_one_answers_all=models, **chain)
+    details = estimate_json(found, oracle.learned, exact=False)
+    chain = {name: details["chain"][name] for name in ("expected_usd", "low_usd", "worst_case_usd", "unbounded")}
+    models = {model: one["expected_usd"] for model, one in details["models"].items()}
+    value = schemas.Estimated(prompts=len(prompts), starts=details["starts"], if_one_answers_all=models, **chain)
     return _result(value, [chain_line(found.chain)])
 
 

@@ -97,8 +97,8 @@ def cache_line(use: CacheUse) -> str:
 def job_line(answer: Answer) -> str:
     """One line for a job of a batch."""
     model = "-" if answer.model is None else f"{short_name(answer.model)} d{answer.fallback_depth}"
-    why = f"  {terminal_text(answer.error)}" if answer.error else ""
-    return f"{answer.job_id}  {terminal_text(answer.id)}  {answer.state}  {model}  {money(answer.cost_usd)}{why}"
+    reason = f"  {terminal_text(answer.error)}" if answer.error else ""
+    return f"{answer.job_id}  {terminal_text(answer.id)}  {answer.state}  {model}  {money(answer.cost_usd)}{reason}"
 
 
 def job_json(answer: Answer) -> str:

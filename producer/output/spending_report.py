@@ -51,8 +51,8 @@ def report_table(report: Report) -> Iterator[str]:
     header = [*report.keys, *_FIGURES, "share"]
     rows = [_row([_shown(label) for label in labels], line, report.total) for labels, line in report.lines]
     total = _row(["total", *[""] * (len(report.keys) - 1)], report.total, report.total)
-    figures = range(len(report.keys), len(report.keys) + len(_FIGURES))
-    yield from table(header, [*rows, total], right=figures)
+    counts = range(len(report.keys), len(report.keys) + len(_FIGURES))
+    yield from table(header, [*rows, total], right=counts)
 
 
 def report_json(report: Report) -> str:

@@ -100,7 +100,7 @@ def as_file(stream: TextIO) -> Iterator[TextIO]:
         out.detach()
 
 
-def say(line: str, *, at_once: bool = False) -> None:
+def print_line(line: str, *, at_once: bool = False) -> None:
     """Print what was asked for; `at_once`, also where a pipe would keep it until there is more."""
     sys.stdout.write(f"{line}\n")
     if at_once:

@@ -88,7 +88,7 @@ def waited_for(reason: str, it: str, *, limit: str | None = None, per_minute: fl
         return f"{it}'s {_KINDS[limit]}{_a_minute(per_minute)}"
     if reason == "limited" and limit == "retry-after":
         return f"the end of the API's retry-after for {it}"
-    return _WAITS.get(reason, "another round through the chain ({why})").format(it=it, why=reason)
+    return _WAITS.get(reason, "another round through the chain ({reason})").format(it=it, reason=reason)
 
 
 def _limit(throttle: Throttle) -> str:
@@ -189,8 +189,8 @@ def _line(waits: "Waits", models: Sequence[str], held: Sequence[Throttle]) -> st
             return f"{count} {'waits' if is_one else 'wait'} for {cause}{then}: {_due(waits)}"
         case "queued":
             holders = " and ".join(held_by(throttle) for throttle in held)
-            why = f"held by {holders}" if holders else "the dispatcher tops the queue up"
-            return f"{count} {'is' if is_one else 'are'} queued for {model} and not sent yet: {why}"
+            reason = f"held by {holders}" if holders else "the dispatcher tops the queue up"
+            return f"{count} {'is' if is_one else 'are'} queued for {model} and not sent yet: {reason}"
         case "sent":
             return f"{count} {'is' if is_one else 'are'} in the queue of {model} until a worker is free"
         case "running":

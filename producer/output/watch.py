@@ -84,7 +84,7 @@ def watch(
     first = progress = look()
     speed = Speed(clock(), progress.finished)
 
-    def tell(pace: Pace) -> None:
+    def draw(pace: Pace) -> None:
         width = columns_of(out)  # each time: a window may be made narrower
         text = drawable(line(progress, pace, width=width and width - 1), out)
         out.write(f"{REDRAW}{text}" if is_terminal else f"{text}\n")
@@ -97,12 +97,12 @@ def watch(
                 raise TimeoutError(f"{ended}; the batch goes on")
             if is_terminal or clock() - told_at >= _TELL_EVERY_S:
                 told_at = clock()
-                tell(_pace(speed, clock()))
+                draw(_pace(speed, clock()))
             sleep(_LOOK_EVERY_S)
             progress = look()
             speed.saw(clock(), progress.finished)
         count, passed_s = progress.finished - first.finished, clock() - started
-        tell(Pace(rate=count / passed_s if passed_s > 0 else 0.0))
+        draw(Pace(rate=count / passed_s if passed_s > 0 else 0.0))
     finally:
         if is_terminal:
             out.write("\n")  # also after a timeout or Ctrl-C: what is said next begins a line of its own

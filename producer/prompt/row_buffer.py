@@ -45,12 +45,12 @@ class Laid:
         yield from self._last
 
     def _put_aside(self) -> None:
-        told = pickle.dumps(self._last, pickle.HIGHEST_PROTOCOL)
+        item = pickle.dumps(self._last, pickle.HIGHEST_PROTOCOL)
         try:
             if self._file is None:
                 self._file = TemporaryFile()  # noqa: SIM115 - closed by __exit__
-            self._file.write(len(told).to_bytes(_LENGTH_BYTES))
-            self._file.write(told)
+            self._file.write(len(item).to_bytes(_LENGTH_BYTES))
+            self._file.write(item)
         except OSError as error:
             problem = f"cannot hold what is set aside ({error.strerror}): make room, or name another folder by TMPDIR"
             raise InputError(problem, source=gettempdir()) from None

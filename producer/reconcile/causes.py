@@ -64,7 +64,7 @@ class Drift:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Told:
+class _Causes:
     """Causes as they are found, added up by name."""
 
     usd: dict[Because, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
@@ -83,20 +83,20 @@ class _Told:
 
 def compare(bills: Iterable[Bill], billed: Billed) -> Drift:
     """Compare by day, model (whatever its date) and kind, and give each difference its name."""
-    sheet, told, unsure = side_by_side(bills, billed), _Told(), Unsure()
-    left = _past_midnight(sheet, told)
+    sheet, found, unsure = side_by_side(bills, billed), _Causes(), Unsure()
+    left = _past_midnight(sheet, found)
     for place, lines in left.lines.items():
         bill = left.bills.get(place, Bill(day=place[0], model=place[1]))
-        unsure = both(unsure, _explain(lines, bill, left.requests.get(place, 0), billed.refreshed_at, told))
+        unsure = both(unsure, _explain(lines, bill, left.requests.get(place, 0), billed.refreshed_at, found))
     causes = tuple(
-        Cause(because=because, usd=usd, attempts=told.attempts.get(because), most_usd=told.most.get(because))
-        for because, usd in told.usd.items()
+        Cause(because=because, usd=usd, attempts=found.attempts.get(because), most_usd=found.most.get(because))
+        for because, usd in found.usd.items()
     )
     lines = tuple(line for some in sheet.lines.values() for line in some)
     return Drift(lines=lines, causes=causes, unsure=unsure, refreshed_at=billed.refreshed_at)
 
 
-def _past_midnight(sheet: Sheet, told: _Told) -> Sheet:
+def _past_midnight(sheet: Sheet, causes: _Causes) -> Sheet:
     """Take out what the ledger has on the day before and the provider on the day after."""
     left = {(place, line.kind): line for place, lines in sheet.lines.items() for line in lines}
     requests = dict(sheet.requests)
@@ -110,11 +110,11 @@ def _past_midnight(sheet: Sheet, told: _Told) -> Sheet:
             usd = bill.late_usd.get(kind, _ZERO) * moved / late
             left[place, kind] = _with_less(before, moved, usd)
             left[next_day, kind] = _with_less(after, -moved, -usd)
-            told.add(Because.MIDNIGHT, usd)
+            causes.add(Because.MIDNIGHT, usd)
         moved = _moved_requests(sheet, place, next_day)
         if moved:
             requests[place], requests[next_day] = requests.get(place, 0) + moved, requests[next_day] - moved
-            told.add(Because.MIDNIGHT, _ZERO, moved)
+            causes.add(Because.MIDNIGHT, _ZERO, moved)
     lines = {place: tuple(left[place, line.kind] for line in some) for place, some in sheet.lines.items()}
     return replace(sheet, lines=lines, requests=requests)
 
@@ -130,19 +130,21 @@ def _moved_requests(sheet: Sheet, place: Place, next_day: Place) -> int:
     return max(0, min(bill.late_attempts, missing, extra))
 
 
-def _explain(lines: Sequence[Line], bill: Bill, requests: int, refreshed_at: datetime | None, told: _Told) -> Unsure:
+def _explain(
+    lines: Sequence[Line], bill: Bill, requests: int, refreshed_at: datetime | None, causes: _Causes
+) -> Unsure:
     """Name the differences of one day and model; returns what of it is unsure and was not billed."""
     more = less = _ZERO
     for line in lines:
         price = _price_usd(line, lines)
-        _tell_price(line, price, bill, told)
+        _explain_price(line, price, bill, causes)
         more, less = more + max(line.usd - price, _ZERO), less + min(line.usd - price, _ZERO)
     extra = requests - bill.attempts
     if less < 0 or any(line.count < 0 for line in lines):
         is_behind = refreshed_at is not None and bill.last_at is not None and refreshed_at < bill.last_at
-        told.add(Because.BEHIND if is_behind else Because.NOT_BILLED, less, max(0, -extra))
+        causes.add(Because.BEHIND if is_behind else Because.NOT_BILLED, less, max(0, -extra))
     if more > 0 or any(line.count > 0 for line in lines):
-        _tell_more(more, extra, bill, told)
+        _explain_more(more, extra, bill, causes)
         return Unsure()
     return both(bill.unknown, bill.open)
 
@@ -156,27 +158,27 @@ def _price_usd(line: Line, lines: Sequence[Line]) -> Decimal:
     return line.usd if not line.count else line.price_usd
 
 
-def _tell_price(line: Line, usd: Decimal, bill: Bill, told: _Told) -> None:
+def _explain_price(line: Line, usd: Decimal, bill: Bill, causes: _Causes) -> None:
     if not usd:
         return
     if abs(usd) <= line.slack_usd:
-        told.add(Because.ROUNDING, usd)
+        causes.add(Because.ROUNDING, usd)
     elif bill.unpriced:
-        told.add(Because.UNPRICED, usd)
-        told.attempts[Because.UNPRICED] = max(told.attempts.get(Because.UNPRICED, 0), bill.unpriced)
+        causes.add(Because.UNPRICED, usd)
+        causes.attempts[Because.UNPRICED] = max(causes.attempts.get(Because.UNPRICED, 0), bill.unpriced)
     elif line.list_usd != line.provider_usd and abs(line.list_usd - line.ledger_usd) <= line.slack_usd:
-        told.add(Because.DISCOUNT, usd)
+        causes.add(Because.DISCOUNT, usd)
     else:
-        told.add(Because.PRICES, usd)
+        causes.add(Because.PRICES, usd)
 
 
-def _tell_more(more: Decimal, extra: int, bill: Bill, told: _Told) -> None:
+def _explain_more(more: Decimal, extra: int, bill: Bill, causes: _Causes) -> None:
     """Give what the provider has more to calls of unknown end, as far as they can explain it, then to open ones."""
     for because, unsure in ((Because.UNKNOWN, bill.unknown), (Because.OPEN, bill.open)):
         if unsure.attempts:
             explained = more if unsure.unbounded else min(more, unsure.most_usd)
-            told.add(because, explained, unsure.attempts)
-            told.bound(because, unsure)
+            causes.add(because, explained, unsure.attempts)
+            causes.bound(because, unsure)
             more, extra = more - explained, extra - unsure.attempts
     if more > 0 or extra > 0:
-        told.add(Because.OTHERS, more, max(0, extra))
+        causes.add(Because.OTHERS, more, max(0, extra))

@@ -32,7 +32,7 @@ def run(*, jobs: int, stay: bool) -> int:
     demo_processes.end_in_order()
     shutil.rmtree(_HERE, ignore_errors=True)
     _HERE.mkdir(parents=True)
-    demo_processes.say(
+    demo_processes.print_line(
         f"stepdown demo: {jobs} summaries and 12 documents mapped and synthesized, against a simulated API. "
         "No key, no cost."
     )
@@ -45,7 +45,7 @@ def run(*, jobs: int, stay: bool) -> int:
         _work(producer, jobs)
         agrees = _settle(producer, started)
         if stay:
-            demo_processes.say("  Ctrl-C ends the demo, and Flower with it")
+            demo_processes.print_line("  Ctrl-C ends the demo, and Flower with it")
             _wait_for_interrupt()
     return 0 if agrees else 1
 
@@ -60,29 +60,31 @@ def _work(producer: Producer, jobs: int) -> None:
     whole = producer.summarize(documents, map="{text}", reduce=reduce, name="documents")
     _follow("12 documents, mapped from the cheapest model up and synthesized on the primary", whole)
     *_, synthesis = whole.answers()
-    demo_processes.say(f"  {synthesis.model}: {(synthesis.text or synthesis.error or '')[:200]}...")
+    demo_processes.print_line(f"  {synthesis.model}: {(synthesis.text or synthesis.error or '')[:200]}...")
 
 
 def _settle(producer: Producer, started: datetime) -> bool:
     """Print the receipt, and compare the receipt with the purchase log of the simulator."""
     lines, depths = producer.store.reports.models(), producer.store.reports.depths()
     for line in receipt(lines, depths):
-        demo_processes.say(line)
+        demo_processes.print_line(line)
     log = [json.loads(line) for line in (_HERE / "purchases.jsonl").read_text(encoding="utf-8").splitlines()]
     billed = {purchase["attempt"]: purchase["billed_nano_usd"] for purchase in log}
     spent = _costs(producer)
     agrees = spent == billed and len(billed) == len(log)
     verdict = "equals" if agrees else "DIFFERS FROM"
     known, bought = (Decimal(sum(cost or 0 for cost in costs.values())) / _NANO for costs in (spent, billed))
-    demo_processes.say(
+    demo_processes.print_line(
         f"  ledger {money(known)} {verdict} the simulator's purchase log {money(bought)}, each of {len(log)} requests"
     )
     if ends := producer.store.reports.first_and_last_end():
         first_s, last_s = ((end - started).total_seconds() for end in ends)
-        demo_processes.say(f"  first answer {first_s:.1f} s after the start, the last {last_s:.1f} s")
-    demo_processes.say(f"  Ask the ledger:   DATABASE_URL=sqlite:///{_HERE}/ledger.db stepdown ledger sql {_QUESTION}")
+        demo_processes.print_line(f"  first answer {first_s:.1f} s after the start, the last {last_s:.1f} s")
+    demo_processes.print_line(
+        f"  Ask the ledger:   DATABASE_URL=sqlite:///{_HERE}/ledger.db stepdown ledger sql {_QUESTION}"
+    )
     own = "stepdown worker & stepdown submit FILE --max-cost 1 --watch"
-    demo_processes.say(f"  Your own file:    . .venv/bin/activate; export ANTHROPIC_API_KEY=...; {own}")
+    demo_processes.print_line(f"  Your own file:    . .venv/bin/activate; export ANTHROPIC_API_KEY=...; {own}")
     return agrees
 
 
@@ -93,7 +95,7 @@ def _costs(producer: Producer) -> dict[str, int | None]:
 
 
 def _follow(what: str, batch: Batch) -> None:
-    demo_processes.say(f"  {what}: batch {batch.id}")
+    demo_processes.print_line(f"  {what}: batch {batch.id}")
     watch(batch.progress, timeout_s=300, out=sys.stdout)
 
 
@@ -107,4 +109,4 @@ def _wait_for_interrupt() -> None:
         while True:
             time.sleep(1)
     except KeyboardInterrupt:
-        demo_processes.say("")
+        demo_processes.print_line("")

@@ -81,7 +81,7 @@ def flower(settings: Settings, broker_url: str) -> Iterator[None]:
         yield
 
 
-def say(text: str) -> None:
+def print_line(text: str) -> None:
     """Print a line at once, also where stdout is a file."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
@@ -156,4 +156,4 @@ def _row(what: str, where: str, started: float | None) -> None:
     if columns is not None and len(row) > columns:
         words = f"  {what:<8} {where} {took}".rstrip()
         row = fill(words, columns, subsequent_indent=" " * 11, break_long_words=False, break_on_hyphens=False)
-    say(row)
+    print_line(row)

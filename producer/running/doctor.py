@@ -33,20 +33,20 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """Look at key, prices, ledger, health, disk, spool, broker, workers, throttles and API, as a job needs them."""
     yield _key(settings)
     yield from _prices(settings)
-    ledger = _told("ledger", lambda: _ledger(settings))
+    ledger = _finding("ledger", lambda: _ledger(settings))
     yield ledger
     if ledger.verdict == "ok":
-        yield _told("health", lambda: _health(settings))
+        yield _finding("health", lambda: _health(settings))
     yield _disk(settings)
     yield from _spool(settings.state_dir / "spool")
     yield from _broker(settings)
-    yield _told("api", lambda: _api(settings))
+    yield _finding("api", lambda: _api(settings))
 
 
 def _key(settings: Settings) -> Finding:
     if settings.anthropic_api_key is None:
-        return Finding(what="key", verdict="fail", said="ANTHROPIC_API_KEY is not set: put it in .env")
-    return Finding(what="key", verdict="ok", said="ANTHROPIC_API_KEY is set")
+        return Finding(what="key", verdict="fail", message="ANTHROPIC_API_KEY is not set: put it in .env")
+    return Finding(what="key", verdict="ok", message="ANTHROPIC_API_KEY is set")
 
 
 def _prices(settings: Settings) -> Iterator[Finding]:
@@ -58,14 +58,14 @@ def _prices(settings: Settings) -> Iterator[Finding]:
         price = book.price(model, at=now)
         if price is not None and model not in named:
             rates = f"{rate(price.rates.input)} in, {rate(price.rates.output)} out"
-            said = f"{model} {rates} per million tokens ({price.source})"
-            yield Finding(what="price", verdict="ok", said=said)
+            message = f"{model} {rates} per million tokens ({price.source})"
+            yield Finding(what="price", verdict="ok", message=message)
         yield from (_wrong_price(one) for one in wrong if one.model == model)
     yield from (_wrong_price(one) for one in wrong if one.model not in settings.chain.models)
 
 
 def _wrong_price(one: Wrong) -> Finding:
-    return Finding(what="price", verdict="fail" if one.kind == "unpriced" else "warn", said=one.said)
+    return Finding(what="price", verdict="fail" if one.kind == "unpriced" else "warn", message=one.message)
 
 
 def _ledger(settings: Settings) -> Finding:
@@ -76,11 +76,11 @@ def _ledger(settings: Settings) -> Finding:
     finally:
         engine.dispose()
     if current == newest:
-        return Finding(what="ledger", verdict="ok", said=f"{where} at revision {current}")
+        return Finding(what="ledger", verdict="ok", message=f"{where} at revision {current}")
     if current is None and where.startswith("sqlite"):
-        return Finding(what="ledger", verdict="ok", said=f"{where} is new; the first command fills it")
+        return Finding(what="ledger", verdict="ok", message=f"{where} is new; the first command fills it")
     fix = f"{where} is at revision {current or 'none'}, this version needs {newest}: run `stepdown db upgrade`"
-    return Finding(what="ledger", verdict="fail", said=fix)
+    return Finding(what="ledger", verdict="fail", message=fix)
 
 
 def _health(settings: Settings) -> Finding:
@@ -90,37 +90,39 @@ def _health(settings: Settings) -> Finding:
     finally:
         engine.dispose()
     if alarms := [verdict.in_words() for verdict in verdicts if verdict.is_alarming]:
-        said = f"{'; '.join(alarms)}: `stepdown ledger report --by model,outcome` tells why"
-        return Finding(what="health", verdict="warn", said=said)
+        message = f"{'; '.join(alarms)}: `stepdown ledger report --by model,outcome` tells why"
+        return Finding(what="health", verdict="warn", message=message)
     jobs = sum(verdict.jobs for verdict in verdicts)
-    said = (
+    message = (
         f"{jobs} jobs succeeded today; the provider failed few of them where they started"
         if jobs
         else "no job succeeded today"
     )
-    return Finding(what="health", verdict="ok", said=said)
+    return Finding(what="health", verdict="ok", message=message)
 
 
 def _disk(settings: Settings) -> Finding:
     there = next(folder for folder in (settings.state_dir, *settings.state_dir.absolute().parents) if folder.exists())
     free_mb = shutil.disk_usage(there).free // _MB
     if free_mb < settings.min_free_mb:
-        said = f"{free_mb} MB are free in {there}, MIN_FREE_MB is {settings.min_free_mb}: a worker here claims no job"
-        return Finding(what="disk", verdict="fail", said=said)
-    return Finding(what="disk", verdict="ok", said=f"{free_mb} MB are free for replies in {there}")
+        message = (
+            f"{free_mb} MB are free in {there}, MIN_FREE_MB is {settings.min_free_mb}: a worker here claims no job"
+        )
+        return Finding(what="disk", verdict="fail", message=message)
+    return Finding(what="disk", verdict="ok", message=f"{free_mb} MB are free for replies in {there}")
 
 
 def _spool(folder: Path) -> Iterator[Finding]:
     """Report each spool file of a lost worker whose replies are not in the ledger."""
     for path in sorted((*folder.glob("*.jsonl"), *folder.glob("*.damaged"))):
         try:
-            said = _left_in(path)
+            message = _left_in(path)
         except FileNotFoundError:  # a worker was done with it
             continue
         except OSError as error:
-            said = f"{path} cannot be read ({error.strerror}): let the worker's user read it, or move it away"
-        if said is not None:
-            yield Finding(what="spool", verdict="warn", said=said)
+            message = f"{path} cannot be read ({error.strerror}): let the worker's user read it, or move it away"
+        if message is not None:
+            yield Finding(what="spool", verdict="warn", message=message)
 
 
 def _left_in(path: Path) -> str | None:
@@ -141,42 +143,42 @@ def _broker(settings: Settings) -> Iterator[Finding]:
     url = broker_url(settings)
     if url is None:
         fix = "REDIS_URL is not set and none runs here; `stepdown worker` will bring its own"
-        yield Finding(what="broker", verdict="warn", said=fix)
+        yield Finding(what="broker", verdict="warn", message=fix)
         yield workers(None)
         return
     broker = Broker(url, rungs=len(settings.chain.models))
     try:
         facts = broker.facts()
     except StepdownError as error:
-        yield Finding(what="broker", verdict="fail", said=str(error))
+        yield Finding(what="broker", verdict="fail", message=str(error))
         return
     finally:
         broker.close()
-    yield Finding(what="broker", verdict="ok", said=facts["version"])
+    yield Finding(what="broker", verdict="ok", message=facts["version"])
     yield from _judged(facts)
-    yield _told("worker", lambda: workers(url))
+    yield _finding("worker", lambda: workers(url))
     yield from _throttles(settings, url)
 
 
 def _judged(facts: dict[str, str]) -> Iterator[Finding]:
     policy = facts["maxmemory-policy"]
     if policy == "noeviction":
-        yield Finding(what="broker", verdict="ok", said="maxmemory-policy is noeviction")
+        yield Finding(what="broker", verdict="ok", message="maxmemory-policy is noeviction")
     else:
         fix = (
             f"maxmemory-policy is {policy}: queues would lose messages silently; CONFIG SET maxmemory-policy noeviction"
         )
-        yield Finding(what="broker", verdict="fail", said=fix)
+        yield Finding(what="broker", verdict="fail", message=fix)
     if facts["appendonly"] == "yes":
-        yield Finding(what="broker", verdict="ok", said="appendonly is on")
+        yield Finding(what="broker", verdict="ok", message="appendonly is on")
     else:
         fix = "appendonly is off: a restart loses all messages; a worker sends them again; CONFIG SET appendonly yes"
-        yield Finding(what="broker", verdict="warn", said=fix)
+        yield Finding(what="broker", verdict="warn", message=fix)
     if facts["open"] == "no":
-        yield Finding(what="broker", verdict="ok", said="it asks for a password")
+        yield Finding(what="broker", verdict="ok", message="it asks for a password")
     else:
         fix = "it needs no password: whoever reaches it can stop workers; set requirepass, and put it in REDIS_URL"
-        yield Finding(what="broker", verdict="warn", said=fix)
+        yield Finding(what="broker", verdict="warn", message=fix)
 
 
 def _throttles(settings: Settings, url: str) -> Iterator[Finding]:
@@ -184,12 +186,12 @@ def _throttles(settings: Settings, url: str) -> Iterator[Finding]:
     try:
         throttles = reader.read()
     except StepdownError as error:
-        yield Finding(what="throttle", verdict="fail", said=str(error))
+        yield Finding(what="throttle", verdict="fail", message=str(error))
         return
     for throttle in throttles:
-        yield Finding(what="throttle", verdict="warn", said=throttle_line(throttle))
+        yield Finding(what="throttle", verdict="warn", message=throttle_line(throttle))
     if not throttles:
-        yield Finding(what="throttle", verdict="ok", said="no model is out of rotation, and no limit is used up")
+        yield Finding(what="throttle", verdict="ok", message="no model is out of rotation, and no limit is used up")
 
 
 def _api(settings: Settings) -> Finding:
@@ -198,18 +200,18 @@ def _api(settings: Settings) -> Finding:
     try:
         socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT_S).close()
     except OSError as error:
-        said = (
+        message = (
             f"{host}:{port} cannot be reached ({error.strerror or error}): look at ANTHROPIC_BASE_URL and the network"
         )
-        return Finding(what="api", verdict="warn", said=said)
+        return Finding(what="api", verdict="warn", message=message)
     if settings.anthropic_api_key is None:
-        return Finding(what="api", verdict="ok", said=f"{host}:{port} can be reached")
+        return Finding(what="api", verdict="ok", message=f"{host}:{port} can be reached")
     state = state_of(api_of(settings), settings.chain.models)
-    return Finding(what="api", verdict=state.verdict, said=state.said)
+    return Finding(what="api", verdict=state.verdict, message=state.message)
 
 
-def _told(what: str, look: Callable[[], Finding]) -> Finding:
+def _finding(what: str, look: Callable[[], Finding]) -> Finding:
     try:
         return look()
     except StepdownError as error:
-        return Finding(what=what, verdict="fail", said=str(error))
+        return Finding(what=what, verdict="fail", message=str(error))

@@ -8,12 +8,12 @@ from threading import Timer
 _AGAIN_S = 0.02
 
 
-def hear_all() -> None:
+def resend_dropped_signals() -> None:
     """Say again what Python drops: an exit that a signal raises while a finalizer or a weakref's callback runs."""
-    sys.unraisablehook = _hear
+    sys.unraisablehook = _resend
 
 
-def _hear(dropped: "sys.UnraisableHookArgs") -> None:
+def _resend(dropped: "sys.UnraisableHookArgs") -> None:
     match dropped.exc_value:
         case KeyboardInterrupt():
             number: int = signal.SIGINT
@@ -22,10 +22,10 @@ def _hear(dropped: "sys.UnraisableHookArgs") -> None:
         case _:
             sys.__unraisablehook__(dropped)
             return
-    _say_again(number)
+    _send_again(number)
 
 
-def _say_again(number: int) -> None:
+def _send_again(number: int) -> None:
     after_s = _AGAIN_S
     while True:
         again = Timer(after_s, os.kill, (os.getpid(), number))

@@ -35,23 +35,23 @@ def sentence(attempt: Row) -> str:
 
 
 def _before(attempt: Row) -> list[str]:
-    told = [f"fallback depth {attempt['fallback_depth']}"] if attempt["fallback_depth"] else []
-    told += ["a test call, to see whether it was back"] if attempt["is_probe"] else []
-    told += [f"held {duration(attempt['waited_ms'] / 1000)} for its turn"] if attempt["waited_ms"] else []
-    told += [f"max_tokens {attempt['max_tokens']}"] if attempt["max_tokens"] else []
-    return told + ([attempt["note"]] if attempt["note"] else [])
+    facts = [f"fallback depth {attempt['fallback_depth']}"] if attempt["fallback_depth"] else []
+    facts += ["a test call, to see whether it was back"] if attempt["is_probe"] else []
+    facts += [f"held {duration(attempt['waited_ms'] / 1000)} for its turn"] if attempt["waited_ms"] else []
+    facts += [f"max_tokens {attempt['max_tokens']}"] if attempt["max_tokens"] else []
+    return facts + ([attempt["note"]] if attempt["note"] else [])
 
 
 def _ended(attempt: Row) -> str:
     outcome = attempt["outcome"]
     if outcome is None:
         return "no end was seen yet"
-    told = [attempt["http_status"], attempt["error_type"], attempt["error_code"]]
-    status = " ".join(str(word) for word in told if word)
+    facts = [attempt["http_status"], attempt["error_type"], attempt["error_code"]]
+    status = " ".join(str(word) for word in facts if word)
     timed = "" if attempt["latency_ms"] is None else f" after {milliseconds(attempt['latency_ms'])}"
     words = attempt.get("error") if outcome not in _TOLD_IN_FULL else None
-    said = f', with the words "{words}"' if words else ""
-    return f"{_how(attempt)}{f' ({status})' if status and attempt['error_type'] else ''}{timed}{said}"
+    message = f', with the words "{words}"' if words else ""
+    return f"{_how(attempt)}{f' ({status})' if status and attempt['error_type'] else ''}{timed}{message}"
 
 
 def _how(attempt: Row) -> str:
@@ -66,8 +66,8 @@ def _how(attempt: Row) -> str:
 
 def _after(attempt: Row) -> list[str]:
     after_ms = attempt["retry_after_ms"]
-    told = [] if after_ms is None else [f"to be left alone for {duration(after_ms / 1000)}"]
-    return told if attempt["output_tokens"] is None else [*told, _tokens(attempt)]
+    facts = [] if after_ms is None else [f"to be left alone for {duration(after_ms / 1000)}"]
+    return facts if attempt["output_tokens"] is None else [*facts, _tokens(attempt)]
 
 
 def _tokens(attempt: Row) -> str:

@@ -20,85 +20,85 @@ def sentences(run: Sequence[Row], attempt: Row | None, models: Sequence[str]) ->
     """
     alike: dict[tuple[str, str, str], list[Row]] = {}
     for row in run:
-        alike.setdefault((row["decision"], row["model"], row["why"]), []).append(row)
+        alike.setdefault((row["decision"], row["model"], row["reason"]), []).append(row)
     for rows in alike.values():
         yield rows[0]["at"], _sentence(rows, attempt, models)
 
 
 def _sentence(rows: Sequence[Row], attempt: Row | None, models: Sequence[str]) -> str:
     last = rows[-1]
-    figures = {**_figures_of(attempt, last["why"]), **_figures(last)}
-    model, to = short_name(last["model"]), short_name(str(figures.get("to", last["model"])))
-    said = _SAYINGS.get(last["decision"], _other)
-    return said(rows, figures, model, to, models)
+    details = {**_figures_of(attempt, last["reason"]), **_figures(last)}
+    model, to = short_name(last["model"]), short_name(str(details.get("to", last["model"])))
+    message = _SAYINGS.get(last["decision"], _other)
+    return message(rows, details, model, to, models)
 
 
 def _figures(row: Row) -> Figures:
-    return row["figures"] if isinstance(row["figures"], Mapping) else {}
+    return row["details"] if isinstance(row["details"], Mapping) else {}
 
 
-def _figures_of(attempt: Row | None, why: str) -> dict[str, object]:
+def _figures_of(attempt: Row | None, reason: str) -> dict[str, object]:
     """Take what an attempt that ended so tells beside: the figures of a decision are its own."""
-    if attempt is None or attempt["outcome"] != why:
+    if attempt is None or attempt["outcome"] != reason:
         return {}
     after_ms = attempt["retry_after_ms"]
     return {"cut_at": attempt["cut_at"], "retry_after_s": None if after_ms is None else after_ms / 1000}
 
 
-def _skip(rows: Sequence[Row], figures: Figures, model: str, _to: str, _models: Sequence[str]) -> str:
-    return f"{model} was passed over{_often(rows)}: {because(rows[-1]['why'], figures)}{_at_last(rows)}"
+def _skip(rows: Sequence[Row], details: Figures, model: str, _to: str, _models: Sequence[str]) -> str:
+    return f"{model} was passed over{_often(rows)}: {because(rows[-1]['reason'], details)}{_at_last(rows)}"
 
 
-def _wait(rows: Sequence[Row], figures: Figures, model: str, to: str, _models: Sequence[str]) -> str:
-    cause = because(rows[-1]["why"], figures, "it" if to == model else model)
+def _wait(rows: Sequence[Row], details: Figures, model: str, to: str, _models: Sequence[str]) -> str:
+    cause = because(rows[-1]["reason"], details, "it" if to == model else model)
     times = "" if len(rows) == 1 else f", {len(rows)} times"
     return f"waited {_in_all(rows)} for {to}{times}: {cause}{_at_last(rows)}"
 
 
-def _retry(rows: Sequence[Row], figures: Figures, model: str, _to: str, _models: Sequence[str]) -> str:
-    return f"{model} was to be asked once more, at once: {because(rows[-1]['why'], figures)}"
+def _retry(rows: Sequence[Row], details: Figures, model: str, _to: str, _models: Sequence[str]) -> str:
+    return f"{model} was to be asked once more, at once: {because(rows[-1]['reason'], details)}"
 
 
-def _raise(rows: Sequence[Row], figures: Figures, model: str, _to: str, _models: Sequence[str]) -> str:
-    most = number(figures, "max_tokens")
+def _raise(rows: Sequence[Row], details: Figures, model: str, _to: str, _models: Sequence[str]) -> str:
+    most = number(details, "max_tokens")
     room = "more room for its answer" if most is None else f"room for {most:,.0f} tokens"
-    return f"{model} was to be asked once more, with {room}: {because(rows[-1]['why'], figures)}"
+    return f"{model} was to be asked once more, with {room}: {because(rows[-1]['reason'], details)}"
 
 
 def _continue(rows: Sequence[Row], _figures: Figures, model: str, _to: str, _models: Sequence[str]) -> str:
     return f"{model} was to go on with its turn{_often(rows)}: it had paused in the middle"
 
 
-def _fallback(rows: Sequence[Row], figures: Figures, model: str, to: str, models: Sequence[str]) -> str:
+def _fallback(rows: Sequence[Row], details: Figures, model: str, to: str, models: Sequence[str]) -> str:
     rungs = {short_name(name): rung for rung, name in enumerate(models)}
     way = "up" if rungs.get(to, len(rungs)) < rows[-1]["rung"] else "down"
-    return f"stepped {way} to {to}{_often(rows)}: {because(rows[-1]['why'], figures, model)}"
+    return f"stepped {way} to {to}{_often(rows)}: {because(rows[-1]['reason'], details, model)}"
 
 
-def _climb(rows: Sequence[Row], figures: Figures, model: str, to: str, _models: Sequence[str]) -> str:
-    return f"climbed to {to}, a better model{_often(rows)}: {because(rows[-1]['why'], figures, model)}"
+def _climb(rows: Sequence[Row], details: Figures, model: str, to: str, _models: Sequence[str]) -> str:
+    return f"climbed to {to}, a better model{_often(rows)}: {because(rows[-1]['reason'], details, model)}"
 
 
-def _park(rows: Sequence[Row], figures: Figures, model: str, to: str, _models: Sequence[str]) -> str:
+def _park(rows: Sequence[Row], details: Figures, model: str, to: str, _models: Sequence[str]) -> str:
     last = rows[-1]
-    if last["why"] in _ABOUT_NO_MODEL:
-        cause = because(last["why"], figures, model)
+    if last["reason"] in _ABOUT_NO_MODEL:
+        cause = because(last["reason"], details, model)
     else:
-        cause = f"no model was left to ask; {because(last['why'], figures, model)}"
-    if last["why"] == "worker_stopped":
+        cause = f"no model was left to ask; {because(last['reason'], details, model)}"
+    if last["reason"] == "worker_stopped":
         return f"put back into the queue{_often(rows)}: {cause}"
     until = f", until {_until(last)}" if len(rows) == 1 and _until(last) else ""
     often = _often(rows) and f"{_often(rows)},"
     return f"parked{often} for {_in_all(rows)}{until}, then on with {to}: {cause}{_at_last(rows)}"
 
 
-def _stop(rows: Sequence[Row], figures: Figures, model: str, _to: str, _models: Sequence[str]) -> str:
-    return f"went no further: {because(rows[-1]['why'], figures, model)}"
+def _stop(rows: Sequence[Row], details: Figures, model: str, _to: str, _models: Sequence[str]) -> str:
+    return f"went no further: {because(rows[-1]['reason'], details, model)}"
 
 
-def _other(rows: Sequence[Row], figures: Figures, model: str, _to: str, _models: Sequence[str]) -> str:
+def _other(rows: Sequence[Row], details: Figures, model: str, _to: str, _models: Sequence[str]) -> str:
     last = rows[-1]
-    return f"{last['decision']} at {model}{_often(rows)}: {because(last['why'], figures)}"
+    return f"{last['decision']} at {model}{_often(rows)}: {because(last['reason'], details)}"
 
 
 _SAYINGS: Mapping[str, Callable[[Sequence[Row], Figures, str, str, Sequence[str]], str]] = {

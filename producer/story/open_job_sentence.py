@@ -9,18 +9,18 @@ from models.queue.throttles import Throttle
 from producer.output.format import duration
 from producer.output.wait_lines import held_by, waited_for
 from producer.story.reason_sentence import Figures, number
-from producer.story.rows import Row, Told
+from producer.story.rows import JobRecord, Row
 
 _HALTS = frozenset({"park", "wait"})  # decisions that end a walk until a time
 
 
-def sentence(told: Told, models: Sequence[str], held: Sequence[Throttle]) -> str:
+def sentence(record: JobRecord, models: Sequence[str], held: Sequence[Throttle]) -> str:
     """Return where a queued job stands, or a waiting job with a due time; `held` are the throttles of its model."""
-    job = told.job
+    job = record.job
     rung = short_name(models[job["rung"]]) if job["rung"] < len(models) else f"rung {job['rung']}"
     if job["state"] == State.QUEUED:
         return f"queued, at {rung}: {_queued(job, held)}"
-    cause, left_s = _cause(told, rung), _left_s(job["due_at"], told.now)
+    cause, left_s = _cause(record, rung), _left_s(job["due_at"], record.now)
     if not left_s:
         return f"waits for {cause}: due now, {_queued(job, held)}, then {rung}"
     until = f"{job['due_at'].astimezone(UTC):%Y-%m-%d %H:%M:%S} (in {duration(left_s)})"
@@ -28,10 +28,10 @@ def sentence(told: Told, models: Sequence[str], held: Sequence[Throttle]) -> str
     return f"waits for {cause}, {most}until {until}, then {rung}"
 
 
-def due_in_s(told: Told) -> float | None:
+def due_in_s(record: JobRecord) -> float | None:
     """Return the seconds until a waiting job is due, 0 once it is; None if it waits for no time."""
-    job = told.job
-    return _left_s(job["due_at"], told.now) if job["state"] == State.WAITING and job["due_at"] else None
+    job = record.job
+    return _left_s(job["due_at"], record.now) if job["state"] == State.WAITING and job["due_at"] else None
 
 
 def _queued(job: Row, held: Sequence[Throttle]) -> str:
@@ -42,15 +42,15 @@ def _queued(job: Row, held: Sequence[Throttle]) -> str:
     return "not sent yet, the dispatcher sends it in its turn"
 
 
-def _cause(told: Told, rung: str) -> str:
+def _cause(record: JobRecord, rung: str) -> str:
     """Return what the job waits for, by the decision that parked it; its outcome alone if none was noted."""
-    last = max(told.decisions, key=lambda row: (row["lease_token"], row["number"]), default=None)
-    outcome = str(told.job["outcome"])
+    last = max(record.decisions, key=lambda row: (row["lease_token"], row["number"]), default=None)
+    outcome = str(record.job["outcome"])
     if last is None or last["decision"] not in _HALTS:
         return waited_for(outcome, rung)
-    figures: Figures = last["figures"] if isinstance(last["figures"], dict) else {}
-    limit = figures.get("limit")
-    per_minute = number(figures, "per_minute")
+    details: Figures = last["details"] if isinstance(last["details"], dict) else {}
+    limit = details.get("limit")
+    per_minute = number(details, "per_minute")
     return waited_for(
         outcome, short_name(last["model"]), limit=limit if isinstance(limit, str) else None, per_minute=per_minute
     )

@@ -54,7 +54,7 @@ _COOLED = {
 }
 
 
-def because(why: str, figures: Figures, it: str = "it") -> str:
+def because(reason: str, details: Figures, it: str = "it") -> str:
     """Say why, in one sentence without its end; `it` is what to call the model. A word nobody knows is shown as it is.
 
     >>> because("overloaded", {}, "opus-4-7"), because("truncated", {"cut_at": 300})
@@ -62,14 +62,14 @@ def because(why: str, figures: Figures, it: str = "it") -> str:
     >>> because("sunspots", {})
     'sunspots'
     """
-    if worded := _BY_FIGURES.get(why):
-        return worded(figures, it)
-    return _SENTENCES.get(why, "{why}").format(why=why, it=it, its=_its(it))
+    if worded := _BY_FIGURES.get(reason):
+        return worded(details, it)
+    return _SENTENCES.get(reason, "{reason}").format(reason=reason, it=it, its=_its(it))
 
 
-def number(figures: Figures, name: str) -> float | None:
+def number(details: Figures, name: str) -> float | None:
     """Read a figure that should be a number; None where it is missing or none."""
-    value = figures.get(name)
+    value = details.get(name)
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MOST
     return float(value) if is_number and isfinite(value) else None  # type: ignore[arg-type]
 
@@ -77,25 +77,25 @@ def number(figures: Figures, name: str) -> float | None:
 _MOST = 1e15  # what is above it is no figure of ours
 
 
-def _truncated(figures: Figures, it: str) -> str:
-    most = number(figures, "cut_at")
+def _truncated(details: Figures, it: str) -> str:
+    most = number(details, "cut_at")
     return f"{_its(it)} answer was cut at {'its length limit' if most is None else f'{most:,.0f} tokens'}"
 
 
-def _timed_out(figures: Figures, it: str) -> str:
-    deadline = figures.get("deadline")
+def _timed_out(details: Figures, it: str) -> str:
+    deadline = details.get("deadline")
     return f"{it} did not answer {'in time' if deadline is None else f'within {deadline}'}"
 
 
-def _rate_limited(figures: Figures, it: str) -> str:
-    after_s = number(figures, "retry_after_s")
+def _rate_limited(details: Figures, it: str) -> str:
+    after_s = number(details, "retry_after_s")
     until = "" if after_s is None else f" for another {duration(after_s)}"
     return f"the API said that this key's limits for {it} were used up{until}"
 
 
-def _circuit_open(figures: Figures, it: str) -> str:
-    kind, run = str(figures.get("kind", "")), number(figures, "failures")
-    for_s, wait_s = number(figures, "for_s"), number(figures, "wait_s")
+def _circuit_open(details: Figures, it: str) -> str:
+    kind, run = str(details.get("kind", "")), number(details, "failures")
+    for_s, wait_s = number(details, "for_s"), number(details, "wait_s")
     since = "" if for_s is None else f" for {duration(for_s)}"
     calls = (
         ""
@@ -109,45 +109,45 @@ def _circuit_open(figures: Figures, it: str) -> str:
     return f"all workers had left {it} alone{since}{calls}{cause}{test}"
 
 
-def _limited(figures: Figures, it: str) -> str:
-    kind, wait_s = str(figures.get("limit", "")), number(figures, "wait_s")
+def _limited(details: Figures, it: str) -> str:
+    kind, wait_s = str(details.get("limit", "")), number(details, "wait_s")
     if kind == "retry-after":
         return f"the API had said to leave {it} alone{'' if wait_s is None else f' for another {duration(wait_s)}'}"
-    left, most, needs = (number(figures, name) for name in ("left", "per_minute", "needs"))
+    left, most, needs = (number(details, name) for name in ("left", "per_minute", "needs"))
     used = f"this key's {_LIMITS.get(kind, 'limits')}{' per minute' if kind in _LIMITS else ''} for {it} were used up"
-    told = [] if left is None or most is None else [f"{max(0, left):,.0f} of {most:,.0f} were left"]
-    told += [] if needs is None else [f"about {needs:,.0f} needed"]
+    facts = [] if left is None or most is None else [f"{max(0, left):,.0f} of {most:,.0f} were left"]
+    facts += [] if needs is None else [f"about {needs:,.0f} needed"]
     free = [] if wait_s is None else [f"enough again in {duration(wait_s)}"]
-    return f"{used}{_bracketed([*told, *free])}"
+    return f"{used}{_bracketed([*facts, *free])}"
 
 
-def _full(figures: Figures, it: str) -> str:
-    flying, cap = number(figures, "in_flight"), number(figures, "cap")
-    told = [] if flying is None or cap is None else [f"{flying:.0f} of {cap:.0f}"]
-    return f"as many calls to {it} as our own limit allows were in flight{_bracketed(told)}"
+def _full(details: Figures, it: str) -> str:
+    flying, cap = number(details, "in_flight"), number(details, "cap")
+    facts = [] if flying is None or cap is None else [f"{flying:.0f} of {cap:.0f}"]
+    return f"as many calls to {it} as our own limit allows were in flight{_bracketed(facts)}"
 
 
-def _retries_spent(figures: Figures, _it: str) -> str:
-    retries, requests = number(figures, "retries"), number(figures, "requests")
-    told = [] if retries is None or requests is None else [f"{retries:.0f} of {requests:.0f} lately"]
-    return f"all workers together had repeated as many calls as they may{_bracketed(told)}"
+def _retries_spent(details: Figures, _it: str) -> str:
+    retries, requests = number(details, "retries"), number(details, "requests")
+    facts = [] if retries is None or requests is None else [f"{retries:.0f} of {requests:.0f} lately"]
+    return f"all workers together had repeated as many calls as they may{_bracketed(facts)}"
 
 
-def _dearer(figures: Figures, it: str) -> str:
-    held_by, other = str(figures.get("held_by", "")), figures.get("instead_of")
+def _dearer(details: Figures, it: str) -> str:
+    held_by, other = str(details.get("held_by", "")), details.get("instead_of")
     instead = "to ask the next model" if other is None else f"to ask {short_name(str(other))}"
-    cause = f"; {because(held_by, figures, it)}" if held_by and held_by != "dearer" else ""
+    cause = f"; {because(held_by, details, it)}" if held_by and held_by != "dearer" else ""
     return f"{it} held in its cache what the job's batch shares, so that {instead} would have cost more{cause}"
 
 
-def _unfit(figures: Figures, it: str) -> str:
-    cause = figures.get("because")
+def _unfit(details: Figures, it: str) -> str:
+    cause = details.get("because")
     return f"the request does not suit {it}{f' ({cause})' if cause else ''}"
 
 
-def _over_budget(figures: Figures, it: str) -> str:
-    cap, gone, reserved, needs = (_usd(figures, name) for name in ("cap_usd", "gone_usd", "reserved_usd", "needs_usd"))
-    scope = str(figures.get("scope", ""))
+def _over_budget(details: Figures, it: str) -> str:
+    cap, gone, reserved, needs = (_usd(details, name) for name in ("cap_usd", "gone_usd", "reserved_usd", "needs_usd"))
+    scope = str(details.get("scope", ""))
     whose = "the day" if scope == "day" else "its batch" if scope.startswith("batch:") else scope or "its batch or day"
     if cap is None or gone is None or needs is None:
         return f"the money that {whose} may cost did not suffice for a call to {it}"
@@ -157,12 +157,12 @@ def _over_budget(figures: Figures, it: str) -> str:
     )
 
 
-def _reserved(figures: Figures, it: str) -> str:
-    return f"{_over_budget(figures, it)}; some of that may be given back"
+def _reserved(details: Figures, it: str) -> str:
+    return f"{_over_budget(details, it)}; some of that may be given back"
 
 
-def _over_today(figures: Figures, it: str) -> str:
-    return f"{_over_budget(figures, it)}; the next day, in UTC, has its own"
+def _over_today(details: Figures, it: str) -> str:
+    return f"{_over_budget(details, it)}; the next day, in UTC, has its own"
 
 
 _BY_FIGURES: Mapping[str, Callable[[Figures, str], str]] = {
@@ -174,7 +174,7 @@ _BY_FIGURES: Mapping[str, Callable[[Figures, str], str]] = {
     "full": _full,
     "dearer": _dearer,
     "retries_spent": _retries_spent,
-    "paused": lambda figures, it: because("key_paused", figures, it),
+    "paused": lambda details, it: because("key_paused", details, it),
     "unfit": _unfit,
     "over_budget": _over_budget,
     "over_today": _over_today,
@@ -186,13 +186,13 @@ def _its(it: str) -> str:
     return "its" if it == "it" else f"{it}'s"
 
 
-def _bracketed(told: list[str]) -> str:
-    return f" ({', '.join(told)})" if told else ""
+def _bracketed(facts: list[str]) -> str:
+    return f" ({', '.join(facts)})" if facts else ""
 
 
-def _usd(figures: Figures, name: str) -> Decimal | None:
+def _usd(details: Figures, name: str) -> Decimal | None:
     try:
-        usd = Decimal(str(figures.get(name)))
+        usd = Decimal(str(details.get(name)))
     except InvalidOperation:
         return None
     return usd if usd.is_finite() and abs(usd) < Decimal(10) ** 15 else None

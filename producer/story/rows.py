@@ -12,7 +12,7 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class JobRecord:
     """Rows by column. `batch` is None for a call without the queue; all else is in order.
 
     `parts` are the jobs whose answers a step is made of. `now` is the time of the reading by the database's clock.
@@ -54,10 +54,10 @@ class Reads(Protocol):
         ...
 
 
-def told_of(job_id: str, reports: Reads) -> Told:
+def job_record(job_id: str, reports: Reads) -> JobRecord:
     """Read all that is known of a job."""
     job = reports.job(job_id)
-    return Told(
+    return JobRecord(
         now=reports.now(),
         job=job,
         batch=None if job["batch_id"] is None else reports.batch(job["batch_id"]),
@@ -67,21 +67,21 @@ def told_of(job_id: str, reports: Reads) -> Told:
     )
 
 
-def in_turn(told: Told) -> Iterator[Row | list[Row]]:
+def in_turn(record: JobRecord) -> Iterator[Row | list[Row]]:
     """Give each attempt, and between them what was decided until the next, or until the job ended, as one list.
 
     With an attempt goes at how many tokens its answer would be cut, as `cut_at`. A decision's time is its worker's:
     where that cannot be, beside the ledger's own, it is None. `next_at` of a decision is the time of the next event of
     the job; the dispatcher may end a wait early. It is None if nothing has happened since.
     """
-    most = told.job["params"].get("max_tokens")
-    attempts = {row["attempt_no"]: {**row, "cut_at": row["max_tokens"] or most} for row in told.attempts}
+    most = record.job["params"].get("max_tokens")
+    attempts = {row["attempt_no"]: {**row, "cut_at": row["max_tokens"] or most} for row in record.attempts}
     decided: dict[int, list[Row]] = {}
-    rows = sorted(told.decisions, key=lambda row: (row["lease_token"], row["attempt_count"], row["number"]))
+    rows = sorted(record.decisions, key=lambda row: (row["lease_token"], row["attempt_count"], row["number"]))
     for row, following in zip_longest(rows, rows[1:]):
         count = row["attempt_count"]
-        after = attempts[count]["opened_at"] if count in attempts else told.job["created_at"]
-        before = attempts[count + 1]["opened_at"] if count + 1 in attempts else told.job["finished_at"]
+        after = attempts[count]["opened_at"] if count in attempts else record.job["created_at"]
+        before = attempts[count + 1]["opened_at"] if count + 1 in attempts else record.job["finished_at"]
         ends = [before, None if following is None else following["at"]]
         next_at = min((end for end in ends if end is not None), default=None)
         decided.setdefault(count, []).append({**row, "at": _possible(row["at"], after, before), "next_at": next_at})

@@ -15,7 +15,7 @@ from producer.output.terminal import terminal_text
 from producer.output.wait_lines import over, throttle_line
 from producer.story import attempt_sentence, decision_sentence, open_job_sentence
 from producer.story.reason_sentence import because
-from producer.story.rows import STOP, Row, Told, in_turn
+from producer.story.rows import STOP, JobRecord, Row, in_turn
 
 _WIDTH = 110
 _BESIDE = " " * 12  # where a line goes on, below what stands after its time
@@ -36,20 +36,20 @@ class _Event:
     """What happened, when; no time where nobody noted it."""
 
     at: datetime | None
-    said: str
+    message: str
 
 
-def story(told: Told, models: Sequence[str], throttles: Sequence[Throttle] = ()) -> Iterator[str]:
+def story(record: JobRecord, models: Sequence[str], throttles: Sequence[Throttle] = ()) -> Iterator[str]:
     """Tell every attempt, skip, wait and decision with its reason, what the job is now, and what all of it cost.
 
     `models` is the chain; a rung beyond it, of a job accepted under a longer one, is told by its number.
     `throttles` hold the fleet back now.
     """
-    job, batch = told.job, told.batch
+    job, batch = record.job, record.batch
     called = "-" if batch is None else f"{batch['name']} ({batch['id']})" if batch["name"] else batch["id"]
     yield terminal_text(f"job {job['id']}  prompt {job['prompt_id']}  batch {called}")
     day = ""
-    for event in _events(told, models, throttles):
+    for event in _events(record, models, throttles):
         today = day if event.at is None else f"{event.at.astimezone(UTC):%Y-%m-%d}"
         if today != day:
             yield f"  {today} (UTC)"
@@ -57,19 +57,19 @@ def story(told: Told, models: Sequence[str], throttles: Sequence[Throttle] = ())
         yield from _wrapped(event)
 
 
-def story_json(told: Told) -> str:
+def story_json(record: JobRecord) -> str:
     """Write the same as one JSON object, without the prompt."""
-    kept = {name: value for name, value in told.job.items() if name not in {"params", "columns"}}
-    rows = {"attempts": told.attempts, "decisions": told.decisions, "parts": told.parts}
+    kept = {name: value for name, value in record.job.items() if name not in {"params", "columns"}}
+    rows = {"attempts": record.attempts, "decisions": record.decisions, "parts": record.parts}
     whole = {**kept, **{name: list(map(dict, some)) for name, some in rows.items()}}
-    return json.dumps(whole | {"due_in_s": open_job_sentence.due_in_s(told)}, default=_plain)
+    return json.dumps(whole | {"due_in_s": open_job_sentence.due_in_s(record)}, default=_plain)
 
 
 def _wrapped(event: _Event) -> list[str]:
     # Models, names and error types are other people's words.
     clock = " " * 8 if event.at is None else f"{event.at.astimezone(UTC):%H:%M:%S}"
     return wrap(
-        terminal_text(event.said),
+        terminal_text(event.message),
         _WIDTH,
         initial_indent=f"  {clock}  ",
         subsequent_indent=_BESIDE,
@@ -77,56 +77,58 @@ def _wrapped(event: _Event) -> list[str]:
     )
 
 
-def _events(told: Told, models: Sequence[str], throttles: Sequence[Throttle]) -> Iterator[_Event]:
-    job = told.job
-    yield _Event(at=job["created_at"], said=_accepted(told, models))
-    if told.parts and all(part["finished_at"] for part in told.parts):
-        at = max(part["finished_at"] for part in told.parts)
-        yield _Event(at=at, said=f"the last of the {len(told.parts)} answers it is made of was there, or given up")
+def _events(record: JobRecord, models: Sequence[str], throttles: Sequence[Throttle]) -> Iterator[_Event]:
+    job = record.job
+    yield _Event(at=job["created_at"], message=_accepted(record, models))
+    if record.parts and all(part["finished_at"] for part in record.parts):
+        at = max(part["finished_at"] for part in record.parts)
+        yield _Event(at=at, message=f"the last of the {len(record.parts)} answers it is made of was there, or given up")
     before: Row | None = None  # the last attempt
     is_over = is_call = False  # whether what was told last ended the job; whether it was an attempt
-    for each in in_turn(told):
+    for each in in_turn(record):
         if is_over:
-            yield _Event(at=None, said=_QUEUED_AGAIN)
+            yield _Event(at=None, message=_QUEUED_AGAIN)
         elif before is not None and is_call:
-            yield from _gap(before, each[0] if isinstance(each, list) else each, told)
+            yield from _gap(before, each[0] if isinstance(each, list) else each, record)
         is_call = not isinstance(each, list)
         if isinstance(each, list):
-            yield from (_Event(at=at, said=said) for at, said in decision_sentence.sentences(each, before, models))
+            yield from (
+                _Event(at=at, message=message) for at, message in decision_sentence.sentences(each, before, models)
+            )
             is_over = each[-1]["decision"] == STOP
         else:
             if before is not None and before["unknown_at"] is not None and each["reason"] == Reason.REBUY:
-                yield _Event(at=None, said=_REBOUGHT)
+                yield _Event(at=None, message=_REBOUGHT)
             yield from _call(each)
             before, is_over = each, each["outcome"] == Outcome.ANSWERED
-    yield from _given_up(told, models)
-    yield from _standing(told, models, throttles)
+    yield from _given_up(record, models)
+    yield from _standing(record, models, throttles)
 
 
 def _call(attempt: Row) -> Iterator[_Event]:
-    yield _Event(at=attempt["opened_at"], said=attempt_sentence.sentence(attempt))
+    yield _Event(at=attempt["opened_at"], message=attempt_sentence.sentence(attempt))
     if attempt["unknown_at"] is not None:
-        said = "its worker was found lost during that call, which may have been billed"
-        yield _Event(at=attempt["unknown_at"], said=said)
+        message = "its worker was found lost during that call, which may have been billed"
+        yield _Event(at=attempt["unknown_at"], message=message)
 
 
-def _gap(before: Row, after: Row, told: Told) -> Iterator[_Event]:
+def _gap(before: Row, after: Row, record: JobRecord) -> Iterator[_Event]:
     """Say so where the walk of an attempt left no word of what was decided, though others of its job did."""
-    walks = {row["lease_token"] for row in told.decisions}
+    walks = {row["lease_token"] for row in record.decisions}
     is_noted = not walks or before["lease_token"] in {after["lease_token"], *walks}
     if is_noted or before["unknown_at"] is not None:
         return
     is_cut = before["outcome"] == Outcome.TRUNCATED
-    yield _Event(at=None, said=_QUEUED_OR_LOST if is_cut else _LOST)
+    yield _Event(at=None, message=_QUEUED_OR_LOST if is_cut else _LOST)
 
 
-def _accepted(told: Told, models: Sequence[str]) -> str:
-    job, batch = told.job, told.batch
+def _accepted(record: JobRecord, models: Sequence[str]) -> str:
+    job, batch = record.job, record.batch
     start = short_name(job["start_model"]) if job["start_model"] else _rung(job["start_rung"], models)
     how = "accepted" if batch is None else f"accepted as one of {batch['job_count']:,} jobs of its batch"
     task = f", task {job['task']}" if job["task"] else ""
-    made = [f"made of the answers to {_some([part['prompt_id'] for part in told.parts])}"] if told.parts else []
-    return "; ".join([f"{how}{task}", *made, f"to start at {start}{_start_reason(job)}", *_terms(told, models)])
+    made = [f"made of the answers to {_some([part['prompt_id'] for part in record.parts])}"] if record.parts else []
+    return "; ".join([f"{how}{task}", *made, f"to start at {start}{_start_reason(job)}", *_terms(record, models)])
 
 
 def _start_reason(job: Row) -> str:
@@ -149,9 +151,9 @@ def _start_reason(job: Row) -> str:
             return f" ({other})"
 
 
-def _terms(told: Told, models: Sequence[str]) -> Iterator[str]:
+def _terms(record: JobRecord, models: Sequence[str]) -> Iterator[str]:
     """Tell what was asked for it beyond what holds for any job."""
-    job, batch = told.job, told.batch
+    job, batch = record.job, record.batch
     if job["parent"] is not None:
         yield f"called by {job['parent']}, at depth {job['call_depth']} of the tree {job['tree']}"
     if job["is_urgent"]:
@@ -178,44 +180,44 @@ def _some(names: Sequence[str]) -> str:
     return shown if len(names) <= _MOST_NAMED else f"{shown} and {len(names) - _MOST_NAMED} more"
 
 
-def _given_up(told: Told, models: Sequence[str]) -> Iterator[_Event]:
+def _given_up(record: JobRecord, models: Sequence[str]) -> Iterator[_Event]:
     """Tell what was given up, of a job whose decisions were not written down yet."""
-    if told.decisions:
+    if record.decisions:
         return
-    for rung, why in told.job["given_up"].items():
+    for rung, reason in record.job["given_up"].items():
         model = _rung(int(rung), models)
-        said = f"{model} was waited for" if why == "waited" else f"{model} was given up: {because(why, {})}"
-        yield _Event(at=None, said=said)
+        message = f"{model} was waited for" if reason == "waited" else f"{model} was given up: {because(reason, {})}"
+        yield _Event(at=None, message=message)
 
 
-def _standing(told: Told, models: Sequence[str], throttles: Sequence[Throttle]) -> Iterator[_Event]:
-    job = told.job
+def _standing(record: JobRecord, models: Sequence[str], throttles: Sequence[Throttle]) -> Iterator[_Event]:
+    job = record.job
     next_rung = _rung(job["rung"], models)
     match job["state"]:
         case State.SUCCEEDED | State.FAILED | State.CANCELLED:
-            yield _Event(at=job["finished_at"], said=_end(told))
+            yield _Event(at=job["finished_at"], message=_end(record))
         case State.WAITING if job["due_at"] is None:
             order = f"stepdown release --job {job['id']}, or stepdown drop --job {job['id']}"
-            yield _Event(at=None, said=f"held until a person decides ({job['outcome']}): {order}; {_spent(told)}")
+            yield _Event(at=None, message=f"held until a person decides ({job['outcome']}): {order}; {_spent(record)}")
         case State.WAITING | State.QUEUED:
             held = over(models[job["rung"]], throttles) if job["rung"] < len(models) else []
-            yield _Event(at=None, said=f"{open_job_sentence.sentence(told, models, held)}; {_spent(told)}")
-            yield from (_Event(at=None, said=f"now: {throttle_line(throttle)}") for throttle in held)
+            yield _Event(at=None, message=f"{open_job_sentence.sentence(record, models, held)}; {_spent(record)}")
+            yield from (_Event(at=None, message=f"now: {throttle_line(throttle)}") for throttle in held)
         case state:
-            yield _Event(at=None, said=f"{state}, at {next_rung}; {_spent(told)}")
+            yield _Event(at=None, message=f"{state}, at {next_rung}; {_spent(record)}")
     if job["error"]:
-        yield _Event(at=None, said=f"kept with it: {job['error']}")
+        yield _Event(at=None, message=f"kept with it: {job['error']}")
 
 
-def _end(told: Told) -> str:
-    job = told.job
+def _end(record: JobRecord) -> str:
+    job = record.job
     took = "" if job["finished_at"] is None else _took(job["finished_at"], job["created_at"])
     if job["state"] != State.SUCCEEDED:
-        return f"{job['state']} ({job['outcome']}){took}; {_spent(told)}"
+        return f"{job['state']} ({job['outcome']}){took}; {_spent(record)}"
     depth = job["fallback_depth"] or 0
     cut = _DOUBTS.get(job["outcome"], "")
     by = f"answered by {job['model_used']}{_after(depth, job)} (fallback depth {depth}){cut}"
-    return f"succeeded{took}: {by}; {_spent(told)}"
+    return f"succeeded{took}: {by}; {_spent(record)}"
 
 
 def _after(depth: int, job: Row) -> str:
@@ -228,12 +230,12 @@ def _took(finished_at: datetime, created_at: datetime) -> str:
     return f" {duration(max(0.0, (finished_at - created_at).total_seconds()))} after it was accepted"
 
 
-def _spent(told: Told) -> str:
+def _spent(record: JobRecord) -> str:
     """Add up what it cost; attempts of unknown cost are counted beside the sum."""
-    count = len(told.attempts)
+    count = len(record.attempts)
     if not count:
         return "no call was made"
-    costs = [row["cost_nano_usd"] for row in told.attempts]
+    costs = [row["cost_nano_usd"] for row in record.attempts]
     known = sum((cost for cost in costs if cost is not None), Decimal(0))
     return f"{count} call{'s' if count > 1 else ''}, {money(known, unknown=costs.count(None))} in all"
 

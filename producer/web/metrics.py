@@ -75,16 +75,16 @@ def _lines(producer: Producer, scope: str | None) -> Iterator[str]:
     yield from _jobs("stepdown_jobs_ended_today", "Jobs that ended this UTC day, by state.", FINAL_STATES, ended)
     sums = store.spending.sums(["model", "outcome"], since=today, until=today, scope=scope)
     yield from _head("stepdown_attempts_today", "Attempts opened this UTC day, by model and outcome.")
-    for (model, outcome), figures in sorted(sums.items(), key=str):
-        yield f'stepdown_attempts_today{{model="{_escaped(model)}",outcome="{_escaped(outcome)}"}} {figures.attempts}'
+    for (model, outcome), details in sorted(sums.items(), key=str):
+        yield f'stepdown_attempts_today{{model="{_escaped(model)}",outcome="{_escaped(outcome)}"}} {details.attempts}'
     yield from _head("stepdown_cost_usd_today", "Known cost of this UTC day's attempts, by model.")
     costs = defaultdict[object, Decimal](Decimal)
-    for (model, _), figures in sums.items():
-        costs[model] += figures.cost_usd
+    for (model, _), details in sums.items():
+        costs[model] += details.cost_usd
     for model, cost_usd in sorted(costs.items(), key=str):
         yield f'stepdown_cost_usd_today{{model="{_escaped(model)}"}} {cost_usd:f}'
     yield from _head("stepdown_unknown_costs_today", "Attempts of this UTC day whose cost is not in it.")
-    yield f"stepdown_unknown_costs_today {sum(figures.unknown_costs for figures in sums.values())}"
+    yield f"stepdown_unknown_costs_today {sum(details.unknown_costs for details in sums.values())}"
 
 
 def _jobs(name: str, help_text: str, states: Sequence[str], counts: Mapping[str, int]) -> Iterator[str]:

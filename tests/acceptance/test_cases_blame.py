@@ -75,11 +75,11 @@ def test_a_redirect_is_a_setting_that_costs_nothing_and_heals_by_itself(case: Ca
     batch = case.submitted(case.begin("redirect_3xx") / "docs.csv", "--max-cost", "0.5")
     eventually(lambda: case.progress(batch).states == {"waiting": 20}, within_s=20, because="every job waits")
     redirected = [job for job in case.jobs(batch) if job["outcome"] == "redirected"]
-    said = "redirected: status 301 sends every call on to https://127.0.0.1:9/v1/messages"
-    assert {job["error"] for job in redirected} == {said}
+    message = "redirected: status 301 sends every call on to https://127.0.0.1:9/v1/messages"
+    assert {job["error"] for job in redirected} == {message}
     doctor = case.types("doctor", "--jsonl", expect=2)
     (api,) = [one for one in map(json.loads, doctor.splitlines()) if one["what"] == "api"]
-    assert (api["verdict"], "ANTHROPIC_BASE_URL" in api["said"]) == ("fail", True)
+    assert (api["verdict"], "ANTHROPIC_BASE_URL" in api["message"]) == ("fail", True)
     fixed.touch()
     assert {row.text for row in case.ended(batch).values()} == {"A summary."}
     assert case.progress(batch).unknown_costs == 0

@@ -87,8 +87,8 @@ def test_the_worker_answers_its_health_check_says_so_and_ends_within_the_grace_p
             assert batch.progress().succeeded == 20
         process.kill()
         process.wait()
-        told = worker.health()
-        assert (told.code, told.out[:5]) == (4, "fail "), "it proved to claim a moment ago, and is gone"
+        printed = worker.health()
+        assert (printed.code, printed.out[:5]) == (4, "fail "), "it proved to claim a moment ago, and is gone"
     with worker.running(log) as process:
         well_soon(worker, process, log)
         process.terminate()
@@ -135,10 +135,10 @@ def test_whatever_is_wrong_at_its_start_ends_the_worker_with_a_code_and_a_reason
 ) -> None:
     changes, code, reason = WRONG[what]
     broken = spoiled(worker, tmp_path, changes)
-    told = broken.ends()
-    assert told.code == code, told
-    assert reason in told.err
-    assert "Traceback" not in told.err
+    printed = broken.ends()
+    assert printed.code == code, printed
+    assert reason in printed.err
+    assert "Traceback" not in printed.err
     assert broken.health().code != 0
 
 

@@ -39,15 +39,15 @@ def me(tmp_path_factory: pytest.TempPathFactory) -> Stranger:
 
 
 @pytest.fixture(scope="module")
-def told(me: Stranger) -> Ended:
+def printed(me: Stranger) -> Ended:
     """Run the demo once for all tests."""
     return me.types("demo", expect=None)
 
 
 @pytest.fixture
-def ledger(me: Stranger, told: Ended) -> Iterator[sqlite3.Connection]:
+def ledger(me: Stranger, printed: Ended) -> Iterator[sqlite3.Connection]:
     """Ask its ledger, as the demo's last lines say."""
-    assert told.code == 0, told
+    assert printed.code == 0, printed
     with closing(sqlite3.connect(me.folder / ".stepdown" / "demo" / "ledger.db")) as connection:
         yield connection
 
@@ -57,48 +57,49 @@ def purchases(me: Stranger) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
 
 
-def test_it_ends_well_and_says_so_without_a_word_on_stderr(told: Ended) -> None:
-    assert (told.code, told.err) == (0, "")
-    assert told.out.startswith("stepdown demo: 200 summaries and 12 documents mapped and synthesized")
+def test_it_ends_well_and_says_so_without_a_word_on_stderr(printed: Ended) -> None:
+    assert (printed.code, printed.err) == (0, "")
+    assert printed.out.startswith("stepdown demo: 200 summaries and 12 documents mapped and synthesized")
 
 
-def test_each_part_is_told_with_its_address_and_its_start(told: Ended) -> None:
+def test_each_part_is_told_with_its_address_and_its_start(printed: Ended) -> None:
     for pattern in (
         r"\n  broker   valkey \(embedded\)  redis://127\.0\.0\.1:\d+/0 +\d+\.\d s\n",
         r"\n  api      simulator http://127\.0\.0\.1:\d+  seed 7; .* +\d+\.\d s\n",
         r"\n  flower   http://127\.0\.0\.1:\d+  user stepdown, password demo\n",
         r"\n  worker   1 process, \d+ threads +\d+\.\d s\n",
     ):
-        assert re.search(pattern, told.out), pattern
+        assert re.search(pattern, printed.out), pattern
 
 
-def test_without_a_terminal_there_are_lines_and_no_colours(told: Ended) -> None:
-    assert "\x1b" not in told.out
-    assert "\r" not in told.out
-    assert all(len(line) < 220 for line in told.out.splitlines())
+def test_without_a_terminal_there_are_lines_and_no_colours(printed: Ended) -> None:
+    assert "\x1b" not in printed.out
+    assert "\r" not in printed.out
+    assert all(len(line) < 220 for line in printed.out.splitlines())
 
 
-def test_the_receipt_shows_failures_fallbacks_and_that_it_equals_the_purchase_log(told: Ended) -> None:
-    total = re.search(r"\n  total +(\d+) +(\d+) +(\d+) +\$([0-9.]+)\n", told.out)
+def test_the_receipt_shows_failures_fallbacks_and_that_it_equals_the_purchase_log(printed: Ended) -> None:
+    total = re.search(r"\n  total +(\d+) +(\d+) +(\d+) +\$([0-9.]+)\n", printed.out)
     assert total is not None
     attempts, answered, failed = (int(number) for number in total.groups()[:3])
     assert attempts == answered + failed
     assert failed >= 3
-    deeper = re.findall(r"fallback depth +[12] .* (\d+) +\d+\.\d%", told.out)
+    deeper = re.findall(r"fallback depth +[12] .* (\d+) +\d+\.\d%", printed.out)
     assert sum(map(int, deeper)) >= 40  # the primary is out for 50 jobs; how deep they go is a matter of moments
     assert (
-        f"ledger ${total[4]} equals the simulator's purchase log ${total[4]}, each of {attempts} requests" in told.out
+        f"ledger ${total[4]} equals the simulator's purchase log ${total[4]}, each of {attempts} requests"
+        in printed.out
     )
 
 
 def test_the_ledger_adds_up_to_the_purchase_log_to_the_nano_dollar(
-    me: Stranger, ledger: sqlite3.Connection, told: Ended
+    me: Stranger, ledger: sqlite3.Connection, output: Ended
 ) -> None:
     bought = purchases(me)
     spent, attempts = ledger.execute("SELECT sum(cost_nano_usd), count(*) FROM attempts").fetchone()
     assert spent == sum(purchase["billed_nano_usd"] for purchase in bought) > 0
     assert attempts == len(bought)
-    printed = re.search(r"ledger \$([0-9.]+) equals", told.out)
+    printed = re.search(r"ledger \$([0-9.]+) equals", output.out)
     assert printed is not None
     assert Decimal(printed[1]) * NANO == spent
     ours = dict(ledger.execute("SELECT id, cost_nano_usd FROM attempts").fetchall())
@@ -128,15 +129,15 @@ def test_the_documents_were_mapped_on_the_cheapest_and_synthesized_on_the_primar
     assert all(there > of / 2 for there, of in found.values()), found
 
 
-def test_nothing_of_the_users_own_was_touched_or_shown(me: Stranger, told: Ended) -> None:
-    assert "poison" not in told.out
-    assert POISON["ANTHROPIC_API_KEY"] not in told.out
+def test_nothing_of_the_users_own_was_touched_or_shown(me: Stranger, printed: Ended) -> None:
+    assert "poison" not in printed.out
+    assert POISON["ANTHROPIC_API_KEY"] not in printed.out
     assert sorted(path.name for path in me.folder.iterdir()) == [".env", ".stepdown", "producer", "tests"]
     assert [path.name for path in (me.folder / ".stepdown").iterdir()] == ["demo"]
 
 
-def test_no_process_is_left(me: Stranger, told: Ended) -> None:
-    assert told.code == 0
+def test_no_process_is_left(me: Stranger, printed: Ended) -> None:
+    assert printed.code == 0
     folder = str(me.folder)
     left = [process.cmdline() for process in psutil.process_iter() if folder in where_is(process)]
     assert left == []
@@ -149,8 +150,8 @@ def where_is(process: psutil.Process) -> str:
         return ""
 
 
-def test_the_question_it_suggests_can_be_asked(me: Stranger, told: Ended, tmp_path: Path) -> None:
-    question = re.search(r"Ask the ledger: +(DATABASE_URL=\S+ stepdown ledger sql .*)", told.out)
+def test_the_question_it_suggests_can_be_asked(me: Stranger, printed: Ended, tmp_path: Path) -> None:
+    question = re.search(r"Ask the ledger: +(DATABASE_URL=\S+ stepdown ledger sql .*)", printed.out)
     assert question is not None
     demo = (me.folder / ".stepdown").absolute()
     elsewhere = tmp_path / "elsewhere"

@@ -54,8 +54,8 @@ def served_at(reader: Stranger) -> Iterator[str]:
     """Serve in a third terminal, at a port that is free here."""
     port = free_port()
     with reader.starts("serve", "--port", str(port), log="serve.log"):
-        said = reader.folder / "serve.log"
-        eventually(lambda: str(port) in said.read_text(), within_s=30, because="it says where it serves")
+        message = reader.folder / "serve.log"
+        eventually(lambda: str(port) in message.read_text(), within_s=30, because="it says where it serves")
         yield f"127.0.0.1:{port}"
 
 
@@ -76,15 +76,15 @@ def test_there_is_something_to_run() -> None:
 
 @pytest.mark.parametrize("command", ENDS_BY_ITSELF)
 def test_each_command_ends_well(ended: dict[str, Ended], command: str) -> None:
-    told = ended[command]
-    assert (told.code, "Traceback" in told.err) == (0, False), told
-    assert told.out or {"-o", "--failed", "--held"} & set(command.split())
+    printed = ended[command]
+    assert (printed.code, "Traceback" in printed.err) == (0, False), printed
+    assert printed.out or {"-o", "--failed", "--held"} & set(command.split())
 
 
 def test_what_was_submitted_was_answered_and_written_where_the_readme_says(
     reader: Stranger, ended: dict[str, Ended]
 ) -> None:
-    watched = [told.err for command, told in ended.items() if "--watch" in command]
+    watched = [printed.err for command, printed in ended.items() if "--watch" in command]
     assert watched
     assert all("  0 failed" in err for err in watched)
     for command in ended:
@@ -93,7 +93,7 @@ def test_what_was_submitted_was_answered_and_written_where_the_readme_says(
 
 
 def test_no_command_shows_the_key(ended: dict[str, Ended]) -> None:
-    assert not [command for command, told in ended.items() if KEY in told.out + told.err]
+    assert not [command for command, printed in ended.items() if KEY in printed.out + printed.err]
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("make ")])

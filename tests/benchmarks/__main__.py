@@ -37,18 +37,18 @@ def main() -> None:
     results = {"machine": _machine(), "workers": _workers(share), "enqueue": _enqueue(int(_PROMPTS * share))}
     results["large"] = _large(int(_LARGE * share))
     (_ROOT / "bench-results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    _say("kept in bench-results.json")
+    _print_line("kept in bench-results.json")
 
 
 def _workers(share: float) -> list[dict[str, Any]]:
     heads = f"{'stepdown':>9}{'celery':>8}{'call':>7}{'ratio':>7}"
-    _say(f"{'latency':>8}{'in flight':>10}{'jobs':>7}   CPU ms a job: {heads}   RSS MB")
+    _print_line(f"{'latency':>8}{'in flight':>10}{'jobs':>7}   CPU ms a job: {heads}   RSS MB")
     rows = []
     for latency_s in _LATENCY_S:
         for concurrency in _CONCURRENCY:
             rows.append(_row(latency_s, concurrency, int((3000 if not latency_s else 10 * concurrency) * share)))
-            _say(_line(rows[-1]))
-    _say(f"{'':>8} targets: ratio at most {_MOST_CPU_RATIO}, RSS with 500 in flight under {_MOST_RSS_MB} MB")
+            _print_line(_line(rows[-1]))
+    _print_line(f"{'':>8} targets: ratio at most {_MOST_CPU_RATIO}, RSS with 500 in flight under {_MOST_RSS_MB} MB")
     return rows
 
 
@@ -87,7 +87,7 @@ def _enqueue(prompts: int) -> dict[str, Any]:
             ours = enqueue.by_stepdown(path, url, Path(folder))
         with running_valkey(_made(folder, "b")) as url:
             loop = enqueue.by_loop(path, url)
-    _say(
+    _print_line(
         f"enqueue {prompts} prompts of a file: stepdown {ours:.2f} s ({prompts / ours:,.0f}/s), apply_async loop "
         f"{loop:.2f} s ({prompts / loop:,.0f}/s): {loop / ours:.1f} times as fast (target {_LEAST_ENQUEUE_RATIO})"
     )
@@ -99,7 +99,7 @@ def _large(prompts: int) -> dict[str, Any]:
         path = Path(folder, "articles.csv")
         enqueue.write_prompts(path, prompts)
         seconds, peak_mb = enqueue.at_large(path, Path(folder))
-    _say(
+    _print_line(
         f"submit a file of {prompts:,} prompts: {seconds:.1f} s ({prompts / seconds:,.0f}/s), "
         f"peak {peak_mb:.0f} MB (target {_MOST_LARGE_MB})"
     )
@@ -114,7 +114,7 @@ def _machine() -> dict[str, Any]:
         "python": platform.python_version(),
         **{package: version(package) for package in _PACKAGES},
     }
-    _say(", ".join(f"{name} {value}" for name, value in machine.items()))
+    _print_line(", ".join(f"{name} {value}" for name, value in machine.items()))
     return machine
 
 
@@ -124,7 +124,7 @@ def _made(folder: str, name: str) -> Path:
     return path
 
 
-def _say(text: str) -> None:
+def _print_line(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 

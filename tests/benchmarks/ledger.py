@@ -52,21 +52,21 @@ def _measure(engine: Engine, rows: int) -> None:
     upgrade(engine)
     began = time.monotonic()
     fill(engine, rows)
-    _say(f"{engine.dialect.name}: {rows:,} attempts made in {time.monotonic() - began:.0f} s")
+    _print_line(f"{engine.dialect.name}: {rows:,} attempts made in {time.monotonic() - began:.0f} s")
     live_ms = _middle(_asked(engine, _BY_MODEL_BY_DAY.format(source=_FROM_ATTEMPTS)), times=1)
     began = time.monotonic()
     days = Rollup(engine).roll()
-    _say(f"  {'rollup of the whole year':<44}{time.monotonic() - began:>10.1f} s for {len(days)} days")
+    _print_line(f"  {'rollup of the whole year':<44}{time.monotonic() - began:>10.1f} s for {len(days)} days")
     _check_equal(engine)
     for question, ask in _questions(engine, rows, days[len(days) // 2]).items():
         took_ms = _middle(ask, times=_TIMES)
         target = next((f"target {ms} ms" for name, ms in _TARGETS_MS.items() if question.startswith(name)), "")
-        _say(f"  {question:<44}{took_ms:>10.2f} ms  {target}")
+        _print_line(f"  {question:<44}{took_ms:>10.2f} ms  {target}")
     _mark_stale(engine, days[-1])
     whole_day_ms = _middle(_asked(engine, _BY_MODEL_BY_DAY.format(source="v_cost_daily")), times=_TIMES)
     most_ms = _TARGETS_MS["cost by model by day"]
-    _say(f"  {'the same late at night, a whole day not rolled':<44}{whole_day_ms:>8.2f} ms  target {most_ms} ms")
-    _say(f"  {'the same from attempts alone':<44}{live_ms:>10.0f} ms")
+    _print_line(f"  {'the same late at night, a whole day not rolled':<44}{whole_day_ms:>8.2f} ms  target {most_ms} ms")
+    _print_line(f"  {'the same from attempts alone':<44}{live_ms:>10.0f} ms")
 
 
 def _questions(engine: Engine, rows: int, day: date) -> Mapping[str, Callable[[], object]]:
@@ -128,7 +128,7 @@ def _check_equal(engine: Engine) -> None:
         raise RuntimeError(message)
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

@@ -70,13 +70,13 @@ class Api:
     async def other(self, request: web.Request) -> web.Response:
         """Answer what is no call."""
         self._write(path=request.path, method=request.method)
-        told = self._script.other(request.path, request.method) if hasattr(self._script, "other") else None
+        reported = self._script.other(request.path, request.method) if hasattr(self._script, "other") else None
         error = {"type": "error", "error": {"type": "not_found_error", "message": "not here"}}
-        return _response(told or {"status": 404, "json": error}, 0)
+        return _response(reported or {"status": 404, "json": error}, 0)
 
-    def _write(self, **told: Any) -> None:
+    def _write(self, **reported: Any) -> None:
         with self._log.open("a") as log:
-            log.write(json.dumps({"at": time.time(), **told}) + "\n")
+            log.write(json.dumps({"at": time.time(), **reported}) + "\n")
 
 
 def _response(got: dict[str, Any], number: int) -> web.Response:

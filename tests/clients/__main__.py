@@ -29,8 +29,8 @@ def main() -> int:
     is_good = True
     with open_site() as site:
         for checks in (messages.checks, _others):
-            for said, is_right in checks(site):
-                sys.stdout.write(f"{'ok    ' if is_right else 'FAILED'}  {said}\n")
+            for message, is_right in checks(site):
+                sys.stdout.write(f"{'ok    ' if is_right else 'FAILED'}  {message}\n")
                 sys.stdout.flush()
                 is_good = is_good and is_right
     return 0 if is_good else 1
@@ -57,20 +57,22 @@ def _schemathesis(site: Site, python: Path) -> Iterator[tuple[str, bool]]:
 
 def _ran_twice(site: Site, python: Path) -> bool:
     before = len(site.simulator.purchases())
-    told = _task(site, python, words=("salt", "tides", "waves"), timeouts_s=(60, 60))
+    reported = _task(site, python, words=("salt", "tides", "waves"), timeouts_s=(60, 60))
     bought = len(site.simulator.purchases()) - before
-    is_one = len(set(told["ids"])) == 1
-    return is_one and bought == len(told["results"]) and set(told["results"].values()) == {"succeeded"}
+    is_one = len(set(reported["ids"])) == 1
+    return is_one and bought == len(reported["results"]) and set(reported["results"].values()) == {"succeeded"}
 
 
 def _gone_on(site: Site, python: Path) -> bool:
     """Time out while one prompt of two is answered: only the other is bought again."""
     site.simulator.set_script(_SLOW)
     before = len(site.simulator.purchases())
-    told = _task(site, python, words=("sand", "erosion"), timeouts_s=(1.5, 60))
+    reported = _task(site, python, words=("sand", "erosion"), timeouts_s=(1.5, 60))
     jobs = [purchase["job"] for purchase in site.simulator.purchases()[before:]]
-    is_cut = told["ids"][0] is None
-    return is_cut and sorted(map(jobs.count, set(jobs))) == [1, 2] and set(told["results"].values()) == {"succeeded"}
+    is_cut = reported["ids"][0] is None
+    return (
+        is_cut and sorted(map(jobs.count, set(jobs))) == [1, 2] and set(reported["results"].values()) == {"succeeded"}
+    )
 
 
 def _task(site: Site, python: Path, *, words: tuple[str, ...], timeouts_s: tuple[float, ...]) -> dict[str, Any]:
@@ -87,8 +89,8 @@ def _task(site: Site, python: Path, *, words: tuple[str, ...], timeouts_s: tuple
             stdout=subprocess.PIPE,
             text=True,
         )
-    told: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
-    return told
+    reported: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return reported
 
 
 def _asked(word: str) -> Mapping[str, Any]:

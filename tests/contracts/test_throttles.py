@@ -86,7 +86,7 @@ def test_used_up_limits_tell_which_and_how_many_a_minute(
     door.through(limits=_LIMITS)
     while isinstance(answer := door.acquire(**words), Granted):
         pass
-    assert answer.figures["limit"] == kind
+    assert answer.details["limit"] == kind
     (found,) = read()
     assert (found.reason, found.models, found.kind) == ("limited", (_OPUS, _OLD), kind)
     assert found.limit == _LIMITS[kind][0]

@@ -7,13 +7,13 @@ from worker.admission.admission import FULL, PAUSED, RETRIES_SPENT, Capacity, De
 
 
 def _why(answer: Granted | Denied) -> str:
-    return answer.why if isinstance(answer, Denied) else "go"
+    return answer.reason if isinstance(answer, Denied) else "go"
 
 
 def _paused_s(door: Door) -> float:
     later = door.acquire()
     assert isinstance(later, Denied), later
-    assert later.why == PAUSED
+    assert later.reason == PAUSED
     return later.wait_s
 
 
@@ -69,7 +69,7 @@ def test_so_many_calls_and_no_more_are_in_flight(door: Door) -> None:
     door.leave(FIRST)
     later = door.acquire()
     assert isinstance(later, Denied)
-    assert (later.why, later.figures) == (FULL, {"in_flight": FIRST, "cap": FIRST})
+    assert (later.reason, later.details) == (FULL, {"in_flight": FIRST, "cap": FIRST})
     assert 0.02 <= later.wait_s <= 0.5
 
 
@@ -169,7 +169,7 @@ def test_a_tenth_of_all_requests_may_be_retries_beside_a_few(door: Door) -> None
     assert 9 <= passed() <= 12
     later = door.acquire(is_retry=True)
     assert isinstance(later, Denied)
-    assert (later.why, later.wait_s) == (RETRIES_SPENT, 0)
+    assert (later.reason, later.wait_s) == (RETRIES_SPENT, 0)
 
 
 def test_retries_are_forgotten_as_time_passes(door: Door, clock: Clock) -> None:

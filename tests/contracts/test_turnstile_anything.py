@@ -56,7 +56,7 @@ def _steps(draw: st.DrawFn) -> list[tuple[str, Any]]:
     return draw(st.lists(step, max_size=60))
 
 
-def _told(door: Door, steps: list[tuple[str, Any]]) -> list[Any]:
+def _reported(door: Door, steps: list[tuple[str, Any]]) -> list[Any]:
     answers: list[Any] = []
     left: list[tuple[str, str, str]] = []
     for number, (what, words) in enumerate(steps):
@@ -82,8 +82,8 @@ def _told(door: Door, steps: list[tuple[str, Any]]) -> list[Any]:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_both_hosts_answer_the_same(redis_url: str, steps: list[tuple[str, Any]]) -> None:
     here, there = Clock(), Clock()
-    one = _told(Door(in_memory(here), here), steps)
-    two = _told(Door(in_redis(redis_url, there, empty=True), there), steps)
+    one = _reported(Door(in_memory(here), here), steps)
+    two = _reported(Door(in_redis(redis_url, there, empty=True), there), steps)
     assert one == two
 
 
@@ -91,7 +91,7 @@ def test_both_hosts_answer_the_same(redis_url: str, steps: list[tuple[str, Any]]
 def test_whatever_happened_one_may_leave_in_the_end(steps: list[tuple[str, Any]]) -> None:
     clock = Clock()
     door = Door(in_memory(clock), clock)
-    for answer in _told(door, steps):
+    for answer in _reported(door, steps):
         if isinstance(answer, Granted):
             assert 0 <= answer.after_s <= 1
         if isinstance(answer, Denied):

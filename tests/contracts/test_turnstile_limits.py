@@ -13,7 +13,7 @@ _FULL = {"requests": (600, 599), "input": (60_000, 60_000), "output": (12_000, 1
 
 def _limited(answer: Granted | Denied) -> Denied:
     assert isinstance(answer, Denied), answer
-    assert answer.why == LIMITED, answer
+    assert answer.reason == LIMITED, answer
     return answer
 
 
@@ -43,7 +43,7 @@ def test_tokens_are_limits_too(door: Door, kind: str, words: dict[str, int]) -> 
     assert _passed(door, **words) == 99
     while isinstance(later := door.acquire(**words), Granted):
         pass  # a few are granted in hand
-    assert later.figures["limit"] == kind
+    assert later.details["limit"] == kind
 
 
 def test_buckets_fill_all_the_time_and_never_over(door: Door, clock: Clock) -> None:
@@ -67,7 +67,7 @@ def test_a_longer_wait_is_told_with_its_figures(door: Door) -> None:
     door.through(limits={"output": (600, 100)})
     later = _limited(door.acquire(output_tokens=200))
     assert later.wait_s == pytest.approx((200 + 6 - 100) / 10)
-    assert later.figures == {"limit": "output", "left": 100.0, "needs": 200.0, "per_minute": 600.0}
+    assert later.details == {"limit": "output", "left": 100.0, "needs": 200.0, "per_minute": 600.0}
 
 
 def test_what_was_not_used_is_there_for_others(door: Door) -> None:
@@ -174,7 +174,7 @@ def test_after_a_429_what_was_used_up_is_used_up(door: Door, clock: Clock) -> No
     door.through("limited", retry_after_s=1.0, limits={"requests": (600, 400), "output": (12_000, 0)})
     clock.pass_s(1)
     later = _limited(door.acquire(output_tokens=1_000, patience_s=60))
-    assert later.figures["limit"] == "output"
+    assert later.details["limit"] == "output"
 
 
 def test_a_large_request_is_not_kept_waiting_by_small_ones(door: Door, clock: Clock) -> None:
@@ -217,7 +217,7 @@ def test_who_waited_goes_before_newcomers(door: Door, clock: Clock) -> None:
 def test_who_waits_for_a_place_is_promised_what_it_needs(door: Door) -> None:
     door.through(limits={"requests": (60, FIRST + 2)})
     tickets = door.leave(FIRST)
-    assert [cast("Denied", door.acquire(patience_s=60)).why for _ in range(4)] == [FULL] * 4
+    assert [cast("Denied", door.acquire(patience_s=60)).reason for _ in range(4)] == [FULL] * 4
     for ticket in tickets:
         door.release(ticket)
     _limited(door.acquire(patience_s=0))

@@ -9,7 +9,7 @@ from worker.admission.admission import CIRCUIT_OPEN, Denied, Granted, How
 
 
 def _why(answer: Granted | Denied) -> str:
-    return answer.why if isinstance(answer, Denied) else "go"
+    return answer.reason if isinstance(answer, Denied) else "go"
 
 
 @pytest.mark.parametrize("how", ["overloaded", "server_error", "timed_out", "unreachable"])
@@ -17,7 +17,7 @@ def test_three_failures_in_a_row_take_a_model_out_of_rotation(door: Door, how: H
     door.open(how)
     later = door.acquire()
     assert isinstance(later, Denied)
-    assert (later.why, later.wait_s, later.figures["kind"]) == (CIRCUIT_OPEN, 5.0, how)
+    assert (later.reason, later.wait_s, later.details["kind"]) == (CIRCUIT_OPEN, 5.0, how)
 
 
 def test_failures_among_more_answers_are_no_outage(door: Door) -> None:
@@ -237,7 +237,7 @@ def test_a_model_that_is_reported_slow_is_out_until_a_probe_is_not_slow(door: Do
     assert door.through(is_slow=True) == "opened"
     later = door.acquire()
     assert isinstance(later, Denied)
-    assert later.figures["kind"] == "slow"
+    assert later.details["kind"] == "slow"
     clock.pass_s(5)
     door.acquire(ticket="slow")
     assert door.release("slow", is_slow=True) == ""

@@ -66,8 +66,8 @@ def test_every_constant_of_admission_is_in_its_readme() -> None:
 
 
 def test_every_setting_is_told_in_a_readme() -> None:
-    told = "".join((_ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "worker/README.md"))
-    assert [name for name in Settings.model_fields if f"`{name.upper()}`" not in told] == []
+    reported = "".join((_ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "worker/README.md"))
+    assert [name for name in Settings.model_fields if f"`{name.upper()}`" not in reported] == []
 
 
 def test_no_function_is_longer_than_40_lines() -> None:

@@ -47,5 +47,5 @@ class Outcome:
             ("after release: succeeded", again.succeeded),
             ("  bought again, recorded", again.rebuys),
         ]
-        wrong = "".join(f"  WRONG {said}\n" for said in (*found.wrong, *again.wrong, *self.leaks, *self.untold))
+        wrong = "".join(f"  WRONG {message}\n" for message in (*found.wrong, *again.wrong, *self.leaks, *self.untold))
         return "".join(f"  {what:<28}{figure:>10}\n" for what, figure in rows) + wrong

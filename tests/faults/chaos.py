@@ -235,10 +235,10 @@ def _outcome(chaos: Chaos, seed: int, batches: list[Batch], refused: int, healed
     for batch in batches:
         site.producer.store.job_actions.release(batch_id=batch.id, deadline_s=3600)
     eventually(lambda: not site.rows(_OPEN)[0]["n"], within_s=60, because="what was released ends")
-    said = "\n".join(worker.said() for worker in site.workers)
+    message = "\n".join(worker.message() for worker in site.workers)
     signed = f"%:{site.workers[0].pid}:%"  # the older version's: host, process id and a word of its own
     (older,) = site.rows("SELECT count(*) AS n FROM attempts WHERE worker LIKE :signed", signed=signed)
-    leaks = [f"I7: {what} is in a worker's log" for what in (API_KEY, "Summarize: harbour") if what in said]
+    leaks = [f"I7: {what} is in a worker's log" for what in (API_KEY, "Summarize: harbour") if what in message]
     return Outcome(
         seed=seed,
         faults=dict(sorted(chaos.faults.items())),
@@ -248,7 +248,7 @@ def _outcome(chaos: Chaos, seed: int, batches: list[Batch], refused: int, healed
         after_release=examine(site),
         by_older=older["n"],
         leaks=tuple(leaks),
-        story=said,
+        story=message,
         untold=untold(site),
         stories=stories(site, _STORIES),
     )

@@ -27,12 +27,12 @@ class Findings:
     @property
     def losses(self) -> int:
         """Count jobs that are neither ended nor held, and purchases without a row."""
-        return sum("lost" in said for said in self.wrong)
+        return sum("lost" in message for message in self.wrong)
 
     @property
     def doubles(self) -> int:
         """Count jobs bought more often than recorded."""
-        return sum("bought" in said for said in self.wrong)
+        return sum("bought" in message for message in self.wrong)
 
 
 def examine(site: Site) -> Findings:
@@ -92,19 +92,19 @@ def _budgets(site: Site, attempts: dict[str, Any]) -> list[str]:
         known = [one for one in own if one["cost_nano_usd"] is not None]
         unknown = [one for one in own if one["cost_nano_usd"] is None and (one["closed_at"] or one["unknown_at"])]
         in_flight = [one for one in own if one["closed_at"] is None and one["unknown_at"] is None]
-        told = {
+        reported = {
             "spent_nano_usd": sum(one["cost_nano_usd"] for one in known),
             "unknown_nano_usd": sum(one["reserved_nano_usd"] for one in unknown),
             "reserved_nano_usd": sum(one["reserved_nano_usd"] for one in in_flight),
         }
         wrong += [
             f"I4: {name} of {row['scope']} is {row[name]}, not {sum_}"
-            for name, sum_ in told.items()
+            for name, sum_ in reported.items()
             if row[name] != sum_
         ]
         above = sum(max(0, one["cost_nano_usd"] - one["reserved_nano_usd"]) for one in known)
-        if sum(told.values()) > row["cap_nano_usd"] + above:
-            wrong.append(f"I4: {row['scope']} is over its cap of {row['cap_nano_usd']}: {told}")
+        if sum(reported.values()) > row["cap_nano_usd"] + above:
+            wrong.append(f"I4: {row['scope']} is over its cap of {row['cap_nano_usd']}: {reported}")
     return wrong
 
 
@@ -167,7 +167,7 @@ def _answers(jobs: dict[str, Any], answers: dict[str, Any], attempts: dict[str, 
     for job_id, answer in answers.items():
         row = attempts[answer["attempt_id"]]
         message = answer["message"]
-        told = json.loads(message) if isinstance(message, str) else message
-        if row["job_id"] != job_id or row["message_id"] != told["id"]:
+        reported = json.loads(message) if isinstance(message, str) else message
+        if row["job_id"] != job_id or row["message_id"] != reported["id"]:
             wrong.append(f"I9: the answer of job {job_id} is not the one its attempt was given")
     return wrong

@@ -92,8 +92,8 @@ class Worker:
 
     def ready(self) -> Self:
         """Wait until it takes jobs."""
-        eventually(lambda: " ready." in self.said() or not self.is_alive(), within_s=_START_S, because="it starts")
-        assert self.is_alive(), self.said()
+        eventually(lambda: " ready." in self.message() or not self.is_alive(), within_s=_START_S, because="it starts")
+        assert self.is_alive(), self.message()
         return self
 
     def kill(self) -> None:
@@ -119,7 +119,7 @@ class Worker:
         """Let it go on."""
         self.process.send_signal(signal.SIGCONT)
 
-    def said(self) -> str:
+    def message(self) -> str:
         """Read its log."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 

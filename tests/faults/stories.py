@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from models.money.pricing import NANO_USD
 from producer.output.format import money
 from producer.story.reason_sentence import because
-from producer.story.rows import told_of
+from producer.story.rows import job_record
 from producer.story.story import story
 from tests.faults.site import Site
 
@@ -32,24 +32,24 @@ def stories(site: Site, count: int) -> str:
 def untold(site: Site) -> tuple[str, ...]:
     """List jobs whose story does not add up to what the ledger says, and words that no sentence tells."""
     jobs = site.rows("SELECT job_id, attempts, unknown_costs, cost_nano_usd FROM v_jobs")
-    whys = {row["why"] for row in site.rows("SELECT DISTINCT why FROM v_story WHERE kind = 'decision'")}
-    words = [f"no sentence tells {why!r}" for why in whys if because(why, {}) == why]
-    return (*words, *(said for job in jobs for said in _mismatches(site, job)))
+    reasons = {row["reason"] for row in site.rows("SELECT DISTINCT reason FROM v_story WHERE kind = 'decision'")}
+    words = [f"no sentence tells {reason!r}" for reason in reasons if because(reason, {}) == reason]
+    return (*words, *(message for job in jobs for message in _mismatches(site, job)))
 
 
 def _mismatches(site: Site, job: dict[str, int | str]) -> Iterator[str]:
-    told = _story(site, str(job["job_id"]))
+    reported = _story(site, str(job["job_id"]))
     count, unknown = int(job["attempts"]), int(job["unknown_costs"])
-    if len(_CALL.findall(told)) != count:
-        yield f"job {job['job_id']} made {count} calls, which its story does not tell:\n{told}"
+    if len(_CALL.findall(reported)) != count:
+        yield f"job {job['job_id']} made {count} calls, which its story does not tell:\n{reported}"
     known = money(int(job["cost_nano_usd"]) * NANO_USD, unknown=unknown)
     total = f"{count} call{'s' if count > 1 else ''}, {known} in all" if count else "no call was made"
-    if total not in " ".join(told.split()):
-        yield f"job {job['job_id']} should end in {total!r}:\n{told}"
+    if total not in " ".join(reported.split()):
+        yield f"job {job['job_id']} should end in {total!r}:\n{reported}"
 
 
 def _story(site: Site, job_id: str) -> str:
-    return "\n".join(story(told_of(job_id, site.producer.store.reports), site.producer.models))
+    return "\n".join(story(job_record(job_id, site.producer.store.reports), site.producer.models))
 
 
 def _interesting(site: Site) -> list[str]:

@@ -20,11 +20,11 @@ def test_replies_that_come_while_postgres_is_down_are_kept_and_nothing_is_claime
         eventually(lambda: site.in_flight() == 8, within_s=30, because="all threads are calling")
         site.database.stop()
         eventually(lambda: site.in_flight() == 0, within_s=30, because="the calls end")
-        eventually(lambda: worker.said().count("is kept here until") == 8, within_s=20, because="replies are kept")
+        eventually(lambda: worker.message().count("is kept here until") == 8, within_s=20, because="replies are kept")
         assert len(site.simulator.purchases()) == 8, "nothing is called that cannot be written down"
         site.database.start()
         ends_well(site, batch.id, 20)
-        assert "replies kept on disk are in the ledger now" in worker.said()
+        assert "replies kept on disk are in the ledger now" in worker.message()
 
 
 def test_a_worker_killed_while_postgres_is_down_leaves_its_replies_to_the_next(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_a_worker_killed_while_postgres_is_down_leaves_its_replies_to_the_next(t
         batch = site.submit(12)
         eventually(lambda: site.in_flight() == 8, within_s=30, because="all threads are calling")
         site.database.stop()
-        eventually(lambda: worker.said().count("is kept here until") == 8, within_s=30, because="replies are kept")
+        eventually(lambda: worker.message().count("is kept here until") == 8, within_s=30, because="replies are kept")
         worker.kill()
         site.database.start()
         site.hire()
@@ -51,7 +51,7 @@ def test_a_frozen_postgres_is_waited_for(tmp_path: Path) -> None:
         thawing.start()
         thawing.join()
         ends_well(site, batch.id, 20)
-        assert "its worker was lost" not in worker.said(), "a lease that nobody could renew is not over"
+        assert "its worker was lost" not in worker.message(), "a lease that nobody could renew is not over"
 
 
 def test_another_writer_of_the_sqlite_file_is_waited_for(tmp_path: Path) -> None:
@@ -74,7 +74,9 @@ def test_without_room_for_replies_nothing_is_claimed(tmp_path: Path) -> None:
     with open_site("sqlite", tmp_path) as site:
         full = site.hire(MIN_FREE_MB="1000000000")
         batch = site.submit(5)
-        eventually(lambda: "no job is claimed until then" in full.said(), within_s=20, because="it says why it waits")
+        eventually(
+            lambda: "no job is claimed until then" in full.message(), within_s=20, because="it says why it waits"
+        )
         assert (site.simulator.purchases(), full.is_alive()) == ([], True)
         full.ask_to_end()
         full.ended()

@@ -49,7 +49,7 @@ def test_wherever_a_worker_is_killed_every_job_ends_once_or_is_held(engine_name:
 
 
 def _dies_of(name: str, worker: Worker) -> None:
-    assert worker.ended(within_s=30) == -signal.SIGKILL, f"{name}: {worker.said()}"
+    assert worker.ended(within_s=30) == -signal.SIGKILL, f"{name}: {worker.message()}"
 
 
 def _is_at_rest(site: Site, batch_id: str) -> bool:

@@ -37,7 +37,7 @@ def test_messages_handed_out_again_and_again_during_long_calls_buy_nothing_twice
         worker = site.hire()
         batch = site.submit(6)
         ends_well(site, batch.id, 6)
-        assert "delivery dropped" in worker.said(), "no message was handed out twice: nothing was tested"
+        assert "delivery dropped" in worker.message(), "no message was handed out twice: nothing was tested"
 
 
 def test_a_redis_that_goes_for_a_second_again_and_again_ends_no_worker(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_a_worker_that_was_frozen_past_its_lease_is_not_bought_after(tmp_path: P
         eventually(lambda: site.in_flight() == 4, within_s=30, because="they are called")
         frozen.freeze()
         other = site.hire()
-        eventually(lambda: other.said().count("(unknown)") == 4, within_s=60, because="its jobs are held")
+        eventually(lambda: other.message().count("(unknown)") == 4, within_s=60, because="its jobs are held")
         assert batch.progress().finished == 0
         frozen.thaw()
         site.finished(batch)  # its replies were in its socket, and nobody has bought again
@@ -72,7 +72,7 @@ def test_a_job_says_itself_whether_it_is_held_or_bought_again(tmp_path: Path, ch
         eventually(lambda: site.in_flight() == 2, within_s=30, because="they are called")
         doomed.kill()
         other = site.hire()
-        eventually(lambda: other.said().count("its worker was lost") == 2, within_s=60, because="they are rescued")
+        eventually(lambda: other.message().count("its worker was lost") == 2, within_s=60, because="they are rescued")
         if choice is OnUnknown.HOLD:
             assert (examine(site).held, len(site.simulator.purchases())) == (2, 2)
             assert site.producer.store.job_actions.drop(batch_id=batch.id) == 2

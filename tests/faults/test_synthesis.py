@@ -24,7 +24,7 @@ def test_forty_chapters_are_each_bought_once_though_the_worker_is_killed(engine_
         chapters = read_documents(str(_CHAPTERS))
         doomed = site.hire_at_once(STEPDOWN_FAILPOINT="after_spool:40").ready()
         batch = site.producer.summarize(chapters, part_tokens=1500, step_tokens=14000, max_tokens=400, key="austen")
-        assert doomed.ended(within_s=60) == -signal.SIGKILL, doomed.said()
+        assert doomed.ended(within_s=60) == -signal.SIGKILL, doomed.message()
         assert 30 < batch.progress().finished < batch.progress().job_count
         site.hire(WORKER_CONCURRENCY="8")
         site.finished(batch)

@@ -96,9 +96,9 @@ def test_five_levels_of_agents_are_one_tree_and_a_sixth_is_refused(plant: Plant,
 
 def test_a_night_that_is_run_again_buys_nothing_twice(plant: Plant, tmp_path: Path) -> None:
     path, before = _articles(tmp_path, "2026-11-22"), _bought(plant)
-    told = [_run(plant, tmp_path, sys.executable, "-c", _NIGHTLY, "2026-11-22", path).stdout for _ in range(2)]
-    summaries: dict[str, str] = ast.literal_eval(told[0])
-    assert (len(summaries), all(summaries.values()), told[1]) == (3, True, told[0])
+    reported = [_run(plant, tmp_path, sys.executable, "-c", _NIGHTLY, "2026-11-22", path).stdout for _ in range(2)]
+    summaries: dict[str, str] = ast.literal_eval(reported[0])
+    assert (len(summaries), all(summaries.values()), reported[1]) == (3, True, reported[0])
     assert _bought(plant) == before + 3
 
 
@@ -106,9 +106,9 @@ def test_the_line_of_the_crontab_runs_as_cron_runs_it(plant: Plant, tmp_path: Pa
     (line,) = [line for line in (_PIPELINES / "crontab").read_text().splitlines() if not line.startswith("#")]
     *when, command = line.split(maxsplit=5)
     assert when == ["15", "2", "*", "*", "*"]
-    for told, here in (("/srv/stepdown/.venv/bin", _BIN), ("/srv/stepdown", ROOT), ("/srv/news", tmp_path)):
-        assert told in command
-        command = command.replace(told, str(here))
+    for reported, here in (("/srv/stepdown/.venv/bin", _BIN), ("/srv/stepdown", ROOT), ("/srv/news", tmp_path)):
+        assert reported in command
+        command = command.replace(reported, str(here))
     day, before = "2026-11-23", _bought(plant)
     _articles(tmp_path, day)
     for _ in range(2):

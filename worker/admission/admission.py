@@ -47,11 +47,11 @@ class Granted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Denied:
-    """It may not leave now; after `wait_s` it may. `figures` are what a person wants to know of it."""
+    """It may not leave now; after `wait_s` it may. `details` are what a person wants to know of it."""
 
     wait_s: float
-    why: str
-    figures: Mapping[str, float | str] = field(default_factory=dict)
+    reason: str
+    details: Mapping[str, float | str] = field(default_factory=dict)
 
 
 How = Literal[

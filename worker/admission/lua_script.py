@@ -57,16 +57,16 @@ class LuaScript:
     def acquire(self, need: Request) -> Granted | Denied:
         """Let a request through, or say when to come back."""
         if need.is_retry and not self._retries.has_room():
-            return Denied(why=RETRIES_SPENT, wait_s=0, figures=self._retries.figures())
-        word, *told = self._run("acquire", worker=self._worker, **_request(need))
+            return Denied(reason=RETRIES_SPENT, wait_s=0, details=self._retries.details())
+        word, *values = self._run("acquire", worker=self._worker, **_request(need))
         if word == "granted":
             self._retries.add(is_retry=need.is_retry)
-            return Granted(after_s=round(float(told[0]), 3), is_probe=told[1] == "1")
-        why, wait_s, *pairs = told
-        figures = {name: _figure(value) for name, value in zip(pairs[::2], pairs[1::2], strict=True)}
-        if "left" in figures:
-            figures["needs"] = _figure(_request(need)[str(figures["limit"])])
-        return Denied(why=why, wait_s=round(float(wait_s), 3), figures=figures)
+            return Granted(after_s=round(float(values[0]), 3), is_probe=values[1] == "1")
+        reason, wait_s, *pairs = values
+        details = {name: _figure(value) for name, value in zip(pairs[::2], pairs[1::2], strict=True)}
+        if "left" in details:
+            details["needs"] = _figure(_request(need)[str(details["limit"])])
+        return Denied(reason=reason, wait_s=round(float(wait_s), 3), details=details)
 
     def release(self, ended: Result) -> Change:
         """Note how a request that was let through ended; returns what that made of its model's cooldown."""

@@ -30,7 +30,7 @@ class RetryBudget:
             self._requests += 1
             self._retries += is_retry
 
-    def figures(self) -> dict[str, float]:
+    def details(self) -> dict[str, float]:
         """Return the recent retries and requests, each faded by its age."""
         with self._lock:
             self._fade()

@@ -76,7 +76,7 @@ class SharedAdmission:
         self._away_until = 0.0  # 0: it is there
         self._untold: deque[Result] = deque(maxlen=_MOST_UNTOLD)
         self._let_through_alone: set[str] = set()  # tickets that Redis does not know
-        self._heard: dict[str, Result] = {}  # group -> the limits its headers told last, while Redis was away
+        self._last_results: dict[str, Result] = {}  # group -> the limits its headers told last, while Redis was away
         self._known: set[str] = set()
         self._workers = 1
         self.refresh()  # heard before its first call: who is lost within a second is missed, too
@@ -108,7 +108,7 @@ class SharedAdmission:
             if ended.ticket not in self._let_through_alone:
                 self._untold.append(replace(ended, limits={}, retry_after_s=None))  # by then they are old
             if ended.limits:
-                self._heard[ended.group] = replace(ended, ticket="", how="not_sent")
+                self._last_results[ended.group] = replace(ended, ticket="", how="not_sent")
             return self._own.release(replace(ended, limits=part_of_limits(ended.limits, self._workers)))
 
         changed = self._answered(lambda: self._shared.release(ended), own)
@@ -154,7 +154,7 @@ class SharedAdmission:
         with self._turning:
             was_there, self._away_until = self._away_until == 0, time.monotonic() + _AGAIN_S
         if was_there:
-            self._report(RedisLost(said=f"{type(error).__name__}: {error}", workers=self._workers))
+            self._report(RedisLost(message=f"{type(error).__name__}: {error}", workers=self._workers))
 
     def _hand_back(self) -> None:
         # To a Redis that lost its memory: one that still knows a record keeps its own.
@@ -181,7 +181,7 @@ class SharedAdmission:
                 self.release(self._untold.popleft())
         with suppress(KeyError):
             while not self._away_until:
-                self.release(self._heard.popitem()[1])
+                self.release(self._last_results.popitem()[1])
         self._report(RedisRecovered(untold=count))
 
     def _copy(self) -> None:

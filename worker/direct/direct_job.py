@@ -126,7 +126,7 @@ def _branch(job_id: str, asked: DirectCall, worker: Worker) -> CallTreePlace:
 
 
 def _failure(claim: Claim, ending: Ending | None) -> ChainExhaustedError | TreeBudgetError:
-    last = ending.decisions[-1].figures if ending is not None and ending.decisions else {}
+    last = ending.decisions[-1].details if ending is not None and ending.decisions else {}
     if ending is None:
         return ChainExhaustedError("cancelled meanwhile", job_id=claim.job_id)
     if ending.outcome == OVER_BUDGET and claim.tree and last.get("scope") == tree_scope(claim.tree):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from models.callers import cap_told
+from models.callers import caller_cap
 from models.job.call_tree import tree_scope
 from models.job.values import Cap, Claim, OverCap, batch_scope
 
@@ -25,8 +25,10 @@ class Caps:
     def over(self, claim: Claim) -> tuple[Cap, ...]:
         """List the caps that hold for a job, in the order of their scopes; its batch's is in the ledger."""
         tags = {f"{name}={value}" for name, value in claim.tags.items()}
-        told = cap_told(claim.tags)
-        by_tag = self.by_tag if told is None else {told[0]: told[1], **self.by_tag}  # what is set here is newer
+        tag_cap = caller_cap(claim.tags)
+        by_tag = (
+            self.by_tag if tag_cap is None else {tag_cap[0]: tag_cap[1], **self.by_tag}
+        )  # what is set here is newer
         caps = [Cap(scope=f"tag:{tag}", cap_usd=usd) for tag, usd in by_tag.items() if tag in tags]
         caps += [Cap(scope=f"task:{task}", cap_usd=usd) for task, usd in self.by_task.items() if task == claim.task]
         if self.day_usd is not None:

@@ -107,14 +107,14 @@ def depth_at(place: ChainPosition, span: RungRange) -> int:
     return sum(place.given_up.get(rung, UNFIT) not in {UNFIT, *PASSING} for rung in before)
 
 
-def step_past(place: ChainPosition, why: str, policy: Policy, *, wait_s: float | None = None) -> Decision:
+def step_past(place: ChainPosition, reason: str, policy: Policy, *, wait_s: float | None = None) -> Decision:
     """Choose what comes after a rung that was passed over without a request, and may be free after `wait_s`."""
-    return _next_rung({**place.given_up, place.rung: why}, _awaiting(place, [place.rung], wait_s), policy)
+    return _next_rung({**place.given_up, place.rung: reason}, _awaiting(place, [place.rung], wait_s), policy)
 
 
-def climb_past(place: ChainPosition, why: str, policy: Policy, *, wait_s: float | None = None) -> Decision:
+def climb_past(place: ChainPosition, cause: str, policy: Policy, *, wait_s: float | None = None) -> Decision:
     """Choose what comes after a rung that was passed over on the way up for quality: a worse model is no climb."""
-    given_up, waits = {**place.given_up, place.rung: why}, _awaiting(place, [place.rung], wait_s).waits
+    given_up, waits = {**place.given_up, place.rung: cause}, _awaiting(place, [place.rung], wait_s).waits
     if above := policy.span.above(place.rung, given_up):
         return Fallback(rung=above[0], reason=Reason.CLIMB, given_up=given_up, waits=waits)
     if not waits:
@@ -126,7 +126,7 @@ def climb_past(place: ChainPosition, why: str, policy: Policy, *, wait_s: float 
     )
 
 
-def step_past_limit(place: ChainPosition, why: str, policy: Policy, *, wait_s: float | None) -> Decision:
+def step_past_limit(place: ChainPosition, reason: str, policy: Policy, *, wait_s: float | None) -> Decision:
     """Choose what comes after a rung whose limits are used up: a model that draws on the same ones is no cure."""
     chain = policy.chain
     group = chain.group_of(chain.models[place.rung])
@@ -135,7 +135,7 @@ def step_past_limit(place: ChainPosition, why: str, policy: Policy, *, wait_s: f
         for rung in policy.span.available({*place.given_up, place.rung})
         if chain.group_of(chain.models[rung]) == group
     ]
-    given_up = {**place.given_up, place.rung: why, **dict.fromkeys(alike, SAME_LIMIT)}
+    given_up = {**place.given_up, place.rung: reason, **dict.fromkeys(alike, SAME_LIMIT)}
     return _next_rung(given_up, _awaiting(place, [place.rung, *alike], wait_s), policy)
 
 
@@ -233,7 +233,7 @@ def _awaiting(place: ChainPosition, rungs: Collection[int], wait_s: float | None
 
 
 def _tomorrow(lasting: Mapping[int, str], place: ChainPosition, policy: Policy) -> Decision:
-    kept = {rung: why for rung, why in lasting.items() if why not in ABOUT_MONEY}
+    kept = {rung: reason for rung, reason in lasting.items() if reason not in ABOUT_MONEY}
     again = policy.span.available(kept)
     if policy.until_tomorrow_s is None or OVER_TODAY not in lasting.values():
         return Stop()
@@ -242,7 +242,7 @@ def _tomorrow(lasting: Mapping[int, str], place: ChainPosition, policy: Policy) 
 
 
 def _lasting(given_up: Mapping[int, str]) -> dict[int, str]:
-    return {rung: why for rung, why in given_up.items() if why in _LASTING}
+    return {rung: reason for rung, reason in given_up.items() if reason in _LASTING}
 
 
 def _window(rung: int, policy: Policy) -> int:

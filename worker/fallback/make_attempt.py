@@ -56,21 +56,21 @@ def make_attempt(call: Call, place: ChainPosition, policy: Policy, worker: Colla
         deadline=call.deadline,
         headers=call.headers,
     )
-    told = without_prompt(classify(received, now=worker.now(), lifetimes=lifetimes(request)), request)
-    end = check_answer(joined(told, place.content, place.passes), claim.expects, asks_nothing=asks_nothing(request))
+    result = without_prompt(classify(received, now=worker.now(), lifetimes=lifetimes(request)), request)
+    end = check_answer(joined(result, place.content, place.passes), claim.expects, asks_nothing=asks_nothing(request))
     end = _by_limits(end, limits_in(received), call.need)
     key_works = _release(call, received, end, worker) == "key_works"
     doubted = doubt(place, policy) if key_works else None
     if key_works and doubted is None:
-        said = f"the key was refused to this request alone, and answers others: {message_of(end)}"
-        end = replace(end, outcome=Outcome.REJECTED, said=said) if isinstance(end, Failure) else end
+        message = f"the key was refused to this request alone, and answers others: {message_of(end)}"
+        end = replace(end, outcome=Outcome.REJECTED, message=message) if isinstance(end, Failure) else end
     closing = closing_of(opening.id, end, worker.prices, at=began_at)
     worker.report(AttemptClosed(claim=claim, opening=opening, closing=closing))
     worst = opening.worst_case_usd
     if closing.cost_usd is not None and worst is not None and closing.cost_usd > worst:
         worker.report(WorstCasePassed(opening=opening, closing=closing))
     if end.outcome in ABOUT_THE_KEY and not key_works:
-        worker.report(KeyPaused(outcome=end.outcome, said=message_of(end), for_s=worker.key_pause_s))
+        worker.report(KeyPaused(outcome=end.outcome, message=message_of(end), for_s=worker.key_pause_s))
     most = worker.capabilities_of(opening.model).most_output
     step = RungResult(
         place=place,
@@ -78,7 +78,7 @@ def make_attempt(call: Call, place: ChainPosition, policy: Policy, worker: Colla
         end=end,
         closing=closing,
         depth=opening.fallback_depth,
-        figures=_figures(end, call),
+        details=_figures(end, call),
     )
     wait_s = end.retry_after_s if isinstance(end, Failure) else None
     return prefer_warm(step, wait_s, claim, call.spot, policy, worker)
@@ -101,8 +101,10 @@ def _by_limits(end: Reply | Failure, limits: Mapping[str, tuple[int, int]], need
     (limit, remaining), is_idle = limits["input"], all(left > 0 for _, left in limits.values())
     if not is_idle or remaining < _FULL * limit or need.input_tokens < _LARGE * limit:
         return end
-    said = f"the request needs about {need.input_tokens:,} input tokens, and {need.model} takes {limit:,} a minute"
-    return replace(end, outcome=Outcome.OVER_LIMIT, said=f"{said} ({end.said})", per_minute=limit, retry_after_s=None)
+    message = f"the request needs about {need.input_tokens:,} input tokens, and {need.model} takes {limit:,} a minute"
+    return replace(
+        end, outcome=Outcome.OVER_LIMIT, message=f"{message} ({end.message})", per_minute=limit, retry_after_s=None
+    )
 
 
 def _release(call: Call, received: Received | Broken, end: Reply | Failure, worker: Collaborators) -> Change:

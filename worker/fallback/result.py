@@ -65,11 +65,10 @@ def next_step(end: Reply | Failure | None) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RungResult:
-    """One turn of the loop: where we are, how the last attempt ended, and what was decided.
+    """The result of one rung: the position, the end of the attempt, and the decision.
 
-    Without an attempt there is no closing, and `skip_reason` tells why; `said` is then told of the job, where it ends
-    or waits. `why` and
-    `figures` are what that was decided by, where the end of the job is told otherwise.
+    Without an attempt, `closing` and `end` are None, `skip_reason` names the cause, and `message` becomes the job's
+    error if the job ends or waits. `reason` and `details` are those of the decision.
     """
 
     place: ChainPosition
@@ -78,9 +77,9 @@ class RungResult:
     closing: Closing | None
     depth: int = 0
     skip_reason: str = ""
-    said: str = ""
-    why: str = ""
-    figures: Mapping[str, Any] = field(default_factory=dict)
+    message: str = ""
+    reason: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 def ending_of(step: RungResult) -> Ending:
@@ -93,7 +92,7 @@ def ending_of(step: RungResult) -> Ending:
             return Ending(
                 state=State.WAITING,
                 outcome=_why(step),
-                error=_said(step),
+                error=_message_of(step),
                 rung=rung,
                 given_up=given_up,
                 rounds=rounds,
@@ -103,7 +102,9 @@ def ending_of(step: RungResult) -> Ending:
             return Ending(
                 state=State.FAILED,
                 outcome=_why(step),
-                error=f"{_said(step)}{decision.because if isinstance(decision, Stop) else ''}{next_step(step.end)}",
+                error=_message_of(step)
+                + (decision.because if isinstance(decision, Stop) else "")
+                + next_step(step.end),
                 rung=place.rung,
                 given_up=_left_behind(place),
                 rounds=place.rounds,
@@ -117,22 +118,22 @@ def odd_turn_of(end: Reply | Failure | None) -> Mapping[str, Any] | None:
 
 def decision_record(step: RungResult, models: Sequence[str], *, attempt_count: int, at: datetime) -> DecisionRecord:
     """Note a decision for whoever asks why: which, about which model, and by what figures."""
-    figures = dict(step.figures)
+    details = dict(step.details)
     match step.decision:
         case Retry():
             word = "retry"
         case RetryLonger(max_tokens=max_tokens):
             word = "raise"
-            figures["max_tokens"] = max_tokens
+            details["max_tokens"] = max_tokens
         case Continue():
             word = "continue"
-            figures["passes"] = step.place.passes + 1
+            details["passes"] = step.place.passes + 1
         case Fallback(rung=rung, reason=reason):
             word = "skip" if step.closing is None else "climb" if reason is Reason.CLIMB else "fallback"
-            figures["to"] = models[rung]
+            details["to"] = models[rung]
         case Park(after_s=after_s, rung=rung, given_up=given_up):
             word = "wait" if given_up.get(rung) == WAITED else "park"
-            figures |= {"after_s": round(after_s, 3), "to": models[rung]}
+            details |= {"after_s": round(after_s, 3), "to": models[rung]}
         case Answered() | Stop():
             word = "stop"
     return DecisionRecord(
@@ -141,8 +142,8 @@ def decision_record(step: RungResult, models: Sequence[str], *, attempt_count: i
         rung=step.place.rung,
         model=models[step.place.rung],
         decision=word,
-        why=step.why or _why(step),
-        figures=figures,
+        reason=step.reason or _why(step),
+        details=details,
     )
 
 
@@ -166,15 +167,15 @@ def _answered(step: RungResult) -> Ending:
 
 
 def _left_behind(place: ChainPosition) -> dict[int, str]:
-    return {rung: why for rung, why in place.given_up.items() if rung != place.rung}
+    return {rung: reason for rung, reason in place.given_up.items() if rung != place.rung}
 
 
 def _why(step: RungResult) -> str:
     return step.skip_reason or str(step.end and step.end.outcome)
 
 
-def _said(step: RungResult) -> str:
-    return step.said if step.end is None else message_of(step.end)
+def _message_of(step: RungResult) -> str:
+    return step.message if step.end is None else message_of(step.end)
 
 
 def message_of(end: Reply | Failure) -> str:
@@ -184,7 +185,7 @@ def message_of(end: Reply | Failure) -> str:
 
 def _words_of(end: Reply | Failure) -> str:
     if isinstance(end, Failure):
-        return end.said
+        return end.message
     if end.outcome is not Outcome.REFUSED:
         return end.flaw or end.stop_reason
     category = f" (category {end.category})" if end.category else ""
@@ -193,10 +194,10 @@ def _words_of(end: Reply | Failure) -> str:
 
 def over_limit_words(decisions: Sequence[DecisionRecord], span: RungRange, error: str) -> str:
     """Return an error that names the largest limit of the chain, where this walk met the limit of each rung."""
-    met = {one.rung: one.figures for one in decisions if one.why == Outcome.OVER_LIMIT}
+    met = {one.rung: one.details for one in decisions if one.reason == Outcome.OVER_LIMIT}
     if set(span.available(())) - met.keys():
         return error
-    needs, most = (max(float(figures[name]) for figures in met.values()) for name in ("needs", "per_minute"))
+    needs, most = (max(float(details[name]) for details in met.values()) for name in ("needs", "per_minute"))
     return (
         f"{Outcome.OVER_LIMIT}: the request needs about {needs:,.0f} input tokens; no model of the chain takes "
         f"more than {most:,.0f} a minute{error[error.rfind('; ') :] if '; ' in error else ''}"

@@ -47,14 +47,14 @@ def try_rung(
     request = request_of(claim, facts.most_output)
     fit = fit_request(request, facts, prefix=claim.prefix if worker.warming else None, headers=claim.headers)
     if isinstance(fit, Misfit):
-        said = f"bad_request: no request was made: {fit.why}"
-        return _skip(place, UNFIT, said, policy, last, {"because": fit.why})
+        message = f"bad_request: no request was made: {fit.reason}"
+        return _skip(place, UNFIT, message, policy, last, {"because": fit.reason})
     fit = replace(fit, params=sent_back(fit.params, place.content))  # no prefill: the API asks for it
     opening = _opening(claim, fit, place, reason, number, policy, worker)
     if opening.caps and opening.worst_case_usd is None:
-        why = why_unbounded(fit.params)
-        said = f"over budget: nothing bounds what {opening.model} may cost: {why}"
-        return _skip(place, OVER_BUDGET, said, policy, last)
+        cause = why_unbounded(fit.params)
+        message = f"over budget: nothing bounds what {opening.model} may cost: {cause}"
+        return _skip(place, OVER_BUDGET, message, policy, last)
     # Who stands by hears of a cap before any wait for a model.
     over = worker.ledger.over_cap(opening) if opening.caps and claim.is_urgent else None
     if over is not None:
@@ -164,25 +164,31 @@ def _call(
 def _held(
     later: Denied, call: Call, place: ChainPosition, policy: Policy, worker: Collaborators, last: RungResult | None
 ) -> RungResult:
-    if later.why == CIRCUIT_OPEN:
+    if later.reason == CIRCUIT_OPEN:
         worker.expected.slowness.forget_recent(call.need.model)
-    needs, per_minute = (float(later.figures.get(name, 0)) for name in ("needs", "per_minute"))
-    if later.figures.get("limit") == "input" and needs > SURELY_OVER * per_minute:
-        said = f"{call.need.model} takes {per_minute:,.0f} input tokens a minute, and about {needs:,.0f} are needed"
-        return _skip(place, Outcome.OVER_LIMIT, f"over_limit: no request was made: {said}", policy, last, later.figures)
-    why = KEY_PAUSED if later.why == PAUSED else later.why
-    failed_as = str(last.end.outcome) if last is not None and last.end is not None else later.why
+    needs, per_minute = (float(later.details.get(name, 0)) for name in ("needs", "per_minute"))
+    if later.details.get("limit") == "input" and needs > SURELY_OVER * per_minute:
+        message = f"{call.need.model} takes {per_minute:,.0f} input tokens a minute, and about {needs:,.0f} are needed"
+        return _skip(
+            place, Outcome.OVER_LIMIT, f"over_limit: no request was made: {message}", policy, last, later.details
+        )
+    reason = KEY_PAUSED if later.reason == PAUSED else later.reason
+    failed_as = str(last.end.outcome) if last is not None and last.end is not None else later.reason
     decision = (
-        climb_past(place, later.why, policy, wait_s=later.wait_s)
-        if _is_climb(last, place) and later.why != PAUSED
+        climb_past(place, later.reason, policy, wait_s=later.wait_s)
+        if _is_climb(last, place) and later.reason != PAUSED
         else decide_when_denied(later, place, policy, failed_as=failed_as)
     )
-    figures = {"wait_s": round(later.wait_s, 3), **later.figures}
+    details = {"wait_s": round(later.wait_s, 3), **later.details}
     if isinstance(decision, Stop) and last is not None:
-        return RungResult(place=place, decision=decision, end=last.end, closing=None, why=later.why, figures=figures)
-    step = _passed(place, decision, why, denied_message(later, call.need.model), figures)
+        return RungResult(
+            place=place, decision=decision, end=last.end, closing=None, reason=later.reason, details=details
+        )
+    step = _passed(place, decision, reason, denied_message(later, call.need.model), details)
     return (
-        prefer_warm(step, later.wait_s, call.claim, call.spot, policy, worker) if later.why in _PASSING_SOON else step
+        prefer_warm(step, later.wait_s, call.claim, call.spot, policy, worker)
+        if later.reason in _PASSING_SOON
+        else step
     )
 
 
@@ -193,27 +199,35 @@ def _is_climb(last: RungResult | None, place: ChainPosition) -> bool:
 
 def _skip(
     place: ChainPosition,
-    why: str,
-    said: str,
+    reason: str,
+    message: str,
     policy: Policy,
     last: RungResult | None,
-    figures: Mapping[str, Any] | None = None,
+    details: Mapping[str, Any] | None = None,
 ) -> RungResult:
     """Leave a rung without a request: on the way up for a better answer, for a still better model or for nothing."""
-    decision = climb_past(place, why, policy) if _is_climb(last, place) else step_past(place, why, policy)
-    if last is not None and (why == UNFIT or (_is_climb(last, place) and isinstance(decision, Stop))):
+    decision = climb_past(place, reason, policy) if _is_climb(last, place) else step_past(place, reason, policy)
+    if last is not None and (reason == UNFIT or (_is_climb(last, place) and isinstance(decision, Stop))):
         # Should the job end here, what a model said tells more than what we know of this one.
-        return RungResult(place=place, decision=decision, end=last.end, closing=None, why=why, figures=figures or {})
-    is_as_said = why in {UNFIT, Outcome.OVER_LIMIT} or (why == RESERVED and isinstance(decision, Park))
-    step = _passed(place, decision, why if is_as_said else OVER_BUDGET, said, figures)
-    return replace(step, why=why)
+        return RungResult(
+            place=place, decision=decision, end=last.end, closing=None, reason=reason, details=details or {}
+        )
+    is_as_said = reason in {UNFIT, Outcome.OVER_LIMIT} or (reason == RESERVED and isinstance(decision, Park))
+    step = _passed(place, decision, reason if is_as_said else OVER_BUDGET, message, details)
+    return replace(step, reason=reason)
 
 
 def _passed(
-    place: ChainPosition, decision: Decision, why: str, said: str, figures: Mapping[str, Any] | None = None
+    place: ChainPosition, decision: Decision, reason: str, message: str, details: Mapping[str, Any] | None = None
 ) -> RungResult:
     return RungResult(
-        place=place, decision=decision, end=None, closing=None, skip_reason=why, said=said, figures=figures or {}
+        place=place,
+        decision=decision,
+        end=None,
+        closing=None,
+        skip_reason=reason,
+        message=message,
+        details=details or {},
     )
 
 
@@ -237,5 +251,5 @@ def _bought(
 
 
 def _without_room(over: OverCap, place: ChainPosition, policy: Policy, last: RungResult | None) -> RungResult:
-    why = RESERVED if over.may_fit_later else OVER_TODAY if over.may_fit_tomorrow else OVER_BUDGET
-    return _skip(place, why, over_cap_message(over), policy, last, over_cap_details(over))
+    reason = RESERVED if over.may_fit_later else OVER_TODAY if over.may_fit_tomorrow else OVER_BUDGET
+    return _skip(place, reason, over_cap_message(over), policy, last, over_cap_details(over))

@@ -32,7 +32,7 @@ def acquire(need: Request, admission: Admission, sleep: Callable[[float], None])
                 if after_s:
                     sleep(after_s)
                 return answer, held_s + after_s
-            case Denied(why=why, wait_s=wait_s) if why == FULL and held_s + wait_s <= most_s:
+            case Denied(reason=reason, wait_s=wait_s) if reason == FULL and held_s + wait_s <= most_s:
                 sleep(wait_s)
                 held_s += wait_s
                 left_s = need.patience_s - held_s if need.has_waited else need.patience_s
@@ -46,26 +46,25 @@ def decide_when_denied(later: Denied, place: ChainPosition, policy: Policy, *, f
 
     `failed_as` is how the attempt before it ended, for a retry that the fleet has no room for.
     """
-    match later.why:
-        case why if why == PAUSED:
+    match later.reason:
+        case reason if reason == PAUSED:
             return park(policy, place, after_s=later.wait_s)
-        case why if why == RETRIES_SPENT:
+        case reason if reason == RETRIES_SPENT:
             return step_past(place, failed_as, policy)
-        case why if why == CIRCUIT_OPEN:
+        case reason if reason == CIRCUIT_OPEN:
             return step_past(place, CIRCUIT_OPEN, policy, wait_s=later.wait_s)
-        case why:
-            waiting = (queue_for if why == FULL else wait_for)(place, policy, wait_s=later.wait_s)
-            return waiting or step_past_limit(place, why, policy, wait_s=later.wait_s)
+        case reason:
+            waiting = (queue_for if reason == FULL else wait_for)(place, policy, wait_s=later.wait_s)
+            return waiting or step_past_limit(place, reason, policy, wait_s=later.wait_s)
 
 
 def denied_message(later: Denied, model: str) -> str:
     """Say why a model was not asked."""
-    if later.why == PAUSED:
+    if later.reason == PAUSED:
         return "key_paused: nobody calls with this key or address until a probe is answered; stepdown doctor says why"
-    told = ", ".join(f"{name} {figure}" for name, figure in later.figures.items())
-    return (
-        f"{later.why}: no request was made: {model} may be asked in {later.wait_s:.1f} s{f' ({told})' if told else ''}"
-    )
+    details = ", ".join(f"{name} {value}" for name, value in later.details.items())
+    more = f" ({details})" if details else ""
+    return f"{later.reason}: no request was made: {model} may be asked in {later.wait_s:.1f} s{more}"
 
 
 def prefer_warm(
@@ -81,9 +80,9 @@ def prefer_warm(
     if stays is None or not isinstance(step.decision, Fallback):
         return step
     instead_of = policy.chain.models[step.decision.rung]
-    why = step.why or step.skip_reason or str(step.end and step.end.outcome)
-    figures = {**step.figures, "held_by": why, "instead_of": instead_of}
-    return replace(step, decision=stays, why=DEARER, figures=figures)
+    reason = step.reason or step.skip_reason or str(step.end and step.end.outcome)
+    details = {**step.details, "held_by": reason, "instead_of": instead_of}
+    return replace(step, decision=stays, reason=DEARER, details=details)
 
 
 def _staying(

@@ -81,8 +81,8 @@ def _moved(place: ChainPosition, way: Retry | Continue | Fallback) -> tuple[Chai
             return replace(place, retries=place.retries + 1), Reason.RETRY
         case Continue(content=content):
             return replace(place, passes=place.passes + 1, content=content), Reason.CONTINUE
-        case Fallback(rung=rung, reason=why, given_up=given_up, waits=waits):
-            return ChainPosition(rung=rung, given_up=given_up, rounds=place.rounds, waits=waits), why
+        case Fallback(rung=rung, reason=reason, given_up=given_up, waits=waits):
+            return ChainPosition(rung=rung, given_up=given_up, rounds=place.rounds, waits=waits), reason
 
 
 def _policy(claim: Claim, worker: Collaborators, time_left_s: float) -> Policy:
@@ -111,7 +111,9 @@ def _first_place(claim: Claim, policy: Policy) -> ChainPosition:
     # A job that comes back resumes at the rung it had reached.
     rung = min(claim.rung, len(policy.chain.models) - 1)
     given_up = {
-        left: why for left, why in claim.given_up.items() if why not in PASSING or (left == rung and why == WAITED)
+        left: reason
+        for left, reason in claim.given_up.items()
+        if reason not in PASSING or (left == rung and reason == WAITED)
     }
     return ChainPosition(rung=rung, given_up=given_up, rounds=claim.rounds)
 
@@ -126,7 +128,7 @@ def _better_places(place: ChainPosition, policy: Policy) -> list[tuple[ChainPosi
 
 
 def _without(given_up: Mapping[int, str], rung: int) -> dict[int, str]:
-    return {left: why for left, why in given_up.items() if left != rung}
+    return {left: reason for left, reason in given_up.items() if left != rung}
 
 
 def _first_reason(claim: Claim) -> Reason:

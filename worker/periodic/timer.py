@@ -16,9 +16,9 @@ def run_every(interval_s: float, do: Callable[[], object], *, name: str, report:
             try:
                 do()
             except StepdownError as error:
-                report(TimerFailed(name=name, said=str(error)))
+                report(TimerFailed(name=name, message=str(error)))
             except Exception as error:  # noqa: BLE001 - a clock that stops is a queue that stops, and nobody would know
-                report(TimerFailed(name=name, said=f"a mistake of ours: {type(error).__name__}: {error}"))
+                report(TimerFailed(name=name, message=f"a mistake of ours: {type(error).__name__}: {error}"))
 
     thread = Thread(target=ticking, name=name, daemon=True)
     thread.start()

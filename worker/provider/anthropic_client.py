@@ -122,10 +122,10 @@ class AnthropicProvider:
         """Ask what the API says of a model, for nothing; empty where it knows none, None where it did not answer."""
         try:
             response = asyncio.run_coroutine_threadsafe(self._get(f"/v1/models/{model}"), self._loop).result()
-            told = {} if response.status_code == _NOT_FOUND else response.json()
+            body = {} if response.status_code == _NOT_FOUND else response.json()
         except (CancelledError, TimeoutError, APIError, ValueError):
             return None
-        return told if response.status_code in (_OK, _NOT_FOUND) and isinstance(told, dict) else None
+        return body if response.status_code in (_OK, _NOT_FOUND) and isinstance(body, dict) else None
 
     async def _get(self, path: str) -> httpx2.Response:
         async with asyncio.timeout(_FACTS_S):

@@ -67,7 +67,7 @@ def _of_failure(attempt_id: str, failure: Failure) -> Closing:
         http_status=failure.http_status,
         error_type=failure.error_type,
         error_code=failure.error_code,
-        error=failure.said or None,
+        error=failure.message or None,
         retry_after_ms=None if failure.retry_after_s is None else round(failure.retry_after_s * 1000),
         request_id=failure.request_id,
     )

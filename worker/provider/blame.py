@@ -117,9 +117,9 @@ def outcome_of(status: int, error: ProviderError) -> Outcome:
         return Outcome.REDIRECTED if status >= _REDIRECT else Outcome.MALFORMED
     if error.form == "quoted" and status >= _SERVER_ERROR:
         status = _STATUS_OF.get(error.kind, status)
-    told = _of_the_account(status, error) if error.is_own else None
-    told = told or _of_the_request(status, error)
-    return told or (_of_the_api(status, error) if error.is_own else _in_between(status))
+    blame = _of_the_account(status, error) if error.is_own else None
+    blame = blame or _of_the_request(status, error)
+    return blame or (_of_the_api(status, error) if error.is_own else _in_between(status))
 
 
 def _of_the_account(status: int, error: ProviderError) -> Outcome | None:

@@ -37,10 +37,10 @@ class LearnedCapabilities:
         if not self._unasked:
             return
         model = self._unasked.pop(0)
-        if (told := self._ask(model)) is None:
+        if (body := self._ask(model)) is None:
             self._unasked.append(model)
         else:
-            self._facts[model] = self._facts[model].told(told)
+            self._facts[model] = self._facts[model].stated(body)
 
 
 def _by_name(model: str, window_of: Callable[[str], int | None]) -> Capabilities:

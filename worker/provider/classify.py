@@ -41,13 +41,13 @@ def classify(
     A 200 is not yet a success: its body is checked. `lifetimes` are those that the request asks of the cache.
     """
     if isinstance(end, Broken):
-        return Failure(outcome=_BROKEN[end.how], said=end.detail, latency_ms=end.latency_ms)
+        return Failure(outcome=_BROKEN[end.how], message=end.detail, latency_ms=end.latency_ms)
     at = now or datetime.now(UTC)
     if end.status == _OK:
         return _reply(end, _json_object(end.body), lifetimes) or _malformed(end, at)
     error = read_error(end.body)
     outcome = outcome_of(end.status, error)
-    return _failure(end, outcome, error, said=_said(end, outcome, error), now=at)
+    return _failure(end, outcome, error, message=_message_of(end, outcome, error), now=at)
 
 
 def _reply(end: Received, body: Mapping[str, Any], lifetimes: Collection[str]) -> Reply | None:
@@ -90,20 +90,20 @@ def _detail(body: Mapping[str, Any], name: str) -> str:
 def _malformed(end: Received, now: datetime) -> Failure:
     kind = line(end.headers.get("content-type")) or "no content type"
     error = read_error(end.body)
-    words = f": {error.said}" if error.said and error.is_own else ""  # another's body may be an answer
-    said = f"status 200 with {len(end.body)} bytes of {kind} that are not a Message with usage{words}"
-    return _failure(end, Outcome.MALFORMED, error, said=said, now=now)
+    words = f": {error.message}" if error.message and error.is_own else ""  # another's body may be an answer
+    message = f"status 200 with {len(end.body)} bytes of {kind} that are not a Message with usage{words}"
+    return _failure(end, Outcome.MALFORMED, error, message=message, now=now)
 
 
-def _said(end: Received, outcome: Outcome, error: ProviderError) -> str:
+def _message_of(end: Received, outcome: Outcome, error: ProviderError) -> str:
     """Give the sender's own words, and beside them the sender where that is not the API."""
     if outcome is Outcome.REDIRECTED:
         return f"status {end.status} sends every call on to {_address(end.headers.get('location'))}"
     if error.is_own:
-        return error.said or f"status {end.status} without a message"
+        return error.message or f"status {end.status} without a message"
     server = line(end.headers.get("server"))
     sender = f"status {end.status} with {_FORMS[error.form]}{f' from {server}' if server else ''}"
-    return f"{sender}: {error.said}" if error.said else f"{sender} without a message"
+    return f"{sender}: {error.message}" if error.message else f"{sender} without a message"
 
 
 def _address(location: str | None) -> str:
@@ -116,15 +116,15 @@ def _address(location: str | None) -> str:
     return one_line(f"{host}{parts.path}") or "an address that it does not name"
 
 
-def _failure(end: Received, outcome: Outcome, error: ProviderError, *, said: str, now: datetime) -> Failure:
+def _failure(end: Received, outcome: Outcome, error: ProviderError, *, message: str, now: datetime) -> Failure:
     return Failure(
         outcome=outcome,
-        said=said,
+        message=message,
         latency_ms=end.latency_ms,
         http_status=end.status,
         error_type=line(error.kind),
         error_code=line(error.code),
-        retry_after_s=retry_after_s(end.headers, now=now, said=error.text),
+        retry_after_s=retry_after_s(end.headers, now=now, message=error.text),
         request_id=line(end.headers.get("request-id")),
     )
 

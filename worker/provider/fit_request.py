@@ -48,7 +48,7 @@ class FittedRequest:
 class Misfit:
     """The model cannot take this request, whatever is left out of it."""
 
-    why: str
+    reason: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,8 +72,8 @@ def fit_request(
     With a `prefix` its beginning is for the cache, where the model keeps one as short as that. What is malformed is
     nobody's to mend: it goes out as it is, and the API says what is wrong with it.
     """
-    if why := _why_not(request, facts):
-        return Misfit(why=why)
+    if reason := _why_not(request, facts):
+        return Misfit(reason=reason)
     sheet = _Sheet(facts=facts, params=dict(request))
     _cap_output(sheet)
     _fit_thinking(sheet)
@@ -123,8 +123,8 @@ def _fit_thinking(sheet: _Sheet) -> None:
         case "enabled" if "adaptive" in sheet.facts.thinking:
             kept = {name: value for name, value in thinking.items() if name != "budget_tokens"}
             sheet.params["thinking"] = kept | {"type": "adaptive"}
-            told = f"thinking became adaptive, without its budget_tokens: {sheet.facts.model} chooses its own"
-            sheet.notes.append(told)
+            note = f"thinking became adaptive, without its budget_tokens: {sheet.facts.model} chooses its own"
+            sheet.notes.append(note)
         case "adaptive" if "adaptive" not in sheet.facts.thinking and "enabled" in sheet.facts.thinking:
             _give_budget(sheet, thinking, f"thinking became enabled: {sheet.facts.model} takes no adaptive")
         case "disabled" | "between_tools" as kind if kind not in sheet.facts.thinking:
@@ -139,7 +139,7 @@ def _fit_budget(sheet: _Sheet, thinking: dict[str, Any]) -> None:
         _give_budget(sheet, thinking, f"budget_tokens {budget} is not from {_LEAST_BUDGET} to below max_tokens {most}")
 
 
-def _give_budget(sheet: _Sheet, thinking: dict[str, Any], why: str) -> None:
+def _give_budget(sheet: _Sheet, thinking: dict[str, Any], reason: str) -> None:
     """Let it think for half of max_tokens, so that as much is left for the answer; not at all where that is too few."""
     most = sheet.params.get("max_tokens")
     if not _is_count(most):
@@ -149,7 +149,7 @@ def _give_budget(sheet: _Sheet, thinking: dict[str, Any], why: str) -> None:
         return
     budget = max(_LEAST_BUDGET, most // 2)
     sheet.params["thinking"] = thinking | {"type": "enabled", "budget_tokens": budget}
-    sheet.notes.append(f"{why}; budget_tokens set to {budget}")
+    sheet.notes.append(f"{reason}; budget_tokens set to {budget}")
 
 
 def _stop_thinking(sheet: _Sheet, kind: str) -> None:
@@ -158,13 +158,13 @@ def _stop_thinking(sheet: _Sheet, kind: str) -> None:
         sheet.notes.append(f"thinking {kind} became disabled: {sheet.facts.model} takes no other")
         return
     unasked = sheet.facts.thinks_unasked
-    why = "cannot be kept from it" if unasked else "does not think unasked, and takes no word for it"
-    _drop_thinking(sheet, f"{sheet.facts.model} {why}")
+    reason = "cannot be kept from it" if unasked else "does not think unasked, and takes no word for it"
+    _drop_thinking(sheet, f"{sheet.facts.model} {reason}")
 
 
-def _drop_thinking(sheet: _Sheet, why: str) -> None:
+def _drop_thinking(sheet: _Sheet, reason: str) -> None:
     kind = sheet.params.pop("thinking")["type"]
-    sheet.notes.append(f"thinking {kind} dropped: {why}")
+    sheet.notes.append(f"thinking {kind} dropped: {reason}")
 
 
 def _fit_effort(sheet: _Sheet) -> None:
@@ -179,8 +179,8 @@ def _fit_effort(sheet: _Sheet) -> None:
         return
     if taken:
         sheet.params["output_config"] = config | {"effort": taken[-1]}
-        why = "without thinking" if effort in sheet.facts.efforts else f"of {sheet.facts.model}"
-        sheet.notes.append(f"effort {effort} became {taken[-1]}, the most there is {why}")
+        reason = "without thinking" if effort in sheet.facts.efforts else f"of {sheet.facts.model}"
+        sheet.notes.append(f"effort {effort} became {taken[-1]}, the most there is {reason}")
         return
     left = {name: value for name, value in config.items() if name != "effort"}
     sheet.params["output_config"] = left
@@ -202,10 +202,10 @@ def _fit_sampling(sheet: _Sheet) -> None:
         _drop_sampling(sheet, given, f"{sheet.facts.model} takes none while it thinks")
 
 
-def _drop_sampling(sheet: _Sheet, names: list[str], why: str) -> None:
+def _drop_sampling(sheet: _Sheet, names: list[str], reason: str) -> None:
     for name in names:
         del sheet.params[name]
-        sheet.notes.append(f"{name} dropped: {why}")
+        sheet.notes.append(f"{name} dropped: {reason}")
 
 
 def _headers(sheet: _Sheet, asked: Mapping[str, str]) -> dict[str, str]:
@@ -221,9 +221,9 @@ def _headers(sheet: _Sheet, asked: Mapping[str, str]) -> dict[str, str]:
     headers.pop(BETA, None)
     if betas:
         headers[BETA] = ",".join(betas)
-    if headers.get(VERSION) != OLDER_VERSION and (why := wants_older_version(sheet.params)):
+    if headers.get(VERSION) != OLDER_VERSION and (reason := wants_older_version(sheet.params)):
         headers[VERSION] = OLDER_VERSION
-        sheet.notes.append(f"sent as version {OLDER_VERSION} of the API, which takes {why}")
+        sheet.notes.append(f"sent as version {OLDER_VERSION} of the API, which takes {reason}")
     return headers
 
 

@@ -50,13 +50,13 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """No Message. `said` is the provider's own sentence, or ours about the connection.
+    """No Message. `message` is the provider's own sentence, or ours about the connection.
 
     `per_minute` is the limit that an over_limit request exceeds, in tokens.
     """
 
     outcome: Outcome
-    said: str
+    message: str
     latency_ms: int
     http_status: int | None = None
     error_type: str | None = None

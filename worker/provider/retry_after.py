@@ -14,7 +14,7 @@ _DURATION = re.compile(rf"{_AMOUNT}\s*(ms|milliseconds?|s|secs?|seconds?|m|mins?
 _IN_WORDS = re.compile(rf"\b(?:again|retry|wait)\b[^.]{{0,20}}?\b(?:in|after|for)\s+{_DURATION.pattern}", re.IGNORECASE)
 
 
-def retry_after_s(headers: Mapping[str, str], *, now: datetime, said: str = "") -> float | None:
+def retry_after_s(headers: Mapping[str, str], *, now: datetime, message: str = "") -> float | None:
     """Return the advised wait in seconds, at most a week. Returns None if there is no advice, or nonsense.
 
     Milliseconds come before seconds, headers before the message. A date counts from the reply's own Date, else `now`.
@@ -25,7 +25,7 @@ def retry_after_s(headers: Mapping[str, str], *, now: datetime, said: str = "") 
     header = headers.get("retry-after", "").strip()
     if header:
         return _of_header(header, _date(headers.get("date", "")) or now)
-    found = _IN_WORDS.search(said)
+    found = _IN_WORDS.search(message)
     return None if found is None else _duration(found[1], found[2] or "")
 
 

@@ -19,8 +19,8 @@ def without_prompt(end: Reply | Failure, params: Mapping[str, Any]) -> Reply | F
     prompt = " ".join(" ".join(_texts([params.get("system"), params.get("messages")]))[:_MOST].split())
     if len(prompt) < _LEAST:
         is_whole = len(prompt) >= _LEAST_WHOLE
-        return replace(end, said=end.said.replace(prompt, _LEFT_OUT)) if is_whole else end
-    return replace(end, said="".join(_kept(end.said, prompt)))
+        return replace(end, message=end.message.replace(prompt, _LEFT_OUT)) if is_whole else end
+    return replace(end, message="".join(_kept(end.message, prompt)))
 
 
 def _texts(content: object) -> Iterator[str]:
@@ -34,15 +34,15 @@ def _texts(content: object) -> Iterator[str]:
             yield from _texts(content.get(name))
 
 
-def _kept(said: str, prompt: str) -> Iterator[str]:
+def _kept(message: str, prompt: str) -> Iterator[str]:
     at = 0
-    while at < len(said):
+    while at < len(message):
         end = at + _LEAST
-        if end > len(said) or said[at:end] not in prompt:
-            yield said[at]
+        if end > len(message) or message[at:end] not in prompt:
+            yield message[at]
             at += 1
             continue
-        while end < len(said) and said[at : end + 1] in prompt:
+        while end < len(message) and message[at : end + 1] in prompt:
             end += 1
         yield _LEFT_OUT
         at = end

@@ -36,15 +36,15 @@ def rescue_of(stray: Stray, policy: RescuePolicy) -> Rescue:
     if stray.batch_id is None:
         return _left(stray, State.FAILED, ABANDONED, "its caller is gone", crashes)
     if crashes >= _MOST_CRASHES:
-        said = f"{crashes} workers in a row were lost with it"
-        return _left(stray, State.FAILED, POISON, said, crashes)
+        message = f"{crashes} workers in a row were lost with it"
+        return _left(stray, State.FAILED, POISON, message, crashes)
     if open_attempt is None:
         return _going_on(stray, crashes)
-    said = f"unknown: its worker was lost during a call to {open_attempt.model}, which may have been billed"
+    message = f"unknown: its worker was lost during a call to {open_attempt.model}, which may have been billed"
     if _choice(stray, open_attempt, policy) is OnUnknown.HOLD:
         fix = "; stepdown release buys it again, stepdown drop gives it up"
-        return _left(stray, State.WAITING, Outcome.UNKNOWN, said + fix, crashes)
-    return _left(stray, State.QUEUED, Outcome.UNKNOWN, said, crashes, rebuys=stray.rebuys + 1)
+        return _left(stray, State.WAITING, Outcome.UNKNOWN, message + fix, crashes)
+    return _left(stray, State.QUEUED, Outcome.UNKNOWN, message, crashes, rebuys=stray.rebuys + 1)
 
 
 def _choice(stray: Stray, attempt: Past, policy: RescuePolicy) -> OnUnknown:
@@ -93,7 +93,7 @@ def _left(
         outcome=outcome,
         error=error,
         rung=rung,
-        given_up={left: why for left, why in given_up.items() if left != rung},
+        given_up={left: reason for left, reason in given_up.items() if left != rung},
         crashes=crashes,
         rebuys=stray.rebuys if rebuys is None else rebuys,
     )

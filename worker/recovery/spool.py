@@ -123,7 +123,7 @@ class Spool:
         except OSError as error:
             if path.name not in self._unreadable:  # a replay comes every few seconds
                 self._unreadable.add(path.name)
-                self._report(SpoolUnreadable(path=str(path), said=error.strerror or type(error).__name__))
+                self._report(SpoolUnreadable(path=str(path), message=error.strerror or type(error).__name__))
             return 0
 
     def _replay_file(self, path: Path, file: BinaryIO, give: _Give) -> int:
@@ -139,7 +139,7 @@ class Spool:
                 count += 1
         if damaged:
             aside = _set_aside(path, damaged)
-            self._report(RepliesSetAside(path=str(aside), count=len(damaged), said=damaged[0][2]))
+            self._report(RepliesSetAside(path=str(aside), count=len(damaged), message=damaged[0][2]))
         path.unlink()
         return count
 
@@ -230,8 +230,8 @@ def _set_aside(path: Path, damaged: Iterable[tuple[int, bytes, str]]) -> Path:
     with hidden.open("w", encoding="ascii") as file:
         hidden.chmod(0o600)
         for number, line, reason in damaged:
-            told = {"file": path.name, "line": number, "reason": reason, "bytes": line.decode("latin-1")}
-            file.write(json.dumps(told) + "\n")
+            entry = {"file": path.name, "line": number, "reason": reason, "bytes": line.decode("latin-1")}
+            file.write(json.dumps(entry) + "\n")
         file.flush()
         os.fsync(file.fileno())
     hidden.rename(aside)

@@ -29,7 +29,7 @@ def to_line(kept: SpooledReply) -> bytes:
     closing = _fields(kept.closing)
     closing["usage"] = None if kept.closing.usage is None else _usage_fields(kept.closing.usage)
     parts, error = closing.pop("parts"), closing.pop("error")
-    told = {
+    entry = {
         "v": _VERSION,
         "job": kept.job_id,
         "token": kept.token,
@@ -40,7 +40,7 @@ def to_line(kept: SpooledReply) -> bytes:
         "decisions": [_fields(decided) for decided in kept.ending.decisions] if kept.ending else [],
         "raised_max_tokens": kept.ending and kept.ending.raised_max_tokens,
     }
-    text = json.dumps(told, default=_plain, separators=(",", ":")).encode()
+    text = json.dumps(entry, default=_plain, separators=(",", ":")).encode()
     return text.removesuffix(b"}") + b',"checksum":"' + _checksum(text) + b'"}\n'
 
 
@@ -66,16 +66,16 @@ def _checksum(text: bytes) -> bytes:
     return blake2b(text, digest_size=8).hexdigest().encode()
 
 
-def _kept(told: Any) -> SpooledReply:
-    if told["v"] != _VERSION:
-        message = f"version {told['v']}, this worker reads {_VERSION}"
+def _kept(entry: Any) -> SpooledReply:
+    if entry["v"] != _VERSION:
+        message = f"version {entry['v']}, this worker reads {_VERSION}"
         raise ValueError(message)
-    ending = told["ending"]
+    ending = entry["ending"]
     return SpooledReply(
-        job_id=told["job"],
-        token=told["token"],
-        closing=_closing({**told["closing"], "error": told.get("error")}, told.get("parts")),
-        ending=None if ending is None else _ending(ending, told),
+        job_id=entry["job"],
+        token=entry["token"],
+        closing=_closing({**entry["closing"], "error": entry.get("error")}, entry.get("parts")),
+        ending=None if ending is None else _ending(ending, entry),
     )
 
 
@@ -99,27 +99,27 @@ def _plain(value: object) -> Any:
     return dict(value)  # type: ignore[call-overload]  # a Mapping; anything else is a TypeError, as it should be
 
 
-def _closing(told: dict[str, Any], parts: dict[str, str] | None) -> Closing:
-    usage = told["usage"]
+def _closing(entry: dict[str, Any], parts: dict[str, str] | None) -> Closing:
+    usage = entry["usage"]
     return Closing(
         **{
-            **told,
-            "outcome": Outcome(told["outcome"]),
-            "cost_status": CostStatus(told["cost_status"]),
-            "cost_usd": None if told["cost_usd"] is None else Decimal(told["cost_usd"]),
+            **entry,
+            "outcome": Outcome(entry["outcome"]),
+            "cost_status": CostStatus(entry["cost_status"]),
+            "cost_usd": None if entry["cost_usd"] is None else Decimal(entry["cost_usd"]),
             "parts": None if parts is None else Parts(**{name: Decimal(part) for name, part in parts.items()}),
             "usage": None if usage is None else Usage(**usage),
         }
     )
 
 
-def _ending(told: dict[str, Any], beside: dict[str, Any]) -> Ending:
-    given_up = {int(rung): why for rung, why in told["given_up"].items()}
+def _ending(entry: dict[str, Any], beside: dict[str, Any]) -> Ending:
+    given_up = {int(rung): reason for rung, reason in entry["given_up"].items()}
     decisions = tuple(
         DecisionRecord(**{**one, "at": datetime.fromisoformat(one["at"])}) for one in beside.get("decisions", ())
     )
     return Ending(
-        **{**told, "state": State(told["state"]), "given_up": given_up},
+        **{**entry, "state": State(entry["state"]), "given_up": given_up},
         decisions=decisions,
         raised_max_tokens=beside.get("raised_max_tokens"),
     )

@@ -58,7 +58,7 @@ class SpooledLedger:
         try:
             slip = self._spool.keep(kept)
         except OSError as error:  # a full disk: the ledger may still have room, and memory holds it until then
-            self._report(SpoolFailed(said=str(error)))
+            self._report(SpoolFailed(message=str(error)))
             return SpoolRecord(kept, None)
         failpoint("after_spool")
         return slip

@@ -209,8 +209,8 @@ def _check_stored(stored: bytes | str) -> None:
             raise NotAMessageError("what was fetched is of no queue of ours")
 
 
-def _discard(said: str) -> None:
-    _DISCARDED[said] += 1
-    count = _DISCARDED[said]
+def _discard(message: str) -> None:
+    _DISCARDED[message] += 1
+    count = _DISCARDED[message]
     if count == 10 ** (len(str(count)) - 1):  # the first of a kind, the tenth, the hundredth: others may send many
-        log(MessageDiscarded(said=said, count=count))
+        log(MessageDiscarded(message=message, count=count))

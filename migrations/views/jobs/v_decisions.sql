@@ -10,7 +10,7 @@ SELECT
     d.rung,
     d.model,
     d.decision,
-    d.why,
-    d.figures
+    d.reason,
+    d.details
 FROM decisions AS d
 INNER JOIN jobs AS j ON j.id = d.job_id

@@ -7,10 +7,10 @@ SELECT
     s.kind,
     s.model,
     s.what,
-    s.why,
+    s.reason,
     s.cost_nano_usd,
     s.latency_ms,
-    s.figures
+    s.details
 FROM (
     SELECT
         j.id AS job_id,
@@ -21,10 +21,10 @@ FROM (
         'accepted' AS kind,
         j.start_model AS model,
         'accepted' AS what,
-        j.start_reason AS why,
+        j.start_reason AS reason,
         CAST(NULL AS BIGINT) AS cost_nano_usd,
         CAST(NULL AS INTEGER) AS latency_ms,
-        CAST(NULL AS TEXT) AS figures
+        CAST(NULL AS TEXT) AS details
     FROM jobs AS j
     UNION ALL
     SELECT
@@ -51,10 +51,10 @@ FROM (
         'decision',
         d.model,
         d.decision,
-        d.why,
+        d.reason,
         NULL,
         NULL,
-        d.figures
+        d.details
     FROM decisions AS d
     UNION ALL
     SELECT

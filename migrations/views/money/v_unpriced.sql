@@ -15,7 +15,7 @@ SELECT
         WHEN a.outcome = 'malformed' THEN 'malformed'
         WHEN a.output_tokens IS NOT NULL THEN 'no price'
         ELSE 'end not seen'
-    END AS why,
+    END AS explanation,
     a.opened_at,
     a.closed_at,
     a.reserved_nano_usd,

@@ -1,6 +1,6 @@
 -- Attempts that are, or may be, billed and did not become their job's answer. Those in flight are not among them.
 SELECT
-    day, model, outcome, reason, why, attempts, unknown_costs, at_most_nano_usd, cost_nano_usd,
+    day, model, outcome, reason, explanation, attempts, unknown_costs, at_most_nano_usd, cost_nano_usd,
     USD(cost_nano_usd) AS cost_usd,
     CREDITS(cost_nano_usd) AS credits
 FROM (
@@ -21,7 +21,7 @@ FROM (
             WHEN 'malformed' THEN 'not a message'
             WHEN 'unknown' THEN 'its worker was lost'
             ELSE 'its end was not seen'
-        END AS why,
+        END AS explanation,
         COUNT(*) AS attempts,
         COUNT(CASE WHEN a.cost_nano_usd IS NULL THEN 1 END) AS unknown_costs,
         -- Unknown itself where one of them had no bound.

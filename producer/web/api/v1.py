@@ -18,7 +18,7 @@ from producer.files.results import own_lines
 from producer.output.batch_lines import job_json, progress_json
 from producer.prompt.check_prompt import check
 from producer.prompt.prompt import Prompt
-from producer.story.rows import told_of
+from producer.story.rows import job_record
 from producer.story.story import story, story_json
 from producer.submit.accept import Checked
 from producer.web.api.batches import in_parts
@@ -162,14 +162,15 @@ def _story(request: Request) -> Response:
     job_id, reports = _whole_id(request, "job"), producer.store.reports
     if not producer.store.served_batches.has_job(job_id, caller_of(request).key()):
         raise _nothing("job", job_id)
-    rows = told_of(job_id, reports)
+    rows = job_record(job_id, reports)
     return JSONResponse({**json.loads(story_json(rows)), "story": [*story(rows, producer.models)]})
 
 
 def _health(request: Request) -> Response:
     verdicts: Sequence[Any] = store_of(request).health.today()
     starts = [
-        {"model": one.start_model, "jobs": one.jobs, "verdict": one.verdict, "said": one.in_words()} for one in verdicts
+        {"model": one.start_model, "jobs": one.jobs, "verdict": one.verdict, "message": one.in_words()}
+        for one in verdicts
     ]
     return JSONResponse({"starts": starts})
 

@@ -118,7 +118,7 @@ Job = create_model(
 )
 JobLine = create_model("JobLine", job=UUID, id=str, outcome=_Text, **_END)
 Result = create_model("Result", id=str, text=_Text, stop_reason=_Text, **_END)
-Start = create_model("Start", model=str, jobs=_Count, verdict=str, said=str)
+Start = create_model("Start", model=str, jobs=_Count, verdict=str, message=str)
 Health = create_model("Health", starts=list[Start])
 Reason = create_model("Reason", type=str, message=str)
 Error = create_model("Error", type=Literal["error"], error=Reason, request_id=str)

@@ -42,12 +42,12 @@ def main() -> None:
         if name in PEERS:
             install(name)
     machine = _machine()
-    _say(", ".join(f"{name} {value}" for name, value in machine.items()))
+    _print_line(", ".join(f"{name} {value}" for name, value in machine.items()))
     sides = _sides(names)
     results = {table: _run(table, sides, is_quick=arguments.quick) for table in arguments.table or _TABLES}
     kept = {"machine": machine, "is_quick": arguments.quick, **results}
     _RESULTS.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
-    _say(f"kept in {_RESULTS.name}")
+    _print_line(f"kept in {_RESULTS.name}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,24 +66,26 @@ def _run(table: str, sides: Mapping[str, Callable[[Load], Ran]], *, is_quick: bo
     began_s = time.monotonic()
     match table:
         case "noise":
-            rows = noise.run([name for name in sides if name in ("stepdown", "litellm")], is_quick=is_quick, say=_told)
+            rows = noise.run(
+                [name for name in sides if name in ("stepdown", "litellm")], is_quick=is_quick, say=_reported
+            )
         case "overload":
             peers = {name: side for name, side in sides.items() if name in PEERS}
             ours = overload.OURS if "stepdown" in sides else {}
-            rows = overload.run({**ours, **peers}, is_quick=is_quick, say=_told)
+            rows = overload.run({**ours, **peers}, is_quick=is_quick, say=_reported)
         case "outage":
-            rows = outage.run(sides, is_quick=is_quick, say=_told)
+            rows = outage.run(sides, is_quick=is_quick, say=_reported)
         case _:
             has_peers = bool(sides.keys() & PEERS.keys())
-            rows = mixed.run(peers=has_peers, ours="stepdown" in sides, is_quick=is_quick, say=_told)
-    _say(f"\n{table} ({time.monotonic() - began_s:.0f} s)")
+            rows = mixed.run(peers=has_peers, ours="stepdown" in sides, is_quick=is_quick, say=_reported)
+    _print_line(f"\n{table} ({time.monotonic() - began_s:.0f} s)")
     for line in lines(rows, _COLUMNS[table]):
-        _say(line)
-    _say("")
+        _print_line(line)
+    _print_line("")
     return rows
 
 
-def _told(ran: Ran) -> None:
+def _reported(ran: Ran) -> None:
     sys.stderr.write(f"  {ran.side}: {ran.succeeded} answered, {ran.failed} failed in {ran.wall_s:.0f} s\n")
 
 
@@ -98,7 +100,7 @@ def _machine() -> dict[str, Any]:
     }
 
 
-def _say(text: str) -> None:
+def _print_line(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 

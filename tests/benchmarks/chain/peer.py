@@ -111,7 +111,7 @@ def run_peer(name: str, load: Load, *, chain: Sequence[str] = CHAIN, side: str =
         with _process(command, Path(folder), simulator.url) as process:
             simulator.set_script(load.script)
             started, began_s = datetime.now(UTC), time.monotonic()
-            ends, is_cut = _told(process, load.limit_s)
+            ends, is_cut = _reported(process, load.limit_s)
             wall_s = time.monotonic() - began_s
             return ran(side or name, simulator, started, ends, wall_s=wall_s, is_cut=is_cut)
 
@@ -142,7 +142,7 @@ def _process(command: Sequence[str | Path], folder: Path, url: str) -> Iterator[
             process.kill()
 
 
-def _told(process: subprocess.Popen[str], limit_s: float) -> tuple[list[End], bool]:
+def _reported(process: subprocess.Popen[str], limit_s: float) -> tuple[list[End], bool]:
     """Let it begin, and read what became of each prompt until it ends or is stopped."""
     assert process.stdin is not None
     assert process.stdout is not None

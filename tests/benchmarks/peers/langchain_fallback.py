@@ -14,8 +14,8 @@ def main() -> None:
 
     def ask(prompt: Prompt) -> Answer:
         message = model.invoke(prompt["text"])
-        told = message.response_metadata
-        return {"model": told["model_name"], "text": message.text, "stop_reason": told["stop_reason"]}
+        metadata = message.response_metadata
+        return {"model": metadata["model_name"], "text": message.text, "stop_reason": metadata["stop_reason"]}
 
     with_threads(ask)
 

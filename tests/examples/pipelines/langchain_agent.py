@@ -26,12 +26,12 @@ def main() -> None:
     client = ChainClient(task="plan", parent=str(uuid4()))
     agent = chained(client).bind_tools([LOOK_UP])
     messages: list[BaseMessage] = [HumanMessage(" ".join(sys.argv[1:]))]
-    while (said := agent.invoke(messages)).tool_calls:
-        messages.append(said)
-        for use in said.tool_calls:
-            below = chained(client.child(said.response_metadata["job_id"], task="search"))
+    while (message := agent.invoke(messages)).tool_calls:
+        messages.append(message)
+        for use in message.tool_calls:
+            below = chained(client.child(message.response_metadata["job_id"], task="search"))
             messages.append(ToolMessage(below.invoke(f"Look up: {use['args']}").text, tool_call_id=use["id"]))
-    print(said.text)
+    print(message.text)
 
 
 if __name__ == "__main__":

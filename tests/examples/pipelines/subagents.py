@@ -17,15 +17,15 @@ def agent(question: str, levels: tuple[str, ...], parent: str) -> list[str]:
     """Answer on this level, have the levels below go on from it, and return all that was said."""
     if not levels:
         return []
-    said = call_with_fallback(f"{levels[0]}: {question}", max_tokens=200, task=levels[0], parent=parent)
-    return [said["content"], *agent(said["content"], levels[1:], parent=said["job_id"])]
+    message = call_with_fallback(f"{levels[0]}: {question}", max_tokens=200, task=levels[0], parent=parent)
+    return [message["content"], *agent(message["content"], levels[1:], parent=message["job_id"])]
 
 
 def main() -> None:
     """Ask down all levels, then one too many."""
     run, question = str(uuid4()), " ".join(sys.argv[1:]) or sys.exit("python subagents.py QUESTION")
-    for level, said in zip(LEVELS, agent(question, LEVELS, parent=run), strict=True):
-        print(f"{level}: {said}")
+    for level, message in zip(LEVELS, agent(question, LEVELS, parent=run), strict=True):
+        print(f"{level}: {message}")
     try:
         call_with_fallback(question, parent=run, depth=len(LEVELS) + 1)
     except TooDeepError as refused:

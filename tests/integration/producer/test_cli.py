@@ -46,12 +46,12 @@ def me(tmp_path: Path) -> Stranger:
 
 
 def test_help_shows_every_command(me: Stranger) -> None:
-    told = me.types("--help")
-    assert told.err == ""
-    listed = [line.split()[0] for line in told.out.partition("Commands:")[2].splitlines() if line.startswith("  ")]
+    printed = me.types("--help")
+    assert printed.err == ""
+    listed = [line.split()[0] for line in printed.out.partition("Commands:")[2].splitlines() if line.startswith("  ")]
     assert set(COMMANDS) <= set(listed)
     for command in COMMANDS:
-        line = next(line for line in told.out.splitlines() if line.startswith(f"  {command} "))
+        line = next(line for line in printed.out.splitlines() if line.startswith(f"  {command} "))
         assert len(line.split()) > 2, f"{command} has no help"
 
 
@@ -64,7 +64,7 @@ def test_help_waits_for_no_database_no_queue_and_no_sdk(arguments: list[str]) ->
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["nothing"], "No such command 'nothing'"),
         (["submit"], "Missing argument 'FILE|-'"),
@@ -88,13 +88,15 @@ def test_help_waits_for_no_database_no_queue_and_no_sdk(arguments: list[str]) ->
         (["worker", "--none"], "No such option '--none'"),
     ],
 )
-def test_what_cannot_be_done_is_told_on_stderr_and_ends_with_2(me: Stranger, arguments: list[str], said: str) -> None:
+def test_what_cannot_be_done_is_told_on_stderr_and_ends_with_2(
+    me: Stranger, arguments: list[str], message: str
+) -> None:
     me.write("a.txt", "Why?\n")
     me.write("a.pdf", "Why?\n")
     me.configure(REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
-    told = me.types(*arguments, expect=2)
-    assert said in told.err
-    assert told.out == ""
+    printed = me.types(*arguments, expect=2)
+    assert message in printed.err
+    assert printed.out == ""
 
 
 def test_every_wrong_setting_is_named_with_its_fix_and_no_secret_is_shown(me: Stranger) -> None:
@@ -108,26 +110,26 @@ def test_every_wrong_setting_is_named_with_its_fix_and_no_secret_is_shown(me: St
         TASK_STARTS="summarize",
         CLIMB_ON="overloaded",
     )
-    told = me.types("ls", expect=2)
-    assert told.out == ""
+    printed = me.types("ls", expect=2)
+    assert printed.out == ""
     for variable in ("ANTHROPIC_BASE_URL", "MODEL_CHAIN", "WORKER_CONCURRENCY", "REDIS_URL", "CLIMB_ON"):
-        assert f"settings: {variable}=" in told.err
-    assert not {KEY, "hidden-one", "hidden-two"} & set(told.err.replace(":", " ").replace("@", " ").split())
+        assert f"settings: {variable}=" in printed.err
+    assert not {KEY, "hidden-one", "hidden-two"} & set(printed.err.replace(":", " ").replace("@", " ").split())
 
 
 def test_a_database_that_is_neither_of_the_two_is_refused_without_its_password(me: Stranger) -> None:
     me.configure(DATABASE_URL="mysql://u:hidden-two@h/d")
-    told = me.types("ls", expect=2)
-    assert "settings: DATABASE_URL=mysql://u:***@h/d: write sqlite:///" in told.err
+    printed = me.types("ls", expect=2)
+    assert "settings: DATABASE_URL=mysql://u:***@h/d: write sqlite:///" in printed.err
 
 
 def test_a_model_without_a_price_ends_with_5_and_tells_both_ways_on(me: Stranger) -> None:
     me.write("a.txt", "Why?\n")
     me.configure(MODEL_CHAIN="my-own-model")
-    told = me.types("submit", "a.txt", expect=5)
-    assert told.out == ""
-    assert "no price for my-own-model: add it to MODEL_COSTS" in told.err
-    assert "--allow-unpriced" in told.err
+    printed = me.types("submit", "a.txt", expect=5)
+    assert printed.out == ""
+    assert "no price for my-own-model: add it to MODEL_COSTS" in printed.err
+    assert "--allow-unpriced" in printed.err
     assert me.types("ls").out == ""
     assert me.types("submit", "a.txt", "--allow-unpriced").out.strip() == me.types("ls").out.split()[0]
 
@@ -135,10 +137,10 @@ def test_a_model_without_a_price_ends_with_5_and_tells_both_ways_on(me: Stranger
 def test_a_ledger_that_is_away_ends_with_4_and_hides_its_password(me: Stranger) -> None:
     me.configure(DATABASE_URL=f"postgresql://u:hidden@127.0.0.1:{free_port()}/d", ANTHROPIC_API_KEY=KEY)
     for arguments in (["ls"], ["submit", "-"], ["db", "upgrade"]):
-        told = me.types(*arguments, stdin="Why?\n", expect=4)
-        assert told.err.startswith("stepdown: ledger postgresql+psycopg://u:***@127.0.0.1:")
-        assert "refused" in told.err
-        assert (told.out, "hidden" in told.err) == ("", False)
+        printed = me.types(*arguments, stdin="Why?\n", expect=4)
+        assert printed.err.startswith("stepdown: ledger postgresql+psycopg://u:***@127.0.0.1:")
+        assert "refused" in printed.err
+        assert (printed.out, "hidden" in printed.err) == ("", False)
 
 
 def test_a_ledger_that_is_no_database_ends_with_4(me: Stranger) -> None:
@@ -155,13 +157,13 @@ def test_a_reader_that_has_seen_enough_is_no_error(me: Stranger) -> None:
     me.write("a.txt", "".join(f"Why {number}?\n" for number in range(1500)))
     batch = me.types("submit", "a.txt").out.strip()
     for line in (f"results {batch} | head -1", f"show {batch} --jsonl | head -1", "ls | true", "--help | true"):
-        told = me.types_in_a_shell(f"stepdown {line}")
-        assert (told.code, told.err) == (0, ""), line
+        printed = me.types_in_a_shell(f"stepdown {line}")
+        assert (printed.code, printed.err) == (0, ""), line
     assert "No such command" in me.types_in_a_shell("stepdown nothing | true").err
 
 
 @pytest.mark.parametrize("command", ["submit", "watch", "status", "ls", "results", "show", "job", "cancel", "doctor"])
 def test_every_command_explains_itself(me: Stranger, command: str) -> None:
-    told = me.types(command, "--help")
-    assert told.out.startswith(f"Usage: stepdown {command} ")
-    assert told.err == ""
+    printed = me.types(command, "--help")
+    assert printed.out.startswith(f"Usage: stepdown {command} ")
+    assert printed.err == ""

@@ -177,8 +177,11 @@ def test_a_file_with_mistakes_is_refused_as_a_whole(producer: Producer, engine: 
     path.write_text('{"prompt": "a"}\n' + '{"prompt": 7}\n' * 23, encoding="utf-8")
     with opened_prompts(str(path)) as file, pytest.raises(InputMistakes) as refused:
         producer.submit(file)
-    told = str(refused.value).splitlines()
-    assert (told[0][: len(str(path)) + 10], told[-2:]) == (f"{path}:2: prompt", ["and 3 more", "nothing was queued"])
+    printed = str(refused.value).splitlines()
+    assert (printed[0][: len(str(path)) + 10], printed[-2:]) == (
+        f"{path}:2: prompt",
+        ["and 3 more", "nothing was queued"],
+    )
     assert nothing_was_written(engine)
     path.write_text('{"prompt": "a"}\n', encoding="utf-8")
     with opened_prompts(str(path)) as file:

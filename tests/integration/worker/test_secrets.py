@@ -45,7 +45,7 @@ def test_no_canary_leaves_the_ledger(plant: Plant) -> None:
             eventually(lambda: plant.purchases(batch), within_s=30, because="the first call is made")
             _assert_no_secret(_dump(plant.redis))
             answers = plant.finished(batch)
-            events = _heard(listener, until=b"task-succeeded")
+            events = _received(listener, until=b"task-succeeded")
     assert [answer.text for answer in answers] == [_ANSWER, None, _ANSWER]
     log = plant.worker_log.read_bytes()
     assert b"attempt 1 (start) on opus-4-7" in log
@@ -95,14 +95,14 @@ def _listening(client: redis.Redis) -> Any:
     return listener
 
 
-def _heard(listener: Any, *, until: bytes) -> bytes:
+def _received(listener: Any, *, until: bytes) -> bytes:
     """Read the events that are published, up to the one that is waited for."""
-    heard: list[bytes] = []
+    logged: list[bytes] = []
 
     def has_come() -> bool:
         while (message := listener.get_message(timeout=0.1)) is not None:
-            heard.extend((repr(message).encode(), *_decoded(repr(message).encode())))
-        return until in b"\n".join(heard)
+            logged.extend((repr(message).encode(), *_decoded(repr(message).encode())))
+        return until in b"\n".join(logged)
 
     eventually(has_come, within_s=30, because=f"{until!r} is published")
-    return b"\n".join(heard)
+    return b"\n".join(logged)

@@ -34,9 +34,9 @@ def _do(plant: Plant, *statements: str) -> None:
 def _run(plant: Plant) -> list[int]:
     """Count the messages that each worker has run, as it tells itself."""
     broker = Broker(plant.variables["REDIS_URL"], rungs=3)
-    told: dict[str, dict[str, Any]] = broker.app.control.inspect(timeout=5).stats() or {}
+    reported: dict[str, dict[str, Any]] = broker.app.control.inspect(timeout=5).stats() or {}
     broker.close()
-    return sorted(sum(worker["total"].values()) for worker in told.values())
+    return sorted(sum(worker["total"].values()) for worker in reported.values())
 
 
 @pytest.mark.parametrize("plant", ["sqlite"], indirect=True)

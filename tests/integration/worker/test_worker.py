@@ -60,8 +60,8 @@ def test_with_the_cheap_model_down_a_summary_climbs_to_the_next_one_up(plant: Pl
     plant.simulator.set_script('[[rules]]\nmodel = "haiku"\nanswer = 529')
     batch, answer = plant.answered("Ten harbours were dredged in spring.", task="summarize")
     assert (answer.state, answer.model, answer.fallback_depth) == ("succeeded", SONNET, 1)
-    told = [(row["requested_model"], row["reason"], row["outcome"]) for row in plant.attempts(batch)]
-    assert told == [(HAIKU, "start", "overloaded"), (SONNET, "fallback", "answered")]
+    reported = [(row["requested_model"], row["reason"], row["outcome"]) for row in plant.attempts(batch)]
+    assert reported == [(HAIKU, "start", "overloaded"), (SONNET, "fallback", "answered")]
 
 
 def test_a_message_delivered_three_times_buys_once(plant: Plant, broker: Broker) -> None:
@@ -122,8 +122,8 @@ def test_prompts_of_ten_megabytes_are_asked_once_and_are_not_in_redis(plant: Pla
     before = plant.redis.info("memory")["used_memory"]
     batch = plant.submit(*(f"{number} " + "harbour " * 1_250_000 for number in range(3)))
     assert plant.redis.info("memory")["used_memory"] - before < 5_000_000
-    told = [(answer.state, answer.outcome) for answer in plant.finished(batch, within_s=60)]
-    assert told == [("failed", "too_long")] * 3, "no model's window holds them"
+    reported = [(answer.state, answer.outcome) for answer in plant.finished(batch, within_s=60)]
+    assert reported == [("failed", "too_long")] * 3, "no model's window holds them"
     assert len(plant.purchases(batch)) == 3
 
 
@@ -139,7 +139,7 @@ def test_a_ledger_that_fails_loses_no_answer_and_spills_none_into_the_log(plant:
     with _without_answers(plant.engine):
         batch = plant.submit("Ten harbours were dredged in spring.")
         log = eventually(
-            lambda: said if b"is kept here until" in (said := plant.worker_log.read_bytes()[before:]) else None,
+            lambda: message if b"is kept here until" in (message := plant.worker_log.read_bytes()[before:]) else None,
             within_s=20,
             because="the answer cannot be kept",
         )

@@ -187,5 +187,5 @@ class MemorySteps:
         self.looks += 1
         if self.away is not None:
             raise self.away
-        told, self.next = self.next, ReleasedSteps(asked=0, stopped=0)
-        return told
+        reported, self.next = self.next, ReleasedSteps(asked=0, stopped=0)
+        return reported

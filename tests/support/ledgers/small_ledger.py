@@ -126,7 +126,7 @@ def _priced(cost: int, *parts: int, tokens: tuple[int, int] = (1000, 200), **mor
 
 def _left(rung: int, *reasons: str) -> dict[str, Any]:
     """Lay out where a job was answered, and why each rung before was given up."""
-    return {"rung": rung, "given_up": {str(left): why for left, why in enumerate(reasons)}}
+    return {"rung": rung, "given_up": {str(left): reason for left, reason in enumerate(reasons)}}
 
 
 def _unknown(outcome: str | None, **more: Any) -> dict[str, Any]:

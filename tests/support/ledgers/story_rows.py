@@ -6,7 +6,7 @@ from decimal import Decimal
 from textwrap import dedent
 from typing import Any
 
-from producer.story.rows import Told
+from producer.story.rows import JobRecord
 from producer.story.story import story
 
 OPUS, SONNET, HAIKU = MODELS = ("claude-opus-4-7", "claude-sonnet-4-6", "claude-haiku-4-5-20251001")
@@ -129,7 +129,7 @@ def lost(number: int, **changes: Any) -> Row:
     return attempt(number, **{**unseen, **changes})
 
 
-def decision(after: int, seconds: float, word: str, why: str, **changes: Any) -> Row:
+def decision(after: int, seconds: float, word: str, reason: str, **changes: Any) -> Row:
     """Make a decision about Opus that was made after so many attempts; keywords that are no column are figures."""
     row: Row = {"lease_token": 1, "number": 1, "rung": 0, "model": OPUS}
     columns = {name: changes.pop(name) for name in tuple(changes) if name in row}
@@ -139,36 +139,36 @@ def decision(after: int, seconds: float, word: str, why: str, **changes: Any) ->
         "attempt_count": after,
         "at": at(seconds),
         "decision": word,
-        "why": why,
-        "figures": changes,
+        "reason": reason,
+        "details": changes,
     }
 
 
 def lines(row: Row, attempts: Iterable[Row] = (), decisions: Iterable[Row] = (), **changes: Any) -> list[str]:
     """Tell the story of a job under the chain of three."""
     throttles = changes.pop("throttles", ())
-    return list(story(told(row, attempts, decisions, **changes), MODELS, throttles))
+    return list(story(reported(row, attempts, decisions, **changes), MODELS, throttles))
 
 
-def told(row: Row, attempts: Iterable[Row] = (), decisions: Iterable[Row] = (), **changes: Any) -> Told:
+def reported(row: Row, attempts: Iterable[Row] = (), decisions: Iterable[Row] = (), **changes: Any) -> JobRecord:
     """Put a job's rows together; the changes are its batch's."""
     of: Mapping[str, Any] | None = None if row["batch_id"] is None else batch(**changes)
-    return Told(now=at(4), job=row, batch=of, attempts=list(attempts), decisions=list(decisions))
+    return JobRecord(now=at(4), job=row, batch=of, attempts=list(attempts), decisions=list(decisions))
 
 
-def told_as(text: str) -> list[str]:
+def sentences_of(text: str) -> list[str]:
     """Take the lines of a story as they stand in a test, deeper by one step."""
     return dedent(text).strip("\n").splitlines()
 
 
 def below_head(row: Row, *attempts: Row, decisions: tuple[Row, ...] = (), **changes: Any) -> list[str]:
     """Tell a story without its first three lines and what belongs to them: the job, the day, what was accepted."""
-    told_of = lines(row, attempts, decisions, **changes)
-    assert told_of[1] == "  2026-11-23 (UTC)"
-    begin = next(place for place, line in enumerate(told_of[3:], start=3) if not line.startswith(" " * 12))
-    return [line[2:] for line in told_of[begin:]]
+    job_record = lines(row, attempts, decisions, **changes)
+    assert job_record[1] == "  2026-11-23 (UTC)"
+    begin = next(place for place, line in enumerate(job_record[3:], start=3) if not line.startswith(" " * 12))
+    return [line[2:] for line in job_record[begin:]]
 
 
-def one_line(told_of: list[str]) -> str:
+def one_line(job_record: list[str]) -> str:
     """Put the lines of a story on one, as if it had not been wrapped."""
-    return " ".join(" ".join(told_of).split())
+    return " ".join(" ".join(job_record).split())

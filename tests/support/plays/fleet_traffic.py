@@ -144,10 +144,12 @@ class Fleet:
         match admission.acquire(need):
             case Granted(after_s=after_s):
                 travel_s = self.draw.uniform(0.01, 0.1)
-                self.play.after(after_s + travel_s, lambda: self.api.call(read, written, self._tells(admission, need)))
-            case Denied(why=why, wait_s=wait_s) if why == FULL and held_s + wait_s <= 1:
+                self.play.after(
+                    after_s + travel_s, lambda: self.api.call(read, written, self._reporter(admission, need))
+                )
+            case Denied(reason=reason, wait_s=wait_s) if reason == FULL and held_s + wait_s <= 1:
                 self.play.after(wait_s, lambda: again(has_waited=has_waited, held_s=held_s + wait_s))
-            case Denied(why=why, wait_s=wait_s) if why in {LIMITED, FULL} and wait_s <= self.patience_s:
+            case Denied(reason=reason, wait_s=wait_s) if reason in {LIMITED, FULL} and wait_s <= self.patience_s:
                 if has_waited:
                     self.stepped_down += 1
                 else:
@@ -158,7 +160,7 @@ class Fleet:
     def _asks_again(self, admission: LuaScript, job: str, sizes: tuple[int, int]) -> Callable[..., None]:
         return lambda **words: self._ask(admission, job, sizes, **words)
 
-    def _tells(self, admission: LuaScript, need: Request) -> Callable[..., None]:
+    def _reporter(self, admission: LuaScript, need: Request) -> Callable[..., None]:
         def ends(how: How, **words: Any) -> None:
             limits = part_of_limits(words.pop("limits", {}), len(self.turnstiles))
             admission.release(

@@ -56,7 +56,7 @@ class LimitedApi:
     buckets: RateLimits
     calls: list[tuple[str, int]] = field(default_factory=list)
 
-    def call(self, model: str, params: Mapping[str, Any], **_told: Any) -> Received:
+    def call(self, model: str, params: Mapping[str, Any], **_reported: Any) -> Received:
         """Take the tokens of a request, or refuse it with 429, its limits and a retry-after."""
         group, text = self.chain.group_of(model), params["messages"][0]["content"]
         reads, writes = len(text) // 5, min(int(text.split()[0]), params["max_tokens"])
@@ -64,8 +64,8 @@ class LimitedApi:
         self.calls.append((model, 429 if admission.wait_s is not None else 200))
         headers = self._headers(group)
         if admission.wait_s is not None:
-            told = {"type": "rate_limit_error", "message": admission.message.format(model=model)}
-            body = {"type": "error", "error": told}
+            reported = {"type": "rate_limit_error", "message": admission.message.format(model=model)}
+            body = {"type": "error", "error": reported}
             return _with(received(body, status=429), headers | {"retry-after": str(admission.wait_s)})
         self.clock.now_s += _LATENCY_S
         self.buckets.charge_output(group, writes)

@@ -69,12 +69,12 @@ def received(body: object, *, status: int = 200, **headers: str) -> Received:
     return Received(status=status, headers=named, body=json.dumps(body).encode(), latency_ms=7)
 
 
-def error(status: int, said: str = "no", *, code: str | None = None, **headers: str) -> Received:
+def error(status: int, text: str = "no", *, code: str | None = None, **headers: str) -> Received:
     """Make an error as the API sends it."""
-    told: dict[str, Any] = {"type": _ERRORS.get(status, "api_error"), "message": said}
+    reported: dict[str, Any] = {"type": _ERRORS.get(status, "api_error"), "message": text}
     if code is not None:
-        told["details"] = {"error_code": code}
-    return received({"type": "error", "error": told, "request_id": "req_1"}, status=status, **headers)
+        reported["details"] = {"error_code": code}
+    return received({"type": "error", "error": reported, "request_id": "req_1"}, status=status, **headers)
 
 
 def end_of(word: str, model: str) -> Received | Broken:
@@ -148,15 +148,15 @@ class ScriptedAdmission:
     needs: list[Request] = field(default_factory=list)
     ends: list[Result] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)  # what each end makes of a breaker; nothing after the last
-    figures: Mapping[str, float | str] = field(default_factory=dict)  # of each denial
+    details: Mapping[str, float | str] = field(default_factory=dict)  # of each denial
 
     def acquire(self, need: Request) -> Granted | Denied:
         """Answer as the script says."""
         self.needs.append(need)
-        why, _, seconds = (self.script.pop(0) if self.script else "go").partition(":")
-        if why == "go":
+        reason, _, seconds = (self.script.pop(0) if self.script else "go").partition(":")
+        if reason == "go":
             return Granted(after_s=float(seconds or 0))
-        return Denied(why=why, wait_s=float(seconds), figures=self.figures)
+        return Denied(reason=reason, wait_s=float(seconds), details=self.details)
 
     def release(self, ended: Result) -> Change:
         """Keep it."""
@@ -174,7 +174,7 @@ class OnePrice:
     def __init__(self, unknown: Iterable[str] = ()) -> None:
         self._unknown = set(unknown)
 
-    def price(self, model: str, *, at: datetime, **_told: str | None) -> Price | None:
+    def price(self, model: str, *, at: datetime, **_reported: str | None) -> Price | None:
         """Find the price."""
         assert at.tzinfo is not None
         return None if model in self._unknown else Price(model=model, source="by hand", rates=_RATES)

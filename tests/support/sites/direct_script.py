@@ -12,21 +12,21 @@ from anthropic.types import Message, TextBlock
 from models.errors import StepdownError
 from worker import ChainClient, call_with_fallback
 
-Told = dict[str, Any]
+Reported = dict[str, Any]
 
 
-def _call(**options: Any) -> Told:
+def _call(**options: Any) -> Reported:
     result = call_with_fallback(**options)
     return {**result, "estimated_cost_usd": str(result["estimated_cost_usd"])}
 
 
-def _calls(*, each: list[Told], threads: int) -> Told:
+def _calls(*, each: list[Reported], threads: int) -> Reported:
     """Call at once, with so many threads; what went wrong is told in its place."""
     with ThreadPoolExecutor(threads) as pool:
-        return {"all": list(pool.map(lambda options: _told(_call, **options), each))}
+        return {"all": list(pool.map(lambda options: _reported(_call, **options), each))}
 
 
-def _create(*, client: Told, below: str | None = None, **request: Any) -> Told:
+def _create(*, client: Reported, below: str | None = None, **request: Any) -> Reported:
     """Ask as a framework does, whose tools and messages are plain; `below` asks with the client of a sub-agent."""
     whole = ChainClient(**client)
     asked = whole if below is None else whole.child(below)
@@ -40,27 +40,27 @@ def _create(*, client: Told, below: str | None = None, **request: Any) -> Told:
     }
 
 
-def _raw(*, client: Told, **request: Any) -> Told:
+def _raw(*, client: Reported, **request: Any) -> Reported:
     """Ask as a framework does that looks at headers, such as LangChain."""
     raw = ChainClient(**client).messages.with_raw_response.create(**request)
     return {"headers": dict(raw.headers), "text": _text(raw.parse()), "job_id": raw.parse().job_id}
 
 
-def _agents(*, client: Told, model: str, threads: int, words: list[str]) -> Told:
+def _agents(*, client: Reported, model: str, threads: int, words: list[str]) -> Reported:
     """Let one client be used by many threads, each of which hands a deeper one to a sub-agent of its own."""
     shared = ChainClient(**client)
 
-    def work(word: str) -> Told:
+    def work(word: str) -> Reported:
         asked: Any = {"model": model, "max_tokens": 100, "messages": [{"role": "user", "content": word}]}
         first = shared.messages.create(**asked)
         second = shared.child(first, task="summarize").messages.create(**asked)
         return {"word": word, "jobs": [first.job_id, second.job_id], "texts": [_text(first), _text(second)]}
 
     with ThreadPoolExecutor(threads) as pool:
-        return {"all": list(pool.map(lambda word: _told(work, word=word), words))}
+        return {"all": list(pool.map(lambda word: _reported(work, word=word), words))}
 
 
-def _loop(*, client: Told, tools: list[Told], content: str) -> Told:
+def _loop(*, client: Reported, tools: list[Reported], content: str) -> Reported:
     """Go round as an agent does: the answer's own blocks are sent back, with what the tool said."""
     asks = ChainClient(**client).messages
     messages: list[Any] = [{"role": "user", "content": content}]
@@ -79,14 +79,14 @@ def _text(message: Message) -> str:
     return "".join(block.text for block in message.content if isinstance(block, TextBlock))
 
 
-def _told(work: Callable[..., Told], **given: Any) -> Told:
+def _reported(work: Callable[..., Reported], **given: Any) -> Reported:
     try:
         return work(**given)
     except StepdownError as error:
-        return {"error": type(error).__name__, "said": str(error)}
+        return {"error": type(error).__name__, "message": str(error)}
 
 
-_ORDERS: dict[str, Callable[..., Told]] = {
+_ORDERS: dict[str, Callable[..., Reported]] = {
     "call": _call,
     "calls": _calls,
     "create": _create,
@@ -100,8 +100,8 @@ def main() -> None:
     """Do each order, until there are no more."""
     for line in sys.stdin:
         order = json.loads(line)
-        told = _told(_ORDERS[order.pop("do", "call")], **order)
-        print(json.dumps(told), flush=True)  # noqa: T201 - a pipe
+        reported = _reported(_ORDERS[order.pop("do", "call")], **order)
+        print(json.dumps(reported), flush=True)  # noqa: T201 - a pipe
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ class Speaker:
         listed: types.ListToolsResult = self.portal.call(self.client.list_tools)
         return {tool.name: tool for tool in listed.tools}
 
-    def says(self, tool: str, **arguments: Any) -> dict[str, Any]:
+    def states(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """Call a tool that is to succeed, and give its structured content."""
         result = self.result(tool, **arguments)
         assert not result.is_error, result.content

@@ -61,7 +61,7 @@ def test_no_callers_key_begins_like_anothers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("", "names no caller"),
         ("airflow = 1\n", "is no table"),
@@ -83,5 +83,5 @@ def test_no_callers_key_begins_like_anothers() -> None:
         ("[airflow\n", "is no TOML"),
     ],
 )
-def test_a_mistake_in_the_file_is_told_without_the_token(tmp_path: Path, text: str, told: str) -> None:
-    assert any(told in mistake for mistake in _mistakes(tmp_path, text))
+def test_a_mistake_in_the_file_is_told_without_the_token(tmp_path: Path, text: str, reported: str) -> None:
+    assert any(reported in mistake for mistake in _mistakes(tmp_path, text))

@@ -10,10 +10,12 @@ _OTHER = failed(outcome=Outcome.TOO_LONG)
 
 def test_the_same_failure_in_a_row_pauses_a_batch_once() -> None:
     failing_batches = FailingBatches(pause_after=3)
-    told = [failing_batches.note("batch-1", _BAD) for _ in range(5)]
-    assert [said is not None for said in told] == [False, False, True, False, False]
-    assert told[2] is not None
-    assert told[2].startswith("3 jobs in a row ended bad_request, the last one with: bad_request: no; stepdown release")
+    reported = [failing_batches.note("batch-1", _BAD) for _ in range(5)]
+    assert [message is not None for message in reported] == [False, False, True, False, False]
+    assert reported[2] is not None
+    assert reported[2].startswith(
+        "3 jobs in a row ended bad_request, the last one with: bad_request: no; stepdown release"
+    )
 
 
 def test_another_failure_or_an_answer_begins_again_and_waiting_counts_for_nothing() -> None:

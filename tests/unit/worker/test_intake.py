@@ -34,12 +34,12 @@ def test_a_worker_that_stops_takes_nothing() -> None:
 def test_a_disk_that_fills_closes_it_and_room_opens_it_again() -> None:
     disk, clock = Disk(), HandClock()
     intake = _gate(disk, clock)
-    told = []
+    reported = []
     for free_mb in (100, 63, 10, 64, 63):
         clock.now_s += 1
         disk.free_mb = free_mb
-        told.append(intake.closed_reason())
-    assert told == [None, DISK_LOW, DISK_LOW, None, DISK_LOW]
+        reported.append(intake.closed_reason())
+    assert reported == [None, DISK_LOW, DISK_LOW, None, DISK_LOW]
     assert disk.events == [DiskLow(free_mb=63, needed_mb=64)] * 2, "each time once"
 
 

@@ -99,16 +99,16 @@ def test_an_analyst_asks_by_the_command_line_too(worker: Office) -> None:
 
 @pytest.mark.parametrize("role", ["Analyst", "a b", "x; DROP TABLE jobs", "", "1st"])
 def test_a_role_has_a_plain_name(tmp_path: Path, role: str) -> None:
-    told = stranger_in(tmp_path).types("db", "analyst", "--role", role, expect=2)
-    assert "--role: " in told.err
-    assert told.out == ""
+    reported = stranger_in(tmp_path).types("db", "analyst", "--role", role, expect=2)
+    assert "--role: " in reported.err
+    assert reported.out == ""
 
 
 def test_of_a_file_the_read_only_address_is_told_and_that_it_has_no_roles(tmp_path: Path) -> None:
-    told = stranger_in(tmp_path).types("db", "analyst")
-    assert told.out == f"file:{tmp_path}/.stepdown/ledger.db?mode=ro\n"
-    assert "A file has no roles" in told.err
-    assert "stepdown ledger export" in told.err
+    reported = stranger_in(tmp_path).types("db", "analyst")
+    assert reported.out == f"file:{tmp_path}/.stepdown/ledger.db?mode=ro\n"
+    assert "A file has no roles" in reported.err
+    assert "stepdown ledger export" in reported.err
 
 
 def test_no_view_and_no_export_shows_a_prompt_an_answer_or_what_the_provider_said(engine: Engine) -> None:

@@ -72,8 +72,8 @@ def test_the_same_model_and_day_again_replaces_the_row_and_says_so(prices: Price
     prices.set([_price(), _price("yours")])
     (written,) = prices.set([_price(paid_in="2")])
     assert written.source == "prices set, in place of 1 in, 5 out"
-    told = [(one.model, one.rates.input, is_set) for one, is_set in prices.all()]
-    assert told == [("mine", Decimal(2), True), ("yours", Decimal(1), True)]
+    reported = [(one.model, one.rates.input, is_set) for one, is_set in prices.all()]
+    assert reported == [("mine", Decimal(2), True), ("yours", Decimal(1), True)]
     assert prices.dated()["mine"] == (written,)
 
 

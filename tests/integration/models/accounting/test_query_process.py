@@ -111,12 +111,12 @@ def test_sixteen_heavy_queries_take_turns_within_a_gigabyte(sqlite_url: str) -> 
     watcher = Thread(target=watch)
     watcher.start()
     with ThreadPoolExecutor(16) as threads:
-        said = list(threads.map(ask, range(16)))
+        message = list(threads.map(ask, range(16)))
     ended.set()
     watcher.join()
     assert 1 <= max(count for count, _ in seen) <= AT_ONCE
     assert max(megabytes for _, megabytes in seen) < 1_000
-    assert "answered" not in said
+    assert "answered" not in message
     assert _found(sqlite_url, "SELECT 1") == [(1,)]
 
 
@@ -169,8 +169,10 @@ def test_a_superuser_is_refused_until_there_is_an_analyst(
     ):
         _found(mighty, "SELECT 1")
     me = stranger_in(tmp_path, DATABASE_URL=mighty)
-    told = me.types("db", "analyst", "--apply")
-    assert told.out.startswith("stepdown_analyst may read the views of postgresql+psycopg://postgres:***@127.0.0.1:")
+    reported = me.types("db", "analyst", "--apply")
+    assert reported.out.startswith(
+        "stepdown_analyst may read the views of postgresql+psycopg://postgres:***@127.0.0.1:"
+    )
     assert _found(mighty, "SELECT current_user, COUNT(*) > 0 FROM v_attempts") == [("stepdown_analyst", True)]
     for secret in ("pg_authid", "pg_shadow", "jobs", "answers", "pg_hba_file_rules"):
         with pytest.raises(InputError, match=r"permission denied|may do more than read"):

@@ -81,10 +81,10 @@ def test_a_second_run_writes_nothing_and_a_third_at_other_prices_counts_on(
     for _ in range(2):
         _run(repricing, _BOOK)
     rows = _rows(engine, Correction)
-    told = [
+    reported = [
         (row["number"], row["was_nano_usd"], row["cost_nano_usd"]) for row in sorted(rows, key=lambda r: r["number"])
     ]
-    assert told == [(1, Decimal("0.01"), Decimal("0.02")), (2, Decimal("0.02"), Decimal("0.01"))]
+    assert reported == [(1, Decimal("0.01"), Decimal("0.02")), (2, Decimal("0.02"), Decimal("0.01"))]
 
 
 def test_a_cost_that_is_right_is_not_written_again(repricing: Repricing, ledger: Ledger, engine: Engine) -> None:

@@ -174,12 +174,12 @@ def _shown(engine: Engine, *names: str) -> list[str]:
 
 def test_a_session_says_who_it_is_and_gives_its_locks_up(postgres_url: str) -> None:
     names = ("application_name", "lock_timeout", "idle_in_transaction_session_timeout", "tcp_keepalives_idle")
-    for kind, told in (
+    for kind, reported in (
         (WORKER, ["stepdown worker", "15s", "10s", "10"]),
         ("serve", ["stepdown serve", "1min", "10min", "10"]),
     ):
         engine = open_database(postgres_url, kind=kind)
-        assert _shown(engine, *names) == told
+        assert _shown(engine, *names) == reported
         engine.dispose()
     engine = open_database(f"{postgres_url}?application_name=mine")
     assert _shown(engine, "application_name") == ["mine"]

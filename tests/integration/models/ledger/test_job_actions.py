@@ -148,8 +148,8 @@ def test_purge_removes_texts_by_age_in_small_steps_and_never_a_row(
     assert reports.models(batch_id) == before
     job = reports.job(ids[0])
     assert (job["params"], job["columns"], job["state"], job["purged_at"] is None) == ({}, {}, "succeeded", False)
-    told = next(reports.answers(batch_id))
-    assert (told.message, str(told.cost_usd)) == (None, "0.010000000")
+    reported = next(reports.answers(batch_id))
+    assert (reported.message, str(reported.cost_usd)) == (None, "0.010000000")
     assert reports.job(ids[502])["params"] != {}
     assert job_actions.retry(batch_id=batch_id, deadline_s=DAY_S) == 0, "there is nothing left to ask"
 

@@ -160,8 +160,8 @@ def test_a_reply_that_turns_up_after_it_was_bought_again_is_late_and_costed(
     assert ledger.open_attempt(claim, second)
     assert not ledger.finish(lost, succeeded(), closing(attempt_id))
     assert ledger.finish(claim, succeeded(), closing(second.id, cost_usd=Decimal("0.02")))
-    told = [(row["outcome"], row["cost_nano_usd"]) for row in reports.attempts(job_id)]
-    assert told == [("late", Decimal("0.01")), ("answered", Decimal("0.02"))]
+    reported = [(row["outcome"], row["cost_nano_usd"]) for row in reports.attempts(job_id)]
+    assert reported == [("late", Decimal("0.01")), ("answered", Decimal("0.02"))]
 
 
 @pytest.mark.parametrize("state", [State.RUNNING, State.WAITING, State.QUEUED])

@@ -190,10 +190,10 @@ def test_a_failed_job_says_why(ledger: Ledger, reports: Reports) -> None:
     batch_id, (job_id,) = accepted(ledger)
     claim, only = claimed(ledger, job_id), opening()
     ledger.open_attempt(claim, only)
-    said = "bad_request: max_tokens: \u00e4\n\U0001f6a7" * 100
-    assert ledger.finish(claim, failed(error=said), failing(only.id, Outcome.BAD_REQUEST, http_status=400))
+    message = "bad_request: max_tokens: \u00e4\n\U0001f6a7" * 100
+    assert ledger.finish(claim, failed(error=message), failing(only.id, Outcome.BAD_REQUEST, http_status=400))
     (answer,) = reports.answers(batch_id)
-    assert (answer.state, answer.outcome, answer.error) == (State.FAILED, Outcome.BAD_REQUEST, said)
+    assert (answer.state, answer.outcome, answer.error) == (State.FAILED, Outcome.BAD_REQUEST, message)
     assert (answer.cost_usd, answer.message) == (Decimal(0), None)
 
 

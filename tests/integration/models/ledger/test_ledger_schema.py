@@ -78,8 +78,8 @@ def test_threads_that_find_the_same_new_file_make_it_ready_once(tmp_path: Path) 
 def test_processes_that_find_the_same_new_file_make_it_ready_once(tmp_path: Path) -> None:
     command = [sys.executable, "-c", _MAKE_READY, f"sqlite:///{tmp_path}/ledger.db"]
     started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
-    said = [process.communicate(timeout=60)[1] for process in started]
-    assert [process.returncode for process in started] == [0, 0, 0, 0], said
+    message = [process.communicate(timeout=60)[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0, 0], message
 
 
 def test_upgrades_of_one_postgres_at_once_take_turns(postgres_url: str) -> None:
@@ -105,10 +105,10 @@ def test_a_ledger_that_is_away_is_told_in_one_line_without_its_password() -> Non
         ):
             with pytest.raises(LedgerError) as caught:
                 use()
-            said = str(caught.value)
-            assert said.startswith("ledger postgresql+psycopg://us:***@127.0.0.1:")
-            assert "canary-7391" not in said
-            assert "\n" not in said
+            message = str(caught.value)
+            assert message.startswith("ledger postgresql+psycopg://us:***@127.0.0.1:")
+            assert "canary-7391" not in message
+            assert "\n" not in message
 
 
 def test_a_wrong_password_is_told_without_it(postgres_url: str) -> None:

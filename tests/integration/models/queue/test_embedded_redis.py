@@ -127,8 +127,8 @@ def test_a_killed_owner_is_followed_by_the_next_whoever_has_its_process_id_by_th
     with _killed_owner(settings) as left:
         assert broker_url(settings) is None
         note = _note(settings)
-        said = json.loads(note.read_text(encoding="utf-8"))
-        note.write_text(json.dumps(said | {"pid": os.getpid()}), encoding="utf-8")  # as in a container: 1 is 1 again
+        message = json.loads(note.read_text(encoding="utf-8"))
+        note.write_text(json.dumps(message | {"pid": os.getpid()}), encoding="utf-8")  # as in a container: 1 is 1 again
         assert broker_url(settings) is None
         with running_broker(settings) as url, redis.Redis.from_url(url) as client:
             assert client.ping()

@@ -56,8 +56,8 @@ def test_the_doctor_warns_of_an_overloaded_primary_and_is_well_after_it(
     with me.starts("worker", log="worker.log"):
         _submit(me, 40)
         eventually(lambda: _throttles(me, quiet_s=60), within_s=60, because="the fleet leaves the primary alone")
-        said = me.types("doctor", expect=None).out
-        line = next(line for line in said.splitlines() if "throttle" in line)
+        message = me.types("doctor", expect=None).out
+        line = next(line for line in message.splitlines() if "throttle" in line)
         assert re.fullmatch(
             rf"warn  throttle {OPUS} is overloaded since \d\d:\d\d:\d\d UTC \(for \d+(\.\d)? s\): one probe at a time, "
             r"the next (at once|in \d+(\.\d)? s); its jobs step down or wait",
@@ -91,7 +91,7 @@ def test_status_and_job_tell_the_limit_that_jobs_wait_for_and_a_true_time(
         assert f"  now: this key's requests for {HAIKU} (12 a minute) are used up since " in shown
         rows = [json.loads(line) for line in me.types("show", batch, "--jsonl").out.splitlines()]
         waiting = [row["job"] for row in rows if row["state"] == "waiting"]
-        told = " ".join(me.types("job", waiting[-1]).out.split())
-        assert "waits for haiku-4-5's requests (12 a minute)" in told
+        reported = " ".join(me.types("job", waiting[-1]).out.split())
+        assert "waits for haiku-4-5's requests (12 a minute)" in reported
         assert json.loads(me.types("job", waiting[-1], "--json").out)["due_in_s"] >= 0
         me.types("cancel", batch)

@@ -157,9 +157,9 @@ def test_a_primary_in_trouble_is_told_by_the_worker_by_status_and_by_the_doctor(
         with me.starts("worker") as worker:
             batch = me.types("submit", "four.txt", "--watch").out.strip()
             shares = "the provider failed 100%, 100% twice or more"
-            said = f"claude-opus-4-7 is unreliable today: of 4 jobs that start there {shares}"
-            assert me.types("status", batch).err == f"alarm: {said}\n"
-            assert f"warn  health   {said}" in me.types("doctor", expect=None).out
-            heard = f"health: {said}"
+            message = f"claude-opus-4-7 is unreliable today: of 4 jobs that start there {shares}"
+            assert me.types("status", batch).err == f"alarm: {message}\n"
+            assert f"warn  health   {message}" in me.types("doctor", expect=None).out
+            logged = f"health: {message}"
             assert worker.stderr is not None
-            assert any(heard in line for line in worker.stderr), "the worker told it"
+            assert any(logged in line for line in worker.stderr), "the worker told it"

@@ -25,10 +25,10 @@ def _read(history: JobHistory, **scope: Any) -> list[RecordedJob]:
 
 
 def test_jobs_that_have_ended_are_read_with_the_sums_of_their_attempts(history: JobHistory) -> None:
-    told = {
+    reported = {
         (job.attempts, job.cost_usd, job.unknown_costs, job.fallback_depth) for job in _read(history, task="summarize")
     }
-    assert told == {
+    assert reported == {
         (1, Decimal("0.01"), 0, 0),
         (2, Decimal("0.006"), 0, 1),  # as corrected
         (2, Decimal("0.003"), 0, 1),

@@ -72,7 +72,7 @@ def test_what_has_an_answer_counts_as_the_results_tell_it(engine: Engine, ledger
     job_actions = JobActions(engine)
     with engine.begin() as connection:  # as an answer that was cut, asked again by a person, and failed
         connection.exec_driver_sql("UPDATE jobs SET state = 'failed'")
-    told = ServedBatches(engine).one(batch_id, BOB.key())
-    assert told is not None
-    assert (told.succeeded, told.errored) == (1, 0)
+    response = ServedBatches(engine).one(batch_id, BOB.key())
+    assert response is not None
+    assert (response.succeeded, response.errored) == (1, 0)
     assert job_actions.retry(deadline_s=60, states=[State.CANCELLED], batch_id=batch_id) == 0

@@ -17,9 +17,9 @@ from tests.support.ledgers.story_rows import HAIKU, MODELS, OPUS
 _OUTPUT = "(limit output, left 12.0, needs 300.0, per_minute 8000.0)"
 
 
-def _held_back(reason: str, model: str, figures: str = "") -> str:
+def _held_back(reason: str, model: str, details: str = "") -> str:
     """Word a denial as a worker keeps it with a job."""
-    return f"{reason}: no request was made: {model} may be asked in 4.2 s{f' {figures}' if figures else ''}"
+    return f"{reason}: no request was made: {model} may be asked in 4.2 s{f' {details}' if details else ''}"
 
 
 @pytest.fixture

@@ -160,7 +160,7 @@ def test_what_became_no_answer_is_wasted_and_the_unknown_of_it_is_counted(booked
 def test_an_attempt_without_a_cost_says_why_and_what_it_costs_at_most(booked: Engine) -> None:
     with booked.begin() as connection:
         connection.execute(text("DELETE FROM corrections WHERE attempt_id = 'a9'"))
-    assert asked(booked, "SELECT attempt_id, why, reserved_nano_usd FROM v_unpriced ORDER BY opened_at") == [
+    assert asked(booked, "SELECT attempt_id, explanation, reserved_nano_usd FROM v_unpriced ORDER BY opened_at") == [
         ("a6", "timed out", 50 * 10**6),
         ("a8", "worker lost", 70 * 10**6),
         ("a9", "no price", None),

@@ -31,8 +31,8 @@ def _remember(me: Stranger, model: str, cost_usd: str, count: int) -> None:
 
 
 def test_without_a_ledger_it_shows_the_chain_and_makes_none(me: Stranger) -> None:
-    told = me.types("chain", "show")
-    head, opus, haiku, _, auto, _, fixed = told.out.splitlines()
+    printed = me.types("chain", "show")
+    head, opus, haiku, _, auto, _, fixed = printed.out.splitlines()
     assert head.split() == ["rung", "model", "input", "output", "window", "limit", "group", "retires"]
     assert opus.split() == ["0", OPUS, "5", "25", "1,000,000", "claude-opus-4"]
     assert haiku.split()[:5] == ["1", HAIKU, "1", "5", "200,000"]
@@ -54,16 +54,16 @@ def test_what_was_learned_is_told_with_its_figures_and_the_reason(me: Stranger) 
     lines = me.types("chain", "show").out.splitlines()
     assert lines[4].startswith("summarize starts on haiku-4-5 (learned); ")
     assert lines[6].endswith(" per accepted answer; picked")
-    told = json.loads(me.types("chain", "show", "--json").out)
-    assert [rung["model"] for rung in told["rungs"]] == [OPUS, HAIKU]
-    summarize, fixed = told["tasks"]
+    printed = json.loads(me.types("chain", "show", "--json").out)
+    assert [rung["model"] for rung in printed["rungs"]] == [OPUS, HAIKU]
+    summarize, fixed = printed["tasks"]
     assert (summarize["start"], summarize["is_auto"], fixed["weighed"]) == (HAIKU, True, [])
-    assert [(one["why"], one["judged"]) for one in summarize["weighed"]] == [("dearer", 30), ("picked", 30)]
+    assert [(one["reason"], one["judged"]) for one in summarize["weighed"]] == [("dearer", 30), ("picked", 30)]
 
 
 def test_a_ledger_that_is_away_is_told_beside_it(me: Stranger) -> None:
-    told = Stranger(
+    printed = Stranger(
         folder=me.folder, environment={**me.environment, "DATABASE_URL": "postgresql://x:y@127.0.0.1:1/none"}
     ).types("chain", "show")
-    assert "nothing is learned from the ledger: ledger postgresql" in told.err
-    assert "nothing is learned yet" in told.out
+    assert "nothing is learned from the ledger: ledger postgresql" in printed.err
+    assert "nothing is learned yet" in printed.out

@@ -31,21 +31,21 @@ def plant(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Plant]:
 
 
 def _estimated(me: Stranger, *arguments: str) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(me.types("estimate", *arguments, "--json").out)
-    return told
+    printed: dict[str, Any] = json.loads(me.types("estimate", *arguments, "--json").out)
+    return printed
 
 
-def _worst(told: dict[str, Any], model: str | None = None) -> Decimal:
-    return Decimal((told["chain"] if model is None else told["models"][model])["worst_case_usd"])
+def _worst(printed: dict[str, Any], model: str | None = None) -> Decimal:
+    return Decimal((printed["chain"] if model is None else printed["models"][model])["worst_case_usd"])
 
 
 def test_an_estimate_needs_no_ledger_and_makes_none(me: Stranger) -> None:
-    told = me.types("estimate", *_SUMMARIES)
-    assert told.out.startswith("200 prompts, 144,502 characters\n")
-    assert "expected $0.9564, from $0.0289 to $3.12; in message batches" in told.out
-    assert "3.50 characters a token, taken for want of attempts, for claude-opus-4-7" in told.out
-    assert "50% of max_tokens written (0 to 100%), taken for want of attempts" in told.out
-    assert (told.err, (me.folder / ".stepdown").exists()) == ("", False)
+    printed = me.types("estimate", *_SUMMARIES)
+    assert printed.out.startswith("200 prompts, 144,502 characters\n")
+    assert "expected $0.9564, from $0.0289 to $3.12; in message batches" in printed.out
+    assert "3.50 characters a token, taken for want of attempts, for claude-opus-4-7" in printed.out
+    assert "50% of max_tokens written (0 to 100%), taken for want of attempts" in printed.out
+    assert (printed.err, (me.folder / ".stepdown").exists()) == ("", False)
     (length,) = _estimated(me, *_SUMMARIES)["output_tokens"]
     assert length == {"task": None, "expected": None, "low": None, "high": None, "attempts": 0}
 
@@ -56,11 +56,13 @@ def test_each_prompt_is_priced_from_its_own_start(me: Stranger) -> None:
     me.write(
         "two.jsonl", '{"prompt": "Summarize: bridges.", "task": "summarize"}\n{"prompt": "Synthesize: harbours."}\n'
     )
-    told = _estimated(me, "two.jsonl")
-    assert told["starts"] == {HAIKU: 1, OPUS: 1}
-    each = {model: Decimal(total["expected_usd"]) for model, total in told["models"].items()}
-    assert each[HAIKU] < Decimal(told["chain"]["expected_usd"]) < each[OPUS]
-    assert Decimal(told["chain"]["message_batches_usd"]) * 2 == pytest.approx(Decimal(told["chain"]["expected_usd"]))
+    printed = _estimated(me, "two.jsonl")
+    assert printed["starts"] == {HAIKU: 1, OPUS: 1}
+    each = {model: Decimal(total["expected_usd"]) for model, total in printed["models"].items()}
+    assert each[HAIKU] < Decimal(printed["chain"]["expected_usd"]) < each[OPUS]
+    assert Decimal(printed["chain"]["message_batches_usd"]) * 2 == pytest.approx(
+        Decimal(printed["chain"]["expected_usd"])
+    )
 
 
 def test_climbing_may_buy_every_rung_once(me: Stranger) -> None:
@@ -68,8 +70,8 @@ def test_climbing_may_buy_every_rung_once(me: Stranger) -> None:
     climbing = _estimated(me, *_SUMMARIES, "--climb-on", "refused")
     assert _worst(climbing) == sum(_worst(plain, model) for model in plain["models"])
     assert _worst(plain) == _worst(plain, OPUS)
-    said = me.types("estimate", *_SUMMARIES, "--climb-on", "refused").out
-    assert "each model that a prompt may reach answers it, at full length (it climbs on refused)\n" in said
+    message = me.types("estimate", *_SUMMARIES, "--climb-on", "refused").out
+    assert "each model that a prompt may reach answers it, at full length (it climbs on refused)\n" in message
 
 
 def test_what_climbs_where_it_is_cut_may_be_bought_with_four_times_the_room_and_once_more(me: Stranger) -> None:
@@ -83,29 +85,29 @@ def test_what_climbs_where_it_is_cut_may_be_bought_with_four_times_the_room_and_
 def test_a_task_kind_has_its_own_floor_and_climbs(me: Stranger) -> None:
     me.write("tasks.toml", f"[topics]\nfloor = '{OPUS}'\nclimb_on = ['refused']\n")
     me.configure(ANTHROPIC_API_KEY=KEY, TASKS_FILE="tasks.toml")
-    told = _estimated(me, *_SUMMARIES, "--task", "topics")
-    assert (_worst(told), told["climb_on"]) == (_worst(told, OPUS), ["refused"])
-    assert Decimal(told["chain"]["low_usd"]) > Decimal(_estimated(me, *_SUMMARIES)["chain"]["low_usd"])
+    printed = _estimated(me, *_SUMMARIES, "--task", "topics")
+    assert (_worst(printed), printed["climb_on"]) == (_worst(printed, OPUS), ["refused"])
+    assert Decimal(printed["chain"]["low_usd"]) > Decimal(_estimated(me, *_SUMMARIES)["chain"]["low_usd"])
 
 
 def test_what_nobody_can_bound_is_counted_and_said(me: Stranger) -> None:
     search = {"type": "web_search_20260209", "name": "web_search"}
     params = {"max_tokens": 10, "messages": [{"role": "user", "content": "Hi"}], "tools": [search]}
     me.write("one.jsonl", json.dumps({"custom_id": "a", "params": params}) + "\n")
-    told = me.types("estimate", "one.jsonl").out
-    assert "to no bound; in message batches" in told
-    assert "1 prompts cannot be bounded" in told
+    printed = me.types("estimate", "one.jsonl").out
+    assert "to no bound; in message batches" in printed
+    assert "1 prompts cannot be bounded" in printed
     assert _estimated(me, "one.jsonl")["chain"]["worst_case_usd"] is None
 
 
 def test_a_model_without_a_price_is_named_and_refused_unless_allowed(me: Stranger) -> None:
     me.configure(ANTHROPIC_API_KEY=KEY, MODEL_CHAIN="claude-opus-4-7,claude-zeppelin-1")
     assert "no price for claude-zeppelin-1" in me.types("estimate", *_SUMMARIES, expect=5).err
-    told = me.types("estimate", *_SUMMARIES, "--allow-unpriced").out
-    assert [line.split() for line in told.splitlines() if line.startswith("claude-zeppelin-1")] == [
+    printed = me.types("estimate", *_SUMMARIES, "--allow-unpriced").out
+    assert [line.split() for line in printed.splitlines() if line.startswith("claude-zeppelin-1")] == [
         ["claude-zeppelin-1", "no", "price", "no", "price", "no", "price"]
     ]
-    assert "200 prompts may reach a model without a price: in no sum" in told
+    assert "200 prompts may reach a model without a price: in no sum" in printed
 
 
 def test_a_bad_line_stops_it_unless_it_may_be_skipped(me: Stranger) -> None:
@@ -121,17 +123,17 @@ def test_a_bad_line_stops_it_unless_it_may_be_skipped(me: Stranger) -> None:
 
 def test_a_ledger_that_cannot_be_reached_is_said_and_the_defaults_are_used(me: Stranger) -> None:
     me.configure(ANTHROPIC_API_KEY=KEY, DATABASE_URL="postgresql://u:canary@127.0.0.1:1/none")
-    told = me.types("estimate", *_SUMMARIES)
-    assert "nothing is learned from the ledger" in told.err
-    assert "canary" not in told.err
-    assert "taken for want of attempts" in told.out
+    printed = me.types("estimate", *_SUMMARIES)
+    assert "nothing is learned from the ledger" in printed.err
+    assert "canary" not in printed.err
+    assert "taken for want of attempts" in printed.out
 
 
 def test_exact_counts_come_from_the_api_one_for_each_prompt(me: Stranger) -> None:
     with running_simulator() as simulator:
         me.configure(ANTHROPIC_API_KEY=KEY, ANTHROPIC_BASE_URL=simulator.url)
-        told = me.types("estimate", *_SUMMARIES, "--exact")
-        assert "input tokens: counted by the API, each prompt once, with the model it starts with" in told.out
+        printed = me.types("estimate", *_SUMMARIES, "--exact")
+        assert "input tokens: counted by the API, each prompt once, with the model it starts with" in printed.out
         exact = _estimated(me, *_SUMMARIES, "--exact")
         assert simulator.purchases() == []
     prompts = load(str(TEXTS / "articles.csv"), Form(template="Summarize: {text}", max_tokens=300)).prompts
@@ -144,9 +146,9 @@ def test_exact_says_what_it_lacks(me: Stranger) -> None:
     me.configure(ANTHROPIC_BASE_URL="http://127.0.0.1:1")
     nobody = Stranger(folder=me.folder, environment={**me.environment, "ANTHROPIC_API_KEY": ""})
     assert "ANTHROPIC_API_KEY=(empty): it is not set" in nobody.types("estimate", *_SUMMARIES, "--exact", expect=2).err
-    told = me.types("estimate", *_SUMMARIES, "--exact", expect=4)
-    assert "127.0.0.1:1 gives no answer" in told.err
-    assert (KEY in told.err, told.out) == (False, "")
+    printed = me.types("estimate", *_SUMMARIES, "--exact", expect=4)
+    assert "127.0.0.1:1 gives no answer" in printed.err
+    assert (KEY in printed.err, printed.out) == (False, "")
 
 
 def test_the_real_cost_lies_in_the_printed_range_and_near_what_was_expected_once_learned(
@@ -158,13 +160,13 @@ def test_the_real_cost_lies_in_the_printed_range_and_near_what_was_expected_once
     for prompts, is_learned in ((loaded.prompts[:half], False), (loaded.prompts[half:], True)):
         lines = [json.dumps({"prompt": prompt.text, "max_tokens": 300}) + "\n" for prompt in prompts]
         me.write("file.jsonl", "".join(lines))
-        told = _estimated(me, "file.jsonl", "--task", "summarize")
+        printed = _estimated(me, "file.jsonl", "--task", "summarize")
         batch = plant.submit(*prompts, task="summarize")
         plant.finished(batch)
         real = batch.progress().cost_usd
-        chain = told["chain"]
+        chain = printed["chain"]
         assert Decimal(chain["low_usd"]) < real < Decimal(chain["worst_case_usd"])
-        assert (told["characters_per_token"][HAIKU]["attempts"] >= 20) == is_learned
+        assert (printed["characters_per_token"][HAIKU]["attempts"] >= 20) == is_learned
         if is_learned:
             assert abs(Decimal(chain["expected_usd"]) / real - 1) < Decimal("0.25")
 
@@ -176,13 +178,13 @@ def test_what_documents_cost_lies_in_the_range_printed_for_their_map(plant: Plan
     ways = ("--map", "Sum up: {text}", "--part-tokens", "800", "--step-tokens", "5000", "--max-tokens", "400")
     for script, is_less in (("", True), ("[[rules]]\nanswer = 'max_tokens'", False)):  # all cut, and asked for again
         plant.simulator.set_script(script)
-        told = _estimated(me, "six.jsonl", *ways)
+        printed = _estimated(me, "six.jsonl", *ways)
         batch = plant.producer.batch(me.types("submit", "six.jsonl", *ways).out.strip())
         plant.finished(batch)
         real = batch.progress().cost_usd
-        assert (told["prompts"], told["steps"] > 2) == (batch.progress().job_count, True)
-        assert Decimal(told["chain"]["low_usd"]) < real < _worst(told)
-        assert (real < Decimal(told["chain"]["expected_usd"])) == is_less
+        assert (printed["prompts"], printed["steps"] > 2) == (batch.progress().job_count, True)
+        assert Decimal(printed["chain"]["low_usd"]) < real < _worst(printed)
+        assert (real < Decimal(printed["chain"]["expected_usd"])) == is_less
 
 
 def test_what_prompts_share_may_be_read_from_the_cache(me: Stranger) -> None:

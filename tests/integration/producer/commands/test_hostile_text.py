@@ -35,11 +35,11 @@ def me(tmp_path: Path) -> Stranger:
 )
 def test_a_ledger_that_cannot_be_meant_ends_with_2(me: Stranger, url: str, shown: str) -> None:
     me.configure(DATABASE_URL=url)
-    told = me.types("ls", expect=2)
-    assert f"settings: DATABASE_URL={shown}: write sqlite:///path/to/ledger.db" in told.err
-    assert "hidden@" not in told.err
-    assert "den@" not in told.err
-    assert "hidden" not in told.err.replace("(hidden)", "")
+    printed = me.types("ls", expect=2)
+    assert f"settings: DATABASE_URL={shown}: write sqlite:///path/to/ledger.db" in printed.err
+    assert "hidden@" not in printed.err
+    assert "den@" not in printed.err
+    assert "hidden" not in printed.err.replace("(hidden)", "")
 
 
 def test_a_ledger_where_no_file_can_be_ends_with_4_and_names_it(me: Stranger) -> None:
@@ -63,8 +63,8 @@ def test_a_worker_whose_folder_is_a_file_ends_with_4(me: Stranger) -> None:
 
 
 def test_a_closed_stdin_is_told(me: Stranger) -> None:
-    told = me.types_in_a_shell("stepdown submit - <&-")
-    assert (told.code, told.err) == (
+    printed = me.types_in_a_shell("stepdown submit - <&-")
+    assert (printed.code, printed.err) == (
         2,
         "stepdown: stdin: is closed; pipe prompts into it, or name a file\nnothing was queued\n",
     )
@@ -83,9 +83,9 @@ def test_a_closed_stdin_is_told(me: Stranger) -> None:
 )
 def test_closed_streams_are_no_crash(me: Stranger, command: str, closed: str, code: int) -> None:
     me.write("a.txt", "Why?\n")
-    told = me.types_in_a_shell(f"stepdown {command} {closed}")
-    assert "Traceback" not in told.err + told.out
-    assert told.code == code
+    printed = me.types_in_a_shell(f"stepdown {command} {closed}")
+    assert "Traceback" not in printed.err + printed.out
+    assert printed.code == code
     assert me.types("ls").err == ""  # and nothing was written into the ledger but rows
 
 
@@ -106,7 +106,7 @@ def test_a_terminal_that_lacks_a_letter_is_shown_its_escape(tmp_path: Path, term
 def test_a_misspelt_task_is_told_beside_the_id(me: Stranger) -> None:
     me.write("a.txt", "Why?\n")
     me.configure(ANTHROPIC_API_KEY=KEY, TASK_STARTS="summarize:claude-haiku-4-5-20251001")
-    told = me.types("submit", "a.txt", "--task", "sumarize")
-    assert "TASK_STARTS has no task 'sumarize'" in told.err
+    printed = me.types("submit", "a.txt", "--task", "sumarize")
+    assert "TASK_STARTS has no task 'sumarize'" in printed.err
     assert "TASK_STARTS" not in me.types("submit", "a.txt", "--task", "summarize").err
-    assert len(told.out) == 37
+    assert len(printed.out) == 37

@@ -57,8 +57,8 @@ def test_held_jobs_are_listed_with_their_reason_of_one_batch_or_of_all(worker: D
         (line,) = [line for line in worker.me.types(*arguments).out.splitlines() if worker.ids[1] in line]
         assert "waiting" in line
         assert "its worker was lost" in line
-    (told,) = worker.me.types("show", "--held", "--jsonl").out.splitlines()
-    assert (json.loads(told)["job"], json.loads(told)["outcome"]) == (worker.ids[1], "unknown")
+    (printed,) = worker.me.types("show", "--held", "--jsonl").out.splitlines()
+    assert (json.loads(printed)["job"], json.loads(printed)["outcome"]) == (worker.ids[1], "unknown")
     assert "(1 held until a person decides)" in worker.me.types("status", "four").out
     assert json.loads(worker.me.types("status", "four", "--json").out)["held"] == 1
 
@@ -67,8 +67,8 @@ def test_watch_ends_where_only_held_jobs_are_left_and_says_how_to_see_them(worke
     worker.hold(0)
     for job_id in worker.ids[1:]:
         answered(worker.store.ledger, job_id)
-    told = worker.me.types("watch", "four", expect=1)
-    assert f"1 jobs are held until a person decides: stepdown show {worker.batch} --held" in told.err
+    printed = worker.me.types("watch", "four", expect=1)
+    assert f"1 jobs are held until a person decides: stepdown show {worker.batch} --held" in printed.err
 
 
 def test_a_held_job_is_released_or_dropped_by_itself_or_with_its_batch(worker: Desk) -> None:
@@ -84,8 +84,8 @@ def test_a_held_job_is_released_or_dropped_by_itself_or_with_its_batch(worker: D
 
 def test_cancel_says_how_many_calls_will_still_be_billed(worker: Desk) -> None:
     claimed(worker.store.ledger, worker.ids[0])
-    said = "4 jobs cancelled; 1 calls are in flight: they end, and are billed\n"
-    assert worker.me.types("cancel", "four").out == said
+    message = "4 jobs cancelled; 1 calls are in flight: they end, and are billed\n"
+    assert worker.me.types("cancel", "four").out == message
     assert worker.me.types("cancel", "four").out == "0 jobs cancelled\n"
 
 
@@ -108,16 +108,16 @@ def test_a_batch_that_is_submitted_again_under_its_key_may_retry_what_failed(wor
         worker.store.ledger.finish(claimed(worker.store.ledger, job_id), failed(), None)
     results = [json.loads(line) for line in worker.me.types("results", batch).out.splitlines()]
     assert [row["state"] for row in results] == ["succeeded", "failed", "failed", "queued"]
-    told = worker.me.types(*again)
-    assert (told.out.strip(), told.err) == (
+    printed = worker.me.types(*again)
+    assert (printed.out.strip(), printed.err) == (
         batch, "the same prompts were submitted under 'four/1' before: nothing is bought again\n"
     )  # fmt: skip
-    told = worker.me.types(*again, "--retry-failed")
-    assert told.err == "the same prompts were submitted under 'four/1' before: its 2 failed jobs are queued again\n"
+    printed = worker.me.types(*again, "--retry-failed")
+    assert printed.err == "the same prompts were submitted under 'four/1' before: its 2 failed jobs are queued again\n"
     states = [worker.store.reports.job(job_id)["state"] for job_id in job_ids]
     assert states == ["succeeded", "queued", "queued", "queued"]
-    told = worker.me.types(*again, "--retry-failed")
-    assert "before, none of them has failed: nothing is bought again" in told.err
+    printed = worker.me.types(*again, "--retry-failed")
+    assert "before, none of them has failed: nothing is bought again" in printed.err
     refused = worker.me.types("submit", "four.txt", "--retry-failed", expect=2)
     assert "submit: --retry-failed: is for a batch that a --key knows; give one" in refused.err
 
@@ -133,7 +133,7 @@ def test_retry_gives_cut_answers_more_room_and_keeps_them_until_there_is_a_bette
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["show"], "name a BATCH, or ask for --held of all"),
         (["release"], "name a BATCH, or one job with --job ID"),
@@ -146,10 +146,10 @@ def test_retry_gives_cut_answers_more_room_and_keeps_them_until_there_is_a_bette
     ],
 )
 def test_a_wrong_order_changes_nothing_and_says_what_would_be_right(
-    worker: Desk, arguments: list[str], said: str
+    worker: Desk, arguments: list[str], message: str
 ) -> None:
-    told = worker.me.types(*arguments, expect=2)
-    assert (said in told.err, told.out) == (True, "")
+    printed = worker.me.types(*arguments, expect=2)
+    assert (message in printed.err, printed.out) == (True, "")
     assert {worker.job(number)["state"] for number in range(4)} == {"queued"}
 
 

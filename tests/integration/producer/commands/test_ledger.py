@@ -52,14 +52,14 @@ def test_a_report_is_a_table_with_bars_and_an_exact_total(me: Stranger, engine: 
 
 def test_a_report_as_json_and_as_csv_holds_the_same(me: Stranger, engine: Engine) -> None:
     cost, unknown = effective_costs(engine)
-    told = json.loads(me.types("ledger", "report", "--by", "day,tag.team", "--json").out)
+    printed = json.loads(me.types("ledger", "report", "--by", "day,tag.team", "--json").out)
     rows = [*csv.DictReader(io.StringIO(me.types("ledger", "report", "--by", "day,tag.team", "--csv").out))]
-    assert told["by"] == ["day", "tag.team"]
-    assert (told["total"]["cost_usd"], told["total"]["unknown_costs"]) == (f"{cost:f}", unknown)
-    assert told["total"]["cost_nano_usd"] == sum(int(row["cost_nano_usd"]) for row in rows) == int(cost * 10**9)
+    assert printed["by"] == ["day", "tag.team"]
+    assert (printed["total"]["cost_usd"], printed["total"]["unknown_costs"]) == (f"{cost:f}", unknown)
+    assert printed["total"]["cost_nano_usd"] == sum(int(row["cost_nano_usd"]) for row in rows) == int(cost * 10**9)
     assert sum(Decimal(row["credits"]) for row in rows) == cost * 100
-    assert [row["day"] for row in rows] == sorted(line["day"] for line in told["lines"])
-    assert {line["tag.team"] for line in told["lines"]} == {"media", "=law", None}
+    assert [row["day"] for row in rows] == sorted(line["day"] for line in printed["lines"])
+    assert {line["tag.team"] for line in printed["lines"]} == {"media", "=law", None}
     assert {row["tag.team"] for row in rows} == {"media", "'=law", ""}  # no spreadsheet runs it
 
 
@@ -78,8 +78,8 @@ def test_a_report_is_of_the_days_that_were_asked_for(me: Stranger) -> None:
 def test_a_query_is_answered_as_a_table_json_lines_or_csv(me: Stranger) -> None:
     sql = "SELECT '=a' AS word, 1 AS n, NULL AS n UNION ALL SELECT 'bb', 100, NULL ORDER BY 2"
     assert me.types("ledger", "sql", sql).out == "word    n     n\n=a      1  NULL\nbb    100  NULL\n"
-    told = json.loads(me.types("ledger", "sql", sql, "--json").out)
-    assert told == {"columns": ["word", "n", "n"], "rows": [["=a", 1, None], ["bb", 100, None]]}
+    printed = json.loads(me.types("ledger", "sql", sql, "--json").out)
+    assert printed == {"columns": ["word", "n", "n"], "rows": [["=a", 1, None], ["bb", 100, None]]}
     lines = me.types("ledger", "sql", sql, "--jsonl").out.splitlines()
     assert json.loads(lines[0]) == {"word": "=a", "n": 1, "n_2": None}
     assert me.types("ledger", "sql", sql, "--csv").out == "word,n,n\r\n'=a,1,\r\nbb,100,\r\n"
@@ -95,9 +95,9 @@ def test_money_is_whole_nano_dollars_and_fractions_are_plain_decimals(me: Strang
 
 def test_a_table_ends_after_a_thousand_rows_and_says_so_and_files_do_not(me: Stranger) -> None:
     sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500) SELECT i FROM n"
-    told = me.types("ledger", "sql", sql)
-    assert len(told.out.splitlines()) == 1001
-    assert told.err == "these are the first 1,000 rows; --limit-rows 0 takes all of them\n"
+    printed = me.types("ledger", "sql", sql)
+    assert len(printed.out.splitlines()) == 1001
+    assert printed.err == "these are the first 1,000 rows; --limit-rows 0 takes all of them\n"
     assert len(me.types("ledger", "sql", sql, "--limit-rows", "0").out.splitlines()) == 1501
     csv_file = me.types("ledger", "sql", sql, "--csv")
     assert (len(csv_file.out.splitlines()), csv_file.err) == (1501, "")
@@ -117,7 +117,7 @@ def test_text_of_others_steers_no_terminal(me: Stranger, engine: Engine) -> None
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["sql", "DELETE FROM jobs"], 2, "sql: only a query is run here: begin it with SELECT"),
         (["sql", "SELECT nope"], 2, "nope"),
@@ -136,24 +136,24 @@ def test_text_of_others_steers_no_terminal(me: Stranger, engine: Engine) -> None
     ],
 )
 def test_what_cannot_be_answered_says_why(
-    sqlite_url: str, tmp_path: Path, arguments: list[str], code: int, said: str
+    sqlite_url: str, tmp_path: Path, arguments: list[str], code: int, message: str
 ) -> None:
-    told = stranger_in(tmp_path, DATABASE_URL=sqlite_url).types("ledger", *arguments, expect=code)
-    assert said in told.err
-    assert told.out == ""
+    printed = stranger_in(tmp_path, DATABASE_URL=sqlite_url).types("ledger", *arguments, expect=code)
+    assert message in printed.err
+    assert printed.out == ""
 
 
 def test_without_a_ledger_sql_ends_with_four_and_makes_none(tmp_path: Path) -> None:
-    told = stranger_in(tmp_path).types("ledger", "sql", "SELECT 1", expect=4)
-    assert "there is none yet; the first `stepdown submit` makes it" in told.err
+    printed = stranger_in(tmp_path).types("ledger", "sql", "SELECT 1", expect=4)
+    assert "there is none yet; the first `stepdown submit` makes it" in printed.err
     assert not (tmp_path / ".stepdown").exists()
 
 
 def test_an_export_says_how_much_it_wrote(me: Stranger, engine: Engine) -> None:
-    told = me.types("ledger", "export", "-o", "a.csv")
+    printed = me.types("ledger", "export", "-o", "a.csv")
     with engine.connect() as connection:
         count = connection.scalar(text("SELECT COUNT(*) FROM attempts"))
-    assert (told.out, told.err) == ("", f"{count} rows in a.csv\n")
+    assert (printed.out, printed.err) == ("", f"{count} rows in a.csv\n")
     assert len((me.folder / "a.csv").read_text(encoding="utf-8").splitlines()) == count + 1
     me.types("ledger", "export", "--focus", "--format", "parquet", "-o", "f.parquet", "--since", "2026-10-06")
     assert (me.folder / "f.parquet").read_bytes()[:4] == b"PAR1"
@@ -183,5 +183,5 @@ def test_a_report_that_cannot_be_written_says_so(me: Stranger) -> None:
 
 def test_an_empty_ledger_has_a_report_of_nothing(sqlite_url: str, tmp_path: Path) -> None:
     with opened(sqlite_url):
-        told = stranger_in(tmp_path, DATABASE_URL=sqlite_url).types("ledger", "report", "--by", "day,outcome")
-    assert told.out.splitlines()[-1].split()[:5] == ["total", "0", "0", "0", "0"]
+        printed = stranger_in(tmp_path, DATABASE_URL=sqlite_url).types("ledger", "report", "--by", "day,outcome")
+    assert printed.out.splitlines()[-1].split()[:5] == ["total", "0", "0", "0", "0"]

@@ -31,15 +31,15 @@ def me(tmp_path: Path, empty_url: str) -> Stranger:
 
 def test_an_empty_database_is_refused_until_it_is_upgraded_and_then_works(me: Stranger, empty_url: str) -> None:
     for command in (["submit", "-"], ["ls"]):
-        told = me.types(*command, stdin="Why?\n", expect=4)
-        assert "its schema is at revision none, this version needs " in told.err
-        assert "run `stepdown db upgrade`" in told.err
-        assert told.out == ""
+        printed = me.types(*command, stdin="Why?\n", expect=4)
+        assert "its schema is at revision none, this version needs " in printed.err
+        assert "run `stepdown db upgrade`" in printed.err
+        assert printed.out == ""
     assert "fail  ledger   postgresql+psycopg://" in me.types("doctor", expect=4).out
     for _ in range(2):
-        told = me.types("db", "upgrade")
-        assert told.out.startswith("postgresql+psycopg://tests:***@127.0.0.1:")
-        assert " is at revision 0" in told.out
+        printed = me.types("db", "upgrade")
+        assert printed.out.startswith("postgresql+psycopg://tests:***@127.0.0.1:")
+        assert " is at revision 0" in printed.out
     password = empty_url.split(":")[2].partition("@")[0]
     doctor = me.types("doctor", expect=None)
     assert "ok    ledger   postgresql+psycopg://tests:***@" in doctor.out

@@ -46,16 +46,16 @@ def store(me: Stranger) -> Iterator[Store]:
 
 def test_the_settings_that_are_copied_first_pass_the_check(me: Stranger) -> None:
     shutil.copy(ROOT / ".env.example", me.folder / ".env")
-    told = me.types("prices", "check")
-    assert told.out == "every price is as the price book has it\n"
-    assert told.err.startswith(f"{GENAI_SOURCE} does not say when it was made; ")
+    printed = me.types("prices", "check")
+    assert printed.out == "every price is as the price book has it\n"
+    assert printed.err.startswith(f"{GENAI_SOURCE} does not say when it was made; ")
     assert not (me.folder / ".stepdown").exists()
 
 
 def test_the_price_of_haiku_3_5_and_a_model_about_to_end_are_both_told(me: Stranger) -> None:
     me.configure(MODEL_CHAIN=f"claude-sonnet-4-5,{_HAIKU}", MODEL_COSTS=f"{_HAIKU}:0.80:4.00")
-    told = me.types("prices", "check", expect=1)
-    haiku, sonnet = told.out.splitlines()
+    printed = me.types("prices", "check", expect=1)
+    haiku, sonnet = printed.out.splitlines()
     assert haiku.startswith(f"{_HAIKU}: MODEL_COSTS has input 0.8, output 4, ")
     assert "says input 1, output 5, " in haiku
     assert haiku.endswith(f"write {_HAIKU}:1:5 in MODEL_COSTS, or take it out")
@@ -68,23 +68,23 @@ def test_the_check_is_one_object_for_programs(me: Stranger) -> None:
     found = json.loads(me.types("prices", "check", "--json", expect=1).out)
     (one,) = found["findings"]
     assert (found["is_ok"], one["kind"], one["model"]) == (False, "differs", "claude-opus-5-5")
-    assert one["figures"] == {"cache_read": {"ours": "0.4", "listed": "0.2"}}
+    assert one["amounts"] == {"cache_read": {"ours": "0.4", "listed": "0.2"}}
 
 
 def test_a_model_that_answered_without_a_price_is_told(me: Stranger, store: Store) -> None:
     _, (job_id,) = accepted(store.ledger)
     answered(store.ledger, job_id, served_model="mine", cost_usd=None, cost_status=CostStatus.UNKNOWN)
-    told = me.types("prices", "check", expect=1)
-    assert told.out.startswith("mine answered in the last 30 days and has no price, so its cost is unknown: ")
+    printed = me.types("prices", "check", expect=1)
+    assert printed.out.startswith("mine answered in the last 30 days and has no price, so its cost is unknown: ")
 
 
 def test_a_ledger_that_is_away_does_not_stop_the_check_nor_the_list(me: Stranger) -> None:
     me.configure(DATABASE_URL=f"postgresql://u:hidden@127.0.0.1:{free_port()}/d")
     check = me.types("prices", "check", expect=4)
     assert check.out == "every price that could be looked at is as the price book has it\n"
-    for told in (check, me.types("prices", "list")):
-        assert told.err.startswith("without what the ledger knows of prices: ledger postgresql+psycopg://u:***@")
-        assert "hidden" not in told.err
+    for printed in (check, me.types("prices", "list")):
+        assert printed.err.startswith("without what the ledger knows of prices: ledger postgresql+psycopg://u:***@")
+        assert "hidden" not in printed.err
     assert me.types("prices", "set", "mine", "--input", "1", "--output", "5", expect=4).out == ""
 
 
@@ -103,21 +103,23 @@ def test_the_list_shows_five_rates_tiers_batch_price_day_and_source(me: Stranger
 def test_a_price_that_is_set_is_listed_from_its_day_on_and_replaced_by_another(me: Stranger) -> None:
     me.configure(MODEL_CHAIN="claude-opus-4-7", MODEL_COSTS="claude-opus-4-7:5:25")
     later = ("--from", "2026-12-01", "--above", "100000:9:45")
-    told = me.types("prices", "set", "claude-opus-4-7", "--input", "4.5", "--output", "22.5", *later)
-    assert told.out == (
+    printed = me.types("prices", "set", "claude-opus-4-7", "--input", "4.5", "--output", "22.5", *later)
+    assert printed.out == (
         "claude-opus-4-7 4.5 in, 22.5 out from 2026-12-01 on "
         "(prices set on 2026-11-25 from 2026-12-01 on, cache rates derived from input)\n"
     )
-    assert told.err == "MODEL_COSTS names claude-opus-4-7 and wins: take it out there for this price to count\n"
+    assert printed.err == "MODEL_COSTS names claude-opus-4-7 and wins: take it out there for this price to count\n"
     me.configure(MODEL_CHAIN="claude-opus-4-7")
     (now,) = json.loads(me.types("prices", "list", "--json").out)["prices"]
     assert (now["rates"]["input"], now["valid_from"]) == ("5", None)
-    told = me.types("prices", "set", "claude-opus-4-7", "--input", "4", "--output", "20")
-    assert told.err == "attempts that were made already keep their cost: `stepdown ledger reprice --since 2026-11-25`\n"
+    printed = me.types("prices", "set", "claude-opus-4-7", "--input", "4", "--output", "20")
+    assert (
+        printed.err == "attempts that were made already keep their cost: `stepdown ledger reprice --since 2026-11-25`\n"
+    )
     (now,) = json.loads(me.types("prices", "list", "--json").out)["prices"]
     assert (now["rates"]["input"], now["batch"]["output"], now["valid_from"]) == ("4", "10", "2026-11-25")
-    told = me.types("prices", "set", "claude-opus-4-7", "--input", "3", "--output", "20")
-    assert told.out.endswith(", in place of 4 in, 20 out)\n")
+    printed = me.types("prices", "set", "claude-opus-4-7", "--input", "3", "--output", "20")
+    assert printed.out.endswith(", in place of 4 in, 20 out)\n")
     listed = json.loads(me.types("prices", "list", "--all", "--json").out)["prices"]
     assert [(one["valid_from"], one["rates"]["input"], one["is_override"]) for one in listed] == [
         ("2026-11-25", "3", True),
@@ -132,16 +134,16 @@ def test_a_file_sets_many_prices_or_none(me: Stranger) -> None:
     me.write("prices.toml", good.format("mine", 1) + good.format("mine", 2) + good.format("yours", 1))
     assert len(me.types("prices", "set", "--file", "prices.toml").out.splitlines()) == 3
     me.write("more.toml", good.format("theirs", 1) + "[[price]]\ninput = nan\noutput = 1")
-    told = me.types("prices", "set", "--file", "more.toml", expect=2)
-    assert told.out == ""
-    assert told.err.splitlines()[1].startswith("more.toml: price 2: input: 'NaN' should be from 0 to 1000000 USD")
-    assert told.err.splitlines()[-1] == "nothing was set"
+    printed = me.types("prices", "set", "--file", "more.toml", expect=2)
+    assert printed.out == ""
+    assert printed.err.splitlines()[1].startswith("more.toml: price 2: input: 'NaN' should be from 0 to 1000000 USD")
+    assert printed.err.splitlines()[-1] == "nothing was set"
     listed = json.loads(me.types("prices", "list", "--all", "--json").out)["prices"]
     assert [one["model"] for one in listed] == ["mine", "mine", "yours"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "name a MODEL with --input and --output, or a --file"),
         (["mine", "--file", "prices.toml"], "name a MODEL with --input and --output, or a --file"),
@@ -154,9 +156,9 @@ def test_a_file_sets_many_prices_or_none(me: Stranger) -> None:
         (["--file", "none.toml"], "none.toml: cannot be read (No such file or directory)"),
     ],
 )
-def test_what_cannot_be_a_price_is_refused_and_nothing_is_set(me: Stranger, arguments: list[str], said: str) -> None:
-    told = me.types("prices", "set", *arguments, expect=2)
-    assert (said in told.err, told.out) == (True, "")
+def test_what_cannot_be_a_price_is_refused_and_nothing_is_set(me: Stranger, arguments: list[str], message: str) -> None:
+    printed = me.types("prices", "set", *arguments, expect=2)
+    assert (message in printed.err, printed.out) == (True, "")
     assert not (me.folder / ".stepdown").exists()
 
 
@@ -182,8 +184,8 @@ def test_repricing_tells_by_model_what_changed_to_the_nano_dollar_and_what_stays
     store.ledger.finish(claim, succeeded(message=None), unknown(attempt.id))
     me.types("prices", "set", "mine", "--input", "1", "--output", "5", "--from", "2026-01-01")
     dry = me.types("ledger", "reprice", "--since", "2026-11-01", "--dry-run")
-    told = me.types("ledger", "reprice", "--since", "2026-11-01")
-    assert told.out.splitlines() == [
+    printed = me.types("ledger", "reprice", "--since", "2026-11-01")
+    assert printed.out.splitlines() == [
         "claude-opus-4-7: 1 of 1 attempts corrected, +0.000000001 USD",
         "mine: 1 of 1 attempts corrected, +0.000000000 USD; 1 of them were unknown and cost 0.002000000 USD",
         "nobody: 0 of 1 attempts corrected, +0.000000000 USD; 1 stay unknown for want of a price",
@@ -192,9 +194,9 @@ def test_repricing_tells_by_model_what_changed_to_the_nano_dollar_and_what_stays
             "1 stay unknown for want of a price"
         ),
     ]
-    assert told.err == "1 more stay unknown: open, or nobody knows what they used\n"
-    assert dry.out == told.out
-    assert dry.err == f"{told.err}nothing was written: this was a dry run\n"
+    assert printed.err == "1 more stay unknown: open, or nobody knows what they used\n"
+    assert dry.out == printed.out
+    assert dry.err == f"{printed.err}nothing was written: this was a dry run\n"
     again = json.loads(me.types("ledger", "reprice", "--since", "2026-11-01", "--json").out)
     assert (again["attempts"], again["corrected"], again["difference_usd"]) == (3, 0, "0.000000000")
     assert (again["unknown"], again["without_usage"], again["is_dry_run"]) == (1, 1, False)
@@ -211,10 +213,10 @@ def test_repricing_takes_whole_days_and_one_model(me: Stranger, store: Store) ->
         (["--model=claude-opus-4-7"], 1),
         (["--model=claude-sonnet-4-6"], 0),
     ):
-        told = me.types("ledger", "reprice", "--since=2026-11-01", "--json", *arguments)
-        assert json.loads(told.out)["attempts"] == count
-    told = me.types("ledger", "reprice", "--since", "2026-11-31", expect=2)
-    assert "reprice: --since: '2026-11-31' is no day of the calendar" in told.err
+        printed = me.types("ledger", "reprice", "--since=2026-11-01", "--json", *arguments)
+        assert json.loads(printed.out)["attempts"] == count
+    printed = me.types("ledger", "reprice", "--since", "2026-11-31", expect=2)
+    assert "reprice: --since: '2026-11-31' is no day of the calendar" in printed.err
     assert (
         "--until: 'soon' should be a day"
         in me.types("ledger", "reprice", "--since", "2026-11-01", "--until", "soon", expect=2).err

@@ -135,10 +135,10 @@ def test_there_is_no_drift_after_a_clean_run_of_every_kind(worker: Office) -> No
     worker.buys(*("summarize",) * 6)
     assert "refused" in worker.buys("synthesize")[0]
     worker.buys("synthesize", "summarize")
-    told = worker.types(expect=0).out
-    assert "\nno drift\n" in told
-    assert f"ledger ${worker.spent():f}".rstrip("0") in told
-    assert all(f"  {model}  " in told for model in (OPUS, SONNET, HAIKU, "claude-opus-4-8"))
+    printed = worker.types(expect=0).out
+    assert "\nno drift\n" in printed
+    assert f"ledger ${worker.spent():f}".rstrip("0") in printed
+    assert all(f"  {model}  " in printed for model in (OPUS, SONNET, HAIKU, "claude-opus-4-8"))
     lines = json.loads(worker.types("--json", expect=0).out)["lines"]
     assert {line["kind"] for line in lines} == {"input", "output", "web_search"}
     assert sum(Decimal(line["ledger_usd"]) for line in lines) == worker.spent() > 0
@@ -164,8 +164,8 @@ def test_a_call_that_hung_and_was_billed_is_named_with_at_most_what_was_reserved
 def test_a_lost_call_that_was_not_billed_is_no_drift_and_is_counted(worker: Office) -> None:
     worker.plant.simulator.set_script("[[rules]]\nmodel = 'haiku'\nanswer = 'hang'\nbilled = false\n")
     worker.buys("summarize")
-    told = worker.types(expect=0).out
-    assert "1 attempts of unknown cost or still open; the provider billed nothing for them" in told
+    printed = worker.types(expect=0).out
+    assert "1 attempts of unknown cost or still open; the provider billed nothing for them" in printed
 
 
 def test_an_attempt_still_open_explains_what_the_provider_has_more(worker: Office) -> None:
@@ -211,8 +211,8 @@ def test_a_wrong_price_is_named_with_what_it_makes(worker: Office) -> None:
     assert worker.causes() == {"prices": Cause(because=Because.PRICES, usd=haiku / 5)}
     drifting = {(line.model, line.kind) for line in worker.drift().lines if line.is_drift}
     assert drifting == {(HAIKU, "input"), (HAIKU, "output")}
-    told = json.loads(worker.types("--json", expect=1).out)
-    assert (told["is_drift"], [cause["because"] for cause in told["causes"]]) == (True, ["prices"])
+    printed = json.loads(worker.types("--json", expect=1).out)
+    assert (printed["is_drift"], [cause["because"] for cause in printed["causes"]]) == (True, ["prices"])
 
 
 def test_a_correction_counts_and_ends_the_drift(worker: Office) -> None:
@@ -265,9 +265,9 @@ def test_what_it_needs_is_said_with_its_own_exit_code(worker: Office, tmp_path: 
     assert "ANTHROPIC_ADMIN_KEY=(empty): it is not set" in nobody.types(*since, expect=2).err
     away = {**variables, "ANTHROPIC_ADMIN_KEY_FILE": "key", "ANTHROPIC_BASE_URL": "http://127.0.0.1:1"}
     worker.me.write("key", f"{_ADMIN}\n")
-    told = Stranger(folder=worker.me.folder, environment=away).types(*since, expect=4)
-    assert "127.0.0.1:1 gives no answer" in told.err
-    assert _ADMIN not in told.err
+    printed = Stranger(folder=worker.me.folder, environment=away).types(*since, expect=4)
+    assert "127.0.0.1:1 gives no answer" in printed.err
+    assert _ADMIN not in printed.err
     elsewhere = Stranger(folder=tmp_path, environment={**worker.plant.variables, "DATABASE_URL": ""})
     assert "is not there" in elsewhere.types(*since, expect=4).err
 

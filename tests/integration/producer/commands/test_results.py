@@ -51,13 +51,13 @@ def done(plant: Plant, me: Stranger) -> str:
     """Submit three prompts of which one fails and two fall back; returns the batch."""
     plant.simulator.set_script(BOOM)
     me.write("a.csv", 'id,title,prompt\na,"On, bridges",Summarize: bridges.\nb,=1+1,boom\nc,é😀,Summarize: harbours.\n')
-    told = me.types("submit", "a.csv", "--watch", expect=1)
-    lines = told.err.splitlines()
+    printed = me.types("submit", "a.csv", "--watch", expect=1)
+    lines = printed.err.splitlines()
     assert lines[0].split("  ")[1:4] == ["█" * 32, "3/3", "1 failed"]
     assert lines[1].split() == ["model", "depth", "attempts", "ok", "failed", "p50", "cost"]
     assert lines[-1].startswith("  fallback depth   1  ")
-    assert len(told.out) == 37
-    return told.out.strip()
+    assert len(printed.out) == 37
+    return printed.out.strip()
 
 
 def test_all_succeeded_is_0_and_the_receipt_is_on_stderr(plant: Plant, me: Stranger) -> None:
@@ -81,8 +81,8 @@ def test_answers_are_written_in_each_format_to_stdout_and_to_a_file(me: Stranger
     assert second["error"].startswith("bad_request")
     for form in ("jsonl", "csv", "anthropic", "openai"):
         on_screen = me.types("results", done, "--format", form).out
-        told = me.types("results", done, "--format", form, "-o", f"out.{form}")
-        assert (told.out, told.err) == ("", "")
+        printed = me.types("results", done, "--format", form, "-o", f"out.{form}")
+        assert (printed.out, printed.err) == ("", "")
         assert (me.folder / f"out.{form}").read_bytes().decode() == on_screen
     rows = list(csv.reader(io.StringIO((me.folder / "out.csv").read_bytes().decode(), newline="")))
     assert (rows[0], rows[2][0]) == (["title", "prompt", *OWN], "'=1+1")
@@ -100,12 +100,12 @@ def test_openai_lines_go_in_and_come_out_as_openai_lines(plant: Plant, me: Stran
     refused = {**line, "custom_id": "x 2", "body": {**asked, "n": 2}}
     bought = len(plant.simulator.purchases())
     me.write("bad.jsonl", f"{json.dumps(line)}\n{json.dumps(refused)}\n")
-    told = me.types("submit", "bad.jsonl", expect=2).err
-    assert told.startswith("stepdown: bad.jsonl:2: body.n: 2 cannot be mapped; ")
-    assert told.endswith("nothing was queued\n")
+    printed = me.types("submit", "bad.jsonl", expect=2).err
+    assert printed.startswith("stepdown: bad.jsonl:2: body.n: 2 cannot be mapped; ")
+    assert printed.endswith("nothing was queued\n")
     me.write("a.jsonl", f"{json.dumps(line)}\n")
-    told = me.types("submit", "a.jsonl", "--key", "openai/1", "--watch").err
-    assert "the lines name 'gpt-4o-mini': not in MODEL_CHAIN, so ignored" in told
+    printed = me.types("submit", "a.jsonl", "--key", "openai/1", "--watch").err
+    assert "the lines name 'gpt-4o-mini': not in MODEL_CHAIN, so ignored" in printed
     batch = me.types("submit", "a.jsonl", "--key", "openai/1").out.strip()
     assert len(plant.simulator.purchases()) == bought + 1
     out = json.loads(me.types("results", batch, "--format", "openai").out)
@@ -130,8 +130,8 @@ def test_parquet_goes_in_and_comes_out_with_its_own_columns(me: Stranger) -> Non
 
 def test_a_file_that_cannot_be_written_and_a_format_nobody_knows_are_told(me: Stranger, done: str) -> None:
     for path in ("none/out.jsonl", "."):
-        told = me.types("results", done, "-o", path, expect=2)
-        assert f"{path}: cannot be written (" in told.err
+        printed = me.types("results", done, "-o", path, expect=2)
+        assert f"{path}: cannot be written (" in printed.err
     assert (
         "'xml' is not a format; right is jsonl, csv, anthropic, openai, parquet"
         in me.types("results", done, "--format", "xml", expect=2).err
@@ -155,20 +155,20 @@ def test_what_happened_is_shown_by_batch_and_by_job(me: Stranger, done: str) -> 
     assert "stepped down to sonnet-4-6: opus-4-7 was overloaded" in story
     assert "2. asked sonnet-4-6 instead (fallback depth 1): it answered" in story
     assert "answered by claude-sonnet-4-6 after 1 model had been given up" in " ".join(story.split())
-    told = json.loads(me.types("job", job, "--json").out)
-    assert {attempt["requested_model"] for attempt in told["attempts"]} == {OPUS, SONNET}
-    assert all(isinstance(attempt["cost_nano_usd"], str) for attempt in told["attempts"])
-    assert [decision["why"] for decision in told["decisions"]] == ["overloaded"]
-    assert "bridges" not in json.dumps(told)
+    printed = json.loads(me.types("job", job, "--json").out)
+    assert {attempt["requested_model"] for attempt in printed["attempts"]} == {OPUS, SONNET}
+    assert all(isinstance(attempt["cost_nano_usd"], str) for attempt in printed["attempts"])
+    assert [decision["reason"] for decision in printed["decisions"]] == ["overloaded"]
+    assert "bridges" not in json.dumps(printed)
 
 
 def test_neither_key_nor_password_is_on_any_screen(plant: Plant, me: Stranger, done: str) -> None:
     password = plant.variables["REDIS_URL"].split(":")[2].partition("@")[0]
     commands = [["ls"], ["status", done], ["show", done], ["results", done], ["doctor"], ["doctor", "--jsonl"]]
     for command in commands:
-        told = me.types(*command, expect=None)
+        printed = me.types(*command, expect=None)
         for secret in (API_KEY, password):
-            assert secret not in told.out + told.err
+            assert secret not in printed.out + printed.err
 
 
 def test_a_task_given_on_the_command_line_starts_where_it_should(plant: Plant, me: Stranger) -> None:
@@ -179,9 +179,9 @@ def test_a_task_given_on_the_command_line_starts_where_it_should(plant: Plant, m
 
 def test_after_the_timeout_watching_ends_with_124_and_the_batch_goes_on(plant: Plant, me: Stranger) -> None:
     plant.simulator.set_script(SLOW)
-    told = me.types("submit", "-", "--watch", "--timeout-s", "0.5", stdin="Why?\n", expect=124)
-    batch = told.out.strip()
-    assert "stepdown: 0 of 1 jobs ended in 0.5 s; the batch goes on" in told.err
+    printed = me.types("submit", "-", "--watch", "--timeout-s", "0.5", stdin="Why?\n", expect=124)
+    batch = printed.out.strip()
+    assert "stepdown: 0 of 1 jobs ended in 0.5 s; the batch goes on" in printed.err
     assert json.loads(me.types("status", batch, "--json").out)["cancelled"] == 0
     unfinished = me.types("results", batch)
     assert re.fullmatch(

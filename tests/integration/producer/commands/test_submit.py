@@ -25,21 +25,21 @@ def results(me: Stranger, batch: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in me.types("results", batch).out.splitlines()]
 
 
-def accepted(told: Ended) -> str:
+def accepted(printed: Ended) -> str:
     """Read the id, which is all there is on stdout; without a worker a hint beside it says so."""
-    noted = [line for line in told.err.splitlines() if "--separator says another" in line]
-    assert told.err.splitlines()[len(noted)].startswith(
+    noted = [line for line in printed.err.splitlines() if "--separator says another" in line]
+    assert printed.err.splitlines()[len(noted)].startswith(
         "accepted and kept, but not sent yet (no broker is running here: start `stepdown worker`"
     )
-    assert told.err.count("\n") == 1 + len(noted)
-    assert len(told.out) == 37
-    return told.out.strip()
+    assert printed.err.count("\n") == 1 + len(noted)
+    assert len(printed.out) == 37
+    return printed.out.strip()
 
 
 def test_a_csv_with_a_template_and_an_id_column(me: Stranger) -> None:
     articles = "producer/simulator/texts/articles.csv"
-    told = me.types("submit", articles, "--template", "Summarize: {title} {text}", "--id-column", "id")
-    rows = results(me, accepted(told))
+    printed = me.types("submit", articles, "--template", "Summarize: {title} {text}", "--id-column", "id")
+    rows = results(me, accepted(printed))
     assert (len(rows), rows[0]["id"], rows[0]["title"], rows[0]["text"]) == (200, "jargon-0001", "@-party", None)
     assert rows[0]["input_text"]
 
@@ -69,9 +69,9 @@ def test_stdin_is_told_by_its_first_line_or_by_format(
 
 def test_a_bad_line_stops_everything_and_every_bad_line_is_told(me: Stranger) -> None:
     me.write("bad.jsonl", BAD)
-    told = me.types("submit", "bad.jsonl", expect=2)
-    assert told.out == ""
-    assert told.err.splitlines() == [
+    printed = me.types("submit", "bad.jsonl", expect=2)
+    assert printed.out == ""
+    assert printed.err.splitlines() == [
         "stepdown: bad.jsonl:2: prompt: '' should be text with at least one visible character",
         "bad.jsonl:3: max_tokens: 0 should be a whole number, 1 or more",
         "bad.jsonl:4: is not JSON: Expecting value at character 1; write one object a line",
@@ -82,28 +82,28 @@ def test_a_bad_line_stops_everything_and_every_bad_line_is_told(me: Stranger) ->
 
 def test_bad_lines_may_be_left_out_and_are_listed(me: Stranger) -> None:
     me.write("bad.jsonl", BAD)
-    told = me.types("submit", "bad.jsonl", "--skip-bad")
-    left_out = [line for line in told.err.splitlines() if line.startswith("left out: bad.jsonl:")]
+    printed = me.types("submit", "bad.jsonl", "--skip-bad")
+    left_out = [line for line in printed.err.splitlines() if line.startswith("left out: bad.jsonl:")]
     assert [line.split(":")[2] for line in left_out] == ["2", "3", "4"]
-    assert len(results(me, told.out.strip())) == 1
+    assert len(results(me, printed.out.strip())) == 1
 
 
 def test_lines_whose_models_the_chain_has_not_are_bad_lines(me: Stranger) -> None:
     lines = ['{"prompt": "a", "start": "huge"}', "", '{"prompt": "b"}', '{"prompt": "c", "floor": "tiny"}']
     path = me.write("placed.jsonl", "\n".join(lines))
-    told = me.types("submit", path, expect=2).err.splitlines()
-    assert [line.partition(" is not in")[0] for line in told[:2]] == [
+    printed = me.types("submit", path, expect=2).err.splitlines()
+    assert [line.partition(" is not in")[0] for line in printed[:2]] == [
         f"stepdown: {path}:1: start: 'huge'",
         f"{path}:4: floor: 'tiny'",
     ]
-    assert told[2:] == ["nothing was queued"]
+    assert printed[2:] == ["nothing was queued"]
     assert json.loads(me.types("status", me.types("submit", path, "--skip-bad").out.strip(), "--json").out)["jobs"] == 1
 
 
 def test_a_file_of_nothing_but_bad_lines_is_refused_even_then(me: Stranger) -> None:
     me.write("bad.jsonl", '{"prompt": ""}\n')
-    told = me.types("submit", "bad.jsonl", "--skip-bad", expect=2)
-    assert "bad.jsonl:1: prompt: " in told.err
+    printed = me.types("submit", "bad.jsonl", "--skip-bad", expect=2)
+    assert "bad.jsonl:1: prompt: " in printed.err
     assert me.types("ls").out == ""
 
 
@@ -114,8 +114,8 @@ def test_the_same_file_under_the_same_key_is_the_same_batch(me: Stranger) -> Non
     assert again.out == first
     assert again.err == "the same prompts were submitted under 'news/1' before: nothing is bought again\n"
     me.write("a.txt", "How?\n")
-    told = me.types("submit", "a.txt", "--key", "news/1", expect=2)
-    assert f"key 'news/1' was used for batch {first.strip()} with other prompts or settings" in told.err
+    printed = me.types("submit", "a.txt", "--key", "news/1", expect=2)
+    assert f"key 'news/1' was used for batch {first.strip()} with other prompts or settings" in printed.err
     assert len(me.types("ls").out.splitlines()) == 1
 
 
@@ -151,6 +151,6 @@ def test_what_is_cancelled_is_over(me: Stranger) -> None:
     batch = me.types("submit", "-", stdin="Why?\nHow?\n").out.strip()
     assert me.types("cancel", batch[:-1]).out == "2 jobs cancelled\n"
     assert me.types("cancel", batch).out == "0 jobs cancelled\n"
-    told = me.types("watch", batch, expect=1)
-    assert told.out == ""
-    assert "2/2  0 failed" in told.err
+    printed = me.types("watch", batch, expect=1)
+    assert printed.out == ""
+    assert "2/2  0 failed" in printed.err

@@ -30,17 +30,17 @@ def test_a_file_is_mapped_and_synthesized_and_its_results_tell_their_level(me: S
     with running_simulator() as simulator:
         me.configure(**settings_for(simulator, TASK_STARTS="summarize:claude-haiku-4-5-20251001"))
         with me.starts("worker", log="worker.log"):
-            told = me.types("submit", "three.jsonl", *_ASKED, "--max-cost", "1", "--watch", "--timeout-s", "50")
-    rows = [json.loads(line) for line in me.types("results", told.out.strip()).out.splitlines()]
+            printed = me.types("submit", "three.jsonl", *_ASKED, "--max-cost", "1", "--watch", "--timeout-s", "50")
+    rows = [json.loads(line) for line in me.types("results", printed.out.strip()).out.splitlines()]
     assert [(row["id"], row["level"], row["model"]) for row in rows] == [
         ("chapter-01", "0", "claude-haiku-4-5-20251001"),
         ("chapter-02", "0", "claude-haiku-4-5-20251001"),
         ("chapter-03", "0", "claude-haiku-4-5-20251001"),
         ("synthesis", "1", "claude-opus-4-7"),
     ]
-    said = me.types("job", "synthesis").out.replace("\n" + " " * 12, " ")
-    assert "made of the answers to chapter-01, chapter-02, chapter-03" in said
-    assert "  the last of the 3 answers it is made of was there, or given up\n" in said
+    message = me.types("job", "synthesis").out.replace("\n" + " " * 12, " ")
+    assert "made of the answers to chapter-01, chapter-02, chapter-03" in message
+    assert "  the last of the 3 answers it is made of was there, or given up\n" in message
     assert rows[0]["title"] == "Pride and Prejudice, chapter 1"
     asked = "SELECT document, level, jobs, unknown_costs FROM v_documents ORDER BY level, document"
     assert me.types("ledger", "sql", asked, "--csv").out.splitlines()[-1].endswith(",1,1,0")
@@ -70,7 +70,7 @@ def test_a_text_is_one_document_and_a_folder_one_a_file(me: Stranger) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ((_CHAPTERS, "--reduce", "Merge: {text}"), "--reduce: is for --map TEMPLATE"),
         ((_CHAPTERS, *_ASKED, "--template", "{text}"), "--template: and --map are both the template; give one"),
@@ -79,7 +79,7 @@ def test_a_text_is_one_document_and_a_folder_one_a_file(me: Stranger) -> None:
     ],
 )
 def test_what_cannot_be_mapped_is_told_and_nothing_is_queued(
-    me: Stranger, arguments: tuple[str, ...], said: str
+    me: Stranger, arguments: tuple[str, ...], message: str
 ) -> None:
-    assert said in me.types("submit", *arguments, expect=2).err
+    assert message in me.types("submit", *arguments, expect=2).err
     assert me.types("ls").out == ""

@@ -58,14 +58,14 @@ def watched(me: Stranger, *widths: int) -> list[str]:
 
 @pytest.mark.parametrize("width", [24, 40, 80, 200])
 def test_no_line_is_wider_than_its_terminal(me: Stranger, width: int) -> None:
-    told = watched(me, width)
-    assert all("0/10000" in line for line in told)
-    assert max(map(len, told)) < width
+    printed = watched(me, width)
+    assert all("0/10000" in line for line in printed)
+    assert max(map(len, printed)) < width
     if width >= 80:
-        assert all(line.startswith("  ····") for line in told)
+        assert all(line.startswith("  ····") for line in printed)
 
 
 def test_a_terminal_that_is_made_narrower_is_heeded(me: Stranger) -> None:
-    told = watched(me, 120, 40)
-    assert max(map(len, told[:_LINES])) > 40
-    assert max(map(len, told[-_LINES + 3 :])) < 40
+    printed = watched(me, 120, 40)
+    assert max(map(len, printed[:_LINES])) > 40
+    assert max(map(len, printed[-_LINES + 3 :])) < 40

@@ -27,38 +27,44 @@ def me(tmp_path: Path, engine: Engine, database_url: str) -> Stranger:
 
 
 def _asked(me: Stranger, *arguments: str) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(me.types("whatif", "--since", "2026-03-01", "--json", *arguments).out)
-    return told
+    printed: dict[str, Any] = json.loads(me.types("whatif", "--since", "2026-03-01", "--json", *arguments).out)
+    return printed
 
 
 def test_both_sides_stand_in_columns_with_the_records_and_what_is_assumed(me: Stranger, engine: Engine) -> None:
     remember(engine, HAIKU, *["answered"] * 15, *["truncated"] * 5)
-    told = me.types("whatif", "--since", "2026-03-01", "--chain", f"{SONNET},{HAIKU}", "--starts", f"*:{HAIKU}")
-    assert told.out.startswith(
+    printed = me.types("whatif", "--since", "2026-03-01", "--chain", f"{SONNET},{HAIKU}", "--starts", f"*:{HAIKU}")
+    assert printed.out.startswith(
         f"chain: {SONNET}, {HAIKU}; * starts with {HAIKU}\njobs that ended from 2026-03-01 to now;"
     )
-    rows = {line.split("  ")[0]: line.split() for line in told.out.splitlines()}
+    rows = {line.split("  ")[0]: line.split() for line in printed.out.splitlines()}
     assert rows["jobs"][1:3] == ["9", "9"]
     assert rows["answered"][1:4] == ["6", "8", "+2"]  # none is lost without a climb but the job that never called
     assert {"failed", "attempts", "cost", "unknown costs", "cost per answer", "mean depth", "depth 0", "depth 2"} <= {
         *rows
     }
-    assert [HAIKU, "summarize", "20", "15"] in [line.split()[:4] for line in told.out.splitlines()]
+    assert [HAIKU, "summarize", "20", "15"] in [line.split()[:4] for line in printed.out.splitlines()]
     assert rows["summarize"][1:3] == ["5", "4"]
-    assert f"4 jobs: {HAIKU} has fewer than 30 judged jobs at summarize: its share may be chance\n" in told.out
-    assert "left out: 1 cancelled, 22 open jobs\n" in told.out
+    assert f"4 jobs: {HAIKU} has fewer than 30 judged jobs at summarize: its share may be chance\n" in printed.out
+    assert "left out: 1 cancelled, 22 open jobs\n" in printed.out
 
 
 def test_json_holds_money_as_text_and_every_assumption(me: Stranger) -> None:
-    told = _asked(me, "--starts", f"summarize:{HAIKU}")
-    assert (told["chain"], told["starts"], told["moved"]) == ([*_CHAIN], {"summarize": HAIKU}, 5)
-    assert Decimal(told["happened"]["cost_usd"]) == sum(Decimal(each["happened"]["cost_usd"]) for each in told["tasks"])
-    apart = Decimal(told["would"]["cost_usd"]) - Decimal(told["happened"]["cost_usd"])
-    assert Decimal(told["difference_usd"]) == pytest.approx(apart, abs=Decimal("2e-9"))
-    assert Decimal(told["low"]["answered"]) <= Decimal(told["would"]["answered"]) <= Decimal(told["high"]["answered"])
-    assert told["happened"]["depths"] == {"0": "3", "1": "2", "2": "1"}
-    assert all(each["said"] and each["jobs"] > 0 for each in told["assumptions"])
-    assert told["left_out"] == {"cancelled": 1, "running": 1, "waiting": 1}
+    printed = _asked(me, "--starts", f"summarize:{HAIKU}")
+    assert (printed["chain"], printed["starts"], printed["moved"]) == ([*_CHAIN], {"summarize": HAIKU}, 5)
+    assert Decimal(printed["happened"]["cost_usd"]) == sum(
+        Decimal(each["happened"]["cost_usd"]) for each in printed["tasks"]
+    )
+    apart = Decimal(printed["would"]["cost_usd"]) - Decimal(printed["happened"]["cost_usd"])
+    assert Decimal(printed["difference_usd"]) == pytest.approx(apart, abs=Decimal("2e-9"))
+    assert (
+        Decimal(printed["low"]["answered"])
+        <= Decimal(printed["would"]["answered"])
+        <= Decimal(printed["high"]["answered"])
+    )
+    assert printed["happened"]["depths"] == {"0": "3", "1": "2", "2": "1"}
+    assert all(each["message"] and each["jobs"] > 0 for each in printed["assumptions"])
+    assert printed["left_out"] == {"cancelled": 1, "running": 1, "waiting": 1}
 
 
 def test_one_batch_is_compared_whenever_its_jobs_ended(me: Stranger) -> None:
@@ -73,7 +79,7 @@ def test_days_without_jobs_are_no_mistake(me: Stranger) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (("--chain", ""), 2, "whatif: --chain: '(empty)': name at least one model"),
         (("--chain", f"{OPUS},{OPUS}"), 2, f"whatif: --chain: '{OPUS},{OPUS}': {OPUS} is named twice"),
@@ -88,22 +94,23 @@ def test_days_without_jobs_are_no_mistake(me: Stranger) -> None:
     ],
 )
 def test_a_wrong_question_is_refused_with_what_would_be_right(
-    me: Stranger, arguments: tuple[str, ...], code: int, said: str
+    me: Stranger, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
-    assert said in me.types("whatif", *arguments, expect=code).err
+    assert message in me.types("whatif", *arguments, expect=code).err
 
 
 def test_a_model_without_a_price_is_taken_if_that_is_allowed(me: Stranger) -> None:
-    told = _asked(me, "--chain", "claude-zeppelin-1", "--allow-unpriced")
-    assert Decimal(told["would"]["unknown_costs"]) > 0
-    assert "no_price" in {each["because"] for each in told["assumptions"]}
+    printed = _asked(me, "--chain", "claude-zeppelin-1", "--allow-unpriced")
+    assert Decimal(printed["would"]["unknown_costs"]) > 0
+    assert "no_price" in {each["because"] for each in printed["assumptions"]}
 
 
 def test_a_usual_start_that_the_chain_lacks_is_told(me: Stranger, tmp_path: Path) -> None:
     mine = stranger_in(tmp_path, **me.environment, TASK_STARTS=f"summarize:{HAIKU}")
-    told = mine.types("whatif", "--chain", f"{OPUS},{SONNET}", "--since", "2026-03-01")
+    printed = mine.types("whatif", "--chain", f"{OPUS},{SONNET}", "--since", "2026-03-01")
     assert (
-        f"TASK_STARTS has summarize start with {HAIKU}, which is not in this chain: it starts with {OPUS}" in told.err
+        f"TASK_STARTS has summarize start with {HAIKU}, which is not in this chain: it starts with {OPUS}"
+        in printed.err
     )
 
 
@@ -111,10 +118,10 @@ def test_others_text_steers_no_terminal(me: Stranger, engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(update(Job).values(task="\x1b[2J{x}", start_model="\x1b[2K{y}", start_reason="asked"))
         connection.execute(update(Attempt).values(task="\x1b[2J{x}", requested_model="\x1b[2K{y}"))
-    told = me.types("whatif", "--since", "2026-03-01")
-    assert "\x1b" not in told.out + told.err
-    assert "\\x1b[2J{x}" in told.out
-    assert "the caller chose to start on \\x1b[2K{y}" in told.out
+    printed = me.types("whatif", "--since", "2026-03-01")
+    assert "\x1b" not in printed.out + printed.err
+    assert "\\x1b[2J{x}" in printed.out
+    assert "the caller chose to start on \\x1b[2K{y}" in printed.out
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

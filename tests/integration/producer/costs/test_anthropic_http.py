@@ -33,7 +33,7 @@ class Host:
     answers: list[tuple[int, dict[str, str], bytes]] = field(default_factory=list)
     asked: list[tuple[str, str]] = field(default_factory=list)
 
-    def says(self, status: int, body: object, **headers: str) -> None:
+    def states(self, status: int, body: object, **headers: str) -> None:
         """Answer so next."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         self.answers.append((status, named, body if isinstance(body, bytes) else json.dumps(body).encode()))
@@ -42,12 +42,12 @@ class Host:
 @pytest.fixture
 def host() -> Iterator[Host]:
     """Serve one on loopback."""
-    told = Host()
+    reported = Host()
 
     class Answering(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            told.asked.append((self.path, self.headers["authorization"]))
-            status, headers, body = told.answers.pop(0) if len(told.answers) > 1 else told.answers[0]
+            reported.asked.append((self.path, self.headers["authorization"]))
+            status, headers, body = reported.answers.pop(0) if len(reported.answers) > 1 else reported.answers[0]
             self.send_response(status)
             for name, value in {**headers, "content-length": str(len(body))}.items():
                 self.send_header(name, value)
@@ -62,10 +62,10 @@ def host() -> Iterator[Host]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
-        told.url = f"http://127.0.0.1:{server.server_port}"
+        reported.url = f"http://127.0.0.1:{server.server_port}"
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield told
+        yield reported
         server.shutdown()
         thread.join()
 
@@ -80,9 +80,9 @@ def _settings(host: Host) -> Settings:
 
 
 def test_a_busy_api_is_asked_again_when_it_says(host: Host) -> None:
-    host.says(429, {}, retry_after="7")
-    host.says(529, {})
-    host.says(200, {"input_tokens": 3})
+    host.states(429, {}, retry_after="7")
+    host.states(529, {})
+    host.states(200, {"input_tokens": 3})
     waits: list[float] = []
     assert _api(host, waits).ask("/v1/x") == {"input_tokens": 3}
     assert (waits, host.asked) == ([7.0, 2.0], [("/v1/x", f"Bearer {_KEY}")] * 3)
@@ -90,7 +90,7 @@ def test_a_busy_api_is_asked_again_when_it_says(host: Host) -> None:
 
 @pytest.mark.parametrize("retry_after", ["-1", "nan", "soon", "99999"])
 def test_no_retry_after_makes_it_wait_for_ever(host: Host, retry_after: str) -> None:
-    host.says(429, {"error": {"message": "slow down"}}, retry_after=retry_after)
+    host.states(429, {"error": {"message": "slow down"}}, retry_after=retry_after)
     waits: list[float] = []
     with pytest.raises(ApiError, match=r"127.0.0.1:\d+ said 429: slow down"):
         _api(host, waits).ask("/v1/x")
@@ -99,7 +99,7 @@ def test_no_retry_after_makes_it_wait_for_ever(host: Host, retry_after: str) -> 
 
 
 def test_another_address_is_not_followed_with_the_key(host: Host) -> None:
-    host.says(302, {}, location=f"{host.url}/elsewhere")
+    host.states(302, {}, location=f"{host.url}/elsewhere")
     with pytest.raises(ApiError, match="said 302"):
         _api(host).ask("/v1/x")
     assert [path for path, _ in host.asked] == ["/v1/x"]
@@ -107,7 +107,7 @@ def test_another_address_is_not_followed_with_the_key(host: Host) -> None:
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_key_is_named_and_not_shown(host: Host, status: int) -> None:
-    host.says(status, {"error": {"message": "invalid\x1b[2J key"}})
+    host.states(status, {"error": {"message": "invalid\x1b[2J key"}})
     with pytest.raises(SettingsError, match=r"ANTHROPIC_API_KEY=\(hidden\): .*invalid\\x1b\[2J key") as caught:
         _api(host).ask("/v1/x")
     assert _KEY not in str(caught.value)
@@ -115,16 +115,16 @@ def test_a_refused_key_is_named_and_not_shown(host: Host, status: int) -> None:
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"", b"\xff"])
 def test_what_is_no_json_object_is_no_answer(host: Host, body: bytes) -> None:
-    host.says(200, body)
+    host.states(200, body)
     with pytest.raises(ApiError, match="gives no answer"):
         _api(host).ask("/v1/x")
 
 
 def test_a_body_without_an_end_is_read_to_a_bound_only(host: Host) -> None:
-    host.says(200, b"x" * 5_000_000)
+    host.states(200, b"x" * 5_000_000)
     assert len(_api(host).look("/v1/x").body) < 2_000_000
     host.answers.clear()
-    host.says(200, b"[" + b" " * 70_000_000)
+    host.states(200, b"[" + b" " * 70_000_000)
     with pytest.raises(ApiError, match=r"gives no answer \(more than 64,000,000 bytes\)"):
         _api(host).ask("/v1/y")
 
@@ -165,7 +165,7 @@ def test_a_host_that_is_not_there_is_named_with_the_cause() -> None:
 
 
 def test_a_prompt_that_cannot_be_counted_is_named_and_stops_the_rest(host: Host) -> None:
-    host.says(400, {"error": {"message": "messages: too odd"}})
+    host.states(400, {"error": {"message": "messages: too odd"}})
     with pytest.raises(InputError, match=r"prompt 1: .*messages: too odd"):
         count_tokens([("claude-opus-4-7", {"messages": []})] * 500, _api(host))
     assert len(host.asked) < 100
@@ -173,7 +173,7 @@ def test_a_prompt_that_cannot_be_counted_is_named_and_stops_the_rest(host: Host)
 
 @pytest.mark.parametrize("count", [None, "3", -1, True])
 def test_a_count_that_is_none_is_refused(host: Host, count: object) -> None:
-    host.says(200, {"input_tokens": count})
+    host.states(200, {"input_tokens": count})
     with pytest.raises(ApiError, match="told no input_tokens"):
         count_tokens([("claude-opus-4-7", {"messages": []})], _api(host))
 
@@ -210,16 +210,16 @@ _CENTS = {"amount": "1", "list_amount": "1", "currency": "USD"}
     ],
 )
 def test_a_report_of_another_shape_is_refused_and_never_read_as_nothing(host: Host, row: dict[str, Any]) -> None:
-    host.says(200, {"data": []})
-    host.says(200, {"data": [row]})
+    host.states(200, {"data": []})
+    host.states(200, {"data": [row]})
     with pytest.raises(ApiError, match=r"has another shape than anthropic 2\.12\.0 types"):
         read_billed(_settings(host), _DAY, _DAY)
 
 
 def test_cents_become_dollars_exactly_and_pages_are_read_to_the_last(host: Host) -> None:
-    host.says(200, {"data": [], "has_more": False})
-    host.says(200, {"data": [_row()], "has_more": True, "next_page": "page_2"})
-    host.says(
+    host.states(200, {"data": [], "has_more": False})
+    host.states(200, {"data": [_row()], "has_more": True, "next_page": "page_2"})
+    host.states(
         200, {"data": [_row()], "has_more": False, "next_page": None, "data_refreshed_at": "2026-11-25T00:00:00Z"}
     )
     billed = read_billed(_settings(host), _DAY, _DAY)
@@ -230,7 +230,7 @@ def test_cents_become_dollars_exactly_and_pages_are_read_to_the_last(host: Host)
 
 
 def test_a_page_that_follows_itself_ends(host: Host) -> None:
-    host.says(200, {"data": [], "has_more": True, "next_page": "page_2"})
+    host.states(200, {"data": [], "has_more": True, "next_page": "page_2"})
     with pytest.raises(ApiError, match="follows itself"):
         read_billed(_settings(host), _DAY, _DAY)
 
@@ -238,12 +238,12 @@ def test_a_page_that_follows_itself_ends(host: Host) -> None:
 _MODELS = ("claude-opus-4-7", "claude-sonnet-4-6")
 
 
-def _own(kind: str, said: str) -> dict[str, object]:
-    return {"type": "error", "error": {"type": kind, "message": said}}
+def _own(kind: str, message: str) -> dict[str, object]:
+    return {"type": "error", "error": {"type": kind, "message": message}}
 
 
 def test_an_api_that_knows_every_model_is_ok(host: Host) -> None:
-    host.says(200, {"id": "claude-opus-4-7", "type": "model"})
+    host.states(200, {"id": "claude-opus-4-7", "type": "model"})
     assert state_of(_api(host), _MODELS).verdict == "ok"
     assert [path for path, _ in host.asked] == [f"/v1/models/{model}" for model in _MODELS]
 
@@ -270,13 +270,13 @@ def test_an_api_that_knows_every_model_is_ok(host: Host) -> None:
 def test_whatever_stands_in_the_way_of_calls_is_named(
     host: Host, status: int, body: object, verdict: str, words: str
 ) -> None:
-    host.says(status, body, location="https://elsewhere/v1?state=s3cret")
+    host.states(status, body, location="https://elsewhere/v1?state=s3cret")
     state = state_of(_api(host), _MODELS)
-    assert (state.verdict, words in state.said, "s3cret" in state.said) == (verdict, True, False), state.said
+    assert (state.verdict, words in state.message, "s3cret" in state.message) == (verdict, True, False), state.message
 
 
 def test_a_model_that_is_closed_or_unknown_is_a_warning_that_names_it(host: Host) -> None:
-    host.says(403, _own("permission_error", "Your key has no access to this model"))
-    host.says(200, {"id": "claude-sonnet-4-6"})
+    host.states(403, _own("permission_error", "Your key has no access to this model"))
+    host.states(200, {"id": "claude-sonnet-4-6"})
     state = state_of(_api(host), _MODELS)
-    assert (state.verdict, "not for opus-4-7 (403: Your key has no access" in state.said) == ("warn", True)
+    assert (state.verdict, "not for opus-4-7 (403: Your key has no access" in state.message) == ("warn", True)

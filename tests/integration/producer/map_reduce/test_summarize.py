@@ -37,8 +37,8 @@ def plant(whole: Plant) -> Iterator[Plant]:
         yield plant
 
 
-def _summarized(plant: Plant, *documents: Any, **said: Any) -> Batch:
-    batch = plant.producer.summarize(documents or _DOCUMENTS, part_tokens=400, **said)
+def _summarized(plant: Plant, *documents: Any, **message: Any) -> Batch:
+    batch = plant.producer.summarize(documents or _DOCUMENTS, part_tokens=400, **message)
     plant.batches.append(batch)
     return batch
 
@@ -149,7 +149,7 @@ def test_one_cap_holds_for_all_levels(plant: Plant) -> None:
 
 
 @pytest.mark.parametrize(
-    ("documents", "said", "problem"),
+    ("documents", "message", "problem"),
     [
         ([5], {}, "documents: int should be a Document, a text, or an id and a text"),
         ("a", {}, "documents: is one text; give a list of them"),
@@ -161,9 +161,9 @@ def test_one_cap_holds_for_all_levels(plant: Plant) -> None:
     ],
 )
 def test_what_cannot_be_summarized_is_refused_and_nothing_is_kept(
-    plant: Plant, documents: list[Any], said: dict[str, Any], problem: str
+    plant: Plant, documents: list[Any], message: dict[str, Any], problem: str
 ) -> None:
     before = plant.producer.store.reports.batches(limit=1000)
     with pytest.raises(InputError, match=problem):
-        plant.producer.summarize(documents, **said)
+        plant.producer.summarize(documents, **message)
     assert plant.producer.store.reports.batches(limit=1000) == before

@@ -65,14 +65,14 @@ def test_over_stdio_a_batch_is_estimated_submitted_waited_for_and_read(plant: Pl
     with speaking(over_stdio(plant.variables, plant.worker_log.parent)) as model:
         assert list(model.tools()) == ["ask", "submit", "estimate", "status", "wait", "results", "ledger_query"]
         prompts = ["Summarize: the sea.", {"prompt": "Summarize: the moon.", "id": "moon", "max_tokens": 50}]
-        estimate = model.says("estimate", prompts=prompts, task="summarize")
+        estimate = model.states("estimate", prompts=prompts, task="summarize")
         assert (estimate["prompts"], estimate["starts"]) == (2, {HAIKU: 2})
         assert 0 < Decimal(estimate["low_usd"]) <= Decimal(estimate["expected_usd"]) < Decimal("0.1")
-        kept = model.says("submit", prompts=prompts, task="summarize", name="over stdio", max_cost_usd="0.4")
+        kept = model.states("submit", prompts=prompts, task="summarize", name="over stdio", max_cost_usd="0.4")
         assert (kept["is_new"], kept["jobs"], kept["not_sent"]) == (True, 2, None)
-        where = model.says("wait", batch=kept["batch"], up_to_s=40)
+        where = model.states("wait", batch=kept["batch"], up_to_s=40)
         assert (where["is_settled"], where["states"], where["unknown_costs"]) == (True, {"succeeded": 2}, 0)
-        page = model.says("results", batch="over stdio")
+        page = model.states("results", batch="over stdio")
         assert [(one["id"], one["state"], one["model"]) for one in page["answers"]] == [
             ("1", "succeeded", HAIKU),
             ("moon", "succeeded", HAIKU),
@@ -89,14 +89,14 @@ def test_on_stdio_nothing_but_the_protocol_is_written(plant: Plant) -> None:
         '{"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "ls", "arguments": {}}}\n'
     )
     me = stranger_in(plant.worker_log.parent, **plant.variables)
-    told = me.types("mcp", stdin=hello)
-    assert told.out
-    assert all(line.startswith('{"jsonrpc":"2.0",') for line in told.out.splitlines())
-    assert '"id":1' in told.out
+    response = me.types("mcp", stdin=hello)
+    assert response.out
+    assert all(line.startswith('{"jsonrpc":"2.0",') for line in response.out.splitlines())
+    assert '"id":1' in response.out
 
 
 def test_one_prompt_is_asked_ahead_of_all_bulk_and_its_answer_comes_back(model: Speaker, plant: Plant) -> None:
-    asked = model.says("ask", prompt="Why is the sea salt?", max_tokens=60, max_cost_usd=0.25)
+    asked = model.states("ask", prompt="Why is the sea salt?", max_tokens=60, max_cost_usd=0.25)
     answer = asked["answer"]
     assert (answer["state"], answer["model"], answer["fallback_depth"], answer["error"]) == ("succeeded", OPUS, 0, None)
     assert answer["text"]
@@ -109,7 +109,7 @@ def test_one_prompt_is_asked_ahead_of_all_bulk_and_its_answer_comes_back(model: 
 
 def test_a_fallback_is_told_with_the_answer(model: Speaker, plant: Plant) -> None:
     plant.simulator.set_script('[[rules]]\nmodel = "opus"\nanswer = 529')
-    asked = model.says("ask", prompt="Why is the sky blue?", max_cost_usd="0.25")
+    asked = model.states("ask", prompt="Why is the sky blue?", max_cost_usd="0.25")
     assert (asked["answer"]["model"], asked["answer"]["fallback_depth"]) == (SONNET, 1)
     assert "  succeeded  sonnet-4-6 d1  $" in model.words("results", batch=asked["batch"])
 
@@ -122,20 +122,20 @@ def test_an_answer_that_takes_longer_goes_on_and_is_waited_for(model: Speaker, p
     asked = result.structured_content
     assert (asked["answer"]["state"], asked["answer"]["text"]) == ("running", None)
     assert text_of(result).splitlines()[-1] == f"it goes on: wait for batch {asked['batch']}, then read its results"
-    assert model.says("wait", batch=asked["batch"])["states"] == {"succeeded": 1}
+    assert model.states("wait", batch=asked["batch"])["states"] == {"succeeded": 1}
 
 
 def test_what_no_model_can_answer_is_told_and_is_no_error_of_the_tool(model: Speaker, plant: Plant) -> None:
     plant.simulator.set_script('[[rules]]\nprompt_contains = "nonsense"\nanswer = 400')
-    answer = model.says("ask", prompt="nonsense", max_cost_usd="0.25")["answer"]
+    answer = model.states("ask", prompt="nonsense", max_cost_usd="0.25")["answer"]
     assert (answer["state"], answer["outcome"], answer["text"]) == ("failed", "bad_request", None)
     assert answer["error"]
 
 
 def test_the_cap_of_a_call_is_enforced_and_what_it_stops_is_told(model: Speaker, plant: Plant) -> None:
     bought = len(plant.simulator.purchases())
-    kept = model.says("submit", prompts=["Summarize: a harbour.", "Summarize: a bridge."], max_cost_usd="0.0001")
-    where = model.says("wait", batch=kept["batch"], up_to_s=40)
+    kept = model.states("submit", prompts=["Summarize: a harbour.", "Summarize: a bridge."], max_cost_usd="0.0001")
+    where = model.states("wait", batch=kept["batch"], up_to_s=40)
     assert (where["states"], where["over_budget"], where["max_cost_usd"]) == ({"failed": 2}, 2, "0.000100000")
     assert "2 jobs are over budget" in model.words("status", batch=kept["batch"])
     assert len(plant.simulator.purchases()) == bought
@@ -153,25 +153,25 @@ def test_the_tools_say_what_a_call_may_spend_and_that_it_must_be_said(model: Spe
 
 def test_a_wait_comes_back_in_time_with_where_the_batch_is(model: Speaker, plant: Plant) -> None:
     plant.simulator.set_script(SLOW)
-    kept = model.says("submit", prompts=["quickly", "slowly"], task="summarize", max_cost_usd="0.4")
+    kept = model.states("submit", prompts=["quickly", "slowly"], task="summarize", max_cost_usd="0.4")
     eventually(
-        lambda: model.says("wait", batch=kept["batch"], up_to_s=0.2)["states"].get("succeeded"),
+        lambda: model.states("wait", batch=kept["batch"], up_to_s=0.2)["states"].get("succeeded"),
         within_s=20,
         because="the quick one ends",
     )
-    where = model.says("wait", batch=kept["batch"], up_to_s=0)
+    where = model.states("wait", batch=kept["batch"], up_to_s=0)
     assert (where["is_settled"], where["states"]["succeeded"], where["states"]["running"]) == (False, 1, 1)
-    page = model.says("results", batch=kept["batch"])
+    page = model.states("results", batch=kept["batch"])
     assert (page["is_settled"], [one["state"] for one in page["answers"]]) == (False, ["succeeded", "running"])
-    heard: list[tuple[float, float | None]] = []
+    logged: list[tuple[float, float | None]] = []
 
-    async def hear(progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG001
-        heard.append((progress, total))
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG001
+        logged.append((progress, total))
 
-    said = {"batch": kept["batch"], "up_to_s": 40}
-    result = model.portal.call(partial(model.client.call_tool, "wait", said, progress_callback=hear))
+    text = {"batch": kept["batch"], "up_to_s": 40}
+    result = model.portal.call(partial(model.client.call_tool, "wait", text, progress_callback=on_progress))
     assert result.structured_content["states"] == {"succeeded": 2}
-    assert (1, 2) in heard
+    assert (1, 2) in logged
 
 
 def test_the_same_key_buys_nothing_twice_and_a_client_of_last_year_is_served(address: str, plant: Plant) -> None:
@@ -180,34 +180,34 @@ def test_the_same_key_buys_nothing_twice_and_a_client_of_last_year_is_served(add
 
 
 def _once(model: Speaker, plant: Plant) -> None:
-    said = {"prompts": '["Summarize: a list that comes as text."]', "key": "once", "max_cost_usd": "0.4"}
-    first = model.says("submit", **said)
-    model.says("wait", batch=first["batch"])
-    again = model.says("submit", **said)
+    message = {"prompts": '["Summarize: a list that comes as text."]', "key": "once", "max_cost_usd": "0.4"}
+    first = model.states("submit", **message)
+    model.states("wait", batch=first["batch"])
+    again = model.states("submit", **message)
     assert (again["batch"], again["is_new"]) == (first["batch"], False)
     assert len(plant.purchases(plant.producer.batch(first["batch"]))) == 1
-    assert "key 'mcp/once' was used for batch" in model.refused("submit", **said | {"prompts": ["another"]})
+    assert "key 'mcp/once' was used for batch" in model.refused("submit", **message | {"prompts": ["another"]})
 
 
 def test_answers_are_read_a_page_at_a_time(model: Speaker, plant: Plant) -> None:
     plant.simulator.set_script(f'[[rules]]\nprompt_contains = "long"\nanswer = "text"\ntext = "{"x" * 60_000}"')
     short = [f"Summarize: part {number}." for number in range(3)]
     prompts = [*short, *({"prompt": f"long {number}", "max_tokens": 20_000} for number in range(2))]
-    kept = model.says("submit", prompts=prompts, task="summarize", max_cost_usd="0.4")
-    model.says("wait", batch=kept["batch"])
-    first = model.says("results", batch=kept["batch"], limit=2)
+    kept = model.states("submit", prompts=prompts, task="summarize", max_cost_usd="0.4")
+    model.states("wait", batch=kept["batch"])
+    first = model.states("results", batch=kept["batch"], limit=2)
     assert ([one["id"] for one in first["answers"]], first["next_offset"], first["jobs"]) == (["1", "2"], 2, 5)
-    second = model.says("results", batch=kept["batch"], offset=2)
+    second = model.states("results", batch=kept["batch"], offset=2)
     assert ([one["id"] for one in second["answers"]], second["next_offset"]) == (["3", "4"], 4)
-    last = model.says("results", batch=kept["batch"], offset=4)
+    last = model.states("results", batch=kept["batch"], offset=4)
     assert ([len(one["text"]) for one in last["answers"]], last["next_offset"]) == ([60_000], None)
     assert "no answer is behind offset 5" in model.words("results", batch=kept["batch"], offset=5)
 
 
 def test_the_ledger_is_asked_and_cannot_be_written(model: Speaker, plant: Plant) -> None:
-    asked = model.says("ask", prompt="Summarize: the ledger.", max_cost_usd="0.25")
+    asked = model.states("ask", prompt="Summarize: the ledger.", max_cost_usd="0.25")
     sql = f"SELECT job_id, state, 0.5 AS half FROM v_jobs WHERE batch_id = '{asked['batch']}'"  # noqa: S608
-    found = model.says("ledger_query", sql=sql)
+    found = model.states("ledger_query", sql=sql)
     assert found["columns"] == ["job_id", "state", "half"]
     assert (found["rows"], found["is_cut"]) == ([[asked["answer"]["job"], "succeeded", "0.5"]], False)
     for attack in ("DELETE FROM jobs", "WITH x AS (SELECT 1) DELETE FROM jobs", "SELECT 1; DELETE FROM jobs"):
@@ -218,10 +218,10 @@ def test_the_ledger_is_asked_and_cannot_be_written(model: Speaker, plant: Plant)
 def test_a_query_gives_a_bounded_answer(model: Speaker) -> None:
     wide = "'" + "x" * 60_000 + "'"
     many = f"{NUMBERS} SELECT i FROM n"  # noqa: S608
-    found = model.says("ledger_query", sql=many)
+    found = model.states("ledger_query", sql=many)
     assert (len(found["rows"]), found["is_cut"]) == (200, True)
     assert "these are the first 200 rows" in model.words("ledger_query", sql=many)
-    assert len(model.says("ledger_query", sql=f"{NUMBERS} SELECT {wide} FROM n")["rows"]) == 1  # noqa: S608
+    assert len(model.states("ledger_query", sql=f"{NUMBERS} SELECT {wide} FROM n")["rows"]) == 1  # noqa: S608
     one_long = f"{NUMBERS} SELECT i, CASE i WHEN 9 THEN {wide} ELSE 'short' END AS cell FROM n"  # noqa: S608
     words = model.words("ledger_query", sql=one_long)
     assert (len(words) < 100_000, words.splitlines()[:2]) == (True, ['["i", "cell"]', '[1, "short"]'])

@@ -62,9 +62,9 @@ def test_this_machine_may_call_and_no_page_of_another_site(open_address: str) ->
 
 
 def test_another_address_wants_a_token(me: Stranger) -> None:
-    told = me.types("mcp", "--http", "--host", "0.0.0.0", expect=2)  # noqa: S104 - refused is what is tested
-    assert "--host: 0.0.0.0 is open to other machines: set MCP_TOKEN, or listen on 127.0.0.1" in told.err
-    assert told.out == ""
+    response = me.types("mcp", "--http", "--host", "0.0.0.0", expect=2)  # noqa: S104 - refused is what is tested
+    assert "--host: 0.0.0.0 is open to other machines: set MCP_TOKEN, or listen on 127.0.0.1" in response.err
+    assert response.out == ""
 
 
 def test_who_shows_the_token_is_served_and_nobody_else(tmp_path: Path) -> None:
@@ -77,15 +77,15 @@ def test_who_shows_the_token_is_served_and_nobody_else(tmp_path: Path) -> None:
         refused = httpx2.post(here, content=HELLO, headers=HEADERS)
         assert refused.json() == {"error": "send the token as Authorization: Bearer TOKEN (the server's MCP_TOKEN)"}
         with speaking(here, token=TOKEN) as model:
-            assert model.says("ledger_query", sql="SELECT COUNT(*) AS jobs FROM v_jobs")["rows"] == [[0]]
+            assert model.states("ledger_query", sql="SELECT COUNT(*) AS jobs FROM v_jobs")["rows"] == [[0]]
     assert TOKEN not in (tmp_path / "mcp.log").read_text(encoding="utf-8")
 
 
 def test_a_port_that_is_taken_is_named(me: Stranger) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        told = me.types("mcp", "--http", "--port", str(port), expect=2)
-    assert f"cannot listen on 127.0.0.1:{port} (Address already in use); choose another --port" in told.err
+        response = me.types("mcp", "--http", "--port", str(port), expect=2)
+    assert f"cannot listen on 127.0.0.1:{port} (Address already in use); choose another --port" in response.err
 
 
 def test_the_readme_shows_a_configuration_that_a_client_can_read() -> None:
@@ -100,9 +100,9 @@ def test_the_readme_shows_a_configuration_that_a_client_can_read() -> None:
 
 def test_nobody_to_send_to_is_told(tmp_path: Path) -> None:
     with speaking(over_stdio(stranger_in(tmp_path).environment, tmp_path)) as model:
-        kept = model.says("submit", prompts=["Hi"], max_cost_usd="0.1")
+        kept = model.states("submit", prompts=["Hi"], max_cost_usd="0.1")
         assert kept["not_sent"].startswith("no broker is running here: start `stepdown worker`")
-        assert model.says("status", batch=kept["batch"])["states"] == {"queued": 1}
+        assert model.states("status", batch=kept["batch"])["states"] == {"queued": 1}
         assert model.words("wait", batch=kept["batch"], up_to_s=0.1).endswith(_UNTOUCHED)
 
 
@@ -146,11 +146,11 @@ def test_what_fails_inside_is_told_without_its_text(capsys: pytest.CaptureFixtur
         assert model.refused("status", batch="a") == (
             "status: failed inside Stepdown, which is a defect; the server's stderr tells where"
         )
-    told = capsys.readouterr()
-    assert "stepdown mcp: status met AttributeError" in told.err
-    assert "mcp/actions.py" in told.err
-    assert "NoneType" not in told.err
-    assert told.out == ""
+    response = capsys.readouterr()
+    assert "stepdown mcp: status met AttributeError" in response.err
+    assert "mcp/actions.py" in response.err
+    assert "NoneType" not in response.err
+    assert response.out == ""
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -69,7 +69,7 @@ def test_sixteen_heavy_queries_harm_nobody(model: Speaker, server: psutil.Proces
     assert all(one.result().is_error for one in asking)
     assert max(sizes) < 1_000
     assert max(waits) < 10  # with all threads taken it was as long as all of them
-    assert model.says("ledger_query", sql="SELECT 1 AS one")["rows"] == [[1]]
+    assert model.states("ledger_query", sql="SELECT 1 AS one")["rows"] == [[1]]
 
 
 def test_a_client_that_goes_away_ends_its_query(model: Speaker, server: psutil.Process) -> None:

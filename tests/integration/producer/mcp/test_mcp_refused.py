@@ -29,7 +29,7 @@ def model(producer: Producer, sqlite_url: str) -> Iterator[Speaker]:
 
 
 @pytest.mark.parametrize(
-    ("tool", "arguments", "said"),
+    ("tool", "arguments", "message"),
     [
         ("ask", {"prompt": "Hi"}, "ask: max_cost_usd: missing; give the most it may cost in USD"),
         ("submit", {"prompts": ["Hi"]}, "submit: max_cost_usd: missing; give the most it may cost in USD"),
@@ -95,26 +95,26 @@ def model(producer: Producer, sqlite_url: str) -> Iterator[Speaker]:
     ],
 )
 def test_what_is_said_wrong_is_refused_with_what_would_be_right(
-    model: Speaker, producer: Producer, tool: str, arguments: dict[str, Any], said: str
+    model: Speaker, producer: Producer, tool: str, arguments: dict[str, Any], message: str
 ) -> None:
     refused = model.refused(tool, **arguments)
-    assert said in refused
+    assert message in refused
     assert "defect" not in refused
     assert producer.store.reports.batches(limit=1) == []
 
 
 def test_a_key_of_mcp_is_nobody_elses(model: Speaker, producer: Producer) -> None:
     theirs = producer.submit([Prompt("Hi")], key="docs/1")
-    said: dict[str, Any] = {"prompts": ["Hi"], "max_cost_usd": "0.1", "key": "docs/1"}
-    kept = model.says("submit", **said)
+    message: dict[str, Any] = {"prompts": ["Hi"], "max_cost_usd": "0.1", "key": "docs/1"}
+    kept = model.states("submit", **message)
     assert kept["batch"] != theirs.id
-    assert (model.says("submit", **said)["batch"], kept["is_new"]) == (kept["batch"], True)
+    assert (model.states("submit", **message)["batch"], kept["is_new"]) == (kept["batch"], True)
     assert producer.store.reports.batch(kept["batch"])["idempotency_key"] == "mcp/docs/1"
 
 
 @pytest.mark.parametrize("key", ["null", '["docs"]', '{"a": 1}', "7"])
 def test_a_text_that_looks_like_json_stays_a_text(model: Speaker, producer: Producer, key: str) -> None:
-    kept = model.says("submit", prompts=["Hi"], max_cost_usd="0.1", key=key, name="null")
+    kept = model.states("submit", prompts=["Hi"], max_cost_usd="0.1", key=key, name="null")
     found = producer.store.reports.batch(kept["batch"])
     assert (found["idempotency_key"], found["name"]) == (f"mcp/{key}", "null")
 
@@ -123,8 +123,8 @@ def test_a_model_without_a_price_is_not_asked_since_no_cap_would_hold(sqlite_url
     settings = settings_of(environment_of({"DATABASE_URL": sqlite_url, "MODEL_CHAIN": "unheard-of", "TASK_STARTS": ""}))
     with Producer(settings) as producer, speaking(server_of(producer, settings)) as model:
         for tool in ("estimate", "submit"):
-            said = {"prompts": ["Hi"]} | ({} if tool == "estimate" else {"max_cost_usd": "0.1"})
-            assert model.refused(tool, **said) == (
+            message = {"prompts": ["Hi"]} | ({} if tool == "estimate" else {"max_cost_usd": "0.1"})
+            assert model.refused(tool, **message) == (
                 "no price for unheard-of: the operator sets it by MODEL_COSTS or `stepdown prices set`"
             )
 

@@ -68,19 +68,19 @@ def me(tmp_path: Path, settings: dict[str, str]) -> Stranger:
 
 def findings(me: Stranger, *, code: int) -> list[tuple[str, str, str]]:
     """Ask the doctor; returns what is not ok, as verdict, what and said."""
-    told = me.types("doctor", "--jsonl", expect=code)
-    assert told.err == ""
-    found = [json.loads(line) for line in told.out.splitlines()]
-    return [(one["verdict"], one["what"], one["said"]) for one in found if one["verdict"] != "ok"]
+    printed = me.types("doctor", "--jsonl", expect=code)
+    assert printed.err == ""
+    found = [json.loads(line) for line in printed.out.splitlines()]
+    return [(one["verdict"], one["what"], one["message"]) for one in found if one["verdict"] != "ok"]
 
 
 def test_where_all_is_well_every_finding_is_ok(me: Stranger) -> None:
-    told = me.types("doctor")
-    lines = told.out.splitlines()
-    assert told.err == ""
-    for line, (what, said) in zip(lines, GOOD, strict=True):
-        assert line.startswith(f"ok    {what:<8} {said}")
-    assert KEY not in told.out
+    printed = me.types("doctor")
+    lines = printed.out.splitlines()
+    assert printed.err == ""
+    for line, (what, message) in zip(lines, GOOD, strict=True):
+        assert line.startswith(f"ok    {what:<8} {message}")
+    assert KEY not in printed.out
     assert findings(me, code=0) == []
 
 
@@ -91,9 +91,9 @@ def test_replies_of_a_lost_worker_that_are_set_aside_or_cannot_be_read_are_told(
     (folder / "odd.jsonl").mkdir()
     assert spool.replay(lambda _kept: None) == 0
     spool.close()
-    told = findings(me, code=0)
-    assert [(verdict, what) for verdict, what, _ in told] == [("warn", "spool"), ("warn", "spool")]
-    set_aside, odd = (said for _, _, said in told)
+    printed = findings(me, code=0)
+    assert [(verdict, what) for verdict, what, _ in printed] == [("warn", "spool"), ("warn", "spool")]
+    set_aside, odd = (message for _, _, message in printed)
     assert set_aside.startswith(
         ".stepdown/spool/lost.damaged: 3 damaged lines of a lost worker's replies are set aside"
     )
@@ -104,9 +104,9 @@ def test_replies_of_a_lost_worker_that_are_set_aside_or_cannot_be_read_are_told(
 
 def test_a_broker_that_evicts_is_a_failure_for_it_loses_messages_silently(me: Stranger, admin: redis.Redis) -> None:
     admin.config_set("maxmemory-policy", "allkeys-lru")
-    ((verdict, what, said),) = findings(me, code=4)
+    ((verdict, what, message),) = findings(me, code=4)
     assert (verdict, what) == ("fail", "broker")
-    assert said.startswith("maxmemory-policy is allkeys-lru: queues would lose messages silently; CONFIG SET")
+    assert message.startswith("maxmemory-policy is allkeys-lru: queues would lose messages silently; CONFIG SET")
 
 
 def test_a_broker_that_keeps_nothing_or_knows_no_password_is_a_warning(me: Stranger, admin: redis.Redis) -> None:
@@ -120,35 +120,35 @@ def test_a_broker_that_keeps_nothing_or_knows_no_password_is_a_warning(me: Stran
 
 def test_a_disk_without_room_for_replies_is_a_failure(me: Stranger, settings: dict[str, str]) -> None:
     me.configure(**settings, MIN_FREE_MB="1000000000")
-    ((verdict, what, said),) = findings(me, code=2)
+    ((verdict, what, message),) = findings(me, code=2)
     assert (verdict, what) == ("fail", "disk")
-    assert said.endswith("MIN_FREE_MB is 1000000000: a worker here claims no job")
+    assert message.endswith("MIN_FREE_MB is 1000000000: a worker here claims no job")
 
 
 def test_a_price_that_differs_from_the_price_book_is_a_warning_with_both(
     me: Stranger, settings: dict[str, str]
 ) -> None:
     me.configure(**settings, MODEL_COSTS="claude-haiku-4-5-20251001:0.80:4.00")
-    ((verdict, what, said),) = findings(me, code=0)
+    ((verdict, what, message),) = findings(me, code=0)
     assert (verdict, what) == ("warn", "price")
-    assert said.startswith("claude-haiku-4-5-20251001: MODEL_COSTS has input 0.8, output 4, ")
-    assert "says input 1, output 5, " in said
+    assert message.startswith("claude-haiku-4-5-20251001: MODEL_COSTS has input 0.8, output 4, ")
+    assert "says input 1, output 5, " in message
 
 
 def test_a_model_that_is_about_to_end_is_a_warning(me: Stranger, settings: dict[str, str]) -> None:
     me.configure(**settings, MODEL_CHAIN="claude-opus-4-7,claude-sonnet-4-5")
-    ((verdict, what, said),) = findings(me, code=0)
+    ((verdict, what, message),) = findings(me, code=0)
     assert (verdict, what) == ("warn", "price")
-    assert said.startswith("claude-sonnet-4-5 ")
-    assert "retired on 2026-11-30" in said
+    assert message.startswith("claude-sonnet-4-5 ")
+    assert "retired on 2026-11-30" in message
 
 
 def test_a_price_that_a_person_set_is_known_to_the_doctor(me: Stranger, settings: dict[str, str]) -> None:
     me.configure(**settings, MODEL_CHAIN="my-own-model")
     me.types("prices", "set", "my-own-model", "--input", "1", "--output", "5")
-    ((verdict, what, said),) = findings(me, code=0)
+    ((verdict, what, message),) = findings(me, code=0)
     assert (verdict, what) == ("warn", "api")
-    assert "answers, but not for my-own-model (404: model: my-own-model): jobs step past them" in said
+    assert "answers, but not for my-own-model (404: model: my-own-model): jobs step past them" in message
     assert "ok    price    my-own-model 1 in, 5 out per million tokens (prices set on " in me.types("doctor").out
 
 
@@ -189,6 +189,6 @@ def test_a_ledger_a_broker_and_an_api_that_are_away_are_all_told_and_end_with_4(
 
 def test_without_redis_url_it_says_who_will_bring_a_broker(me: Stranger, settings: dict[str, str]) -> None:
     me.configure(**settings | {"REDIS_URL": ""})
-    told = "REDIS_URL is not set and none runs here; `stepdown worker` will bring its own"
+    printed = "REDIS_URL is not set and none runs here; `stepdown worker` will bring its own"
     no_worker = "no worker claims jobs: start `stepdown worker`; where one runs, its log tells what it waits for"
-    assert findings(me, code=4) == [("warn", "broker", told), ("fail", "worker", no_worker)]
+    assert findings(me, code=4) == [("warn", "broker", printed), ("fail", "worker", no_worker)]

@@ -74,9 +74,9 @@ def test_a_worker_brings_its_broker_answers_and_leaves_nothing_behind(
         children = family(worker)
         assert set(children) == {"valkey", "celery"}
         assert "1/1  0 failed" in me.types("watch", early).err
-        told = me.types("submit", "tests/examples/message_batch.jsonl", "--watch")
-        assert "20/20  0 failed" in told.err
-        assert "not sent yet" not in told.err
+        printed = me.types("submit", "tests/examples/message_batch.jsonl", "--watch")
+        assert "20/20  0 failed" in printed.err
+        assert "not sent yet" not in printed.err
         password = json.loads(note(me).read_text(encoding="utf-8"))["url"].split(":")[2].partition("@")[0]
         assert not [child for child in children.values() if password in " ".join(child.cmdline())]
         assert end(worker, number) == code
@@ -102,30 +102,32 @@ def test_a_second_worker_in_the_same_folder_shares_the_broker(me: Stranger) -> N
 
 def test_a_worker_whose_settings_are_wrong_says_so_and_ends_with_2(me: Stranger) -> None:
     me.configure(WORKER_CONCURRENCY="none")
-    told = me.types("worker", expect=2)
-    assert "settings: WORKER_CONCURRENCY=none: " in told.err
+    printed = me.types("worker", expect=2)
+    assert "settings: WORKER_CONCURRENCY=none: " in printed.err
     assert not (me.folder / ".stepdown").exists()
 
 
 def test_a_worker_without_a_key_or_a_ledger_says_so_and_leaves_no_broker(me: Stranger) -> None:
     me.configure(ANTHROPIC_API_KEY="k", DATABASE_URL="postgresql://u:hidden@127.0.0.1:1/d")
-    told = me.types("worker", expect=4)
-    assert "ledger postgresql+psycopg://u:***@127.0.0.1:1/d" in told.out + told.err
-    assert "hidden" not in told.out + told.err
+    printed = me.types("worker", expect=4)
+    assert "ledger postgresql+psycopg://u:***@127.0.0.1:1/d" in printed.out + printed.err
+    assert "hidden" not in printed.out + printed.err
     assert not note(me).exists()
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"ANTHROPIC_API_KEY": ""}, "ANTHROPIC_API_KEY=(not set)"),
         ({"DATABASE_URL": "mysql://u:p@h/d"}, "DATABASE_URL="),
         ({"CALLERS_FILE": "none.toml"}, "none.toml"),
     ],
 )
-def test_a_setting_that_is_found_wrong_later_ends_it_with_2_too(me: Stranger, wrong: dict[str, str], said: str) -> None:
+def test_a_setting_that_is_found_wrong_later_ends_it_with_2_too(
+    me: Stranger, wrong: dict[str, str], message: str
+) -> None:
     me.configure(**{"ANTHROPIC_API_KEY": "k", **wrong})
-    assert said in me.types("worker", expect=2).err
+    assert message in me.types("worker", expect=2).err
 
 
 def test_a_pool_that_is_not_ours_ends_it_with_2(me: Stranger) -> None:
@@ -153,7 +155,7 @@ def test_simulate_passes_its_options_on_and_ends_when_it_is_told(me: Stranger) -
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--seed", "x"], "simulator: error: argument --seed: invalid int value: 'x'"),
         (["--none"], "simulator: error: unrecognized arguments: --none"),
@@ -161,10 +163,10 @@ def test_simulate_passes_its_options_on_and_ends_when_it_is_told(me: Stranger) -
         (["--script", "none.toml"], "No such file or directory: 'none.toml'"),
     ],
 )
-def test_simulate_judges_its_own_options_and_ends_with_2(me: Stranger, arguments: list[str], said: str) -> None:
-    told = me.types("simulate", *arguments, expect=2)
-    assert said in told.err
-    assert told.out == ""
+def test_simulate_judges_its_own_options_and_ends_with_2(me: Stranger, arguments: list[str], message: str) -> None:
+    printed = me.types("simulate", *arguments, expect=2)
+    assert message in printed.err
+    assert printed.out == ""
 
 
 def test_simulate_explains_itself(me: Stranger) -> None:
@@ -180,15 +182,17 @@ def test_flower_says_which_password_it_made_up_and_asks_for_it(me: Stranger, red
         me.command("flower", "--port", "1"), cwd=me.folder, env=environment, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
-        told = process.stderr.readline()
+        printed = process.stderr.readline()
         process.kill()
-    assert told.startswith("flower: user stepdown, password ")
-    assert "(set FLOWER_PASSWORD to choose it)" in told
+    assert printed.startswith("flower: user stepdown, password ")
+    assert "(set FLOWER_PASSWORD to choose it)" in printed
 
 
 def test_flower_says_that_its_port_is_taken(me: Stranger, redis_url: str) -> None:
     me.configure(ANTHROPIC_API_KEY="k", REDIS_URL=redis_url)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        told = me.types("flower", "--port", port, expect=2)
-    assert told.err.startswith(f"stepdown: stepdown flower: cannot listen on 127.0.0.1:{port} (Address already in use)")
+        printed = me.types("flower", "--port", port, expect=2)
+    assert printed.err.startswith(
+        f"stepdown: stepdown flower: cannot listen on 127.0.0.1:{port} (Address already in use)"
+    )

@@ -146,7 +146,7 @@ def test_another_key_has_bought_nothing(client: Anthropic) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"time_bucket_width": "1h"}, "time_bucket_width"),
         ({"group_by": ["actor"]}, "group_by"),
@@ -156,8 +156,8 @@ def test_another_key_has_bought_nothing(client: Anthropic) -> None:
         ({"speeds": ["fast"]}, "not permitted"),
     ],
 )
-def test_what_the_report_does_not_take_is_refused(client: Anthropic, changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(anthropic.BadRequestError, match=said):
+def test_what_the_report_does_not_take_is_refused(client: Anthropic, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(anthropic.BadRequestError, match=message):
         _usage(client, **changes)
 
 

@@ -12,7 +12,7 @@ from models.ledger.job_actions import JobActions
 from models.ledger.ledger import Ledger
 from models.outcome import Outcome, Reason, State
 from models.reports.jobs import Reports
-from producer.story.rows import told_of
+from producer.story.rows import job_record
 from producer.story.story import story
 from tests.support.ledgers.job_values import accepted, claimed, closing, failing, opening, succeeded
 from tests.support.ledgers.story_rows import MODELS, OPUS, SONNET
@@ -21,10 +21,10 @@ from tests.support.plays.walk_scene import NOW
 _MESSAGE = {"content": [{"type": "text", "text": "the secret answer"}]}
 
 
-def decided(after: int, word: str, why: str, **figures: Any) -> DecisionRecord:
+def decided(after: int, word: str, reason: str, **details: Any) -> DecisionRecord:
     """Make a decision about Opus."""
     at = NOW + timedelta(seconds=after)
-    return DecisionRecord(attempt_count=after, at=at, rung=0, model=OPUS, decision=word, why=why, figures=figures)
+    return DecisionRecord(attempt_count=after, at=at, rung=0, model=OPUS, decision=word, reason=reason, details=details)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def job_id(ledger: Ledger) -> str:
 
 
 def test_the_view_tells_every_event_in_order_on_both_engines(engine: Engine, job_id: str) -> None:
-    columns = "position, kind, model, what, why, cost_nano_usd, figures"
+    columns = "position, kind, model, what, reason, cost_nano_usd, details"
     asked = text(f"SELECT {columns} FROM v_story WHERE job_id = :job ORDER BY position")  # noqa: S608 - our own words
     with engine.connect() as connection:
         rows = [tuple(row) for row in connection.execute(asked, {"job": job_id})]
@@ -83,10 +83,10 @@ def test_one_jobs_events_are_looked_up_and_not_searched_for(engine: Engine, job_
 
 def test_what_the_report_tells_adds_up_and_outlives_the_prompt(engine: Engine, job_id: str) -> None:
     reports = Reports(engine)
-    before = "\n".join(story(told_of(job_id, reports), MODELS))
+    before = "\n".join(story(job_record(job_id, reports), MODELS))
     assert "this key's input tokens per minute for it were used up" in " ".join(before.split())
     assert "2 calls, $0.01 in all" in " ".join(before.split())
     assert JobActions(engine).purge(older_than_s=-60) == 1
-    after = "\n".join(story(told_of(job_id, reports), MODELS))
+    after = "\n".join(story(job_record(job_id, reports), MODELS))
     assert after == before
     assert "secret answer" not in after

@@ -43,18 +43,20 @@ def _bought(site: Site, answer: httpx2.Response) -> list[dict[str, Any]]:
 def test_a_step_down_keeps_a_request_of_the_older_version_good(site: Site) -> None:
     site.plant.simulator.set_script(f'[[rules]]\nmodel = "{OPUS}"\nanswer = 529')
     for model, answered in ((OPUS, SONNET), (SONNET, SONNET), (HAIKU, HAIKU)):
-        told = _post(site, asked(f"Why {model}?", model=model, temperature=0.3), anthropic_version=_OLDER)
-        assert (told.status_code, told.json()["model"]) == (200, answered)
-        assert {bought["version"] for bought in _bought(site, told)} == {_OLDER}
+        response = _post(site, asked(f"Why {model}?", model=model, temperature=0.3), anthropic_version=_OLDER)
+        assert (response.status_code, response.json()["model"]) == (200, answered)
+        assert {bought["version"] for bought in _bought(site, response)} == {_OLDER}
 
 
 @pytest.mark.parametrize("version", [_OLDER, _NEWER])
 def test_a_request_leaves_under_its_callers_version_and_betas(site: Site, version: str) -> None:
     betas = "mcp-client-2025-11-20, files-api-2025-04-14"
     body = asked(f"What is in the files of {version}?", mcp_servers=[_SERVER])
-    told = _post(site, body, anthropic_version=version, anthropic_beta=betas)
-    assert told.status_code == 200, told.text
-    assert [(bought["version"], bought["betas"]) for bought in _bought(site, told)] == [(version, betas.split(", "))]
+    response = _post(site, body, anthropic_version=version, anthropic_beta=betas)
+    assert response.status_code == 200, response.text
+    assert [(bought["version"], bought["betas"]) for bought in _bought(site, response)] == [
+        (version, betas.split(", "))
+    ]
 
 
 def test_a_batch_leaves_under_its_callers_version_and_betas(site: Site) -> None:
@@ -78,9 +80,9 @@ def test_a_batch_leaves_under_its_callers_version_and_betas(site: Site) -> None:
 def test_a_version_or_a_beta_that_cannot_be_sent_is_refused_by_name(
     site: Site, headers: dict[str, str], named: str
 ) -> None:
-    told = _post(site, asked("Why?"), **headers)
-    assert (told.status_code, told.json()["error"]["type"]) == (400, "invalid_request_error")
-    assert named in told.json()["error"]["message"]
+    response = _post(site, asked("Why?"), **headers)
+    assert (response.status_code, response.json()["error"]["type"]) == (400, "invalid_request_error")
+    assert named in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -98,30 +100,30 @@ def test_an_odd_turn_is_the_answer_as_at_the_api(
     site: Site, rule: str, stop_reason: str, has_text: bool, is_stream: bool
 ) -> None:
     site.plant.simulator.set_script(f"[[rules]]\n{rule}")
-    told = _post(site, asked("Why is it odd?", stream=is_stream))
-    assert told.status_code == 200, told.text
-    message = _streamed(told.text) if is_stream else told.json()
+    response = _post(site, asked("Why is it odd?", stream=is_stream))
+    assert response.status_code == 200, response.text
+    message = _streamed(response.text) if is_stream else response.json()
     assert (message["stop_reason"], any(block["type"] == "text" for block in message["content"])) == (
         stop_reason,
         has_text,
     )
-    billed = sum(bought["billed_nano_usd"] for bought in _bought(site, told))
-    assert Decimal(told.headers["x-stepdown-cost-usd"]) * 10**9 == billed
+    billed = sum(bought["billed_nano_usd"] for bought in _bought(site, response))
+    assert Decimal(response.headers["x-stepdown-cost-usd"]) * 10**9 == billed
 
 
 def test_a_turn_that_only_fills_the_cache_is_empty_and_asked_once(site: Site) -> None:
-    told = _post(site, asked("Read this.", max_tokens=0))
-    assert told.status_code == 200, told.text
-    message = told.json()
+    response = _post(site, asked("Read this.", max_tokens=0))
+    assert response.status_code == 200, response.text
+    message = response.json()
     assert (message["content"], message["stop_reason"], message["usage"]["output_tokens"]) == ([], "max_tokens", 0)
-    assert len(_bought(site, told)) == 1
+    assert len(_bought(site, response)) == 1
 
 
 def test_a_refusal_stands_where_nobody_else_answers(site: Site) -> None:
     rules = [f'[[rules]]\nmodel = "{OPUS}"\n{_REFUSAL}', "[[rules]]\nanswer = 400"]
     site.plant.simulator.set_script("\n".join(rules))
-    told = _post(site, asked("Why is it refused?"))
-    assert (told.status_code, told.json()["stop_reason"], told.json()["stop_details"]["category"]) == (
+    response = _post(site, asked("Why is it refused?"))
+    assert (response.status_code, response.json()["stop_reason"], response.json()["stop_details"]["category"]) == (
         200,
         "refusal",
         "bio",
@@ -140,8 +142,8 @@ def test_a_refused_item_of_a_batch_succeeded_as_at_the_api(site: Site) -> None:
 
 def test_a_paused_turn_that_does_not_end_is_told_as_paused(site: Site) -> None:
     site.plant.simulator.set_script('[[rules]]\nanswer = "odd_stop"\nstop_reason = "pause_turn"')
-    told = _post(site, asked("Why does it pause?"))
-    assert (told.status_code, told.json()["stop_reason"]) == (200, "pause_turn")
+    response = _post(site, asked("Why does it pause?"))
+    assert (response.status_code, response.json()["stop_reason"]) == (200, "pause_turn")
 
 
 def test_a_stream_ends_with_the_usage_it_began_with(site: Site) -> None:
@@ -167,17 +169,17 @@ def test_who_is_about_to_give_up_hears_when_to_come_back(
     site: Site, told_s: dict[str, str], answer: str, statuses: set[int]
 ) -> None:
     site.plant.simulator.set_script(f"[[rules]]\nanswer = {answer}")
-    told = _post(site, asked("Why is nobody there?"), **told_s)  # unheard, it would wait for ten minutes
-    assert told.status_code in statuses, told.text
-    assert told.headers["x-should-retry"] in {"true", "false"}  # false: it is being asked
-    assert 1 <= int(told.headers["retry-after"]) <= 60
+    response = _post(site, asked("Why is nobody there?"), **told_s)  # unheard, it would wait for ten minutes
+    assert response.status_code in statuses, response.text
+    assert response.headers["x-should-retry"] in {"true", "false"}  # false: it is being asked
+    assert 1 <= int(response.headers["retry-after"]) <= 60
 
 
 def test_who_waits_for_a_call_in_flight_is_not_sent_to_buy_it_again(site: Site) -> None:
     site.plant.simulator.set_script('[[rules]]\nanswer = "ok"\ndelay_s = 4.0')
-    told = _post(site, asked("Why is it slow?"), x_stainless_read_timeout="2")
-    assert (told.status_code, told.headers["x-should-retry"]) == (529, "false")
-    assert "retry-after" in told.headers
+    response = _post(site, asked("Why is it slow?"), x_stainless_read_timeout="2")
+    assert (response.status_code, response.headers["x-should-retry"]) == (529, "false")
+    assert "retry-after" in response.headers
 
 
 def test_a_stream_is_pinged_within_its_readers_patience(site: Site) -> None:

@@ -65,9 +65,9 @@ async def _slowly(port: int, *parts: bytes, every_s: float = 0.0, length: int = 
         if answer.done():
             break
     async with asyncio.timeout(60):
-        told, _, body = (await answer).decode().partition("\r\n\r\n")
+        response, _, body = (await answer).decode().partition("\r\n\r\n")
     writer.close()
-    return int(told.split()[1]), json.loads(body), told.lower()
+    return int(response.split()[1]), json.loads(body), response.lower()
 
 
 def _body_limits(*, patience_s: float = 0.2, **pace: Any) -> BodyLimits:
@@ -152,9 +152,13 @@ def test_a_bomb_is_refused_as_the_provider_would(
             return await client.post(route, content=body)
 
     refused = asyncio.run(visit())
-    told = refused.json()
-    assert (refused.status_code, told["type"], told["error"]["type"]) == (status, "error", "invalid_request_error")
-    assert told["error"]["message"]
+    response = refused.json()
+    assert (refused.status_code, response["type"], response["error"]["type"]) == (
+        status,
+        "error",
+        "invalid_request_error",
+    )
+    assert response["error"]["message"]
     assert [*producer.store.reports.batches(limit=1)] == []
 
 

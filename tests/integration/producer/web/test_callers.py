@@ -164,13 +164,13 @@ def test_figures_of_the_fleet_are_for_its_operator(
     async def look() -> dict[str, tuple[str, int]]:
         async with visiting(producer, operated) as client:
             await client.post(_BATCHES, json=body, headers=_bearer(_AIRFLOW))
-            told = dict[str, tuple[str, int]]()
+            response = dict[str, tuple[str, int]]()
             for name, token in {"airflow": _AIRFLOW, "dagster": _DAGSTER, "me": "token-of-the-operator"}.items():
-                figures = (await client.get("/metrics", headers=_bearer(token))).text
-                queued = next(line for line in figures.splitlines() if line.startswith('stepdown_jobs{state="queued"}'))
+                details = (await client.get("/metrics", headers=_bearer(token))).text
+                queued = next(line for line in details.splitlines() if line.startswith('stepdown_jobs{state="queued"}'))
                 health = await client.get("/api/v1/health", headers=_bearer(token))
-                told[name] = (queued.split()[-1], health.status_code)
-            return told
+                response[name] = (queued.split()[-1], health.status_code)
+            return response
 
     producer.submit([Prompt("Not through the server.")])
     assert asyncio.run(look()) == {"airflow": ("2", 403), "dagster": ("0", 403), "me": ("3", 200)}
@@ -204,8 +204,8 @@ def _submitted(producer: Producer, settings: Settings, token: str, tags: dict[st
     async def submit() -> tuple[int, str]:
         async with visiting(producer, settings, headers=_bearer(token) if token else {}) as client:
             response = await client.post("/api/v1/batches", json={"prompts": ["Why?"], "tags": tags})
-            told = response.json()
-            return response.status_code, told["error"]["message"] if "error" in told else told["batch"]
+            answered = response.json()
+            return response.status_code, answered["error"]["message"] if "error" in answered else answered["batch"]
 
     return asyncio.run(submit())
 
@@ -226,8 +226,8 @@ def _submitted(producer: Producer, settings: Settings, token: str, tags: dict[st
 def test_a_tag_that_is_anothers_or_has_a_cap_is_refused_by_its_name(
     producer: Producer, settings: Settings, tags: dict[str, str]
 ) -> None:
-    status, said = _submitted(producer, settings, _DAGSTER, tags)
-    assert (status, said.partition(" is not yours")[0]) == (400, f"tags: {min(tags)!r}")
+    status, message = _submitted(producer, settings, _DAGSTER, tags)
+    assert (status, message.partition(" is not yours")[0]) == (400, f"tags: {min(tags)!r}")
     assert producer.store.reports.batches(limit=1) == []
 
 
@@ -248,7 +248,7 @@ def test_without_callers_a_capped_tag_is_for_whoever_asks_and_ours_are_for_nobod
 
 
 @pytest.mark.parametrize(
-    ("headers", "said"),
+    ("headers", "text"),
     [
         ({"x-stepdown-max-cost-usd": "-1"}, "x-stepdown-max-cost-usd: '-1' should be USD"),
         (
@@ -259,7 +259,7 @@ def test_without_callers_a_capped_tag_is_for_whoever_asks_and_ours_are_for_nobod
     ],
 )
 def test_a_header_that_is_wrong_is_named(
-    producer: Producer, open_settings: Settings, headers: dict[str, str], said: str
+    producer: Producer, open_settings: Settings, headers: dict[str, str], text: str
 ) -> None:
     async def ask() -> list[str]:
         bodies = {"/v1/messages": asked(), _BATCHES: {"requests": [{"custom_id": "a", "params": asked()}]}}
@@ -267,20 +267,20 @@ def test_a_header_that_is_wrong_is_named(
             refused = [await client.post(path, json=body) for path, body in bodies.items()]
             return [response.json()["error"]["message"] for response in refused]
 
-    assert all(message.startswith(said) for message in asyncio.run(ask()))
+    assert all(message.startswith(text) for message in asyncio.run(ask()))
 
 
 def test_beyond_loopback_nothing_is_served_without_callers(tmp_path: Path) -> None:
     me: Stranger = stranger_in(tmp_path)
-    told = me.types("serve", "--host", "192.0.2.7", expect=2)
-    assert "CALLERS_FILE" in told.err
+    response = me.types("serve", "--host", "192.0.2.7", expect=2)
+    assert "CALLERS_FILE" in response.err
 
 
 def test_an_address_that_is_taken_is_a_clear_error(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        told = stranger_in(tmp_path).types("serve", "--port", str(port), expect=2)
-    assert f"cannot listen on 127.0.0.1:{port} (Address already in use); choose another --port" in told.err
+        response = stranger_in(tmp_path).types("serve", "--port", str(port), expect=2)
+    assert f"cannot listen on 127.0.0.1:{port} (Address already in use); choose another --port" in response.err
 
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 300, "half \ud800"])

@@ -197,9 +197,9 @@ def _swept(
     statuses = Counter(status for status, _, _ in sent)
     assert [body for status, body, _ in sent if status >= 500] == [], statuses
     assert statuses[200] + statuses[201] > count // 100, "some are still in order"
-    for status, body, told in sent:
+    for status, body, response in sent:
         if status >= 400:
-            error = json.loads(told)
+            error = json.loads(response)
             assert (error["type"], bool(error["error"]["message"])) == ("error", True), body
     return sent
 
@@ -220,10 +220,10 @@ def test_no_body_breaks_the_batches_api_and_rubbish_errs_alone(
     params = asked(tools=[{"name": "look", "input_schema": {"type": "object"}}])
     valid = {"requests": [{"custom_id": name, "params": params} for name in ("a", "b-2", "C_3")]}
     sent = _swept(producer, settings, "/v1/messages/batches", valid, seed, count=_BATCH_BODIES)
-    for status, body, told in sent:
+    for status, body, response in sent:
         if status == 200:
             requests = json.loads(body)["requests"]
-            ended = {one.id: one for one in producer.store.reports.answers(own_id(json.loads(told)["id"]))}
+            ended = {one.id: one for one in producer.store.reports.answers(own_id(json.loads(response)["id"]))}
             assert len(ended) == len(requests) > 0
             for each in requests:
                 is_refused = ended[each["custom_id"]].state is State.FAILED
@@ -238,8 +238,8 @@ def test_our_own_api_takes_what_its_document_says_and_nothing_else(
     is_right = jsonschema_rs.validator_for(described).is_valid
     answers = document["paths"]["/api/v1/batches"]["post"]["responses"]
     sent = _swept(producer, settings, "/api/v1/batches", _NEW_BATCH, seed, count=_OWN_BODIES)
-    for status, body, told in sent:
+    for status, body, response in sent:
         schema = answers[str(status)]["content"]["application/json"]["schema"]
-        jsonschema_rs.validate({**schema, "components": document["components"]}, json.loads(told))
-        if _is_plain(body) and not any(word in told for word in _ACROSS_FIELDS):
-            assert (status < 400) == is_right(json.loads(body)), (body, told)
+        jsonschema_rs.validate({**schema, "components": document["components"]}, json.loads(response))
+        if _is_plain(body) and not any(word in response for word in _ACROSS_FIELDS):
+            assert (status < 400) == is_right(json.loads(body)), (body, response)

@@ -77,9 +77,9 @@ def test_a_page_that_cannot_be_is_refused(producer: Producer, settings: Settings
 
 
 def test_a_model_is_told_as_the_provider_tells_it(producer: Producer, settings: Settings) -> None:
-    told = ModelInfo.model_validate(_asked(producer, settings, "GET", "/v1/models/claude-haiku-4-5").json())
-    assert (told.id, told.display_name, told.line) == (_CHAIN[2], "Claude Haiku 4.5", "haiku")
-    assert (told.max_input_tokens, told.max_tokens, told.created_at.year) == (200_000, 64_000, 2025)
+    response = ModelInfo.model_validate(_asked(producer, settings, "GET", "/v1/models/claude-haiku-4-5").json())
+    assert (response.id, response.display_name, response.line) == (_CHAIN[2], "Claude Haiku 4.5", "haiku")
+    assert (response.max_input_tokens, response.max_tokens, response.created_at.year) == (200_000, 64_000, 2025)
     missing = _asked(producer, settings, "GET", "/v1/models/claude-2")
     assert (missing.status_code, missing.json()["error"]["type"]) == (404, "not_found_error")
 
@@ -88,11 +88,11 @@ def test_tokens_are_counted_by_the_provider(
     producer: Producer, settings: Settings, simulator: RunningSimulator
 ) -> None:
     body = {"model": "claude-haiku-4-5", "messages": asked()["messages"], "system": "Be brief."}
-    told = _asked(producer, settings, "POST", _COUNT, json=body)
+    response = _asked(producer, settings, "POST", _COUNT, json=body)
     with anthropic.Anthropic(api_key="any", base_url=simulator.url) as direct:
         expected = direct.messages.count_tokens(**{**body, "model": _CHAIN[2]})
-    assert MessageTokensCount.model_validate(told.json()) == expected
-    assert "x-stepdown-estimated" not in told.headers
+    assert MessageTokensCount.model_validate(response.json()) == expected
+    assert "x-stepdown-estimated" not in response.headers
 
 
 def test_a_count_that_the_provider_refuses_is_refused_in_its_words(producer: Producer, settings: Settings) -> None:
@@ -108,16 +108,16 @@ def test_a_count_that_the_provider_refuses_is_refused_in_its_words(producer: Pro
 
 def test_without_a_key_a_count_is_an_estimate_that_says_so(producer: Producer, settings: Settings) -> None:
     keyless = settings.model_copy(update={"anthropic_api_key": None})
-    told = _asked(
+    response = _asked(
         producer, keyless, "POST", _COUNT, json={"model": _CHAIN[0], "messages": asked("x" * 3500)["messages"]}
     )
-    assert (told.json(), told.headers["x-stepdown-estimated"]) == ({"input_tokens": 1000}, "true")
+    assert (response.json(), response.headers["x-stepdown-estimated"]) == ({"input_tokens": 1000}, "true")
 
 
 def test_a_provider_that_is_away_is_told_and_nothing_is_made_up(producer: Producer, settings: Settings) -> None:
     away = settings.model_copy(update={"anthropic_base_url": "http://127.0.0.1:9"})
-    told = _asked(producer, away, "POST", _COUNT, json={"model": _CHAIN[0], "messages": asked()["messages"]})
-    assert (told.status_code, told.headers["retry-after"]) == (503, "5")
+    response = _asked(producer, away, "POST", _COUNT, json={"model": _CHAIN[0], "messages": asked()["messages"]})
+    assert (response.status_code, response.headers["retry-after"]) == (503, "5")
 
 
 def test_headers_tell_what_a_caller_may_still_do(producer: Producer, settings: Settings, tmp_path: Path) -> None:
@@ -134,12 +134,12 @@ def test_headers_tell_what_a_caller_may_still_do(producer: Producer, settings: S
 
     *sent, free = asyncio.run(ask())
     assert [one.status_code for one in sent] == [200, 200, 200, 429]
-    told = sent[0].headers
-    assert [told[f"anthropic-ratelimit-requests-{word}"] for word in ("limit", "remaining")] == ["3", "2"]
-    assert told["anthropic-ratelimit-input-tokens-limit"] == told["anthropic-ratelimit-input-tokens-remaining"]
-    assert int(told["anthropic-ratelimit-output-tokens-limit"]) == Decimal(2) / Decimal(25) * 1_000_000
-    assert told["anthropic-ratelimit-output-tokens-reset"].endswith("T00:00:00Z")
-    assert (told["x-stepdown-day-cap-usd"], told["x-stepdown-day-left-usd"]) == ("2", "2")
+    response = sent[0].headers
+    assert [response[f"anthropic-ratelimit-requests-{word}"] for word in ("limit", "remaining")] == ["3", "2"]
+    assert response["anthropic-ratelimit-input-tokens-limit"] == response["anthropic-ratelimit-input-tokens-remaining"]
+    assert int(response["anthropic-ratelimit-output-tokens-limit"]) == Decimal(2) / Decimal(25) * 1_000_000
+    assert response["anthropic-ratelimit-output-tokens-reset"].endswith("T00:00:00Z")
+    assert (response["x-stepdown-day-cap-usd"], response["x-stepdown-day-left-usd"]) == ("2", "2")
     assert 1 <= int(sent[3].headers["retry-after"]) <= 20
     assert sent[3].json()["error"]["type"] == "rate_limit_error"
     assert not any(name.startswith("anthropic-ratelimit") for name in free.headers)

@@ -263,13 +263,13 @@ def test_the_sdks_beta_names_reach_the_same_api(site: Site) -> None:
 
 def test_plain_curl_will_do(site: Site) -> None:
     body = json.dumps({"model": HAIKU, "max_tokens": 20, "messages": SALT})
-    told = subprocess.run(
+    response = subprocess.run(
         ["curl", "-sS", "-H", "content-type: application/json", "-d", body, f"{site.url}/v1/messages"],
         check=True,
         capture_output=True,
         timeout=30,
     )
-    assert json.loads(told.stdout)["type"] == "message"
+    assert json.loads(response.stdout)["type"] == "message"
 
 
 def test_what_is_too_large_is_refused_before_it_is_read(site: Site) -> None:

@@ -44,14 +44,14 @@ async def _listening() -> AsyncIterator[int]:
 async def _said_after(port: int, *parts: bytes) -> bytes:
     """Send parts, each once the one before it is answered; read until the other side hangs up."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    said = b""
+    message = b""
     for part in parts[:-1]:
         writer.write(part)
-        said += await reader.readuntil(b"here")
+        message += await reader.readuntil(b"here")
     writer.write(parts[-1])
     try:
         async with asyncio.timeout(4):  # uvicorn's own patience with a connection that is kept alive is longer
-            return said + await reader.read()
+            return message + await reader.read()
     finally:
         writer.close()
 

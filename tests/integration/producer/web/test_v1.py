@@ -17,16 +17,9 @@ from models.settings import load_settings
 from producer.client import Producer
 from producer.web.api.v1_openapi import openapi
 from tests.support.eventually import eventually
+from tests.support.sites import worker_site
 from tests.support.sites.app_client import asked, visiting
-from tests.support.sites.worker_site import (
-    ENGINES,
-    HAIKU,
-    Plant,
-    environment_of,
-    running_plant,
-    running_server,
-    settings_of,
-)
+from tests.support.sites.worker_site import ENGINES, HAIKU, Plant, environment_of, running_plant, running_server
 
 _OWN = "/api/v1/batches"
 _TOKEN = "token-of-the-poor-0001"  # noqa: S105 - nobody's
@@ -45,7 +38,7 @@ def plant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def _visit(plant: Plant, look: Callable[[httpx2.AsyncClient], Awaitable[Any]]) -> Any:
     async def visit() -> Any:
-        async with visiting(plant.producer, settings_of({**plant.variables, "CALLERS_FILE": ""})) as client:
+        async with visiting(plant.producer, worker_site.settings_of({**plant.variables, "CALLERS_FILE": ""})) as client:
             return await look(client)
 
     return asyncio.run(visit())
@@ -69,8 +62,10 @@ def _post(plant: Plant, path: str, body: Any = None) -> httpx2.Response:
 
 def _ended(plant: Plant, batch: str) -> dict[str, Any]:
     def look() -> dict[str, Any] | None:
-        told: dict[str, Any] = _get(plant, f"{_OWN}/{batch}").json()
-        return told if told["jobs"] == told["succeeded"] + told["failed"] + told["cancelled"] else None
+        response: dict[str, Any] = _get(plant, f"{_OWN}/{batch}").json()
+        return (
+            response if response["jobs"] == response["succeeded"] + response["failed"] + response["cancelled"] else None
+        )
 
     ended = eventually(look, within_s=30, because="the batch ends")
     assert ended is not None
@@ -113,20 +108,20 @@ def test_a_jobs_story_is_told_in_rows_and_in_sentences(plant: Plant) -> None:
     _ended(plant, batch)
     line = json.loads(_get(plant, f"{_OWN}/{batch}/jobs").text)
     _as_described("JobLine", line)
-    told = _get(plant, f"/api/v1/jobs/{line['job']}").json()
-    _as_described("Job", told)
-    assert (told["state"], len(told["attempts"])) == ("succeeded", 1)
-    assert any("asked" in line for line in told["story"])
-    assert "Explain hail." not in json.dumps(told)
+    response = _get(plant, f"/api/v1/jobs/{line['job']}").json()
+    _as_described("Job", response)
+    assert (response["state"], len(response["attempts"])) == ("succeeded", 1)
+    assert any("asked" in line for line in response["story"])
+    assert "Explain hail." not in json.dumps(response)
     assert _get(plant, f"/api/v1/jobs/{batch}").status_code == 404
 
 
 def test_what_cannot_be_asked_is_told_with_its_place(plant: Plant) -> None:
     refused = _post(plant, _OWN, {"prompts": ["fine", {"prompt": "x", "temperature": 1}, " "]})
     assert refused.status_code == 400
-    told = refused.json()["error"]["message"]
-    assert "prompts:2: temperature" in told
-    assert "prompts:3: prompt" in told
+    response = refused.json()["error"]["message"]
+    assert "prompts:2: temperature" in response
+    assert "prompts:3: prompt" in response
 
 
 def test_a_batch_is_cancelled(plant: Plant) -> None:
@@ -143,7 +138,9 @@ def test_ledger_and_broker_that_answer_are_healthy(plant: Plant) -> None:
 
 
 def test_a_broker_that_is_not_there_is_not_healthy(plant: Plant, tmp_path: Path) -> None:
-    settings = settings_of({**plant.variables, "CALLERS_FILE": "", "REDIS_URL": "", "STATE_DIR": str(tmp_path)})
+    settings = worker_site.settings_of(
+        {**plant.variables, "CALLERS_FILE": "", "REDIS_URL": "", "STATE_DIR": str(tmp_path)}
+    )
 
     async def look() -> httpx2.Response:
         async with visiting(plant.producer, settings) as client:
@@ -156,16 +153,16 @@ def test_a_broker_that_is_not_there_is_not_healthy(plant: Plant, tmp_path: Path)
 def test_prometheus_reads_jobs_and_cost(plant: Plant) -> None:
     _ended(plant, _post(plant, _OWN, {"prompts": ["Explain fog."]}).json()["batch"])
     lines = _get(plant, "/metrics").text.splitlines()
-    figures = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
-    assert int(figures['stepdown_jobs_ended_today{state="succeeded"}']) >= 1
-    assert 'stepdown_jobs{state="queued"}' in figures
-    assert float(figures['stepdown_cost_usd_today{model="claude-opus-4-7"}']) > 0
+    details = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert int(details['stepdown_jobs_ended_today{state="succeeded"}']) >= 1
+    assert 'stepdown_jobs{state="queued"}' in details
+    assert float(details['stepdown_cost_usd_today{model="claude-opus-4-7"}']) > 0
 
 
 def test_a_callers_day_cap_holds_for_what_it_asks(plant: Plant) -> None:
     async def ask() -> httpx2.Response:
         headers = {"x-api-key": _TOKEN}
-        async with visiting(plant.producer, settings_of(plant.variables), headers=headers) as client:
+        async with visiting(plant.producer, worker_site.settings_of(plant.variables), headers=headers) as client:
             return await client.post("/v1/messages", json=asked())
 
     over = asyncio.run(ask())
@@ -177,7 +174,7 @@ def _late_stream(plant: Plant, text: str, **changes: Any) -> list[str]:
     """Ask for a stream whose answer takes longer than the server is silent; returns the kinds of its events."""
 
     async def ask() -> httpx2.Response:
-        settings = settings_of({**plant.variables, "CALLERS_FILE": ""})
+        settings = worker_site.settings_of({**plant.variables, "CALLERS_FILE": ""})
         async with visiting(plant.producer, settings, silent_s=0.05) as client:
             return await client.post("/v1/messages", json=asked(text, stream=True, **changes))
 
@@ -200,7 +197,10 @@ def test_a_stream_that_fails_late_ends_with_an_error_event(plant: Plant) -> None
 
 def test_who_goes_away_before_the_job_has_begun_has_it_cancelled(sqlite_url: str, tmp_path: Path) -> None:
     environment = environment_of({"DATABASE_URL": sqlite_url, "STATE_DIR": str(tmp_path)})  # nobody works there
-    with running_server(environment, tmp_path / "log") as url, Producer(settings_of(environment)) as producer:
+    with (
+        running_server(environment, tmp_path / "log") as url,
+        Producer(worker_site.settings_of(environment)) as producer,
+    ):
         with pytest.raises(httpx2.ReadTimeout):
             httpx2.post(f"{url}/v1/messages", json=asked(), timeout=1)
         eventually(
@@ -214,11 +214,11 @@ def test_a_server_that_stops_says_so_to_who_waits_and_cancels_what_has_not_begun
     sqlite_url: str, tmp_path: Path
 ) -> None:
     environment = environment_of({"DATABASE_URL": sqlite_url, "STATE_DIR": str(tmp_path), "DRAIN_S": "0.1"})
-    with Producer(settings_of(environment)) as producer, ThreadPoolExecutor() as pool:
+    with Producer(worker_site.settings_of(environment)) as producer, ThreadPoolExecutor() as pool:
         with running_server(environment, tmp_path / "log") as url:
-            told = pool.submit(httpx2.post, f"{url}/v1/messages", json=asked(), timeout=30)
+            response = pool.submit(httpx2.post, f"{url}/v1/messages", json=asked(), timeout=30)
             eventually(lambda: producer.store.reports.batches(limit=1), within_s=10, because="it is accepted")
-        assert (told.result().status_code, told.result().headers["x-should-retry"]) == (503, "false")
+        assert (response.result().status_code, response.result().headers["x-should-retry"]) == (503, "false")
         assert [one.states for one in producer.store.reports.batches(limit=2)] == [{State.CANCELLED: 1}]
     assert "Traceback" not in (tmp_path / "log").read_text(encoding="utf-8")
 
@@ -233,12 +233,12 @@ def test_a_message_with_a_key_outlives_its_server_and_is_answered_by_the_next(pl
 
     with ThreadPoolExecutor() as pool:
         with running_server(variables, tmp_path / "log") as url:
-            told = pool.submit(ask, url)
+            response = pool.submit(ask, url)
             eventually(
                 lambda: len(plant.simulator.purchases()) > before, within_s=10, because="it is asked of the model"
             )
-        assert told.result().status_code == 503
-        assert "x-should-retry" not in told.result().headers
+        assert response.result().status_code == 503
+        assert "x-should-retry" not in response.result().headers
     with running_server(variables, tmp_path / "log.2") as url:
         answered = ask(url)
     assert (answered.status_code, answered.json()["type"]) == (200, "message")
@@ -283,7 +283,7 @@ def test_who_goes_away_and_has_a_key_finds_the_job_as_it_was(sqlite_url: str, tm
         assert [one.states for one in producer.store.reports.batches(limit=2)] == [{State.QUEUED: 1}]
 
 
-def test_a_patience_that_ends_is_heard_before_and_what_had_not_begun_may_be_sent_again(
+def test_a_patience_that_ends_is_answered_before_and_new_work_may_be_sent_again(
     sqlite_url: str, tmp_path: Path
 ) -> None:
     settings = load_settings(env_file=None, database_url=sqlite_url, state_dir=tmp_path)

@@ -113,7 +113,7 @@ def _through(fleet: SharedAdmission, how: How = "well", **words: Any) -> Change:
 
 
 def _why(answer: Granted | Denied) -> str:
-    return answer.why if isinstance(answer, Denied) else "go"
+    return answer.reason if isinstance(answer, Denied) else "go"
 
 
 def test_what_one_worker_learns_every_worker_knows(joins: Joins) -> None:
@@ -130,8 +130,8 @@ def test_what_a_lost_worker_had_in_flight_is_in_nobodys_way(broker: Broker, join
         pass  # it is lost before its clock has ticked
     assert _why(_ask(other)) == FULL
     with redis.Redis.from_url(broker.url) as client:
-        (heard,) = client.keys("*workers")
-        client.zadd(heard, {"lost": 0}, xx=True)  # it was not heard since 1970
+        (logged,) = client.keys("*workers")
+        client.zadd(logged, {"lost": 0}, xx=True)  # it was not heard since 1970
     other.refresh()
     assert isinstance(_ask(other), Granted)
 
@@ -193,7 +193,7 @@ def test_what_was_closed_stays_closed_without_redis(broker: Broker, joins: Joins
     broker.kill()
     later = _ask(fleet)
     assert isinstance(later, Denied)
-    assert later.why == CIRCUIT_OPEN
+    assert later.reason == CIRCUIT_OPEN
     assert later.wait_s <= 5  # on Redis' clock, as it was told
 
 

@@ -60,14 +60,14 @@ def test_a_tree_of_depth_six_is_refused_before_any_call_with_its_path(caller: Ca
     tasks = ("plan", "search", "read", "extract", "summarize")
     named = [f"{job} ({task})" for job, task in zip(way, tasks, strict=True)]
     path = " > ".join(["run-6", *named, "this call (synthesize)"])
-    assert got["said"] == f"depth 6 is more than MAX_DEPTH=5; nothing was asked: {path}"
+    assert got["message"] == f"depth 6 is more than MAX_DEPTH=5; nothing was asked: {path}"
     assert _job_count(caller) == before
 
 
 def test_a_depth_that_is_given_is_enforced_too(caller: Caller) -> None:
     got, purchases = caller.call(parent="run-deep", depth=6)
     assert (got["error"], purchases) == ("TooDeepError", [])
-    assert "run-deep > 5 more by the depth it gave > this call" in got["said"]
+    assert "run-deep > 5 more by the depth it gave > this call" in got["message"]
     job = caller.plant.producer.store.reports.job(_called(caller, "run-deep", depth=2))
     assert (job["parent"], job["tree"], job["call_depth"]) == ("run-deep", "run-deep", 2)
 
@@ -120,14 +120,14 @@ def test_fifty_threads_never_pass_what_their_tree_may_cost(caller: Caller) -> No
     caller.plant.simulator.set_script(_LONG)
     each = [{"prompt": f"Harbour {number}.", "max_tokens": 300, "parent": "run-threads"} for number in range(120)]
     got, purchases = caller.do("calls", each=each, threads=50)
-    refused = [told for told in got["all"] if told.get("error") == "TreeBudgetError"]
-    answered = [told for told in got["all"] if "content" in told]
+    refused = [reported for reported in got["all"] if reported.get("error") == "TreeBudgetError"]
+    answered = [reported for reported in got["all"] if "content" in reported]
     assert refused
     assert answered
     assert _CAP_USD / 2 < Decimal(sum(purchase["billed_nano_usd"] for purchase in purchases)) / 10**9 <= _CAP_USD
-    said = "tree run-threads: over budget: this call may cost $0.00"
-    assert all(told["said"].startswith(said) for told in refused)
-    assert all("of the tree's cap of $0.05 (TREE_CAP_USD) $0" in told["said"] for told in refused)
+    message = "tree run-threads: over budget: this call may cost $0.00"
+    assert all(reported["message"].startswith(message) for reported in refused)
+    assert all("of the tree's cap of $0.05 (TREE_CAP_USD) $0" in reported["message"] for reported in refused)
     (budget,) = _rows(caller, "tree:run-threads", "SELECT * FROM v_budgets WHERE scope = :tree")
     assert (budget["day"], budget["cap_nano_usd"], budget["reserved_nano_usd"]) == ("", _CAP_USD * 10**9, 0)
     assert budget["spent_nano_usd"] == sum(purchase["billed_nano_usd"] for purchase in purchases)
@@ -139,7 +139,7 @@ def test_what_its_tree_cannot_pay_is_told_though_every_model_is_out(caller: Call
     caller.plant.simulator.set_script("[[rules]]\nanswer = 529")
     for _ in range(4):
         circuit_open, _ = caller.call(max_tokens=10)
-    assert "circuit_open" in circuit_open["said"]
+    assert "circuit_open" in circuit_open["message"]
     dear, purchases = caller.call(parent="run-dear", max_tokens=30_000)
     assert (dear["error"], purchases) == ("TreeBudgetError", [])
 
@@ -156,7 +156,7 @@ def test_a_place_that_no_ledger_keeps_is_refused_before_anything_is_written(call
     before = _job_count(caller)
     got, purchases = caller.call(**wrong)
     assert (got["error"], purchases, _job_count(caller)) == ("InputError", [], before)
-    assert f"call_with_fallback: {next(iter(wrong))}: " in got["said"]
+    assert f"call_with_fallback: {next(iter(wrong))}: " in got["message"]
 
 
 def test_a_parent_that_nobody_knows_is_a_run(caller: Caller) -> None:

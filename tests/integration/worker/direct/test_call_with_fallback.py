@@ -65,8 +65,8 @@ def test_when_all_are_down_the_last_failure_is_told_and_nothing_is_left_waiting(
     caller.plant.simulator.set_script(f"[[rules]]\nanswer = 529\n{retry_after}")
     got, purchases = caller.call()
     assert got["error"] == "ChainExhaustedError"
-    assert "overloaded: Overloaded" in got["said"]
-    assert purchases[0]["job"] in got["said"]
+    assert "overloaded: Overloaded" in got["message"]
+    assert purchases[0]["job"] in got["message"]
     assert [purchase["requested_model"] for purchase in purchases] == [OPUS, SONNET, HAIKU]
     assert caller.job(purchases)["state"] == "failed"
 
@@ -77,7 +77,7 @@ def test_what_no_other_model_cures_is_asked_once(caller: Caller, answer: str, ou
     for _ in range(2):  # and the next call is made all the same
         got, purchases = caller.call()
         assert got["error"] == "ChainExhaustedError"
-        assert f"{outcome}: " in got["said"]
+        assert f"{outcome}: " in got["message"]
         assert len(purchases) == 1
     assert caller.job(purchases)["state"] == "failed"
 
@@ -85,11 +85,11 @@ def test_what_no_other_model_cures_is_asked_once(caller: Caller, answer: str, ou
 def test_a_refused_key_is_asked_once_and_then_left_alone_for_a_while(caller: Caller) -> None:
     caller.plant.simulator.set_script("[[rules]]\nanswer = 401")
     got, purchases = caller.call()
-    assert "unauthorized: " in got["said"]
+    assert "unauthorized: " in got["message"]
     assert len(purchases) == 1
     got, none = caller.call()
     assert (got["error"], none) == ("ChainExhaustedError", [])
-    assert "nobody calls with this key" in got["said"]
+    assert "nobody calls with this key" in got["message"]
     caller.plant.simulator.set_script("")
     eventually(lambda: "content" in caller.call()[0], within_s=10, because="the pause ends, and the key works again")
 
@@ -100,7 +100,7 @@ def test_a_refused_key_is_asked_once_and_then_left_alone_for_a_while(caller: Cal
 def test_what_cannot_be_asked_is_refused_before_anything_is_written(caller: Caller, options: dict[str, Any]) -> None:
     got, purchases = caller.call(**options)
     assert got["error"] == "InputError"
-    assert "call_with_fallback: " in got["said"]
+    assert "call_with_fallback: " in got["message"]
     assert purchases == []
 
 
@@ -115,7 +115,7 @@ def test_without_redis_a_process_remembers_by_itself_what_is_down(caller: Caller
     caller.plant.simulator.set_script("[[rules]]\nmodel = 'opus'\nanswer = 529")
     asked = "".join(json.dumps({"prompt": PROMPT}) + "\n" for _ in range(5))
     before = len(caller.plant.simulator.purchases())
-    told = subprocess.run(
+    reported = subprocess.run(
         SCRIPT,
         cwd=ROOT,
         env={**caller.plant.variables, "REDIS_URL": ""},
@@ -124,7 +124,7 @@ def test_without_redis_a_process_remembers_by_itself_what_is_down(caller: Caller
         text=True,
         check=True,
     )
-    got = [json.loads(line) for line in told.stdout.splitlines()]
+    got = [json.loads(line) for line in reported.stdout.splitlines()]
     assert [(one["model_used"], one["fallback_depth"]) for one in got] == [(SONNET, 1)] * 5
     asked_of = [purchase["requested_model"] for purchase in caller.plant.simulator.purchases()[before:]]
     assert (asked_of.count(OPUS), asked_of.count(SONNET)) == (3, 5)  # three in a row open its cooldown

@@ -135,18 +135,18 @@ def test_a_sub_agents_client_asks_one_deeper(caller: Caller) -> None:
 def test_sixteen_threads_share_one_client_and_each_gets_its_own_answers(caller: Caller) -> None:
     words = [f"Harbour {number} of the northern coast was dredged in spring." for number in range(64)]
     got, purchases = caller.do("agents", client={"parent": "run-16"}, model=HAIKU, threads=16, words=words)
-    assert [told.get("error") for told in got["all"]] == [None] * 64
-    assert all(text.endswith(told["word"]) for told in got["all"] for text in told["texts"])
-    jobs = [job for told in got["all"] for job in told["jobs"]]
+    assert [reported.get("error") for reported in got["all"]] == [None] * 64
+    assert all(text.endswith(reported["word"]) for reported in got["all"] for text in reported["texts"])
+    jobs = [job for reported in got["all"] for job in reported["jobs"]]
     assert sorted(jobs) == sorted({purchase["job"] for purchase in purchases})
     reports = caller.plant.producer.store.reports
-    depths = [[reports.job(job)["call_depth"] for job in told["jobs"]] for told in got["all"]]
-    parents = [reports.job(told["jobs"][1])["parent"] == told["jobs"][0] for told in got["all"]]
+    depths = [[reports.job(job)["call_depth"] for job in reported["jobs"]] for reported in got["all"]]
+    parents = [reports.job(reported["jobs"][1])["parent"] == reported["jobs"][0] for reported in got["all"]]
     assert (depths, all(parents)) == ([[1, 2]] * 64, True)
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"stream": True}, "stream: an answer comes back whole: leave it out"),
         ({"extra_body": {"stream": True}}, "stream: an answer comes back whole: leave it out"),
@@ -162,15 +162,15 @@ def test_sixteen_threads_share_one_client_and_each_gets_its_own_answers(caller: 
         ({"model": "claude-2", "client": {"task": "plan"}}, "model: 'claude-2' is not in MODEL_CHAIN"),
     ],
 )
-def test_what_cannot_be_asked_so_is_refused_with_the_field(caller: Caller, wrong: Any, said: str) -> None:
+def test_what_cannot_be_asked_so_is_refused_with_the_field(caller: Caller, wrong: Any, message: str) -> None:
     got, purchases = _created(caller, **wrong)
     assert (got["error"], purchases) == ("InputError", [])
-    assert f"messages.create: {said}" in got["said"]
+    assert f"messages.create: {message}" in got["message"]
 
 
 def test_what_no_model_answers_is_told_as_ever(caller: Caller) -> None:
     caller.plant.simulator.set_script("[[rules]]\nanswer = 'refusal'")
     got, purchases = _created(caller)
     assert (got["error"], len(purchases)) == ("ChainExhaustedError", 1)
-    assert "refused: refusal; change the prompt" in got["said"]
-    assert f"(job {purchases[0]['job']})" in got["said"]
+    assert "refused: refusal; change the prompt" in got["message"]
+    assert f"(job {purchases[0]['job']})" in got["message"]

@@ -116,8 +116,8 @@ def test_a_batch_that_its_cap_stops_ends_with_exit_3_and_goes_on_under_a_new_one
     ]
     assert me.types("retry", batch, "--failed", "--max-cost", "1").out == "4 jobs queued again\n"
     me.types("watch", batch)
-    told = json.loads(me.types("status", batch, "--json").out)
-    assert (told["succeeded"], told["over_budget"], told["max_cost_usd"]) == (4, 0, "1.000000000")
+    reported = json.loads(me.types("status", batch, "--json").out)
+    assert (reported["succeeded"], reported["over_budget"], reported["max_cost_usd"]) == (4, 0, "1.000000000")
 
 
 def _jobs_of(plant: Plant, batch_id: str) -> set[str]:

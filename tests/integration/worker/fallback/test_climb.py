@@ -25,9 +25,9 @@ def plant(whole: Plant) -> Iterator[Plant]:
 def test_an_answer_that_will_not_do_is_asked_for_one_rung_up(plant: Plant, word: str, outcome: str) -> None:
     plant.simulator.set_script(f"[[rules]]\nmodel = 'haiku'\nanswer = '{word}'")
     batch, answer = plant.answered("Ten harbours were dredged in spring.", task="summarize")
-    told = [(row["requested_model"], row["reason"], row["outcome"]) for row in plant.attempts(batch)]
+    printed = [(row["requested_model"], row["reason"], row["outcome"]) for row in plant.attempts(batch)]
     again = [(HAIKU, "raise", outcome)] if outcome == "truncated" else []
-    assert told == [(HAIKU, "start", outcome), *again, (SONNET, "climb", "answered")]
+    assert printed == [(HAIKU, "start", outcome), *again, (SONNET, "climb", "answered")]
     assert (answer.state, answer.model, answer.fallback_depth) == ("succeeded", SONNET, 1)
     billed = sum(purchase["billed_nano_usd"] for purchase in plant.purchases(batch))
     assert answer.cost_usd is not None

@@ -132,8 +132,8 @@ def test_a_truncated_answer_is_kept_and_flagged(plant: Plant) -> None:
 def test_a_server_error_is_tried_once_more_and_then_left(plant: Plant, status: str) -> None:
     plant.simulator.set_script(f"[[rules]]\nmodel = 'opus'\nanswer = '{status}'")
     batch, answer = plant.answered(_PROMPT)
-    told = [(row["requested_model"], row["reason"], row["outcome"]) for row in plant.attempts(batch)]
-    assert told == [
+    reported = [(row["requested_model"], row["reason"], row["outcome"]) for row in plant.attempts(batch)]
+    assert reported == [
         (OPUS, "start", "server_error"),
         (OPUS, "retry", "server_error"),
         (SONNET, "fallback", "answered"),

@@ -45,7 +45,7 @@ def _submitted(plant: Plant, *, task: str | None = None, producer: Producer | No
     return batch
 
 
-def _told(plant: Plant, batch: Batch) -> list[tuple[Any, ...]]:
+def _reported(plant: Plant, batch: Batch) -> list[tuple[Any, ...]]:
     columns = ("requested_model", "reason", "outcome", "max_tokens")
     return [tuple(row[name] for name in columns) for row in plant.attempts(batch)]
 
@@ -57,7 +57,7 @@ def _is_paid_for(plant: Plant, batch: Batch, cost_nano_usd: object) -> bool:
 def test_a_truncated_summary_gets_more_room_then_climbs_and_all_of_it_is_in_the_ledger(plant: Plant) -> None:
     plant.simulator.set_script("[[rules]]\nmodel = 'haiku'\nanswer = 'max_tokens'")
     batch, answer = plant.answered(_PROMPT, task="summarize")
-    assert _told(plant, batch) == [
+    assert _reported(plant, batch) == [
         (HAIKU, "start", "truncated", None),
         (HAIKU, "raise", "truncated", 4096),
         (SONNET, "climb", "answered", 4096),
@@ -72,14 +72,14 @@ def test_a_truncated_summary_gets_more_room_then_climbs_and_all_of_it_is_in_the_
 def test_a_truncated_summary_that_has_room_the_second_time_stays_where_it_is(plant: Plant) -> None:
     plant.simulator.set_script("[[rules]]\nmodel = 'haiku'\nanswer = 'max_tokens'\ntimes = 1")
     batch, answer = plant.answered(_PROMPT, task="summarize")
-    assert _told(plant, batch) == [(HAIKU, "start", "truncated", None), (HAIKU, "raise", "answered", 4096)]
+    assert _reported(plant, batch) == [(HAIKU, "start", "truncated", None), (HAIKU, "raise", "answered", 4096)]
     assert (answer.outcome, answer.model, answer.fallback_depth) == ("answered", HAIKU, 0)
 
 
 def test_an_empty_summary_climbs_without_being_asked_to(plant: Plant) -> None:
     plant.simulator.set_script("[[rules]]\nmodel = 'haiku'\nanswer = 'text'\ntext = ' '")
     batch, answer = plant.answered(_PROMPT, task="summarize")
-    assert _told(plant, batch) == [(HAIKU, "start", "empty", None), (SONNET, "climb", "answered", None)]
+    assert _reported(plant, batch) == [(HAIKU, "start", "empty", None), (SONNET, "climb", "answered", None)]
     assert answer.model == SONNET
 
 
@@ -88,7 +88,7 @@ def test_a_refused_job_that_climbs_has_both_attempts_in_the_ledger(plant: Plant,
     plant.simulator.set_script(f"[[rules]]\nmodel = 'haiku'\n{script}")
     batch = _submitted(plant, task="summarize", climb_on=frozenset({Outcome.REFUSED}))
     answer = plant.finished(batch)[0]
-    assert _told(plant, batch) == [(HAIKU, "start", "refused", None), (SONNET, "climb", "answered", None)]
+    assert _reported(plant, batch) == [(HAIKU, "start", "refused", None), (SONNET, "climb", "answered", None)]
     assert answer.cost_usd is not None
     assert _is_paid_for(plant, batch, answer.cost_usd * 10**9)
 
@@ -97,7 +97,7 @@ def test_a_wrong_request_climbs_nowhere_whatever_it_climbs_on(plant: Plant) -> N
     plant.simulator.set_script("[[rules]]\nanswer = 400")
     batch = _submitted(plant, task="summarize", climb_on=frozenset({*map(Outcome, ("truncated", "refused"))}))
     answer = plant.finished(batch)[0]
-    assert _told(plant, batch) == [(HAIKU, "start", "bad_request", None)]
+    assert _reported(plant, batch) == [(HAIKU, "start", "bad_request", None)]
     assert answer.state == "failed"
 
 
@@ -108,7 +108,7 @@ def test_an_answer_that_fails_its_check_climbs_and_its_words_are_in_no_row(plant
     )
     batch = _submitted(plant, task="summarize", expects={"json_schema": _YEAR})
     answer = plant.finished(batch)[0]
-    assert [row[:3] for row in _told(plant, batch)] == [
+    assert [row[:3] for row in _reported(plant, batch)] == [
         (HAIKU, "start", "invalid"),
         (SONNET, "climb", "invalid"),
         (OPUS, "climb", "answered"),
@@ -120,7 +120,7 @@ def test_an_answer_that_fails_its_check_climbs_and_its_words_are_in_no_row(plant
 def test_where_nothing_is_left_above_it_fails_and_says_which_check(plant: Plant) -> None:
     batch = _submitted(plant, task="summarize", ceiling=SONNET, expects={"min_chars": 100_000})
     answer = plant.finished(batch)[0]
-    assert [row[:3] for row in _told(plant, batch)] == [(HAIKU, "start", "invalid"), (SONNET, "climb", "invalid")]
+    assert [row[:3] for row in _reported(plant, batch)] == [(HAIKU, "start", "invalid"), (SONNET, "climb", "invalid")]
     assert (answer.state, answer.outcome, answer.text) == ("failed", "invalid", None)
     assert answer.error is not None
     assert "characters, at least 100000 are asked" in answer.error

@@ -175,9 +175,9 @@ def test_closing_leaves_no_thread_and_no_open_call(simulator: RunningSimulator) 
 
 def test_what_a_model_takes_is_asked_for_nothing(simulator: RunningSimulator, provider: AnthropicProvider) -> None:
     simulator.set_script("")
-    told = provider.facts(OPUS)
-    assert told is not None
-    assert (told["id"], type(told["max_tokens"])) == (OPUS, int)
+    reported = provider.facts(OPUS)
+    assert reported is not None
+    assert (reported["id"], type(reported["max_tokens"])) == (OPUS, int)
     assert provider.facts("claude-nobody-1") == {}
 
 

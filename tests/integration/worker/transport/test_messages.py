@@ -25,14 +25,14 @@ def _message(body: bytes | str, **changes: Any) -> bytes:
     headers = {"task": TASK_NAME, "id": "nobody", "lang": "py"}
     delivery = {"exchange": "", "routing_key": "rung-0"}
     properties = {"delivery_tag": new_id(), "delivery_info": delivery, "body_encoding": "base64"}
-    told = {
+    reported = {
         "body": body if isinstance(body, str) else b64encode(body).decode(),
         "content-type": "application/json",
         "content-encoding": "utf-8",
         "headers": headers,
         "properties": properties,
     }
-    return json.dumps({name: value for name, value in (told | changes).items() if value is not ...}).encode()
+    return json.dumps({name: value for name, value in (reported | changes).items() if value is not ...}).encode()
 
 
 _GOOD = b'[[], {"v": 1, "id": "nobody"}, {}]'
@@ -109,10 +109,10 @@ def test_five_hundred_values_that_are_no_messages_keep_no_job_waiting_also_after
             eventually(lambda: plant.redis.llen(queue_key(None)) == 0, within_s=60, because="the urgent ones, too")
             _answered(plant)
         text = path.read_text()
-        told = [line for line in text.splitlines() if "is no message was discarded" in line]
-        assert 5 <= len(told) <= 40, "each kind is told once, and then its tenth, its hundredth"
+        reported = [line for line in text.splitlines() if "is no message was discarded" in line]
+        assert 5 <= len(reported) <= 40, "each kind is told once, and then its tenth, its hundredth"
         assert "Traceback" not in text
-        assert "nobody" not in "".join(told)
+        assert "nobody" not in "".join(reported)
     stored: Any = plant.redis.hvals(f"{PREFIX}unacked")
     assert not [value for value in stored if b"nobody" in value], "none is left as fetched and not acknowledged"
 

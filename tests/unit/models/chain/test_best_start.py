@@ -44,7 +44,7 @@ def _chain(*shares: tuple[int, int]) -> list[Record]:
 
 
 def _why(weighed: Sequence[WeighedStart]) -> list[Why]:
-    return [one.why for one in weighed]
+    return [one.reason for one in weighed]
 
 
 def test_a_cheap_model_that_does_is_where_it_starts() -> None:
@@ -146,7 +146,7 @@ def test_what_is_picked_is_known_well_enough_and_costs_no_more_than_the_ceiling(
     assert [one.rung for one in weighed] == list(range(span.ceiling, span.floor + 1))
     start = picked(weighed)
     if start is None:
-        assert {one.why for one in weighed} == {Why.NO_YARDSTICK}
+        assert {one.reason for one in weighed} == {Why.NO_YARDSTICK}
         return
     by_rung = {one.rung: one for one in weighed}
     best, ceiling = by_rung[start], by_rung[span.ceiling]

@@ -8,7 +8,7 @@ from worker.provider.capabilities import LearnedCapabilities
 
 
 def test_what_the_provider_says_goes_before_what_the_name_tells() -> None:
-    told = {
+    reported = {
         "max_input_tokens": 500_000,
         "max_tokens": 32_000,
         "capabilities": {
@@ -23,7 +23,7 @@ def test_what_the_provider_says_goes_before_what_the_name_tells() -> None:
             "effort": {"supported": True, "low": {"supported": True}, "max": {"supported": False}, "xhigh": None},
         },
     }
-    facts = capabilities_of(OPUS).told(told)
+    facts = capabilities_of(OPUS).stated(reported)
     assert (facts.window, facts.most_output) == (500_000, 32_000)
     assert (set(facts.thinking), list(facts.efforts)) == ({"adaptive", "disabled"}, ["low"])
     assert not facts.takes_sampling
@@ -36,7 +36,7 @@ def test_what_the_provider_leaves_out_stays_as_it_was() -> None:
         {"max_tokens": None, "max_input_tokens": "many", "capabilities": None},
         {"max_tokens": 0, "capabilities": {"thinking": {"types": {}}, "effort": 7}},
     ):
-        assert capabilities_of(HAIKU).told(odd) == capabilities_of(HAIKU)
+        assert capabilities_of(HAIKU).stated(odd) == capabilities_of(HAIKU)
 
 
 def test_a_model_nobody_knows_takes_what_it_is_given() -> None:
@@ -46,11 +46,11 @@ def test_a_model_nobody_knows_takes_what_it_is_given() -> None:
 
 def test_each_model_is_asked_of_until_something_was_said() -> None:
     asked: list[str] = []
-    said: list[dict[str, Any] | None] = [None, {"max_tokens": 7}, {}]
+    message: list[dict[str, Any] | None] = [None, {"max_tokens": 7}, {}]
 
     def ask(model: str) -> dict[str, Any] | None:
         asked.append(model)
-        return said.pop(0)
+        return message.pop(0)
 
     known = LearnedCapabilities([OPUS, HAIKU], ask=ask, window_of={OPUS: 9}.get)
     assert (known(OPUS).window, known(HAIKU).window, known.window_of(HAIKU)) == (9, 200_000, 200_000)

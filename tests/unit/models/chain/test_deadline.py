@@ -95,5 +95,5 @@ def test_the_decision_after_a_cut_call_names_its_deadline() -> None:
     job.walk()
     assert job.job.ending is not None
     (decided,) = job.job.ending.decisions
-    assert (decided.decision, decided.why) == ("fallback", "timed_out")
-    assert decided.figures["deadline"] == "500 s (max_tokens 8000 at 16 tokens/s; CALL_TIMEOUT_S is 120)"
+    assert (decided.decision, decided.reason) == ("fallback", "timed_out")
+    assert decided.details["deadline"] == "500 s (max_tokens 8000 at 16 tokens/s; CALL_TIMEOUT_S is 120)"

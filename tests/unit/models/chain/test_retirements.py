@@ -27,8 +27,8 @@ def test_the_list_is_found_in_either_place_of_the_sdk(tmp_path: Path, place: str
     (tmp_path / "anthropic" / "__init__.py").touch()
     look = "from models.chain.retirements import retirements; print(retirements())"
     environment = {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[4]}"}
-    told = subprocess.run([sys.executable, "-c", look], check=True, capture_output=True, env=environment)
-    assert told.stdout == b"{'old': datetime.date(2026, 6, 2)}\n"
+    reported = subprocess.run([sys.executable, "-c", look], check=True, capture_output=True, env=environment)
+    assert reported.stdout == b"{'old': datetime.date(2026, 6, 2)}\n"
 
 
 def test_sonnet_4_5_ends_on_30_november_2026_by_either_of_its_names() -> None:

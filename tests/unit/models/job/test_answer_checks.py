@@ -35,7 +35,7 @@ def test_rubbish_is_refused_in_words_or_can_be_held_against_any_answer(expects: 
 
 
 @pytest.mark.parametrize(
-    ("expects", "field", "said"),
+    ("expects", "field", "text"),
     [
         ([], "expects", "should hold min_chars, pattern, json_schema"),
         ({"max_chars": 1}, "max_chars", "is unknown; choose from min_chars, pattern, json_schema"),
@@ -49,11 +49,11 @@ def test_rubbish_is_refused_in_words_or_can_be_held_against_any_answer(expects: 
         ({"json_schema": {"description": "a" * 70_000}}, "json_schema", "may have 65,536"),
     ],
 )
-def test_a_check_that_is_none_is_named_with_what_would_be_right(expects: Any, field: str, said: str) -> None:
+def test_a_check_that_is_none_is_named_with_what_would_be_right(expects: Any, field: str, text: str) -> None:
     problem = problem_of(expects)
     assert problem is not None
     assert problem[0] == field
-    assert said in problem[1]
+    assert text in problem[1]
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:9/x.json", "https://example.org/x", "other.json"])

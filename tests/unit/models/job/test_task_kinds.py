@@ -50,7 +50,7 @@ def test_a_kind_says_all_it_asks_of_its_jobs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[s]\nfloor = 'huge'", "[s] floor: 'huge' is not in MODEL_CHAIN (big, middle, small)"),
         ("[s]\nfloor = 'big'\nceiling = 'small'", "[s] ceiling: small is below the floor big"),
@@ -67,10 +67,10 @@ def test_a_kind_says_all_it_asks_of_its_jobs(tmp_path: Path) -> None:
         ("[s", "is no TOML: "),
     ],
 )
-def test_a_mistake_names_file_table_field_and_what_is_right(tmp_path: Path, text: str, said: str) -> None:
+def test_a_mistake_names_file_table_field_and_what_is_right(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(SettingsError) as refused:
         _read(tmp_path, text)
-    assert str(refused.value).startswith(f"settings: TASKS_FILE={tmp_path / 'tasks.toml'}: {said}")
+    assert str(refused.value).startswith(f"settings: TASKS_FILE={tmp_path / 'tasks.toml'}: {message}")
 
 
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
@@ -100,8 +100,8 @@ def test_climb_on_is_the_callers_else_the_kinds_else_the_usual(
     task: str | None, own: Any, climbs: set[Outcome], kind: Any, right: Any
 ) -> None:
     kinds = {} if kind is None else {"summarize": JobTerms(climb_on=frozenset(kind))}
-    said = JobTerms(climb_on=None if own is None else frozenset(own))
-    assert terms_for(task, said, kinds, frozenset(climbs)).climb_on == right
+    message = JobTerms(climb_on=None if own is None else frozenset(own))
+    assert terms_for(task, message, kinds, frozenset(climbs)).climb_on == right
 
 
 def test_where_something_is_expected_what_fails_it_climbs() -> None:

@@ -105,8 +105,8 @@ def test_a_breakdown_without_its_total_is_counted() -> None:
 
 
 def test_what_else_is_said_is_kept() -> None:
-    said = {"service_tier": "batch", "speed": "fast", "inference_geo": "us", "of_next_year": {"a": 1}}
-    usage = _usage(**said, server_tool_use={"web_search_requests": 3}, output_tokens_details={"thinking_tokens": 8})
+    message = {"service_tier": "batch", "speed": "fast", "inference_geo": "us", "of_next_year": {"a": 1}}
+    usage = _usage(**message, server_tool_use={"web_search_requests": 3}, output_tokens_details={"thinking_tokens": 8})
     assert (usage.service_tier, usage.speed, usage.inference_geo) == ("batch", "fast", "us")
     assert (usage.web_searches, usage.thinking_tokens) == (3, 8)
     assert usage.raw["of_next_year"] == {"a": 1}
@@ -222,11 +222,11 @@ def test_thinking_is_a_part_of_the_output() -> None:
 
 
 def test_searches_that_were_seen_are_counted() -> None:
-    told = _usage(server_tool_use={"web_search_requests": 2})
-    assert with_searches(told, 2) == told
-    seen = with_searches(told, 3)
+    reported = _usage(server_tool_use={"web_search_requests": 2})
+    assert with_searches(reported, 2) == reported
+    seen = with_searches(reported, 3)
     assert (seen.web_searches, seen.is_sure) == (3, False)
-    row = {"usage": told.raw, "cache_write_1h_tokens": None, "web_searches": 3}
+    row = {"usage": reported.raw, "cache_write_1h_tokens": None, "web_searches": 3}
     assert usage_kept(row) == seen
 
 

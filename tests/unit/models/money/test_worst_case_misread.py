@@ -73,8 +73,8 @@ def _made_of(*blocks: Any, **more: Any) -> dict[str, Any]:
         _asked([{"type": "image", "source": {"type": "base64", "data": _FILE}}]),
         _asked([{"type": "image", "source": {"type": "url", "url": _TEXT}}]),
         _asked([_IMAGE | {"text": _TEXT}]),
-        _asked([{"type": "image", "source": _IMAGE["source"] | {"said": _TEXT}}]),  # type: ignore[operator]
-        _asked([_IMAGE | {"cache_control": {"type": "ephemeral", "said": _TEXT}}]),
+        _asked([{"type": "image", "source": _IMAGE["source"] | {"message": _TEXT}}]),  # type: ignore[operator]
+        _asked([_IMAGE | {"cache_control": {"type": "ephemeral", "message": _TEXT}}]),
         _asked([_result(_IMAGE)]),
         _asked([_result([[_IMAGE]])]),
         _asked([_result([_result([_IMAGE])])]),
@@ -160,7 +160,7 @@ _CONTENT = st.lists(_BLOCKS, min_size=1, max_size=4)
 @settings(max_examples=200, deadline=None)
 @given(content=_CONTENT, answered=_CONTENT, schema=_BLOCKS)
 def test_no_body_is_charged_more_tokens_than_its_bound(content: Any, answered: Any, schema: Any) -> None:
-    turns = [{"role": role, "content": said} for role, said in (("user", content), ("assistant", answered))]
+    turns = [{"role": role, "content": message} for role, message in (("user", content), ("assistant", answered))]
     tools = [{"name": "look", "input_schema": schema}]
     body = {**_asked("Go on.", tools=tools), "messages": [*turns, {"role": "user", "content": content}]}
     assert _charged(body) <= _most(body)

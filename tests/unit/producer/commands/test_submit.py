@@ -72,13 +72,13 @@ def test_a_new_batch_that_was_sent_needs_no_hint() -> None:
 
 
 def test_a_known_batch_is_told_with_its_key() -> None:
-    told = list(hints(batch(is_new=False), "a key"))
-    assert told == ["the same prompts were submitted under 'a key' before: nothing is bought again"]
+    printed = list(hints(batch(is_new=False), "a key"))
+    assert printed == ["the same prompts were submitted under 'a key' before: nothing is bought again"]
 
 
 def test_a_batch_that_was_not_sent_is_told_why_and_that_it_is_kept() -> None:
-    (told,) = hints(batch(not_sent="the broker is away"), None)
-    assert told.startswith("accepted and kept, but not sent yet (the broker is away);")
+    (printed,) = hints(batch(not_sent="the broker is away"), None)
+    assert printed.startswith("accepted and kept, but not sent yet (the broker is away);")
 
 
 def test_many_prompts_are_told_with_their_rate_and_few_are_not() -> None:
@@ -89,8 +89,8 @@ def test_many_prompts_are_told_with_their_rate_and_few_are_not() -> None:
 
 
 def test_models_of_another_vendor_are_told_once_and_only_some() -> None:
-    (told,) = hints(batch(), None, ignored={"gpt-4o", "o3", "gpt-5", "o\x1b4"})
-    assert told.startswith(r"the lines name 'gpt-4o', 'gpt-5', 'o\x1b4' and 1 more: not in MODEL_CHAIN, so ignored;")
+    (printed,) = hints(batch(), None, ignored={"gpt-4o", "o3", "gpt-5", "o\x1b4"})
+    assert printed.startswith(r"the lines name 'gpt-4o', 'gpt-5', 'o\x1b4' and 1 more: not in MODEL_CHAIN, so ignored;")
 
 
 def test_lines_left_out_of_an_open_file_are_listed_as_they_are_met(
@@ -99,8 +99,8 @@ def test_lines_left_out_of_an_open_file_are_listed_as_they_are_met(
     path = lines(tmp_path / "a.jsonl", {"x": 1}, {"prompt": "Why?", "id": "a"}, {"prompt": "How?", "id": "a"})
     with opened(path, skip_bad=True) as prompts:
         assert [prompt.text for prompt in prompts.prompts()] == ["Why?"]
-    told = capsys.readouterr().err.splitlines()
-    assert [line.partition(": ")[2].split(": ")[0] for line in told] == [f"{path}:1", f"{path}:3"]
+    printed = capsys.readouterr().err.splitlines()
+    assert [line.partition(": ")[2].split(": ")[0] for line in printed] == [f"{path}:1", f"{path}:3"]
 
 
 def test_an_open_file_of_nothing_but_bad_lines_is_refused(tmp_path: Path) -> None:

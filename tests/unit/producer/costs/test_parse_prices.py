@@ -53,9 +53,9 @@ def _option(above: list[str] | None = None, day: str | None = None, **rates: str
 
 
 def _mistakes(error: InputMistakes, folder: Path) -> list[str]:
-    *told, end = str(error).replace(f"{folder}/", "").splitlines()
+    *reported, end = str(error).replace(f"{folder}/", "").splitlines()
     assert end == "nothing was set"
-    return told
+    return reported
 
 
 def test_a_file_gives_each_price_its_day_its_five_rates_and_its_tiers(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_number_in_a_file_never_becomes_a_float(tmp_path: Path, rates: tuple[D
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ("input = nan", "input: 'NaN' should be from 0 to 1000000 USD"),
         ("input = inf", "input: 'Infinity' should be from 0 to 1000000 USD"),
@@ -129,12 +129,12 @@ def test_a_number_in_a_file_never_becomes_a_float(tmp_path: Path, rates: tuple[D
         ("", "input: should be a number of USD per million tokens"),
     ],
 )
-def test_a_mistake_in_a_file_is_told_with_its_entry_and_field(tmp_path: Path, wrong: str, said: str) -> None:
+def test_a_mistake_in_a_file_is_told_with_its_entry_and_field(tmp_path: Path, wrong: str, message: str) -> None:
     with pytest.raises(InputMistakes) as caught:
         _read(tmp_path, f'{_FILE}\n[[price]]\nmodel = "mine"\noutput = 1\n{wrong}')
-    (told,) = _mistakes(caught.value, tmp_path)
-    assert told.startswith("prices.toml: price 3 (mine): ")
-    assert said in told
+    (reported,) = _mistakes(caught.value, tmp_path)
+    assert reported.startswith("prices.toml: price 3 (mine): ")
+    assert message in reported
 
 
 def test_every_mistake_of_a_file_is_told_at_once(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_every_mistake_of_a_file_is_told_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[[price]\n", "is no TOML: "),
         ("[[price]]\nfrom = 2026-02-30\n", "is no TOML: "),
@@ -160,10 +160,10 @@ def test_every_mistake_of_a_file_is_told_at_once(tmp_path: Path) -> None:
         ("[[prices]]\n", "prices: is unknown here; each price begins with [[price]]"),
     ],
 )
-def test_a_file_that_is_no_list_of_prices_is_refused(tmp_path: Path, text: str, said: str) -> None:
+def test_a_file_that_is_no_list_of_prices_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(InputError, match=r"prices\.toml: ") as caught:
         _read(tmp_path, text)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("above", "said"),
+    ("above", "message"),
     [
         ("100000", "--above: '100000': write TOKENS:INPUT:OUTPUT["),
         ("100000:1:2:3:4:5:6", "write TOKENS:INPUT:OUTPUT["),
@@ -184,10 +184,10 @@ def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
         ("100:nan:2", "--above input: 'nan' should be from 0"),
     ],
 )
-def test_a_wrong_tier_is_refused(above: str, said: str) -> None:
+def test_a_wrong_tier_is_refused(above: str, message: str) -> None:
     with pytest.raises(InputMistakes) as caught:
         _option([above], input="1", output="5")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_two_tiers_of_one_length_are_refused() -> None:

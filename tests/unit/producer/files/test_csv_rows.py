@@ -42,9 +42,11 @@ def test_rows_decide_where_no_column_of_the_header_is_needed() -> None:
     )
 
 
-@pytest.mark.parametrize(("said", "separator"), [(";", ";"), ("tab", "\t"), (r"\t", "\t"), ("Pipe", "|"), ("^", "^")])
-def test_a_person_may_name_the_separator(said: str, separator: str) -> None:
-    found = read(f"prompt{separator}a,b\nOne{separator}2,3\n", separator=said)
+@pytest.mark.parametrize(
+    ("message", "separator"), [(";", ";"), ("tab", "\t"), (r"\t", "\t"), ("Pipe", "|"), ("^", "^")]
+)
+def test_a_person_may_name_the_separator(message: str, separator: str) -> None:
+    found = read(f"prompt{separator}a,b\nOne{separator}2,3\n", separator=message)
     assert [(prompt.text, prompt.columns["a,b"]) for prompt in found.prompts] == [("One", "2,3")]
     assert found.notes == ()
 
@@ -54,11 +56,11 @@ def test_a_separator_that_is_named_holds_against_the_first_line_too() -> None:
     assert [prompt.text for prompt in found.prompts] == ["One; two"]
 
 
-@pytest.mark.parametrize("said", ["", ";;", '"', "\n", "\r", "\0", "dot"])
-def test_a_separator_that_can_be_none_is_refused(said: str) -> None:
-    [mistake] = read("prompt\na\n", separator=said).mistakes
+@pytest.mark.parametrize("message", ["", ";;", '"', "\n", "\r", "\0", "dot"])
+def test_a_separator_that_can_be_none_is_refused(message: str) -> None:
+    [mistake] = read("prompt\na\n", separator=message).mistakes
     assert str(mistake).startswith(
-        f"stdin: separator: {said!r} should be one character, or one of 'comma', 'semicolon'"
+        f"stdin: separator: {message!r} should be one character, or one of 'comma', 'semicolon'"
     )
 
 

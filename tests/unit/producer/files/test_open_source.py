@@ -77,5 +77,5 @@ def test_a_folder_that_cannot_hold_them_is_named(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
     with Laid() as rows, pytest.raises(InputError) as refused:
         rows.add("a large one", characters=10_000_000)
-    told = "cannot hold what is set aside (No such file or directory): make room, or name another folder by TMPDIR"
-    assert str(refused.value) == f"{tmp_path / 'none'}: {told}"
+    reported = "cannot hold what is set aside (No such file or directory): make room, or name another folder by TMPDIR"
+    assert str(refused.value) == f"{tmp_path / 'none'}: {reported}"

@@ -226,8 +226,8 @@ def test_a_line_that_cannot_be_mapped_names_its_field_and_what_would_be_right(te
 def test_a_message_that_cannot_be_mapped_is_named_by_its_place_in_the_line(message: Any, problem: str) -> None:
     found = loaded(line(messages=[{"role": "system", "content": "Be brief."}, message]), format="openai")
     place = "stdin:1: body.messages[1]"
-    told = f"{place}: {problem}" if problem[0].isdigit() else f"{place}.{problem}"
-    assert [str(mistake) for mistake in found.mistakes] == [told]
+    reported = f"{place}: {problem}" if problem[0].isdigit() else f"{place}.{problem}"
+    assert [str(mistake) for mistake in found.mistakes] == [reported]
 
 
 @pytest.mark.parametrize(

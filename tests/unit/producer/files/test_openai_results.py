@@ -119,16 +119,16 @@ def test_why_it_stopped_is_said_in_the_other_vendors_word(stopped: str, word: st
 
 def test_a_refusal_is_no_content() -> None:
     [line] = lines_of(answered(stop_reason="refusal"))
-    said = line["response"]["body"]["choices"][0]["message"]
-    assert (said["content"], said["refusal"]) == (None, "Because of rain.")
+    message = line["response"]["body"]["choices"][0]["message"]
+    assert (message["content"], message["refusal"]) == (None, "Because of rain.")
 
 
 def test_a_call_of_a_tool_is_told_as_one() -> None:
     called = [{"type": "tool_use", "id": "t-1", "name": "look", "input": {"at": "é"}}]
     [line] = lines_of(answered(content=called, stop_reason="tool_use"))
-    said = line["response"]["body"]["choices"][0]["message"]
-    assert said["content"] is None
-    [call] = said["tool_calls"]
+    message = line["response"]["body"]["choices"][0]["message"]
+    assert message["content"] is None
+    [call] = message["tool_calls"]
     assert (call["id"], call["type"], call["function"]["name"]) == ("t-1", "function", "look")
     assert json.loads(call["function"]["arguments"]) == {"at": "é"}
 

@@ -229,11 +229,11 @@ def test_parquet_is_not_written_to_a_terminal() -> None:
 def test_without_pyarrow_we_are_told_which_extra_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path / "a.parquet", prompt=["Why?"])
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    told = "parquet needs pyarrow: pip install 'stepdown[parquet]', or take another format"
-    assert mistakes_of(path) == [f": {told}"]
+    reported = "parquet needs pyarrow: pip install 'stepdown[parquet]', or take another format"
+    assert mistakes_of(path) == [f": {reported}"]
     with pytest.raises(InputError) as refused:
         write_to(tmp_path / "out.parquet", answers(), format="parquet")
-    assert str(refused.value) == f"results: {told}"
+    assert str(refused.value) == f"results: {reported}"
     assert not (tmp_path / "out.parquet").exists()
 
 

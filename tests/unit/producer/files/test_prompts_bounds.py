@@ -54,10 +54,10 @@ def test_a_line_of_256_mb_is_a_mistake_in_bounded_memory(tmp_path: Path, name: s
     ran = in_a_process(path)
     assert ran.code == 0, ran.err
     assert ran.peak_mb < _MOST_MB
-    said = ran.out.removeprefix(f"0 {path}:")
-    assert said.startswith(
+    message = ran.out.removeprefix(f"0 {path}:")
+    assert message.startswith(
         ("1: has more than 67,108,864 bytes", "2: has more than 67,108,864 bytes", "1: ends before")
-    ), said
+    ), message
 
 
 def test_a_line_too_long_is_named_and_those_behind_it_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,11 +103,11 @@ def test_a_template_that_makes_far_more_than_a_row_holds_is_a_mistake() -> None:
 
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/urandom", "/dev/full"])
 def test_a_device_without_an_end_is_refused_by_name(device: str) -> None:
-    told = "is a device, which has no end; name a file, or - for stdin"
+    reported = "is a device, which has no end; name a file, or - for stdin"
     for form in (None, "jsonl", "text", "csv", "parquet"):
-        assert [str(one) for one in load(device, Form(format=form)).mistakes] == [f"{device}: {told}"]
+        assert [str(one) for one in load(device, Form(format=form)).mistakes] == [f"{device}: {reported}"]
     with Path(device).open("rb") as stdin:
-        assert [str(one) for one in load("-", stdin=stdin).mistakes] == [f"stdin: {told}"]
+        assert [str(one) for one in load("-", stdin=stdin).mistakes] == [f"stdin: {reported}"]
     with pytest.raises(InputError, match="is a device"):
         read_documents(device, Form(format="text"))
 
@@ -134,20 +134,20 @@ def endless(path: Path, data: bytes) -> threading.Thread:
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "reported"),
     [
         (bytes(4096), "holds a NUL byte at byte 1, so this is no text; save it as UTF-8"),
         (_A_LINE * 256, "gives more than 3,000,000 bytes through a pipe; write them to a file, and name it"),
     ],
 )
 def test_a_pipe_without_an_end_is_not_set_aside_for_ever(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, reported: str
 ) -> None:
     monkeypatch.setattr(open_source, "_MOST_STREAMED", 3_000_000)
     path = tmp_path / "a.jsonl"
     os.mkfifo(path)
     writer = endless(path, data)
-    assert [str(mistake) for mistake in load(str(path)).mistakes] == [f"{path}: {told}"]
+    assert [str(mistake) for mistake in load(str(path)).mistakes] == [f"{path}: {reported}"]
     writer.join(30)
     assert not writer.is_alive()
 
@@ -164,7 +164,7 @@ def test_a_disk_that_is_full_is_told_with_its_folder(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "reported"),
     [
         ("a\n".encode("utf-16"), "is UTF-16; save it as UTF-8"),
         ('{"prompt": "a"}'.encode("utf-16-le"), "is UTF-16; save it as UTF-8"),
@@ -176,9 +176,9 @@ def test_a_disk_that_is_full_is_told_with_its_folder(monkeypatch: pytest.MonkeyP
         (b"\xd0\xcf\x11\xe0\xa1", "is an old Office file (.xls, .doc); save it as CSV or text"),
     ],
 )
-def test_what_must_be_unpacked_or_saved_anew_is_told_how(data: bytes, told: str) -> None:
+def test_what_must_be_unpacked_or_saved_anew_is_told_how(data: bytes, reported: str) -> None:
     for form in (None, "jsonl", "text", "csv", "parquet"):
-        assert mistakes_of(data, format=form) == [f"stdin: {told}"]
+        assert mistakes_of(data, format=form) == [f"stdin: {reported}"]
 
 
 def test_a_document_larger_than_any_is_not_read(tmp_path: Path) -> None:

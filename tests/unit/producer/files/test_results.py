@@ -246,10 +246,10 @@ def test_a_file_is_as_it_was_until_the_last_answer_is_written(tmp_path: Path, fo
 
 def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    heard = list[str]()
-    reader = Thread(target=lambda: heard.append((tmp_path / "pipe").read_text(encoding="utf-8")), daemon=True)
+    logged = list[str]()
+    reader = Thread(target=lambda: logged.append((tmp_path / "pipe").read_text(encoding="utf-8")), daemon=True)
     reader.start()
     write_to(tmp_path / "pipe", [answered()], format="jsonl")
     reader.join(timeout=10)
-    assert json.loads(heard[0])["text"] == "Because."
+    assert json.loads(logged[0])["text"] == "Because."
     assert (tmp_path / "pipe").is_fifo()

@@ -63,7 +63,7 @@ def test_a_text_has_no_column_to_be_called_by(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("empty", r"holds no file that ends in \.txt or \.md"),
         ("none.txt", "cannot be read: No such file or directory; name a readable file"),
@@ -71,11 +71,11 @@ def test_a_text_has_no_column_to_be_called_by(tmp_path: Path) -> None:
         ("latin.txt", r"is no UTF-8 text \(byte 4\); save it as UTF-8"),
     ],
 )
-def test_what_cannot_be_read_is_told(tmp_path: Path, name: str, said: str) -> None:
+def test_what_cannot_be_read_is_told(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "blank.txt").write_text(" \n", encoding="utf-8")
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         read_documents(str(tmp_path / name))
 
 

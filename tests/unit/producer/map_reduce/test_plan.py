@@ -68,10 +68,10 @@ def test_whatever_the_answers_say_every_prompt_fits(texts: list[str], step_room:
         if not one.parts:
             assert most_tokens(one.prompt.text) <= 60
             continue
-        told = [PartAnswer(label=planned[place].label, text=longest) for place in one.parts]
-        assert most_tokens(question(one.pieces, told, [])) <= step_room
+        reported = [PartAnswer(label=planned[place].label, text=longest) for place in one.parts]
+        assert most_tokens(question(one.pieces, reported, [])) <= step_room
         missing = [MissingPart(label=planned[place].label, outcome="over_budget") for place in one.parts[1:]]
-        assert most_tokens(question(one.pieces, told[:1], missing)) <= step_room
+        assert most_tokens(question(one.pieces, reported[:1], missing)) <= step_room
 
 
 def test_documents_that_fit_are_mapped_whole_and_synthesized_at_once() -> None:
@@ -143,7 +143,7 @@ def _template(text: str, field: str) -> Outline:
 
 
 @pytest.mark.parametrize(
-    ("documents", "outline", "said"),
+    ("documents", "outline", "message"),
     [
         ([], _outline(), "summarize: no documents: give at least one"),
         ([Document(" \n")], _outline(), "document 1: text: .* should be text with at least one visible"),
@@ -173,15 +173,18 @@ def _template(text: str, field: str) -> Outline:
     ],
 )
 def test_what_cannot_be_planned_is_refused_with_what_would_be_right(
-    documents: list[Document], outline: Outline, said: str
+    documents: list[Document], outline: Outline, message: str
 ) -> None:
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         plan(documents, outline)
 
 
 def test_an_answer_that_no_api_takes_is_made_one() -> None:
-    told = [PartAnswer(label='a "b"', text="It\0 rained \ud83d\ude00 \udc00")]
-    assert question(["", ""], told, []) == "<summary of='a \"b\"'>\nIt\N{REPLACEMENT CHARACTER} rained 😀 �\n</summary>"
+    reported = [PartAnswer(label='a "b"', text="It\0 rained \ud83d\ude00 \udc00")]
+    assert (
+        question(["", ""], reported, [])
+        == "<summary of='a \"b\"'>\nIt\N{REPLACEMENT CHARACTER} rained 😀 �\n</summary>"
+    )
 
 
 def test_what_is_missing_is_named_up_to_fifty() -> None:

@@ -60,10 +60,10 @@ def test_a_link_keeps_pointing_where_it_did(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "why"), [("loop", "Too many levels of symbolic links"), ("x" * 256, "File name too long")]
+    ("name", "reason"), [("loop", "Too many levels of symbolic links"), ("x" * 256, "File name too long")]
 )
-def test_a_name_that_leads_nowhere_says_so(tmp_path: Path, name: str, why: str) -> None:
+def test_a_name_that_leads_nowhere_says_so(tmp_path: Path, name: str, reason: str) -> None:
     (tmp_path / "loop").symlink_to("back")
     (tmp_path / "back").symlink_to("loop")
-    with pytest.raises(InputError, match=rf"cannot be written \({why}\)"):
+    with pytest.raises(InputError, match=rf"cannot be written \({reason}\)"):
         _write(tmp_path / name)

@@ -55,8 +55,8 @@ def test_a_batch_is_one_line_of_id_name_age_states_and_money() -> None:
 
 
 def test_held_jobs_are_told_beside_the_states() -> None:
-    told = progress_line(progress(states={"succeeded": 3, "waiting": 1}, held=1))
-    assert "1 waiting, 3 succeeded (1 held until a person decides) of 4" in told
+    reported = progress_line(progress(states={"succeeded": 3, "waiting": 1}, held=1))
+    assert "1 waiting, 3 succeeded (1 held until a person decides) of 4" in reported
 
 
 def test_a_name_or_an_id_forges_no_line() -> None:
@@ -65,8 +65,8 @@ def test_a_name_or_an_id_forges_no_line() -> None:
 
 
 def test_what_has_no_name_and_what_costs_nothing_known_is_told_so() -> None:
-    told = progress_line(progress(name=None, cost_usd=Decimal(0), unknown_costs=2))
-    assert told == "0192  2026-11-23 09:05  3 succeeded, 1 failed of 4  $0.00 + 2 unknown"
+    reported = progress_line(progress(name=None, cost_usd=Decimal(0), unknown_costs=2))
+    assert reported == "0192  2026-11-23 09:05  3 succeeded, 1 failed of 4  $0.00 + 2 unknown"
 
 
 def test_a_batch_as_json_counts_every_state_and_has_its_money_as_text() -> None:
@@ -130,8 +130,8 @@ def test_the_receipts_sum_tells_how_many_costs_are_unknown() -> None:
 
 
 def test_the_receipt_tells_how_deep_the_answers_came_from() -> None:
-    told = [*receipt([model_line()], {0: 161, 1: 51, 10: 0})][-3:]
-    assert told == [
+    reported = [*receipt([model_line()], {0: 161, 1: 51, 10: 0})][-3:]
+    assert reported == [
         "  fallback depth   0  ███████████████████████·······    161   75.9%",
         "  fallback depth   1  ███████·······················     51   24.1%",
         "  fallback depth  10  ······························      0    0.0%",
@@ -149,8 +149,8 @@ def test_a_job_is_one_line() -> None:
 
 
 def test_a_failed_job_tells_its_error_without_steering_the_terminal() -> None:
-    said = job_line(answer(id="\x1b[2J", state=State.FAILED, cost_usd=Decimal(0), error="bad_request: \x1b]0;x\x07"))
-    assert said == r"0193  \x1b[2J  failed  -  $0.00  bad_request: \x1b]0;x\x07"
+    message = job_line(answer(id="\x1b[2J", state=State.FAILED, cost_usd=Decimal(0), error="bad_request: \x1b]0;x\x07"))
+    assert message == r"0193  \x1b[2J  failed  -  $0.00  bad_request: \x1b]0;x\x07"
 
 
 @pytest.mark.parametrize(("cost", "written"), [(None, None), (Decimal("0.000000001"), "0.000000001")])
@@ -179,6 +179,6 @@ def test_a_job_as_json_has_its_money_as_text_and_neither_prompt_nor_answer(
 
 
 def test_an_attempt_that_has_not_ended_is_told_apart_from_a_failed_one() -> None:
-    told = list(receipt([model_line(attempts=10, answered=7, open=2, unknown_costs=2)], {}))
-    assert told[1].split()[2:5] == ["10", "7", "1"]
-    assert told[-1].startswith("  2 attempts have not ended, or their worker was killed")
+    reported = list(receipt([model_line(attempts=10, answered=7, open=2, unknown_costs=2)], {}))
+    assert reported[1].split()[2:5] == ["10", "7", "1"]
+    assert reported[-1].startswith("  2 attempts have not ended, or their worker was killed")

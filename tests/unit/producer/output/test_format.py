@@ -31,7 +31,7 @@ def test_what_the_sum_could_not_count_is_told_beside_it(nano: int, unknown: int)
 
 
 @pytest.mark.parametrize(
-    ("amount", "said"),
+    ("amount", "message"),
     [
         (None, "unknown"),
         (Decimal(0), "$0.00"),
@@ -40,8 +40,8 @@ def test_what_the_sum_could_not_count_is_told_beside_it(nano: int, unknown: int)
         (Decimal("12.300000000"), "$12.30"),
     ],
 )
-def test_money_is_never_written_with_an_exponent(amount: Decimal | None, said: str) -> None:
-    assert money(amount) == said
+def test_money_is_never_written_with_an_exponent(amount: Decimal | None, message: str) -> None:
+    assert money(amount) == message
 
 
 @given(st.floats(allow_nan=False), st.integers(min_value=1, max_value=80))
@@ -54,7 +54,7 @@ def test_a_bar_fills_from_the_left() -> None:
 
 
 @pytest.mark.parametrize(
-    ("latency_ms", "said"), [(None, "-"), (0, "0 ms"), (999, "999 ms"), (1000, "1.0 s"), (61_449, "61.4 s")]
+    ("latency_ms", "message"), [(None, "-"), (0, "0 ms"), (999, "999 ms"), (1000, "1.0 s"), (61_449, "61.4 s")]
 )
-def test_a_latency_is_told_in_its_own_unit(latency_ms: int | None, said: str) -> None:
-    assert milliseconds(latency_ms) == said
+def test_a_latency_is_told_in_its_own_unit(latency_ms: int | None, message: str) -> None:
+    assert milliseconds(latency_ms) == message

@@ -23,7 +23,7 @@ def _in(seconds: float) -> datetime:
 
 
 @pytest.mark.parametrize(
-    ("found", "said"),
+    ("found", "message"),
     [
         (
             throttle("circuit_open", kind="overloaded", until=_in(3.2)),
@@ -76,13 +76,13 @@ def _in(seconds: float) -> datetime:
         ),
     ],
 )
-def test_a_throttle_tells_who_why_and_since_when(found: Throttle, said: str) -> None:
-    assert throttle_line(found) == said
+def test_a_throttle_tells_who_why_and_since_when(found: Throttle, message: str) -> None:
+    assert throttle_line(found) == message
 
 
 def test_a_throttle_of_another_day_names_its_day() -> None:
-    said = throttle_line(throttle("full", since=_NOW - timedelta(days=2)))
-    assert "since 2026-11-27 12:03:52 UTC (for 2 d)" in said
+    message = throttle_line(throttle("full", since=_NOW - timedelta(days=2)))
+    assert "since 2026-11-27 12:03:52 UTC (for 2 d)" in message
 
 
 def test_a_time_that_is_past_is_never_shown_as_one_to_come() -> None:
@@ -98,7 +98,7 @@ def test_each_throttle_has_a_line_and_a_holder(reason: Reason) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "limit", "per_minute", "said"),
+    ("reason", "limit", "per_minute", "message"),
     [
         ("full", None, None, "a free call to opus (our own limit of calls in flight)"),
         ("limited", "output", 8000, "opus's output tokens (8,000 a minute)"),
@@ -111,9 +111,9 @@ def test_each_throttle_has_a_line_and_a_holder(reason: Reason) -> None:
     ],
 )
 def test_a_wait_is_told_by_what_it_waits_for(
-    reason: str, limit: str | None, per_minute: float | None, said: str
+    reason: str, limit: str | None, per_minute: float | None, message: str
 ) -> None:
-    assert waited_for(reason, "opus", limit=limit, per_minute=per_minute) == said
+    assert waited_for(reason, "opus", limit=limit, per_minute=per_minute) == message
 
 
 def test_a_program_reads_reason_models_and_seconds() -> None:

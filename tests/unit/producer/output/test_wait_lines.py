@@ -22,7 +22,7 @@ def waits(**changes: Any) -> Waits:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({}, "12 wait for claude-opus-4-7's output tokens (8,000 a minute): the next in 4.0 s, the last in 1 min 1 s"),
         ({"jobs": 1, "last_in_s": 4.0}, "1 waits for claude-opus-4-7's output tokens (8,000 a minute): in 4.0 s"),
@@ -38,9 +38,9 @@ def waits(**changes: Any) -> Waits:
         ({"stage": "sent", "rung": 7}, "12 are in the queue of rung 7"),
     ],
 )
-def test_jobs_are_told_by_what_they_wait_for_and_until_when(changes: dict[str, Any], said: str) -> None:
+def test_jobs_are_told_by_what_they_wait_for_and_until_when(changes: dict[str, Any], message: str) -> None:
     (line,) = wait_lines([waits(**changes)], MODELS, [])
-    assert said in line
+    assert message in line
 
 
 def test_queued_jobs_name_the_throttle_that_holds_them() -> None:

@@ -75,10 +75,10 @@ def test_a_batch_that_has_ended_already_is_told_at_once_in_one_line() -> None:
 def test_in_a_terminal_one_line_is_written_over_and_over() -> None:
     watched = Watched([progress(0), progress(5), progress(10)], Terminal())
     watched.follow()
-    told = watched.out.getvalue()
-    assert [part.split("  ")[2] for part in told.split("\r\x1b[2K")[1:]] == ["0/10", "5/10", "10/10"]
-    assert told.count("\n") == 1
-    assert told.endswith("\n")
+    reported = watched.out.getvalue()
+    assert [part.split("  ")[2] for part in reported.split("\r\x1b[2K")[1:]] == ["0/10", "5/10", "10/10"]
+    assert reported.count("\n") == 1
+    assert reported.endswith("\n")
 
 
 @pytest.mark.parametrize("out", [io.StringIO(), Terminal()])
@@ -119,9 +119,9 @@ def test_a_held_job_is_not_counted_as_waiting() -> None:
 
 
 def test_without_a_rate_no_time_is_promised() -> None:
-    said = line(progress(2), Pace(idle_s=5))
-    assert "ETA" not in said
-    assert "jobs/s" not in said
+    message = line(progress(2), Pace(idle_s=5))
+    assert "ETA" not in message
+    assert "jobs/s" not in message
 
 
 def test_a_cancelled_job_has_ended() -> None:
@@ -143,9 +143,9 @@ def test_no_line_is_wider_than_it_may_be_and_the_count_is_always_there(width: in
     full = {"states": states, "held": 7, "over_budget": 19, "cost_usd": Decimal("1234.567891"), "unknown_costs": 12}
     for now in (progress(5), progress(0, of=100_000, **full), progress(0)):
         for pace in (Pace(), Pace(rate=123.4), Pace(rate=0.01), Pace(rate=9, idle_s=4000, is_stalled=True)):
-            said = line(now, pace, width=width)
-            assert len(said) <= width
-            assert f"{now.finished}/{now.job_count}" in said
+            message = line(now, pace, width=width)
+            assert len(message) <= width
+            assert f"{now.finished}/{now.job_count}" in message
 
 
 def test_a_narrow_line_keeps_what_a_person_asks_for_first() -> None:
@@ -180,11 +180,11 @@ def test_a_few_long_jobs_have_a_speed_too() -> None:
 def test_a_batch_that_stands_still_is_told_to_and_for_how_long() -> None:
     watched = Watched([progress(0), *[progress(4)] * 200, progress(10)], io.StringIO())
     watched.follow()
-    told = watched.out.getvalue().splitlines()
-    assert "ETA" in told[1]
-    assert "  4/10  0 failed  stalled for 40 s  $0.04" in told[3]
-    assert all(word not in told[3] for word in ("ETA", "jobs/s"))
-    assert "stalled" not in told[-1]
+    reported = watched.out.getvalue().splitlines()
+    assert "ETA" in reported[1]
+    assert "  4/10  0 failed  stalled for 40 s  $0.04" in reported[3]
+    assert all(word not in reported[3] for word in ("ETA", "jobs/s"))
+    assert "stalled" not in reported[-1]
 
 
 def test_a_batch_of_which_nothing_ended_yet_is_not_called_stalled() -> None:

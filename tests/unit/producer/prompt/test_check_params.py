@@ -15,7 +15,7 @@ _SERVER = {"type": "url", "url": "https://mcp.example.com", "name": "files"}
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({}, None),
         ({"system": [_MARKED], "tools": [{"name": "look", "cache_control": {"type": "ephemeral"}}]}, None),
@@ -43,9 +43,9 @@ _SERVER = {"type": "url", "url": "https://mcp.example.com", "name": "files"}
         ({"tools": [{**_SEARCH, "max_uses": True}]}, "tools[0].max_uses: True should be "),
     ],
 )
-def test_a_field_that_is_wrong_is_named_and_others_are_let_through(given: dict[str, Any], said: str | None) -> None:
+def test_a_field_that_is_wrong_is_named_and_others_are_let_through(given: dict[str, Any], message: str | None) -> None:
     problem = field_problem({**_FINE, **given})
-    assert problem is None if said is None else ": ".join(problem or ()).startswith(said)
+    assert problem is None if message is None else ": ".join(problem or ()).startswith(message)
 
 
 def test_a_line_of_a_file_is_told_its_field() -> None:

@@ -12,7 +12,7 @@ from producer.prompt.prompt import Prompt
 QUESTION = {"role": "user", "content": "Why?"}
 
 
-def told(prompt: Prompt) -> str | None:
+def reported(prompt: Prompt) -> str | None:
     mistake = check(prompt, source="prompts", line=3)
     return None if mistake is None else str(mistake)
 
@@ -37,7 +37,7 @@ def with_content(content: Any) -> Prompt:
     ],
 )
 def test_a_prompt_in_order_has_no_mistake(prompt: Prompt) -> None:
-    assert told(prompt) is None
+    assert reported(prompt) is None
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_prompt_in_order_has_no_mistake(prompt: Prompt) -> None:
     ],
 )
 def test_a_wrong_prompt_is_told_its_field_and_what_would_be_right(prompt: Prompt, problem: str) -> None:
-    assert told(prompt) == f"prompts:3: {problem}"
+    assert reported(prompt) == f"prompts:3: {problem}"
 
 
 @pytest.mark.parametrize(
@@ -105,13 +105,13 @@ def test_a_wrong_prompt_is_told_its_field_and_what_would_be_right(prompt: Prompt
     ],
 )
 def test_what_no_database_keeps_is_refused_with_the_field_that_holds_it(prompt: Prompt, problem: str) -> None:
-    assert told(prompt) == f"prompts:3: {problem}"
+    assert reported(prompt) == f"prompts:3: {problem}"
 
 
 @given(st.text(st.characters(), min_size=1), st.booleans())
 def test_any_accepted_text_can_be_encoded_and_holds_no_nul(text: str, is_nested: bool) -> None:
     prompt = with_content([{"type": "text", "text": text}]) if is_nested else Prompt(text)
-    if told(prompt) is None:
+    if reported(prompt) is None:
         assert text.strip()
         assert b"\0" not in text.encode()
     else:
@@ -121,17 +121,17 @@ def test_any_accepted_text_can_be_encoded_and_holds_no_nul(text: str, is_nested:
 def test_a_request_over_32_mb_is_refused_before_the_api_would() -> None:
     frame = len('{"max_tokens":1024,"messages":[{"role":"user","content":""}]}')
     fitting = "x" * (MAX_REQUEST_BYTES - frame)
-    assert told(Prompt(fitting)) is None
-    assert told(Prompt(fitting + "x")) == (
+    assert reported(Prompt(fitting)) is None
+    assert reported(Prompt(fitting + "x")) == (
         "prompts:3: prompt: makes a request of 33,554,433 bytes; the API takes at most 33,554,432"
     )
-    assert told(with_content(fitting + "xxxx")) == (
+    assert reported(with_content(fitting + "xxxx")) == (
         "prompts:3: messages: makes a request of 33,554,433 bytes; the API takes at most 33,554,432"
     )
 
 
 def test_size_is_counted_in_bytes_as_sent() -> None:
-    assert told(Prompt("€" * 11_200_000)) == (
+    assert reported(Prompt("€" * 11_200_000)) == (
         "prompts:3: prompt: makes a request of 33,600,061 bytes; the API takes at most 33,554,432"
     )
 

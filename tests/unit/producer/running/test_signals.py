@@ -7,14 +7,14 @@ import pytest
 
 _SCRIPT = """
 import signal, sys, time, weakref
-from producer.running.signals import hear_all
+from producer.running.signals import resend_dropped_signals
 
 class Thing:
     def __del__(self):
         {in_finalizer}
 
 signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
-hear_all()
+resend_dropped_signals()
 thing = Thing()
 watched = weakref.ref(thing, lambda _gone: {in_callback})
 try:
@@ -39,7 +39,7 @@ def test_an_exit_that_is_dropped_is_said_again(number: str, code: int, where: st
 def test_an_exit_that_comes_again_too_soon_is_said_once_more() -> None:
     places = {"in_finalizer": "signal.raise_signal(signal.SIGTERM)", "in_callback": "None"}
     script = _SCRIPT.format(**places).replace(
-        "hear_all()\nthing", "producer.running.signals._AGAIN_S = 1e-6\nhear_all()\nthing"
+        "resend_dropped_signals()\nthing", "producer.running.signals._AGAIN_S = 1e-6\nresend_dropped_signals()\nthing"
     )
     ended = subprocess.run(
         [sys.executable, "-c", f"import producer.running.signals\n{script}"],

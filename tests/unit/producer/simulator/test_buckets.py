@@ -60,9 +60,9 @@ def test_a_prompt_larger_than_the_bucket_never_passes() -> None:
 
 
 def test_a_refusal_names_the_limit_in_the_words_of_the_api() -> None:
-    said = _limits(input_tokens_per_minute=20_000).admit("opus-4", 20_001, 100.0).message
+    message = _limits(input_tokens_per_minute=20_000).admit("opus-4", 20_001, 100.0).message
     start = "This request would exceed your organization's rate limit of 20,000 input tokens per minute"
-    assert said.startswith(start)
+    assert message.startswith(start)
 
 
 def test_the_limits_of_all_models_are_one_bucket_beside_that_of_the_group() -> None:

@@ -195,8 +195,8 @@ _OWN = {"input_tokens": 8, "output_tokens": 1}  # of a text of four letters
 )
 def test_odd_usage_is_billed_by_the_larger_of_totals_and_parts(usage: dict[str, Any], nano: int) -> None:
     simulation = _rule(f"answer = 'text'\ntext = 'Four'\nusage = '{json.dumps(usage)}'")
-    told = _message(simulation)["usage"]
-    assert told == told | usage
+    reported = _message(simulation)["usage"]
+    assert reported == reported | usage
     assert _billed(simulation) == nano
 
 

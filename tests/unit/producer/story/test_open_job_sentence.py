@@ -8,7 +8,7 @@ import pytest
 
 from models.queue.throttles import Throttle
 from producer.story.story import story_json
-from tests.support.ledgers.story_rows import HAIKU, OPUS, SONNET, at, decision, job, lines, one_line, told
+from tests.support.ledgers.story_rows import HAIKU, OPUS, SONNET, at, decision, job, lines, one_line, reported
 
 _FIGURES: dict[str, Any] = {"limit": "output", "per_minute": 8000.0, "after_s": 61.0}
 _LIMITED = Throttle(
@@ -27,8 +27,8 @@ def _waiting(**changes: Any) -> dict[str, Any]:
 
 
 def _standing(row: dict[str, Any], *decisions: dict[str, Any], throttles: tuple[Throttle, ...] = ()) -> str:
-    told_of = one_line(lines(row, decisions=decisions, throttles=throttles))
-    return told_of[told_of.index("waits for") :] if "waits for" in told_of else told_of
+    job_record = one_line(lines(row, decisions=decisions, throttles=throttles))
+    return job_record[job_record.index("waits for") :] if "waits for" in job_record else job_record
 
 
 def test_a_waiting_job_tells_the_limit_it_waits_for_and_until_when() -> None:
@@ -48,8 +48,8 @@ def test_the_cause_names_the_model_it_was_decided_about() -> None:
 
 @pytest.mark.parametrize("late_s", [0, 1, 400])
 def test_a_due_time_that_is_past_is_due_now(late_s: float) -> None:
-    said = _standing(_waiting(outcome="circuit_open", due_at=at(4) - timedelta(seconds=late_s)))
-    assert said == (
+    message = _standing(_waiting(outcome="circuit_open", due_at=at(4) - timedelta(seconds=late_s)))
+    assert message == (
         "waits for a probe that finds sonnet-4-6 well: due now, not sent yet, the dispatcher sends it in its turn, "
         "then sonnet-4-6; no call was made"
     )
@@ -58,8 +58,8 @@ def test_a_due_time_that_is_past_is_due_now(late_s: float) -> None:
 def test_a_queued_job_under_a_throttle_says_so() -> None:
     row = job(state="queued", outcome=None, finished_at=None)
     other = Throttle(reason="full", models=(OPUS,), since=at(0), read_at=at(4), limit=8, in_flight=8)
-    said = one_line(lines(row, throttles=(_LIMITED, other)))
-    assert said.endswith(
+    message = one_line(lines(row, throttles=(_LIMITED, other)))
+    assert message.endswith(
         "queued, at sonnet-4-6: not sent yet, held by used-up output tokens (8,000 a minute); no call was made now: "
         "this key's output tokens for claude-sonnet-4-6 (8,000 a minute) are used up since 22:53:35 UTC (for 42 s): "
         "jobs wait or step down; a usual call fits in 4.0 s"
@@ -79,10 +79,10 @@ def test_a_wait_that_the_dispatcher_ended_early_is_told_as_long_as_it_was() -> N
     last = decision(
         0, 3.5, "wait", "limited", model=SONNET, rung=1, to=SONNET, lease_token=3, **{**_FIGURES, "after_s": 2}
     )
-    said = one_line(lines(_waiting(), decisions=[first, second, last]))
-    assert "waited 4.5 s in all for sonnet-4-6, 3 times" in said
+    message = one_line(lines(_waiting(), decisions=[first, second, last]))
+    assert "waited 4.5 s in all for sonnet-4-6, 3 times" in message
 
 
 @pytest.mark.parametrize(("due_at", "due_in_s"), [(at(65), 61.0), (at(1), 0.0), (None, None)])
 def test_as_json_it_tells_in_how_many_seconds_it_is_due(due_at: Any, due_in_s: float | None) -> None:
-    assert json.loads(story_json(told(_waiting(due_at=due_at))))["due_in_s"] == due_in_s
+    assert json.loads(story_json(reported(_waiting(due_at=due_at))))["due_in_s"] == due_in_s

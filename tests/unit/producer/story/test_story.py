@@ -13,7 +13,7 @@ from tests.support.ledgers.story_rows import (
     good,
     job,
     lost,
-    told_as,
+    sentences_of,
 )
 
 _CIRCUIT_OPEN: dict[str, Any] = {"kind": "overloaded", "for_s": 40.2, "failures": 3}
@@ -22,7 +22,7 @@ _CAP: dict[str, Any] = {"scope": "batch:0192", "cap_usd": "1", "gone_usd": "0.9"
 
 def test_a_fallback_is_told_with_its_reason_what_it_cost_and_how_long_it_took() -> None:
     down = decision(1, 1.2, "fallback", "overloaded", to=SONNET)
-    assert below_head(job(), attempt(1), good(2), decisions=(down,)) == told_as("""
+    assert below_head(job(), attempt(1), good(2), decisions=(down,)) == sentences_of("""
         22:54:14  1. asked opus-4-7: it was overloaded (529 overloaded_error) after 6 ms; $0.00 (free)
         22:54:14  stepped down to sonnet-4-6: opus-4-7 was overloaded
         22:54:15  2. asked sonnet-4-6 instead (fallback depth 1): it answered after 2.1 s; 318 tokens in, 71 out;
@@ -36,7 +36,7 @@ def test_a_wait_for_limits_is_told_with_its_figures() -> None:
     limits = {"limit": "input", "left": 900.0, "needs": 1210.0, "per_minute": 30_000.0, "wait_s": 3.2}
     wait = decision(0, 0.2, "wait", "limited", model=SONNET, rung=1, to=SONNET, after_s=3.2, **limits)
     first = good(1, reason="start", fallback_depth=0, waited_ms=640, opened_at=at(3.4), cache_read_tokens=2048)
-    assert below_head(job(fallback_depth=0, start_model=SONNET), first, decisions=(wait,)) == told_as("""
+    assert below_head(job(fallback_depth=0, start_model=SONNET), first, decisions=(wait,)) == sentences_of("""
         22:54:13  waited 3.2 s for sonnet-4-6: this key's input tokens per minute for it were used up (900 of 30,000
                   were left, about 1,210 needed, enough again in 3.2 s)
         22:54:16  1. asked sonnet-4-6 (held 0.6 s for its turn): it answered after 2.1 s; 318 tokens in, 2,048 read
@@ -57,7 +57,7 @@ def test_an_outage_of_minutes_is_told_in_few_lines_however_often_a_job_came_back
         )
     ]
     back = good(2, reason="resume", requested_model=OPUS, fallback_depth=0, opened_at=at(555), is_probe=True)
-    assert below_head(job(finished_at=at(560)), attempt(1), back, decisions=(first, *outage)) == told_as("""
+    assert below_head(job(finished_at=at(560)), attempt(1), back, decisions=(first, *outage)) == sentences_of("""
         22:54:14  1. asked opus-4-7: it was overloaded (529 overloaded_error) after 6 ms; $0.00 (free)
         22:54:14  parked for 2.0 s, until 22:54:16, then on with opus-4-7: no model was left to ask; opus-4-7 was
                   overloaded
@@ -77,7 +77,7 @@ def test_an_answer_that_was_cut_is_asked_for_with_more_room_and_then_of_a_better
     calls = good(1, reason="start", **haiku), good(2, reason="raise", max_tokens=1200, **haiku), good(3, reason="climb")
     more = decision(1, 1.5, "raise", "truncated", model=HAIKU, rung=2, max_tokens=1200)
     up = decision(2, 2.9, "climb", "truncated", number=2, model=HAIKU, rung=2, to=SONNET)
-    assert below_head(job(params={"max_tokens": 300}), *calls, decisions=(more, up)) == told_as("""
+    assert below_head(job(params={"max_tokens": 300}), *calls, decisions=(more, up)) == sentences_of("""
         22:54:14  1. asked haiku-4-5: its answer was cut at 300 tokens after 2.1 s; 318 tokens in, 71 out; $0.002019
         22:54:14  haiku-4-5 was to be asked once more, with room for 1,200 tokens: its answer was cut at 300 tokens
         22:54:15  2. asked haiku-4-5 once more, for a longer answer (max_tokens 1200): its answer was cut at 1,200
@@ -92,7 +92,7 @@ def test_an_answer_that_was_cut_is_asked_for_with_more_room_and_then_of_a_better
 
 def test_a_worker_that_was_lost_during_a_call_is_told_and_the_call_counts_as_unknown() -> None:
     again = good(2, reason="rebuy", lease_token=2, opened_at=at(12), fallback_depth=0)
-    assert below_head(job(finished_at=at(900), rebuys=1, deadline_at=at(9999)), lost(1), again) == told_as("""
+    assert below_head(job(finished_at=at(900), rebuys=1, deadline_at=at(9999)), lost(1), again) == sentences_of("""
         22:54:14  1. asked opus-4-7: its worker was lost during the call, so nobody saw how it ended; cost unknown
         22:54:24  its worker was found lost during that call, which may have been billed
                   to be bought again: its batch or HOLD_ABOVE_USD allowed that, or a person did (stepdown release)
@@ -106,7 +106,7 @@ def test_a_worker_that_was_lost_during_a_call_is_told_and_the_call_counts_as_unk
 def test_a_worker_that_was_lost_between_two_calls_is_told_where_others_noted_what_they_decided() -> None:
     calls = attempt(1), attempt(2, lease_token=2), good(3, lease_token=2)
     noted = decision(2, 2.1, "fallback", "overloaded", lease_token=2, to=SONNET)
-    assert below_head(job(), *calls, decisions=(noted,)) == told_as("""
+    assert below_head(job(), *calls, decisions=(noted,)) == sentences_of("""
         22:54:14  1. asked opus-4-7: it was overloaded (529 overloaded_error) after 6 ms; $0.00 (free)
                   what was decided then was not noted: its worker was lost, or of an earlier version; another one
                   went on
@@ -121,7 +121,7 @@ def test_a_worker_that_was_lost_between_two_calls_is_told_where_others_noted_wha
 
 def test_a_job_that_is_held_tells_who_decides_and_how() -> None:
     held = job(state="waiting", outcome="unknown", finished_at=None, error="unknown: its worker was lost")
-    assert below_head(held, lost(1)) == told_as("""
+    assert below_head(held, lost(1)) == sentences_of("""
         22:54:14  1. asked opus-4-7: its worker was lost during the call, so nobody saw how it ended; cost unknown
         22:54:24  its worker was found lost during that call, which may have been billed
                   held until a person decides (unknown): stepdown release --job 0193, or stepdown drop --job 0193; 1
@@ -137,7 +137,7 @@ def test_a_cap_that_is_used_up_is_told_in_money_and_what_does_not_suit_a_model_i
         decision(0, 0.1, "skip", "unfit", number=2, model=SONNET, rung=1, to=HAIKU, because="it takes no top_k"),
         decision(0, 0.1, "stop", "over_today", number=3, model=HAIKU, rung=2, needs_usd="1", **_CAP | {"scope": "day"}),
     )
-    assert below_head(over, decisions=decisions) == told_as("""
+    assert below_head(over, decisions=decisions) == sentences_of("""
         22:54:13  opus-4-7 was passed over: a call to it might cost $0.25, and of the $1.00 for its batch $0.90 were
                   spent and $0.05 held for calls under way
         22:54:13  sonnet-4-6 was passed over: the request does not suit it (it takes no top_k)
@@ -152,7 +152,7 @@ def test_a_job_that_a_person_queued_again_tells_both_of_its_lives() -> None:
     wrong = attempt(1, outcome="bad_request", http_status=400, error_type="invalid_request_error")
     stop = decision(1, 1, "stop", "bad_request")
     skip = decision(1, 2, "skip", "circuit_open", lease_token=2, to=SONNET, wait_s=1.2, **_CIRCUIT_OPEN)
-    assert below_head(job(), wrong, good(2, lease_token=2), decisions=(stop, skip)) == told_as("""
+    assert below_head(job(), wrong, good(2, lease_token=2), decisions=(stop, skip)) == sentences_of("""
         22:54:14  1. asked opus-4-7: the API found the request itself wrong, which no other model cures (400
                   invalid_request_error) after 6 ms; $0.00 (free)
         22:54:14  went no further: the API found the request itself wrong, which no other model cures
@@ -170,7 +170,7 @@ def test_a_key_that_is_refused_parks_a_call_until_a_time() -> None:
     row = job(batch_id=None, state="waiting", outcome="key_paused", due_at=at(70), finished_at=None)
     refused = attempt(1, outcome="unauthorized", http_status=401, error_type="authentication_error")
     park = decision(1, 1, "park", "unauthorized", to=OPUS, after_s=60)
-    assert below_head(row, refused, decisions=(park,)) == told_as("""
+    assert below_head(row, refused, decisions=(park,)) == sentences_of("""
         22:54:14  1. asked opus-4-7: the API refused the key, which no other model cures (401 authentication_error)
                   after 6 ms; $0.00 (free)
         22:54:14  parked for 1 min, until 22:55:14, then on with opus-4-7: the API refused the key, which no other
@@ -182,7 +182,7 @@ def test_a_key_that_is_refused_parks_a_call_until_a_time() -> None:
 
 def test_an_older_ledger_without_decisions_tells_what_was_given_up() -> None:
     calls = attempt(1), attempt(2, reason="retry"), good(3)
-    assert below_head(job(given_up={"0": "overloaded", "2": "waited"}), *calls) == told_as("""
+    assert below_head(job(given_up={"0": "overloaded", "2": "waited"}), *calls) == sentences_of("""
         22:54:14  1. asked opus-4-7: it was overloaded (529 overloaded_error) after 6 ms; $0.00 (free)
         22:54:15  2. asked opus-4-7 once more: it was overloaded (529 overloaded_error) after 6 ms; $0.00 (free)
         22:54:16  3. asked sonnet-4-6 instead (fallback depth 1): it answered after 2.1 s; 318 tokens in, 71 out;
@@ -198,7 +198,7 @@ def test_a_worker_that_was_stopped_puts_its_job_back_and_a_step_may_go_up() -> N
     back = decision(0, 0.1, "park", "worker_stopped", to=OPUS, after_s=0)
     up = decision(1, 1.1, "fallback", "rate_limited", model=SONNET, rung=1, to=OPUS, lease_token=2)
     limited = attempt(1, outcome="rate_limited", requested_model=SONNET, retry_after_ms=90_000, lease_token=2)
-    assert below_head(job(state="running", finished_at=None), limited, decisions=(back, up)) == told_as("""
+    assert below_head(job(state="running", finished_at=None), limited, decisions=(back, up)) == sentences_of("""
         22:54:13  put back into the queue: its worker was being stopped
         22:54:14  1. asked sonnet-4-6: the API said that this key's limits for it were used up (529
                   overloaded_error) after 6 ms; to be left alone for 1 min 30 s; $0.00 (free)

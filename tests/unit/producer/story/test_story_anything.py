@@ -28,11 +28,11 @@ _FIGURES: st.SearchStrategy[Any] = st.dictionaries(st.sampled_from(_NAMES), _VAL
 def decisions(draw: st.DrawFn) -> Row:
     row = decision(draw(st.integers(0, 4)), draw(st.floats(-1e6, 1e6)), draw(_WORDS), "")
     return row | {
-        "why": draw(st.sampled_from(_WHYS) | st.text(max_size=12)),
+        "reason": draw(st.sampled_from(_WHYS) | st.text(max_size=12)),
         "model": draw(st.sampled_from(MODELS) | st.text(max_size=12)),
         "rung": draw(st.integers(0, 9)),
         "lease_token": draw(st.integers(1, 5)),
-        "figures": draw(_FIGURES),
+        "details": draw(_FIGURES),
     }
 
 
@@ -49,17 +49,17 @@ def test_any_decisions_are_told_in_lines_that_fit_and_steer_nothing(
     rows: list[Row], makes: list[Any], outcomes: list[str], state: str
 ) -> None:
     attempts = [make(number, outcome=outcomes[number - 1]) for number, make in enumerate(makes, start=1)]
-    told_of = lines(job(state=state), attempts, rows)
-    assert all(terminal_text(line) == line for line in told_of)
-    assert all(len(line) <= 110 for line in told_of)
-    assert sum(f"{number}. asked" in "\n".join(told_of) for number in range(1, 5)) == len(attempts)
+    job_record = lines(job(state=state), attempts, rows)
+    assert all(terminal_text(line) == line for line in job_record)
+    assert all(len(line) <= 110 for line in job_record)
+    assert sum(f"{number}. asked" in "\n".join(job_record) for number in range(1, 5)) == len(attempts)
 
 
-@given(why=st.text(), figures=st.dictionaries(st.text(), _VALUES), it=st.sampled_from(["it", *MODELS]))
-def test_a_word_that_nobody_knows_is_shown_as_it_is(why: str, figures: dict[str, Any], it: str) -> None:
-    if why not in _WHYS:
-        assert because(why, figures, it) == why
+@given(reason=st.text(), details=st.dictionaries(st.text(), _VALUES), it=st.sampled_from(["it", *MODELS]))
+def test_a_word_that_nobody_knows_is_shown_as_it_is(reason: str, details: dict[str, Any], it: str) -> None:
+    if reason not in _WHYS:
+        assert because(reason, details, it) == reason
 
 
 def test_every_word_of_the_walk_has_its_sentence() -> None:
-    assert [why for why in _WHYS if because(why, {}) == why] == []
+    assert [reason for reason in _WHYS if because(reason, {}) == reason] == []

@@ -21,8 +21,8 @@ from tests.support.ledgers.story_rows import (
     job,
     lines,
     one_line,
-    told,
-    told_as,
+    reported,
+    sentences_of,
 )
 
 _CIRCUIT_OPEN: dict[str, Any] = {"kind": "overloaded", "for_s": 40.2, "failures": 3}
@@ -32,7 +32,7 @@ def test_a_story_begins_with_where_its_job_came_from_and_the_terms_it_was_accept
     terms = {"is_urgent": True, "floor_rung": 1, "ceiling_rung": 1, "patience_ms": 30_000, "deadline_at": at(7200)}
     checks = {"climb_on": "truncated,empty", "expects": {"min_chars": 40, "pattern": PROMPT}}
     row = job(task="summarize", start_model=SONNET, start_rung=1, **terms, **checks)
-    assert lines(row, name="news", weight=3)[:-2] == told_as("""
+    assert lines(row, name="news", weight=3)[:-2] == sentences_of("""
         job 0193  prompt doc-1  batch news (0192)
           2026-11-23 (UTC)
           22:54:13  accepted as one of 200 jobs of its batch, task summarize; to start at sonnet-4-6, where its task
@@ -44,7 +44,7 @@ def test_a_story_begins_with_where_its_job_came_from_and_the_terms_it_was_accept
 
 
 @pytest.mark.parametrize(
-    ("reason", "said"),
+    ("reason", "message"),
     [
         ("asked", "to start at haiku-4-5, as it was asked to"),
         ("learned", "to start at haiku-4-5, which had been the cheapest that will do for jobs like it"),
@@ -52,13 +52,13 @@ def test_a_story_begins_with_where_its_job_came_from_and_the_terms_it_was_accept
         ("moonlight", "to start at haiku-4-5 (moonlight)"),
     ],
 )
-def test_a_start_is_told_with_its_reason(reason: str, said: str) -> None:
-    assert said in one_line(lines(job(start_model=HAIKU, start_rung=2, start_reason=reason)))
+def test_a_start_is_told_with_its_reason(reason: str, message: str) -> None:
+    assert message in one_line(lines(job(start_model=HAIKU, start_rung=2, start_reason=reason)))
 
 
 def test_a_call_of_a_sub_agent_names_who_called_it_and_its_tree() -> None:
-    said = one_line(lines(job(parent="0192", tree="run-7", call_depth=3, is_urgent=True)))
-    assert "called by 0192, at depth 3 of the tree run-7; urgent" in said
+    message = one_line(lines(job(parent="0192", tree="run-7", call_depth=3, is_urgent=True)))
+    assert "called by 0192, at depth 3 of the tree run-7; urgent" in message
 
 
 def test_what_followed_an_answer_is_a_persons_doing_or_where_it_was_cut_perhaps_a_lost_workers() -> None:
@@ -92,10 +92,11 @@ def test_an_open_attempt_has_no_end_and_an_unknown_cost() -> None:
 def test_cached_tokens_an_error_code_a_note_and_how_sure_a_cost_is_are_told() -> None:
     cached = {"cache_read_tokens": 2, "cache_write_5m_tokens": 30, "cache_write_1h_tokens": 400}
     sure = {"cost_status": "corrected", "note": "temperature dropped"}
-    told_of = one_line(below_head(job(), good(1, served_model=HAIKU, **cached, **sure)))
-    assert "(fallback depth 1; temperature dropped): it answered (served by haiku-4-5)" in told_of
+    job_record = one_line(below_head(job(), good(1, served_model=HAIKU, **cached, **sure)))
+    assert "(fallback depth 1; temperature dropped): it answered (served by haiku-4-5)" in job_record
     assert (
-        "318 tokens in, 2 read from the cache, 430 written to the cache, 71 out; $0.002019 (corrected later)" in told_of
+        "318 tokens in, 2 read from the cache, 430 written to the cache, 71 out; $0.002019 (corrected later)"
+        in job_record
     )
     limited = attempt(1, error_type="rate_limit_error", error_code="ramp")
     assert "(529 rate_limit_error ramp) after 6 ms" in one_line(below_head(job(), limited))
@@ -109,9 +110,9 @@ def test_the_words_of_the_api_and_of_people_do_not_steer_the_terminal() -> None:
 
 def test_a_job_of_a_longer_chain_is_told_by_the_number_of_its_rung() -> None:
     row = job(state="queued", rung=2, given_up={"2": "overloaded"}, start_model=None, start_rung=1)
-    told_of = list(story(told(row), MODELS[:1]))
-    assert "to start at rung 1" in told_of[2]
-    assert told_of[-2:] == [
+    job_record = list(story(reported(row), MODELS[:1]))
+    assert "to start at rung 1" in job_record[2]
+    assert job_record[-2:] == [
         "            rung 2 was given up: it was overloaded",
         "            queued, at rung 2: not sent yet, the dispatcher sends it in its turn; no call was made",
     ]
@@ -119,19 +120,19 @@ def test_a_job_of_a_longer_chain_is_told_by_the_number_of_its_rung() -> None:
 
 def test_a_time_that_cannot_be_is_left_out_and_a_new_day_is_named() -> None:
     skewed = decision(1, 7200, "fallback", "overloaded", to=SONNET)
-    told_of = lines(job(finished_at=at(4000)), [attempt(1), good(2)], [skewed])
-    assert "            stepped down to sonnet-4-6: opus-4-7 was overloaded" in told_of
-    assert told_of[-3] == "  2026-11-24 (UTC)"
+    job_record = lines(job(finished_at=at(4000)), [attempt(1), good(2)], [skewed])
+    assert "            stepped down to sonnet-4-6: opus-4-7 was overloaded" in job_record
+    assert job_record[-3] == "  2026-11-24 (UTC)"
 
 
 def test_as_json_it_has_its_money_as_text_its_times_in_utc_and_no_word_of_the_prompt() -> None:
-    written = story_json(told(job(), [good(1)], [decision(0, 0.2, "skip", "circuit_open", **_CIRCUIT_OPEN)]))
+    written = story_json(reported(job(), [good(1)], [decision(0, 0.2, "skip", "circuit_open", **_CIRCUIT_OPEN)]))
     assert PROMPT not in written
     read = json.loads(written)
     assert (read["created_at"], read["finished_at"]) == ("2026-11-23T22:54:13+00:00", "2026-11-23T22:54:17+00:00")
     assert Decimal(read["attempts"][0]["cost_nano_usd"]) == Decimal("0.002019")
     assert read["attempts"][0]["reason"] == "fallback"
-    assert read["decisions"][0]["figures"] == _CIRCUIT_OPEN
+    assert read["decisions"][0]["details"] == _CIRCUIT_OPEN
 
 
 def test_neither_way_of_telling_it_shows_the_prompt() -> None:

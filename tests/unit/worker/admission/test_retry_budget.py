@@ -34,4 +34,4 @@ def test_retries_are_forgotten_as_time_passes() -> None:
 def test_figures_tell_a_person_why() -> None:
     budget = RetryBudget(Clock())
     budget.add(is_retry=True)
-    assert budget.figures() == {"retries": 1.0, "requests": 1.0}
+    assert budget.details() == {"retries": 1.0, "requests": 1.0}

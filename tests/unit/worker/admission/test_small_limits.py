@@ -95,8 +95,8 @@ def test_a_document_above_every_models_limit_is_told_so() -> None:
     small, larger = Limits(input_tokens_per_minute=12_000), Limits(input_tokens_per_minute=20_000)
     running = play(tasks, [small, larger], (OPUS, SONNET))
     _run(running, most_s=300)
-    told, fine = (running.site.ledger.jobs[f"job-{number}"] for number in (0, 1))
-    assert (told.state, fine.state) == (State.FAILED, State.SUCCEEDED)
-    assert told.ending is not None
-    assert told.ending.outcome == "over_limit"
-    assert "no model of the chain takes more than 20,000 a minute" in (told.ending.error or "")
+    reported, fine = (running.site.ledger.jobs[f"job-{number}"] for number in (0, 1))
+    assert (reported.state, fine.state) == (State.FAILED, State.SUCCEEDED)
+    assert reported.ending is not None
+    assert reported.ending.outcome == "over_limit"
+    assert "no model of the chain takes more than 20,000 a minute" in (reported.ending.error or "")

@@ -36,7 +36,7 @@ _AT_FIRST = ChainPosition(rung=0, given_up={}, rounds=0)
 
 def _end(outcome: Outcome, retry_after_s: float | None = None) -> Reply | Failure:
     if outcome not in _REPLIES:
-        return Failure(outcome=outcome, said="no", latency_ms=1, retry_after_s=retry_after_s)
+        return Failure(outcome=outcome, message="no", latency_ms=1, retry_after_s=retry_after_s)
     return Reply(
         outcome=outcome,
         message={"content": [*_CONTENT]},
@@ -132,11 +132,11 @@ def test_with_the_other_rungs_given_up_for_free_the_job_waits_for_another_round(
         assert type(decision) is type(_TABLE[outcome])
 
 
-@pytest.mark.parametrize("why", sorted([*_LASTING, "unfit"]))
-def test_what_may_have_been_billed_and_what_is_hopeless_is_not_asked_in_the_next_round(why: str) -> None:
-    place = ChainPosition(rung=2, given_up={0: str(why), 1: "overloaded"}, rounds=0)
+@pytest.mark.parametrize("reason", sorted([*_LASTING, "unfit"]))
+def test_what_may_have_been_billed_and_what_is_hopeless_is_not_asked_in_the_next_round(reason: str) -> None:
+    place = ChainPosition(rung=2, given_up={0: str(reason), 1: "overloaded"}, rounds=0)
     decision = decide(_end(Outcome.OVERLOADED), place, _policy())
-    assert decision == Park(after_s=2, rung=1, given_up={0: str(why)}, rounds=1)
+    assert decision == Park(after_s=2, rung=1, given_up={0: str(reason)}, rounds=1)
 
 
 def test_when_no_rung_can_be_asked_again_the_job_stops() -> None:
@@ -183,8 +183,10 @@ def test_on_the_last_rung_the_job_waits_for_the_first_rung_that_may_be_free() ->
     tried = {0: "overloaded", 1: "overloaded"}
     decision = decide(_end(Outcome.RATE_LIMITED, 3600), ChainPosition(rung=2, given_up=tried, rounds=0), _policy())
     assert decision == Park(after_s=2, rung=0, given_up={}, rounds=1)  # the others said nothing: their back-off
-    told = ChainPosition(rung=2, given_up=tried, rounds=0, waits={0: 900, 1: 30})
-    assert decide(_end(Outcome.RATE_LIMITED, 3600), told, _policy()) == Park(after_s=30, rung=0, given_up={}, rounds=0)
+    reported = ChainPosition(rung=2, given_up=tried, rounds=0, waits={0: 900, 1: 30})
+    assert decide(_end(Outcome.RATE_LIMITED, 3600), reported, _policy()) == Park(
+        after_s=30, rung=0, given_up={}, rounds=0
+    )
 
 
 @pytest.mark.parametrize("outcome", [Outcome.RATE_LIMITED, Outcome.RAMP_LIMITED])

@@ -35,7 +35,7 @@ def _job(*script: str, held: tuple[str, ...] = (), warm: tuple[str, ...] = (OPUS
 
 def _decisions(job: Scene) -> list[tuple[str, str, str]]:
     assert job.job.ending is not None
-    return [(told.decision, told.model, told.why) for told in job.job.ending.decisions]
+    return [(reported.decision, reported.model, reported.reason) for reported in job.job.ending.decisions]
 
 
 def _look(job: Scene) -> str:
@@ -75,16 +75,16 @@ def test_what_is_read_from_a_warm_cache_does_not_count_against_the_limit() -> No
     assert warm < 100
 
 
-@pytest.mark.parametrize(("why", "wait_s"), [("limited", 20), ("circuit_open", 60)])
-def test_a_warm_model_is_waited_for_where_the_next_one_is_dearer(why: str, wait_s: int) -> None:
+@pytest.mark.parametrize(("reason", "wait_s"), [("limited", 20), ("circuit_open", 60)])
+def test_a_warm_model_is_waited_for_where_the_next_one_is_dearer(reason: str, wait_s: int) -> None:
     clock = HandClock()
-    job = _job(held=(f"{why}:{wait_s}",), clock=clock)
+    job = _job(held=(f"{reason}:{wait_s}",), clock=clock)
     job.walk()
     assert (job.provider.calls, job.job.state, job.job.rung, job.job.due_at) == ([], State.WAITING, 0, wait_s)
     assert _decisions(job) == [("wait", OPUS, "dearer")]
     assert job.job.ending is not None
-    figures = job.job.ending.decisions[0].figures
-    assert (figures["held_by"], figures["instead_of"], figures["wait_s"]) == (why, SONNET, wait_s)
+    details = job.job.ending.decisions[0].details
+    assert (details["held_by"], details["instead_of"], details["wait_s"]) == (reason, SONNET, wait_s)
     clock.now_s = wait_s
     job.walk()
     assert job.provider.calls == [OPUS]

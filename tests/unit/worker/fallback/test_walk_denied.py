@@ -18,7 +18,7 @@ _AT_OPUS = RungRange(start=0, floor=0, ceiling=0)
 def _decisions(job: Scene) -> list[tuple[str, str, str]]:
     ending = job.job.ending
     assert ending is not None
-    return [(told.decision, told.model, told.why) for told in ending.decisions]
+    return [(reported.decision, reported.model, reported.reason) for reported in ending.decisions]
 
 
 def test_a_model_that_is_cooling_is_passed_over_without_a_request() -> None:
@@ -111,7 +111,7 @@ def test_who_has_no_patience_at_all_steps_past_our_own_limit_at_once(
 
 def test_a_request_that_is_surely_over_a_limit_is_not_sent_and_says_so() -> None:
     job = scene(span=_AT_OPUS)
-    job.admission.figures = {"limit": "input", "needs": 41_000.0, "per_minute": 20_000.0}
+    job.admission.details = {"limit": "input", "needs": 41_000.0, "per_minute": 20_000.0}
     job.admission.script.append("limited:3600")
     job.walk()
     ending = job.job.ending
@@ -122,7 +122,7 @@ def test_a_request_that_is_surely_over_a_limit_is_not_sent_and_says_so() -> None
 
 def test_a_request_that_may_be_under_a_limit_waits_for_it() -> None:
     job = scene(span=_AT_OPUS)
-    job.admission.figures = {"limit": "input", "needs": 39_000.0, "per_minute": 20_000.0}
+    job.admission.details = {"limit": "input", "needs": 39_000.0, "per_minute": 20_000.0}
     job.admission.script.append("limited:3600")
     job.walk()
     assert (job.provider.calls, job.job.state) == ([], State.WAITING)
@@ -138,7 +138,7 @@ def test_a_refused_key_that_answers_others_is_asked_once_more_and_then_one_other
     clock.now_s = 5
     job.walk()
     assert (job.provider.calls, job.job.state) == ([OPUS, OPUS, SONNET], State.SUCCEEDED)
-    assert [told[3] for told in job.story()] == ["unauthorized", "rejected", "answered"]
+    assert [reported[3] for reported in job.story()] == ["unauthorized", "rejected", "answered"]
 
 
 def test_limits_beyond_patience_pass_the_whole_group_over() -> None:

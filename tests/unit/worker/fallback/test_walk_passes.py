@@ -21,7 +21,7 @@ def _ending(found: Scene) -> Any:
 def test_a_paused_turn_is_sent_back_with_all_of_its_content_and_kept_whole() -> None:
     found = scene("paused", "paused", "ok")
     ending = _ending(found)
-    assert [told[1:] for told in found.story()] == [
+    assert [reported[1:] for reported in found.story()] == [
         ("start", 0, "unfinished"),
         ("continue", 0, "unfinished"),
         ("continue", 0, "answered"),
@@ -53,7 +53,7 @@ def test_another_model_begins_the_turn_anew() -> None:
 def test_an_answer_cut_in_a_later_pass_gets_more_room_and_keeps_the_turn() -> None:
     found = scene("paused", "max_tokens", "ok", climbs=frozenset({Outcome.TRUNCATED}))
     ending = _ending(found)
-    assert [told[1] for told in found.story()] == ["start", "continue", "raise"]
+    assert [reported[1] for reported in found.story()] == ["start", "continue", "raise"]
     assert found.provider.requests[2]["messages"][1]["content"] == [_TEXT]
     assert ending.message["content"] == [_TEXT] * 2
 

@@ -84,7 +84,7 @@ def lives(draw: st.DrawFn, words: list[str] = _WORDS) -> Life:
 @settings(max_examples=300)
 def test_a_rung_that_may_have_been_billed_is_never_called_again_but_once_for_more_room(life: Life) -> None:
     billed: set[str] = set()
-    assert [told[1] for told in life.job.story()].count("raise") <= 1
+    assert [reported[1] for reported in life.job.story()].count("raise") <= 1
     for (_, reason, _, outcome), model in zip(life.job.story(), life.job.provider.calls, strict=True):
         assert model not in billed or reason == "raise"
         if outcome in _MAY_BE_BILLED:
@@ -119,14 +119,16 @@ def test_no_rung_follows_what_no_other_model_cures(life: Life) -> None:
         if outcome in _ABOUT_THE_JOB:
             assert position == len(story) - 1
             begun = max(last for last in (0, *(last for _, last in life.deliveries)) if last <= position)
-            has_answer = _DOUBTFUL & {told[3] for told in story[begun:position]}  # and it climbed for a better
+            has_answer = _DOUBTFUL & {reported[3] for reported in story[begun:position]}  # and it climbed for a better
             assert life.job.job.state is (State.SUCCEEDED if has_answer else State.FAILED)
         if outcome in _ABOUT_THE_KEY:
             (ending,) = [
                 walked.ending for walked, last in life.deliveries if last == position + 1
             ]  # the walk ends there
             assert ending is not None
-            denied = {chain[rung] for rung, why in ending.given_up.items() if why in DENIED}  # one with room goes first
+            denied = {
+                chain[rung] for rung, reason in ending.given_up.items() if reason in DENIED
+            }  # one with room goes first
             assert {*calls[position + 1 : position + 2]} <= {calls[position], *denied}
 
 

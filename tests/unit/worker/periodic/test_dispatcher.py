@@ -22,19 +22,19 @@ from worker.periodic.timer import run_every
 
 @dataclass(slots=True)
 class MemoryQueues:
-    """Queues in memory. Whoever's name is in `turn` has the turn; `told` are the turns asked for."""
+    """Queues in memory. Whoever's name is in `turn` has the turn; `reported` are the turns asked for."""
 
     depths: dict[Lane, int] = field(default_factory=dict)
     hands: dict[str, int] = field(default_factory=dict)
     paces: dict[int, QueueWindow] = field(default_factory=dict)
     turn: str = "us"
-    told: list[tuple[str, float]] = field(default_factory=list)
+    reported: list[tuple[str, float]] = field(default_factory=list)
     sent: list[Unsent] = field(default_factory=list)
     away: Exception | None = None
     is_emptied: bool = False
 
     def try_lead(self, holder: str, *, for_s: float) -> bool:
-        self.told.append((holder, for_s))
+        self.reported.append((holder, for_s))
         if self.away is not None:
             raise self.away
         return holder == self.turn
@@ -155,7 +155,7 @@ def test_when_it_is_somebody_elses_turn_nothing_is_done() -> None:
 def test_a_turn_lapses_before_the_next_tick() -> None:
     queues = MemoryQueues()
     _clock(queues, MemoryOutbox(), [], tick_s=10.0).tick()
-    assert queues.told == [("us", 9.0)]
+    assert queues.reported == [("us", 9.0)]
 
 
 @pytest.mark.parametrize(("depth", "sent"), [(0, 5), (3, 2), (5, 0), (9, 0)])
@@ -174,13 +174,13 @@ def test_with_nothing_to_send_nothing_is_told() -> None:
 @pytest.mark.parametrize("away", [BrokerError("Redis is away"), LedgerError("the ledger is away")])
 def test_a_broker_or_a_ledger_that_is_away_is_asked_again(away: Exception) -> None:
     queues, outbox = MemoryQueues(away=away), MemoryOutbox({0: _jobs(0, 1)})
-    told, enough, sent = list[Event](), Flag(), Flag()
+    reported, enough, sent = list[Event](), Flag(), Flag()
 
     def report(event: Event) -> None:
-        told.append(event)
+        reported.append(event)
         if isinstance(event, JobsSent):
             sent.set()
-        elif len(told) == 3:
+        elif len(reported) == 3:
             queues.away = None
             enough.set()
 
@@ -189,21 +189,21 @@ def test_a_broker_or_a_ledger_that_is_away_is_asked_again(away: Exception) -> No
     assert enough.wait(10)
     assert sent.wait(10)
     stop()
-    assert told[:3] == [TimerFailed(name="clock", said=str(away))] * 3
+    assert reported[:3] == [TimerFailed(name="clock", message=str(away))] * 3
 
 
 def test_a_mistake_of_ours_stops_no_clock() -> None:
-    told, enough = list[Event](), Flag()
+    reported, enough = list[Event](), Flag()
 
     def report(event: Event) -> None:
-        told.append(event)
-        if len(told) == 2:
+        reported.append(event)
+        if len(reported) == 2:
             enough.set()
 
     stop = run_every(0.001, lambda: os.environ["NOT_SET"], name="patrol", report=report)
     assert enough.wait(10)
     stop()
-    assert told[0] == TimerFailed(name="patrol", said="a mistake of ours: KeyError: 'NOT_SET'")
+    assert reported[0] == TimerFailed(name="patrol", message="a mistake of ours: KeyError: 'NOT_SET'")
 
 
 def test_what_an_empty_queue_should_hold_is_sent_again() -> None:

@@ -30,7 +30,7 @@ class Days:
         ]
 
 
-def _told(*verdicts: str) -> list[str]:
+def _reported(*verdicts: str) -> list[str]:
     days = Days(list(verdicts))
     checkup = HealthAlarm(verdicts=days, report=days.seen.append)
     for _ in verdicts:
@@ -39,19 +39,19 @@ def _told(*verdicts: str) -> list[str]:
 
 
 def test_nothing_is_told_of_a_primary_that_is_well() -> None:
-    assert _told("too few jobs", OK, OK) == []
+    assert _reported("too few jobs", OK, OK) == []
 
 
 def test_the_alarm_is_raised_once_for_each_change() -> None:
-    assert _told(OK, UNRELIABLE, UNRELIABLE, DEGRADED, DEGRADED) == [UNRELIABLE, DEGRADED]
+    assert _reported(OK, UNRELIABLE, UNRELIABLE, DEGRADED, DEGRADED) == [UNRELIABLE, DEGRADED]
 
 
 def test_its_end_is_told_and_the_next_one_is_news_again() -> None:
-    assert _told(UNRELIABLE, OK, OK, UNRELIABLE) == [UNRELIABLE, OK, UNRELIABLE]
+    assert _reported(UNRELIABLE, OK, OK, UNRELIABLE) == [UNRELIABLE, OK, UNRELIABLE]
 
 
 def test_a_new_day_of_few_jobs_is_no_news_either_way() -> None:
-    assert _told(UNRELIABLE, "too few jobs", UNRELIABLE, OK) == [UNRELIABLE, OK]
+    assert _reported(UNRELIABLE, "too few jobs", UNRELIABLE, OK) == [UNRELIABLE, OK]
 
 
 def test_a_look_counts_the_models_in_trouble() -> None:

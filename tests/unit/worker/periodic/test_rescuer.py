@@ -42,8 +42,8 @@ class Book:
 
 
 def _patrol(book: Book, events: list[Event] | None = None) -> Rescuer:
-    told = list[Event]() if events is None else events
-    return Rescuer(strays=book, policy=_POLICY, lease_s=9, every_s=3, clock=book.clock, report=told.append)
+    reported = list[Event]() if events is None else events
+    return Rescuer(strays=book, policy=_POLICY, lease_s=9, every_s=3, clock=book.clock, report=reported.append)
 
 
 def _looks(patrol: Rescuer, book: Book, count: int) -> list[int]:

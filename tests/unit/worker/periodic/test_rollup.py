@@ -18,12 +18,12 @@ class Over:
 
 
 def test_days_that_were_added_up_are_told_from_the_first_to_the_last() -> None:
-    told: list[Event] = []
-    assert roll_up(Over([date(2026, 3, 30), date(2026, 4, 1)]), told.append) == 2
-    assert told == [DaysRolled(first=date(2026, 3, 30), last=date(2026, 4, 1), count=2)]
+    reported: list[Event] = []
+    assert roll_up(Over([date(2026, 3, 30), date(2026, 4, 1)]), reported.append) == 2
+    assert reported == [DaysRolled(first=date(2026, 3, 30), last=date(2026, 4, 1), count=2)]
 
 
 def test_nothing_is_told_where_no_day_was_left() -> None:
-    told: list[Event] = []
-    assert roll_up(Over([]), told.append) == 0
-    assert told == []
+    reported: list[Event] = []
+    assert roll_up(Over([]), reported.append) == 0
+    assert reported == []

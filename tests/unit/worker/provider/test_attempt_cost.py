@@ -26,7 +26,7 @@ def test_an_answer_costs_its_tokens_at_the_price_of_the_model() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "said", "cost"),
+    ("model", "text", "cost"),
     [
         (OPUS, {}, "0.0075"),
         (SONNET, {}, "0.0045"),
@@ -39,9 +39,9 @@ def test_an_answer_costs_its_tokens_at_the_price_of_the_model() -> None:
     ],
 )
 def test_it_is_priced_by_what_the_reply_names_not_by_what_was_asked(
-    model: str, said: dict[str, object], cost: str
+    model: str, text: dict[str, object], cost: str
 ) -> None:
-    end = received(message(model, usage=_TOKENS | said))
+    end = received(message(model, usage=_TOKENS | text))
     closing = closing_of("attempt-1", classify(end), PriceBook({}), at=NOW)
     assert (closing.served_model, closing.cost_usd) == (model, Decimal(cost))
 

@@ -29,8 +29,8 @@ def _end(status: int, body: object, **headers: str) -> Failure:
     return end
 
 
-def _own(said: str, kind: str = "invalid_request_error") -> dict[str, Any]:
-    return {"type": "error", "error": {"type": kind, "message": said}}
+def _own(message: str, kind: str = "invalid_request_error") -> dict[str, Any]:
+    return {"type": "error", "error": {"type": kind, "message": message}}
 
 
 @pytest.mark.parametrize("page", _PAGES)
@@ -57,13 +57,13 @@ def test_a_gateways_page_is_judged_by_its_status(status: int, outcome: str, page
 
 def test_a_redirect_names_where_it_leads_without_what_may_be_secret() -> None:
     end = _end(302, "", location="https://me:word@login.example:8443/sso?state=s3cret#x")
-    assert end.said == "status 302 sends every call on to https://login.example:8443/sso"
-    assert _end(302, "", location="/v2/messages").said == "status 302 sends every call on to /v2/messages"
-    assert _end(302, "").said.endswith("an address that it does not name")
+    assert end.message == "status 302 sends every call on to https://login.example:8443/sso"
+    assert _end(302, "", location="/v2/messages").message == "status 302 sends every call on to /v2/messages"
+    assert _end(302, "").message.endswith("an address that it does not name")
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         "This organization has been disabled.",
         "Your organization has been put on hold. Please contact support.",
@@ -78,15 +78,15 @@ def test_a_redirect_names_where_it_leads_without_what_may_be_secret() -> None:
         "API access for this workspace has been turned off by its administrator",
     ],
 )
-def test_an_account_that_is_off_is_about_the_key(said: str) -> None:
-    assert _end(400, _own(said)).outcome == "unauthorized"
-    quoted = f"litellm.BadRequestError: AnthropicException - {json.dumps(_own(said))}"
+def test_an_account_that_is_off_is_about_the_key(message: str) -> None:
+    assert _end(400, _own(message)).outcome == "unauthorized"
+    quoted = f"litellm.BadRequestError: AnthropicException - {json.dumps(_own(message))}"
     assert _end(400, {"error": {"message": quoted, "type": None, "code": "400"}}).outcome == "unauthorized"
-    assert _end(400, {"error": {"message": said, "type": "invalid_request_error"}}).outcome == "blocked"
+    assert _end(400, {"error": {"message": message, "type": "invalid_request_error"}}).outcome == "blocked"
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         "Web search is not enabled for this organization.",
         "Web search has been disabled for your organization.",
@@ -98,12 +98,12 @@ def test_an_account_that_is_off_is_about_the_key(said: str) -> None:
         "messages: at least one message is required",
     ],
 )
-def test_a_request_about_a_feature_or_a_name_is_not_about_the_key(said: str) -> None:
-    assert _end(400, _own(said)).outcome == "bad_request"
+def test_a_request_about_a_feature_or_a_name_is_not_about_the_key(message: str) -> None:
+    assert _end(400, _own(message)).outcome == "bad_request"
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to purchase credits.",
         "You have exceeded your monthly spending limit.",
@@ -115,15 +115,15 @@ def test_a_request_about_a_feature_or_a_name_is_not_about_the_key(said: str) -> 
     ],
 )
 @pytest.mark.parametrize("status", [400, 403, 429])
-def test_money_that_is_gone_is_a_spend_limit_in_the_apis_own_words_only(said: str, status: int) -> None:
-    assert _end(status, _own(said, "rate_limit_error" if status == 429 else "invalid_request_error")).outcome == (
+def test_money_that_is_gone_is_a_spend_limit_in_the_apis_own_words_only(message: str, status: int) -> None:
+    assert _end(status, _own(message, "rate_limit_error" if status == 429 else "invalid_request_error")).outcome == (
         "spend_limit"
     )
-    assert _end(status, {"message": said}).outcome in {"blocked", "rate_limited"}
+    assert _end(status, {"message": message}).outcome in {"blocked", "rate_limited"}
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         "prompt is too long: 208310 tokens > 200000 maximum",
         "input length and `max_tokens` exceed context limit: 178959 + 64000 > 200000, decrease input length",
@@ -138,15 +138,21 @@ def test_money_that_is_gone_is_a_spend_limit_in_the_apis_own_words_only(said: st
         "The total number of tokens in the prompt (210000) exceeds the limit of 200000.",
     ],
 )
-def test_a_context_that_overflows_is_too_long_in_any_words_and_through_any_gateway(said: str) -> None:
-    wrapped = f"litellm.ContextWindowExceededError: litellm.BadRequestError: AnthropicException - {said}"
-    shown = f"Error code: 400 - {_own(said)}"
-    for body in (_own(said), {"error": {"message": said}}, {"message": said}, {"error": wrapped}, {"detail": shown}):
+def test_a_context_that_overflows_is_too_long_in_any_words_and_through_any_gateway(message: str) -> None:
+    wrapped = f"litellm.ContextWindowExceededError: litellm.BadRequestError: AnthropicException - {message}"
+    shown = f"Error code: 400 - {_own(message)}"
+    for body in (
+        _own(message),
+        {"error": {"message": message}},
+        {"message": message},
+        {"error": wrapped},
+        {"detail": shown},
+    ):
         assert _end(400, body).outcome == "too_long", body
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         "max_tokens: 200000 > 64000, which is the maximum allowed number of output tokens",
         "max_tokens exceeds the output token limit of the model",
@@ -156,12 +162,12 @@ def test_a_context_that_overflows_is_too_long_in_any_words_and_through_any_gatew
         "thinking.budget_tokens: Input should be greater than or equal to 1024",
     ],
 )
-def test_a_wrong_request_stays_one(said: str) -> None:
-    assert _end(400, _own(said)).outcome == "bad_request"
+def test_a_wrong_request_stays_one(message: str) -> None:
+    assert _end(400, _own(message)).outcome == "bad_request"
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         "Output blocked by content filtering policy",
         "The response was flagged by our safety classifiers.",
@@ -170,9 +176,9 @@ def test_a_wrong_request_stays_one(said: str) -> None:
         "This request violates our usage policy",
     ],
 )
-def test_the_output_filter_is_a_refusal_that_costs_nothing(said: str) -> None:
-    assert _end(400, _own(said)).outcome == "refused"
-    assert _end(400, {"error": {"message": said, "code": "content_filter"}}).outcome == "refused"
+def test_the_output_filter_is_a_refusal_that_costs_nothing(message: str) -> None:
+    assert _end(400, _own(message)).outcome == "refused"
+    assert _end(400, {"error": {"message": message, "code": "content_filter"}}).outcome == "refused"
 
 
 @pytest.mark.parametrize(
@@ -206,7 +212,7 @@ def test_status_type_and_words_decide_together(status: int, body: object, outcom
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         ({"error": "no such route"}, "no such route"),
         ({"detail": "Field required: messages.0.content"}, "Field required: messages.0.content"),
@@ -224,18 +230,18 @@ def test_status_type_and_words_decide_together(status: int, body: object, outcom
         ("a line\nand another\x00", "a line and another\N{REPLACEMENT CHARACTER}"),
     ],
 )  # fmt: skip
-def test_the_senders_words_are_kept_on_one_line_and_the_request_it_echoes_is_not(body: object, said: str) -> None:
+def test_the_senders_words_are_kept_on_one_line_and_the_request_it_echoes_is_not(body: object, message: str) -> None:
     end = _end(400, body)
-    assert end.said.endswith(f": {said}")
-    assert "PROMPT" not in end.said
+    assert end.message.endswith(f": {message}")
+    assert "PROMPT" not in end.message
 
 
 def test_a_long_message_is_cut_and_a_sender_is_named() -> None:
     end = _end(403, "x" * 5_000, server="nginx/1.29")
-    assert end.said.startswith("status 403 with plain text from nginx/1.29: xxx")
-    assert len(end.said) < 400
+    assert end.message.startswith("status 403 with plain text from nginx/1.29: xxx")
+    assert len(end.message) < 400
     nested = _end(400, {"error": {"message": f"litellm.BadRequestError: {json.dumps(_own('max_tokens: too large'))}"}})
-    assert (nested.outcome, nested.said) == ("bad_request", "max_tokens: too large")
+    assert (nested.outcome, nested.message) == ("bad_request", "max_tokens: too large")
 
 
 @pytest.mark.parametrize(
@@ -262,10 +268,10 @@ def test_advice_is_read_in_every_form(headers: dict[str, str], seconds: float | 
 
 
 @pytest.mark.parametrize(
-    ("said", "seconds"),
+    ("message", "seconds"),
     [("Please try again in 20s.", 20.0), ("Retry after 300 ms", 0.3), ("wait for 2 minutes", 120.0), ("later", None)],
 )
-def test_advice_may_stand_in_the_message(said: str, seconds: float | None) -> None:
-    end = classify(error(429, said))
+def test_advice_may_stand_in_the_message(message: str, seconds: float | None) -> None:
+    end = classify(error(429, message))
     assert isinstance(end, Failure)
     assert end.retry_after_s == seconds

@@ -54,7 +54,7 @@ def test_a_200_that_is_no_message_is_malformed(body: bytes) -> None:
     failure = classify(Received(status=200, headers={"content-type": "text/html"}, body=body, latency_ms=7))
     assert isinstance(failure, Failure)
     assert (failure.outcome, failure.http_status) == ("malformed", 200)
-    assert failure.said == f"status 200 with {len(body)} bytes of text/html that are not a Message with usage"
+    assert failure.message == f"status 200 with {len(body)} bytes of text/html that are not a Message with usage"
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_an_error_with_status_200_is_malformed_and_keeps_its_words() -> None:
 def test_an_error_is_told_by_its_status(status: int, outcome: str) -> None:
     failure = classify(error(status, "the API's own sentence", retry_after="3", request_id="req_9"))
     assert isinstance(failure, Failure)
-    assert (failure.outcome, failure.http_status, failure.said) == (outcome, status, "the API's own sentence")
+    assert (failure.outcome, failure.http_status, failure.message) == (outcome, status, "the API's own sentence")
     assert (failure.retry_after_s, failure.request_id) == (3.0, "req_9")
 
 
@@ -147,7 +147,7 @@ _REGAIN = "You will regain access on 2027-01-01 at 00:00 UTC."
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "outcome"),
+    ("status", "text", "outcome"),
     [
         (400, "prompt is too long: 1000001 tokens > 1000000 maximum", "too_long"),
         (400, "Prompt is too long", "too_long"),
@@ -171,15 +171,15 @@ _REGAIN = "You will regain access on 2027-01-01 at 00:00 UTC."
         (500, "spend limit service is down", "server_error"),
     ],
 )
-def test_what_has_no_code_is_told_by_its_words(status: int, said: str, outcome: str) -> None:
-    assert _outcome(error(status, said)) == outcome
+def test_what_has_no_code_is_told_by_its_words(status: int, text: str, outcome: str) -> None:
+    assert _outcome(error(status, text)) == outcome
 
 
 @pytest.mark.parametrize("how", ["unreachable", "cut", "timed_out"])
 def test_a_broken_call_is_told_by_how_it_broke(how: Any) -> None:
     failure = classify(Broken(how=how, detail="it broke", latency_ms=9))
     assert isinstance(failure, Failure)
-    assert (failure.outcome, failure.said, failure.latency_ms) == (how, "it broke", 9)
+    assert (failure.outcome, failure.message, failure.latency_ms) == (how, "it broke", 9)
     assert failure.http_status is None
 
 
@@ -209,7 +209,7 @@ def test_advice_is_a_number_of_seconds_up_to_a_week_or_none(header: str, seconds
 def test_an_error_without_words_says_so() -> None:
     failure = classify(Received(status=502, headers={}, body=b"<html>Bad gateway</html>", latency_ms=7))
     assert isinstance(failure, Failure)
-    assert (failure.outcome, failure.said) == ("server_error", "status 502 with a page without a message")
+    assert (failure.outcome, failure.message) == ("server_error", "status 502 with a page without a message")
 
 
 @pytest.mark.parametrize("stop_reason", [None, ""])

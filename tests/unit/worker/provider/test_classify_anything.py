@@ -73,13 +73,18 @@ _ENDS = st.builds(
 @given(_ENDS)
 @settings(max_examples=600)
 def test_any_status_headers_and_bytes_become_a_reply_or_a_failure(end: Received) -> None:
-    told = classify(end)
-    assert not isinstance(told, Failure) or told.outcome not in {"answered", "truncated", "unfinished", "unclear"}
-    if isinstance(told, Reply):
-        assert told.outcome in {"answered", "truncated", "refused", "unfinished", "unclear"}
+    reported = classify(end)
+    assert not isinstance(reported, Failure) or reported.outcome not in {
+        "answered",
+        "truncated",
+        "unfinished",
+        "unclear",
+    }
+    if isinstance(reported, Reply):
+        assert reported.outcome in {"answered", "truncated", "refused", "unfinished", "unclear"}
         assert end.status == 200
-        assert told.usage.input_tokens >= 0
-        assert told.served_model
+        assert reported.usage.input_tokens >= 0
+        assert reported.served_model
 
 
 @given(_ENDS)
@@ -103,11 +108,11 @@ def test_whatever_came_fits_into_the_ledgers_columns(end: Received) -> None:
 @given(_ENDS)
 @settings(max_examples=600)
 def test_only_the_apis_own_error_blames_the_key_and_nothing_but_a_200_or_a_gateway_may_be_billed(end: Received) -> None:
-    told = classify(end)
-    if told.outcome in {"unauthorized", "spend_limit"}:
+    reported = classify(end)
+    if reported.outcome in {"unauthorized", "spend_limit"}:
         assert b"error" in end.body
-    if isinstance(told, Failure) and end.status in range(300, 500):
-        assert closing_of("a", told, OnePrice(), at=datetime.now(UTC)).cost_status == "free"
+    if isinstance(reported, Failure) and end.status in range(300, 500):
+        assert closing_of("a", reported, OnePrice(), at=datetime.now(UTC)).cost_status == "free"
 
 
 @given(st.sampled_from(["unreachable", "cut", "timed_out"]), _TEXT)

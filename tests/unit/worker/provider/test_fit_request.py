@@ -70,16 +70,16 @@ def _turns(answered: object, asked: object) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("model", [OPUS, SONNET, HAIKU, OPUS_5])
 @pytest.mark.parametrize(
-    ("answered", "asked", "why"),
+    ("answered", "asked", "reason"),
     [([_DOCUMENT], "Go on.", "a document of the assistant"), ("A map.", [_CITED], "citations of the user")],
 )
 def test_blocks_that_only_the_older_version_takes_are_sent_under_it(
-    model: str, answered: object, asked: object, why: str
+    model: str, answered: object, asked: object, reason: str
 ) -> None:
     fit = _fit(model, messages=_turns(answered, asked))
     assert (fit.headers, fit.note) == (
         _OLDER,
-        f"sent as version 2023-06-01 of the API, which takes {why}",
+        f"sent as version 2023-06-01 of the API, which takes {reason}",
     )
     read_prompt(json.dumps({"model": model, **fit.params}).encode(), _head(fit))
 
@@ -204,14 +204,14 @@ def test_a_model_kept_from_thinking_takes_no_more_than_high_effort() -> None:
 def test_a_prefill_is_passed_over_where_the_model_takes_none() -> None:
     messages = [*PARAMS["messages"], {"role": "assistant", "content": "{"}]  # type: ignore[misc]
     misfit = fit_request({**PARAMS, "messages": messages}, capabilities_of(SONNET))
-    assert misfit == Misfit(why=f"{SONNET} takes no prefill: the last message is the assistant's")
+    assert misfit == Misfit(reason=f"{SONNET} takes no prefill: the last message is the assistant's")
     assert _fit(HAIKU, messages=messages).note is None
 
 
 def test_a_prompt_that_cannot_be_within_the_window_is_passed_over() -> None:
     whole = {"system": "x" * 600_000, "tools": [{"name": "x" * 900_000}], **_text("x" * 900_000)}
     misfit = fit_request({**PARAMS, **whole}, capabilities_of(HAIKU))
-    assert misfit == Misfit(why=f"the prompt is longer than the 200000 tokens of {HAIKU}")
+    assert misfit == Misfit(reason=f"the prompt is longer than the 200000 tokens of {HAIKU}")
     assert isinstance(fit_request({**PARAMS, **_text("x" * 2_400_000)}, capabilities_of(HAIKU)), FittedRequest)
     assert isinstance(fit_request({**PARAMS, **whole}, capabilities_of(OPUS)), FittedRequest)
     assert isinstance(fit_request({**PARAMS, **whole}, capabilities_of("a-model-nobody-knows")), FittedRequest)

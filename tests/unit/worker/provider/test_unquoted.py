@@ -11,11 +11,11 @@ from worker.provider.unquoted import without_prompt
 _PROMPT = "Ten harbours were dredged in spring, and two bridges\nwere closed before dawn."
 
 
-def _said(body: str, prompt: str = _PROMPT) -> str:
+def _stated(body: str, prompt: str = _PROMPT) -> str:
     end = classify(Received(status=403, headers={}, body=body.encode(), latency_ms=1))
-    told = without_prompt(end, {"messages": [{"role": "user", "content": [{"type": "text", "text": prompt}]}]})
-    assert isinstance(told, Failure)
-    return told.said
+    reported = without_prompt(end, {"messages": [{"role": "user", "content": [{"type": "text", "text": prompt}]}]})
+    assert isinstance(reported, Failure)
+    return reported.message
 
 
 @pytest.mark.parametrize(
@@ -28,12 +28,12 @@ def _said(body: str, prompt: str = _PROMPT) -> str:
     ],
 )
 def test_what_the_prompt_says_is_left_out_of_an_error(body: str) -> None:
-    said = _said(body)
-    assert "rejected: " in said
-    assert "harbours" not in said
-    assert "bridges" not in said
+    message = _stated(body)
+    assert "rejected: " in message
+    assert "harbours" not in message
+    assert "bridges" not in message
 
 
 def test_a_short_prompt_is_left_out_whole_and_common_words_stay() -> None:
-    assert _said("no: Summarize this", "Summarize this").endswith("no: ...")
-    assert _said("a bridge is closed here", "a bridge is closed, and a harbour").endswith("a bridge is closed here")
+    assert _stated("no: Summarize this", "Summarize this").endswith("no: ...")
+    assert _stated("a bridge is closed here", "a bridge is closed, and a harbour").endswith("a bridge is closed here")

@@ -67,18 +67,18 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def told() -> list[Event]:
+def reported() -> list[Event]:
     """Hear what the spools tell."""
     return []
 
 
 @pytest.fixture
-def opens(folder: Path, told: list[Event]) -> Iterator[Opens]:
+def opens(folder: Path, reported: list[Event]) -> Iterator[Opens]:
     """Open spools in one folder, and close them at the end."""
     with ExitStack() as until_end:
 
         def open_one(holder: str) -> Spool:
-            ours = Spool(folder, holder=holder, report=told.append)
+            ours = Spool(folder, holder=holder, report=reported.append)
             until_end.callback(ours.close)
             return ours
 
@@ -159,7 +159,7 @@ def test_an_orphan_that_meets_a_ledger_that_goes_away_stays_for_the_next_replay(
 
 
 def test_a_line_cut_by_a_crash_and_a_damaged_one_are_set_aside_with_their_reasons(
-    opens: Opens, folder: Path, told: list[Event]
+    opens: Opens, folder: Path, reported: list[Event]
 ) -> None:
     subprocess.run([sys.executable, "-c", _KEEP_AND_DIE, folder], check=False)
     (path,) = _files(folder)
@@ -173,11 +173,11 @@ def test_a_line_cut_by_a_crash_and_a_damaged_one_are_set_aside_with_their_reason
     lines = [json.loads(line) for line in aside.read_text().splitlines()]
     assert [(line["file"], line["line"]) for line in lines] == [(path.name, 2), (path.name, 4)]
     assert [line["bytes"].encode("latin-1") for line in lines] == [b"{rubbish\n", third[:-9]]
-    assert told == [RepliesSetAside(path=str(aside), count=2, said=lines[0]["reason"])]
+    assert reported == [RepliesSetAside(path=str(aside), count=2, message=lines[0]["reason"])]
 
 
 def test_whichever_byte_is_flipped_no_wrong_reply_is_given_and_the_others_are(
-    opens: Opens, folder: Path, told: list[Event], monkeypatch: pytest.MonkeyPatch
+    opens: Opens, folder: Path, reported: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "fsync", lambda _file: None)  # thousands of files, none to outlive a crash
     ours, replies = opens("here:2:bb"), [kept(number) for number in range(3)]
@@ -191,32 +191,34 @@ def test_whichever_byte_is_flipped_no_wrong_reply_is_given_and_the_others_are(
         asides = sorted(folder.glob("*.damaged"))
         assert len(given) >= 2, place
         assert (len(given) == 3) != bool(asides), place
-        assert [Path(event.path) for event in told if isinstance(event, RepliesSetAside)] == asides, place
+        assert [Path(event.path) for event in reported if isinstance(event, RepliesSetAside)] == asides, place
         assert not orphan.exists()
-        told.clear()
+        reported.clear()
         for aside in asides:
             aside.unlink()
 
 
-def test_what_cannot_be_read_is_told_once_and_stops_no_replay(opens: Opens, folder: Path, told: list[Event]) -> None:
+def test_what_cannot_be_read_is_told_once_and_stops_no_replay(
+    opens: Opens, folder: Path, reported: list[Event]
+) -> None:
     ours, book = opens("here:2:bb"), Book()
     (folder / "a.jsonl").mkdir()
     os.mkfifo(folder / "b.jsonl")
     (folder / "c.jsonl").symlink_to("/dev/zero")
     (folder / "d.jsonl").write_bytes(to_line(kept(1)))
     assert (ours.replay(book.replay), ours.replay(book.replay)) == (1, 0)
-    assert [event.path for event in told if isinstance(event, SpoolUnreadable)] == [
+    assert [event.path for event in reported if isinstance(event, SpoolUnreadable)] == [
         str(folder / name) for name in ("a.jsonl", "b.jsonl", "c.jsonl")
     ]
     assert book.jobs == ["job-1"]
 
 
 @pytest.mark.parametrize("line", [b"{}\n", b"[]", b"\0" * 4096, to_line(kept(7)).partition(b',"checksum"')[0] + b"}\n"])
-def test_a_line_without_a_checksum_is_no_reply(opens: Opens, folder: Path, told: list[Event], line: bytes) -> None:
+def test_a_line_without_a_checksum_is_no_reply(opens: Opens, folder: Path, reported: list[Event], line: bytes) -> None:
     ours = opens("here:2:bb")
     (folder / "dead.jsonl").write_bytes(line)
     assert ours.replay(Book().replay) == 0
-    assert [event.count for event in told if isinstance(event, RepliesSetAside)] == [1]
+    assert [event.count for event in reported if isinstance(event, RepliesSetAside)] == [1]
 
 
 def test_a_folder_that_takes_no_file_is_a_setting_to_be_mended(tmp_path: Path) -> None:
@@ -272,8 +274,8 @@ def test_a_disk_that_is_full_is_the_callers_to_know(
         with pytest.raises(OSError, match="Bad file"):
             ours.keep(kept(1))
         return
-    said = subprocess.run([sys.executable, "-c", _WITHOUT_ROOM, folder], check=True, capture_output=True, text=True)
-    assert said.stdout.splitlines() == ["1 No space left on device", "2 File too large"]
+    message = subprocess.run([sys.executable, "-c", _WITHOUT_ROOM, folder], check=True, capture_output=True, text=True)
+    assert message.stdout.splitlines() == ["1 No space left on device", "2 File too large"]
     book = Book()
     assert ours.replay(book.replay) == 1
     assert book.jobs == ["job-0"]

@@ -47,16 +47,16 @@ def test_any_text_comes_back_in_one_line(text: str) -> None:
     assert from_line(line) == _kept(text)
 
 
-def _line(told: object) -> bytes:
-    text = json.dumps(told).encode()
+def _line(reported: object) -> bytes:
+    text = json.dumps(reported).encode()
     checksum = blake2b(text, digest_size=8).hexdigest().encode()
     return text.removesuffix(b"}") + b',"checksum":"' + checksum + b'"}\n'
 
 
-def _told() -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(to_line(_kept("")))
-    del told["checksum"]
-    return told
+def _reported() -> dict[str, Any]:
+    reported: dict[str, Any] = json.loads(to_line(_kept("")))
+    del reported["checksum"]
+    return reported
 
 
 @pytest.mark.parametrize("line", [b"\n", b"{\n", b"[]\n", b"{}\n", b"\xff\n", to_line(_kept("")).replace(b"1", b"2")])
@@ -65,27 +65,27 @@ def test_a_line_whose_checksum_is_not_its_own_is_refused(line: bytes) -> None:
         from_line(line)
 
 
-@pytest.mark.parametrize("told", [{"v": 1}, {"v": 1, "ending": []}, _told() | {"token": {}, "closing": 1}])
-def test_a_whole_line_that_is_no_reply_says_so(told: object) -> None:
+@pytest.mark.parametrize("reported", [{"v": 1}, {"v": 1, "ending": []}, _reported() | {"token": {}, "closing": 1}])
+def test_a_whole_line_that_is_no_reply_says_so(reported: object) -> None:
     with pytest.raises(ValueError, match="another program wrote it"):
-        from_line(_line(told))
+        from_line(_line(reported))
 
 
 def test_a_line_without_the_parts_of_its_cost_is_read() -> None:
-    told = _told()
-    del told["parts"]
-    assert from_line(_line(told)) == _kept("")
+    reported = _reported()
+    del reported["parts"]
+    assert from_line(_line(reported)) == _kept("")
 
 
 def test_the_version_before_finds_nothing_in_a_closing_that_it_does_not_know() -> None:
-    assert "parts" not in _told()["closing"]
+    assert "parts" not in _reported()["closing"]
 
 
 def test_the_version_before_reads_past_the_checksum() -> None:
     line = to_line(_kept(""))
-    assert json.loads(line) == _told() | {"checksum": line[-19:-3].decode()}
+    assert json.loads(line) == _reported() | {"checksum": line[-19:-3].decode()}
 
 
 def test_a_later_version_is_not_guessed_at() -> None:
     with pytest.raises(ValueError, match="version 2, this worker reads 1"):
-        from_line(_line(_told() | {"v": 2}))
+        from_line(_line(_reported() | {"v": 2}))

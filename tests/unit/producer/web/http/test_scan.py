@@ -60,7 +60,7 @@ def test_whatever_is_no_json_is_refused_and_what_is_read_is_what_was_written(raw
 
 
 @pytest.mark.parametrize(
-    ("raw", "status", "said"),
+    ("raw", "status", "message"),
     [
         (b'{"requests": [' + b"{}," * 2000 + b"{}]}", 400, "requests: there are more than the 1000 a batch may have"),
         (b'{"requests": [[' + b"{}," * MOST_VALUES + b"{}]]}", 400, "requests[0]: holds more than 500,000 values"),
@@ -79,10 +79,10 @@ def test_whatever_is_no_json_is_refused_and_what_is_read_is_what_was_written(raw
         (b"", 400, "the body is not JSON: Expecting value"),
     ],
 )
-def test_a_bomb_is_refused_by_name(raw: bytes, status: int, said: str) -> None:
+def test_a_bomb_is_refused_by_name(raw: bytes, status: int, message: str) -> None:
     with pytest.raises(Refusal) as refused:
         _read(raw, at_once=64 * 1024)
-    assert (refused.value.status, str(refused.value)[: len(said)]) == (status, said)
+    assert (refused.value.status, str(refused.value)[: len(message)]) == (status, message)
 
 
 def test_a_body_without_a_list_has_the_same_bounds() -> None:
