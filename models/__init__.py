@@ -1,1 +1,1 @@
-"""What producer and worker must agree on: words, rows, money, and where things are kept."""
+"""Values, tables, prices and settings that producer and worker share."""

@@ -1,4 +1,4 @@
-"""What goes wrong at the edges. Each error says what is wrong, where, and what would be right."""
+"""Errors that a caller sees. Each error says what is wrong, where, and what would be right."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

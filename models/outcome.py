@@ -5,7 +5,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where a job is in its life."""
+    """The state of a job."""
 
     QUEUED = "queued"  # accepted; a message was or will be sent -> running, cancelled
     RUNNING = "running"  # one worker holds its lease -> succeeded, failed, waiting, cancelled
@@ -85,7 +85,7 @@ class Reason(StrEnum):
 
 
 class OnUnknown(StrEnum):
-    """What becomes of a job whose worker was lost during a call: nobody can tell whether it was billed."""
+    """The choice for a job whose worker was lost during a call, which may have been billed."""
 
     HOLD = "hold"  # it waits until a person releases or drops it
     REBUY = "rebuy"  # it is bought again, once

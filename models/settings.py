@@ -1,4 +1,4 @@
-"""What the environment says, read once at each entry point and checked before anything starts."""
+"""The settings, read from the environment once at each entry point and checked before anything starts."""
 
 import hashlib
 import os

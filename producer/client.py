@@ -181,8 +181,8 @@ class Producer:
         of the document may be named), as `task`; `reduce` about answers, level by level until all fit into one prompt:
         the last is of `synthesis_task`, and its answer is called synthesis. Without `synthesize` each document has an
         answer of its own. `max_tokens` and `synthesis_max_tokens` bound answers; `part_tokens` and `step_tokens` what
-        is read at once, else what the model each starts at can. Where a part fails, `on_failed_part` "name" has the
-        others synthesized and that one named, "stop" fails what is made of it. The rest is as in `submit`.
+        is read at once, else what the model each starts at can. If a part fails, `on_failed_part` "name" synthesizes
+        the others and names the missing part; "stop" fails the step. The rest is as in `submit`.
         """
         from producer.map_reduce.summarize import How, parse_on_failed_part, placed, planned  # noqa: PLC0415
         from producer.submit.accept import terms_of, with_own  # noqa: PLC0415 - as in submit

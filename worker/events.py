@@ -1,4 +1,4 @@
-"""What happens to jobs, as values. Code tells them; logs.py words them."""
+"""Events of jobs and of the worker, as values. Code tells them; logs.py words them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

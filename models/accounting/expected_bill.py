@@ -1,4 +1,4 @@
-"""What the ledger says the provider charges: by UTC day, model and kind of token, and all that is not sure of it."""
+"""The provider's charges according to the ledger, by UTC day, model and kind of token, with every uncertain sum."""
 
 from collections import defaultdict
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What can be taken out of the ledger whole: its attempts, and its charges as FOCUS lays them out."""
+"""The tables that can be exported whole: attempts, and charges in the FOCUS format."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

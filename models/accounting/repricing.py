@@ -50,7 +50,7 @@ class Repriced:
 
     @property
     def cost_usd(self) -> Decimal | None:
-        """What it costs after all."""
+        """The corrected cost."""
         return self.was_usd if self.change is None else self.change.parts.total
 
 
@@ -63,7 +63,7 @@ class Repricing:
     def run(self, scope: Scope, prices: Prices, *, is_dry: bool = False) -> Iterator[Sequence[Repriced]]:
         """Price every ended attempt that says what it used; yields them in steps, each of which is committed.
 
-        What was free stays free. Where there is no price, or the usage cannot be read, the cost stays what it was.
+        A free attempt stays free. The cost stays as before if there is no price or the usage cannot be read.
         It may be interrupted, and run twice at once: a cost that is right already is not written again.
         """
         after: tuple[datetime, str] | None = None

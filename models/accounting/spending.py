@@ -1,4 +1,4 @@
-"""What people ask about money: sums by day, model, task, batch, outcome, depth or tag; and rows to be exported."""
+"""Sums of money by day, model, task, batch, outcome, depth or tag; and rows to be exported."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -67,7 +67,7 @@ def _sqlite_day(element: utc_day, compiler: SQLCompiler, **options: Any) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sum:
-    """What some attempts came to. The four kinds of input are disjoint; `cost_usd` sums what is known.
+    """The sums of a group of attempts. The four kinds of input are disjoint; `cost_usd` sums what is known.
 
     `unknown_costs` counts the attempts whose cost is not in it, open ones among them.
     """
@@ -115,8 +115,8 @@ class Spending:
     ) -> dict[tuple[Any, ...], Sum]:
         """Add attempts up by one or more keys: day, month, model, task, batch, outcome, depth, or tag.NAME.
 
-        What has no task, batch or tag is under None. Days, models and tasks come from the rollup. `scope`: only of
-        batches whose key begins so.
+        Attempts without a task, batch or tag are under None. Days, models and tasks come from the rollup.
+        `scope` keeps only batches whose key begins so.
         """
         sums: dict[tuple[Any, ...], Sum] = {}
         is_rolled_up = scope is None and _ROLLED_UP.issuperset(keys)

@@ -1,11 +1,11 @@
-"""What each model takes: its window, its most output, sampling, thinking, effort, and its smallest cacheable prefix.
+"""The capabilities of each model: window, most output, sampling, thinking, effort, smallest cacheable prefix.
 
 `wants_older_version` finds the parts of a request that the SDK's own version of the API refuses. A request is kept with
 two headers of its caller, HEADERS: the version of the API and its betas.
 
 Sources: facts.md, "anthropic 2.12.0"; the SDK's ModelCapabilities and parameter docstrings; Anthropic's pages on
-adaptive thinking and on effort, with Amazon's for thinking that cannot be named off. What the API itself says of a
-model goes before all of it.
+adaptive thinking and on effort, with Amazon's for thinking that cannot be named off. The API's own answer about a
+model goes before this table.
 """
 
 import re
@@ -31,7 +31,7 @@ _SMALLEST_PREFIX = {"opus-4-5": 4096, "opus-4-6": 4096, "opus-4-7": 2048, "opus-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What one model takes. Tokens throughout; None where nobody told.
+    """The capabilities of one model. Tokens throughout; None where nobody told.
 
     `thinking` are the types it accepts; `thinks_unasked`: it thinks unless it is told not to. `smallest_prefix` is the
     shortest beginning of a prompt that its cache keeps. `takes_sampling` is under OLDER_VERSION; the newer takes none.

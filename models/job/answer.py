@@ -1,4 +1,4 @@
-"""What came of one job, as the person who asked for it sees it."""
+"""The result of one job, as its submitter sees the result."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What an answer must pass to be accepted: checked where it is asked for, compiled once where answers are judged."""
+"""Checks that an answer must pass: verified at submission, compiled once in the worker."""
 
 import json
 from collections.abc import Mapping

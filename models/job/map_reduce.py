@@ -1,4 +1,4 @@
-"""What becomes of documents that are mapped and synthesized: parts of them, and steps made of others' answers."""
+"""The parts of a document that is mapped and synthesized, and the steps made of their answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _ASK = "No answer could be had for what is missing. Say in yours that it is not 
 
 
 class OnFailedPart(StrEnum):
-    """What a step does about a part that has no answer."""
+    """The choice of a step whose part has no answer."""
 
     NAME = "name"  # the others are asked about, and the model is told what is missing
     STOP = "stop"  # the step fails
@@ -37,7 +37,7 @@ class NewStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartAnswer:
-    """What one part said."""
+    """The answer to one part."""
 
     label: str
     text: str

@@ -1,4 +1,4 @@
-"""Where a batch is, and the lines of a receipt, as values."""
+"""The progress of a batch and the lines of a receipt, as values."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,7 @@ _ZERO = Decimal(0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Where a batch is: its jobs by state, and what its attempts cost so far.
+    """The progress of a batch: its jobs by state, and what its attempts cost so far.
 
     `cost_usd` sums what is known; `unknown_costs` counts the ended attempts it could not sum. `held` counts the
     waiting jobs that wait for a person, `over_budget` those that failed or wait because they fit under no cap,
@@ -83,7 +83,7 @@ class ModelLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheUse:
-    """What the provider's prompt cache held of a batch's prompts, in tokens, and what that saved.
+    """The tokens of a batch that the provider's prompt cache held, and the money saved.
 
     `saved_usd` is below zero where more was written than read. Attempts of unknown cost are counted, and not in it.
     """

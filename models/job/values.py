@@ -87,7 +87,7 @@ def is_for_good(scope: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cap:
-    """What a scope may cost at most: a batch or a tree for good, or a day, a task or a tag by the UTC day.
+    """The most that a scope may cost: a batch or a tree for good, or a day, a task or a tag by the UTC day.
 
     `cap_usd` is None where the ledger has it: a batch's was written with the batch.
     """
@@ -163,7 +163,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """What is written before a request leaves; `number` counts from 1 within the job.
+    """The attempt row written before a request leaves. `number` counts from 1 within the job.
 
     `worst_case_usd` is reserved under each of the caps, which are in the order of their scopes. None: nothing bounds
     it, and there may be no cap. `waited_ms` is how long it was held in hand for its turn. `max_tokens` is told where
@@ -186,7 +186,7 @@ class Opening:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closing:
-    """What is written when an attempt has ended. `cost_usd` is None exactly where its status is unknown.
+    """The end of an attempt, as written into its row. `cost_usd` is None exactly where its status is unknown.
 
     `parts` sum to it, where it was priced. `error` is the provider's words, or why its answer will not do.
     """
@@ -229,7 +229,7 @@ class DecisionRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """Where a job stands after a walk: finished, or waiting for `due_in_s`.
+    """The state of a job after a walk: finished, or waiting for `due_in_s`.
 
     `outcome` is a word of Outcome, or tells why no attempt was made. `message` is the API's Message: the answer, or
     else the last turn that was none. `decisions` are those of the whole walk, in order.
@@ -252,7 +252,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpooledReply:
-    """What a call came to, as it is written to disk before the ledger has it. No ending: its job went on."""
+    """The result of a call, as the spool keeps the result before the ledger has a row. No ending: its job went on."""
 
     job_id: str
     token: int
@@ -289,7 +289,7 @@ class Stray:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rescue:
-    """Where a rescue leaves a stray: queued, failed, or waiting for a person."""
+    """The state in which a rescue leaves a stray: queued, failed, or waiting for a person."""
 
     state: State
     outcome: str | None

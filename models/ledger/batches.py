@@ -37,7 +37,7 @@ _NOW = db_now(0.0)
 class BatchWriter:
     """Writes batches. Raises LedgerError where the ledger is away, or stays busy for too long.
 
-    What a crash leaves of a large batch is seen by nobody, runs never, and is removed by `forget_lost`.
+    The rows of a large batch whose submission crashed are seen by nobody, never run, and are removed by `forget_lost`.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a person may order: cancel, release, drop, retry, purge; and what stops a batch that fails throughout."""
+"""The orders of a person: cancel, release, drop, retry, purge; and the pause of a batch that fails throughout."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -33,7 +33,7 @@ class JobActions:
     def cancel(self, batch_id: str, *, states: Sequence[State] = OPEN_STATES) -> tuple[int, int]:
         """Cancel the open jobs of a batch, or those in some of these states; returns how many, and the calls in flight.
 
-        Those calls end, and are billed.
+        Calls in flight end, and are billed.
         """
         ours = (Job.batch_id == batch_id) & Job.state.in_(states)
         with transaction(self._engine) as connection:
@@ -157,7 +157,7 @@ class JobActions:
 
 
 def _again(deadline_s: float) -> dict[str, Any]:
-    """Lay out a job as it was accepted. What may have been billed before is bought again, and that is counted."""
+    """Lay out a job as it was accepted. A call that may have been billed is bought again, and counted."""
     may_be_billed = (Attempt.job_id == Job.id) & (Attempt.cost_nano_usd.is_(None) | (Attempt.cost_nano_usd > _ZERO))
     is_rebuy = exists().where(may_be_billed).correlate(Job)
     return {

@@ -1,4 +1,4 @@
-"""Who has which job for how long, and what becomes of one whose worker is gone."""
+"""The holder of each job and the end of the claim; jobs of a lost worker."""
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby

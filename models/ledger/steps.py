@@ -106,7 +106,7 @@ def lay_out(connection: Connection, batch_id: str, steps: Sequence[NewStep]) -> 
 def reopen(connection: Connection, batch_id: str | None, again: Mapping[str, Any]) -> int:
     """Have the steps of a batch wait for parts that were queued again; returns how many had ended.
 
-    What was made without those parts, or of what they said before, is made anew; `again` is how a job begins anew.
+    A step made without those parts, or of their earlier answers, is made anew; `again` is how a job begins anew.
     """
     if batch_id is None or not connection.scalar(select(exists().where(Step.batch_id == batch_id))):
         return 0

@@ -1,4 +1,4 @@
-"""Where a price comes from: MODEL_COSTS, what a person set, the dated snapshot in genai-prices, else nowhere."""
+"""The source of a price: MODEL_COSTS, what a person set, the dated snapshot in genai-prices, else nowhere."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime

@@ -39,7 +39,7 @@ KINDS = tuple(rate.name for rate in fields(Rates))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """What one model costs: base rates, and rates for prompts above a number of tokens.
+    """The price of one model: base rates, and rates for prompts above a number of tokens.
 
     A tier applies to every token of a request whose prompt is longer than its threshold. `valid_from` is the UTC
     day it begins; None where it has no date.
@@ -64,7 +64,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What one reply costs in USD, by what it is charged for."""
+    """The cost of one reply in USD, by kind of token."""
 
     input: Decimal = _ZERO
     cache_read: Decimal = _ZERO
@@ -102,7 +102,7 @@ class Parts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Priced:
-    """What a reply costs, rounded, and by which prices."""
+    """The rounded cost of a reply, and the prices behind the cost."""
 
     parts: Parts
     source: str

@@ -1,4 +1,4 @@
-"""What one reply used, as the API counts it."""
+"""The tokens of one reply, as the API counts them."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -76,8 +76,8 @@ def usage_from(raw: Mapping[str, Any], *, lifetimes: Collection[str] = ("5m",)) 
     """Read the API's usage object. Returns None if a counter is missing, negative, absurd or no whole number.
 
     A whole float is a count. A total is held against its parts: where they disagree, the larger is counted. Cache
-    writes without a lifetime have the longest that the request asked for, one of `lifetimes`. Where the reply was made
-    in several passes (`iterations`), the counters are those of all of them: some are not in its own totals.
+    writes without a lifetime have the longest that the request asked for, one of `lifetimes`. For a reply of several
+    passes (`iterations`), the counters cover every pass; the reply's own totals leave some out.
     """
     whole = _figures(raw, lifetimes)
     if whole is None:

@@ -115,7 +115,7 @@ def _added_tokens(params: Mapping[str, Any]) -> int:
 def _media(params: Mapping[str, Any]) -> Iterator[int | None]:
     """Find images and documents: the characters of an image's source, which are no text; None for an unknown length.
 
-    A source counts as one only where the API reads an image. Where it might, an image counts, and its source as text.
+    A source counts as one only where the API reads an image. An uncertain source counts both as an image and as text.
     """
     found = _parts(params.get("system"), _NOWHERE)
     for message in _objects(params.get("messages")):

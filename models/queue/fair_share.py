@@ -7,7 +7,7 @@ from heapq import heapify, heapreplace
 class FairShare:
     """How far each batch is with its share, as a pass: one job costs it one, divided by its weight.
 
-    Who is furthest behind is next. What is lost of it makes all equal, no more.
+    The caller with the smallest share is next. A loss of this state makes all callers equal, nothing worse.
     """
 
     def __init__(self, passes: Mapping[str, float] | None = None) -> None:

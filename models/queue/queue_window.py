@@ -20,7 +20,7 @@ class Due:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueWindow:
-    """What one clock leaves to the next.
+    """The state that one dispatcher leaves to the next.
 
     `window` is how many messages the queue may hold; `level` what it held when a clock last looked, with all that was
     sent since; `passes` how far each batch is with its share.

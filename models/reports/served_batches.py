@@ -39,7 +39,7 @@ _IS_EXPIRED = func.coalesce(Job.outcome, "") == _EXPIRED
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedBatch:
-    """Where a batch is, in the provider's words; the counts are of jobs that have ended.
+    """The progress of a batch in the provider's words. The counts are of jobs that have ended.
 
     `ended_at` is None while a job is open, `cancelled_at` where none was cancelled, `purged_at` where prompts and
     answers are still there.

@@ -12,7 +12,7 @@ from models.schema.columns import Base, Money
 class BudgetRow(Base):
     """One row a scope, and for a daily cap one a UTC day; `day` is empty where the cap is for good.
 
-    What is known to be spent, the worst case of calls whose end nobody saw, and that of calls in flight: together
+    The known cost, the worst case of calls whose end nobody saw, and that of calls in flight: together
     they never pass the cap, but where a call cost more than its worst case.
     """
 

@@ -10,7 +10,7 @@ from models.schema.columns import Base, Line, Money, Time, Word, db_now
 
 
 class DailyRow(Base):
-    """What one UTC day's attempts of one model and task came to, by the day they were opened.
+    """The sums of one UTC day's attempts of one model and task, by the day of opening.
 
     `model` is the one that answered, else the one that was asked; `task` is empty where there is none. Costs count
     corrections; `cost_nano_usd` sums what is known, `unknown_costs` counts the rest, open attempts among it.

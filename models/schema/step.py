@@ -29,7 +29,7 @@ class Step(Base):
 
 
 class PartRow(Base):
-    """What a step is made of, in the order it is read in."""
+    """The parts of a step, in the order of reading."""
 
     __tablename__ = "parts"
 

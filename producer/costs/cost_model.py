@@ -1,4 +1,4 @@
-"""What a file of prompts would cost: with each model of the chain, and as its jobs would really start."""
+"""The cost of a file of prompts: with each model of the chain, and as its jobs would really start."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -58,7 +58,7 @@ class Sum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """What the file would cost: `models` if one model answered it all, `chain` as its jobs would start and may go.
+    """The cost of the file: `models` if one model answered it all, `chain` as its jobs would start and may go.
 
     `starts` counts the prompts by the model they start with; `steps` are those that read answers to others; `climbs`
     are the ends on which one of them may climb.
@@ -78,7 +78,7 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What a prompt will read of answers that are not there yet, in tokens; `characters` are all else it asks.
+    """The tokens that a prompt will read from answers to come. `characters` counts the rest of the prompt.
 
     Its own text holds as much as it may read at most.
     """
@@ -101,7 +101,7 @@ class _Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Oracle:
-    """What is known beforehand: the chain, prices, what the ledger taught, and what was asked of all jobs or a kind."""
+    """The inputs of an estimate: the chain, prices, the ledger's history, and the terms of all jobs or a kind."""
 
     chain: Chain
     book: PriceBook

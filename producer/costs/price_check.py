@@ -1,4 +1,4 @@
-"""What is wrong with the prices, each with both figures and what would be right: for `prices check` and the doctor."""
+"""Faults in the prices, each with both rates and the mend, for `prices check` and the doctor."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,7 +36,7 @@ class Wrong:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What the ledger knows of prices: those a person set, and the models that answered of late.
+    """The prices that a person set in the ledger, and the models that answered of late.
 
     `why_not` tells why it could not be asked; None where it was, or is new and knows nothing.
     """

@@ -60,7 +60,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outline:
-    """What is asked of the parts, of steps in between, and of all; no synthesis: one answer a document is wanted."""
+    """The prompts of parts, intermediate steps and synthesis. No synthesis: one answer a document."""
 
     part: Asked
     between: Asked

@@ -28,7 +28,7 @@ _WORDS_ABOUT_MISSING = 4_000  # tokens
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class How:
-    """What a caller says of a map and a synthesis; Producer.summarize tells what each means."""
+    """A caller's options for a map and a synthesis; Producer.summarize explains each."""
 
     synthesize: bool = True
     map: str = MAP

@@ -1,6 +1,6 @@
-"""What a request's parameters must be for the provider to take them at all, beside its messages and max_tokens.
+"""Checks of a request's parameters, beside its messages and max_tokens, that every model makes.
 
-What depends on the model, and fields that are newer than this file, are left to the provider: its 400 costs nothing.
+Rules of one model, and fields newer than this file, are left to the provider: a 400 costs nothing.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""What makes a prompt acceptable, wherever it came from; asked before anything is queued or bought."""
+"""Checks of a prompt from any source, made before anything is queued or bought."""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -16,7 +16,7 @@ _LENGTH_BYTES = 8
 class Laid:
     """Holds rows of plain values: None, text, numbers; lists, tuples, dicts of these. Use it as a context manager.
 
-    What is on disk is in a file without a name, gone with the process: it holds prompts and answers.
+    The rows on disk are in a file without a name, gone with the process, since rows hold prompts and answers.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Where a prompt starts in the chain, and how far it may go."""
+"""The rung at which a prompt starts, and its floor and ceiling."""
 
 from models.chain.chain import Chain, RungRange, called_in
 from models.errors import InputError

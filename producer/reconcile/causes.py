@@ -45,7 +45,7 @@ class Cause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """What was compared, and why it differs; `unsure` counts attempts that the provider billed nothing for."""
+    """The compared sums and the causes of the difference. `unsure` counts attempts that the provider did not bill."""
 
     lines: tuple[Line, ...]
     causes: tuple[Cause, ...]

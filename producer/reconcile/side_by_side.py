@@ -54,7 +54,7 @@ class Line:
 
     @property
     def price_usd(self) -> Decimal:
-        """What of the difference is a difference of prices: the ledger's own tokens at the provider's price."""
+        """The part of the difference that is of prices: the ledger's own tokens at the provider's price."""
         if not self.ledger_count or not self.provider_count:
             return _ZERO
         usd = self.ledger_count * self.provider_usd / self.provider_count - self.ledger_usd

@@ -33,7 +33,7 @@ _ERROR_S = 0.05  # median; nothing is generated before an error is sent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incoming:
-    """What the simulator looks at in a request."""
+    """The parts of a request that decide the answer."""
 
     body: bytes
     head: Head = field(default_factory=Head)
@@ -43,7 +43,7 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What is sent, after `delay_s`; a dripping body gives a byte each `every_s`."""
+    """The reply, sent after `delay_s`; a dripping body gives a byte each `every_s`."""
 
     delivery: Delivery = "whole"
     status: int = 200

@@ -36,7 +36,7 @@ _MOST_URGENT = 10_000  # sent at once; the clock sends those behind them
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What the caller says of a batch as a whole; Producer.submit tells what each means."""
+    """A caller's options for a whole batch; Producer.submit explains each."""
 
     task: str | None
     name: str | None

@@ -1,4 +1,4 @@
-"""What is bought under a key, as a digest: the same key with the same content is the same batch."""
+"""The digest of the content of a batch: the same key with the same content is the same batch."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from models.outcome import Outcome
 
 
 class Content:
-    """Jobs are added one by one, in order. What a caller leaves out has no word in it: so batches of before are known.
+    """Jobs are added one by one, in order. An option left out adds nothing, so older batches are recognized.
 
     `climbs` are those of the settings.
     """

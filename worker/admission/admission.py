@@ -1,4 +1,4 @@
-"""What stands between a job and a model: whether a request may leave now, asked before it and told after it."""
+"""Admission control: whether a request may leave now. Acquired before the request, released after the request."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -44,7 +44,7 @@ class CacheState(Protocol):
 
 
 class OwnCacheState:
-    """What one process knows, where there is no Redis to ask. Shared by its threads."""
+    """The cache state of one process, for a worker without Redis. Shared by its threads."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -88,7 +88,7 @@ class CacheWarmup:
     ) -> tuple[Warm, float]:
         """Wait in hand while another call warms the cache, at most ten seconds; returns how warm it is, and how long.
 
-        What is urgent does not wait.
+        Urgent jobs do not wait.
         """
         if is_urgent:
             return ("warm" if self.warmth.is_warm(spot) else "warming"), 0.0

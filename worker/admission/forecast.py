@@ -1,4 +1,4 @@
-"""What a request will ask of its model's limits, warm or cold, and what its end tells of the model."""
+"""The tokens that a request will take from its model's limits, warm or cold, learned from earlier replies."""
 
 import math
 from collections import defaultdict, deque

@@ -1,4 +1,4 @@
-"""What one worker measures by itself: models that answer slowly, and jobs that fail again."""
+"""The measurements of one worker: models that answer slowly, and jobs that fail again."""
 
 import math
 from collections import OrderedDict, defaultdict

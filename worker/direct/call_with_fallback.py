@@ -10,7 +10,7 @@ _HERE = "call_with_fallback"
 
 
 class Result(TypedDict):
-    """What came of a call. The cost in USD is exact, over all its attempts; None where one of them is unknown.
+    """The result of a call. The cost in USD is exact, over all its attempts; None where one of them is unknown.
 
     `job_id` is the call's own, which a call below it names as its parent.
     """
@@ -39,7 +39,7 @@ def call_with_fallback(
     `parent` puts the call into a tree: it is the `job_id` of the call it is made for, or an id of the caller's own run,
     the top of a tree without a row; give each run another. `depth` counts calls from the top, from 1; left out, it is
     the parent's plus one, and it is never taken for less. Beyond MAX_DEPTH: TooDeepError, with the path to here,
-    before anything is asked or written. Where the tree could pass TREE_CAP_USD on every rung: TreeBudgetError.
+    before anything is asked or written. Raises TreeBudgetError if every rung could pass TREE_CAP_USD.
     Raises InputError for an empty prompt, a max_tokens below 1 or what no ledger keeps; SettingsError, LedgerError.
     """
     _check(prompt, max_tokens)

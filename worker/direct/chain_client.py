@@ -29,7 +29,7 @@ class ChainClient:
 
     @property
     def messages(self) -> "Messages":
-        """Where `create` is, as in the SDK."""
+        """The namespace of `create`, as in the SDK."""
         return Messages(client=self)
 
     def child(self, answer: ChainMessage | str, *, task: str | None = None) -> "ChainClient":
@@ -97,7 +97,7 @@ class RawMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawMessages:
-    """What `with_raw_response` gives."""
+    """The value of `with_raw_response`."""
 
     messages: Messages
 

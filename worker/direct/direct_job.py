@@ -32,7 +32,7 @@ _opening = Lock()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectCall:
-    """What a caller asks. `params` are Messages API parameters without the model; `start` is a model of the chain.
+    """A caller's question. `params` are Messages API parameters without the model; `start` is a model of the chain.
 
     `headers` are the version of the API and the betas that it is asked under.
     """

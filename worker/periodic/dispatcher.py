@@ -100,7 +100,7 @@ class Rooms(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Dispatcher:
-    """What one tick needs. A queue holds what the fleet begins in about 3 s, at most `window`; the rest waits in SQL.
+    """Inputs of a tick. A queue holds what the fleet begins in about 3 s, at most `window`; the rest waits in SQL.
 
     `clock` is monotonic.
     """

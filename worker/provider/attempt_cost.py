@@ -1,4 +1,4 @@
-"""What an attempt cost: its end and the price list to one closed row of the ledger."""
+"""The cost of an attempt: an end and the price list give one closed row of the ledger."""
 
 from collections.abc import Iterable
 from datetime import datetime

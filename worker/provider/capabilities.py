@@ -1,4 +1,4 @@
-"""What the provider says its models take, asked once of each, in the background; until then, what their names tell."""
+"""The capabilities that the provider states for each model. Until then, the table of models serves."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

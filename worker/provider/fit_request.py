@@ -1,6 +1,6 @@
 """Makes a request suit a model: what the model would answer with 400 for its own limits is dropped, mapped or capped.
 
-What cannot be left out without changing the question is a misfit: the model is passed over without a request.
+A field that cannot be left out without changing the question is a misfit: the model is skipped without a request.
 """
 
 from collections.abc import Mapping
@@ -69,8 +69,8 @@ def fit_request(
 ) -> FittedRequest | Misfit:
     """Fit Messages API parameters and the caller's headers to a model; the request itself is left as it is.
 
-    With a `prefix` its beginning is for the cache, where the model keeps one as short as that. What is malformed is
-    nobody's to mend: it goes out as it is, and the API says what is wrong with it.
+    With a `prefix` its beginning is for the cache, where the model keeps one as short as that. A malformed field
+    goes out unchanged, and the API names the fault.
     """
     if reason := _why_not(request, facts):
         return Misfit(reason=reason)

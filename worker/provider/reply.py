@@ -1,4 +1,4 @@
-"""What came back: the bytes as they arrived, and what we made of them."""
+"""The reply: the bytes as received, and their meaning."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

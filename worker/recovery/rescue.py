@@ -1,4 +1,4 @@
-"""What becomes of a job whose worker was lost: queued again, held for a person, bought again once, or failed."""
+"""The state of a job whose worker was lost: queued again, held for a person, bought again once, or failed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _MOST_CRASHES = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RescuePolicy:
-    """What the operator chose: a job whose call may cost more than `hold_above_usd` is held, any other bought again."""
+    """The operator's choice: a job whose call may cost more than `hold_above_usd` is held, any other bought again."""
 
     hold_above_usd: Decimal
     worst_case_usd: WorstCase

@@ -1,4 +1,4 @@
-"""What the provider would charge for one answer: Decimal parts, rounded once, in integer nano-USD."""
+"""The provider's charge for one answer: Decimal parts, rounded once, in integer nano-USD."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purchase:
-    """What one request was answered with and charged.
+    """The answer to one request, and its charge.
 
     `status` is None where no status line is sent (hang, reset_before); `usage` is what was generated,
     delivered or not, and None where nothing was; `rule` is None where no rule of the script decided.

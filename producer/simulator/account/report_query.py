@@ -1,4 +1,4 @@
-"""What the caller of the usage and cost report asks for, checked as the API documents it."""
+"""The query of a usage and cost report, checked as the API documents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each field of a script may hold, in words that an error message can repeat."""
+"""The values that each field of a script may hold, in words for an error message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the API refuses of thinking and effort, in the API's own words where they are known."""
+"""Refusals of thinking and effort, in the API's own words where known."""
 
 from __future__ import annotations
 
