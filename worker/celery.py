@@ -1,6 +1,7 @@
 """The entry point of `celery -A worker`: the app, and what its worker opens when it starts and closes at its end."""
 
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from threading import Timer
@@ -14,7 +15,7 @@ from celery.worker.consumer import Consumer as BaseConsumer
 from models.errors import SOME_FAILED, USAGE, LedgerGoneError, StepdownError, exit_code
 from models.queue.broker import Broker
 from models.queue.embedded_redis import required_broker_url
-from models.queue.pulse import LivenessProofs
+from models.queue.liveness import LivenessProofs
 from models.settings import Settings, load_settings
 from worker import logs, tasks
 from worker.admission.capacity import ChainCapacity
@@ -36,7 +37,7 @@ _FLUSH_EVENTS_S = 0.2
 _RECONNECT_S = 1.0
 _LOOK_FOR_STRAYS_S = 3.0
 _LOOK_AT_LEDGER_S = 1.0
-_PULSE_S = 2.0
+_LIVENESS_S = 2.0
 _LISTENS_S = 5.0  # without a turn of its loop for so long, Celery listens no more
 
 
@@ -115,15 +116,15 @@ def _open(**_signal: Any) -> None:
         worker = _until_shutdown.enter_context(open_worker(_settings, report=logs.log))
         tasks.register(app, worker)
         redis_transport.Channel.is_fit = worker.intake.is_fit
-        _start_clocks(worker)
-        _start_pulse(worker)
+        _start_timers(worker)
+        _start_liveness(worker)
         signals.worker_shutting_down.connect(lambda **_signal: _drain(worker), weak=False)
     except Exception as error:  # whatever it is: a worker that is not whole must take no job
         raise _ended(error) from error
 
 
-def _start_clocks(worker: Worker) -> None:
-    clock = Dispatcher(
+def _start_timers(worker: Worker) -> None:
+    dispatcher = Dispatcher(
         queues=_broker,
         outbox=worker.store.outbox,
         steps=worker.store.steps,
@@ -135,7 +136,7 @@ def _start_clocks(worker: Worker) -> None:
         clock=monotonic,
         report=logs.log,
     )
-    patrol = Rescuer(
+    rescuer = Rescuer(
         strays=worker.store.leases,
         policy=RescuePolicy(hold_above_usd=_settings.hold_above_usd, worst_case_usd=worker.worst_case_usd),
         lease_s=_settings.lease_s,
@@ -143,16 +144,18 @@ def _start_clocks(worker: Worker) -> None:
         clock=monotonic,
         report=logs.log,
     )
-    _until_shutdown.callback(run_every(clock.tick_s, clock.tick, name="clock", report=logs.log))
-    _until_shutdown.callback(run_every(patrol.every_s, patrol.look, name="patrol", report=logs.log))
-    checkup = HealthAlarm(verdicts=worker.store.health, report=logs.log)
-    _until_shutdown.callback(run_every(_settings.review_every_s, checkup.look, name="checkup", report=logs.log))
-    roll = partial(roll_up, worker.store.rollup, logs.log)
-    _until_shutdown.callback(run_every(_settings.review_every_s, roll, name="rollup", report=logs.log))
-    lost = worker.store.ledger.forget_lost
-    _until_shutdown.callback(run_every(_settings.review_every_s, lost, name="arrivals", report=logs.log))
-    look = partial(_end_without_ledger, worker)
-    _until_shutdown.callback(run_every(_LOOK_AT_LEDGER_S, look, name="ledger", report=logs.log))
+    alarm = HealthAlarm(verdicts=worker.store.health, report=logs.log)
+    _start("dispatcher", dispatcher.tick, dispatcher.tick_s)
+    _start("rescuer", rescuer.look, rescuer.every_s)
+    _start("health alarm", alarm.look, _settings.review_every_s)
+    _start("rollup", partial(roll_up, worker.store.rollup, logs.log), _settings.review_every_s)
+    _start("lost batches", worker.store.ledger.forget_lost, _settings.review_every_s)
+    _start("ledger", partial(_end_without_ledger, worker), _LOOK_AT_LEDGER_S)
+
+
+def _start(name: str, work: Callable[[], object], every_s: float) -> None:
+    """Run work periodically until the worker ends."""
+    _until_shutdown.callback(run_every(every_s, work, name=name, report=logs.log))
 
 
 def _end_without_ledger(worker: Worker) -> None:
@@ -166,7 +169,7 @@ def _end_without_ledger(worker: Worker) -> None:
             state.should_stop = exit_code(error)
 
 
-def _start_pulse(worker: Worker) -> None:
+def _start_liveness(worker: Worker) -> None:
     url, name = required_broker_url(_settings), worker.store.ledger.worker
     proofs = _until_shutdown.enter_context(LivenessProofs(url, _settings.state_dir, worker=name))
     liveness = Liveness(
@@ -175,7 +178,7 @@ def _start_pulse(worker: Worker) -> None:
         proofs=proofs,
         listens=lambda: monotonic() - Consumer.turned_at < _LISTENS_S,
     )
-    _until_shutdown.callback(run_every(_PULSE_S, liveness.beat, name="pulse", report=logs.log))
+    _start("liveness", liveness.beat, _LIVENESS_S)
 
 
 def _drain(worker: Worker) -> None:

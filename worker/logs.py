@@ -101,15 +101,17 @@ def _log_not_ours(event: DeliveryDropped | JobLost | MessageDiscarded) -> None:
 def _log_clock(event: DispatcherEvent) -> None:
     match event:
         case JobsSent(lane=lane, count=count):
-            _LOG.info("clock: %d jobs sent to %s", count, queue_name(lane))
+            _LOG.info("dispatcher: %d jobs sent to %s", count, queue_name(lane))
         case JobsLate(lane=lane, count=count, late_s=late_s):
-            _LOG.warning("clock: %d jobs of %s are due, the first for %.0f s", count, queue_name(lane), late_s)
+            _LOG.warning("dispatcher: %d jobs of %s are due, the first for %.0f s", count, queue_name(lane), late_s)
         case StepsReleased(asked=asked, stopped=stopped):
-            _LOG.info("clock: the parts of %d steps have ended; %d are asked, %d fail", asked + stopped, asked, stopped)
+            _LOG.info(
+                "dispatcher: the parts of %d steps have ended; %d are asked, %d fail", asked + stopped, asked, stopped
+            )
         case TimerFailed(name=name, message=message):
             _LOG.warning("%s: %s", name, message)
         case MessagesLost(lane=lane, count=count):
-            _LOG.warning("clock: %s lost %d messages; they are sent again", queue_name(lane), count)
+            _LOG.warning("dispatcher: %s lost %d messages; they are sent again", queue_name(lane), count)
         case DaysRolled(first=first, last=last, count=count):
             _LOG.info("rollup: %d days added up, %s to %s", count, first, last)
         case _:

@@ -50,7 +50,7 @@ def run(job_id: str, worker: Worker) -> str:
         with worker.heartbeat.holding(claim):
             return _claimed(claim, worker)
     except LedgerError as error:
-        worker.intake.shut(f"the ledger is away: {error}")  # until the pulse reaches it again
+        worker.intake.shut(f"the ledger is away: {error}")  # until the liveness check reaches the ledger again
         return f"the ledger is away: {error}"
 
 

@@ -42,7 +42,7 @@ _PARK = update(Job).where(_IS_STILL_OURS).values(due_at=db_now(bindparam("due_in
 _GO_ON = (
     update(Job)
     .where(_IS_STILL_OURS, Job.state == State.WAITING, Job.due_at.is_(None), Job.outcome == Outcome.UNKNOWN)
-    # A lease that is over: the next patrol decides where it goes on, now that its attempt's end is known.
+    # A lease that is over: the next rescuer decides where it goes on, now that its attempt's end is known.
     .values(state=State.RUNNING, outcome=None, error=None, lease_until=_NOW)
 )
 _OPEN = (

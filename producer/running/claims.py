@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import isinf
 from typing import Literal
 
-from models.queue.pulse import FRESH_S, claiming, last_proof_s
+from models.queue.liveness import FRESH_S, claiming, last_proof_s
 from models.settings import Settings
 
 

@@ -47,7 +47,7 @@ End = Literal["answered", "overloaded", "cut"]
 
 
 class Life(RuleBasedStateMachine):
-    """The real ledger, leases, outbox, orders, spool, patrol and clock. Time passes where a rule says so."""
+    """The real ledger, leases, outbox, orders, spool, rescuer and dispatcher. Time passes where a rule says so."""
 
     engine: Engine  # given by the test
 
@@ -79,7 +79,7 @@ class Life(RuleBasedStateMachine):
             report=lambda _event: None,
         )
         policy = RescuePolicy(hold_above_usd=Decimal(0), worst_case_usd=lambda _model, _params: None)
-        self.patrol = Rescuer(
+        self.rescuer = Rescuer(
             strays=self.store.leases,
             policy=policy,
             lease_s=0,
@@ -224,7 +224,7 @@ class Life(RuleBasedStateMachine):
         """Have every lease end, as after a long pause, and rescue what is left; hands that are paused know nothing."""
         with self.engine.begin() as connection:
             connection.execute(text("UPDATE jobs SET lease_until = '2020-01-01 00:00:00' WHERE state = 'running'"))
-        self.patrol.look()
+        self.rescuer.look()
 
     @rule(data=st.data(), order=st.sampled_from(["cancel", "release", "drop", "pause"]))
     def order(self, data: st.DataObject, order: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import make_url, text
 
 from models.queue.broker import Broker
-from models.queue.pulse import claiming
+from models.queue.liveness import claiming
 from tests.support.eventually import eventually
 from tests.support.sites.worker_site import Plant, idle_plant, running_worker
 
@@ -72,7 +72,7 @@ def test_without_its_ledger_it_leaves_them_to_the_others_and_comes_back_by_itsel
             assert {answer.state for answer in plant.finished(batch, within_s=120)} == {"succeeded"}
             few, many = _run(plant)
             assert (few - before, many >= JOBS) == (0, True)
-            assert "pulse: ledger " in (tmp_path / "apart.log").read_text(encoding="utf-8")
+            assert "liveness: ledger " in (tmp_path / "apart.log").read_text(encoding="utf-8")
             _do(plant, _GRANT)
             eventually(lambda: len(claiming(redis_url)) == 2, within_s=120, because="it claims again")
     finally:

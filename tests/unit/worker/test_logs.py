@@ -95,14 +95,14 @@ def test_the_other_events_have_a_line_each(logged: pytest.LogCaptureFixture) -> 
         DeliveryDropped(job_id="job-1"),
         JobLost(job_id="job-1"),
         JobsSent(lane=2, count=7),
-        TimerFailed(name="clock", message="broker: away"),
+        TimerFailed(name="dispatcher", message="broker: away"),
         DaysRolled(first=date(2026, 3, 30), last=date(2026, 4, 1), count=3),
     ):
         logs.log(event)
     assert [record.levelname for record in logged.records] == ["INFO", "WARNING", "INFO", "WARNING", "INFO"]
     assert logged.messages[2:] == [
-        "clock: 7 jobs sent to rung-2",
-        "clock: broker: away",
+        "dispatcher: 7 jobs sent to rung-2",
+        "dispatcher: broker: away",
         "rollup: 3 days added up, 2026-03-30 to 2026-04-01",
     ]
 

@@ -187,7 +187,7 @@ def test_a_replayed_reply_in_the_middle_of_a_walk_lets_a_held_job_go_on(
     truncated = closing(attempt_id, outcome=Outcome.TRUNCATED)
     assert ledger.replay(SpooledReply(job_id=job_id, token=claim.token, closing=truncated, ending=None))
     assert [row["outcome"] for row in reports.attempts(job_id)] == ["truncated"]
-    (again,) = leases.strays(limit=9)  # the next patrol decides, and knows what that model said
+    (again,) = leases.strays(limit=9)  # the next rescuer decides, and knows what that model said
     assert [past.outcome for past in again.attempts] == [Outcome.TRUNCATED]
 
 

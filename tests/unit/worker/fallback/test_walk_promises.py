@@ -82,10 +82,10 @@ def lives(draw: st.DrawFn, words: list[str] = _WORDS) -> Life:
 
 @given(lives())
 @settings(max_examples=300)
-def test_a_rung_that_may_have_been_billed_is_never_called_again_but_once_for_more_room(life: Life) -> None:
+def test_a_rung_that_may_have_been_billed_is_never_called_again_but_once_for_more_room(lived: Life) -> None:
     billed: set[str] = set()
-    assert [reported[1] for reported in life.job.story()].count("raise") <= 1
-    for (_, reason, _, outcome), model in zip(life.job.story(), life.job.provider.calls, strict=True):
+    assert [reported[1] for reported in lived.job.story()].count("raise") <= 1
+    for (_, reason, _, outcome), model in zip(lived.job.story(), lived.job.provider.calls, strict=True):
         assert model not in billed or reason == "raise"
         if outcome in _MAY_BE_BILLED:
             billed.add(model)
@@ -95,10 +95,10 @@ def test_a_rung_that_may_have_been_billed_is_never_called_again_but_once_for_mor
 
 @given(lives())
 @settings(max_examples=300)
-def test_a_delivery_calls_each_rung_once_and_retries_once_what_may_pass(life: Life) -> None:
+def test_a_delivery_calls_each_rung_once_and_retries_once_what_may_pass(lived: Life) -> None:
     first = 0
-    for _, last in life.deliveries:
-        made = zip(life.job.provider.calls[first:last], life.job.story()[first:last], strict=True)
+    for _, last in lived.deliveries:
+        made = zip(lived.job.provider.calls[first:last], lived.job.story()[first:last], strict=True)
         turns = list[tuple[str, str, str]]()  # model, reason of the first pass, outcome of the last
         for model, (_, reason, _, outcome) in made:
             begun = turns.pop()[1] if reason == "continue" else reason
@@ -113,17 +113,17 @@ def test_a_delivery_calls_each_rung_once_and_retries_once_what_may_pass(life: Li
 
 @given(lives())
 @settings(max_examples=300)
-def test_no_rung_follows_what_no_other_model_cures(life: Life) -> None:
-    calls, story, chain = life.job.provider.calls, life.job.story(), life.job.worker.chain.models
+def test_no_rung_follows_what_no_other_model_cures(lived: Life) -> None:
+    calls, story, chain = lived.job.provider.calls, lived.job.story(), lived.job.worker.chain.models
     for position, (_, _, _, outcome) in enumerate(story):
         if outcome in _ABOUT_THE_JOB:
             assert position == len(story) - 1
-            begun = max(last for last in (0, *(last for _, last in life.deliveries)) if last <= position)
+            begun = max(last for last in (0, *(last for _, last in lived.deliveries)) if last <= position)
             has_answer = _DOUBTFUL & {reported[3] for reported in story[begun:position]}  # and it climbed for a better
-            assert life.job.job.state is (State.SUCCEEDED if has_answer else State.FAILED)
+            assert lived.job.job.state is (State.SUCCEEDED if has_answer else State.FAILED)
         if outcome in _ABOUT_THE_KEY:
             (ending,) = [
-                walked.ending for walked, last in life.deliveries if last == position + 1
+                walked.ending for walked, last in lived.deliveries if last == position + 1
             ]  # the walk ends there
             assert ending is not None
             denied = {
@@ -134,11 +134,11 @@ def test_no_rung_follows_what_no_other_model_cures(life: Life) -> None:
 
 @given(lives())
 @settings(max_examples=300)
-def test_every_attempt_is_written_down_numbered_and_closed(life: Life) -> None:
-    attempts = life.job.attempts
-    assert len(attempts) == len(life.job.provider.calls)
+def test_every_attempt_is_written_down_numbered_and_closed(lived: Life) -> None:
+    attempts = lived.job.attempts
+    assert len(attempts) == len(lived.job.provider.calls)
     assert [one.opening.number for one in attempts] == list(range(1, len(attempts) + 1))
-    assert [one.opening.model for one in attempts] == life.job.provider.calls
+    assert [one.opening.model for one in attempts] == lived.job.provider.calls
     for one in attempts:
         assert one.closing is not None
         assert (one.closing.cost_usd is None) == (one.closing.cost_status == "unknown")
@@ -146,19 +146,19 @@ def test_every_attempt_is_written_down_numbered_and_closed(life: Life) -> None:
 
 @given(lives())
 @settings(max_examples=300)
-def test_every_call_is_within_the_jobs_span(life: Life) -> None:
-    span = life.job.job.new.span
-    assert all(span.ceiling <= one.opening.rung <= span.floor for one in life.job.attempts)
+def test_every_call_is_within_the_jobs_span(lived: Life) -> None:
+    span = lived.job.job.new.span
+    assert all(span.ceiling <= one.opening.rung <= span.floor for one in lived.job.attempts)
 
 
 @given(lives())
 @settings(max_examples=300)
-def test_every_delivery_ends_in_a_state_a_job_may_have(life: Life) -> None:
-    for walked, _ in life.deliveries:
+def test_every_delivery_ends_in_a_state_a_job_may_have(lived: Life) -> None:
+    for walked, _ in lived.deliveries:
         ending = walked.ending
         assert ending is not None
         if ending.state is not State.SUCCEEDED and ending.message is not None:
-            assert _TURNS & {str(one.closing and one.closing.outcome) for one in life.job.attempts}
+            assert _TURNS & {str(one.closing and one.closing.outcome) for one in lived.job.attempts}
         match ending.state:
             case State.SUCCEEDED:
                 assert ending.message is not None
@@ -187,11 +187,11 @@ def test_without_time_nothing_is_parked(script: list[str]) -> None:
 
 @given(lives(_FAILURES))
 @settings(max_examples=300)
-def test_the_depth_of_an_answer_counts_the_rungs_given_up_before_it_in_the_order_of_the_span(life: Life) -> None:
-    for walked, last in life.deliveries:
+def test_the_depth_of_an_answer_counts_the_rungs_given_up_before_it_in_the_order_of_the_span(lived: Life) -> None:
+    for walked, last in lived.deliveries:
         if walked.ending is None or walked.ending.state is not State.SUCCEEDED:
             continue
-        opening = life.job.attempts[last - 1].opening
-        order = life.job.job.new.span.available(())
+        opening = lived.job.attempts[last - 1].opening
+        order = lived.job.job.new.span.available(())
         before = [rung for rung in order[: order.index(opening.rung)] if rung in walked.ending.given_up]
         assert walked.ending.fallback_depth == opening.fallback_depth == len(before)

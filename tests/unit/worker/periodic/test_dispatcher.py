@@ -185,11 +185,11 @@ def test_a_broker_or_a_ledger_that_is_away_is_asked_again(away: Exception) -> No
             enough.set()
 
     clock = _clock(queues, outbox, [], rungs=1, tick_s=0.001, report=report)
-    stop = run_every(clock.tick_s, clock.tick, name="clock", report=report)
+    stop = run_every(clock.tick_s, clock.tick, name="dispatcher", report=report)
     assert enough.wait(10)
     assert sent.wait(10)
     stop()
-    assert reported[:3] == [TimerFailed(name="clock", message=str(away))] * 3
+    assert reported[:3] == [TimerFailed(name="dispatcher", message=str(away))] * 3
 
 
 def test_a_mistake_of_ours_stops_no_clock() -> None:
@@ -200,10 +200,10 @@ def test_a_mistake_of_ours_stops_no_clock() -> None:
         if len(reported) == 2:
             enough.set()
 
-    stop = run_every(0.001, lambda: os.environ["NOT_SET"], name="patrol", report=report)
+    stop = run_every(0.001, lambda: os.environ["NOT_SET"], name="rescuer", report=report)
     assert enough.wait(10)
     stop()
-    assert reported[0] == TimerFailed(name="patrol", message="a mistake of ours: KeyError: 'NOT_SET'")
+    assert reported[0] == TimerFailed(name="rescuer", message="a mistake of ours: KeyError: 'NOT_SET'")
 
 
 def test_what_an_empty_queue_should_hold_is_sent_again() -> None:

@@ -32,9 +32,9 @@ class Days:
 
 def _reported(*verdicts: str) -> list[str]:
     days = Days(list(verdicts))
-    checkup = HealthAlarm(verdicts=days, report=days.seen.append)
+    alarm = HealthAlarm(verdicts=days, report=days.seen.append)
     for _ in verdicts:
-        checkup.look()
+        alarm.look()
     return [event.verdict.verdict for event in days.seen if isinstance(event, PrimaryJudged)]
 
 
@@ -56,5 +56,5 @@ def test_a_new_day_of_few_jobs_is_no_news_either_way() -> None:
 
 def test_a_look_counts_the_models_in_trouble() -> None:
     days = Days([DEGRADED, OK])
-    checkup = HealthAlarm(verdicts=days, report=days.seen.append)
-    assert (checkup.look(), checkup.look()) == (1, 0)
+    alarm = HealthAlarm(verdicts=days, report=days.seen.append)
+    assert (alarm.look(), alarm.look()) == (1, 0)

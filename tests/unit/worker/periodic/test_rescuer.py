@@ -41,15 +41,15 @@ class Book:
         return self.is_ours
 
 
-def _patrol(book: Book, events: list[Event] | None = None) -> Rescuer:
+def _rescuer(book: Book, events: list[Event] | None = None) -> Rescuer:
     reported = list[Event]() if events is None else events
     return Rescuer(strays=book, policy=_POLICY, lease_s=9, every_s=3, clock=book.clock, report=reported.append)
 
 
-def _looks(patrol: Rescuer, book: Book, count: int) -> list[int]:
+def _looks(rescuer: Rescuer, book: Book, count: int) -> list[int]:
     taken = []
     for _ in range(count):
-        taken.append(patrol.look())
+        taken.append(rescuer.look())
         book.clock.now_s += 3
     return taken
 
@@ -57,7 +57,7 @@ def _looks(patrol: Rescuer, book: Book, count: int) -> list[int]:
 def test_after_its_start_it_looks_for_a_lease_before_it_rescues() -> None:
     events = list[Event]()
     book = Book(HandClock())
-    assert _looks(_patrol(book, events), book, 5) == [0, 0, 0, 1, 1]
+    assert _looks(_rescuer(book, events), book, 5) == [0, 0, 0, 1, 1]
     assert isinstance(events[0], Rescued)
     assert events[0].job_id == "job-1"
 
@@ -65,41 +65,41 @@ def test_after_its_start_it_looks_for_a_lease_before_it_rescues() -> None:
 def test_a_stray_that_somebody_else_took_is_not_told() -> None:
     events = list[Event]()
     book = Book(HandClock(), is_ours=False)
-    assert _looks(_patrol(book, events), book, 5) == [0] * 5
+    assert _looks(_rescuer(book, events), book, 5) == [0] * 5
     assert events == []
 
 
 def test_a_ledger_that_was_away_is_watched_for_a_lease_again() -> None:
     book = Book(HandClock())
-    patrol = _patrol(book)
-    assert _looks(patrol, book, 4)[-1] == 1
+    rescuer = _rescuer(book)
+    assert _looks(rescuer, book, 4)[-1] == 1
     book.is_away = True
     with pytest.raises(LedgerError):
-        patrol.look()
+        rescuer.look()
     book.is_away = False
-    assert _looks(patrol, book, 4) == [0, 0, 0, 1]
+    assert _looks(rescuer, book, 4) == [0, 0, 0, 1]
 
 
 @pytest.mark.parametrize("how", ["it was frozen", "we were stopped"])
 def test_a_freeze_is_an_absence(how: str) -> None:
     book = Book(HandClock())
-    patrol = _patrol(book)
-    assert _looks(patrol, book, 4)[-1] == 1
+    rescuer = _rescuer(book)
+    assert _looks(rescuer, book, 4)[-1] == 1
     if how == "it was frozen":
         book.slow_s = 60
-        patrol.look()
+        rescuer.look()
         book.slow_s = 0
         book.clock.now_s += 3
     else:
         book.clock.now_s += 60
-    assert _looks(patrol, book, 4) == [0, 0, 0, 1]
+    assert _looks(rescuer, book, 4) == [0, 0, 0, 1]
 
 
 def test_an_answer_that_comes_after_a_freeze_rescues_nobody() -> None:
     book = Book(HandClock())
-    patrol = _patrol(book)
-    assert _looks(patrol, book, 4)[-1] == 1
+    rescuer = _rescuer(book)
+    assert _looks(rescuer, book, 4)[-1] == 1
     book.slow_s = 6
-    assert patrol.look() == 0
+    assert rescuer.look() == 0
     book.slow_s = 0
-    assert patrol.look() == 1
+    assert rescuer.look() == 1

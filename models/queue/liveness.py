@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FRESH_S = 15.0  # an older proof proves nothing
 _TIMEOUT_S = 2.0
-_SUFFIX = ".pulse"
+_SUFFIX = ".liveness"
 
 
 class LivenessProofs:

@@ -11,17 +11,17 @@ import pytest
 import redis
 
 from models.errors import SettingsError
-from models.queue.pulse import FRESH_S, LivenessProofs, claiming, last_proof_s
+from models.queue.liveness import FRESH_S, LivenessProofs, claiming, last_proof_s
 from models.queue.redis_keys import PULSES
 from worker.composition import worker_name
 
 _LEAVE_AND_STAY = """
 import sys
 from pathlib import Path
-from models.queue.pulse import LivenessProofs
+from models.queue.liveness import LivenessProofs
 from worker.composition import worker_name
-with LivenessProofs(sys.argv[1], Path(sys.argv[2]), worker=worker_name()) as pulse:
-    pulse.leave()
+with LivenessProofs(sys.argv[1], Path(sys.argv[2]), worker=worker_name()) as proofs:
+    proofs.leave()
     print("left", flush=True)
     sys.stdin.read()
 """
@@ -40,9 +40,9 @@ def _worker(url: str, state_dir: Path) -> Iterator[subprocess.Popen[bytes]]:
 def test_a_worker_is_known_to_claim_once_it_proves_it_and_no_more_when_it_ends(redis_url: str, tmp_path: Path) -> None:
     worker = worker_name()
     assert (claiming(redis_url), last_proof_s(tmp_path)) == ([], None)
-    with LivenessProofs(redis_url, tmp_path, worker=worker) as pulse:
+    with LivenessProofs(redis_url, tmp_path, worker=worker) as proofs:
         assert (claiming(redis_url), last_proof_s(tmp_path)) == ([], float("inf"))
-        pulse.leave()
+        proofs.leave()
         assert claiming(redis_url) == [worker]
         assert 0 <= (last_proof_s(tmp_path) or -1) < FRESH_S
     assert (claiming(redis_url), last_proof_s(tmp_path)) == ([], None)
@@ -75,9 +75,9 @@ def test_a_folder_that_is_gone_or_cannot_be_one_is_told_with_a_way_out(redis_url
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match=r"STATE_DIR=.*/file: it cannot be written .*name a folder of this user"):
         LivenessProofs(redis_url, tmp_path / "file", worker=worker_name())
-    with LivenessProofs(redis_url, tmp_path, worker=worker_name()) as pulse:
-        pulse.check()
+    with LivenessProofs(redis_url, tmp_path, worker=worker_name()) as proofs:
+        proofs.check()
         (file,) = (tmp_path / "workers").iterdir()
         file.unlink()
         with pytest.raises(SettingsError, match=r"cannot be written \(No such file or directory\)"):
-            pulse.check()
+            proofs.check()
