@@ -28,6 +28,8 @@ from typing import Any
 
 _ROOT = Path(__file__).parents[3]
 _STEPDOWN = str(Path(sys.executable).with_name("stepdown"))
+# Not by `-m`: Python ends such a program by SIGINT, whatever the exit code, once an interrupt has left an exec of text.
+_SERVE = "from tests.support.sites.warm_start import serve; serve()"
 _MAIN = "from producer.cli import main; main()"
 _OWN_MODULES = ("worker", "producer.simulator", "tests.support.sites.direct_script")
 _READ_EARLY = ("PYTHON", "LD_", "LC_")  # variables that a started program reads before its first line
@@ -150,7 +152,7 @@ def _started(order: Mapping[str, Any], streams: Sequence[int]) -> int:
 def _warm_process(_of: int) -> socket.socket:
     """Start the process that imports everything once; it ends with this one, whose end of the socket closes then."""
     ours, theirs = socket.socketpair()
-    command = [sys.executable, "-P", "-m", "tests.support.sites.warm_start", str(theirs.fileno())]
+    command = [sys.executable, "-P", "-c", _SERVE, str(theirs.fileno())]
     environment = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     environment |= {"PYTHONPATH": str(_ROOT), "LANG": "C.UTF-8"}
     started = subprocess.Popen(
@@ -166,6 +168,11 @@ def _warm_process(_of: int) -> socket.socket:
     return ours
 
 
+def serve() -> None:
+    """Be the warm process, and in each process that it starts the program."""
+    _program_to_run(socket.socket(fileno=int(sys.argv[1])))()
+
+
 def _received(sender: socket.socket, count: int) -> bytes:
     parts = bytearray()
     while len(parts) < count:
@@ -176,7 +183,7 @@ def _received(sender: socket.socket, count: int) -> bytes:
     return bytes(parts)
 
 
-def _serve(client: socket.socket) -> Callable[[], object]:
+def _program_to_run(client: socket.socket) -> Callable[[], object]:
     """Start a program for each order; return in the started process, with the program. Ends with the client."""
     for name in _IMPORTED:
         import_module(name)
@@ -226,7 +233,3 @@ def _stream(number: int, errors: str) -> io.TextIOWrapper:
     raw = io.open(number, "wb", closefd=False)  # noqa: SIM115, UP020
     by_line = os.isatty(number) or number == 2
     return io.TextIOWrapper(raw, encoding="utf-8", errors=errors, line_buffering=by_line)
-
-
-if __name__ == "__main__":
-    _serve(socket.socket(fileno=int(sys.argv[1])))()
