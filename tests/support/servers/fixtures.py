@@ -20,7 +20,7 @@ from tests.support.servers.postgres import OWNER, Postgres, running_postgres
 from tests.support.servers.valkey import running_valkey
 
 _ENGINES = ("sqlite", "postgres")
-_TEMPLATE = "ledger_template"
+TEMPLATE = "ledger_template"
 
 
 @pytest.fixture(scope="session")
@@ -42,8 +42,8 @@ def redis_url(valkey_url: str) -> str:
 def postgres() -> Iterator[Postgres]:
     """Run one Postgres for the whole session, with a migrated database to copy. Tests take `postgres_url`."""
     with running_postgres() as server:
-        server.do(f"CREATE DATABASE {_TEMPLATE} OWNER {OWNER}")
-        with opened(server.url(_TEMPLATE)) as engine:
+        server.do(f"CREATE DATABASE {TEMPLATE} OWNER {OWNER}")
+        with opened(server.url(TEMPLATE)) as engine:
             upgrade(engine)
         yield server
 
@@ -60,7 +60,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def postgres_url(postgres: Postgres) -> Iterator[str]:
     """Give a fresh Postgres database that has the ledger's tables."""
-    with postgres.database(like=_TEMPLATE) as url:
+    with postgres.database(like=TEMPLATE) as url:
         yield url
 
 

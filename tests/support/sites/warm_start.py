@@ -18,6 +18,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import types
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -170,7 +171,26 @@ def _warm_process(_of: int) -> socket.socket:
 
 def serve() -> None:
     """Be the warm process, and in each process that it starts the program."""
-    _program_to_run(socket.socket(fileno=int(sys.argv[1])))()
+    _run_and_end(_program_to_run(socket.socket(fileno=int(sys.argv[1]))))
+
+
+def _run_and_end(program: Callable[[], object]) -> None:
+    """Run a program and end as Python does, but leave its memory to the kernel: to take it apart costs 0.2 s of CPU."""
+    code = 0
+    try:
+        program()
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            raise
+        code = end.code or 0
+    vars(threading)["_shutdown"]()
+    vars(atexit)["_run_exitfuncs"]()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):  # Python itself tells what cannot be written
+        sys.exit(code)
+    os._exit(code & 0xFF)
 
 
 def _received(sender: socket.socket, count: int) -> bytes:

@@ -1,6 +1,7 @@
 """Runs a real worker process on a real broker and a real ledger, with the simulator as its API."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +14,6 @@ import pytest
 import redis
 from sqlalchemy import Engine, select
 
-from migrations.run import upgrade
 from models.job.answer import Answer
 from models.queue.redis_keys import admission_prefix, queue_key
 from models.schema.attempt import Attempt
@@ -24,7 +24,7 @@ from producer.prompt.prompt import Prompt
 from producer.running.start import flower_command, flower_variables, worker_command
 from producer.simulator.process import RunningSimulator, running_simulator
 from tests.support.eventually import eventually
-from tests.support.servers.fixtures import opened
+from tests.support.servers.fixtures import TEMPLATE, opened
 from tests.support.servers.ports import free_port
 from tests.support.sites import warm_start
 
@@ -123,7 +123,6 @@ def idle_plant(request: pytest.FixtureRequest, folder: Path, **variables: str) -
         simulator = until_end.enter_context(running_simulator(log=folder / "purchases.jsonl"))
         url = _database_url(request, folder, until_end)
         engine = until_end.enter_context(opened(url))
-        upgrade(engine)
         broker = request.getfixturevalue("valkey_url")
         client = until_end.enter_context(redis.Redis.from_url(broker))
         client.flushall()
@@ -147,9 +146,9 @@ def idle_plant(request: pytest.FixtureRequest, folder: Path, **variables: str) -
 
 def _database_url(request: pytest.FixtureRequest, folder: Path, until_end: ExitStack) -> str:
     if request.param == "sqlite":
-        return f"sqlite:///{folder / 'ledger.db'}"
+        return f"sqlite:///{shutil.copy(request.getfixturevalue('sqlite_template'), folder / 'ledger.db')}"
     server: Postgres = request.getfixturevalue("postgres")
-    return until_end.enter_context(server.database())
+    return until_end.enter_context(server.database(like=TEMPLATE))
 
 
 @contextmanager
