@@ -4,14 +4,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import anthropic
 import pytest
 from anthropic.types.messages import MessageBatch
 from anthropic.types.messages.batch_create_params import Request
+from sqlalchemy import Select, select
 
+from models.schema.attempt import Attempt
+from models.schema.job import Job
 from tests.support.eventually import eventually
-from tests.support.sites.worker_site import OPUS, Plant, running_plant, running_server
+from tests.support.sites.worker_site import OPUS, Plant, forget_faults, running_plant, running_server
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +37,19 @@ class Site:
         found = eventually(look, within_s=30, because="the message batch ends")
         assert found is not None
         return found
+
+    def forget(self) -> None:
+        """Leave nothing of the tests before to the next: no script, no open job, no call in flight, no closed model."""
+        self.plant.simulator.set_script("")
+        for batch_id in self._read(select(Job.batch_id).where(Job.finished_at.is_(None)).distinct()):
+            self.plant.producer.batch(batch_id).cancel()
+        in_flight = select(Attempt.id).where(Attempt.outcome.is_(None))
+        eventually(lambda: not self._read(in_flight), within_s=30, because="no call is in flight")
+        forget_faults(self.plant.variables["REDIS_URL"])
+
+    def _read(self, ids: Select[Any]) -> list[str]:
+        with self.plant.engine.connect() as connection:
+            return list(connection.scalars(ids))
 
     def purchases_of(self, batch_id: str) -> int:
         """Count what was bought for a batch."""

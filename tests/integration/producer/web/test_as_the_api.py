@@ -27,7 +27,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(autouse=True)
 def _no_faults(site: Site) -> None:
-    site.plant.simulator.set_script("")
+    site.forget()
 
 
 def _post(site: Site, body: dict[str, Any], **headers: str) -> httpx2.Response:
