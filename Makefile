@@ -5,13 +5,20 @@ PYTHON ?= python3
 STAMP  := .venv/.installed
 RUN    := .venv/bin/python -m
 
-.PHONY: demo test check chaos bench bench-chain bench-ledger focus clients frameworks wheel lock clean
+.PHONY: demo test quick quick-tests check chaos bench bench-chain bench-ledger focus clients frameworks wheel lock clean
 
 demo: $(STAMP)       ## a batch through real parts, against a simulated API
 	.venv/bin/stepdown demo
 
 test: check          ## everything the project promises
 	$(RUN) pytest
+
+# The tests that are left out here, and all examples of a property, run in `make test`.
+quick: $(STAMP)      ## check and, beside it, unit and contract tests but the slow ones, with fewer examples a property
+	$(MAKE) --no-print-directory -j2 check quick-tests
+
+quick-tests: $(STAMP)
+	$(RUN) pytest tests/unit tests/contracts -m "not slow" --hypothesis-profile=quick --dist=worksteal
 
 check: $(STAMP)      ## format, lint, import contracts, types
 	.venv/bin/ruff format --check .

@@ -20,6 +20,7 @@ _SEED = pytest.StashKey[int]()
 
 # A slow machine is no mistake of the code's, and a failure is repeated by its seed, not by a hidden file.
 hypothesis.settings.register_profile("stepdown", deadline=None, database=None, max_examples=50)
+hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("stepdown"), max_examples=10)
 hypothesis.settings.load_profile("stepdown")
 
 

@@ -4,7 +4,7 @@ import ast
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from models.settings import Settings
@@ -27,10 +27,10 @@ def _files() -> list[Path]:
     return [path for path in paths if _CASES not in path.parents]  # a case is kept as it was found
 
 
-def _nodes() -> Iterator[tuple[Path, ast.AST]]:
-    for path in _files():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            yield path.relative_to(_ROOT), node
+@cache
+def _nodes() -> list[tuple[Path, ast.AST]]:
+    trees = {path.relative_to(_ROOT): ast.parse(path.read_text(encoding="utf-8")) for path in _files()}
+    return [(path, node) for path, tree in trees.items() for node in ast.walk(tree)]
 
 
 def test_the_rules_are_asked_of_every_folder() -> None:

@@ -18,6 +18,7 @@ from producer.map_reduce.documents import read_documents
 from tests.support.peak_memory import Ran, run_to_peak
 from tests.support.read_prompts import Loaded, load
 
+pytestmark = pytest.mark.slow
 _ROOT = Path(__file__).parents[4]
 _MOST_MB = 260  # of which the interpreter and pyarrow take 100
 _LOAD = """

@@ -9,6 +9,7 @@ from tests.support.plays.admission_scripts import PREFIX, in_memory, parted
 from tests.support.plays.fleet_traffic import Api, Fleet, Play
 from worker.admission.in_process import InProcessRedis
 
+pytestmark = pytest.mark.slow
 _SECONDS = 300
 _A_MINUTE = {"requests": 300, "input": 300_000, "output": 90_000}  # 5 requests of 1,000 and 300 tokens a second
 _PLENTY = 100_000_000

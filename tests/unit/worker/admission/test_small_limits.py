@@ -1,5 +1,6 @@
 """Small limits and requests of any size: some job makes progress, or each waiting job says until when and why."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -8,6 +9,7 @@ from producer.simulator.account.buckets import Limits
 from tests.support.plays.small_limits import Play, Task, play
 from tests.support.plays.walk_scene import HAIKU, OPUS, SONNET
 
+pytestmark = pytest.mark.slow
 _CHAIN = (OPUS, SONNET, HAIKU)
 _LATE_S = 5.0  # a job whose time has come is sent so soon
 _TIER_1 = Limits(requests_per_minute=50, input_tokens_per_minute=30_000, output_tokens_per_minute=8_000)

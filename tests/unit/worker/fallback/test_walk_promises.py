@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ from tests.support.plays.walk_scene import HAIKU, OPUS, SONNET, HandClock, Scene
 from worker.fallback.decision import DENIED
 from worker.fallback.walk import Walked
 
+pytestmark = pytest.mark.slow
 _MODELS = (OPUS, "claude-opus-4-6", SONNET, "claude-sonnet-4-5", HAIKU)
 _WORDS = [
     *(

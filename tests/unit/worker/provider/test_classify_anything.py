@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from worker.provider.attempt_cost import closing_of
 from worker.provider.classify import classify
 from worker.provider.reply import Broken, Failure, Received, Reply
 
+pytestmark = pytest.mark.slow
 _TEXT = st.text(st.characters(exclude_categories=()), max_size=300)  # lone surrogates, too
 _ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | _TEXT,
