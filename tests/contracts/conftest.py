@@ -1,4 +1,4 @@
-"""A model before a turnstile, wherever its script runs."""
+"""A model before admission control, wherever its script runs."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def clock() -> Clock:
 
 @pytest.fixture(params=["memory", "redis"])
 def door(request: pytest.FixtureRequest, clock: Clock) -> Door:
-    """Give a model before a turnstile that knows nothing yet."""
+    """Give a model before admission control that knows nothing yet."""
     if request.param == "memory":
         return Door(in_memory(clock), clock)
     return Door(in_redis(request.getfixturevalue("redis_url"), clock), clock)

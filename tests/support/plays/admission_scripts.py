@@ -34,12 +34,12 @@ class Clock:
 
 
 def in_memory(clock: Callable[[], float], memory: InProcessRedis | None = None) -> LuaScript:
-    """Make a turnstile in this process."""
+    """Make admission control in this process."""
     return _script((memory or InProcessRedis(PREFIX)).run, clock)
 
 
 def parted(memory: InProcessRedis, clock: Callable[[], float], workers: int) -> list[LuaScript]:
-    """Make the turnstiles of workers that go on alone with what one memory knew."""
+    """Make the admission scripts of workers that go on alone with what one memory knew."""
     known = memory.copied()
     parts = [InProcessRedis(PREFIX) for _ in range(workers)]
     for part in parts:
@@ -48,7 +48,7 @@ def parted(memory: InProcessRedis, clock: Callable[[], float], workers: int) -> 
 
 
 def in_redis(url: str, clock: Callable[[], float], *, empty: bool = False) -> LuaScript:
-    """Make a turnstile in Redis, which forgets what it knew where it is to be `empty`."""
+    """Make admission control in Redis, which forgets what it knew where it is to be `empty`."""
     client = redis.Redis.from_url(url)
     if empty:
         client.flushdb()
@@ -62,7 +62,7 @@ def _script(run: Run, clock: Callable[[], float]) -> LuaScript:
 
 @dataclass(slots=True)
 class Door:
-    """One model before a turnstile: asks and tells with what a test does not care about filled in."""
+    """One model before admission control: asks and tells with what a test does not care about filled in."""
 
     admission: LuaScript
     clock: Clock

@@ -102,12 +102,12 @@ class Api:
 
 @dataclass(slots=True, kw_only=True)
 class Fleet:
-    """Workers that ask a turnstile before each call, and do with its answer what a walk does."""
+    """Workers that ask admission control before each call, and do with its answer what a walk does."""
 
     play: Play
     draw: random.Random
     api: Api
-    turnstiles: list[LuaScript]  # one for all workers, or one for each, which then has its part of the limits
+    scripts: list[LuaScript]  # one for all workers, or one for each, which then has its part of the limits
     patience_s: float = 10.0
     tokens: tuple[int, int] = (1_000, 300)
     stepped_down: int = 0
@@ -121,7 +121,7 @@ class Fleet:
             at += self.draw.expovariate(jobs_a_second)
 
     def _job(self) -> None:
-        admission = self.draw.choice(self.turnstiles)
+        admission = self.draw.choice(self.scripts)
         read, written = (round(each * self.draw.lognormvariate(0, 0.5)) + 1 for each in self.tokens)
         self._ask(admission, f"job {next(self._numbers)}", (read, written), has_waited=False, held_s=0.0)
 
@@ -162,7 +162,7 @@ class Fleet:
 
     def _reporter(self, admission: LuaScript, need: Request) -> Callable[..., None]:
         def ends(how: How, **words: Any) -> None:
-            limits = part_of_limits(words.pop("limits", {}), len(self.turnstiles))
+            limits = part_of_limits(words.pop("limits", {}), len(self.scripts))
             admission.release(
                 Result(ticket=need.ticket, model=need.model, group=need.group, how=how, limits=limits, **words)
             )

@@ -240,7 +240,7 @@ def scene(
     terms: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> Scene:
-    """Set up one job of a chain; `held` is the turnstile's script, `terms` are the job's, `changes` the worker's."""
+    """Set up one job of a chain; `held` is the script of admission, `terms` are the job's, `changes` the worker's."""
     clock = clock or HandClock()
     ledger, events = ledger or MemoryLedger(clock), list[Event]()
     provider, admission, slept = ScriptedProvider([*script]), ScriptedAdmission([*held]), list[float]()

@@ -1,4 +1,4 @@
-"""The fleet's turnstile on a real Redis: shared while it is there, each worker's own while it is killed or frozen."""
+"""The fleet's admission control on a real Redis: shared with Redis, each worker's own without."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""What turnstile and provider come to together, in minutes of traffic on a clock of their own."""
+"""Admission and provider together, in minutes of traffic on a clock of their own."""
 
 import random
 
@@ -20,7 +20,7 @@ def _scene(seed: int, kind: str = "requests", *, memory: InProcessRedis | None =
     limits = {f"{name}_per_minute": _PLENTY for name in ("requests", "input_tokens", "output_tokens")}
     limits[f"{kind}_tokens_per_minute" if kind != "requests" else "requests_per_minute"] = _A_MINUTE[kind]
     api = Api(play=play, draw=draw, limits=Limits(**limits))
-    fleet = Fleet(play=play, draw=draw, api=api, turnstiles=[in_memory(play.now, memory)])
+    fleet = Fleet(play=play, draw=draw, api=api, scripts=[in_memory(play.now, memory)])
     return play, api, fleet
 
 
@@ -79,7 +79,7 @@ def test_workers_that_lose_sight_of_each_other_keep_to_the_limit(seed: int) -> N
     parts = parted(memory, play.now, 2)  # as a worker that looks each second has it
     play.run(1)
     lost_at, before = play.now(), api.used["requests"]
-    fleet.turnstiles = parts
+    fleet.scripts = parts
     play.run(120)
     refused = [at - lost_at for at, how in api.calls if how == "limited" and at > lost_at]
     used = api.used["requests"] - before

@@ -268,7 +268,7 @@ def test_what_was_let_through_and_did_not_leave_is_given_back() -> None:
         ("spend", "key_refused"),
     ],
 )
-def test_every_end_is_told_to_the_turnstile(word: str, how: str) -> None:
+def test_every_end_is_reported_to_admission(word: str, how: str) -> None:
     job = scene(word, chain=CHAIN[:1])
     job.walk()
     first = job.admission.ends[0]

@@ -1,4 +1,4 @@
-"""What every turnstile promises of a group's limits, wherever its script runs: buckets, headers, 429s and promises."""
+"""Promises of admission control of a group's limits, wherever its script runs: buckets, headers, 429s and promises."""
 
 from itertools import pairwise
 from typing import Any, cast

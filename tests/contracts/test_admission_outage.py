@@ -1,4 +1,4 @@
-"""What every turnstile promises of an outage, wherever its script runs: what opens a cooldown, probes, what ends it."""
+"""Promises of admission control of an outage, wherever its script runs: what opens a cooldown, probes, what ends it."""
 
 from itertools import pairwise
 

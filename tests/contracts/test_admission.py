@@ -1,4 +1,4 @@
-"""What every turnstile promises, wherever its script runs: the key, cooldowns and probes, flight and retries."""
+"""Promises of admission control, wherever its script runs: the key, cooldowns and probes, flight and retries."""
 
 import pytest
 
