@@ -22,7 +22,7 @@ def _engine() -> Engine:
     return given if isinstance(given, Engine) else open_database(load_settings().database_url.get_secret_value())
 
 
-# One transaction from reading the revision to writing it: two processes that start together take turns.
+# One transaction reads and writes the revision: two processes that start together take turns.
 with _engine().begin() as connection:
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver begins by itself for rows only, not for tables

@@ -1,6 +1,6 @@
 """The views: answers to the questions that people ask the ledger, the same on SQLite and Postgres.
 
-Each view is one text in `views/`, for both engines. Words in capitals before a bracket are the macros below; all other
+Each view is one text in `views/`, for both engines. Words in capitals before a bracket are the macros below. All other
 words mean the same to both engines. A migration that changes a column drops the views first, and makes them again.
 """
 
@@ -11,20 +11,20 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 _TEXTS = Path(__file__).with_name("views")
-# A view stands behind those it reads from. v_days and v_spending are steps of others.
+# A view stands behind the views that it reads. v_days and v_spending are steps of others.
 VIEWS = (
     *("v_days", "v_attempts", "v_jobs", "v_batches", "v_cost_daily", "v_credits_monthly", "v_fallback_histogram"),
     *("v_primary_health", "v_errors", "v_latency", "v_wasted", "v_unpriced", "v_truncated", "v_budgets", "v_spending"),
     *("v_focus", "v_cache", "v_decisions", "v_starts", "v_story", "v_call_tree", "v_documents"),
 )
-# Money is whole nano-dollars; a sum of nothing is nothing, and its unknown parts are counted beside it.
+# Money is whole nano-dollars. The sum of no costs is 0; unknown costs are counted beside a sum.
 _SHORT = {
     "WHOLE": "CAST(COALESCE({0}, 0) AS BIGINT)",
     "JOBS": "(SELECT COUNT(*) FROM jobs AS j WHERE j.batch_id = b.id AND {0})",
     "STARTED_AT": "COALESCE({0}.start_model, (SELECT first.requested_model FROM attempts AS first"
     " WHERE first.job_id = {0}.id ORDER BY first.attempt_no LIMIT 1))",
     "RATIO": "ROUND(1.0 * {0} / {1}, 4)",
-    # Heron's rule from above: SQLite need not have SQRT. What it is wrong by is too much, never too little.
+    # Heron's rule from above, since SQLite may lack SQRT. The result is never too small.
     "ROOT": "(WITH RECURSIVE heron(root, step) AS (SELECT CAST(1 + {0} AS DOUBLE PRECISION), 0"
     " UNION ALL SELECT (root + {0} / root) / 2, step + 1 FROM heron WHERE step < 40)"
     " SELECT root FROM heron WHERE step = 40)",
@@ -32,16 +32,16 @@ _SHORT = {
     "BELOW": "RECURSIVE below(id) AS (SELECT {0}.id"
     " UNION ALL SELECT lower.id FROM below INNER JOIN jobs AS lower ON lower.parent = below.id)",
 }
-# Days are 'YYYY-MM-DD' on SQLite, whose times are UTC text, and dates on Postgres.
+# Days are 'YYYY-MM-DD' on SQLite, since times there are UTC text. Days are dates on Postgres.
 _SQLITE = {
     "EACH_DAY": "v_days AS d CROSS JOIN {0} AS {2}",  # in this order: d is the outer loop
     "WITHIN_DAY": "{0} >= d.since AND {0} < d.until",
-    # Each is looked up for the rows that are shown only.
+    # SQLite looks up each figure for the shown rows only.
     "ATTEMPTS": "(SELECT COUNT(*) FROM attempts AS a WHERE {0})",
     "UNKNOWN": "(SELECT COUNT(*) FROM v_attempts AS a WHERE {0} AND a.cost_nano_usd IS NULL)",
     "SPENT": "(SELECT WHOLE(SUM(a.cost_nano_usd)) FROM v_attempts AS a WHERE {0})",
     "WITH_SPENT": "",
-    "IS_SUCCEEDED": "COALESCE({0}.state, '') = 'succeeded'",  # else it makes an index of all states for the question
+    "IS_SUCCEEDED": "COALESCE({0}.state, '') = 'succeeded'",  # else SQLite builds an index of all states for the query
     "DAY": "SUBSTR({0}, 1, 10)",
     "START": "{0}",  # a day sorts before all of its times
     "NEXT_DAY": "DATE({0}, '+1 day')",
@@ -59,11 +59,11 @@ _SQLITE = {
 }
 # Products of numerics are exact, quotients are rounded.
 _POSTGRES = {
-    # OFFSET 0 keeps it to a loop over the days, each a range in the index of that time; it takes few days for more.
+    # OFFSET 0 forces a loop over the days, each a range in the index of that time. Postgres takes few days for more.
     "EACH_DAY": "v_days AS d CROSS JOIN LATERAL (SELECT * FROM {0} AS each"
     " WHERE each.{1} >= d.since AND each.{1} < d.until OFFSET 0) AS {2}",
     "WITHIN_DAY": "TRUE",
-    # Once for a row: to plan the same lookup four times takes longer than to run it.
+    # One lookup for a row: to plan the same lookup four times takes longer than to run it.
     "ATTEMPTS": "spent.attempts",
     "UNKNOWN": "spent.unknown_costs",
     "SPENT": "spent.cost_nano_usd",
@@ -103,7 +103,7 @@ def drop_views(connection: Connection) -> None:
 
 
 def expanded(text: str, macros: Mapping[str, str]) -> str:
-    """Write a text's macros out, those in their arguments and in what they stand for too.
+    """Return a text with its macros written out, also macros inside arguments and inside other macros.
 
     >>> expanded("SELECT USD(SUM(cost))", {"USD": "({0} / 1e9)"})
     'SELECT (SUM(cost) / 1e9)'
@@ -117,7 +117,7 @@ def expanded(text: str, macros: Mapping[str, str]) -> str:
 
 
 def _arguments(text: str, start: int) -> tuple[list[str], int]:
-    """Split what follows an opening bracket at its own commas; returns where its closing one ends."""
+    """Split the text after an opening bracket at its own commas. Returns the place of the closing bracket, too."""
     found, depth, begin = list[str](), 1, start
     for place in range(start, len(text)):
         depth += {"(": 1, ")": -1}.get(text[place], 0)

@@ -16,10 +16,10 @@ from models.money.caps import Usd, usd
 from models.toml_file import read_tables
 from models.validation import Problem, StrictModel, validated
 
-CALLER = "caller"  # the tag that names whose batch it is
-CALLER_CAP = "caller_day_cap_usd"  # the tag that caps a UTC day of all of them
+CALLER = "caller"  # the tag that names the caller of a batch
+CALLER_CAP = "caller_day_cap_usd"  # the tag that caps a UTC day of all the caller's batches
 VIA = "via"  # the tag that names the door a batch came through
-MCP_TAGS = {VIA: "mcp"}  # TAG_CAPS_USD=via=mcp:5 caps the day of all that is asked through `stepdown mcp`
+MCP_TAGS = {VIA: "mcp"}  # TAG_CAPS_USD=via=mcp:5 caps a day of all batches from `stepdown mcp`
 DELETED = "deleted/"
 _KEPT_KEYS = {
     "serve/": "the callers of stepdown serve",
@@ -31,7 +31,7 @@ _LONGEST_TAG = 200  # the width of such columns in the ledger
 
 
 class OwnKey(str):
-    """An idempotency key in a namespace of this program: no key of a person begins so."""
+    """An idempotency key in a namespace of this program: no person's key begins so."""
 
     __slots__ = ()
 
@@ -49,7 +49,7 @@ def _sha256(text: str | None) -> str | None:
 
 
 class Caller(StrictModel):
-    """One caller, as its table in CALLERS_FILE has it. A `token` is kept as its SHA-256 in hex.
+    """One caller, with the fields of its table in CALLERS_FILE. A `token` is kept as its SHA-256 in hex.
 
     `day_cap_usd` is for a UTC day. `requests_per_minute` limits the POST requests to one server, None for no limit.
     An operator sees the figures of the whole fleet. Other callers see their own.
@@ -78,7 +78,7 @@ class Caller(StrictModel):
 
     @property
     def batch_tags(self) -> dict[str, str]:
-        """The tags of all its batches, with its name and its cap: a worker enforces the cap without CALLERS_FILE."""
+        """The tags of all the caller's batches, with name and cap: a worker enforces the cap without CALLERS_FILE."""
         cap = {} if self.day_cap_usd is None else {CALLER_CAP: f"{self.day_cap_usd:f}"}
         return {**self.tags, CALLER: self.name, **cap}
 
@@ -93,7 +93,7 @@ class Caller(StrictModel):
             kept += [*capped, *(tag for other in others for tag in other.tags)]
         names = {tag.partition("=")[0] for tag in kept}
         own = self.batch_tags
-        # A cap counts name=value: the name ends at the first sign, even at a sign that the caller puts into the name.
+        # A cap counts name=value: the name ends at the first sign, even at a sign inside the caller's name.
         foreign = (name for name, value in given.items() if name.partition("=")[0] in names and own.get(name) != value)
         return next(foreign, None)
 
@@ -136,7 +136,7 @@ LOCAL = Caller(name="local", operator=True)  # any process of this machine, if n
 
 
 def caller_with(token: str, callers: Iterable[Caller]) -> Caller | None:
-    """Return the caller with this token, or None. The search takes as long for every token."""
+    """Return the caller with this token. Returns None if there is none. The search takes as long for every token."""
     digest = str(_sha256(token))
     found = None
     for caller in callers:
@@ -183,7 +183,7 @@ def caller_cap(tags: Mapping[str, str]) -> tuple[str, Decimal] | None:
 
 
 def caps_of(callers: Iterable[Caller], tag_caps: Mapping[str, Decimal]) -> dict[str, Decimal]:
-    """Add the callers' day caps to those of TAG_CAPS_USD. Raises SettingsError if both name one caller."""
+    """Add the callers' day caps to TAG_CAPS_USD. Raises SettingsError if both name one caller."""
     own = {f"{CALLER}={one.name}": one.day_cap_usd for one in callers if one.day_cap_usd is not None}
     if twice := sorted(own.keys() & tag_caps.keys()):
         fix = "the caller has a day_cap_usd in CALLERS_FILE too; give one of them"

@@ -1,4 +1,4 @@
-"""Errors that a caller sees. Each error says what is wrong, where, and what would be right."""
+"""Errors that a caller sees. Each error names the problem, its place and the fix."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ _MOST_TOLD = 20
 
 
 class StepdownError(Exception):
-    """Anything Stepdown refuses or cannot do; its text is meant for the person who asked."""
+    """Any refusal or failure of Stepdown, with a text for the person who asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mistake:
-    """One wrong setting: its variable, its value (masked where secret) and what would be right."""
+    """One wrong setting: its variable, its value (masked if secret) and the fix."""
 
     variable: str
     value: str
@@ -28,7 +28,7 @@ class Mistake:
 
 
 class SettingsError(StepdownError):
-    """The environment or .env holds settings that cannot be used; all of them are named at once."""
+    """The environment or .env holds settings that cannot be used. The error names all of them at once."""
 
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
         self.mistakes = tuple(mistakes)
@@ -36,7 +36,7 @@ class SettingsError(StepdownError):
 
 
 class InputError(StepdownError):
-    """A prompt cannot be accepted: names the source, the line (from 1), the field and the fix."""
+    """A prompt cannot be accepted. The error names the source, the line (from 1), the field and the fix."""
 
     def __init__(self, problem: str, *, source: str, line: int | None = None, field: str | None = None) -> None:
         place = source if line is None else f"{source}:{line}"
@@ -44,7 +44,7 @@ class InputError(StepdownError):
 
 
 class InputMistakes(StepdownError):  # noqa: N818 - several errors
-    """Lines of a file that cannot be accepted, one below the other; nothing of the file was."""
+    """Lines of a file that cannot be accepted, one below the other; no line of the file was accepted."""
 
     def __init__(self, mistakes: Sequence[InputError], *, end: str = NOTHING_QUEUED, beyond: int = 0) -> None:
         self.mistakes = tuple(mistakes)
@@ -61,7 +61,7 @@ class InputMistakes(StepdownError):  # noqa: N818 - several errors
 
 
 class UnpricedModelError(StepdownError):
-    """A model of the chain has no price, so its cost could not be told."""
+    """A model of the chain has no price, so its cost would be unknown."""
 
     def __init__(self, models: Sequence[str]) -> None:
         self.models = tuple(models)
@@ -87,11 +87,11 @@ class NotFoundError(StepdownError):
 
 
 class BrokerError(StepdownError):
-    """The broker cannot be reached, or is not what the queue needs."""
+    """The broker cannot be reached, or does not fit the queue."""
 
 
 class ApiError(StepdownError):
-    """The provider's API cannot be reached, or does not say what was asked."""
+    """The provider's API cannot be reached, or its reply lacks the answer to the question."""
 
 
 class LedgerError(StepdownError):
@@ -109,9 +109,9 @@ class LedgerGoneError(LedgerError):
 
 
 class TooDeepError(StepdownError):
-    """A call would lie deeper in its tree of calls than MAX_DEPTH; nothing was asked and nothing written.
+    """A call would lie deeper in its tree of calls than MAX_DEPTH. No model was asked and nothing written.
 
-    `path` leads from the top of the tree to the call, by ids, with the task of each where it has one.
+    `path` leads from the top of the tree to the call, by ids, each with its task if any.
     """
 
     def __init__(self, depth: int, *, most: int, path: Sequence[str]) -> None:
@@ -121,10 +121,10 @@ class TooDeepError(StepdownError):
 
 
 class TreeBudgetError(StepdownError):
-    """A call could pass what its whole tree of calls may cost, TREE_CAP_USD, and was not made; amounts in USD.
+    """A call was not made, since its whole tree of calls could pass its cap, TREE_CAP_USD; amounts in USD.
 
-    `gone_usd` is what is spent, with the worst case of calls whose end nobody saw; `reserved_usd` that of calls in
-    flight; `needs_usd` the worst case of this one.
+    `gone_usd` is spent, with the worst case of calls whose end nobody saw. `reserved_usd` is the worst case of calls in
+    flight, `needs_usd` that of this call.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class TreeBudgetError(StepdownError):
 
 
 class ChainExhaustedError(StepdownError):
-    """Every model the call may use was tried, or none may be tried now; the last failure is told."""
+    """Every model the call may use was tried, or no model may be tried now. The text has the last failure."""
 
     def __init__(self, last_failure: str, *, job_id: str) -> None:
         self.job_id = job_id
@@ -166,7 +166,7 @@ _EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
 
 
 def exit_code(error: Exception) -> int:
-    """Return the code that a process ends with for this error: 1 for a mistake of ours.
+    """Return the exit code of a process for this error: 1 for a mistake of ours.
 
     >>> exit_code(BrokerError("away")), exit_code(NotFoundError("none")), exit_code(ValueError("a bug"))
     (4, 2, 1)

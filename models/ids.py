@@ -1,4 +1,4 @@
-"""Ids of our own: UUIDv7 as text, so that rows sort by the time they were made."""
+"""Ids of our own: UUIDv7 as text, so that rows sort by their time of creation."""
 
 import secrets
 import time

@@ -1,6 +1,6 @@
 """Create the ledger: its tables, and the views over them.
 
-Column types are written out here, not taken from models: what this migration made must not change with them.
+Column types are written out here, and not taken from models: a change of models must not change this migration.
 """
 
 import re
@@ -30,8 +30,8 @@ _KINDS: dict[str, sa.types.TypeEngine[Any]] = {
     "date": sa.Date(),
     "flag": sa.Boolean(),
 }
-# Each column is `name kind`: `!` is in the primary key, `?` may be NULL, `>table` refers to that table's id, `=` is the
-# default. A table stands behind those it refers to.
+# Each column is `name kind`: `!` marks the primary key, `?` may be NULL, `>table` refers to that table's id, `=` is the
+# default. A table stands behind the tables that it refers to.
 _COLUMNS = {
     "batches": """
         id id!, name line?, idempotency_key line?, content_sha256 hash?, task line?, tags text, job_count int,
@@ -119,7 +119,7 @@ _DUE = "state = 'waiting' AND sent_at IS NULL AND due_at IS NOT NULL"
 _THROTTLES = ("circuit_open", "limited", "full", "rate_limited", "ramp_limited")
 _FAILURES = ("key_paused", "overloaded", "server_error", "unreachable")
 _THROTTLED = f"{_DUE} AND outcome IN {(*_THROTTLES, *_FAILURES)}"
-# Name, table, columns, and the condition of a row that is in it.
+# Name, table, columns, and the condition of the rows in the index.
 _INDEXES: tuple[tuple[str, str, tuple[str, ...], str | None], ...] = (
     ("ix_batches_created_at", "batches", ("created_at",), None),
     ("ix_jobs_batch_id_seq", "jobs", ("batch_id", "seq"), None),

@@ -1,4 +1,4 @@
-"""Runs one SQL query of a person's in a process of its own, which cannot write, and ends it at its limits."""
+"""Runs a person's SQL query in a separate process, which cannot write, and ends the process at its limits."""
 
 import json
 import os
@@ -23,17 +23,17 @@ from models.ledger.database import database_url
 
 AT_ONCE = 3  # queries of one user on one machine; each may have its MEMORY, and wants a core
 _QUERIES = frozenset({"select", "with", "values", "table", "explain"})
-# A comment inside a comment is read differently by the two engines: behind it no word is found, and it is refused.
+# The two engines read a comment inside a comment differently. No word is found behind one, so the query is refused.
 _FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*(?:(?!/\*|\*/).)*\*/)*([a-z]+)", re.DOTALL | re.IGNORECASE)
 
 _LONGEST_S = 86_400
 _LONGEST_SQL = 1_000_000
 _MOST_BYTES = 4_000_000_000
 _PROGRAM = Path(__file__).with_name("query_process.py")
-_START_S = 30  # until a query's own time begins: an interpreter, a connection
+_START_S = 30  # until a query's own time begins: for an interpreter and a connection
 _WAIT_S = 5, 60  # the least and the most that a query waits for others to end
-_OVER_S = 0.5  # for the process to say itself that it is late
-_END_S = 0.5  # for Postgres to be told to cancel
+_OVER_S = 0.5  # for the process to report itself that it is late
+_END_S = 0.5  # for a cancel to reach Postgres
 _LOOK_EVERY_S = 0.05
 _LATE = frozenset({"SIGALRM", "SIGXCPU"})
 
@@ -44,9 +44,9 @@ class BusyError(TimeoutError):
 
 @dataclass(slots=True, kw_only=True)
 class QueryResult:
-    """The columns and rows of a query; two columns may have one name, and rows are read as they are taken.
+    """The columns and rows of a query. Two columns may have one name. Rows are read as the caller takes them.
 
-    A cell is None, int, Decimal, float, bool, str, bytes or a list of these; times are the engine's own text, in UTC.
+    A cell is None, int, Decimal, float, bool, str, bytes or a list of these. Times are the engine's own text, in UTC.
     After the last row `cut` is "rows" or "bytes" if that bound left rows out.
     """
 
@@ -63,7 +63,7 @@ class _Running:
     is_late: bool = False
 
     def end(self) -> None:
-        """End the process: the end of its stdin does, and SIGKILL where that takes too long."""
+        """Close stdin, which ends the process. Send SIGKILL if the end takes too long."""
         with suppress(BrokenPipeError):  # of a request that the process has not read
             _pipe(self.process.stdin).close()
         try:
@@ -82,11 +82,11 @@ def run_query(
     most_bytes: int = _MOST_BYTES,
     stop: Event | None = None,
 ) -> Iterator[QueryResult]:
-    """Run one query against the ledger at `url`, whose rows are to be read inside the block; it cannot write.
+    """Run one query, which cannot write, against the ledger at `url`. Its rows must be read inside the block.
 
     `most_rows` 0 is all rows. `stop`, set from any thread, ends the query.
-    Raises InputError for what is no query, or for what the engine says against it; TimeoutError; and LedgerError
-    where there is no ledger.
+    Raises InputError if the text is no query or the engine refuses the query. Raises TimeoutError at the time limit.
+    Raises LedgerError if there is no ledger.
     """
     _check(sql, timeout_s)
     request = {"sql": sql, "timeout_s": timeout_s, "most_rows": most_rows, "most_bytes": most_bytes, **_where(url)}
@@ -96,7 +96,7 @@ def run_query(
 
 
 def read_only_uri(path: Path) -> str:
-    """Name a SQLite file as who may only read it opens it.
+    """Return the URI that opens a SQLite file for reading only.
 
     >>> read_only_uri(Path("/tmp/a ledger?.db"))
     'file:/tmp/a%20ledger%3F.db?mode=ro'
@@ -129,7 +129,7 @@ def _where(url: str) -> dict[str, Any]:
 
 @contextmanager
 def _place(timeout_s: float, stop: Event) -> Iterator[None]:
-    """Wait for one of the places of this machine. Raises BusyError where none gets free."""
+    """Wait for one of the places of this machine. Raises BusyError if no place gets free."""
     wait_s = max(_WAIT_S[0], min(timeout_s, _WAIT_S[1]))
     until = time.monotonic() + wait_s
     while (lock := _lock()) is None:
@@ -142,7 +142,7 @@ def _place(timeout_s: float, stop: Event) -> Iterator[None]:
 
 
 def _lock() -> int | None:
-    """Lock a place; returns the descriptor that holds the lock, None where all places are taken."""
+    """Lock a place. Returns the descriptor that holds the lock, None if all places are taken."""
     if sys.platform == "win32":
         return os.open(os.devnull, os.O_RDONLY)
     from fcntl import LOCK_EX, LOCK_NB, flock  # noqa: PLC0415 - Windows has none
@@ -164,7 +164,7 @@ def _lock() -> int | None:
 
 @contextmanager
 def _running(request: Mapping[str, Any], stop: Event) -> Iterator[_Running]:
-    # SQLite needs the standard library only; psycopg may be wherever we are. -P: nothing of the working folder is read.
+    # SQLite needs the standard library only; psycopg may be anywhere. -P: no module of the working folder is read.
     few = ["-I", "-S"] if "path" in request else ["-P"]
     command = [sys.executable, *few, str(_PROGRAM)]
     pipe = subprocess.PIPE
@@ -174,7 +174,7 @@ def _running(request: Mapping[str, Any], stop: Event) -> Iterator[_Running]:
         guard = Thread(target=_guard, args=(running, stop), name="query", daemon=True)
         guard.start()
         try:
-            with suppress(BrokenPipeError):  # why it has ended is read from it
+            with suppress(BrokenPipeError):  # its output has the reason of its end
                 _pipe(process.stdin).write(json.dumps(request).encode() + b"\n")
                 _pipe(process.stdin).flush()
             yield running
@@ -193,7 +193,7 @@ def _guard(running: _Running, stop: Event) -> None:
 
 def _found(running: _Running, url: str) -> QueryResult:
     answer = _answer(running, url)
-    next(answer)  # it has begun: from now on its time counts
+    next(answer)  # the query has begun: from now on its time counts
     running.until = time.monotonic() + running.timeout_s + _OVER_S
     found = QueryResult(columns=tuple(next(answer)[1]), rows=iter(()))
     found.rows = _rows(found, answer)
@@ -209,7 +209,7 @@ def _rows(found: QueryResult, answer: Iterator[tuple[str, Any]]) -> Iterator[tup
 
 
 def _answer(running: _Running, url: str) -> Iterator[tuple[str, Any]]:
-    """Read the lines of the process, to the end that it says itself. Raises what went wrong there."""
+    """Yield the lines of the process up to its own mark of the end. Raises the failure that the process reports."""
     for line in _pipe(running.process.stdout):
         letter, value = chr(line[0]), json.loads(line[1:], object_hook=_cell)
         if letter == "F":

@@ -1,4 +1,4 @@
-"""The analyst: who may read the views, and nothing else."""
+"""The analyst: a role that may read the views, and nothing else."""
 
 from sqlalchemy import Engine, inspect, text
 
@@ -8,7 +8,7 @@ _STATEMENT_TIMEOUT = "30s"
 
 
 def analyst_sql(engine: Engine, role: str) -> str:
-    """Write the SQL that makes `role` one who may read every view of a Postgres ledger; it may be run again.
+    """Return the SQL that lets `role` read every view of a Postgres ledger. The SQL may be run again.
 
     `role` is a plain name: it is written unquoted. Raises LedgerError.
     """

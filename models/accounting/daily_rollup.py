@@ -1,7 +1,7 @@
 """The rollup: adds up each finished UTC day's attempts once, so that a year's cost is read from its days.
 
-It changes no answer, only how soon it comes: v_cost_daily reads a day from its attempts wherever the rollup has not
-been, or an attempt has changed since.
+The rollup changes the speed of answers alone. The view v_cost_daily reads each day that is not added up from its
+attempts. The view also reads a day so if an attempt has changed since.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _LIVE = table("v_cost_daily", *(column(name) for name in _NAMES))
 _DAYS = table("v_days", column("day", Date))
 _IS_DAY = DailyRow.day == bindparam("of_day")
 _IS_FRESH = select(RolledDay.day).where(RolledDay.day == _DAYS.c.day, ~RolledDay.is_stale).exists()
-# While its day is stale the view reads it from its attempts.
+# While a day is stale the view reads the day from its attempts.
 _ADD_UP = insert(DailyRow).from_select(
     _NAMES, select(*(_LIVE.c[name] for name in _NAMES)).where(_LIVE.c.day == bindparam("of_day", type_=Date))
 )
@@ -27,9 +27,9 @@ _NOTE = update(RolledDay).where(RolledDay.day == bindparam("of_day")).values(is_
 
 
 class Rollup:
-    """Keeps `attempts_daily`. Raises LedgerError where the ledger is away.
+    """Keeps `attempts_daily`. Raises LedgerError if the ledger is away.
 
-    A day is added up once it is over by `settle_s` on the database's clock: what was written in its last moments is
+    A day is added up `settle_s` seconds after its end by the database's clock. All writes of its last moments are
     committed by then.
     """
 
@@ -38,16 +38,17 @@ class Rollup:
         self._settle_s = settle_s
 
     def roll(self) -> list[date]:
-        """Add up each finished day that is not, or has changed since; returns them, the oldest first.
+        """Add up each finished day that is new or has changed since. Returns these days, the oldest first.
 
-        A transaction a day. On Postgres another process that is at it goes on, and this one leaves the rest to it.
+        Each day is a transaction. On Postgres this process stops if another process adds up days already.
         """
         return list(self._rolled(is_patient=False))
 
     def rebuild(self) -> list[date]:
-        """Throw all of it away and add up every day anew; returns the days. Answers are right meanwhile, but slower."""
+        """Delete all sums and add up every day anew. Returns the days. Meanwhile answers are right, but slower."""
         with transaction(self._engine) as connection:
-            # In order, as others take them; and the days keep their rows: whoever marks one must find it, and wait.
+            # In order, as others lock the days. The rows of days stay: a mark must find the row, and wait.
+            # to wait for.
             connection.execute(select(RolledDay.day).order_by(RolledDay.day).with_for_update())
             connection.execute(update(RolledDay).values(is_stale=True))
             connection.execute(delete(DailyRow))
@@ -78,7 +79,7 @@ def _alone(connection: Connection, *, is_patient: bool) -> bool:
 
 
 def _add_up(connection: Connection, day: date) -> None:
-    # First, so that the day's row is ours until we commit: who changes an attempt of it meanwhile marks it after us.
+    # First, so that the day's row is ours until we commit: a change of an attempt then marks the day after us.
     connection.execute(MARK_STALE, {"of_day": day})
     connection.execute(delete(DailyRow).where(_IS_DAY), {"of_day": day})
     connection.execute(_ADD_UP, {"of_day": day})

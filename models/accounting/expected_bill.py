@@ -27,9 +27,9 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsure:
-    """Attempts that may be billed for more than is written: how many, and at most how much in USD.
+    """Attempts that may be billed for more than is written: their number, and the most they cost in USD.
 
-    `unbounded` of them have no such bound: they are not in it.
+    `unbounded` of the attempts have no such bound, and are not in `most_usd`.
     """
 
     attempts: int = 0
@@ -41,9 +41,9 @@ class Unsure:
 class Bill:
     """One UTC day of one model, by the day its attempts were opened; counts and USD by kind.
 
-    `unsplit_usd` are costs without parts, in no kind. `unpriced` attempts have tokens and no cost. `late` is what of
-    all that was still running at midnight: the provider may count it on the next day. The last ended at `last_at`.
-    Each kind's USD is a sum of `rounded` amounts, each within a nano-dollar of the exact one.
+    `unsplit_usd` are costs without parts, in no kind. `unpriced` attempts have tokens and no cost. `late` is the part
+    of the sums that still ran at midnight. The provider may count that part on the next day. The last attempt ended at
+    `last_at`. Each kind's USD is a sum of `rounded` amounts, each within a nano-dollar of the exact one.
     """
 
     day: date
@@ -76,7 +76,7 @@ class _Sum:
 def read_bills(url: str, since: date, until: date, prices: Prices) -> list[Bill]:
     """Add up the attempts opened from `since` to `until`, both included, corrections counted.
 
-    `prices` split an answer that other models had a part in. Raises LedgerError.
+    `prices` split an answer in which other models had a part. Raises LedgerError.
     """
     days = [since + number * _DAY for number in range((until - since).days + 1)]
     with opened_if_there(url) as engine:
@@ -131,7 +131,7 @@ def _sums(connection: Connection, where: ColumnElement[bool], prices: Prices) ->
 
 
 def _charged(where: ColumnElement[bool]) -> Select[Any]:
-    """Select sums by model of what has tokens and was not free; the last correction counts."""
+    """Select sums by model of the attempts that have tokens and are not free. The last correction counts."""
     last, model = _last_correction(), _model()
     cost = func.coalesce(last.cost_nano_usd, Attempt.cost_nano_usd)
     columns: list[Any] = [model.label("model"), func.count().label("attempts")]
@@ -152,7 +152,7 @@ def _charged(where: ColumnElement[bool]) -> Select[Any]:
 
 
 def _unsure(connection: Connection, where: ColumnElement[bool]) -> dict[str, Unsure]:
-    """Count what has neither a cost nor tokens: nobody saw whether it was billed."""
+    """Count the attempts that have neither a cost nor tokens: nobody knows whether the provider billed them."""
     last = _last_correction()
     counts = (
         select(
@@ -173,7 +173,7 @@ def _unsure(connection: Connection, where: ColumnElement[bool]) -> dict[str, Uns
 
 
 def _move_passes(connection: Connection, where: ColumnElement[bool], sums: dict[str, _Sum], prices: Prices) -> None:
-    """Move what other models did inside an answer to those models: the provider's report tells it there."""
+    """Move the tokens of other models inside an answer to those models: the provider's report lists them there."""
     has_passes = type_coerce(Attempt.usage, Text).contains('"iterations":[{', autoescape=True)
     columns = (_model().label("model"), Attempt.opened_at, Attempt.cost_status, *_USED)
     rows = select(*columns).where(where, has_passes, Attempt.cost_status != CostStatus.FREE)

@@ -14,16 +14,16 @@ from models.schema.columns import NanoUSD, UTCDateTime
 Kind: TypeAlias = Literal["text", "integer", "usd", "credits", "quotient", "time", "day_start"]
 
 CREDITS_PER_USD = 100  # GitHub's AI credit, $0.01: a unit to show, and never rounded to
-QUOTIENT = Decimal("0.000000000001")  # what a unit price is rounded to: it is a cost by its quantity
+QUOTIENT = Decimal("0.000000000001")  # the step to which a unit price is rounded: a cost divided by its quantity
 _ONE_DECIMAL = Decimal("0.1")  # FOCUS: a quantity is a decimal, and a reader of CSV takes 1000 for an integer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
-    """A view's columns in order, with their kinds, and the columns its rows are bounded by and ordered by.
+    """A view's columns in order, with their kinds, and the columns that bound and order its rows.
 
-    Values are str, int, aware datetime for times, Decimal for usd, credits and quotients; None where unknown. Money is
-    read from the columns of whole nano-dollars, which both engines keep exactly: `nano` names them where it is another.
+    Values are str, int, aware datetime for times, Decimal for usd, credits and quotients; None if unknown. Money is
+    read from columns of whole nano-dollars, which both engines keep exactly. `nano` names a column of another name.
     """
 
     view: str
@@ -33,14 +33,14 @@ class Export:
     nano: Mapping[str, str] = field(default_factory=dict)
 
     def asked(self, since: date | None, until: date | None) -> Select[Any]:
-        """Ask for the rows from the first to the last of these UTC days."""
+        """Return the query for the rows from the first to the last of these UTC days."""
         columns = {name: column(self.nano.get(name, name), _TYPES[kind]) for name, kind in self.fields.items()}
         asked = select(*(found.label(name) for name, found in columns.items())).select_from(table(self.view))
         return between(asked, columns[self.since], since, until).order_by(*(columns[name] for name in self.order))
 
 
 def between(asked: Select[Any], at: Any, since: date | None, until: date | None) -> Select[Any]:
-    """Narrow a question to rows whose time is from the first to the last of these UTC days."""
+    """Narrow a query to rows whose time is from the first to the last of these UTC days."""
     asked = asked if since is None else asked.where(at >= datetime.combine(since, time(), UTC))
     return asked if until is None else asked.where(at < datetime.combine(until + timedelta(days=1), time(), UTC))
 
@@ -56,7 +56,7 @@ class _Credits(NanoUSD):
 
 
 class _Quotient(TypeDecorator[Decimal]):
-    """A number that both engines divide in their own way: exactly enough for a unit price."""
+    """A number that both engines divide in their own way: exact enough for a unit price."""
 
     impl = String
     cache_ok = True
@@ -93,7 +93,7 @@ _TYPES: Mapping[Kind, Any] = {
 
 
 def _fields(order: str, kinds: Mapping[Kind, str]) -> dict[str, Kind]:
-    """Lay out columns in `order`; those that `kinds` does not name are text."""
+    """Lay out columns in `order`. Columns that `kinds` does not name are text."""
     known: dict[str, Kind] = {name: kind for kind, names in kinds.items() for name in names.split()}
     return {name: known.get(name, "text") for name in order.split()}
 

@@ -1,4 +1,4 @@
-"""The price list in the ledger: what a person set from a day on, and every price as workers saw it."""
+"""The price list in the ledger: dated prices that a person set, and every price as workers saw it."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -19,13 +19,13 @@ _TRIES = 20
 
 
 class PriceList:
-    """Reads and sets dated prices. Each raises LedgerError where the ledger is away."""
+    """Reads and sets dated prices. Each method raises LedgerError if the ledger is away."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def dated(self) -> dict[str, tuple[Price, ...]]:
-        """Read what a person set, by model, the earliest first: what a PriceBook takes."""
+        """Return the prices that a person set, by model, the earliest first, as a PriceBook takes them."""
         prices: dict[str, list[Price]] = {}
         with reading(self._engine) as connection:
             for row in connection.execute(_rows().where(PriceRow.is_override)).mappings():
@@ -33,17 +33,17 @@ class PriceList:
         return {model: tuple(dated) for model, dated in prices.items()}
 
     def all(self) -> list[tuple[Price, bool]]:
-        """Read every dated row by model and day; with each, whether a person set it."""
+        """Return every dated price by model and day, each with True if a person set it."""
         with reading(self._engine) as connection:
             return [(price_from(dict(**row)), row["is_override"]) for row in connection.execute(_rows()).mappings()]
 
     def set(self, prices: Sequence[Price]) -> list[Price]:
-        """Write dated prices, all or none, each in the place of what was set for its model and day.
+        """Write dated prices, all or none. Each replaces an earlier price of its model and day.
 
-        Returns them as they were written: a source says what it took the place of.
+        Returns the prices as written: the source of each names the price that it replaced.
         """
         for _ in range(_TRIES):
-            with suppress(IntegrityError):  # somebody else set the same day at once: theirs is replaced
+            with suppress(IntegrityError):  # somebody else set the same day at once: that price is replaced
                 return self._set(prices)
         return self._set(prices)
 
@@ -52,7 +52,7 @@ class PriceList:
             return [_set(connection, price) for price in prices]
 
     def served_since(self, start: datetime) -> list[str]:
-        """List the models that answered attempts opened since then."""
+        """List the models that answered attempts opened since `start`."""
         models = select(Attempt.served_model).where(Attempt.opened_at >= start, Attempt.served_model.is_not(None))
         with reading(self._engine) as connection:
             return sorted(str(model) for model in connection.scalars(models.distinct()))

@@ -1,10 +1,10 @@
 """Run one query in this process, which ends with it: a request on stdin, rows on stdout.
 
-The process imports nothing of ours: a person waits for its start. The system holds its limits, not the engine: a look
-at the clock between two steps cannot end one long step.
+The process imports nothing of ours: a person waits for its start. The system enforces the limits, not the engine. A
+look at the clock between two steps cannot end one long step.
 
-Each line of the answer has a letter and JSON: G (ready), C (columns), R (a row), E (the end; rows or bytes where it is
-cut) or F (a failure: late, memory, wrong or away, and its words).
+Each line of the answer has a letter and JSON. The letter is G (ready), C (columns), R (a row), E (the end) or F (a
+failure). E has rows or bytes if a bound cut the answer; F has late, memory, wrong or away, and its words.
 """
 
 import json
@@ -22,15 +22,15 @@ from typing import Any, TypeAlias
 
 MEMORY = 256_000_000  # bytes a query may have, its interpreter's 40 MB among them
 ANALYST = "stepdown_analyst"  # the role that reads views, of `stepdown db analyst`
-_HEAP = 128_000_000  # of SQLite's own, so that it says itself that it has no more
+_HEAP = 128_000_000  # of SQLite's own, so that SQLite itself reports the lack of memory
 _TEMPORARY = 256_000_000  # bytes a temporary file may have
 _LONGEST_CELL = 32_000_000  # bytes; no request the API takes is longer
-_LONGEST_PATTERN = 1_000  # LIKE and GLOB take the square of it
+_LONGEST_PATTERN = 1_000  # the time of LIKE and GLOB grows with its square
 _OVER_S = 1.0  # after its time limit the system ends the process, whatever its parent does
 _LOWER_PRIORITY = 10
 _CONNECT_S = 5
 _ROWS_AT_ONCE = 500
-_STEPS_BETWEEN_LOOKS = 1_000  # SQLite's own steps: a look at the clock is nothing beside them
+_STEPS_BETWEEN_LOOKS = 1_000  # SQLite's own steps: a look at the clock costs nothing beside them
 
 _AWAY = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PERM})
 _NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE})
@@ -40,8 +40,8 @@ _TELLING_PRAGMAS = frozenset({"table_info", "table_xinfo", "table_list", "index_
 
 _AS_TEXT = ("date", "time", "timetz", "timestamp", "timestamptz", "interval", "json", "jsonb", "uuid")
 _LOST = ("08", "57P")  # SQLSTATE: the connection, or the server, went away
-# What Postgres calls volatile may do anything: read a file, end another's query, run a text as SQL. A query with such a
-# function's name anywhere is refused, so that no quoting hides it; these do nothing but tell.
+# A function that Postgres calls volatile may do anything: read a file, end another's query, run a text as SQL. A query
+# with such a function's name anywhere is refused, so that no quoting hides it. These functions only report.
 _HARMLESS = [
     *("random", "random_normal", "clock_timestamp", "timeofday", "gen_random_uuid", "uuidv4", "uuidv7"),
     *("pg_relation_size", "pg_table_size", "pg_indexes_size", "pg_total_relation_size", "pg_database_size"),
@@ -50,7 +50,7 @@ _ACTING_IN_POSTGRES = """
     SELECT min(proname) FROM pg_catalog.pg_proc
     WHERE proname = ANY(%s) AND proname <> ALL(%s) AND (provolatile = 'v' OR proname ~ '^(crosstab|connectby)')
 """
-# Passwords of the whole server are in pg_authid: the right to read them is the right to be refused.
+# Passwords of the whole server are in pg_authid. A role that may read pg_authid gives the right up, or is refused.
 _RIGHTS = """
     SELECT rolname, rolsuper OR has_table_privilege(oid, 'pg_catalog.pg_authid', 'SELECT'), current_schemas(false),
         (SELECT rolname FROM pg_catalog.pg_roles analyst
@@ -63,7 +63,7 @@ _RIGHTS = """
 _Answer: TypeAlias = tuple[Sequence[str], Iterator[Sequence[Any]]]
 
 
-class _Failed(Exception):  # noqa: N818 - it is told, not raised, beyond this process
+class _Failed(Exception):  # noqa: N818 - beyond this process the failure is reported, not raised
     """End the query for a reason, in words."""
 
     def __init__(self, reason: str, words: str = "") -> None:
@@ -77,7 +77,7 @@ def main() -> None:
         _answer(json.loads(sys.stdin.buffer.readline()))
         sys.stdout.buffer.flush()
         os._exit(0)
-    except (KeyboardInterrupt, BrokenPipeError):  # its parent has the answer, or went away
+    except (KeyboardInterrupt, BrokenPipeError):  # the parent has the answer, or went away
         os._exit(1)
 
 
@@ -111,7 +111,7 @@ def _bound(timeout_s: float, *, ends_at_once: bool) -> None:
         least = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(limit, (least, least))
     os.nice(_LOWER_PRIORITY)
-    # The end of stdin is a signal. It ends SQLite inside any function; Postgres is told to cancel first.
+    # The end of stdin is a signal. The signal ends SQLite inside any function; Postgres first receives a cancel.
     signal.signal(signal.SIGIO, signal.SIG_DFL if ends_at_once else signal.default_int_handler)
     fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
@@ -132,7 +132,7 @@ def _send(letter: bytes, value: object) -> None:
 
 
 def _sent(rows: Iterator[Sequence[Any]], *, most_rows: int, most_bytes: int) -> str | None:
-    """Send rows up to the first bound; returns the bound that cut them, None for all rows."""
+    """Send rows up to the first bound. Returns the bound that cut the rows, None for all rows."""
     taken = 0
     for count, row in enumerate(rows):
         if most_rows and count == most_rows:
@@ -152,7 +152,7 @@ def _written(value: object) -> bytes:
 
 
 def _plain(cell: object) -> object:
-    """Write a cell that JSON has no word for; everything but bytes is a number or a text of its engine."""
+    """Return a cell in a form that JSON has. Each cell but bytes is a number or a text of its engine."""
     if isinstance(cell, bytes):
         return {"bytes": cell.hex()}
     return {"number": str(cell)} if type(cell).__name__ == "Decimal" else str(cell)
@@ -193,7 +193,7 @@ def _of_sqlite(error: Exception) -> _Failed:
 
 
 def _authorized(action: int, what: str | None, more: str | None, _database: str | None, _view: str | None) -> int:
-    """Let SQLite read, and call what it has built in; it asks this of every step before it runs any."""
+    """Let SQLite read, and call its built-in functions. SQLite asks this for every step before the first step runs."""
     is_allowed = (
         action in _READING
         or (action == sqlite3.SQLITE_FUNCTION and more not in _ACTING_IN_SQLITE)
@@ -211,7 +211,7 @@ def _in_postgres(asked: Mapping[str, Any]) -> Iterator[_Answer]:
         with _connected(asked) as connection:
             _refuse_acting(connection, asked["sql"])
             _begin(asked["timeout_s"])
-            # A stream is sent by the extended protocol, which takes one statement and no second one behind it.
+            # A stream is sent by the extended protocol, which takes one statement and no second statement behind it.
             cursor = connection.cursor()
             rows = cursor.stream(asked["sql"].encode(), size=_ROWS_AT_ONCE)
             first = next(rows, None)
@@ -232,7 +232,7 @@ def _connected(asked: Mapping[str, Any]) -> AbstractContextManager[Any]:
 
     named = {"connect_timeout": _CONNECT_S, "application_name": "stepdown query"}
     connection = psycopg.connect(**{**named, **asked["connect"]}, prepare_threshold=None)
-    connection.read_only = True  # what a transaction begun as such has read by cannot be unset in it
+    connection.read_only = True  # a query cannot unset this in a transaction that began so and has read
     for kind in _AS_TEXT:
         connection.adapters.register_loader(kind, TextLoader)
     limit_ms = str(max(1, round(asked["timeout_s"] * 1000)))
@@ -249,7 +249,7 @@ def _connected(asked: Mapping[str, Any]) -> AbstractContextManager[Any]:
 
 
 def _without_rights(connection: Any) -> dict[str, str]:
-    """Return the settings that drop the rights of who may read every password; refuses where no role is there."""
+    """Return the settings that drop the right to read every password. Refuses the query if no analyst role is there."""
     name, is_mighty, schemas, role = connection.execute(_RIGHTS, [ANALYST]).fetchone()
     if not is_mighty:
         return {}
@@ -273,7 +273,7 @@ def _refuse_acting(connection: Any, sql: str) -> None:
 def _columns(connection: Any, sql: str, cursor: Any) -> list[str]:
     if cursor.description is not None:
         return [column.name for column in cursor.description]
-    connection.pgconn.prepare(b"", sql.encode())  # a stream without a row tells no names
+    connection.pgconn.prepare(b"", sql.encode())  # a stream without a row gives no names
     described = connection.pgconn.describe_prepared(b"")
     return [(described.fname(number) or b"").decode() for number in range(described.nfields)]
 

@@ -1,4 +1,4 @@
-"""Prices past attempts anew by the price book of their own day, and writes down where a cost changes."""
+"""Prices past attempts anew by the price book of their own day, and records each change of a cost."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -28,7 +28,7 @@ _HAS_COST = select(Correction.id).where(Correction.attempt_id == Attempt.id).exi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """Which attempts are meant: opened from `since` on and before `before`, UTC; of one model that answered, or all."""
+    """The attempts in question: opened from `since` on and before `before`, UTC; answered by `model`, or by any."""
 
     since: datetime
     before: datetime | None = None
@@ -37,9 +37,9 @@ class Scope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repriced:
-    """One attempt looked at: what it cost before, by its last correction, and what it costs; USD, None is unknown.
+    """One attempt: its cost before, by its last correction, and its cost now; USD, None if unknown.
 
-    `change` is None where nothing is to be written.
+    `change` is None if nothing is to be written.
     """
 
     attempt_id: str
@@ -55,16 +55,16 @@ class Repriced:
 
 
 class Repricing:
-    """Adds corrections to the ledger; attempts stay as they are. Raises LedgerError where it is away."""
+    """Adds corrections to the ledger. Attempts stay as they are. Raises LedgerError if the ledger is away."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def run(self, scope: Scope, prices: Prices, *, is_dry: bool = False) -> Iterator[Sequence[Repriced]]:
-        """Price every ended attempt that says what it used; yields them in steps, each of which is committed.
+        """Price every ended attempt that has a usage. Yields the attempts in steps, each of which is committed.
 
         A free attempt stays free. The cost stays as before if there is no price or the usage cannot be read.
-        It may be interrupted, and run twice at once: a cost that is right already is not written again.
+        The run may be interrupted, and run twice at once: a cost that is right already is not written again.
         """
         after: tuple[datetime, str] | None = None
         while True:
@@ -75,7 +75,7 @@ class Repricing:
                 return
 
     def without_usage(self, scope: Scope) -> int:
-        """Count the attempts whose cost no price can tell: nobody knows what they used, or they are open."""
+        """Count the attempts that no price book can price: nobody knows their usage, or they are open."""
         unknown = [Attempt.cost_nano_usd.is_(None), Attempt.usage.is_(None), ~_HAS_COST]
         count = select(func.count()).select_from(Attempt).where(*_within(scope), *unknown)
         with transaction(self._engine) as connection:
@@ -85,7 +85,7 @@ class Repricing:
         self, scope: Scope, after: tuple[datetime, str] | None, prices: Prices, *, is_dry: bool
     ) -> tuple[list[Repriced], tuple[datetime, str] | None]:
         for _ in range(_TRIES):
-            with suppress(IntegrityError):  # another repricing was here first: what it wrote is read now
+            with suppress(IntegrityError):  # another repricing was here first: its corrections are read now
                 return self._try(scope, after, prices, is_dry=is_dry)
         return self._try(scope, after, prices, is_dry=is_dry)
 
@@ -121,7 +121,7 @@ def _page(scope: Scope, after: tuple[datetime, str] | None) -> Any:
         Attempt.web_searches,
         Attempt.cost_nano_usd,
     )
-    # Free is an HTTP error or a refusal without output, whatever its usage says.
+    # An HTTP error or a refusal without output is free, whatever its usage counts.
     is_billed = [
         Attempt.closed_at.is_not(None),
         Attempt.usage.is_not(None),
@@ -136,7 +136,7 @@ def _page(scope: Scope, after: tuple[datetime, str] | None) -> Any:
 
 
 def _known(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[int, Decimal]]:
-    """Read the last correction of each attempt that has one: its number and its cost."""
+    """Return the number and the cost of each attempt's last correction, by attempt."""
     corrections = select(Correction.attempt_id, Correction.number, Correction.cost_nano_usd)
     rows = connection.execute(corrections.where(Correction.attempt_id.in_(ids)).order_by(Correction.number))
     return {attempt_id: (number, cost) for attempt_id, number, cost in rows}
@@ -173,5 +173,5 @@ def _write(connection: Connection, step: Sequence[Repriced], known: Mapping[str,
     ]
     if rows:
         connection.execute(insert(Correction).values(made_at=_NOW), rows)
-    for day in sorted({one.day for one, _ in changed}):  # in one order, so that two of them never wait for each other
+    for day in sorted({one.day for one, _ in changed}):  # in one order, so that no two repricings wait for each other
         connection.execute(MARK_STALE, {"of_day": day})

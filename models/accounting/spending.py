@@ -67,9 +67,9 @@ def _sqlite_day(element: utc_day, compiler: SQLCompiler, **options: Any) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sum:
-    """The sums of a group of attempts. The four kinds of input are disjoint; `cost_usd` sums what is known.
+    """The sums of a group of attempts. The four kinds of input are disjoint. `cost_usd` sums the known costs.
 
-    `unknown_costs` counts the attempts whose cost is not in it, open ones among them.
+    `unknown_costs` counts the attempts that `cost_usd` leaves out, open attempts among them.
     """
 
     attempts: int = 0
@@ -90,7 +90,7 @@ class Sum:
 
     @property
     def tokens_in(self) -> int:
-        """All that was sent, whether or not it was cached."""
+        """All tokens that were sent, cached or not."""
         return self.input_tokens + self.cache_read_tokens + self.cache_write_5m_tokens + self.cache_write_1h_tokens
 
     @property
@@ -100,7 +100,7 @@ class Sum:
 
 
 class Spending:
-    """Answers them from the views. Days are UTC, by when an attempt was opened; `since` and `until` are both within."""
+    """Reads sums from the views. Days are UTC, by the opening of an attempt; `since` and `until` are both within."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -116,7 +116,7 @@ class Spending:
         """Add attempts up by one or more keys: day, month, model, task, batch, outcome, depth, or tag.NAME.
 
         Attempts without a task, batch or tag are under None. Days, models and tasks come from the rollup.
-        `scope` keeps only batches whose key begins so.
+        `scope` keeps only batches whose key begins with it.
         """
         sums: dict[tuple[Any, ...], Sum] = {}
         is_rolled_up = scope is None and _ROLLED_UP.issuperset(keys)
@@ -200,7 +200,7 @@ def _label(key: str, row: RowMapping, names: Mapping[str, str], tags: Mapping[st
 
 
 def _names(connection: Connection) -> dict[str, str]:
-    """Name the batches as they are told apart: by id, and what people call them."""
+    """Return the label of each batch that has a name, by id: the id and the name."""
     named = select(Batch.id, Batch.name).where(Batch.name.is_not(None))
     return {batch_id: f"{batch_id} {name}" for batch_id, name in connection.execute(named)}
 

@@ -1,7 +1,7 @@
-"""The best start of a job: the cost of an accepted answer from each rung, by the records of the job's task kind.
+"""The best start of a job, by the cost of an accepted answer from each rung in the records of its task kind.
 
 A start costs the rung's own call and, after a failure, the climb: E(s) = cost(s) + (1 - p(s)) * E(s - 1), up to the
-ceiling. `weigh` takes the lower 95 % bound as the share of a rung below the ceiling, so that chance alone moves no job
+ceiling. For a rung below the ceiling `weigh` takes the lower 95 % bound of the share. So chance alone moves no job
 down. `expect` follows the same climb with the shares as they are, for a comparison of starts.
 """
 
@@ -17,7 +17,7 @@ from models.chain.chain import RungRange
 
 LEAST = 30  # jobs below which a share may be chance
 WANTED = 60  # jobs below which a rung is explored, before its record grows too old
-MARGIN = Decimal("0.01")  # of jobs that a start may lose beyond the ceiling, both at their worst
+MARGIN = Decimal("0.01")  # of jobs that a start may lose beyond the ceiling, both at their upper bound
 _Z = Decimal("1.96")  # 95 % between both bounds
 _ZERO, _ONE = Decimal(0), Decimal(1)
 _TRUNCATED = "truncated"
@@ -41,8 +41,8 @@ class Why(StrEnum):
 class Record:
     """One task kind on one model, counted in jobs: a row of v_starts.
 
-    `unaccepted` counts the rest of `judged` by their end. `climbed` counts the jobs that came up from a cheaper rung:
-    these are harder. `mean_cost_usd` is None if unknown.
+    `unaccepted` counts the other jobs of `judged` by their end. `climbed` counts the harder jobs, which came up from a
+    cheaper rung. `mean_cost_usd` is None if unknown.
     """
 
     judged: int = 0
@@ -56,7 +56,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeighedStart:
-    """One rung as a start. `cost_usd` is the cost of an accepted answer from there; None if unknown."""
+    """One rung as a start. `cost_usd` is the cost of an accepted answer from that rung; None if unknown."""
 
     rung: int
     reason: Why
@@ -69,7 +69,7 @@ class WeighedStart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Path:
-    """A job before a rung: its cost from there, and its chance of no answer, both at their worst."""
+    """A job before a rung: its further cost, and its chance to end without an answer, both at their worst."""
 
     cost_usd: Decimal
     lost: Decimal
@@ -77,7 +77,7 @@ class _Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """The expected course of a job: its chance to come to each rung, and of an answer at each fallback depth."""
+    """The expected course of a job: its chance to reach each rung, and of an answer at each fallback depth."""
 
     visits: Mapping[int, Decimal]
     depths: Mapping[int, Decimal]
@@ -87,8 +87,8 @@ def weigh(records: Sequence[Record], span: RungRange, climbs: Collection[str]) -
     """Weigh each rung of a span as a start, from the ceiling down; `records` are the chain's, by rung.
 
     The picked start has the least cost of an accepted answer and at least LEAST jobs. Its share of lost jobs is at most
-    the ceiling's bound, and its own bound is at most MARGIN above that. No start is picked before LEAST jobs have
-    started at the ceiling. `climbs` are the ends that a better model tries again. Without "truncated" among them a
+    the ceiling's bound. Its own bound is at most MARGIN above that. No start is picked before LEAST jobs have
+    started at the ceiling. `climbs` are the ends that a better model tries again. Without "truncated" in `climbs` a
     truncated answer is kept, and so accepted.
     """
     rungs = range(span.ceiling, span.floor + 1)
@@ -106,7 +106,7 @@ def weigh(records: Sequence[Record], span: RungRange, climbs: Collection[str]) -
         elif record.mean_cost_usd is not None:
             costs[rung] = _per_answer(_from(record, record.mean_cost_usd, above, climbs))
         above = _through(record, above, climbs, known_usd=_known(records, rung, span))
-    # Of those that cost the same, the better model.
+    # Of starts at the same cost, the better model.
     best = min(costs, key=lambda rung: (costs[rung], rung))
     return tuple(
         _weighed(
@@ -129,7 +129,7 @@ def expect(records: Sequence[Record], span: RungRange, climbs: Collection[str], 
     """Return the expected course of a job that starts at `span.start`; `records` and `climbs` are as for `weigh`.
 
     Every model is available. An end in `climbs` and a prompt too long for a model climb; other ends stop the job. At
-    the ceiling a truncated answer is kept. A record without jobs answers always, at its low bound never.
+    the ceiling a truncated answer is kept. A record without jobs always answers, at its low bound never.
     """
     visits, depths, coming = dict[int, Decimal](), dict[int, Decimal](), _ONE
     for depth, rung in enumerate(range(span.start, span.ceiling - 1, -1)):
@@ -147,10 +147,10 @@ def expect(records: Sequence[Record], span: RungRange, climbs: Collection[str], 
 def explored(job_id: str, start: int, records: Sequence[Record], span: RungRange, *, share: Decimal) -> int | None:
     """Choose another start for a small share of jobs, to learn of rungs that nobody tries. Returns None for all others.
 
-    The job's id alone decides. The other start is a rung with fewer than WANTED jobs, else the rung below `start`.
-    A lower start costs at most one attempt more on each rung between the two, a higher start at most that rung's price.
-    So exploring costs at most `share` of the jobs, and EXPLORE_PER_DAY of a kind each day, as much again as the dearest
-    of them. If a kind does not climb on refused answers, as many jobs may end refused.
+    The job's id alone decides. The other start is a rung with fewer than WANTED jobs, else the rung below `start`. A
+    lower start costs at most one attempt more on each rung between the two. A higher start costs at most that rung's
+    price. So at most `share` of the jobs explore, and EXPLORE_PER_DAY of a kind each day. Exploring costs at most as
+    much again as the dearest of these jobs. If a kind does not climb on refused answers, as many jobs may end refused.
     """
     digest = hashlib.sha256(job_id.encode()).digest()
     if int.from_bytes(digest[:8]) >= share * _HASHED:
@@ -191,7 +191,7 @@ def _stopped(record: Record, climbs: Collection[str]) -> int:
 
 
 def _climbing(record: Record, climbs: Collection[str]) -> Decimal:
-    """Return the share of unaccepted jobs that climb; of a record without such jobs all, if anything climbs."""
+    """Return the share of unaccepted jobs that climb. Without such jobs all climb if anything climbs."""
     unaccepted = record.judged - _accepted(record, climbs)
     return _ONE - Decimal(_stopped(record, climbs)) / unaccepted if unaccepted else Decimal(bool(climbs))
 
@@ -219,7 +219,7 @@ def _from(record: Record, cost_usd: Decimal, above: _Path, climbs: Collection[st
 
 
 def _through(record: Record, above: _Path, climbs: Collection[str], *, known_usd: Decimal) -> _Path:
-    """Return the path of a job that comes up to a rung; without a record it fails, at the price of the rung above."""
+    """Return the path of a job that comes up to a rung. Without a record it fails, at the price of the rung above."""
     climbing = _ONE - bounds(*_climbed(record, climbs))[0]
     return _Path(cost_usd=known_usd + climbing * above.cost_usd, lost=climbing * above.lost)
 
@@ -229,7 +229,7 @@ def _at_the_top(record: Record, cost_usd: Decimal, climbs: Collection[str]) -> _
 
 
 def _climbed(record: Record, climbs: Collection[str]) -> tuple[int, int]:
-    """Return the accepted and all jobs by which to judge a climb: those that climbed here if enough did, else all."""
+    """Return the accepted and all jobs behind a climb: the jobs that climbed here if enough did, else all."""
     if record.climbed >= LEAST:
         return record.climbed_accepted, record.climbed
     return _accepted(record, climbs) + record.climbed_accepted, record.judged + record.climbed

@@ -4,7 +4,7 @@
 two headers of its caller, HEADERS: the version of the API and its betas.
 
 Sources: facts.md, "anthropic 2.12.0"; the SDK's ModelCapabilities and parameter docstrings; Anthropic's pages on
-adaptive thinking and on effort, with Amazon's for thinking that cannot be named off. The API's own answer about a
+adaptive thinking and on effort; Amazon's page, for thinking that cannot be named off. The API's own answer about a
 model goes before this table.
 """
 
@@ -31,11 +31,11 @@ _SMALLEST_PREFIX = {"opus-4-5": 4096, "opus-4-6": 4096, "opus-4-7": 2048, "opus-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """The capabilities of one model. Tokens throughout; None where nobody told.
+    """The capabilities of one model. Sizes are tokens, None if unknown.
 
-    `thinking` are the types it accepts; `thinks_unasked`: it thinks unless it is told not to. `smallest_prefix` is the
-    shortest beginning of a prompt that its cache keeps. `takes_sampling` is under OLDER_VERSION; the newer takes none.
-    `takes_forced_tools`: it takes a tool_choice of any or tool.
+    `thinking` holds the types that the model accepts. A model that `thinks_unasked` thinks unless a request disables
+    thinking. `smallest_prefix` is the shortest beginning of a prompt that the cache keeps. `takes_sampling` counts
+    under OLDER_VERSION; the newer version takes no sampling. `takes_forced_tools` allows a tool_choice of any or tool.
     """
 
     model: str
@@ -50,7 +50,7 @@ class Capabilities:
     efforts: tuple[str, ...] = EFFORTS
 
     def stated(self, info: Mapping[str, Any]) -> "Capabilities":
-        """Put what GET /v1/models/ID says in their place; what it leaves out, or says in another shape, stays.
+        """Return the capabilities as GET /v1/models/ID states them. A missing or malformed field changes nothing.
 
         >>> capabilities_of("claude-haiku-4-5").stated({"max_tokens": 32000, "max_input_tokens": None}).most_output
         32000
@@ -68,7 +68,7 @@ class Capabilities:
 
 
 def capabilities_of(model: str) -> Capabilities:
-    """Tell what is known of a model by its name; of one that nobody knows, that it takes what it is given.
+    """Return the known capabilities of a model, by its name. An unknown model accepts every parameter.
 
     >>> capabilities_of("claude-opus-4-7").takes_sampling
     False
@@ -103,7 +103,7 @@ def wants_older_version(params: Mapping[str, Any]) -> str | None:
 
 
 def headers_problem(headers: object) -> tuple[str, str] | None:
-    """Find the first header that a request cannot leave with, and why. Returns None if there is none.
+    """Return the first header that a request cannot leave with, and the reason. Returns None if there is none.
 
     >>> headers_problem({"anthropic-version": "2024-01-01"})
     ('anthropic-version', "'2024-01-01' should be one of 2023-06-01, 2026-10-21, or be left out")
@@ -169,7 +169,7 @@ def _efforts(family: str, version: tuple[int, int]) -> tuple[str, ...]:
 
 
 def _supported(abilities: Mapping[str, Any]) -> set[str] | None:
-    """Name those that are supported; None where nothing is told of any."""
+    """Return the names of the supported abilities. Returns None if the API states none."""
     stated = {name: _object(ability).get("supported") for name, ability in abilities.items()}
     known = {name: is_so for name, is_so in stated.items() if isinstance(is_so, bool)}
     return {name for name, is_so in known.items() if is_so} if known else None

@@ -1,4 +1,4 @@
-"""The chain: ordered models, where each task kind starts, and which rung comes next."""
+"""The chain: ordered models, the start of each task kind, and the next rung."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -16,8 +16,8 @@ _VERSION = re.compile(r"claude-(opus|sonnet)-4-([5-8])(?!\d)")
 class Chain:
     """Ordered models: rung 0 is the primary, the last rung the cheapest.
 
-    `starts` are the rungs of task kinds; of those in `autos` it is learned, and this one holds where nothing is yet.
-    `groups` names the limit group of models whose own is not the usual one.
+    `starts` are the rungs of task kinds. The start of a kind in `autos` is learned; until then `starts` holds. `groups`
+    names the limit group of each model that has not the usual group.
     """
 
     models: tuple[str, ...]
@@ -26,12 +26,12 @@ class Chain:
     autos: frozenset[str] = frozenset()
 
     def span(self, *, task: str | None = None, start: int | None = None) -> "RungRange":
-        """Tell where a job begins and how far it may go: its own start, else its task's, else the primary."""
+        """Return the rungs of a job: from its own start, else its task's, else the primary, within the whole chain."""
         rung = self.starts.get(task or "", 0) if start is None else start
         return RungRange(start=rung, floor=len(self.models) - 1, ceiling=0)
 
     def group_of(self, model: str) -> str:
-        """Name the bucket of provider rate limits that a model draws on."""
+        """Return the limit group of a model."""
         return self.groups.get(model) or limit_group(model)
 
 
@@ -44,7 +44,7 @@ class RungRange:
     ceiling: int
 
     def available(self, given_up: Collection[int]) -> tuple[int, ...]:
-        """List the rungs left, in the order of availability: down to the floor, then up to the ceiling.
+        """Return the rungs left, in the order of availability: down to the floor, then up to the ceiling.
 
         >>> RungRange(start=1, floor=2, ceiling=0).available({1})
         (2, 0)
@@ -53,7 +53,7 @@ class RungRange:
         return tuple(rung for rung in order if rung not in given_up)
 
     def above(self, rung: int, given_up: Collection[int]) -> tuple[int, ...]:
-        """List the better rungs left, the nearest first.
+        """Return the better rungs left, the nearest first.
 
         >>> RungRange(start=2, floor=2, ceiling=0).above(2, {2})
         (1, 0)
@@ -61,16 +61,16 @@ class RungRange:
         return tuple(better for better in range(rung - 1, self.ceiling - 1, -1) if better not in given_up)
 
     def clamped(self, rungs: int) -> "RungRange":
-        """Fit a span that was stored under a longer chain into one of `rungs` models."""
+        """Return a span of a longer chain, fitted into a chain of `rungs` models."""
         last = rungs - 1
         return RungRange(start=min(self.start, last), floor=min(self.floor, last), ceiling=min(self.ceiling, last))
 
 
 def limit_group(model: str) -> str:
-    """Name the bucket that a model usually draws on.
+    """Return the usual limit group of a model.
 
-    Opus 4.5 to 4.8 share one, Sonnet 4.5 and 4.6 another; every other model has its own.
-    Source: faults.md, section 2.
+    Opus 4.5 to 4.8 share one group, Sonnet 4.5 and 4.6 another. Every other model has its own. Source: faults.md,
+    section 2.
     """
     match = _VERSION.match(model)
     if match is None or (match[1] == "sonnet" and match[2] in "78"):
@@ -79,7 +79,7 @@ def limit_group(model: str) -> str:
 
 
 def short_name(model: str) -> str:
-    """Name a model as people do: no maker, no date.
+    """Return a model's name as people use it, without maker and date.
 
     >>> short_name("claude-haiku-4-5-20251001")
     'haiku-4-5'
@@ -88,7 +88,7 @@ def short_name(model: str) -> str:
 
 
 def called_in(models: Sequence[str], name: str) -> str | None:
-    """Find which model of a chain is called so, with its date or without; one of another day is another model.
+    """Return the model of a chain with this name, dated or not. Another date is another model. None if no model has it.
 
     >>> called_in(("claude-opus-4-7", "claude-haiku-4-5-20251001"), "claude-haiku-4-5")
     'claude-haiku-4-5-20251001'
@@ -100,7 +100,7 @@ def called_in(models: Sequence[str], name: str) -> str | None:
 
 
 def parse_chain(text: str) -> tuple[str, ...]:
-    """Read MODEL_CHAIN: model names by comma, primary first."""
+    """Read MODEL_CHAIN: model names by comma, the primary first."""
     models = tuple(name.strip() for name in text.split(","))
     if not any(models):
         raise _wrong("MODEL_CHAIN", text, "name at least one model, primary first, by comma")
@@ -113,7 +113,7 @@ def parse_chain(text: str) -> tuple[str, ...]:
 
 
 def parse_groups(text: str, models: tuple[str, ...]) -> dict[str, str]:
-    """Read LIMIT_GROUPS: model:group by comma; returns the group of each model named."""
+    """Read LIMIT_GROUPS: model:group by comma. Returns the group of each named model."""
     groups: dict[str, str] = {}
     for model, group in _pairs(text):
         if not model or not _MODEL_NAME.fullmatch(group):
@@ -129,9 +129,9 @@ def parse_groups(text: str, models: tuple[str, ...]) -> dict[str, str]:
 
 
 def parse_starts(text: str, models: tuple[str, ...]) -> dict[str, int]:
-    """Read TASK_STARTS: task:model by comma; returns the rung (from 0) for each task kind.
+    """Read TASK_STARTS: task:model by comma. Returns the rung (from 0) of each task kind.
 
-    `task:auto` has its start learned: until then it is the primary, or that of `task:auto:model`.
+    The start of `task:auto` is learned. Until then the start is the primary, or the model of `task:auto:model`.
 
     >>> parse_starts("map:haiku, rank:auto, label:auto:haiku", ("opus", "haiku"))
     {'map': 1, 'rank': 0, 'label': 1}
@@ -150,7 +150,7 @@ def parse_starts(text: str, models: tuple[str, ...]) -> dict[str, int]:
 
 
 def parse_autos(text: str) -> frozenset[str]:
-    """List the task kinds of TASK_STARTS whose start is learned from the ledger.
+    """Return the task kinds of TASK_STARTS whose start is learned from the ledger.
 
     >>> sorted(parse_autos("map:haiku, rank:auto, label:auto:haiku"))
     ['label', 'rank']

@@ -1,14 +1,14 @@
-"""The time one call may take: CALL_TIMEOUT_S, and in proportion more for an answer that may be long."""
+"""The time one call may take: CALL_TIMEOUT_S, and proportionally more for an answer that may be long."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 UNMEASURED_PACE = 16.0  # output tokens a second: a third of 54, the pace of a healthy long answer that was cut
-_USUAL_TIMEOUT_S = 120.0  # CALL_TIMEOUT_S by default: at the unmeasured pace the time of 1,920 tokens
+_USUAL_TIMEOUT_S = 120.0  # CALL_TIMEOUT_S by default: the time of 1,920 tokens at the unmeasured pace
 _MOST_S = 3600.0
 _STANDS_BY_S = 600.0  # the SDKs wait as long
-_ANY_TOKENS = 10**9  # nobody limits the max_tokens of a model that nobody knows
+_ANY_TOKENS = 10**9  # nobody limits the max_tokens of an unknown model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,7 @@ class Deadline:
     reason: str
 
     def __str__(self) -> str:
-        """Word the time with its reason."""
+        """Return the time with its reason, in words."""
         return f"{self.after_s:,.4g} s ({self.reason})"
 
 
@@ -27,7 +27,7 @@ def deadline_of(params: Mapping[str, Any], *, pace: float, call_timeout_s: float
     """Return the deadline of a call with these Messages API parameters; thinking is part of max_tokens.
 
     `pace` is in output tokens a second. CALL_TIMEOUT_S scales every deadline, and no call gets less. A deadline beyond
-    CALL_TIMEOUT_S ends with the job's own; `time_left_s` is 0 for a caller who stands by and sets no deadline.
+    CALL_TIMEOUT_S ends with the job's own. `time_left_s` is 0 for a caller who stands by and sets no deadline.
 
     >>> str(deadline_of({"max_tokens": 32000}, pace=16, call_timeout_s=120, time_left_s=0))
     '2,000 s (max_tokens 32000 at 16 tokens/s; CALL_TIMEOUT_S is 120)'
@@ -47,7 +47,7 @@ def deadline_of(params: Mapping[str, Any], *, pace: float, call_timeout_s: float
 
 
 def stands_by_s(params: Mapping[str, Any], *, call_timeout_s: float) -> float:
-    """Return how many seconds a caller stands by who names no time: ten minutes, or a call's deadline if longer.
+    """Return the seconds that a caller without a time stands by: ten minutes, or a call's deadline if longer.
 
     >>> stands_by_s({"max_tokens": 1024}, call_timeout_s=120), stands_by_s({"max_tokens": 32000}, call_timeout_s=120)
     (600.0, 2000.0)

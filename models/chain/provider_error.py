@@ -1,6 +1,6 @@
 """The words of an error reply: the API's own error object, a gateway's JSON, plain text or a page.
 
-Only fields that hold messages are read. A gateway may echo the request beside them, and with it the prompt.
+Only fields that hold messages are read: a gateway may echo the request beside them, and with it the prompt.
 """
 
 import ast
@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 _MOST_BYTES = 1_000_000
-_MOST_MATCHED = 4_000  # characters that rules look at
-_MOST_SEARCHED = 10_000  # characters of a page: its title stands at the beginning
+_MOST_MATCHED = 4_000  # characters that rules examine
+_MOST_SEARCHED = 10_000  # characters of a page: the title stands at the beginning
 _MOST_SAID = 300  # characters that a person is shown
 _DEEPEST = 6
 _MOST_ITEMS = 3
@@ -42,7 +42,7 @@ _ATTRIBUTED = re.compile(r"\banthropic\w*(?:exception|error)\s*[-:]\s*(.+)", re.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderError:
-    """An error as its sender words it; `kind` is the error type, `code` the error code, both empty where unknown.
+    """An error as its sender words it; `kind` is the error type, `code` the error code, both empty if unknown.
 
     `form` is `own` for the API's own error object, `quoted` for that object or sentence inside a gateway's reply.
     """
@@ -54,7 +54,7 @@ class ProviderError:
 
     @property
     def is_own(self) -> bool:
-        """Return whether the API itself speaks, directly or quoted."""
+        """Return whether the words are the API's own, directly or quoted."""
         return self.form in {"own", "quoted"}
 
     @property
@@ -64,7 +64,7 @@ class ProviderError:
 
 
 def read_error(body: bytes) -> ProviderError:
-    """Find the message of an error reply, whatever its shape."""
+    """Return the message of an error reply, whatever its shape."""
     if not body.strip():
         return ProviderError(form="none")
     value = _parsed(body)
@@ -78,7 +78,7 @@ def read_error(body: bytes) -> ProviderError:
 
 
 def one_line(text: str, most: int = _MOST_SAID) -> str:
-    """Make a text printable, on one line, of at most `most` characters.
+    """Return a text in printable characters, on one line, of at most `most` characters.
 
     >>> one_line("no  access"), one_line("abcdef", 5)
     ('no access', 'ab...')
@@ -125,7 +125,7 @@ def _code(error: Mapping[str, Any]) -> str:
 
 
 def _quoted_in(value: object) -> ProviderError | None:
-    """Find the API's error object below a gateway's own fields, as an object or inside a text."""
+    """Return the API's error object below a gateway's own fields, as an object or inside a text. None if absent."""
     found = (_quoted(part) for part in _saying(value, 0))
     return next((error for error in found if error is not None), None)
 
@@ -160,7 +160,7 @@ def _quoted_by(text: str) -> ProviderError | None:
 
 
 def _objects_in(text: str) -> Iterator[object]:
-    """Yield the objects a text quotes, in JSON or as Python shows a dict."""
+    """Yield the objects that a text quotes, in JSON or as Python shows a dict."""
     if not (text := text[text.find("{") :]).startswith("{"):
         return
     for written in (text, text.replace('\\"', '"')):

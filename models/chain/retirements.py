@@ -1,4 +1,4 @@
-"""When models end, as the installed Anthropic SDK knows it. Its source is read, not imported: that takes 1.5 s."""
+"""The last day of each model, as the installed Anthropic SDK lists it. The source is read: an import takes 1.5 s."""
 
 import ast
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 
 LIST = "DEPRECATED_MODELS of anthropic"
 _NAME = "DEPRECATED_MODELS"
-_FILES = ("resources/messages/messages.py", "_data/deprecated_models.py")  # where it stands up to 2.13, and since
+_FILES = ("resources/messages/messages.py", "_data/deprecated_models.py")  # the place of the list up to 2.13, and since
 _DAY = re.compile(r"([A-Z][a-z]+) (\d{1,2})(?:st|nd|rd|th)?, (\d{4})")
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July"),
@@ -18,16 +18,16 @@ _MONTHS = (
 
 
 def retirements(source: Path | None = None) -> Mapping[str, date] | None:
-    """List each deprecated model with the day it ends; None where the list cannot be read.
+    """Return each deprecated model with its last day. Returns None if the list cannot be read.
 
-    `source` is the file that holds it: left out, that of the installed SDK.
+    `source` is the file that holds the list; None for the file of the installed SDK.
     """
     read = map(_read, [source] if source else _installed())
     return next((listed for listed in read if listed is not None), None)
 
 
 def retirement_day(text: str) -> date:
-    """Read a day as the SDK writes it, whatever language this machine speaks. Raises ValueError.
+    """Return the date of a day as the SDK writes it, in any locale of this machine. Raises ValueError.
 
     >>> retirement_day("November 30th, 2026")
     datetime.date(2026, 11, 30)
@@ -39,7 +39,7 @@ def retirement_day(text: str) -> date:
 
 
 def _installed() -> Iterator[Path]:
-    spec = find_spec("anthropic")  # of a top package: finds it without importing it
+    spec = find_spec("anthropic")  # of a top package: found without an import
     for folder in (spec.submodule_search_locations if spec is not None else None) or ():
         yield from (Path(folder) / name for name in _FILES)
 

@@ -1,4 +1,4 @@
-"""The result of one job, as its submitter sees the result."""
+"""The result of one job, as the job's submitter sees it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,12 +11,12 @@ from models.outcome import State
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One job's end, or where it is by now.
+    """The end of a job, or its present state.
 
-    `id` is the prompt's own id within its batch. `message` is the API's Message as it was received, None
-    until the job has succeeded. `declined` is the turn of a failed job, refused, paused or without a word, as it was
-    received. `cost_usd` is the sum over the job's attempts, None if one of them has no
-    known cost. `error` tells why the job failed or waits. `finished_at` is None until it has ended.
+    `id` is the prompt's own id within its batch. `message` is the API's Message as received; None until the job has
+    succeeded. `declined` is the turn of a failed job as received: refused, paused or without a word. `cost_usd` is the
+    sum over the job's attempts; None if a cost is unknown. `error` is the reason why the job failed or waits.
+    `finished_at` is None until the job has ended.
     """
 
     id: str
@@ -34,22 +34,22 @@ class Answer:
 
     @property
     def turn(self) -> Mapping[str, Any] | None:
-        """The API's own Message, whatever the chain made of it."""
+        """The API's own Message, whether or not the chain accepted it."""
         return self.message or self.declined
 
     @property
     def why_none(self) -> str:
-        """Why there is no message: what the provider said, else how the job ended."""
+        """The reason for a missing message: the provider's words, else the end of the job."""
         return self.error or f"job {self.job_id} ended as {self.outcome or self.state}, without an answer"
 
     @property
     def stop_reason(self) -> str | None:
-        """Why the model stopped, in the API's own word."""
+        """The reason why the model stopped, in the API's own word."""
         return None if self.message is None else self.message.get("stop_reason")
 
     @property
     def text(self) -> str | None:
-        """The text blocks of the answer, joined; None where there is no answer."""
+        """The text blocks of the answer, joined; None if there is no answer."""
         return None if self.message is None else text_of(self.message)
 
 

@@ -14,14 +14,14 @@ MIN_CHARS, PATTERN, JSON_SCHEMA = "min_chars", "pattern", "json_schema"
 CHECKS = (MIN_CHARS, PATTERN, JSON_SCHEMA)
 _MOST_CHARS = 10_000_000  # no model writes as much
 _LONGEST_PATTERN = 2_000
-_LONGEST_SCHEMA = 65_536  # it is kept with each job
+_LONGEST_SCHEMA = 65_536  # a schema is kept with each job
 
 
 def problem_of(expects: object) -> tuple[str, str] | None:
-    """Find the first check that is none, as its name and what is wrong; None where all can be held against an answer.
+    """Return the first invalid check: its name and its problem. Returns None if all checks can be applied to an answer.
 
-    `min_chars` counts the characters of the text, `pattern` is a regular expression found in it, and `json_schema`,
-    an object, one that its JSON passes.
+    `min_chars` is the least number of characters of the text. `pattern` is a regular expression found in the text.
+    `json_schema` is an object, a schema that the answer's JSON passes.
     """
     if not isinstance(expects, Mapping):
         return "expects", f"{shown(expects)} should hold {', '.join(CHECKS)}"
@@ -37,7 +37,7 @@ def problem_of(expects: object) -> tuple[str, str] | None:
 
 
 def schema_from(path: Path) -> Any:
-    """Read a schema's JSON from a file. Raises ValueError that tells why it is none."""
+    """Return a schema's JSON from a file. Raises ValueError with the reason if the file holds no JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -53,14 +53,14 @@ def schema_from(path: Path) -> Any:
 
 @lru_cache(maxsize=256)
 def pattern_of(pattern: str) -> regex.Pattern[str]:
-    """Compile a regular expression. Raises regex.error, OverflowError or RecursionError for what is none."""
+    """Compile a regular expression. Raises regex.error, OverflowError or RecursionError if it is invalid."""
     return regex.compile(pattern)
 
 
 def validator_of(schema: Mapping[str, Any]) -> jsonschema_rs.Validator:
-    """Compile a schema: draft 2020-12, where it names no other. Nothing outside of it is ever read.
+    """Compile a schema, by draft 2020-12 if the schema names no draft. Nothing outside of the schema is read.
 
-    Raises ValueError for what is none.
+    Raises ValueError if the schema is invalid.
     """
     return _validator(json.dumps(schema, sort_keys=True))
 

@@ -1,16 +1,16 @@
-"""Trees of calls: below which call another one was made, and how deep it lies."""
+"""Trees of calls: the call above each call, and the depth of each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.errors import TooDeepError
 
-TREE = "tree:"  # what the scope of a tree's budget begins with
+TREE = "tree:"  # the beginning of a tree's budget scope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallTreePlace:
-    """A call's place in its tree: below which call or run, if any, and how deep, from 1."""
+    """A call's place in its tree: the call or run above it, if any, and its depth, from 1."""
 
     parent: str | None
     tree: str
@@ -19,7 +19,7 @@ class CallTreePlace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Above:
-    """A call that others may be made below: a job of the ledger, with its own place; `is_in_tree`: as it is kept."""
+    """A job of the ledger above a possible call, with its place; `is_in_tree` if the ledger has that place."""
 
     job_id: str
     task: str | None
@@ -28,18 +28,18 @@ class Above:
 
 
 def tree_scope(tree: str) -> str:
-    """Name the budget of a tree of calls."""
+    """Return the budget scope of a tree of calls."""
     return f"{TREE}{tree}"
 
 
 def place_in_tree(
     job_id: str, *, task: str | None, parent: str | None, depth: int | None, above: Sequence[Above], most: int
 ) -> CallTreePlace:
-    """Find the place of a new call below `parent`, whose own way down from the top of its tree is `above`.
+    """Return the place of a new call below `parent`. `above` is the way down from the top of its tree to `parent`.
 
-    Nothing above: `parent` is no job but the run of whoever calls, and its tree is named after it; without a parent the
-    call is a tree's first one. A `depth` that is given counts where it is more than the ledger knows of.
-    Raises TooDeepError where that is more than `most`.
+    If `above` is empty, `parent` is no job but the caller's own run, which names the tree. Without a
+    parent the call is the first of a tree. A given `depth` counts if it exceeds the depth in the ledger. Raises
+    TooDeepError if the depth is more than `most`.
     """
     known = above[-1].branch.depth + 1 if above else 1
     deep = max(known, depth or 0)

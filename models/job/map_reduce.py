@@ -5,24 +5,24 @@ from dataclasses import dataclass
 from enum import StrEnum
 from xml.sax.saxutils import escape, quoteattr
 
-MISSING_PARTS = "missing_parts"  # the column of an answer that names what it was made without
-_MOST_NAMED = 50  # so that a step in which everything failed is still one that a model can read
+MISSING_PARTS = "missing_parts"  # the column of an answer that names its missing parts
+_MOST_NAMED = 50  # so that the prompt of a step with many failures stays readable for a model
 _ASK = "No answer could be had for what is missing. Say in yours that it is not covered, and name it."
 
 
 class OnFailedPart(StrEnum):
     """The choice of a step whose part has no answer."""
 
-    NAME = "name"  # the others are asked about, and the model is told what is missing
+    NAME = "name"  # the step asks about the other parts, and names the missing parts to the model
     STOP = "stop"  # the step fails
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewStep:
-    """A job's place in a plan; level 0 is a part of a document, whose characters `span` tells.
+    """A job's place in a plan. At level 0 the job is a part of a document: `span` is its range of characters.
 
-    Above that a job waits for its `parts`, ids of other jobs; their answers go between its `pieces`. `document` is None
-    where it is about several. `label` is what the step above calls it.
+    Above level 0 a job waits for its `parts`, ids of other jobs; their answers go between its `pieces`. `document` is
+    None if the job is about several documents. `label` is the job's name in the step above.
     """
 
     job_id: str
@@ -45,7 +45,7 @@ class PartAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissingPart:
-    """A part that has no answer, and the outcome of its job; None where what was made of it failed."""
+    """A part that has no answer, and the outcome of its job; None if a step above the part failed."""
 
     label: str
     outcome: str | None
@@ -53,14 +53,14 @@ class MissingPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleasedSteps:
-    """How many steps are asked now, and how many failed since a part of theirs has no answer."""
+    """The number of steps asked now, and of steps failed since a part of theirs has no answer."""
 
     asked: int
     stopped: int
 
 
 def question(pieces: Sequence[str], summaries: Sequence[PartAnswer], missing: Sequence[MissingPart]) -> str:
-    r"""Put what the parts said, and the names of those that are missing, in the places between the pieces.
+    r"""Return a step's prompt: the answers of its parts and the names of missing parts, between the pieces.
 
     >>> answers = [PartAnswer(label="a", text="Rain.")]
     >>> print(question(["Merge:\n", ""], answers, [MissingPart(label="b", outcome="refused")]))
@@ -81,7 +81,7 @@ def question(pieces: Sequence[str], summaries: Sequence[PartAnswer], missing: Se
 
 
 def named(missing: Sequence[MissingPart]) -> list[str]:
-    """Name what is missing, each with why; the first 50.
+    """Return the first 50 missing parts, each with its outcome.
 
     >>> named([MissingPart(label="a", outcome="refused"), MissingPart(label="b", outcome=None)])
     ['a (refused)', 'b']
@@ -91,5 +91,5 @@ def named(missing: Sequence[MissingPart]) -> list[str]:
 
 
 def _sendable(text: str) -> str:
-    """Make an answer fit to be asked about: half a surrogate pair cannot be sent, and a NUL cannot be kept."""
+    """Return an answer without half surrogate pairs, which cannot be sent, and without NULs, which cannot be kept."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,4 +1,4 @@
-"""How the provider treated a day's jobs that started at one model."""
+"""The provider's treatment of a day's jobs that started at one model."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,8 +11,7 @@ class PrimaryHealth:
     """One line of `v_primary_health`. Shares are from 0 to 1, of the jobs that succeeded that day.
 
     A depth counts rungs that the provider's word ended, the start rung among them. Our own limits do not count.
-
-    `verdict` is UNRELIABLE, DEGRADED, OK, or `too few jobs` to tell.
+    `verdict` is UNRELIABLE, DEGRADED, OK, or `too few jobs` for a verdict.
     """
 
     start_model: str
@@ -24,11 +23,11 @@ class PrimaryHealth:
 
     @property
     def is_alarming(self) -> bool:
-        """Tell whether a person should look at that model."""
+        """Return whether a person should look at that model."""
         return self.verdict in {UNRELIABLE, DEGRADED}
 
     def in_words(self) -> str:
-        """Say it in one line.
+        """Return the verdict in one line.
 
         >>> half = Decimal("0.5")
         >>> PrimaryHealth(start_model="claude-opus-4-7", jobs=140, mean_depth=half, share_depth_0=Decimal("0.4"),

@@ -11,12 +11,12 @@ _ZERO = Decimal(0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """The progress of a batch: its jobs by state, and what its attempts cost so far.
+    """The progress of a batch: its jobs by state, and the cost of its attempts so far.
 
-    `cost_usd` sums what is known; `unknown_costs` counts the ended attempts it could not sum. `held` counts the
-    waiting jobs that wait for a person, `over_budget` those that failed or wait because they fit under no cap,
-    `blocked` the waiting steps with a part that has not ended.
-    `cap_usd` is the batch's own; `reserved_usd` is what calls in flight, and those of unknown cost, may come to.
+    `cost_usd` sums the known costs; `unknown_costs` counts the ended attempts of unknown cost. `held` counts the jobs
+    that wait for a person. `over_budget` counts the jobs that failed or wait because they fit under no cap. `blocked`
+    counts the waiting steps with a part that has not ended. `cap_usd` is the batch's own. `reserved_usd` is the worst
+    case of calls in flight, and of calls of unknown cost.
     """
 
     batch_id: str
@@ -35,7 +35,7 @@ class Progress:
 
     @property
     def finished(self) -> int:
-        """How many jobs have ended, well or not."""
+        """The number of jobs that have ended, well or not."""
         return sum(self.states.get(state, 0) for state in FINAL_STATES)
 
     @property
@@ -45,7 +45,7 @@ class Progress:
 
     @property
     def is_settled(self) -> bool:
-        """True once every job has ended, or waits for a person, or for one that does."""
+        """True once every job has ended, or waits for a person, or for a job that does."""
         return self.finished + self.held + self.blocked == self.job_count
 
     @property
@@ -55,13 +55,13 @@ class Progress:
 
     @property
     def succeeded(self) -> int:
-        """How many jobs have their answer."""
+        """The number of jobs that have their answer."""
         return self.states.get(State.SUCCEEDED, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelLine:
-    """One line of the receipt: what one model did at one fallback depth. Latency in ms, None if none ended.
+    """One line of the receipt: one model at one fallback depth. Latency in ms, None if no attempt ended.
 
     `open` attempts have not ended; their cost is among the unknown ones.
     """
@@ -77,7 +77,7 @@ class ModelLine:
 
     @property
     def failed(self) -> int:
-        """How many attempts ended without an answer."""
+        """The number of attempts that ended without an answer."""
         return self.attempts - self.answered - self.open
 
 
@@ -85,7 +85,7 @@ class ModelLine:
 class CacheUse:
     """The tokens of a batch that the provider's prompt cache held, and the money saved.
 
-    `saved_usd` is below zero where more was written than read. Attempts of unknown cost are counted, and not in it.
+    `saved_usd` is below zero if writes cost more than reads saved. Attempts of unknown cost are counted, and not in it.
     """
 
     input_tokens: int

@@ -1,4 +1,4 @@
-"""The terms of a job: how far it goes, how long it waits, and the checks of its answer; of a caller or a task kind."""
+"""The terms of a job, by its caller or task kind: range of models, patience, checks of the answer."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -14,7 +14,7 @@ from models.outcome import Outcome
 from models.toml_file import read_tables
 from models.validation import Problem, validated
 
-RAISED_TIMES = 4  # a truncated answer that may climb is first asked for again with so many times the max_tokens
+RAISED_TIMES = 4  # the factor on max_tokens for one more request after a truncated answer that may climb
 CAN_CLIMB = (Outcome.TRUNCATED, Outcome.EMPTY, Outcome.REFUSED, Outcome.INVALID)
 _SUMMARIES = "summarize"
 
@@ -69,11 +69,11 @@ def _expects(given: object, info: ValidationInfo) -> object:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobTerms:
-    """The terms of a job beside its prompt. Each is None if nobody gives it.
+    """The terms of a job beside its prompt. A term is None if nobody gives it.
 
     `floor` and `ceiling` name the lowest and the highest model of the chain that the job may use. The job waits
-    `patience_s` seconds for a model's limits before it steps down. The job ends within `deadline_s` seconds. An answer
-    that ends as one of `climb_on` is asked for again on a better model. `expects` holds the checks of an answer:
+    `patience_s` seconds for a model's limits before the job steps down. The job ends within `deadline_s` seconds. An
+    answer with an end in `climb_on` is asked for again on a better model. `expects` holds the checks of an answer:
     `min_chars`, `pattern`, `json_schema`.
     """
 
@@ -91,7 +91,7 @@ _FIELDS = tuple(field.name for field in fields(JobTerms))
 
 
 def terms_for(task: str | None, own: JobTerms, kinds: Mapping[str, JobTerms], climbs: frozenset[Outcome]) -> JobTerms:
-    """Return the terms of a job: each field is its caller's, else its task kind's, else the usual.
+    """Return the terms of a job: each field is the caller's, else the task kind's, else the usual.
 
     `climbs` is CLIMB_ON. A job whose `climb_on` stays None climbs by the CLIMB_ON of its worker.
     """
@@ -107,7 +107,7 @@ def usual_climbs(
 ) -> frozenset[Outcome] | None:
     """Return the usual outcomes that climb, or None for CLIMB_ON alone.
 
-    A summary that is cut or empty climbs, too, as does an answer that fails its checks.
+    A cut or empty summary climbs, too, as does an answer that fails its checks.
     """
     more = {Outcome.TRUNCATED, Outcome.EMPTY} if task == _SUMMARIES else set()
     more |= {Outcome.INVALID} if expects else set()

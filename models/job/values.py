@@ -1,4 +1,4 @@
-"""A job's life as values: what the ledger is told, and what it tells the worker."""
+"""A job's life as values: the input of the ledger, and the ledger's answers to the worker."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,10 +17,10 @@ from models.outcome import CostStatus, OnUnknown, Outcome, Reason, Refused, Stat
 class NewJob:
     """A job as the producer makes it; `params` are Messages API parameters without the model.
 
-    Terms of the job, None if the worker's settings hold: `patience_s` bounds the wait for a rung's limits, `climb_on`
-    names outcomes that a better model tries again, `expects` tests an answer, `deadline_s` replaces the batch's.
-    `prefix` names the system prompt shared with the batch; `start_reason` explains the start; `branch` is the place in
-    a tree of calls, if any. `refused`: the job has failed from the start. `headers`: the caller's version and betas.
+    Terms are None if the worker's settings hold. `patience_s` bounds the wait for a rung's limits. `climb_on` names the
+    outcomes that a better model tries again. `expects` tests an answer. `deadline_s` replaces the batch's. `prefix`
+    names the system prompt shared with the batch, `start_reason` explains the start. `branch` is the place in a tree of
+    calls, if any. A `refused` job has failed from the start. `headers` are the caller's version and betas.
     """
 
     id: str
@@ -48,7 +48,7 @@ class NewJob:
 class NewBatch:
     """A batch as the producer makes it; all its jobs end by `deadline_s` seconds from now, or fail.
 
-    `weight` is its share of the fleet beside other batches: twice the weight, twice the jobs.
+    `weight` is the batch's share of the fleet beside other batches: twice the weight, twice the jobs.
     """
 
     id: str
@@ -64,7 +64,7 @@ class NewBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsent:
-    """A job that should have a message in its rung's queue. `deliveries` tells whether it was heard meanwhile."""
+    """A job that should have a message in its rung's queue. If `deliveries` changes, a worker received it."""
 
     id: str
     rung: int
@@ -72,24 +72,24 @@ class Unsent:
     is_urgent: bool = False
 
 
-BATCH = "batch:"  # what the scope of a batch begins with
+BATCH = "batch:"  # the beginning of a batch's budget scope
 
 
 def batch_scope(batch_id: str) -> str:
-    """Name the budget of a batch."""
+    """Return the budget scope of a batch."""
     return f"{BATCH}{batch_id}"
 
 
 def is_for_good(scope: str) -> bool:
-    """Tell whether a scope has one budget, and not one for each day."""
+    """Return whether a scope has one budget, and not one for each day."""
     return scope.startswith((BATCH, TREE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cap:
-    """The most that a scope may cost: a batch or a tree for good, or a day, a task or a tag by the UTC day.
+    """The most that a scope may cost: a batch or tree for good, or a day, task or tag by the UTC day.
 
-    `cap_usd` is None where the ledger has it: a batch's was written with the batch.
+    `cap_usd` is None for a batch: the ledger has that cap since the batch was written.
     """
 
     scope: str
@@ -97,7 +97,7 @@ class Cap:
 
     @property
     def is_daily(self) -> bool:
-        """Tell whether tomorrow has one of its own."""
+        """Return whether each day has a cap of its own."""
         return not is_for_good(self.scope)
 
 
@@ -105,8 +105,8 @@ class Cap:
 class OverCap:
     """A call that was not opened, since it could pass a cap; all in USD.
 
-    `gone_usd` is what is spent, with the worst case of calls whose end nobody saw; `reserved_usd` that of calls in
-    flight; `needs_usd` the worst case of this one.
+    `gone_usd` is spent, with the worst case of calls whose end nobody saw. `reserved_usd` is the worst case of calls in
+    flight, `needs_usd` that of this call.
     """
 
     cap: Cap
@@ -117,22 +117,22 @@ class OverCap:
 
     @property
     def may_fit_later(self) -> bool:
-        """Tell whether there may be room once the calls in flight have ended."""
+        """Return whether there may be room once the calls in flight have ended."""
         return self.gone_usd + self.needs_usd <= self.cap_usd
 
     @property
     def may_fit_tomorrow(self) -> bool:
-        """Tell whether the cap is a day's, and wide enough for this call alone."""
+        """Return whether the cap is a day's, and wide enough for this call alone."""
         return self.cap.is_daily and self.needs_usd <= self.cap_usd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A job that is ours until its lease ends. `given_up` tells for each rung left behind why.
+    """A job that is ours until its lease ends. `given_up` has the reason for each rung left behind.
 
-    `deadline_s` counts from the moment of the claim, and so does `day_left_s`, to the end of the ledger's UTC day.
-    `tags` are its batch's; `has_cap`: so is a cap of its own. From `is_urgent` on, its terms: as in NewJob.
-    `raised_max_tokens` is what a truncated answer raised it to, once.
+    `deadline_s` counts from the moment of the claim, as does `day_left_s`, the seconds left of the ledger's UTC day.
+    `tags` are its batch's; `has_cap`: the batch has a cap of its own. The terms, from `is_urgent` on, are as in NewJob.
+    `raised_max_tokens` is the max_tokens raised once after a truncated answer.
     """
 
     job_id: str
@@ -165,9 +165,9 @@ class Claim:
 class Opening:
     """The attempt row written before a request leaves. `number` counts from 1 within the job.
 
-    `worst_case_usd` is reserved under each of the caps, which are in the order of their scopes. None: nothing bounds
-    it, and there may be no cap. `waited_ms` is how long it was held in hand for its turn. `max_tokens` is told where
-    it is not what the job asked for, `note` what was dropped or mapped so that the request suits the model.
+    `worst_case_usd` is reserved under each of the caps, which are in the order of their scopes. None means no bound,
+    and then there may be no cap. `waited_ms` is the time that a worker held the call for its turn. `max_tokens` is None
+    if sent as the job asked. `note` names the parameters dropped or mapped to suit the model.
     """
 
     id: str
@@ -186,9 +186,9 @@ class Opening:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closing:
-    """The end of an attempt, as written into its row. `cost_usd` is None exactly where its status is unknown.
+    """The end of an attempt, as written into its row. `cost_usd` is None exactly if `cost_status` is unknown.
 
-    `parts` sum to it, where it was priced. `error` is the provider's words, or why its answer will not do.
+    `parts` sum to the cost if a price was known. `error` is the provider's words, or the problem of the answer.
     """
 
     attempt_id: str
@@ -212,10 +212,10 @@ class Closing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionRecord:
-    """One decision of a walk that was not "the answer is kept", for whoever asks why.
+    """One decision of a walk other than "the answer is kept", for later questions.
 
-    `attempt_count` is how many attempts the job had made by then; `decision` is skip, wait, retry, fallback, climb,
-    park or stop; `reason` is a word of Outcome or tells what was in the way; `details` are what it was decided by.
+    `attempt_count` is the number of the job's attempts by then. `decision` is skip, wait, retry, fallback, climb, park
+    or stop. `reason` is a word of Outcome or names the obstacle. `details` are the figures behind the decision.
     """
 
     attempt_count: int
@@ -231,8 +231,8 @@ class DecisionRecord:
 class Ending:
     """The state of a job after a walk: finished, or waiting for `due_in_s`.
 
-    `outcome` is a word of Outcome, or tells why no attempt was made. `message` is the API's Message: the answer, or
-    else the last turn that was none. `decisions` are those of the whole walk, in order.
+    `outcome` is a word of Outcome, or the reason why no attempt was made. `message` is the API's Message: the answer,
+    or else the last turn without an answer. `decisions` are those of the whole walk, in order.
     """
 
     state: State
@@ -252,7 +252,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpooledReply:
-    """The result of a call, as the spool keeps the result before the ledger has a row. No ending: its job went on."""
+    """The result of a call, as the spool keeps it before the ledger has a row. `ending` is None if the job went on."""
 
     job_id: str
     token: int
@@ -262,7 +262,7 @@ class SpooledReply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
-    """One attempt that a stray's last claim made; no outcome: nobody saw its end."""
+    """One attempt of a stray's last claim; `outcome` is None if nobody saw the end."""
 
     rung: int
     fallback_depth: int
@@ -272,7 +272,7 @@ class Past:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stray:
-    """A running job whose lease is over: its worker was lost, or cannot reach the ledger."""
+    """A running job whose lease is over: its worker is lost, or cannot reach the ledger."""
 
     job_id: str
     batch_id: str | None
