@@ -1,4 +1,4 @@
-"""The words a job and an attempt can end with. They are the values in the ledger's columns."""
+"""The words for the end of a job and of an attempt. They are the values in the ledger's columns."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,11 +18,11 @@ class State(StrEnum):
 OPEN_STATES = (State.QUEUED, State.RUNNING, State.WAITING)
 FINAL_STATES = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 WAITS_FOR_PARTS = "parts"  # the outcome of a waiting job that is made of others' answers
-PART_FAILED = "part_failed"  # of one that was to stop where a part has no answer: no attempt was made
+PART_FAILED = "part_failed"  # of a step that stops if a part has no answer: no attempt was made
 OVER_BUDGET = "over_budget"  # the outcome of a job that fits under no cap: no attempt was made
 
 
-# Reasons to give a rung up that are the provider's word: v_primary_health blames a model for these alone.
+# Reasons to give a rung up that are the provider's word. v_primary_health blames a model for these alone.
 PROVIDER_WORDS = (
     "circuit_open",
     "limited",
@@ -39,15 +39,15 @@ PROVIDER_WORDS = (
 
 
 class Outcome(StrEnum):
-    """How one attempt ended; each row of section 2 of faults.md has its word."""
+    """The end of one attempt; each row of section 2 of faults.md has its word."""
 
     ANSWERED = "answered"
     TRUNCATED = "truncated"  # 200, stopped at max_tokens or at the end of the context window
     REFUSED = "refused"  # 200 with stop_reason refusal, or 400 of the model's output filter
     UNFINISHED = "unfinished"  # 200 with pause_turn: the turn is sent back to go on
-    UNCLEAR = "unclear"  # 200 with a stop reason that nobody here knows
+    UNCLEAR = "unclear"  # 200 with an unknown stop reason
     EMPTY = "empty"  # 200 without a word
-    INVALID = "invalid"  # 200 that does not pass what its job expects of an answer
+    INVALID = "invalid"  # 200 that fails the checks of its job
     MALFORMED = "malformed"  # 200 that is not a Message: error body, HTML, no usage, bad JSON
     UNREACHABLE = "unreachable"  # no byte of the request left this machine
     CUT = "cut"  # the connection broke after bytes had left
@@ -57,22 +57,22 @@ class Outcome(StrEnum):
     BLOCKED = "blocked"  # a 4xx of something in between: a firewall, a proxy, a gateway
     REDIRECTED = "redirected"  # 3xx: the address in ANTHROPIC_BASE_URL is wrong
     TOO_LONG = "too_long"  # the prompt exceeds this model's context window
-    TOO_LARGE = "too_large"  # 413: the request exceeds what the API takes at all
+    TOO_LARGE = "too_large"  # 413: the request exceeds the API's limit for any model
     SPEND_LIMIT = "spend_limit"
     UNAUTHORIZED = "unauthorized"  # 401, 402, 403, 400 for an account that is off: about the key, not about the job
     MODEL_MISSING = "model_missing"
-    MODEL_DENIED = "model_denied"  # 401, 403 that name a model: the key may not use this one
+    MODEL_DENIED = "model_denied"  # 401, 403 that name a model: the key may not use this model
     RATE_LIMITED = "rate_limited"
     RAMP_LIMITED = "ramp_limited"
     OVER_LIMIT = "over_limit"  # 429 of a request that needs more than a limit takes in a minute
     SERVER_ERROR = "server_error"
     OVERLOADED = "overloaded"
     UNKNOWN = "unknown"  # its worker was lost; written by the rescue, and replaced if a reply turns up after all
-    LATE = "late"  # it ended after its job was finished, cancelled or given to another worker
+    LATE = "late"  # the attempt ended after its job was finished, cancelled or given to another worker
 
 
 class Reason(StrEnum):
-    """Why an attempt was made on its rung."""
+    """The reason why an attempt was made on its rung."""
 
     START = "start"
     RETRY = "retry"
@@ -87,12 +87,12 @@ class Reason(StrEnum):
 class OnUnknown(StrEnum):
     """The choice for a job whose worker was lost during a call, which may have been billed."""
 
-    HOLD = "hold"  # it waits until a person releases or drops it
-    REBUY = "rebuy"  # it is bought again, once
+    HOLD = "hold"  # the job waits until a person releases or drops it
+    REBUY = "rebuy"  # the job is bought again, once
 
 
 class CostStatus(StrEnum):
-    """How sure the ledger is of an attempt's cost."""
+    """The ledger's certainty of an attempt's cost."""
 
     EXACT = "exact"
     FREE = "free"  # HTTP errors, refusals without output, nothing sent
@@ -102,7 +102,7 @@ class CostStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """Why a job has failed before anybody was asked."""
+    """The reason why a job has failed before any model was asked."""
 
     outcome: Outcome
     error: str

@@ -1,4 +1,4 @@
-"""Writing a batch: a small one in one transaction, a large one in parts that nobody sees until the last of them."""
+"""Writes a batch: a small one in one transaction, a large one in parts, unseen until the last part."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -30,14 +30,14 @@ _CHARACTERS_OF_A_PART = 8_000_000
 _ROWS_AT_ONCE = 1000
 _PATIENCE_S = 300.0  # for a ledger that is busy or away between two parts
 _AGAIN_S = 1.0
-_LOST_S = 900.0  # a batch that no part was added to for so long is not arriving any more
+_LOST_S = 900.0  # a batch without a new part for so long is not arriving any more
 _NOW = db_now(0.0)
 
 
 class BatchWriter:
-    """Writes batches. Raises LedgerError where the ledger is away, or stays busy for too long.
+    """Writes batches. Raises LedgerError if the ledger is away, or stays busy for too long.
 
-    The rows of a large batch whose submission crashed are seen by nobody, never run, and are removed by `forget_lost`.
+    The rows of a large batch whose submission crashed are seen by nobody and never run. `forget_lost` removes them.
     """
 
     def __init__(
@@ -56,10 +56,10 @@ class BatchWriter:
     def write(
         self, batch: NewBatch, rows: Iterable[Row], *, count: int, characters: int = 0, steps: Sequence[NewStep] = ()
     ) -> str:
-        """Write a batch, so many rows of jobs, and their places; returns the id of the batch that holds them.
+        """Write a batch, `count` rows of jobs, and their places. Returns the id of the batch that holds the rows.
 
-        That is an earlier one where its idempotency key and content are the same. Raises KeyConflictError where the
-        key is known with other content. A row is what `job_row` lays out.
+        That is an earlier batch if its idempotency key and content are the same. Raises KeyConflictError if the key
+        belongs to other content. `job_row` lays out each row.
         """
         if earlier := self._earlier(batch):
             return earlier
@@ -75,14 +75,14 @@ class BatchWriter:
         return batch.id
 
     def write_single(self, row: Row, *, deadline_s: float) -> None:
-        """Write a job of no batch: a call made without the queue. Nothing sends it; its caller claims it."""
+        """Write a job of no batch: a call made without the queue. No message is sent for it; its caller claims it."""
         with transaction(self._engine) as connection:
             _Deadlines(deadline_s).insert(connection, [row], is_sent=True)
 
     def forget_lost(self, *, older_than_s: float = _LOST_S) -> int:
-        """Remove what is left of batches whose producer is gone; returns how many."""
+        """Remove the rest of each batch whose producer is gone. Returns the number of batches."""
         lost = select(Batch.id).where(
-            Batch.idempotency_key.is_(None),  # as `_begin` leaves it: an index, and all that is served has one
+            Batch.idempotency_key.is_(None),  # as `_begin` leaves it: an index, and every served batch has a key
             (Batch.job_count == LEAVING) | ((Batch.job_count == ARRIVING) & (Batch.created_at < db_now(-older_than_s))),
         )
         with reading(self._engine) as connection:
@@ -151,7 +151,7 @@ class BatchWriter:
 
     def _remove(self, batch_id: str) -> None:
         ours = (Batch.id == batch_id) & Batch.job_count.in_([ARRIVING, LEAVING])
-        with transaction(self._engine) as connection:  # from here on its producer cannot add to it
+        with transaction(self._engine) as connection:  # from here on the producer cannot add to the batch
             is_there = connection.execute(update(Batch).where(ours).values(job_count=LEAVING)).rowcount
         some = select(Job.id).where(Job.batch_id == batch_id).limit(_ROWS_OF_A_PART)
         while is_there:
@@ -168,7 +168,7 @@ class BatchWriter:
             return connection.execute(select(1).where(condition)).first() is not None
 
     def _patiently(self, step: Callable[[], bool], *, is_done: Callable[[], bool]) -> None:
-        """Take a step again while the ledger is busy; a commit whose end nobody heard of may have been one."""
+        """Repeat a step while the ledger is busy. `is_done` checks a commit whose end is unknown."""
         until = monotonic() + self._patience_s
         while not self._took(step, is_last=monotonic() > until):
             sleep(_AGAIN_S)
@@ -189,20 +189,20 @@ class BatchWriter:
 
 
 class _Deadlines:
-    """Inserts rows with one deadline for all: were each later than the last, it would stand for their order."""
+    """Inserts rows with one deadline for all: deadlines that grow with each row would stand for the order of rows."""
 
     def __init__(self, usual_s: float) -> None:
         self._usual_s = usual_s
         self._at: dict[float, Any] = {}
 
     def insert(self, connection: Connection, rows: Sequence[Row], *, is_sent: bool = False) -> None:
-        # The statement is compiled once and the rows go to the driver as they are: half the time of 50,000 prompts.
+        # The statement is compiled once and rows go to the driver unchanged: half the time of 50,000 prompts.
         columns = [name for name in rows[0] if name != "deadline_s"]
         times: dict[str, Any] = {
             "created_at": _NOW,
             "deadline_at": bindparam("deadline_at"),
             "finished_at": bindparam("finished_at"),
-            "sent_at": _NOW if is_sent else None,  # a job of no batch is its caller's: no clock may send it
+            "sent_at": _NOW if is_sent else None,  # a job of no batch is its caller's: no dispatcher may send it
         }
         statement = insert(Job).values(**times, **{name: bindparam(name) for name in columns})
         compiled = statement.compile(dialect=connection.dialect)
@@ -245,6 +245,6 @@ def _insert_cap(connection: Connection, batch: NewBatch) -> None:
 
 
 def _touched(connection: Connection, batch_id: str, **values: Any) -> bool:
-    """Note that somebody still adds to a batch; False: it is no longer arriving."""
+    """Note that a producer still adds to a batch. Returns False if the batch is no longer arriving."""
     arriving = (Batch.id == batch_id) & (Batch.job_count == ARRIVING)
     return bool(connection.execute(update(Batch).where(arriving).values(created_at=_NOW, **values)).rowcount)

@@ -1,6 +1,6 @@
 """Budgets, from within the transactions that open and close attempts: reserve before, settle after.
 
-A transaction takes its job first, then the attempt, then budgets in the order of their scopes: none ever cross.
+A transaction locks its job, then the attempt, then budgets in the order of scopes: no locks ever cross.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,12 +29,12 @@ _RESERVE = (
     .where(_THIS, _GONE + BudgetRow.reserved_nano_usd + _NEEDS <= _CAP)
     .values(cap_nano_usd=_CAP, reserved_nano_usd=BudgetRow.reserved_nano_usd + _NEEDS)
 )
-# A sum of money is a plain integer to SQLAlchemy: it must be told again that it is money.
+# SQLAlchemy takes a sum of money for a plain integer: the type must be named again.
 _LOOK = select(
     _CAP.label("cap"), type_coerce(_GONE, _MONEY).label("gone"), BudgetRow.reserved_nano_usd.label("reserved")
 ).where(_THIS)
 _CLOCK = select(db_now(0.0).label("now"))
-# Written by all workers at once on a day's first call: the second waits for the first, and adds nothing.
+# All workers write this row on a day's first call: the second waits for the first, and adds nothing.
 _ADD = (
     insert(BudgetRow)  # Postgres's, which SQLite reads as well
     .values(
@@ -59,9 +59,9 @@ _SETTLE = (
 
 
 def reserve(cursor: Cursor, opening: Opening, *, opened_at: datetime) -> OverCap | None:
-    """Hold the opening's worst case back under each of its caps; tells the first one it does not fit under.
+    """Hold the opening's worst case back under each of its caps. Returns the first cap that has no room.
 
-    Then the transaction must be undone.
+    After such a return the caller must undo the transaction.
     """
     if opening.caps and opening.worst_case_usd is None:
         raise ValueError("a call that nothing bounds cannot be opened under a cap")
@@ -70,7 +70,7 @@ def reserve(cursor: Cursor, opening: Opening, *, opened_at: datetime) -> OverCap
         held = given | {"needs": opening.worst_case_usd}
         if cursor.count(_RESERVE, held):
             continue
-        # The first call of a day or a tree makes its row; another's may have come in between.
+        # The first call of a day or tree makes its row; another call may have made it in between.
         if cap.cap_usd is not None:
             cursor.count(_ADD, given)
             if cursor.count(_RESERVE, held):
@@ -83,7 +83,7 @@ def reserve(cursor: Cursor, opening: Opening, *, opened_at: datetime) -> OverCap
 
 
 def over_cap(cursor: Cursor, opening: Opening) -> OverCap | None:
-    """Tell the first cap that has no room for the opening's worst case, even without the calls in flight."""
+    """Return the first cap that has no room for the opening's worst case, even without the calls in flight."""
     clock = cursor.first(_CLOCK, {}) or {}
     for cap in opening.caps:
         given = {"of_scope": cap.scope, "of_day": _day(cap.scope, clock["now"]), "cap": cap.cap_usd}
@@ -95,9 +95,9 @@ def over_cap(cursor: Cursor, opening: Opening) -> OverCap | None:
 
 
 def settle(do: _Execute, row: Mapping[str, Any], cost_usd: Decimal | None) -> None:
-    """Turn the reservation of an attempt's row into its cost; None: its worst case counts until the cost is known.
+    """Turn the reservation of an attempt's row into its cost. While the cost is None, the worst case counts.
 
-    The row says which budgets hold it, how much, and in `unknown_at` whether its end was given up before.
+    The row names the budgets and the amount reserved in each. `unknown_at` is set if the end was given up before.
     """
     if not row["budgets"]:
         return

@@ -1,4 +1,4 @@
-"""Reads the way down to a call in its tree, and makes a job the first of one."""
+"""Reads the way down to a call in its tree, and makes a job the first of a tree."""
 
 from typing import Any
 
@@ -34,19 +34,19 @@ _TAKE_ROOT = (
 
 
 class CallTrees:
-    """Which calls were made for which. Raises LedgerError."""
+    """The trees of calls: each call with the call above it. Raises LedgerError."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def above(self, parent: str) -> list[Above]:
-        """Tell the way down to the job `parent`, itself the last; empty where no job has that id."""
+        """Return the way down to the job `parent`, itself the last. Returns an empty list if no job has that id."""
         with reading(self._engine) as connection:
             rows = connection.execute(_WAY_DOWN, {"of_job": parent}).mappings().all()
         return [_above(row) for row in rows]
 
     def take_root(self, job_id: str) -> None:
-        """Make a job the first of a tree, where it is in none yet: one of a batch, that calls are now made below."""
+        """Make a job the first of a tree if it is in none yet: a batch's job that now has calls below."""
         with transaction(self._engine) as connection:
             connection.execute(_TAKE_ROOT, {"of_job": job_id})
 

@@ -1,4 +1,4 @@
-"""Taking a job: the one UPDATE that decides whose it is, and what the worker is told of it."""
+"""Taking a job: the one UPDATE that decides its owner, and the values that the worker receives."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -51,7 +51,7 @@ CLAIM = (
         Job.raised_max_tokens,
         Job.tree,
         Job.headers,
-        # Counted, not kept: a worker that died between two attempts must not leave a number behind that is taken.
+        # Counted, not kept: after a worker died between two attempts, a kept number could be taken already.
         select(func.count())
         .where(Attempt.job_id == bindparam("job_id"))  # in here SQLite would take jobs.id for attempts.id
         .scalar_subquery()
@@ -69,7 +69,7 @@ CLAIM = (
 
 
 def claim_of(job_id: str, row: Mapping[str, Any]) -> Claim:
-    """Read what CLAIM returned."""
+    """Return the claim in a row that CLAIM returned."""
     return Claim(
         job_id=job_id,
         batch_id=row["batch_id"],

@@ -1,7 +1,7 @@
 """Statements compiled once and run on the driver's own cursor, for the transactions that every job makes.
 
-Connection.execute looks the statement up, builds its parameters and wraps its rows anew each time: on SQLite that is
-two thirds of a short transaction's CPU, and a worker makes hundreds of them a second.
+Connection.execute looks the statement up, builds its parameters and wraps its rows anew each time. On SQLite that is
+two thirds of a short transaction's CPU. A worker makes hundreds of transactions a second.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -33,13 +33,13 @@ class CompiledSql:
 
     @contextmanager
     def transaction(self) -> Iterator["Cursor"]:
-        """Give a cursor; commit at the end of the block, roll back where it fails."""
+        """Yield a cursor. Commit at the end of the block, roll back if the block fails."""
         connection = self._engine.raw_connection()
         try:
             yield Cursor(self, connection.cursor(), connection.rollback)
             connection.commit()
         finally:
-            connection.close()  # the pool rolls back what was not committed
+            connection.close()  # the pool rolls back every write without a commit
 
     def compiled(self, statement: _Statement, given: Mapping[str, Any]) -> _Compiled:
         """Compile the statement for these parameters and columns, once."""
@@ -56,15 +56,15 @@ class Cursor:
     def __init__(self, prepared: CompiledSql, cursor: Any, undo: Callable[[], object]) -> None:
         self._prepared = prepared
         self._cursor = cursor
-        self.undo = undo  # takes back what this transaction has written so far
+        self.undo = undo  # takes back all writes of this transaction so far
 
     def count(self, statement: UpdateBase, given: Mapping[str, Any]) -> int:
-        """Execute, and tell how many rows were written."""
+        """Execute a statement. Returns the number of written rows."""
         self._execute(statement, given)
         return int(self._cursor.rowcount)
 
     def first(self, statement: _Statement, given: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Execute, and read the first row it gives, by column; None where there is none."""
+        """Execute a statement. Returns the first row by column, None if there is no row."""
         compiled = self._execute(statement, given)
         row = self._cursor.fetchone()
         if row is None:

@@ -19,30 +19,30 @@ _FIX = "write sqlite:///path/to/ledger.db or postgresql://user:password@host:543
 _ENCODE = "percent-encode the password and the user: @ is %40, / is %2F"
 CONNECTIONS = 8  # a pool of 500 would have 500 threads fight for one SQLite write lock, or fill Postgres
 WORKER = "worker"
-# A host that is cut off keeps its locks until Postgres misses it. Who waits for them waits longer than that.
+# A host that is cut off keeps its locks until Postgres misses the host. Every wait for a lock is longer than that.
 _KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 _LIMITS = {"lock_timeout": "60s", "idle_in_transaction_session_timeout": "10min"}  # a submission may be read slowly
 _WORKER_LIMITS = {"lock_timeout": "15s", "idle_in_transaction_session_timeout": "10s"}
 _WAIT_S = 60
-UNREACHABLE = (DBAPIError, NoConnectionError)  # what SQLAlchemy raises where the database is away or busy for too long
+UNREACHABLE = (DBAPIError, NoConnectionError)  # SQLAlchemy raises these if the database is away or busy for too long
 
 
 def open_database(url: str, *, connections: int = CONNECTIONS, kind: str = "command") -> Engine:
-    """Connect lazily to the ledger; SQLite makes its folder and its file, and waits 30 s for another writer.
+    """Connect lazily to the ledger. SQLite makes its folder and its file, and waits 30 s for another writer.
 
-    `kind` names this process to Postgres; a worker's transactions also end earlier than those of others.
-    Raises SettingsError for a URL that is neither SQLite nor Postgres, LedgerError for a file that cannot be made.
-    Each use raises LedgerGoneError once the file of SQLite was removed or replaced.
+    `kind` names this process to Postgres. Transactions of a worker also end earlier than those of others. Raises
+    SettingsError for a URL that is neither SQLite nor Postgres. Raises LedgerError for a file that cannot be made. Each
+    use raises LedgerGoneError once the file of SQLite was removed or replaced.
     """
     where = database_url(url)
     is_sqlite = where.get_backend_name() == "sqlite"
     if is_sqlite:
         _make_private(Path(where.database or ""))
-        # The driver's own BEGIN is deferred: two that both read before they write then fail at once, without waiting.
+        # The driver's own BEGIN is deferred: of two transactions that read before they write, one then fails at once.
         connect: dict[str, Any] = {"timeout": 30, "check_same_thread": False, "isolation_level": "IMMEDIATE"}
         options: dict[str, Any] = {"connect_args": connect, "paramstyle": "named"}
     else:
-        # An `options` parameter is not among them: PgBouncer refuses it.
+        # PgBouncer refuses an `options` parameter, so these arguments have none.
         named = {} if "application_name" in where.query else {"application_name": f"stepdown {kind}"}
         connect = {"connect_timeout": 5, "tcp_user_timeout": 20_000, **_KEEPALIVE, **named}
         options = {"connect_args": connect, "pool_pre_ping": True}
@@ -59,7 +59,7 @@ def open_database(url: str, *, connections: int = CONNECTIONS, kind: str = "comm
 
 @contextmanager
 def opened_if_there(url: str) -> Iterator[Engine | None]:
-    """Open a ledger for a block; None where it is a SQLite file that nobody has made yet, and none is made."""
+    """Open a ledger for a block. Yields None if its SQLite file does not exist yet, and makes none."""
     where = database_url(url)
     if where.get_backend_name() == "sqlite" and not Path(where.database or "").exists():
         yield None
@@ -72,7 +72,7 @@ def opened_if_there(url: str) -> Iterator[Engine | None]:
 
 
 def database_url(url: str) -> URL:
-    """Read DATABASE_URL; `postgresql://` means psycopg 3. The password is never shown in an error."""
+    """Read DATABASE_URL; `postgresql://` means psycopg 3. No error shows the password."""
     try:
         where = make_url(url)
     except (ArgumentError, ValueError):  # the second for a port that is no number
@@ -98,9 +98,9 @@ def _is_torn(url: str, where: URL) -> bool:
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """Commit at the end of the block, roll back where it fails. Raises LedgerError where the database is away.
+    """Commit at the end of the block, roll back if it fails. Raises LedgerError if the database is away.
 
-    A broken constraint is the caller's business, and stays as it is.
+    The error of a broken constraint goes to the caller as it is.
     """
     try:
         with engine.begin() as connection:
@@ -113,7 +113,7 @@ def transaction(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """Lend a connection that nothing is written through. Raises LedgerError where the database is away."""
+    """Yield a connection for reading alone. Raises LedgerError if the database is away."""
     try:
         with engine.connect() as connection:
             yield connection
@@ -122,7 +122,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 
 def unreachable(error: Exception, where: str) -> LedgerError:
-    """Say in one line what the driver said in many, whether or not SQLAlchemy has wrapped it."""
+    """Return an error of the driver as one line, whether or not SQLAlchemy has wrapped the error."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     message = str(cause).strip().splitlines() or [type(error).__name__]
     return LedgerError(f"ledger {where}: {message[0]}")
@@ -133,7 +133,7 @@ def _wrong(shown: str, fix: str) -> SettingsError:
 
 
 def _make_private(path: Path) -> None:
-    """Make the file for its owner only: it holds prompts and answers. SQLite gives -wal and -shm the same mode."""
+    """Make the file, which holds prompts and answers, for its owner only. SQLite gives -wal and -shm the same mode."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
@@ -145,12 +145,12 @@ def _make_private(path: Path) -> None:
 
 
 def _watch_file(engine: Engine, path: Path) -> None:
-    """Refuse each use of a file that is no longer the one that was opened: what is written to it is lost.
+    """Refuse each use of the file once it was removed or replaced: all writes to the opened file are lost.
 
-    A connection to SQLite goes on writing to a file that was removed, and a new one would make an empty file.
+    A connection to SQLite goes on writing to a removed file, and a new connection would make an empty file.
     """
     opened, log = _identity(path), path.with_name(f"{path.name}-wal")
-    gone: list[Path] = []  # once is for good: a new connection would see nothing amiss
+    gone: list[Path] = []  # for good: a new connection would find nothing amiss
 
     def look(*_given: Any) -> None:
         if _identity(path) != opened:
@@ -164,7 +164,8 @@ def _watch_file(engine: Engine, path: Path) -> None:
         look()
 
     def note_log(_connection: Any, record: Any) -> None:
-        # It was there before this connection, or is its doing; as long as the connection lives nobody may remove it.
+        # The log was there before this connection, or is its doing. While the connection lives nobody may remove the
+        # log.
         if record.info.get("log") is None:
             record.info["log"] = _identity(log)
 
@@ -186,10 +187,10 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def _prepare_postgres(limits: dict[str, str], connection: Any, record: Any) -> None:
-    """Set the limits of a session that is ours alone; behind a pooler each transaction sets them for itself.
+    """Set the limits of a session that is ours alone. Behind a pooler each transaction sets the limits for itself.
 
-    A pooler, such as PgBouncer, tells us a process id of its own. It gives each transaction another session, in which
-    neither a setting of ours nor a statement that we had prepared may stay.
+    A pooler, such as PgBouncer, reports a process id of its own, and gives each transaction another session. Neither
+    our settings nor our prepared statements may stay in such a session.
     """
     is_ours = connection.execute("SELECT pg_backend_pid()").fetchone()[0] == connection.info.backend_pid
     if is_ours:

@@ -25,13 +25,13 @@ _ZERO = Decimal(0)
 
 
 class JobActions:
-    """Changes jobs as a whole batch, or one by one. Each raises LedgerError where the ledger is away."""
+    """Changes jobs as a whole batch, or one by one. Each method raises LedgerError if the ledger is away."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def cancel(self, batch_id: str, *, states: Sequence[State] = OPEN_STATES) -> tuple[int, int]:
-        """Cancel the open jobs of a batch, or those in some of these states; returns how many, and the calls in flight.
+        """Cancel the open jobs of a batch in one of `states`. Returns the numbers of jobs and of calls in flight.
 
         Calls in flight end, and are billed.
         """
@@ -43,14 +43,14 @@ class JobActions:
                 .where(ours)
                 .values(
                     state=State.CANCELLED, outcome="cancelled", finished_at=_NOW
-                )  # a lease says whose call is in flight
+                )  # a lease marks the call in flight
             ).rowcount
         return cancelled, min(in_flight or 0, cancelled)
 
     def release(self, *, deadline_s: float, batch_id: str | None = None, job_id: str | None = None) -> int:
-        """Let held jobs go on, with a deadline of their own; returns how many.
+        """Let held jobs go on, with a deadline of their own. Returns the number of jobs.
 
-        One whose last call may have been billed is bought again, and that is written down.
+        A job whose last call may have been billed is bought again, and counted in `rebuys`.
         """
         bought_again = Job.rebuys + case((Job.outcome == Outcome.UNKNOWN, 1), else_=0)
         go_on = {"state": State.QUEUED, "rebuys": bought_again, "sent_at": None, "deadline_at": db_now(deadline_s)}
@@ -58,7 +58,7 @@ class JobActions:
             return connection.execute(update(Job).where(_of(batch_id, job_id), IS_HELD).values(**go_on)).rowcount
 
     def drop(self, *, batch_id: str | None = None, job_id: str | None = None) -> int:
-        """Give held jobs up: they fail, and nothing is bought again; returns how many."""
+        """Give held jobs up: they fail, and nothing is bought again. Returns the number of jobs."""
         given_up = {"state": State.FAILED, "outcome": DROPPED, "finished_at": _NOW}
         with transaction(self._engine) as connection:
             return connection.execute(update(Job).where(_of(batch_id, job_id), IS_HELD).values(**given_up)).rowcount
@@ -71,9 +71,9 @@ class JobActions:
         batch_id: str | None = None,
         job_id: str | None = None,
     ) -> int:
-        """Queue jobs that ended in one of these states again, from their own start; returns how many.
+        """Queue jobs that ended in one of these states again, from their own start. Returns the number of jobs.
 
-        Their attempts stay; what was made without their answers is made anew. A refused request is not kept: it stays.
+        Their attempts stay. Steps made without their answers are made anew. A refused job stays: no request is kept.
         """
         ended = Job.state.in_(states) & Job.start_reason.is_distinct_from(REFUSED)
         if State.CANCELLED in states:
@@ -85,7 +85,7 @@ class JobActions:
             return count + _reopened(connection, deadline_s, batch_id, job_id)
 
     def _mark_calls_unknown(self, ours: ColumnElement[bool]) -> None:
-        """Count calls of cancelled jobs as unknown: once a job is claimed again nobody looks for those of before."""
+        """Count calls of cancelled jobs as unknown: after a new claim nothing looks for earlier calls."""
         in_flight = select(Job.id).where(ours, Job.state == State.CANCELLED, Job.lease_until.is_not(None))
         with transaction(self._engine) as connection:
             job_ids = connection.scalars(in_flight).all()
@@ -94,7 +94,7 @@ class JobActions:
                 mark_unknown(connection, job_id)
 
     def raise_cap(self, batch_id: str, *, max_cost_usd: Decimal) -> None:
-        """Give a batch with a cap another. Raises InputError where it has none, or has cost as much already."""
+        """Replace the cap of a batch. Raises InputError if the batch has no cap, or has cost as much already."""
         ours = BudgetRow.scope == batch_scope(batch_id)
         gone = BudgetRow.spent_nano_usd + BudgetRow.unknown_nano_usd + BudgetRow.reserved_nano_usd
         with transaction(self._engine) as connection:
@@ -110,9 +110,9 @@ class JobActions:
     def retry_truncated(
         self, *, deadline_s: float, max_tokens: int | None, batch_id: str | None = None, job_id: str | None = None
     ) -> int:
-        """Queue jobs whose answer was cut again, with this max_tokens where it is given; returns how many.
+        """Queue jobs whose answer was cut again, with `max_tokens` if given. Returns the number of jobs.
 
-        The answer each has stays until a better one takes its place, and so does that of what was made of it.
+        Each answer stays until a better one takes its place, as do the answers of steps made from it.
         """
         cut = (
             select(Job.id, Job.params)
@@ -129,7 +129,7 @@ class JobActions:
         return len(jobs) + reopened
 
     def pause(self, batch_id: str, *, because: str) -> int:
-        """Hold the jobs of a batch that have not begun; returns how many."""
+        """Hold the jobs of a batch that have not begun. Returns the number of jobs."""
         held = {"state": State.WAITING, "outcome": BATCH_PAUSED, "error": because, "due_at": None}
         with transaction(self._engine) as connection:
             return connection.execute(
@@ -137,10 +137,10 @@ class JobActions:
             ).rowcount
 
     def purge(self, *, older_than_s: float, batch_id: str | None = None) -> int:
-        """Remove prompts, columns and answers of jobs that ended so long ago, at most 500; returns how many.
+        """Remove prompts, columns and answers of at most 500 jobs that ended so long ago. Returns the number of jobs.
 
-        Call it until it returns 0: each step is short. The ledger's rows stay, and so does what an open job will read.
-        `batch_id`: only of this batch.
+        Call this until it returns 0: each step is short. The ledger's rows stay, as do the answers that open jobs will
+        read. `batch_id` limits the purge to one batch.
         """
         old = (Job.finished_at < db_now(-older_than_s)) & ~IS_READ_LATER
         old = old if batch_id is None else old & (Job.batch_id == batch_id)
@@ -157,7 +157,7 @@ class JobActions:
 
 
 def _again(deadline_s: float) -> dict[str, Any]:
-    """Lay out a job as it was accepted. A call that may have been billed is bought again, and counted."""
+    """Lay out a job as accepted. A call that may have been billed is bought again, and counted."""
     may_be_billed = (Attempt.job_id == Job.id) & (Attempt.cost_nano_usd.is_(None) | (Attempt.cost_nano_usd > _ZERO))
     is_rebuy = exists().where(may_be_billed).correlate(Job)
     return {

@@ -17,10 +17,10 @@ from models.schema.job import FREE_JOB, Job
 
 _MARK = (
     update(Attempt)
-    # The version before wrote no time: what it marked is marked once more, for its reservation.
+    # The version before wrote no time: an attempt that it marked is marked once more, for its reservation.
     .where(Attempt.job_id == bindparam("of_job"), Attempt.closed_at.is_(None), Attempt.unknown_at.is_(None))
     .values(outcome=Outcome.UNKNOWN, unknown_at=db_now(0.0))
-    # As they were: nobody had marked them before.
+    # Values from before the update: no worker had marked these attempts.
     .returning(Attempt.reserved_nano_usd, Attempt.budgets, Attempt.opened_at, null().label("unknown_at"))
 )
 
@@ -56,7 +56,7 @@ _RESCUE = (
         Job.id == FREE_JOB,
         Job.lease_token == bindparam("token"),
         Job.state == State.RUNNING,
-        Job.lease_until <= _NOW,  # its worker may have renewed it since we looked
+        Job.lease_until <= _NOW,  # the worker may have renewed its lease since we looked
     )
     .values(lease_until=None, due_at=None, sent_at=None)
 )
@@ -69,10 +69,10 @@ _LET_GO = (
 
 
 def mark_unknown(connection: Connection, job_id: str) -> int:
-    """Give the open attempts of a job the outcome `unknown`, and count their worst case as spent; returns how many.
+    """Give the open attempts of a job the outcome `unknown`, and count their worst case as spent. Returns their number.
 
-    They stay open, so that a reply can still close them. One job a transaction: budgets are taken in the order of their
-    scopes, and those of two jobs would cross.
+    The attempts stay open, so that a reply can still close them. Each job needs its own transaction. Budgets are locked
+    in the order of their scopes, and the budgets of two jobs would cross.
     """
     rows = [dict(**row) for row in connection.execute(_MARK, {"of_job": job_id}).mappings()]
     for row in rows:
@@ -85,21 +85,21 @@ def mark_unknown(connection: Connection, job_id: str) -> int:
 class Leases:
     """Renews the leases of jobs in hand, and rescues the jobs of workers that are gone. Raises LedgerError.
 
-    A job that another transaction holds is passed over: its host may be cut off, and the others must not wait for it.
+    A job that another transaction holds is passed over. Its host may be cut off, and other jobs must not wait for it.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def renew(self, claims: Iterable[Claim], *, lease_s: float) -> None:
-        """Hold these jobs for `lease_s` more; one that is not ours any more is left alone."""
+        """Hold these jobs for `lease_s` more seconds. A job that is not ours any more stays unchanged."""
         rows = [{"job_id": claim.job_id, "token": claim.token, "lease_s": lease_s} for claim in claims]
         if rows:
             with transaction(self._engine) as connection:
                 connection.execute(_RENEW, rows)
 
     def strays(self, *, limit: int) -> list[Stray]:
-        """List running jobs whose lease is over, with the attempts that their last claim made, in order."""
+        """List running jobs whose lease is over, with the attempts of their last claim, in order."""
         with transaction(self._engine) as connection:
             jobs = connection.execute(_STRAYS, {"limit": limit}).mappings().all()
             past = _past(connection, [job["id"] for job in jobs])
@@ -121,9 +121,9 @@ class Leases:
         ]
 
     def rescue(self, stray: Stray, rescue: Rescue) -> bool:
-        """Take the job from the worker that is gone. False: it is back, or another was quicker.
+        """Take the job from the worker that is gone. Returns False if the worker is back, or a rescue was quicker.
 
-        An open attempt gets the outcome `unknown`; it stays open, so that its reply can still close it.
+        An open attempt gets the outcome `unknown`. The attempt stays open, so that its reply can still close it.
         """
         row = {
             "state": rescue.state,
@@ -138,7 +138,7 @@ class Leases:
         with transaction(self._engine) as connection:
             statement = _RESCUE.values(**row, **finished)
             is_ours = bool(connection.execute(statement, {"job_id": stray.job_id, "token": stray.token}).rowcount)
-            # With the job locked, what was decided on must still be so: a call may have been opened since.
+            # With the job locked, the basis of the decision must still hold: a call may have been opened since.
             if is_ours and _past(connection, [stray.job_id]).get(stray.job_id, ()) != stray.attempts:
                 connection.rollback()
                 return False
@@ -147,7 +147,7 @@ class Leases:
         return is_ours
 
     def mark_cancelled_unknown(self, *, limit: int) -> int:
-        """Note that nobody sees the end of calls whose job was cancelled and whose worker is gone; returns how many.
+        """Mark the calls of cancelled jobs whose worker is gone: nobody sees their end. Returns the number of calls.
 
         A worker that is there after all still closes them.
         """
@@ -164,7 +164,7 @@ class Leases:
 def _past(connection: Connection, job_ids: Sequence[str]) -> dict[str, tuple[Past, ...]]:
     attempts = (
         select(Attempt.job_id, Attempt.rung, Attempt.fallback_depth, Attempt.requested_model, Attempt.outcome)
-        # What earlier claims made is in the job's own row by now: parked, rescued or ordered anew.
+        # The job's own row covers attempts of earlier claims by now: parked, rescued or ordered anew.
         .join(Job, (Job.id == Attempt.job_id) & (Job.lease_token == Attempt.lease_token))
         .where(Attempt.job_id.in_(job_ids))
         .order_by(Attempt.job_id, Attempt.attempt_no)

@@ -26,11 +26,11 @@ from models.schema.decision import DecisionRow, decision_row
 from models.schema.job import AnswerRow, Job, TurnRow, answer_row, ending_row, job_row
 from models.schema.price import PriceRow, price_row
 
-_TICK = timedelta(milliseconds=1)  # what SQLite's clock tells apart
+_TICK = timedelta(milliseconds=1)  # the resolution of SQLite's clock
 _NOW = db_now(0.0)
 
 _IS_OURS = (Job.id == bindparam("job_id")) & (Job.lease_token == bindparam("token")) & (Job.state == State.RUNNING)
-# Nobody has claimed it since we did, though a rescue may have taken us for lost: our reply is still its answer.
+# No later claim exists, though a rescue may have taken us for lost: our reply is still the job's answer.
 _IS_STILL_OURS = (
     (Job.id == bindparam("job_id"))
     & (Job.lease_token == bindparam("token"))
@@ -42,7 +42,7 @@ _PARK = update(Job).where(_IS_STILL_OURS).values(due_at=db_now(bindparam("due_in
 _GO_ON = (
     update(Job)
     .where(_IS_STILL_OURS, Job.state == State.WAITING, Job.due_at.is_(None), Job.outcome == Outcome.UNKNOWN)
-    # A lease that is over: the next rescuer decides where it goes on, now that its attempt's end is known.
+    # A lease that is over: the next rescuer decides how the job goes on, with the attempt's end known.
     .values(state=State.RUNNING, outcome=None, error=None, lease_until=_NOW)
 )
 _OPEN = (
@@ -67,7 +67,7 @@ _LATEST_PRICE = (
 
 
 class Ledger:
-    """The record of every job, attempt, answer and price. Raises LedgerError where it cannot be reached."""
+    """The record of every job, attempt, answer and price. Raises LedgerError if the database cannot be reached."""
 
     def __init__(self, engine: Engine, *, worker: str) -> None:
         self._engine = engine
@@ -79,7 +79,7 @@ class Ledger:
 
     @contextmanager
     def _hot(self) -> Iterator[Cursor]:
-        """Open one of the transactions that every job makes. A broken constraint is our mistake, and stays bare."""
+        """Open one of the transactions that every job makes. A broken constraint, our mistake, stays bare."""
         driver = self._engine.dialect.loaded_dbapi
         try:
             with self._prepared.transaction() as cursor:
@@ -90,20 +90,20 @@ class Ledger:
             raise unreachable(error, self._where) from error
 
     def enqueue(self, batch: NewBatch, jobs: Sequence[NewJob], steps: Sequence[NewStep] = ()) -> str:
-        """Write a batch, its jobs and their places, all of them or none; returns the id of the batch that holds them.
+        """Write a batch, its jobs and their places, all or none. Returns the id of the batch that holds the jobs.
 
-        That is an earlier one where its idempotency key and content are the same. Raises KeyConflictError
-        where the key is known with other content.
+        That is an earlier batch if its idempotency key and content are the same. Raises KeyConflictError if the key
+        belongs to other content.
         """
         return self.enqueue_rows(batch, (job_row(batch.id, job) for job in jobs), count=len(jobs), steps=steps)
 
     def enqueue_rows(
         self, batch: NewBatch, rows: Iterable[Row], *, count: int, characters: int = 0, steps: Sequence[NewStep] = ()
     ) -> str:
-        """Write a batch and its jobs as `enqueue` does, of rows laid out by `job_row` that need not be in memory.
+        """Write a batch and its jobs as `enqueue` does, from rows of `job_row` that need not be in memory.
 
-        Many, or long ones (`characters` in all), are written in parts, so that others write between them; no job of
-        theirs runs before the last is there.
+        Many or long rows (`characters` in all) are written in parts, so that other writes fit between. No job of these
+        runs before the last part is there.
         """
         return self._arrivals.write(batch, rows, count=count, characters=characters, steps=steps)
 
@@ -114,15 +114,15 @@ class Ledger:
                 return
 
     def forget_lost(self) -> int:
-        """Remove what was written of batches whose producer is gone; returns how many batches."""
+        """Remove the rest of batches whose producer is gone. Returns the number of batches."""
         return self._arrivals.forget_lost()
 
     def open_single(self, job: NewJob, *, deadline_s: float) -> None:
-        """Write a job of no batch: a call made without the queue. Nothing sends it; its caller claims it."""
+        """Write a job of no batch: a call made without the queue. No message is sent for it; its caller claims it."""
         self._arrivals.write_single(job_row(None, job), deadline_s=deadline_s)
 
     def claim(self, job_id: str, *, lease_s: float) -> Claim | None:
-        """Take a job that is queued or due. None: somebody else has it, or it is finished."""
+        """Take a job that is queued or due. Returns None if another worker has the job, or the job is finished."""
         given = {"job_id": job_id, "lease_s": lease_s, "holder": self.worker}
         with self._hot() as cursor:
             row = cursor.first(CLAIM, given)
@@ -131,7 +131,7 @@ class Ledger:
     def open_attempt(self, claim: Claim, opening: Opening) -> bool | OverCap:
         """Commit an attempt and its reservations before its request leaves.
 
-        False: the job is no longer ours; or it does not fit under a cap. Then nothing is written, or may be sent.
+        Returns False if the job is no longer ours, OverCap if a cap has no room. Then nothing is written or sent.
         """
         with self._hot() as cursor:
             row = cursor.first(_OPEN, opening_row(claim, opening, self.worker))
@@ -143,28 +143,28 @@ class Ledger:
             return over or True
 
     def over_cap(self, opening: Opening) -> OverCap | None:
-        """Tell a cap that has no room for an attempt, whatever becomes of those in flight; nothing is written."""
+        """Return a cap that has no room for an attempt, whatever the calls in flight cost. Nothing is written."""
         with self._hot() as cursor:
             return over_cap(cursor, opening)
 
     def close_attempt(self, _claim: Claim, closing: Closing) -> None:
-        """Write how an attempt ended, while its job goes on."""
+        """Write the end of an attempt, while its job goes on."""
         with self._hot() as cursor:
             _close(cursor, closing, is_late=False)
 
     def finish(self, claim: Claim, ending: Ending, closing: Closing | None) -> bool:
         """Close the attempt, keep the answer and move the job on, in one commit.
 
-        False: the job was no longer ours. Then the attempt is closed as late, still with its cost: the money
-        was spent; and the job is left to whoever has it.
+        Returns False if the job is no longer ours. Then the attempt is closed as late, still with its cost: the money
+        is spent. The job stays with its new owner.
         """
         with self._hot() as cursor:
             return self._finish(cursor, claim.job_id, claim.token, ending, closing)
 
     def replay(self, kept: SpooledReply) -> bool:
-        """Write what a call came to that was kept on disk. False: the ledger has had it already.
+        """Write the result of a call from the spool. Returns False if the ledger has the result already.
 
-        A job that is held because nobody knew of this reply goes on.
+        A job that is held for the sake of this reply goes on.
         """
         attempt_id = kept.closing.attempt_id
         has_answer = select(AnswerRow.job_id).where(AnswerRow.attempt_id == attempt_id).exists()
@@ -173,7 +173,7 @@ class Ledger:
         if found is None:
             raise LedgerError(f"ledger {self._where}: has no attempt {attempt_id}: is it another ledger?")
         closed_at, is_answer = found
-        # An answer that was truncated is closed before its climb, and may become its job's only after it.
+        # A truncated answer is closed before its climb, and may become its job's answer only after that.
         is_good = kept.ending is not None and kept.ending.state is State.SUCCEEDED
         may_answer = is_good and not is_answer
         if closed_at is not None and not may_answer:
@@ -204,7 +204,7 @@ class Ledger:
         return is_ours
 
     def record_prices(self, prices: Sequence[Price]) -> None:
-        """Add a dated row for each model whose rates are new; what was written stays."""
+        """Add a dated row for each model whose rates are new. Earlier rows stay."""
         with transaction(self._engine) as connection:
             for price in prices:
                 latest = connection.execute(_LATEST_PRICE, {"of_model": price.model}).mappings().first()
@@ -213,11 +213,11 @@ class Ledger:
                     now = connection.execute(select(_NOW)).scalar_one()
                     at = now if latest is None else max(now, latest["valid_from"] + _TICK)
                     new = postgresql.insert(PriceRow).values(id=new_id(), valid_from=at, **row)
-                    connection.execute(new.on_conflict_do_nothing())  # workers that start together find the same out
+                    connection.execute(new.on_conflict_do_nothing())  # workers that start together find the same prices
 
 
 def _keep(engine: Engine, table: type[AnswerRow | TurnRow]) -> Insert:
-    """Keep an answer or a turn, in the place of the job's earlier one."""
+    """Return the statement that keeps an answer or a turn, in the place of the job's earlier one."""
     kept = (postgresql if engine.dialect.name == "postgresql" else sqlite).insert(table).values(created_at=_NOW)
     new = {column.name: kept.excluded[column.name] for column in table.__table__.columns if column.name != "job_id"}
     replacing: Insert = kept.on_conflict_do_update(index_elements=["job_id"], set_=new)
@@ -229,5 +229,5 @@ def _close(cursor: Cursor, closing: Closing, *, is_late: bool) -> None:
     if row is None:
         return
     settle(cursor.count, row, closing.cost_usd)
-    if row["opened_at"].date() != row["closed_at"].date():  # its day may have been added up since
+    if row["opened_at"].date() != row["closed_at"].date():  # the rollup may have added up its day since
         cursor.count(MARK_STALE, {"of_day": row["opened_at"].date()})

@@ -1,4 +1,4 @@
-"""Which jobs should have a message in their queue, and which of them have none."""
+"""The jobs that should have a message in their queue, and the jobs among them that have no message."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -15,10 +15,10 @@ from models.queue.redis_keys import Lane
 from models.schema.columns import UTCDateTime, db_now
 from models.schema.job import FREE_JOB, THROTTLED, Job
 
-# The states stand in the text: a partial index is only used where its own words are found.
+# The states stand in the text: SQL uses a partial index only if the query has the index's own words.
 QUEUED = "state = 'queued' AND sent_at IS NULL"
 WAITING = "state = 'waiting' AND sent_at IS NULL AND due_at IS NOT NULL"
-_IS_WHOLE = "batches.job_count > 0"  # not still being written: a large one is written in parts
+_IS_WHOLE = "batches.job_count > 0"  # false for a large batch of which parts are still being written
 _LANE = "is_urgent = :is_urgent AND rung = :rung"
 
 
@@ -27,7 +27,7 @@ SENT = "sent_at IS NOT NULL AND state IN ('queued', 'waiting')"
 _SENT = (
     update(Job)
     .where(
-        Job.id == FREE_JOB,  # one that is being claimed needs no mark, and one that a lost host holds is sent again
+        Job.id == FREE_JOB,  # a job that is being claimed needs no mark, and a job that a lost host holds is sent again
         Job.deliveries == bindparam("known_deliveries"),
         or_(Job.state == State.QUEUED, Job.state == State.WAITING),
     )
@@ -47,16 +47,16 @@ _LOST = (
     .correlate(None)
 )
 _FORGET_LOST = update(Job).where(Job.id.in_(_LOST)).values(sent_at=None)
-# Each in the words of an index: looked for in every tick, it must not cost a scan of the finished.
+# Each part has the words of an index: every tick runs this query, which must not scan the finished jobs.
 _BEYOND = text(f"""
     SELECT id FROM jobs WHERE {QUEUED} AND is_urgent IN (:yes, :no) AND rung > :last
     UNION ALL SELECT id FROM jobs WHERE {WAITING} AND is_urgent IN (:yes, :no) AND rung > :last
     UNION ALL SELECT id FROM jobs WHERE {SENT} AND rung > :last
 """)  # noqa: S608 - of our own words
 _BRING = update(Job).where(Job.id == bindparam("job_id"), Job.state.in_([State.QUEUED, State.WAITING]))
-# A job whose own calls failed for more rounds than a few fails by itself, and keeps its backoff.
+# A job whose own calls failed for more than a few rounds fails by itself, and keeps its backoff.
 _IS_DENIED = "outcome IN ('circuit_open', 'limited', 'full', 'rate_limited', 'key_paused') OR rounds <= :most_rounds"
-# A job that gave nothing up may go to any of its rungs; all others wait for the model of their own.
+# A job that gave no rung up may go to any of its rungs. All other jobs wait for their own model.
 _MAY_GO = "rung = :rung OR (given_up = '{}' AND outcome <> 'full' AND ceiling_rung <= :rung AND floor_rung >= :rung)"
 _DUE = (
     text(f"""
@@ -73,7 +73,7 @@ _MOST_ROUNDS = 5
 
 
 class Candidate(NamedTuple):
-    """A job, and its place in its batch's line: the earlier deadline, then what was begun, then the order within."""
+    """A job, and its place in its batch's line: the earlier deadline, then begun jobs, then the order within."""
 
     deadline_at: datetime
     is_new: bool
@@ -88,7 +88,7 @@ def _statement(sql: str) -> TextClause:
 
 
 def _batches(unsent: str, condition: str = "") -> TextClause:
-    # From one batch to the next in the index: a batch of a million costs what one of ten does.
+    # The query goes from batch to batch in the index: a batch of a million costs no more than one of ten.
     return _statement(f"""
         WITH RECURSIVE line (batch_id) AS (
             SELECT min(batch_id) FROM jobs WHERE {unsent} AND {_LANE}
@@ -135,7 +135,7 @@ class Candidates:
         self.weights = self._queued | self._due
 
     def of(self, batch_id: str, count: int) -> Sequence[Candidate]:
-        """List the first of a batch. Of those that are due, the longest due are looked at."""
+        """List the first jobs of a batch. Of the due jobs, only those due the longest are considered."""
         given = self._at | {"batch_id": batch_id, "count": count}
         line: list[Candidate] = []
         if batch_id in self._due:
@@ -168,21 +168,21 @@ def _wake(is_one_of: str) -> TextClause:
     return statement.bindparams(bindparam("now", type_=UTCDateTime()), bindparam("soon", type_=UTCDateTime()))
 
 
-# An array is chosen once; a subquery that locks may be asked again for each row, beyond its limit.
+# Postgres chooses an array once. A subquery with locks may run again for each row, beyond its limit.
 _WAKE = {"sqlite": _wake("IN ({})"), "postgresql": _wake("= ANY(ARRAY({} FOR UPDATE SKIP LOCKED))")}
 
 
 class Outbox:
-    """Lists what is to be sent, and notes what was. Raises LedgerError where the ledger is away."""
+    """Lists the jobs to be sent, and records the sent ones. Raises LedgerError if the ledger is away."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def unsent(self, rung: int, *, limit: int, shares: FairShare | None = None) -> list[Unsent]:
-        """List jobs of one rung that have no message and are not urgent, in the order they should be sent in.
+        """List jobs of one rung that have no message and are not urgent, in the order of sending.
 
-        Batches take turns by weight, from where `shares` has them, and are charged there. Within a batch the earlier
-        deadline goes first, then what was begun and is due, then the order of submission.
+        Batches take turns by weight, from their passes in `shares`, and are charged there. Within a batch the earlier
+        deadline goes first, then begun jobs that are due, then the order of submission.
         """
         with reading(self._engine) as connection:
             candidates = Candidates(connection, rung, _now(connection))
@@ -195,9 +195,9 @@ class Outbox:
             return urgent(connection, _now(connection), limit=limit)
 
     def mark_sent(self, jobs: Sequence[Unsent]) -> None:
-        """Note that messages for these jobs are in the broker; jobs received meanwhile are left as they are now.
+        """Record that messages for these jobs are in the broker. Jobs received meanwhile stay unchanged.
 
-        It comes after sending: a crash between the two sends twice, which is harmless, and never not at all.
+        The record comes after sending: a crash between the two sends twice, which is harmless, and never not at all.
         """
         received = [{"job_id": job.id, "known_deliveries": job.deliveries} for job in jobs]
         if received:
@@ -205,18 +205,18 @@ class Outbox:
                 connection.execute(_SENT, received)
 
     def unsend(self, job_id: str) -> None:
-        """Note that a job's message was received and not obeyed; the dispatcher sends another message."""
+        """Record that a job's message was received and not obeyed; the dispatcher sends another message."""
         with transaction(self._engine) as connection:
             connection.execute(_UNSEND, {"job_id": job_id})
 
     def forget_lost(self, lane: Lane, *, older_than_s: float) -> int:
-        """Note that the messages sent so long ago are lost; returns how many. For a queue that is empty."""
+        """Record that messages sent so long ago are lost. Returns their number. For a queue that is empty."""
         of_lane = {"for_urgent": lane is None, "yes": True, "at_rung": lane or 0}
         with transaction(self._engine) as connection:
             return connection.execute(_FORGET_LOST, of_lane | {"ago_s": -older_than_s}).rowcount
 
     def fit_to_chain(self, *, rungs: int) -> int:
-        """Bring waiting and queued jobs of a longer chain to this one's last rung; returns how many."""
+        """Move waiting and queued jobs of a longer chain to this chain's last rung. Returns the number of jobs."""
         last = rungs - 1
         with reading(self._engine) as connection:
             beyond = connection.scalars(_BEYOND, {"yes": True, "no": False, "last": last}).all()
@@ -226,7 +226,7 @@ class Outbox:
         return len(beyond)
 
     def wake(self, rung: int, *, limit: int) -> int:
-        """Make jobs due now that wait for a model, since the one of this rung has room; return how many."""
+        """Make jobs that wait for a model due now: the model of this rung has room. Returns their number."""
         with transaction(self._engine) as connection:
             now = _now(connection)
             soon = now + timedelta(seconds=_SOON_S)
@@ -248,7 +248,7 @@ def _now(connection: Connection) -> datetime:
 
 
 def _chosen(candidates: Candidates, limit: int, shares: FairShare) -> list[Candidate]:
-    """Take `limit` over all batches; what one has too few of for its share goes to the others."""
+    """Take `limit` jobs over all batches. The unused share of a batch with too few jobs goes to the others."""
     weights = candidates.weights
     shares.admit(weights)
     began = dict(shares.passes)

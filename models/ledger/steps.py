@@ -1,4 +1,4 @@
-"""Steps in SQL: laid out with their batch, waiting for their parts, and asked once all of these have ended."""
+"""Steps in SQL: laid out with their batch, waiting for their parts, and asked once all parts have ended."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -28,13 +28,13 @@ _OPEN_PART = """
     SELECT 1 FROM parts JOIN jobs AS part ON part.id = parts.part_id
     WHERE parts.job_id = step.id AND part.state IN ('queued', 'running', 'waiting')
 """
-# The state stands in the text: a partial index is only used where its own words are found.
+# The state stands in the text: SQL uses a partial index only if the query has the index's own words.
 _WAITING = "step.state = 'waiting' AND step.outcome = 'parts'"
 _RIPE = text(f"SELECT id FROM jobs AS step WHERE {_WAITING} AND NOT EXISTS ({_OPEN_PART}) LIMIT :count")  # noqa: S608
 _BLOCKED = text(
     f"SELECT COUNT(*) FROM jobs AS step WHERE {_WAITING} AND batch_id = :batch_id AND EXISTS ({_OPEN_PART})"  # noqa: S608
 )
-# All parts of documents below a step whose answer is not in what it is asked: theirs, or one made of it, is not there.
+# All parts of documents below a step whose answer its prompt lacks: theirs, or one made from it, is missing.
 _MISSING = text("""
     WITH RECURSIVE below (job_id, is_missing) AS (
         SELECT parts.part_id, answers.job_id IS NULL
@@ -58,15 +58,15 @@ _IS_WAITING = (Job.id == bindparam("job")) & (Job.state == State.WAITING) & (Job
 
 
 class Steps:
-    """Has steps go on once their parts have ended. Raises LedgerError where the ledger is away."""
+    """Lets steps go on once their parts have ended. Raises LedgerError if the ledger is away."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def release_ready_steps(self, *, limit: int) -> ReleasedSteps:
-        """Queue steps whose parts have all ended, or fail them where a part has no answer and they are to stop.
+        """Queue steps whose parts have all ended. Fail a step with OnFailedPart.STOP if a part has no answer.
 
-        Each is one transaction, which finds the step waiting or does nothing: twice is harmless.
+        Each step is one transaction, which finds the step waiting or does nothing: a second run is harmless.
         """
         with reading(self._engine) as connection:
             ripe = connection.scalars(_RIPE, {"count": limit}).all()
@@ -96,7 +96,7 @@ class Steps:
 
 
 def lay_out(connection: Connection, batch_id: str, steps: Sequence[NewStep]) -> None:
-    """Write the places of a batch's jobs, which are there already; those that have parts wait for them."""
+    """Write the places of a batch's jobs, which exist already. Jobs that have parts wait for them."""
     for table, rows in ((Step, [step_row(batch_id, step) for step in steps]), (PartRow, part_rows(steps))):
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             connection.execute(insert(table), rows[start : start + _ROWS_AT_ONCE])
@@ -104,9 +104,9 @@ def lay_out(connection: Connection, batch_id: str, steps: Sequence[NewStep]) -> 
 
 
 def reopen(connection: Connection, batch_id: str | None, again: Mapping[str, Any]) -> int:
-    """Have the steps of a batch wait for parts that were queued again; returns how many had ended.
+    """Let the steps of a batch wait for parts that were queued again. Returns the number of steps that had ended.
 
-    A step made without those parts, or of their earlier answers, is made anew; `again` is how a job begins anew.
+    A step made without those parts, or of their earlier answers, is made anew. `again` holds the new columns of a job.
     """
     if batch_id is None or not connection.scalar(select(exists().where(Step.batch_id == batch_id))):
         return 0
@@ -139,7 +139,7 @@ IS_READ_LATER = (
 
 
 def _hold(connection: Connection, batch_id: str) -> None:
-    """Have queued steps wait. Due when their deadline is over: a worker ends them then, as any job that is late."""
+    """Let queued steps wait. They are due at their deadline: a worker ends them then, as any late job."""
     waits = {"state": State.WAITING, "outcome": WAITS_FOR_PARTS, "due_at": Job.deadline_at, "sent_at": None}
     ours = (Job.batch_id == batch_id) & (Job.state == State.QUEUED) & _HAS_PARTS
     connection.execute(update(Job).where(ours).values(**waits))

@@ -30,7 +30,7 @@ def parse_caps(variable: str, text: str) -> dict[str, Decimal]:
 
 
 def usd(text: str) -> Decimal:
-    """Read an amount above nothing, at most a billion, no finer than a nano-dollar. Raises ValueError that says so."""
+    """Read an amount above nothing, at most a billion, no finer than a nano-dollar. Raises ValueError with the fix."""
     try:
         # Decimal reads 1_000 and every script's digits, which people mean otherwise.
         amount = Decimal(text) if text.isascii() and "_" not in text else Decimal("NaN")

@@ -1,4 +1,4 @@
-"""The source of a price: MODEL_COSTS, what a person set, the dated snapshot in genai-prices, else nowhere."""
+"""The source of a price: MODEL_COSTS, a person's dated prices, the dated snapshot in genai-prices, else none."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -14,14 +14,14 @@ from genai_prices.types import ModelInfo, ModelPrice, StartDateConstraint, Tiere
 from models.money.pricing import Price, Rates
 
 GENAI_SOURCE = f"genai-prices {version('genai-prices')}"
-_US_REGION_FACTOR = Decimal("1.1")  # genai-prices 0.2.3 does not know it: ledger.md, section 3
-_BATCH_FACTOR = Decimal("0.5")  # genai-prices lists it for newer models only, and only from 2026-10-14
+_US_REGION_FACTOR = Decimal("1.1")  # genai-prices 0.2.3 does not know the factor: ledger.md, section 3
+_BATCH_FACTOR = Decimal("0.5")  # genai-prices lists the factor for newer models only, and only from 2026-10-14
 
 
 class PriceBook:
-    """Answers what a model costs on a UTC day, at the tier, speed and region its reply names.
+    """Answers the cost of a model on a UTC day, at the tier, speed and region that a reply names.
 
-    `overrides` have no date and win; `dated` prices count from their `valid_from` on, in any order.
+    `overrides` have no date and win. `dated` prices count from their `valid_from` on, in any order.
     """
 
     def __init__(self, overrides: Mapping[str, Price], dated: Mapping[str, Sequence[Price]] | None = None) -> None:
@@ -29,7 +29,7 @@ class PriceBook:
         self.take(dated or {})
 
     def take(self, dated: Mapping[str, Sequence[Price]]) -> None:
-        """Forget the dated prices and count these from now on; whoever asks meanwhile is told the old or the new."""
+        """Replace the dated prices. A reader meanwhile sees the old prices or the new."""
         self._dated = {model: sorted(prices, key=_begins) for model, prices in dated.items()}
 
     def price(
@@ -41,9 +41,9 @@ class PriceBook:
         speed: str | None = None,
         inference_geo: str | None = None,
     ) -> Price | None:
-        """Find the price of `model` at the UTC time `at`; None where nobody knows it.
+        """Return the price of `model` at the UTC time `at`. Returns None if nobody knows the price.
 
-        Fast speed has no published rate in the book, so it is unknown unless it is not asked for.
+        Fast speed has no published rate in the book, so any speed but standard has an unknown price.
         """
         if speed not in {None, "standard"}:
             return None
@@ -60,22 +60,22 @@ class PriceBook:
         return begun[-1] if begun else None
 
     def unpriced(self, models: tuple[str, ...]) -> tuple[str, ...]:
-        """List the models that have no price today."""
+        """Return the models that have no price today."""
         now = datetime.now(UTC)
         return tuple(model for model in models if self.price(model, at=now) is None)
 
 
 def context_window(model: str) -> int | None:
-    """Tell how many tokens a model's prompt and answer may have together; None where unknown."""
+    """Return the number of tokens that a model's prompt and answer may have together. None if unknown."""
     info = _model_info(model)
     return None if info is None else info.context_window
 
 
 def snapshot_day(today: date) -> date | None:
-    """Tell the day of the newest rate of the snapshot that had begun when it was installed; None where none is dated.
+    """Return the day of the newest rate that had begun when the snapshot was installed. None if no rate has a date.
 
-    genai-prices 0.2.3 does not say when it was made: `snapshot.timestamp` is when it was loaded. But it was hardly
-    made before a rate in it began, and rates announced for later say nothing.
+    genai-prices 0.2.3 has no date of its own: `snapshot.timestamp` is the time of loading. But the package was hardly
+    made before a rate in it began, and rates announced for later prove nothing.
     """
     installed = datetime.fromtimestamp(Path(genai_prices.__file__).stat().st_mtime, tz=UTC).date()
     begun = [day for day in _dates() if day <= today]

@@ -1,4 +1,4 @@
-"""Money, exactly: what a usage costs at a price. Decimal throughout, rounded once per attempt."""
+"""Money, exactly: the cost of a usage at a price. Decimal throughout, rounded once per attempt."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -15,7 +15,7 @@ _THOUSAND = Decimal(1_000)
 _ZERO = Decimal(0)
 _LINE = 200
 WEB_SEARCH_USD_PER_THOUSAND = Decimal(10)
-DERIVED = ", cache rates derived from input"  # what a source says where they were not all given
+DERIVED = ", cache rates derived from input"  # the words in a source of which some cache rates were not given
 _DERIVED_FACTORS = {"cache_read": Decimal("0.1"), "cache_write_5m": Decimal("1.25"), "cache_write_1h": Decimal(2)}
 
 
@@ -30,7 +30,7 @@ class Rates:
     cache_write_1h: Decimal
 
     def times(self, factor: Decimal) -> "Rates":
-        """Scale every rate, as a service tier or a region does."""
+        """Return the rates times a factor, as a service tier or a region sets it."""
         return Rates(**{rate.name: getattr(self, rate.name) * factor for rate in fields(self)})
 
 
@@ -41,8 +41,8 @@ KINDS = tuple(rate.name for rate in fields(Rates))
 class Price:
     """The price of one model: base rates, and rates for prompts above a number of tokens.
 
-    A tier applies to every token of a request whose prompt is longer than its threshold. `valid_from` is the UTC
-    day it begins; None where it has no date.
+    A tier applies to every token of a request whose prompt is longer than its threshold. `valid_from` is the UTC day on
+    which the price begins; None if the price has no date.
     """
 
     model: str
@@ -52,12 +52,12 @@ class Price:
     valid_from: date | None = None
 
     def rates_for(self, prompt_tokens: int) -> Rates:
-        """Choose the rates by the length of the prompt, in tokens."""
+        """Return the rates for a prompt of this length, in tokens."""
         reached = [rates for threshold, rates in self.tiers if prompt_tokens > threshold]
         return reached[-1] if reached else self.rates
 
     def source_for(self, prompt_tokens: int) -> str:
-        """Name the source of those rates, with the threshold that was passed."""
+        """Return the source of those rates, with the threshold that was passed."""
         reached = [threshold for threshold, _ in self.tiers if prompt_tokens > threshold]
         return f"{self.source}, prompt above {reached[-1]}" if reached else self.source
 
@@ -75,15 +75,15 @@ class Parts:
 
     @property
     def total(self) -> Decimal:
-        """Add them up."""
+        """The sum of all parts."""
         return sum(self._each().values(), _ZERO)
 
     def plus(self, other: "Parts") -> "Parts":
-        """Add another reply's, part by part."""
+        """Return the sums with another reply's parts, part by part."""
         return Parts(**{name: part + getattr(other, name) for name, part in self._each().items()})
 
     def rounded(self) -> "Parts":
-        """Round to nano-dollars so that the parts still sum to the total, which is rounded once, half-even.
+        """Return parts rounded to nano-dollars that still sum to the total, which is rounded once, half-even.
 
         >>> odd = Parts(input=Decimal("0.0000000015"), output=Decimal("0.0000000015"))
         >>> odd.rounded().total
@@ -109,7 +109,7 @@ class Priced:
 
 
 class Prices(Protocol):
-    """Answers what a model costs at a time; None where nobody knows."""
+    """Answers the cost of a model at a time; None if nobody knows the price."""
 
     def price(
         self,
@@ -120,14 +120,14 @@ class Prices(Protocol):
         speed: str | None = None,
         inference_geo: str | None = None,
     ) -> Price | None:
-        """Find the price of what the reply names."""
+        """Return the price for the values that a reply names."""
         ...
 
 
 def priced(usage: Usage, served_model: str, prices: Prices, *, at: datetime) -> Priced | None:
-    """Price each pass of a reply by its own model, at the tier, speed and region the reply names, and round once.
+    """Price each pass of a reply by its own model, at the reply's tier, speed and region, and round once.
 
-    None where one of them has no price at the UTC time `at`.
+    Returns None if a pass has no price at the UTC time `at`.
     """
     parts, sources = Parts(), dict[str, None]()
     for each in passes(usage):
@@ -146,7 +146,7 @@ def priced(usage: Usage, served_model: str, prices: Prices, *, at: datetime) -> 
 
 
 def parts_usd(usage: Usage, price: Price) -> Parts:
-    """Multiply one usage out, exactly: not rounded."""
+    """Return the parts of one usage's cost, exact and not rounded."""
     rates = price.rates_for(usage.prompt_tokens)
     return Parts(
         input=usage.input_tokens * rates.input / _MILLION,
@@ -159,7 +159,7 @@ def parts_usd(usage: Usage, price: Price) -> Parts:
 
 
 def cost_usd(usage: Usage, price: Price) -> Decimal:
-    """Add up one usage's parts in USD and round once, half-even, to the nano-dollar.
+    """Return the cost of one usage in USD, rounded once, half-even, to the nano-dollar.
 
     >>> rates = Rates(input=Decimal(3), output=Decimal(15), cache_read=Decimal("0.3"),
     ...               cache_write_5m=Decimal("3.75"), cache_write_1h=Decimal(6))
@@ -172,7 +172,7 @@ def cost_usd(usage: Usage, price: Price) -> Decimal:
 def parse_costs(text: str) -> dict[str, Price]:
     """Read MODEL_COSTS: model:in:out[:cache_read[:write_5m[:write_1h]]] by comma, USD per million tokens.
 
-    Cache rates that are not given are 0.1, 1.25 and 2 times the input rate; `source` says so.
+    Cache rates that are not given are 0.1, 1.25 and 2 times the input rate; `source` names them as derived.
     """
     prices: dict[str, Price] = {}
     for entry in filter(None, (part.strip() for part in text.split(","))):
@@ -186,7 +186,7 @@ def parse_costs(text: str) -> dict[str, Price]:
 
 
 def complete_rates(given: Mapping[str, Decimal]) -> Rates:
-    """Make rates of those given, input and output among them; other cache rates are 0.1, 1.25 and 2 times the input's.
+    """Return complete rates from input, output and any cache rates. Others are 0.1, 1.25 and 2 times the input's.
 
     >>> complete_rates({"input": Decimal(1), "output": Decimal(5)}).cache_write_5m
     Decimal('1.25')
@@ -195,19 +195,19 @@ def complete_rates(given: Mapping[str, Decimal]) -> Rates:
 
 
 def derived_kinds(source: str, rates: Rates) -> tuple[str, ...]:
-    """Name the cache rates of a source that nobody gave: they follow from the input rate."""
+    """Return the names of the cache rates that nobody gave: they follow from the input rate."""
     if DERIVED not in source:
         return ()
     return tuple(kind for kind, factor in _DERIVED_FACTORS.items() if getattr(rates, kind) == factor * rates.input)
 
 
 def parse_rate(text: str) -> Decimal:
-    """Read a rate in USD per million tokens. Raises ValueError that says what would be right."""
+    """Read a rate in USD per million tokens. Raises ValueError with the fix."""
     try:
         rate = Decimal(text)
     except InvalidOperation:
         raise ValueError(f"{text!r} is not a number of USD per million tokens") from None
-    # Finer or larger ones could not be kept in nano-dollars, in 64 bits.
+    # Nano-dollars in 64 bits cannot hold finer or larger rates.
     if not rate.is_finite() or not 0 <= rate <= _MILLION or round(rate, 6) != rate:
         raise ValueError(f"{text!r} should be from 0 to 1000000 USD per million tokens, with at most 6 decimals")
     return rate

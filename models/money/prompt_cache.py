@@ -1,4 +1,4 @@
-"""The beginning that prompts of a batch share, system and tools: which it is, how long, and its mark for the cache."""
+"""The beginning that prompts of a batch share, system and tools: its digest, its length, its mark for the cache."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ _DIGEST_BYTES = 12
 
 
 def prefix_of(params: Mapping[str, Any]) -> str | None:
-    """Name the beginning of a prompt by a digest; None where there is no system text, or the caller set marks himself.
+    """Return the digest of a prompt's beginning. None if there is no system text, or the caller set marks himself.
 
     >>> prefix_of({"system": "Be brief.", "messages": []}) == prefix_of({"system": "Be brief.", "max_tokens": 9})
     True
@@ -26,13 +26,13 @@ def prefix_of(params: Mapping[str, Any]) -> str | None:
 
 
 def prefix_tokens(params: Mapping[str, Any], *, a_token: float = CHARACTERS_A_TOKEN) -> int:
-    """Guess how many tokens system and tools have, at so many characters each."""
+    """Estimate the tokens of system and tools, at `a_token` characters each."""
     shared = {name: params[name] for name in ("system", "tools") if name in params}
     return usual_tokens(prompt_size(shared), a_token=a_token)
 
 
 def marked(params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Mark the end of the system text for the cache; tools stand before it, and are kept with it.
+    """Mark the end of the system text for the cache. Tools stand before that text, and are kept with it.
 
     >>> marked({"system": "Be brief."})["system"]
     [{'type': 'text', 'text': 'Be brief.', 'cache_control': {'type': 'ephemeral'}}]
@@ -43,7 +43,7 @@ def marked(params: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def lifetimes(params: Mapping[str, Any]) -> frozenset[str]:
-    """List the lifetimes that the marks of a request ask of the cache; five minutes is the API's default.
+    """Return the lifetimes that the marks of a request ask of the cache; five minutes is the API's default.
 
     >>> lifetimes({"system": [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}]})
     frozenset({'5m'})

@@ -1,4 +1,4 @@
-"""How long a prompt is before anybody has counted its tokens: what a ratio of characters to tokens is about."""
+"""The length of a prompt before anybody has counted its tokens, by a ratio of characters to tokens."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 CHARACTERS_A_TOKEN = 3.5  # English has 3.5 to 4
-BYTES_A_TOKEN = 3  # of UTF-8; in Chinese that is one character, and about one token
+BYTES_A_TOKEN = 3  # of UTF-8; in Chinese three bytes are one character, and about one token
 _FILE_CHARACTERS_A_TOKEN = 20
 _IMAGE_TOKENS = 1_600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptSize:
-    """Characters of system, messages and tools; images, which have none; documents, whose file is among them.
+    """Characters of system, messages and tools; images, without characters; documents, their file's characters counted.
 
-    `is_marked`: a part of it asks to be read from, or written to, the prompt cache.
+    `is_marked`: a part of the prompt asks to be read from, or written to, the prompt cache.
     """
 
     characters: int
@@ -25,7 +25,7 @@ class PromptSize:
 
     @property
     def is_text(self) -> bool:
-        """Whether its characters tell all of its length."""
+        """Whether the characters are the whole prompt: no image, no document."""
         return not (self.images or self.documents)
 
 
@@ -48,9 +48,9 @@ def prompt_size(params: Mapping[str, Any]) -> PromptSize:
 
 
 def usual_tokens(size: PromptSize, *, a_token: float = CHARACTERS_A_TOKEN) -> int:
-    """Guess how many tokens that is, at so many characters each; a photo is 1,600 of them.
+    """Estimate the tokens of a prompt, at `a_token` characters each; a photo is 1,600 tokens.
 
-    A document's file is counted at 20 characters each, roughly what pages of text come to.
+    A token of a document's file is counted at 20 characters, roughly the length of its pages as text.
 
     >>> usual_tokens(PromptSize(characters=7000))
     2000
@@ -60,7 +60,7 @@ def usual_tokens(size: PromptSize, *, a_token: float = CHARACTERS_A_TOKEN) -> in
 
 
 def most_tokens(text: str) -> int:
-    """Guess how many tokens a text is, rather too many, so that what is made to fit does.
+    """Estimate the tokens of a text, rather too many, so that a text made to fit does fit.
 
     >>> most_tokens("Begin at the beginning."), most_tokens("從頭開始")
     (8, 4)
@@ -83,7 +83,7 @@ def _parts(content: object) -> Iterator[PromptSize]:
 
 
 def _block(block: Mapping[str, Any]) -> tuple[PromptSize, object]:
-    """Measure a block but for the content of a result, which is returned beside it."""
+    """Measure a block but for the content of a result, which is returned beside the size."""
     is_marked, kind, text = bool(block.get("cache_control")), str(block.get("type")), block.get("text")
     match kind:
         case "text" if isinstance(text, str):
@@ -92,7 +92,7 @@ def _block(block: Mapping[str, Any]) -> tuple[PromptSize, object]:
             return PromptSize(characters=0, images=1, is_marked=is_marked), None
         case "document":
             return PromptSize(characters=_written(block), documents=1, is_marked=is_marked), None
-    # What is called an image in the input of a tool is text: only a result holds blocks of the API's own.
+    # An "image" in the input of a tool is text: only a result holds blocks of the API's own.
     within = block.get("content") if kind.endswith("_result") else None
     around = block if within is None else {name: value for name, value in block.items() if name != "content"}
     return PromptSize(characters=_written(around), is_marked=is_marked), within

@@ -6,7 +6,7 @@ from typing import Any, TypeGuard
 
 from models.text import line
 
-_MOST = 2**31 - 1  # what a counter's column in the ledger holds
+_MOST = 2**31 - 1  # the most that a counter's column in the ledger holds
 COUNTERS = (
     "input_tokens",
     "cache_read_tokens",
@@ -23,7 +23,7 @@ _TOLD_BY = {
     "cache_read_tokens": ("cache_read_input_tokens",),
     "cache_write_5m_tokens": _WRITTEN,
     "cache_write_1h_tokens": _WRITTEN,
-}  # the counters that a total may leave out, and its fields that tell them
+}  # the counters that a total may leave out, and the fields that report them
 _BESIDE = ("compaction", "advisor_message")  # passes that the totals leave out
 
 
@@ -31,9 +31,9 @@ _BESIDE = ("compaction", "advisor_message")  # passes that the totals leave out
 class Usage:
     """Token counts of one reply. The four input counters are disjoint; none contains another.
 
-    `thinking_tokens` is the part of `output_tokens` spent on reasoning, shown but not priced again.
-    `raw` is the reply's own usage object: counters unknown today survive in it. `is_sure`: all figures could be read,
-    and each total agrees with its parts. `asked_1h`: written tokens without a lifetime are priced as of an hour.
+    `thinking_tokens` is the part of `output_tokens` spent on reasoning, shown but not priced again. `raw` is the
+    reply's own usage object: counters unknown today survive in it. `is_sure`: all figures could be read, and each total
+    agrees with its parts. `asked_1h`: written tokens without a lifetime are priced as of an hour.
     """
 
     input_tokens: int
@@ -52,13 +52,13 @@ class Usage:
 
     @property
     def prompt_tokens(self) -> int:
-        """All tokens of the prompt, cached or not: what a price tier is chosen by."""
+        """All tokens of the prompt, cached or not, by which a price tier is chosen."""
         return self.input_tokens + self.cache_read_tokens + self.cache_write_5m_tokens + self.cache_write_1h_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
-    """One pass over a model inside a reply; `model` is None where it is the one that answered."""
+    """One pass over a model inside a reply; `model` is None for the model that answered."""
 
     model: str | None
     usage: Usage
@@ -66,7 +66,7 @@ class Pass:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Figures:
-    """The counters of one object; not `is_sure` where a total and its parts disagree: then the larger is counted."""
+    """The counters of one object. If a total and its parts disagree, the larger counts, without `is_sure`."""
 
     counters: Mapping[str, int]
     is_sure: bool
@@ -75,9 +75,9 @@ class _Figures:
 def usage_from(raw: Mapping[str, Any], *, lifetimes: Collection[str] = ("5m",)) -> Usage | None:
     """Read the API's usage object. Returns None if a counter is missing, negative, absurd or no whole number.
 
-    A whole float is a count. A total is held against its parts: where they disagree, the larger is counted. Cache
-    writes without a lifetime have the longest that the request asked for, one of `lifetimes`. For a reply of several
-    passes (`iterations`), the counters cover every pass; the reply's own totals leave some out.
+    A whole float is a count. If a total and its parts disagree, the larger is counted. Cache writes without a lifetime
+    have the longest that the request asked for, one of `lifetimes`. For a reply of several passes (`iterations`), the
+    counters cover every pass; the reply's own totals leave some out.
     """
     whole = _figures(raw, lifetimes)
     if whole is None:
@@ -97,7 +97,7 @@ def usage_from(raw: Mapping[str, Any], *, lifetimes: Collection[str] = ("5m",)) 
 
 
 def usage_kept(row: Mapping[str, Any]) -> Usage | None:
-    """Read the usage object of an attempt's row again. The row's own counters tell what the request asked for."""
+    """Read the usage object of an attempt's row again. The row's counters show the cache lifetime of the request."""
     if not isinstance(row["usage"], dict) or (usage := usage_from(row["usage"])) is None:
         return None
     if (row["cache_write_1h_tokens"] or 0) > usage.cache_write_1h_tokens:
@@ -106,12 +106,12 @@ def usage_kept(row: Mapping[str, Any]) -> Usage | None:
 
 
 def with_searches(usage: Usage, seen: int) -> Usage:
-    """Count the web searches that were seen in an answer, where its usage counts fewer."""
+    """Return a usage with the web searches seen in an answer, if the usage counts fewer."""
     return usage if seen <= usage.web_searches else replace(usage, web_searches=seen, is_sure=False)
 
 
 def passes(usage: Usage) -> tuple[Pass, ...]:
-    """Take a reply's usage apart into what is priced one by one; together they count what it counts."""
+    """Split a reply's usage into passes that are priced one by one. Together they have all of the usage's counts."""
     lifetimes = [_HOUR] if usage.asked_1h else []
     listed = [(entry, counts) for entry, counts in _listed(usage.raw, lifetimes) if counts]
     whole = _figures(usage.raw, lifetimes)
@@ -120,7 +120,7 @@ def passes(usage: Usage) -> tuple[Pass, ...]:
     each = [(line(entry.get("model")), counts.counters) for entry, counts in listed]
     summed = _added(counters for _, counters in each)
     rest = {name: max(0, count - summed[name]) for name, count in whole.counters.items()}
-    if any(rest[name] for name in _TOKENS):  # which no pass counts
+    if any(rest[name] for name in _TOKENS):  # tokens that no pass counts
         each.append((None, rest))
     made = [Pass(model=model, usage=_counting(usage, {**counters, "web_searches": 0})) for model, counters in each]
     # Searches are counted for the reply as a whole.
@@ -130,7 +130,7 @@ def passes(usage: Usage) -> tuple[Pass, ...]:
 def _agree(raw: Mapping[str, Any], whole: _Figures, lifetimes: Collection[str]) -> bool:
     """Return whether all passes are legible and add up to the totals.
 
-    The totals count all passes, or the passes of the model that answers: all of these, or one.
+    The totals count all passes, or the passes of the answering model: all of these, or one.
     """
     if not raw.get("iterations"):
         return True
@@ -146,7 +146,7 @@ def _agree(raw: Mapping[str, Any], whole: _Figures, lifetimes: Collection[str]) 
 
 
 def _listed(raw: Mapping[str, Any], lifetimes: Collection[str]) -> list[tuple[Mapping[str, Any], _Figures | None]]:
-    """List the passes; one that cannot be read has no figures."""
+    """List the passes. An illegible pass has no figures."""
     listed = raw.get("iterations")
     entries = listed if isinstance(listed, list) else []
     return [(_object(entry), _figures(_object(entry), lifetimes)) for entry in entries]

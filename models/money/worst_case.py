@@ -1,7 +1,7 @@
-"""The most that one request may cost: what is reserved for it until its cost is known.
+"""The most that one request may cost, which is reserved until the cost is known.
 
-Only the API's own content blocks, at the places where the API reads them, are images and documents. All else that a
-request holds is text, as long as its JSON: the input of a tool, a schema, a source in a shape of its own.
+Only the API's own content blocks, at places that the API reads, are images and documents. All else in a request is
+text, as long as its JSON: the input of a tool, a schema, a source in a shape of its own.
 """
 
 import json
@@ -15,39 +15,38 @@ from typing import Any, Protocol
 from models.money.pricing import NANO_USD, WEB_SEARCH_USD_PER_THOUSAND, Prices, Rates
 
 _MILLION = Decimal(1_000_000)
-_MOST_USD = Decimal(1_000_000_000)  # what is dearer is no bound, and would not fit into 64 bits of nano-dollars
+_MOST_USD = Decimal(1_000_000_000)  # a larger sum is no bound, and would not fit into 64 bits of nano-dollars
 _IMAGE_TOKENS = 6_000  # no image is more, whatever its size: the API scales it down
-_TOOL_TOKENS = 2_000  # what the API itself says to a model that has tools, and of each tool of its own
+_TOOL_TOKENS = 2_000  # the API's own words to a model that has tools, and for each of the API's tools
 _TOOLSET_TOKENS = 20_000  # a toolset is some thirty tools
-_LONGEST_NAME = 1_000  # characters of where an image is; a longer one counts as text beside it
+_LONGEST_NAME = 1_000  # characters of an image's place; a longer name counts as text beside the image
 _IMAGE_FIELDS = {"type", "source", "cache_control", "transformations"}
 _IMAGE_KINDS = {"image/jpeg", "image/png", "image/gif", "image/webp"}
 _NO_MEDIA = {"text", "thinking", "redacted_thinking", "tool_use", "server_tool_use", "mcp_tool_use"}
 _IN_MESSAGE, _IN_RESULT, _IN_DOCUMENT, _NOWHERE = (
     frozenset(kinds.split()) for kinds in ("tool_result document image", "document image", "image", "")
-)  # what the API reads in a message of the user, in a tool_result, in a document made of blocks
-_MORE_PASSES = ("mcp_servers", "fallbacks", "context_management", "container")  # nobody can tell how many
+)  # blocks that the API reads in a user's message, in a tool_result, in a document made of blocks
+_MORE_PASSES = ("mcp_servers", "fallbacks", "context_management", "container")  # nobody knows the number of passes
 _CALLERS_OWN = ("bash_", "text_editor_", "computer_", "memory_")  # tools of the API's that the caller runs
 
 
 class WorstCase(Protocol):
-    """Answers what a request may cost at most, in USD; None where nothing bounds it."""
+    """Answers the most that a request may cost, in USD; None if nothing bounds the cost."""
 
     def __call__(self, model: str, params: Mapping[str, Any]) -> Decimal | None:
-        """Bound one request to one model."""
+        """Return the bound of one request to one model."""
         ...
 
 
 def worst_case_usd(
     model: str, params: Mapping[str, Any], prices: Prices, *, window: int | None, at: datetime
 ) -> Decimal | None:
-    """Bound what one request to `model` costs in USD, at the prices of `at`; None where nothing bounds it.
+    """Return the most that one request to `model` costs in USD, at the prices of `at`. None if nothing bounds the cost.
 
-    No token is shorter than a byte, each is charged at the dearest rate there is for input, and all of `max_tokens` is
-    written; a prompt is never longer than the model's `window`, in tokens. A document has as many as fit, unless its
-    text is in the request. With tools
-    that the API runs itself (`max_uses` each) the model is passed over once more for each use; without `max_uses` there
-    is no bound.
+    No token is shorter than a byte. Each is charged at the dearest rate for input, and all of `max_tokens` is written.
+    A prompt is never longer than the model's `window`, in tokens. A document has as many as fit, unless its text is in
+    the request. For each use of a tool that the API runs itself, the model is passed over once more. Without `max_uses`
+    for such a tool there is no bound.
     """
     if _unbounded(params) is not None:
         return None
@@ -62,7 +61,7 @@ def worst_case_usd(
 
 
 def why_unbounded(params: Mapping[str, Any]) -> str:
-    """Say why nothing bounds what a request may cost: which field it is, and what would be right."""
+    """Return the reason why nothing bounds the cost of a request: the field, and the fix."""
     if (reason := _unbounded(params)) is not None:
         return reason
     speed = params.get("speed")
@@ -105,7 +104,7 @@ def _prompt_tokens(params: Mapping[str, Any], window: int | None) -> int | None:
 
 
 def _added_tokens(params: Mapping[str, Any]) -> int:
-    """Count what the API tells a model beside the request: of tools, and of the form of an answer."""
+    """Count the tokens that the API adds to a request, about tools and about the form of an answer."""
     own = [str(tool.get("type")) for tool in _objects(params.get("tools")) if tool.get("type") not in (None, "custom")]
     sets = sum("toolset" in kind for kind in own)
     asks = [name for name in ("tools", "output_config", "output_format") if params.get(name)]
@@ -113,9 +112,9 @@ def _added_tokens(params: Mapping[str, Any]) -> int:
 
 
 def _media(params: Mapping[str, Any]) -> Iterator[int | None]:
-    """Find images and documents: the characters of an image's source, which are no text; None for an unknown length.
+    """Yield the source characters of each image, which are no text, and None for each document of unknown length.
 
-    A source counts as one only where the API reads an image. An uncertain source counts both as an image and as text.
+    Only at a place that the API reads does a source count as one. An uncertain source counts both as image and as text.
     """
     found = _parts(params.get("system"), _NOWHERE)
     for message in _objects(params.get("messages")):
@@ -132,14 +131,14 @@ def _media(params: Mapping[str, Any]) -> Iterator[int | None]:
             found += _parts(text, within & _IN_DOCUMENT)
         elif kind == "tool_result":
             found += _parts(block.get("content"), within & _IN_RESULT)
-        elif kind not in _NO_MEDIA:  # nobody here knows what the API reads in it
+        elif kind not in _NO_MEDIA:  # the API may read anything in such a block
             found += _parts([*block.values()], _NOWHERE)
 
 
 def _written_out(document: Mapping[str, Any]) -> object:
     """Return the text or the blocks of a document that is in the request itself. Returns None for any other.
 
-    With citations the API adds marks of its own, as many as it likes.
+    With citations the API adds any number of marks.
     """
     source, cited = document.get("source"), document.get("citations")
     is_cited = cited.get("enabled") if isinstance(cited, dict) else cited
@@ -152,7 +151,7 @@ def _written_out(document: Mapping[str, Any]) -> object:
 
 
 def _parts(content: object, reads: frozenset[str]) -> list[tuple[Mapping[str, Any], frozenset[str]]]:
-    """List the objects of a content, each with what the API reads there: nothing where the list is nested."""
+    """List the objects of a content, each with the blocks that the API reads there: none in a nested list."""
     blocks = content if isinstance(content, list | tuple) else ()
     nested = [block for block in blocks if not isinstance(block, dict)] if blocks else content
     return [(block, reads) for block in blocks if isinstance(block, dict)] + [
@@ -161,7 +160,7 @@ def _parts(content: object, reads: frozenset[str]) -> list[tuple[Mapping[str, An
 
 
 def _objects(value: object) -> list[Mapping[str, Any]]:
-    """List the objects in a list, and in the lists in it; an object alone is one."""
+    """List the objects in a list, and in the lists in it. An object alone is a list of one."""
     found, left = list[Mapping[str, Any]](), [value]
     while left:
         match left.pop():
@@ -173,7 +172,7 @@ def _objects(value: object) -> list[Mapping[str, Any]]:
 
 
 def _source_length(image: Mapping[str, Any]) -> int:
-    """Count the characters of an image's source that are no text: nothing of a source in a shape of its own."""
+    """Count the characters of an image's source that are no text: 0 for an unknown shape."""
     source = image.get("source")
     if image.keys() - _IMAGE_FIELDS or not isinstance(source, dict):
         return 0
@@ -194,7 +193,7 @@ def _source_length(image: Mapping[str, Any]) -> int:
 def _is_base64(text: str) -> bool:
     try:
         return bool(a2b_base64(text, strict_mode=True))
-    except (NoBase64, ValueError):  # the second for what is not ASCII
+    except (NoBase64, ValueError):  # the second for text outside ASCII
         return False
 
 
