@@ -55,7 +55,7 @@ _SQLITE = {
     "QUOTIENT": "(1.0 * {0} / {1})",
     "UNIT_USD": "(1.0 * {0} / {1} / 1000000000.0)",
     "GIVEN_UP": "JSON_EACH({0}.given_up) AS g",  # a row for each rung: key is the rung, value the reason
-    "TAGS": "JSON_PATCH('{{}}', JSON_OBJECT('task', {0}, 'batch', {1}, 'batch_id', {2}))",  # a patch drops what is NULL
+    "TAGS": "JSON_PATCH('{{}}', JSON_OBJECT('task', {0}, 'batch', {1}, 'batch_id', {2}))",  # a patch drops NULL values
 }
 # Products of numerics are exact, quotients are rounded.
 _POSTGRES = {

@@ -30,7 +30,7 @@ _PASTED = (
     "redis_url",
     "database_url",
     "mcp_token",
-)  # none begins or ends with a space
+)  # none of these begins or ends with a space
 _DAY_S = 86_400
 _TEN_YEARS_S = 3650 * _DAY_S
 _API_PATH = re.compile(r"(/v1(/messages|/models)?)?/*$")
@@ -40,7 +40,7 @@ _HTTP_FIX = "should begin with https:// (or http:// for a simulator on this mach
 
 
 def _key(key: SecretStr) -> SecretStr:
-    # It goes into a header: what HTTP cannot send would be found out at the first call, with the key in the error.
+    # The key goes into a header. An unsendable character would fail at the first call, with the key in the error.
     if not (key.get_secret_value().isascii() and key.get_secret_value().isprintable()):
         message = "holds a character that no key has, a line break perhaps; copy it again"
         raise ValueError(message)
@@ -55,13 +55,13 @@ def _http_url(url: str) -> str:
 
 
 def _base_url(url: str) -> str:
-    """Take off the API's own path: clients of other makers want it in the address, the SDK appends it."""
+    """Remove the API's own path: clients of other makers need the path in the address, the SDK appends it."""
     return _API_PATH.sub("", _http_url(url))
 
 
 def _redis_url(url: SecretStr) -> SecretStr:
     parts = _split(url.get_secret_value(), _REDIS_FIX)
-    # A password with a slash, a question mark or a hash ends the host early: the rest of it is then read as these.
+    # A slash, a question mark or a hash in a password ends the host early. The rest is then read as one of these.
     is_cut = parts.fragment or "@" in parts.query or not _BROKER_NUMBER.fullmatch(parts.path)
     if parts.scheme not in {"redis", "rediss"} or is_cut:
         raise ValueError(_REDIS_FIX)
@@ -71,7 +71,7 @@ def _redis_url(url: SecretStr) -> SecretStr:
 def _split(url: str, fix: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        _ = parts.port  # read only when asked for
+        _ = parts.port  # the property checks the port
     except ValueError:  # its text quotes the URL, and with it the password
         raise ValueError(fix) from None
     return parts
@@ -106,7 +106,7 @@ _SecretFile: TypeAlias = Annotated[Path, AfterValidator(_readable)]
 
 
 class Settings(BaseSettings):
-    """Every setting; the variable is the field's name in capitals. Seconds end in _s."""
+    """Every setting; the variable is the field's name in capitals. Names of seconds end in _s."""
 
     model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True)
 
@@ -176,7 +176,7 @@ class Settings(BaseSettings):
         for name in _SECRETS:
             path = values.get(f"{name}_file")
             if path and not values.get(name):
-                with suppress(OSError, ValueError):  # the file's own field says what is wrong with it
+                with suppress(OSError, ValueError):  # the file's own field reports the problem
                     values[name] = Path(path).read_text(encoding="utf-8").strip()
         return {name: value for name, value in values.items() if value != ""}
 
@@ -189,7 +189,7 @@ class Settings(BaseSettings):
 
     @cached_property
     def namespace(self) -> str:
-        """Return the word that tells one key's limits and caches in Redis from another key's, without the key."""
+        """Return a word that separates one key's limits and caches in Redis from another's, without showing the key."""
         key = self.anthropic_api_key.get_secret_value() if self.anthropic_api_key else ""
         return hashlib.sha256(f"{self.anthropic_base_url} {key}".encode()).hexdigest()[:16]
 
@@ -210,7 +210,7 @@ class Settings(BaseSettings):
 
     @cached_property
     def callers(self) -> tuple[Caller, ...]:
-        """CALLERS_FILE: who may use `stepdown serve`; none where nobody but this machine may."""
+        """CALLERS_FILE: the callers that may use `stepdown serve`. Without the file only this machine may."""
         return () if self.callers_file is None else read_callers(self.callers_file)
 
     @cached_property
@@ -223,14 +223,14 @@ class Settings(BaseSettings):
 
     @cached_property
     def kinds(self) -> dict[str, JobTerms]:
-        """TASKS_FILE: what each task kind asks of its jobs."""
+        """TASKS_FILE: the terms of each task kind."""
         return {} if self.tasks_file is None else read_kinds(self.tasks_file, self.chain.models)
 
 
 def load_settings(*, env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:
     """Read and check all settings.
 
-    Raises SettingsError naming every wrong variable, its value and the fix; secrets are never shown.
+    Raises SettingsError that names every wrong variable, its value and the fix. No error shows a secret.
     """
     settings, mistakes = _read(env_file, overrides)
     for part in ("chain", "price_overrides", "task_caps", "tag_caps", "climbs", "kinds"):
@@ -244,7 +244,7 @@ def load_settings(*, env_file: Path | None = Path(".env"), **overrides: Any) -> 
 
 
 def child_environment(changes: Mapping[str, str]) -> dict[str, str]:
-    """Make the environment of a process we start: ours, with `changes`."""
+    """Return the environment of a child process: ours, with `changes`."""
     return {**os.environ, **changes}
 
 
@@ -258,7 +258,7 @@ def _read(env_file: Path | None, overrides: Mapping[str, Any]) -> tuple[Settings
         raise SettingsError([Mistake(variable=".env", value=str(env_file), fix=fix)]) from None
     except ValidationError as error:
         details = error.errors()
-    # With the wrong ones at their defaults the others are read all the same: one run tells every mistake.
+    # With the wrong settings at their defaults the others are read all the same: one run reports every mistake.
     wrong = {str(detail["loc"][0]): Settings.model_fields[str(detail["loc"][0])].default for detail in details}
     no_files = {f"{name}_file": None for name in _SECRETS}
     settings = Settings(_env_file=env_file, **{**overrides, **no_files, **wrong})
@@ -275,7 +275,7 @@ def _mistake(detail: Any) -> Mistake:
 
 
 def _shown(name: str, value: str) -> str:
-    # People put the secret itself where its file's name belongs, and a password into any URL.
+    # People put the secret itself in the place of its file's name, and a password into any URL.
     is_file = name.removesuffix("_file") in _SECRETS
     is_secret = name in _SECRETS or "@" in value or (is_file and ("://" in value or len(Path(value).parts) == 1))
     return "(hidden)" if is_secret else value

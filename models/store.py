@@ -1,4 +1,4 @@
-"""All that reads and writes one database, opened together."""
+"""All readers and writers of one database, opened together."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -25,7 +25,7 @@ from models.reports.waits import WaitReader
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
-    """All that writes and reads one ledger: each part of it by its name."""
+    """All readers and writers of one ledger, each by its name."""
 
     ledger: Ledger
     leases: Leases
@@ -46,7 +46,7 @@ class Store:
 
     @classmethod
     def over(cls, engine: Engine, *, worker: str) -> Self:
-        """Open them over one engine; `worker` signs leases and attempts."""
+        """Open all parts over one engine; `worker` signs leases and attempts."""
         return cls(
             ledger=Ledger(engine, worker=worker),
             leases=Leases(engine),

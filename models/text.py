@@ -4,7 +4,7 @@ _LENGTH = 200
 
 
 def line(value: object) -> str | None:
-    """Make a word printable and at most 200 characters long; None and the empty word are None."""
+    """Make a word printable and at most 200 characters long. Returns None for None and the empty word."""
     if value is None or value == "":
         return None
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(value))[:_LENGTH]

@@ -12,7 +12,7 @@ _Value = TypeVar("_Value")
 
 
 def read_toml(path: Path, *, parse_float: Callable[[str], Any] = float) -> dict[str, Any]:
-    """Read a file's tables; Decimal for those with money in them. Raises ValueError that says what would be right."""
+    """Return a file's tables; `parse_float` is Decimal for files with money. Raises ValueError with the fix."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"), parse_float=parse_float)
     except OSError as error:

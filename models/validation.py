@@ -1,7 +1,7 @@
 """Checks values that people write against a pydantic model, and turns every ValidationError into mistakes of ours.
 
-The description of a type or of its field names the right values: messages say "should be" and the description. A
-validator raises ValueError with a message of its own, with a field inside of its own and a message, or without any.
+The description of a type or of its field names the right values: messages have "should be" and the description. A
+validator's ValueError has a message, a message behind a field inside of the validator's own, or neither.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,13 +10,13 @@ from typing import Any, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-Problem: TypeAlias = tuple[str, str]  # the field, and what would be right
+Problem: TypeAlias = tuple[str, str]  # the field, and the fix
 _Value = TypeVar("_Value")
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")  # of a model, and of a dataclass
 
 
 class StrictModel(BaseModel):
-    """Take the fields of a model and no others, each of its own type alone."""
+    """A model that takes its own fields and no others, each of its own type alone."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 

@@ -79,7 +79,7 @@ def _alone(connection: Connection, *, is_patient: bool) -> bool:
 
 
 def _add_up(connection: Connection, day: date) -> None:
-    # First, so that the day's row is ours until we commit: a change of an attempt then marks the day after us.
+    # First, so that the day's row is ours until we commit. A change of an attempt then marks the day after us.
     connection.execute(MARK_STALE, {"of_day": day})
     connection.execute(delete(DailyRow).where(_IS_DAY), {"of_day": day})
     connection.execute(_ADD_UP, {"of_day": day})

@@ -4,7 +4,7 @@ The process imports nothing of ours: a person waits for its start. The system en
 look at the clock between two steps cannot end one long step.
 
 Each line of the answer has a letter and JSON. The letter is G (ready), C (columns), R (a row), E (the end) or F (a
-failure). E has rows or bytes if a bound cut the answer; F has late, memory, wrong or away, and its words.
+failure). E has rows or bytes if a bound cut the answer. F has late, memory, wrong or away, and its words.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The best start of a job, by the cost of an accepted answer from each rung in the records of its task kind.
+"""The best start of a job, by the cost of an accepted answer from each rung in its task kind's records.
 
 A start costs the rung's own call and, after a failure, the climb: E(s) = cost(s) + (1 - p(s)) * E(s - 1), up to the
 ceiling. For a rung below the ceiling `weigh` takes the lower 95 % bound of the share. So chance alone moves no job

@@ -9,14 +9,14 @@ from models.outcome import Outcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One row of the table: the way to go, retries on the same rung, and whether to give the rung up for good."""
+    """One row of the table: the way to go, retries on the same rung, and whether its rung is given up for good."""
 
     go: Literal["keep", "climb", "next", "look", "larger", "other_group", "pause_key", "continue", "stop"]
     retries: int = 0
     lasting: bool = False
 
 
-# A rung whose call may have been billed is never bought again (lasting): an attempt with an unknown end is not
+# A rung whose call may have been billed is never bought again (lasting). An attempt with an unknown end is not
 # repeated. A free failure is tried again after a wait, round after round, until the job's deadline. `look`: nobody
 # knows whether another model helps, so one other model is asked, and no third.
 RULES: Mapping[Outcome, Rule] = {

@@ -32,33 +32,33 @@ from models.queue.redis_keys import (
 _MESSAGES_AT_ONCE = 1000
 _TIMEOUT_S = 2.0
 _HEARD_AGAIN_S = 120.0
-_BEGUN_WITHIN_S = 10.0  # a message fetched before that is with a worker that is lost, or hangs
-_PACE_KEPT_S = 60  # what was learned of a fleet holds so long after its last job
+_BEGUN_WITHIN_S = 10.0  # an older fetched message is with a worker that is lost, or hangs
+_PACE_KEPT_S = 60  # the figures of a fleet hold so long after its last job
 _FETCHED, _FETCHED_AT = f"{PREFIX}unacked", f"{PREFIX}unacked_index"  # Kombu's
 _OF_PACE = (("window", b"window"), ("level", b"level"), ("passes", b"passes"))
 _TRANSPORT = {
     "global_keyprefix": PREFIX,
     "unacked_restore_interval": 5,
     "unacked_restore_throttle": 1,
-    # Whoever sends is told at once that nobody is there: Kombu would try again for 6 s.
+    # A sender must fail at once if no Redis is there: Kombu would try again for 6 s.
     "max_retries": 1,
     "interval_start": 0,
 }
 
 
 def route(_name: str, _args: Sequence[Any], kwargs: Mapping[str, Any], *_rest: Any, **_more: Any) -> dict[str, str]:
-    """Send a job, new or returning, to the queue of the rung it is at. Celery calls this for every message."""
+    """Return the queue of a job's rung, for a new or returning job. Celery calls this for every message."""
     return {"queue": queue_name(kwargs.get("rung", 0))}
 
 
 def celery_app(
     url: str, *, rungs: int, timeout_s: float = _TIMEOUT_S, visibility_timeout_s: float = _HEARD_AGAIN_S
 ) -> Celery:
-    """Configure Celery for producer and worker alike: they meet in these queues and one task name."""
+    """Configure Celery for producer and worker alike, which share these queues and one task name."""
     waits = {
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
-        "visibility_timeout": visibility_timeout_s,  # what a lost worker had fetched and not begun is heard again
+        "visibility_timeout": visibility_timeout_s,  # for a lost worker's fetched messages, then sent again
     }
     app = Celery("stepdown", broker=url, set_as_current=False)
     app.conf.update(
@@ -68,7 +68,7 @@ def celery_app(
         task_ignore_result=True,
         task_serializer="json",
         accept_content=["json"],
-        # A message is only a doorbell: the claim in SQL decides, so it is acknowledged as soon as it is heard.
+        # A message only wakes a worker: the claim in SQL decides, so a message is acknowledged on receipt.
         task_acks_late=False,
         worker_prefetch_multiplier=1,
         worker_send_task_events=True,
@@ -81,9 +81,9 @@ def celery_app(
 
 
 class Broker:
-    """Sends jobs to their queues and tells how long these are. Raises BrokerError where Redis does not answer.
+    """Sends jobs to their queues and measures the queues. Raises BrokerError if Redis does not answer.
 
-    `timeout_s` is for each thing asked of it: a Redis that is frozen would keep us for ever.
+    `timeout_s` is for each request to Redis: a frozen Redis would keep us for ever.
     """
 
     def __init__(
@@ -124,29 +124,29 @@ class Broker:
         )
 
     def depth(self, lane: Lane) -> int:
-        """Count the messages waiting in a rung's queue, or in that of urgent jobs."""
+        """Count the messages waiting in a rung's queue, or in the queue of urgent jobs."""
         with _broker_errors():
             return int(self._redis.llen(queue_key(lane)))
 
     def fetched(self) -> Mapping[str, int]:
-        """Count, by the name of their queue, the messages that workers have and no thread has begun."""
+        """Count, by queue name, the messages that workers have fetched and no thread has begun."""
         now = time.time()
         with _broker_errors():
-            # Of another machine's clock only those within reach are believed.
+            # Times from another machine's clock count only within reach of ours.
             since, until = now - _BEGUN_WITHIN_S, now + _BEGUN_WITHIN_S
             tags: Any = self._redis.zrangebyscore(_FETCHED_AT, since, until)
             messages = self._redis.hmget(_FETCHED, tags) if tags else []
         return Counter(queue for message in messages if (queue := _queue_of(message)) is not None)
 
     def pace(self, rung: int) -> QueueWindow:
-        """Read what the last clock left of a rung's queue."""
+        """Return the last dispatcher's record of a rung's queue."""
         with _broker_errors():
             kept = self._redis.hgetall(queue_window_key(rung))
         windows = {name: json.loads(kept[key]) for name, key in _OF_PACE if key in kept}
         return QueueWindow(**windows)
 
     def keep_pace(self, rung: int, pace: QueueWindow) -> None:
-        """Leave it to the next clock."""
+        """Leave the record of a rung's queue to the next dispatcher."""
         with _broker_errors(), self._redis.pipeline(transaction=False) as pipeline:
             pipeline.hset(
                 queue_window_key(rung),
@@ -156,17 +156,17 @@ class Broker:
             pipeline.execute()
 
     def try_lead(self, holder: str, *, for_s: float) -> bool:
-        """Become the one worker whose clock acts, for a short while. False: it is somebody else's turn."""
+        """Become the leading dispatcher for `for_s` seconds. Returns False if another worker leads."""
         with _broker_errors():
             return bool(self._redis.set(DISPATCHER_LEADER, holder, nx=True, px=int(for_s * 1000)))
 
     def was_flushed(self) -> bool:
-        """Tell, once, that Redis was emptied: flushed, or started again without what it held. True at first, too."""
+        """Return True once after Redis was emptied: flushed, or started again without its data. True at first, too."""
         with _broker_errors():
             return bool(self._redis.set(FILLED, "1", nx=True))
 
     def knock(self) -> None:
-        """Raise BrokerError where Redis refuses our user or password. A Redis that is away may come back."""
+        """Raise BrokerError if Redis refuses our user or password. A Redis that is away may come back."""
         try:
             self._redis.exists(queue_key(None))
         except (redis.AuthenticationError, redis.ResponseError) as error:
@@ -176,7 +176,7 @@ class Broker:
             return
 
     def facts(self) -> dict[str, str]:
-        """Read what `doctor` judges: version, eviction policy, persistence, and whether a password is needed."""
+        """Return the facts for `doctor`: version, eviction policy, persistence, and whether a password is needed."""
         with _broker_errors():
             server = self._redis.info("server")
             policy = self._redis.config_get("maxmemory-policy")
@@ -189,13 +189,13 @@ class Broker:
         }
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close all connections."""
         self.app.close()
         self._redis.close()
 
 
 def _queue_of(fetched: Any) -> str | None:
-    """Name the queue of a message that a worker has; None for a value that others put there."""
+    """Return the queue of a message that a worker has. None for a value that others put there."""
     try:
         _, _, queue = json.loads(fetched or b"")
     except (ValueError, TypeError, RecursionError):
@@ -204,7 +204,7 @@ def _queue_of(fetched: Any) -> str | None:
 
 
 def server_pid(url: str) -> int | None:
-    """Tell the process id of the server at `url`, if it is there and knows our password."""
+    """Return the process id of the server at `url`. None if the server is away or refuses our password."""
     client = redis.Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)
     try:
         return int(client.info("server")["process_id"])
@@ -215,7 +215,7 @@ def server_pid(url: str) -> int | None:
 
 
 def end_server(url: str) -> None:
-    """Have the server at `url` write down what it holds, and end; nothing where it does not answer or let us."""
+    """Have the server at `url` save its data and end. Do nothing if the server does not answer or refuses."""
     once = Retry(NoBackoff(), 0)
     client = redis.Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, retry=once)
     with client, suppress(redis.RedisError):
@@ -225,7 +225,7 @@ def end_server(url: str) -> None:
 def _answers_strangers(url: str) -> bool:
     parts = urlsplit(url)
     without_password = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-    # A refusal is a lost connection, to the client: it would try again for seconds.
+    # The client takes a refusal for a lost connection, and would try again for seconds.
     once = Retry(NoBackoff(), 0)
     stranger = redis.Redis.from_url(
         without_password, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, retry=once

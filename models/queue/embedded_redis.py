@@ -1,4 +1,4 @@
-"""The embedded broker: a real Valkey on loopback for a machine that has no Redis, with its own port and password."""
+"""The embedded broker: a real Valkey on loopback for a machine without Redis, with its own port and password."""
 
 import hashlib
 import json
@@ -17,20 +17,20 @@ from models.queue.redis_keys import PREFIX
 from models.settings import Settings
 
 _NOTE = "broker.json"
-_OWNER = "broker.owner"  # locked by the process that runs the broker, as long as that lives
+_OWNER = "broker.owner"  # locked by the process that runs the broker, as long as that process lives
 _START_TIMEOUT_S = 20
 _LOOK_EVERY_S = 0.02
 
 
 def broker_url(settings: Settings) -> str | None:
-    """Find the broker: REDIS_URL, else the embedded one another process runs; None where neither is."""
+    """Return the broker's URL: REDIS_URL, else that of an embedded broker of another process. None without either."""
     if settings.redis_url is not None:
         return settings.redis_url.get_secret_value()
     return _note(settings.state_dir) if _is_owned(settings.state_dir) else None
 
 
 def required_broker_url(settings: Settings) -> str:
-    """Find the broker, or raise BrokerError saying how to have one."""
+    """Return the broker's URL. Raises BrokerError with the ways to get a broker."""
     url = broker_url(settings)
     if url is None:
         raise BrokerError("no broker is running here: start `stepdown worker`, which brings its own, or set REDIS_URL")
@@ -39,7 +39,7 @@ def required_broker_url(settings: Settings) -> str:
 
 @contextmanager
 def running_broker(settings: Settings) -> Iterator[str]:
-    """Yield the broker's URL; with no REDIS_URL, run an embedded one until the end of the block."""
+    """Yield the broker's URL. Without REDIS_URL, run an embedded broker until the end of the block."""
     if settings.redis_url is not None:
         yield settings.redis_url.get_secret_value()
         return
@@ -80,7 +80,7 @@ def _embedded(state_dir: Path) -> Iterator[str]:
 
 @contextmanager
 def _alone(state_dir: Path) -> Iterator[None]:
-    # Of workers that start together, or while another ends, each would run a server on the same files.
+    # Workers that start together, or while another ends, would each run a server on the same files.
     from fcntl import LOCK_EX, flock  # noqa: PLC0415 - Windows has neither this nor the server
 
     with _broker_errors(state_dir):
@@ -101,7 +101,7 @@ def _broker_errors(state_dir: Path) -> Iterator[None]:
 
 
 def _note(state_dir: Path) -> str | None:
-    """Read the URL. A link is no note of ours: it may lead to a stranger's."""
+    """Return the URL in the note. A link is no note of ours: the link may lead to a stranger's file."""
     path = state_dir / _NOTE
     try:
         with open(path, encoding="utf-8", opener=_no_link) as file:
@@ -111,7 +111,7 @@ def _note(state_dir: Path) -> str | None:
 
 
 def _owned(state_dir: Path) -> BinaryIO:
-    """Lock the owner's file; the lock ends with this process, and no other has it, whatever its id."""
+    """Lock the owner's file. The lock ends with this process, and no other process has it, whatever its id."""
     from fcntl import LOCK_EX, flock  # noqa: PLC0415
 
     owner = (state_dir / _OWNER).open("wb")
@@ -120,7 +120,7 @@ def _owned(state_dir: Path) -> BinaryIO:
 
 
 def _is_owned(state_dir: Path) -> bool:
-    # A process id proves nothing: it lives again as another process, in a container with every start.
+    # A process id proves nothing: the same id lives again as another process, in a container with every start.
     from fcntl import LOCK_NB, LOCK_SH, flock  # noqa: PLC0415
 
     try:
@@ -134,7 +134,7 @@ def _is_owned(state_dir: Path) -> bool:
 
 
 def _end_orphan(state_dir: Path) -> None:
-    # A worker that was killed leaves its server behind; a second one on the same files would spoil them.
+    # A worker that was killed leaves its server behind. A second server on the same files would spoil them.
     from models.queue.broker import end_server, server_pid  # noqa: PLC0415 - Celery takes half a second, this is rare
 
     url = _note(state_dir)
@@ -149,7 +149,7 @@ def _end_orphan(state_dir: Path) -> None:
 
 
 def _free_port() -> int:
-    # The package tries ports from 16379 up: a server that starts elsewhere at that moment takes the same one.
+    # The package tries ports from 16379 up: a server that starts elsewhere at that moment takes the same port.
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -158,7 +158,7 @@ def _free_port() -> int:
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    # Ctrl-C reaches every process of the terminal; a server started in here never hears it and outlives the worker.
+    # Ctrl-C reaches every process of the terminal. A server started in here ignores Ctrl-C and outlives the worker.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -167,7 +167,7 @@ def _without_interrupts() -> Iterator[None]:
 
 
 def _config(folder: Path, password: str) -> dict[str, str]:
-    # Strangers may ask whether it is up, nothing else; we may touch our own keys, nothing else.
+    # Strangers may send PING, nothing else. We may touch our own keys, nothing else.
     users = folder.resolve() / "users.acl"
     digest = hashlib.sha256(password.encode()).hexdigest()
     ours = f"user stepdown on #{digest} ~{PREFIX}* &* +@all -@dangerous +info +config|get +shutdown"
@@ -181,7 +181,7 @@ def _config(folder: Path, password: str) -> dict[str, str]:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Put a new file in the place of what is at `path`; a link there is replaced, never followed."""
+    """Put a new file in the place of the one at `path`. A link there is replaced, never followed."""
     part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         part.touch(mode=0o600, exist_ok=False)
@@ -192,5 +192,5 @@ def _write_private(path: Path, text: str) -> None:
 
 
 def _no_link(path: str, flags: int) -> int:
-    """Open a file for its owner only, and no file that a link leads to: others may write into the folder above."""
+    """Open a file for its owner only, but never through a link: others may write into the folder above."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)

@@ -1,22 +1,22 @@
-"""Whose turn it is: batches share a queue by weight (stride scheduling), and none is starved."""
+"""The turns of batches, which share a queue by weight (stride scheduling), so that none is starved."""
 
 from collections.abc import Mapping
 from heapq import heapify, heapreplace
 
 
 class FairShare:
-    """How far each batch is with its share, as a pass: one job costs it one, divided by its weight.
+    """The progress of each batch through its share, as a pass: a job adds one divided by the batch's weight.
 
-    The caller with the smallest share is next. A loss of this state makes all callers equal, nothing worse.
+    The batch with the smallest pass is next. A loss of this state makes all batches equal, nothing worse.
     """
 
     def __init__(self, passes: Mapping[str, float] | None = None) -> None:
         self.passes = dict(passes or {})
 
     def admit(self, weights: Mapping[str, int]) -> None:
-        """Let in the batches that have jobs now, each with its weight. A new one begins level with the last in line.
+        """Let in the batches that have jobs now, each with its weight. A new batch begins level with the last in line.
 
-        One that was away is ahead by what it had, until the others have caught up: it has no credit for the time.
+        A batch that was away keeps its lead until the others have caught up. The time away is no credit.
         """
         known = self.passes
         least = min((known[batch] for batch in weights if batch in known), default=0.0)
@@ -24,7 +24,7 @@ class FairShare:
         self.passes = dict.fromkeys(weights, 0.0) | ahead
 
     def split(self, weights: Mapping[str, int], count: int) -> dict[str, int]:
-        """Tell how many of the next jobs are whose, if each has enough of them.
+        """Return how many of the next jobs belong to each batch, if each has enough jobs.
 
         >>> FairShare({"big": 0, "small": 0}).split({"big": 1, "small": 3}, 4)
         {'big': 1, 'small': 3}
@@ -39,5 +39,5 @@ class FairShare:
         return quotas
 
     def charge(self, batch: str, count: int, *, weight: int) -> None:
-        """Note that a batch had so many."""
+        """Add `count` jobs to a batch's pass."""
         self.passes[batch] += count / weight

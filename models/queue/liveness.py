@@ -1,4 +1,4 @@
-"""Fresh proofs that a worker claims jobs: those of the whole fleet in Redis, those of one machine on its disk."""
+"""Fresh proofs that a worker claims jobs: in Redis for the whole fleet, on disk for one machine."""
 
 import os
 import socket
@@ -15,7 +15,7 @@ from models.queue.redis_keys import PULSES
 if TYPE_CHECKING:
     import redis
 
-# A health check looks at this machine's proofs alone: it need not load the client.
+# A health check needs this machine's proofs alone, and so no client of Redis.
 # ruff: noqa: PLC0415
 
 FRESH_S = 15.0  # an older proof proves nothing
@@ -24,7 +24,7 @@ _SUFFIX = ".liveness"
 
 
 class LivenessProofs:
-    """Leave the proofs of one worker. A lock on its file says that the worker lives: no process id is believed."""
+    """Leave the proofs of one worker. A lock on the worker's file proves that it lives; a process id does not."""
 
     def __init__(self, url: str, state_dir: Path, *, worker: str) -> None:
         self._redis = _client(url)
@@ -36,7 +36,7 @@ class LivenessProofs:
             for path in folder.glob(f"*{_SUFFIX}"):
                 if _lived(path) is None:
                     path.unlink(missing_ok=True)
-            # Its name appears once it is locked: no other worker may take it for one that was left behind.
+            # The file gets its name once locked: no other worker may take the file for an abandoned one.
             hidden = self._path.with_suffix(".new")
             self._file = hidden.open("wb", buffering=0)
             _lock(self._file)
@@ -48,17 +48,17 @@ class LivenessProofs:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._path.unlink(missing_ok=True)
         self._file.close()
-        with suppress(BrokerError), _asked():  # the proof ages by itself where Redis is away
+        with suppress(BrokerError), _asked():  # the proof ages by itself if Redis is away
             self._redis.zrem(PULSES, self._worker)
         self._redis.close()
 
     def check(self) -> None:
-        """Raise SettingsError where STATE_DIR is not what it was: gone, or not to be written any more."""
+        """Raise SettingsError if STATE_DIR is gone, or not writable any more."""
         with _writing(self._path.parent.parent):
             os.utime(self._path)
 
     def leave(self) -> None:
-        """Write down, here and in Redis, that this worker claims jobs now. Raises BrokerError, SettingsError."""
+        """Record, here and in Redis, that this worker claims jobs now. Raises BrokerError, SettingsError."""
         with _asked():
             now = _now(self._redis)
             with self._redis.pipeline(transaction=False) as pipeline:
@@ -77,9 +77,9 @@ def claiming(url: str) -> list[str]:
 
 
 def last_proof_s(state_dir: Path) -> float | None:
-    """Return the age of the last proof, in seconds, that a worker of this machine claims; None where none lives.
+    """Return the age of this machine's last proof of a worker that claims, in seconds. None if no worker lives.
 
-    The age is infinite where a worker lives and has claimed nothing yet.
+    The age is infinite if a worker lives and has claimed nothing yet.
     """
     here = (state_dir / "workers").glob(f"{socket.gethostname()}-*{_SUFFIX}")
     ages = [time.time() - at for path in here if (at := _lived(path)) is not None]
@@ -87,8 +87,8 @@ def last_proof_s(state_dir: Path) -> float | None:
 
 
 def _lived(path: Path) -> float | None:
-    """Return the time that a living worker's file holds, in seconds; None where its worker is gone."""
-    from fcntl import LOCK_NB, LOCK_SH, flock  # Windows has none of it, and no worker
+    """Return the time that a living worker's file holds, in seconds. None if its worker is gone."""
+    from fcntl import LOCK_NB, LOCK_SH, flock  # Windows has no flock, and no worker
 
     with suppress(FileNotFoundError), path.open("rb") as file:
         try:

@@ -1,9 +1,9 @@
-"""How many messages a rung's queue should hold: what the fleet begins within a few seconds, and no more."""
+"""The number of messages that a rung's queue should hold: as many as the fleet begins within a few seconds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-HORIZON_S = 3.0  # a queue is heard in order: who comes last waits for all of it
+HORIZON_S = 3.0  # a queue is read in order: the last message waits for all others
 _FIRST_WINDOW = 100
 _LEAST_WINDOW = 10
 _GROWTH = 4  # a window that one tick emptied is then too deep by four ticks at the most
@@ -12,7 +12,7 @@ _SHRINKAGE = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """Waiting jobs whose time has come and that have no message; `late_s` is how long the first of them is due."""
+    """Waiting jobs that are due and have no message; the first has been due for `late_s` seconds."""
 
     jobs: int
     late_s: float
@@ -22,8 +22,8 @@ class Due:
 class QueueWindow:
     """The state that one dispatcher leaves to the next.
 
-    `window` is how many messages the queue may hold; `level` what it held when a clock last looked, with all that was
-    sent since; `passes` how far each batch is with its share.
+    `window` is the most messages that the queue may hold. `level` is the count at the dispatcher's last look, with all
+    messages sent since. `passes` has the progress of each batch through its share.
     """
 
     window: int = _FIRST_WINDOW
@@ -31,7 +31,7 @@ class QueueWindow:
     passes: Mapping[str, float] = field(default_factory=dict)
 
     def next_window(self, pending: int, *, tick_s: float, most: int) -> int:
-        """Learn from what is left of the queue, one tick later, how deep it should be; at most `most`.
+        """Return the next window, from the messages left in the queue one tick later; at most `most`.
 
         >>> QueueWindow(window=100, level=100).next_window(0, tick_s=1, most=2000), "emptied: the fleet can do more"
         (400, 'emptied: the fleet can do more')

@@ -1,23 +1,23 @@
-"""Every name we use in Redis. All of them begin with one prefix, so that a server can be shared and access limited."""
+"""Every name we use in Redis. All begin with one prefix, so that a server can be shared and access limited."""
 
 from typing import TypeAlias
 
 Lane: TypeAlias = int | None  # the rung whose jobs a queue holds; None: urgent jobs, whatever their rung
 
 PREFIX = "stepdown:"
-TASK_NAME = "stepdown.run"  # changing it would have workers of another version discard messages
+TASK_NAME = "stepdown.run"  # a change would have workers of another version discard messages
 DISPATCHER_LEADER = f"{PREFIX}clock"
-PULSES = f"{PREFIX}workers"  # the workers that claim jobs, and when each last proved it
-FILLED = f"{PREFIX}filled"  # there while Redis has lost nothing since a clock last looked
+PULSES = f"{PREFIX}workers"  # the workers that claim jobs, each with the time of its last proof
+FILLED = f"{PREFIX}filled"  # there while Redis has lost nothing since a dispatcher's last look
 
 
 def admission_prefix(namespace: str) -> str:
-    """Return the prefix of the keys of admission control; each API key and base URL has a prefix of its own."""
+    """Return the prefix of admission control's keys; each API key and base URL has its own."""
     return f"{PREFIX}admission:{namespace}:"
 
 
 def queue_name(lane: Lane) -> str:
-    """Name the Celery queue of a rung, counted from 0; None: that of urgent jobs.
+    """Return the Celery queue of a rung, counted from 0; None for the queue of urgent jobs.
 
     >>> queue_name(2)
     'rung-2'
@@ -26,15 +26,15 @@ def queue_name(lane: Lane) -> str:
 
 
 def queue_key(lane: Lane) -> str:
-    """Name the Redis list behind that queue."""
+    """Return the Redis list behind that queue."""
     return f"{PREFIX}{queue_name(lane)}"
 
 
 def queue_window_key(rung: int) -> str:
-    """Name the hash in which one clock leaves to the next how a rung's queue is filled."""
+    """Return the hash in which one dispatcher leaves the state of a rung's queue to the next."""
     return f"{PREFIX}pace:{rung}"
 
 
 def cache_state_key(namespace: str, model: str, prefix: str) -> str:
-    """Name what tells whether a model's cache, that of one key, holds the beginning that some prompts share."""
+    """Return the key for the state of a model's cache, under one API key, for one shared beginning of prompts."""
     return f"{PREFIX}warmth:{namespace}:{model}:{prefix}"

@@ -1,4 +1,4 @@
-"""Throttles: what holds the fleet's requests back now, read from the admission control's state in Redis.
+"""Throttles: the causes that hold the fleet's requests back now, in the admission control's state in Redis.
 
 A worker writes the state with every request (worker/admission). Nothing here changes a key.
 """
@@ -14,11 +14,11 @@ from models.chain.chain import Chain
 from models.errors import BrokerError
 from models.queue.redis_keys import admission_prefix
 
-QUIET_S = 60.0  # a denial older than that throttles nobody any more
+QUIET_S = 60.0  # an older denial throttles nobody any more
 _TIMEOUT_S = 2.0
 _DOUBLES_S = 73.0  # as in limits.lua: the speed after a ramp limit doubles in so long
 _BUSY_SHARE = 0.8  # of the calls that our own limit allows: with fewer in flight the limit has grown since the denial
-_FRESH_S = 10.0  # a denial as young counts though a mean request fits: the denied request may have been a large one
+_FRESH_S = 10.0  # a denial as young counts even if a mean request fits: the denied request may have been a large one
 _KEPT_SHARE = 0.01  # of each limit, for urgent requests
 
 Reason = Literal["key_paused", "circuit_open", "limited", "full", "ramp"]
@@ -29,9 +29,9 @@ class Throttle:
     """One reason why requests wait, step down or are parked now.
 
     `models` are the models of the chain that the throttle holds back. `kind` is the failure that opened a breaker, or
-    the limit that is used up: requests, input, output, retry-after. `until` is the next probe, or the time when a mean
-    request fits again; None if nothing tells it. `limit` is the limit a minute, or the calls at a time.
-    All times are by Redis' clock, `read_at` among them.
+    the exhausted limit: requests, input, output, retry-after. `until` is the next probe, or the time when a mean
+    request fits again; None if unknown. `limit` is the limit a minute, or the calls at a time. All times are by Redis'
+    clock, `read_at` among them.
     """
 
     reason: Reason
@@ -51,7 +51,7 @@ class Throttle:
 
     @property
     def left_s(self) -> float | None:
-        """Return the seconds until the next chance; None if nothing tells it."""
+        """Return the seconds until the next chance. None if unknown."""
         return None if self.until is None else max(0.0, (self.until - self.read_at).total_seconds())
 
 
@@ -95,7 +95,7 @@ def throttles_in(
 ) -> list[Throttle]:
     """Return the throttles that a state holds at `now`, in seconds of Redis' clock.
 
-    An open breaker that nobody has asked for `quiet_s` throttles nobody: the next request is a probe.
+    An open breaker without a request for `quiet_s` throttles nobody: the next request is a probe.
     """
     look = _Look(state=state, flights=flights, chain=chain, now=now, quiet_s=quiet_s)
     models = [throttle for model in chain.models for throttle in look.of_model(model)]
@@ -216,7 +216,7 @@ class _Look:
         return 1.0 if left_s <= 0 else float(2 ** (-min(1e3, left_s / _DOUBLES_S)))
 
     def _wait_s(self, group: _Fields, bucket: _Fields) -> float:
-        """Return the seconds until a mean request fits behind all that is reserved."""
+        """Return the seconds until a mean request fits behind all reserved tokens."""
         limit = bucket.number("limit")
         rate, kept = limit / 60 * self._speed(), _KEPT_SHARE * limit
         dripped = max(0.0, self.now - group.number("at")) * rate

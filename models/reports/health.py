@@ -1,4 +1,4 @@
-"""How this UTC day's jobs fare: how many there are, and whether they get their answers where they start."""
+"""The state of this UTC day's jobs: their number, and whether they get their answers at their start."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from models.schema.job import Job
 _FIGURES = ("start_model", "jobs", "mean_depth", "share_depth_0", "share_depth_2plus", "verdict")
 _VIEW = table("v_primary_health", column("day", Date), *(column(name) for name in _FIGURES))
 
-# Each from a partial index, whose own words these are: a count of all jobs by state reads every row there ever was.
+# Each part has the words of a partial index. A count of all jobs by state reads every row there ever was.
 OPEN_JOBS = text(f"""
     SELECT state, SUM(jobs) FROM (
         SELECT 'queued' AS state, COUNT(*) AS jobs FROM jobs WHERE {QUEUED}
@@ -31,13 +31,13 @@ OPEN_JOBS = text(f"""
 
 
 class Health:
-    """Counts jobs, reads today's verdicts, and keeps the figures they are made by. Raises LedgerError."""
+    """Counts jobs, reads today's verdicts, and keeps the figures behind the verdicts. Raises LedgerError."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def open_jobs(self) -> dict[str, int]:
-        """Count the open jobs of the whole ledger by state; those that wait for a person are under `held`."""
+        """Count the open jobs of the whole ledger by state. Jobs that wait for a person are under `held`."""
         with reading(self._engine) as connection:
             return {str(state): int(count) for state, count in connection.execute(OPEN_JOBS)}
 
@@ -66,7 +66,7 @@ class Health:
             ]
 
     def judge_by(self, thresholds: Mapping[str, int]) -> None:
-        """Have the views judge by these figures from now on, each by its name."""
+        """Set the figures by which the views judge from now on, each by its name."""
         with transaction(self._engine) as connection:
             for name, value in sorted(thresholds.items()):
                 connection.execute(
@@ -75,6 +75,6 @@ class Health:
 
 
 def _now(connection: Connection) -> datetime:
-    """Tell the time by the database's clock."""
+    """Return the time by the database's clock."""
     now: datetime = connection.execute(select(db_now(0.0))).scalar_one()
     return now.astimezone(UTC)

@@ -20,7 +20,7 @@ from models.schema.job import Job
 from models.schema.views import ATTEMPTS, STARTS
 
 MOST_ANSWERS = 1_000  # of one model and task kind
-_LOOKED_AT = 20_000  # of the newest answers: a model that was not used lately must not cost a scan of the ledger
+_LOOKED_AT = 20_000  # of the newest answers: a model without recent use must not cost a scan of the ledger
 _JOBS_AT_ONCE = 100
 _ROWS_AT_ONCE = 1_000
 _MOST_CHARACTERS = 50_000_000  # of prompts read: some seconds
@@ -43,7 +43,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """The attempt that tells how long a job's prompt and answer are. `usage` and `cost_usd` are None if unknown."""
+    """The attempt that shows the length of a job's prompt and answer. `usage` and `cost_usd` are None if unknown."""
 
     model: str
     at: datetime
@@ -91,7 +91,7 @@ class JobHistory:
         self._engine = engine
 
     def records(self) -> dict[tuple[str, str], Record]:
-        """Return how each model fared at each task kind in the last 30 days: v_starts, by task kind and model."""
+        """Return each model's record at each task kind in the last 30 days: v_starts, by task kind and model."""
         with reading(self._engine) as connection:
             return {(row["task"], row["model"]): _record(row) for row in connection.execute(select(STARTS)).mappings()}
 
@@ -140,7 +140,7 @@ def _jobs(scope: Scope) -> Select[Any]:
 
 
 def _calls(job_ids: Sequence[str]) -> Select[Any]:
-    """Ask for the sums of each job's attempts, beside the attempt that tells most of its length."""
+    """Select the sums of each job's attempts, beside the attempt that shows most of the job's length."""
     attempt, of_job = ATTEMPTS.c, dict[str, Any](partition_by=ATTEMPTS.c.job_id)
     has_usage = case((attempt.output_tokens.is_not(None), 0), else_=1)
     has_output = case((attempt.outcome.in_(_WITH_OUTPUT), 0), else_=1)

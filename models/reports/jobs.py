@@ -25,7 +25,7 @@ from models.schema.step import PartRow
 from models.schema.views import ATTEMPTS
 
 _ZERO = Decimal(0)
-_ATTEMPT = ATTEMPTS.c  # with what each costs after all, should it have been priced anew
+_ATTEMPT = ATTEMPTS.c  # with the corrected cost of each attempt
 _COST = func.sum(_ATTEMPT.cost_nano_usd, type_=_ATTEMPT.cost_nano_usd.type)
 _UNKNOWN = func.count().filter(_ATTEMPT.cost_nano_usd.is_(None), _ATTEMPT.closed_at.is_not(None))
 _UNSUMMED = func.count().filter(_ATTEMPT.cost_nano_usd.is_(None))  # those still open among them
@@ -40,17 +40,17 @@ _WHERE_IDS_ARE = "`stepdown ls` lists the batches, `stepdown show` their jobs"
 
 
 class Reports:
-    """Reads the ledger. Ids may be any unique beginning; raises NotFoundError and LedgerError."""
+    """Reads the ledger. An id may be any unique beginning. Raises NotFoundError and LedgerError."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def batch_id(self, text: str) -> str:
-        """Find a batch by its whole name, or complete its id; only where one batch is meant."""
+        """Return the id of a batch, from its whole name or the beginning of its id. Only one batch may match."""
         return self._one("batch", text, select(Batch.id).where(_IS_WHOLE), called=Batch.name)
 
     def job_id(self, text: str) -> str:
-        """Find a job by its prompt's id, or complete its own; only where one job is meant."""
+        """Return the id of a job, from its prompt's id or the beginning of its own. Only one job may match."""
         seen = Job.batch_id.is_(None) | Job.batch_id.in_(select(Batch.id).where(_IS_WHOLE))
         return self._one("job", text, select(Job.id).where(seen), called=Job.prompt_id)
 
@@ -88,7 +88,7 @@ class Reports:
         states = select(Job.state, func.count(), func.count().filter(IS_HELD), over).where(ours).group_by(Job.state)
         cap = select(BudgetRow.cap_nano_usd, _RESERVED).where(BudgetRow.scope == batch_scope(batch["id"]))
         money = select(func.count(), _COST, _UNKNOWN).where(_ATTEMPT.batch_id == batch["id"])
-        by_state = connection.execute(states).all()  # first: who sees here that all has ended sees all that it cost
+        by_state = connection.execute(states).all()  # first: once all jobs have ended, the cost is whole
         attempts, cost, unknown = connection.execute(money).one()
         capped = connection.execute(cap).one_or_none()
         is_waiting = any(state == State.WAITING for state, *_ in by_state)
@@ -109,7 +109,7 @@ class Reports:
         )
 
     def answers(self, batch_id: str, *, after: int = 0) -> Iterator[Answer]:
-        """Read a batch's jobs with their answers and costs, in the order they were submitted, but the first `after`."""
+        """Yield a batch's jobs with their answers and costs, in the order of submission, but the first `after`."""
         while True:
             with reading(self._engine) as connection:
                 rows = connection.execute(_answers(batch_id, after)).mappings().all()
@@ -119,21 +119,21 @@ class Reports:
             after = rows[-1]["seq"]
 
     def settled(self, batch_ids: Sequence[str]) -> dict[str, Answer]:
-        """Read, of batches of one job each, those whose job has ended or waits for a person; by batch."""
+        """Return the job of each single-job batch whose job has ended or waits for a person, by batch."""
         settled = Job.state.in_(FINAL_STATES) | IS_HELD
         with reading(self._engine) as connection:
             rows = connection.execute(_jobs().where(Job.batch_id.in_(batch_ids), settled)).mappings()
             return {row["batch_id"]: _answer(row) for row in rows}
 
     def held(self, batch_id: str | None = None) -> list[Answer]:
-        """List the jobs that wait for a person, each with the reason as its error; of one batch, or of all."""
+        """List the jobs of one batch, or of all, that wait for a person. Each has the reason as its error."""
         jobs = _jobs().where(IS_HELD).order_by(Job.id)
         with reading(self._engine) as connection:
             rows = connection.execute(jobs if batch_id is None else jobs.where(Job.batch_id == batch_id)).mappings()
             return [_answer(row) for row in rows]
 
     def now(self) -> datetime:
-        """Return the time by the database's clock, which all due times are of."""
+        """Return the time by the database's clock, which sets all due times."""
         with reading(self._engine) as connection:
             now: datetime = connection.execute(select(db_now(0.0))).scalar_one()
             return now
@@ -144,7 +144,7 @@ class Reports:
             return dict(**connection.execute(select(Job.__table__).where(Job.id == job_id)).mappings().one())
 
     def attempts(self, job_id: str) -> list[dict[str, Any]]:
-        """Read one job's attempts, the first one first; cost, status and price are those that count by now."""
+        """Return one job's attempts, the first one first. Cost, status and price are the corrected ones."""
         after_all = select(_ATTEMPT.cost_nano_usd, _ATTEMPT.cost_status, _ATTEMPT.price_source)
         ours = select(Attempt.__table__).where(Attempt.job_id == job_id).order_by(Attempt.attempt_no)
         with reading(self._engine) as connection:
@@ -154,14 +154,14 @@ class Reports:
         return rows
 
     def decisions(self, job_id: str) -> list[dict[str, Any]]:
-        """Read what was decided about one job, walk by walk."""
+        """Return the decisions about one job, walk by walk."""
         ours = select(DecisionRow.__table__).where(DecisionRow.job_id == job_id)
         with reading(self._engine) as connection:
             rows = connection.execute(ours.order_by(DecisionRow.lease_token, DecisionRow.number)).mappings()
             return [dict(**row) for row in rows]
 
     def parts(self, job_id: str) -> list[dict[str, Any]]:
-        """Read which jobs' answers one job is made of, in the order it reads them, and when each ended."""
+        """Return the jobs whose answers one job is made of, in the order of reading, with their ends."""
         theirs = select(Job.prompt_id, Job.state, Job.finished_at).join(PartRow, PartRow.part_id == Job.id)
         with reading(self._engine) as connection:
             rows = connection.execute(theirs.where(PartRow.job_id == job_id).order_by(PartRow.position)).mappings()
@@ -179,7 +179,7 @@ class Reports:
             return [_model_line(connection, row, batch_id) for row in rows]
 
     def cache(self, batch_id: str) -> CacheUse | None:
-        """Tell what a batch read from the provider's cache; None where nothing was written to it or read."""
+        """Return a batch's use of the provider's cache. None if no token was written to the cache or read."""
         with reading(self._engine) as connection:
             row = connection.execute(_CACHE, {"batch_id": batch_id}).mappings().one()
         if row["given"] is None:
@@ -200,7 +200,7 @@ class Reports:
             return {depth or 0: count for depth, count in rows}
 
     def first_and_last_end(self) -> tuple[datetime, datetime] | None:
-        """Tell when the first and the last job of the ledger ended; None before that."""
+        """Return the times when the first and the last job of the ledger ended. None before that."""
         with reading(self._engine) as connection:
             first, last = connection.execute(select(func.min(Job.finished_at), func.max(Job.finished_at))).one()
         return None if first is None or last is None else (first, last)
@@ -266,7 +266,7 @@ def _by_model(batch_id: str | None) -> Select[Any]:
 
 
 def _model_line(connection: Connection, row: RowMapping, batch_id: str | None) -> ModelLine:
-    # Half the ended attempts are as quick: SQLite has no percentile function, so we read the middle row.
+    # Half the ended attempts are as quick. SQLite has no percentile function, so the query reads the middle row.
     middle = (
         select(_ATTEMPT.latency_ms)
         .where(

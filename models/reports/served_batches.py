@@ -1,4 +1,4 @@
-"""The batches made through `stepdown serve`: told by what their idempotency key begins with, the caller's name."""
+"""The batches made through `stepdown serve`: their idempotency keys begin with the caller's name."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,8 +41,8 @@ _IS_EXPIRED = func.coalesce(Job.outcome, "") == _EXPIRED
 class ServedBatch:
     """The progress of a batch in the provider's words. The counts are of jobs that have ended.
 
-    `ended_at` is None while a job is open, `cancelled_at` where none was cancelled, `purged_at` where prompts and
-    answers are still there.
+    `ended_at` is None while a job is open, `cancelled_at` if no job was cancelled. `purged_at` is None if prompts
+    and answers are still there.
     """
 
     batch_id: str
@@ -59,13 +59,13 @@ class ServedBatch:
 
 
 class ServedBatches:
-    """Reads and orders served batches; `scope` is what their keys begin with. Raises LedgerError."""
+    """Reads and orders served batches; `scope` is the beginning of their keys. Raises LedgerError."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def one(self, batch_id: str, scope: str) -> ServedBatch | None:
-        """Read a batch by its whole id; None where it is not there, or another's."""
+        """Read a batch by its whole id. Returns None if no batch of the scope has that id."""
         with reading(self._engine) as connection:
             rows = connection.execute(_ours(scope).where(Batch.id == batch_id)).mappings().all()
             return next(iter(_served(connection, rows)), None)
@@ -75,7 +75,7 @@ class ServedBatches:
     ) -> tuple[list[ServedBatch], bool]:
         """List batches, the newest first: those just before one of them, those after it, or the first.
 
-        Also tells whether there are more on that side.
+        Returns whether there are more on that side, too.
         """
         batches = _ours(scope).limit(limit + 1)
         if before_id is not None:
@@ -90,30 +90,30 @@ class ServedBatches:
             return _served(connection, shown), len(rows) > limit
 
     def today(self) -> date:
-        """Tell the UTC day by the database's clock."""
+        """Return the UTC day by the database's clock."""
         with reading(self._engine) as connection:
             return connection.execute(select(db_now(0.0))).scalar_one().date()
 
     def same(self, keys: Sequence[str]) -> str | None:
-        """Find the newest batch of the last 24 hours that has one of these keys; returns its id."""
+        """Return the id of the newest batch of the last 24 hours that has one of these keys."""
         new = Batch.created_at > db_now(-_DAY_S)
         ours = select(Batch.id).where(Batch.idempotency_key.in_(keys), new).order_by(Batch.id.desc()).limit(1)
         with reading(self._engine) as connection:
             return connection.scalar(ours)
 
     def has(self, batch_id: str, scope: str) -> bool:
-        """Tell whether a batch is in a scope."""
+        """Return whether a batch is in a scope."""
         with reading(self._engine) as connection:
             return connection.execute(_ours(scope).where(Batch.id == batch_id)).first() is not None
 
     def has_job(self, job_id: str, scope: str) -> bool:
-        """Tell whether a job is one of a batch in a scope."""
+        """Return whether a job belongs to a batch in a scope."""
         batch_id = select(Job.batch_id).where(Job.id == job_id).scalar_subquery()
         with reading(self._engine) as connection:
             return connection.execute(_ours(scope).where(Batch.id == batch_id)).first() is not None
 
     def jobs(self, scope: str) -> tuple[dict[str, int], dict[str, int]]:
-        """Count the open jobs of a scope by state, those for a person as `held`; and the ends of this UTC day."""
+        """Count the open jobs of a scope by state, jobs for a person as `held`. Count this UTC day's ends, too."""
         ours = Job.batch_id.in_(select(Batch.id).where(in_scope(scope)))
         state = case((IS_HELD, "held"), else_=Job.state)
         with reading(self._engine) as connection:
@@ -125,7 +125,7 @@ class ServedBatches:
             return {str(name): n for name, n in counts}, {str(name): n for name, n in ends}
 
     def gone_today(self, scope: str) -> Decimal:
-        """Add up what a budget's UTC day has spent, may have spent and holds for calls in flight, in USD."""
+        """Return the USD that a budget's UTC day has spent, may have spent and holds for calls in flight."""
         gone = BudgetRow.spent_nano_usd + BudgetRow.unknown_nano_usd + BudgetRow.reserved_nano_usd
         with reading(self._engine) as connection:
             day = connection.execute(select(db_now(0.0))).scalar_one().date().isoformat()
@@ -133,7 +133,7 @@ class ServedBatches:
             return connection.scalar(ours) or Decimal(0)
 
     def take_out(self, batch_id: str) -> None:
-        """Have a batch in no caller's scope any more: the same content is another one. Its rows stay."""
+        """Take a batch out of its caller's scope: the same content makes another batch then. The rows stay."""
         with transaction(self._engine) as connection:
             connection.execute(update(Batch).where(Batch.id == batch_id).values(idempotency_key=f"{DELETED}{batch_id}"))
 

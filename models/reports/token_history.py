@@ -74,7 +74,7 @@ class TokenHistory:
 
 
 def learn(url: str) -> TokenHistory:
-    """Learn from the newest answers of the ledger at `url`. Returns an empty Learned if the file does not exist.
+    """Learn from the newest answers of the ledger at `url`. Returns an empty history if the file does not exist.
 
     Raises LedgerError if the ledger cannot be reached, or is of another version.
     """

@@ -1,4 +1,4 @@
-"""Waits: why the open jobs of a batch do not run now, and until when, from partial indexes of the ledger alone."""
+"""Waits: the causes and ends of the waits of a batch's open jobs, from partial indexes of the ledger alone."""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from models.schema.columns import UTCDateTime, db_now
 
 _PER_MINUTE = re.compile(r"per_minute (\d+(?:\.\d+)?)")
 _OURS = "batch_id = :batch_id"
-# The index of whole batches would read every job that has ended, too; the few sent and running jobs have their own.
+# The index of whole batches would also read all ended jobs. The few sent and running jobs have an index of their own.
 _OURS_AMONG_FEW = "batch_id || '' = :batch_id"
 _LANES = "is_urgent IN (:yes, :no) AND rung IN :rungs"
 _NOTHING = "NULL, -1, NULL"
@@ -25,8 +25,8 @@ class Waits:
     """Open jobs of a batch that stand at one rung for one reason.
 
     `stage` is waiting (for a time), queued (no message yet), sent (a message is in the queue) or running. `reason` is
-    the job's outcome, empty for all but waiting jobs. `about` is the rung that the reason tells of. `limit` is the
-    limit that was used up, and `per_minute` its size. `next_in_s` and `last_in_s` are 0 for a job that is due.
+    the job's outcome, empty for all but waiting jobs. `about` is the rung in the reason. `limit` is the
+    exhausted limit, and `per_minute` its size. `next_in_s` and `last_in_s` are 0 for a job that is due.
     """
 
     stage: Literal["waiting", "queued", "sent", "running"]
@@ -42,7 +42,7 @@ class Waits:
 
 
 class WaitReader:
-    """Reads why jobs wait. Raises LedgerError."""
+    """Reads the reasons for which jobs wait. Raises LedgerError."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -58,7 +58,7 @@ class WaitReader:
 
 
 def _waits_of(rungs: int) -> TextualSelect:
-    # The words of the partial indexes stand in each part: a count by state alone reads every job of the batch.
+    # Each part has the words of a partial index: a count by state alone reads every job of the batch.
     about = " ".join(f"WHEN error LIKE :about_{rung} THEN {rung}" for rung in range(rungs))
     limit = " ".join(f"WHEN error LIKE '%(limit {kind}%' THEN '{kind}'" for kind in ("requests", "input", "output"))
     limit = f"{limit} WHEN error LIKE '%(limit retry-after%' THEN 'retry-after'"

@@ -1,7 +1,7 @@
 """Recorded jobs as they went, beside the same jobs under another chain or other starts.
 
 A job that starts on the same model counts as it went. Any other job follows the records of v_starts, by which starts
-are learned: models accept as often as there, and their costs compare as there.
+are learned. Models accept as often as there, and their costs compare as there.
 """
 
 from collections import Counter, defaultdict
@@ -188,7 +188,7 @@ class WhatIf:
     def _visit_usd(self, job: RecordedJob, model: str) -> Decimal | None:
         """Return the cost of a job's call on a model. Returns None if unknown.
 
-        A model that the job asked costs the same again. If v_starts tells the costs of both models, they compare as
+        A model that the job asked costs the same again. If v_starts has the costs of both models, they compare as
         there. Else the job's tokens are priced at the model's own rates.
         """
         call, measured = job.call, self._mean_usd(job.task, model)

@@ -1,4 +1,4 @@
-"""The attempt: one request sent to the API; the row the receipt is made of."""
+"""The attempt: one request sent to the API, and a line of the receipt."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -28,7 +28,7 @@ from models.schema.job import Job
 
 
 class Attempt(Base):
-    """Inserted and committed before the request leaves, closed once after it, never changed again.
+    """A row inserted and committed before the request leaves, closed once after the end, and never changed again.
 
     The four input counters are disjoint. Unknown is NULL, never 0. No prompt and no answer is kept here.
     """
@@ -45,13 +45,13 @@ class Attempt(Base):
     reason: Mapped[Word]
     is_probe: Mapped[bool] = mapped_column(
         default=False, server_default=false()
-    )  # sent to see whether its model is back
-    waited_ms: Mapped[int | None]  # how long it was held in hand for its turn, before it was opened
-    max_tokens: Mapped[int | None]  # as it was sent, where that is not what the job asked for
-    note: Mapped[str | None] = mapped_column(Text)  # what was dropped or mapped so that the request suits its model
+    )  # True for the request that tests whether its model is back
+    waited_ms: Mapped[int | None]  # the time that a worker held the request for its turn, before the opening
+    max_tokens: Mapped[int | None]  # as sent, if other than the job asked for
+    note: Mapped[str | None] = mapped_column(Text)  # the parameters dropped or mapped to suit the model
     requested_model: Mapped[Line]
     served_model: Mapped[Line | None]
-    outcome: Mapped[Word | None]  # NULL while it is open
+    outcome: Mapped[Word | None]  # NULL while the attempt is open
     http_status: Mapped[int | None]
     error_type: Mapped[Line | None]
     error_code: Mapped[Line | None]
@@ -75,10 +75,10 @@ class Attempt(Base):
     inference_geo: Mapped[Line | None]
     usage: Mapped[Json | None]  # the reply's own object: counters unknown today survive
     reserved_nano_usd: Mapped[Money | None]  # Decimal USD in Python, as every NanoUSD
-    budgets: Mapped[Json | None]  # the scopes it is reserved in, sorted
+    budgets: Mapped[Json | None]  # the scopes of its reservations, sorted
     unknown_at: Mapped[Time | None]  # when its worker was found lost: its reservation counts as spent from then on
     cost_nano_usd: Mapped[Money | None]
-    input_nano_usd: Mapped[Money | None]  # the parts of the cost: they sum to it
+    input_nano_usd: Mapped[Money | None]  # the parts of the cost, which is their sum
     cache_read_nano_usd: Mapped[Money | None]
     cache_write_5m_nano_usd: Mapped[Money | None]
     cache_write_1h_nano_usd: Mapped[Money | None]
@@ -98,7 +98,7 @@ class Attempt(Base):
     )
 
 
-# Columns of a new attempt, each with the parameter that fills it; its cost is unknown until it is closed.
+# Columns of a new attempt, each with the parameter that fills it. The cost is unknown until the attempt is closed.
 _OPENING: Mapping[str, Any] = {
     "id": bindparam("attempt_id", type_=String),
     "job_id": Job.id,
@@ -124,12 +124,12 @@ OPENING_COLUMNS = list(_OPENING)
 
 
 def opening_values() -> list[Any]:
-    """List what a new attempt is made of, in the order of OPENING_COLUMNS; the job's own row gives its part."""
+    """Return the values of a new attempt, in the order of OPENING_COLUMNS. The job's own row gives some of them."""
     return list(_OPENING.values())
 
 
 def opening_row(claim: Claim, opening: Opening, worker: str) -> dict[str, Any]:
-    """Fill the parameters of a new attempt, and of the condition that its job is ours."""
+    """Return the parameters of a new attempt, and of the condition that its job is ours."""
     return {
         "job_id": claim.job_id,
         "token": claim.token,
@@ -150,7 +150,7 @@ def opening_row(claim: Claim, opening: Opening, worker: str) -> dict[str, Any]:
 
 
 def closing_row(closing: Closing, *, is_late: bool) -> dict[str, Any]:
-    """Lay out how an attempt ended."""
+    """Return the columns for an attempt's end."""
     return {
         "outcome": Outcome.LATE if is_late else closing.outcome,
         "served_model": closing.served_model,
@@ -172,7 +172,7 @@ def closing_row(closing: Closing, *, is_late: bool) -> dict[str, Any]:
 
 
 def parts_row(parts: Parts) -> dict[str, Any]:
-    """Lay out the parts of a cost."""
+    """Return the columns for the parts of a cost."""
     return {f"{part.name}_nano_usd": getattr(parts, part.name) for part in fields(parts)}
 
 

@@ -8,18 +8,18 @@ from sqlalchemy.orm import Mapped, mapped_column
 from models.job.values import NewBatch
 from models.schema.columns import Base, Id, Json, Line, Time
 
-ARRIVING, LEAVING = 0, -1  # job counts of a large batch: whose jobs are still being written, or removed again
+ARRIVING, LEAVING = 0, -1  # job counts of a large batch while its jobs are being written, or removed again
 
 
 class Batch(Base):
-    """One row a submission. Its progress is counted from its jobs, never kept beside them."""
+    """One row a submission. The progress is counted from the jobs, never kept beside them."""
 
     __tablename__ = "batches"
 
     id: Mapped[Id] = mapped_column(primary_key=True)
     name: Mapped[Line | None]
     idempotency_key: Mapped[Line | None] = mapped_column(unique=True)
-    content_sha256: Mapped[str | None] = mapped_column(String(64))  # with a key: other content under it is refused
+    content_sha256: Mapped[str | None] = mapped_column(String(64))  # with a key: other content under the key is refused
     task: Mapped[Line | None]
     tags: Mapped[Json]
     job_count: Mapped[int]  # above 0, else nobody sees the batch and none of its jobs is sent
@@ -44,7 +44,7 @@ def batch_row(batch: NewBatch, *, job_count: int) -> dict[str, Any]:
 
 
 def in_scope(scope: str) -> ColumnElement[bool]:
-    """Make the condition that a batch's key begins with a scope."""
-    # Not LIKE: in SQLite it takes Bob's for bob's.
+    """Return the condition that a batch's key begins with a scope."""
+    # Not LIKE, which takes Bob's for bob's in SQLite.
     begins: ColumnElement[bool] = func.substr(Batch.idempotency_key, 1, len(scope)) == scope
     return begins

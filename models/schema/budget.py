@@ -1,4 +1,4 @@
-"""The budget: what may be spent in one scope, and what of it is gone."""
+"""The budget: the cap of one scope, and the amounts that count against the cap."""
 
 from decimal import Decimal
 from typing import Any
@@ -10,10 +10,10 @@ from models.schema.columns import Base, Money
 
 
 class BudgetRow(Base):
-    """One row a scope, and for a daily cap one a UTC day; `day` is empty where the cap is for good.
+    """One row a scope, and for a daily cap one a UTC day. `day` is empty for a cap for good.
 
-    The known cost, the worst case of calls whose end nobody saw, and that of calls in flight: together
-    they never pass the cap, but where a call cost more than its worst case.
+    The amounts are the known cost, the worst case of calls without known end, and that of calls in flight. Together
+    they never pass the cap, unless a call cost more than its worst case.
     """
 
     __tablename__ = "budgets"
@@ -27,7 +27,7 @@ class BudgetRow(Base):
 
 
 def budget_row(scope: str, cap_usd: Decimal) -> dict[str, Any]:
-    """Lay out a budget for good, of which nothing is gone."""
+    """Return the row of a budget for good, of which nothing is spent."""
     return {
         "scope": scope,
         "day": "",

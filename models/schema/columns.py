@@ -39,7 +39,7 @@ class NanoUSD(TypeDecorator[Decimal]):
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """An aware UTC time. SQLite keeps none of the zone, so it is taken off there and put back."""
+    """An aware UTC time. SQLite keeps no zone: the zone is taken off for SQLite and put back."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -65,7 +65,7 @@ escaped_json = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
 class EscapedJSON(TypeDecorator[Any]):
-    """JSON as ASCII text, so that NUL and lone surrogates, which Postgres refuses, come back as they went in."""
+    """JSON as ASCII text, so that NUL and lone surrogates, which Postgres refuses, come back unchanged."""
 
     impl = Text
     cache_ok = True
@@ -75,7 +75,7 @@ class EscapedJSON(TypeDecorator[Any]):
         return None if value is None else escaped_json(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002
-        """Read it back."""
+        """Read the text back as JSON."""
         return None if value is None else json.loads(value)
 
 
@@ -101,7 +101,7 @@ def _sqlite_now(element: db_now, compiler: SQLCompiler, **options: Any) -> str:
 
 
 def midnight_after(at: datetime) -> datetime:
-    """Tell when the UTC day of a time ends.
+    """Return the end of a time's UTC day.
 
     >>> midnight_after(datetime(2026, 12, 31, 23, tzinfo=UTC))
     datetime.datetime(2027, 1, 1, 0, 0, tzinfo=datetime.timezone.utc)
@@ -118,7 +118,7 @@ Json = Annotated[Any, mapped_column(EscapedJSON)]
 
 
 class Base(DeclarativeBase):
-    """Every row. Constraints are named, so that both engines and every migration call them the same."""
+    """The base of every row. Constraints are named, so that both engines and every migration use the same names."""
 
     metadata = MetaData(
         naming_convention={

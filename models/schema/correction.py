@@ -1,4 +1,4 @@
-"""The correction: what an attempt costs after all, beside what was written when it ended."""
+"""The correction: the new cost of an attempt, beside the cost written at its end."""
 
 from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -7,7 +7,7 @@ from models.schema.columns import Base, Id, Line, Money, Time
 
 
 class Correction(Base):
-    """One row each time an attempt is priced anew, `number` from 1; the last one counts. None is ever changed."""
+    """One row each time an attempt is priced anew, `number` from 1; the last one counts. No row is ever changed."""
 
     __tablename__ = "corrections"
 
@@ -15,7 +15,7 @@ class Correction(Base):
     attempt_id: Mapped[Id] = mapped_column(ForeignKey("attempts.id"))
     number: Mapped[int]
     made_at: Mapped[Time]
-    was_nano_usd: Mapped[Money | None]  # NULL: it was unknown
+    was_nano_usd: Mapped[Money | None]  # NULL if the cost was unknown
     cost_nano_usd: Mapped[Money]
     input_nano_usd: Mapped[Money | None]
     cache_read_nano_usd: Mapped[Money | None]

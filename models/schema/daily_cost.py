@@ -1,4 +1,4 @@
-"""Attempts added up by day, model and task; which days are added up; and from where on a day is called bad."""
+"""Attempts added up by day, model and task; the days added up; the figures that judge a day."""
 
 from datetime import date
 
@@ -12,8 +12,8 @@ from models.schema.columns import Base, Line, Money, Time, Word, db_now
 class DailyRow(Base):
     """The sums of one UTC day's attempts of one model and task, by the day of opening.
 
-    `model` is the one that answered, else the one that was asked; `task` is empty where there is none. Costs count
-    corrections; `cost_nano_usd` sums what is known, `unknown_costs` counts the rest, open attempts among it.
+    `model` is the model that answered, else the model that was asked. `task` is empty for an attempt without a task.
+    Costs count corrections. `cost_nano_usd` sums the known costs, `unknown_costs` counts all others, also open ones.
     """
 
     __tablename__ = "attempts_daily"
@@ -36,7 +36,7 @@ class DailyRow(Base):
 
 
 class RolledDay(Base):
-    """A day whose attempts are in `attempts_daily`. `is_stale`: one of them has changed since, so its rows count."""
+    """A day whose attempts are in `attempts_daily`. `is_stale`: an attempt has changed since, so the attempts count."""
 
     __tablename__ = "rolled_days"
 
@@ -46,7 +46,7 @@ class RolledDay(Base):
 
 
 class Threshold(Base):
-    """A figure of the settings that a view needs: workers write theirs when they start."""
+    """A figure of the settings that a view needs. Workers write their figures when they start."""
 
     __tablename__ = "thresholds"
 
@@ -54,9 +54,9 @@ class Threshold(Base):
     value: Mapped[int]
 
 
-# What changes a finished day's attempts runs this in the same transaction, with the day as `of_day`; several days in
-# their order, so that two of them never wait for each other. Always a write, of the row itself where there is none yet:
-# a rollup of that day waits for it, or it for the rollup. (Postgres's insert, which SQLite reads as well.)
+# A change of a finished day's attempts runs this in the same transaction, with the day as `of_day`. Several days go in
+# their order, so that no two changes wait for each other. This is always a write, of a new row if there is none yet.
+# So a rollup of that day waits for the change, or the change for the rollup. SQLite reads Postgres's insert, too.
 MARK_STALE = (
     insert(RolledDay)
     .values(day=bindparam("of_day"), rolled_at=db_now(0.0), is_stale=True)

@@ -1,4 +1,4 @@
-"""The decision: why a walk passed a rung over, waited, stepped down, climbed or gave up."""
+"""The decision: the reason why a walk passed a rung over, waited, stepped down, climbed or gave up."""
 
 from typing import Any
 
@@ -15,9 +15,9 @@ class DecisionRow(Base):
     __tablename__ = "decisions"
 
     job_id: Mapped[Id] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
-    lease_token: Mapped[int] = mapped_column(primary_key=True)  # whose walk it was
+    lease_token: Mapped[int] = mapped_column(primary_key=True)  # the walk of that claim
     number: Mapped[int] = mapped_column(primary_key=True)  # from 1 within the walk
-    attempt_count: Mapped[int]  # attempts the job had made by then
+    attempt_count: Mapped[int]  # the number of the job's attempts by then
     at: Mapped[Time]  # by its worker's clock
     rung: Mapped[int]
     model: Mapped[Line]

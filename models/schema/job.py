@@ -29,34 +29,34 @@ class Job(Base):
     prompt_id: Mapped[Line]  # the caller's own id
     task: Mapped[Line | None]
     params: Mapped[Json]  # Messages API parameters without the model
-    headers: Mapped[Json | None]  # anthropic-version and anthropic-beta of the caller; NULL: no such header
+    headers: Mapped[Json | None]  # anthropic-version and anthropic-beta of the caller; NULL if no such header
     columns: Mapped[Json]  # the input's own columns, given back with the answer
 
-    start_model: Mapped[Line | None]  # what rung `start_rung` was when it was accepted
+    start_model: Mapped[Line | None]  # the model of `start_rung` when the job was accepted
     start_rung: Mapped[int]
     floor_rung: Mapped[int]
     ceiling_rung: Mapped[int]
 
     is_urgent: Mapped[bool] = mapped_column(default=False, server_default=false())  # never behind bulk
-    patience_ms: Mapped[int | None]  # how long it waits for a rung's limits; NULL: PATIENCE_S
+    patience_ms: Mapped[int | None]  # the longest wait for a rung's limits; NULL: PATIENCE_S
     climb_on: Mapped[Line | None]  # outcomes by comma that climb; NULL: CLIMB_ON
-    expects: Mapped[Json | None]  # what an answer must pass to be accepted; NULL: any will do
-    prefix: Mapped[Line | None]  # digest of the system prompt that it shares with its batch; NULL: none worth a cache
-    start_reason: Mapped[Word | None]  # why it starts there: asked, learned, explored; or refused; NULL: its task's
-    raised_max_tokens: Mapped[int | None]  # what a truncated answer raised max_tokens to, once
+    expects: Mapped[Json | None]  # the checks of an answer; NULL: any answer is accepted
+    prefix: Mapped[Line | None]  # digest of the system prompt that the batch shares; NULL: none worth a cache
+    start_reason: Mapped[Word | None]  # the reason of its start: asked, learned, explored; or refused; NULL: its task's
+    raised_max_tokens: Mapped[int | None]  # the max_tokens raised once after a truncated answer
 
-    parent: Mapped[Line | None]  # the job it was called for, or the caller's own run
-    tree: Mapped[Line | None]  # the top of all that: its first job, or that run; NULL: it is in no tree of calls
-    call_depth: Mapped[int | None]  # how deep it lies in its tree, from 1
+    parent: Mapped[Line | None]  # the job that made the call, or the caller's own run
+    tree: Mapped[Line | None]  # the top of the tree: its first job, or that run; NULL if in no tree of calls
+    call_depth: Mapped[int | None]  # the depth in its tree, from 1
 
     state: Mapped[Word]
-    outcome: Mapped[Word | None]  # how the last attempt ended, or why none was made
-    error: Mapped[str | None] = mapped_column(Text)  # what the provider said, for the person who asks
-    rung: Mapped[int]  # where it is now; its queue
-    given_up: Mapped[Json]  # rung -> why it was given up
+    outcome: Mapped[Word | None]  # the end of the last attempt, or the reason why none was made
+    error: Mapped[str | None] = mapped_column(Text)  # the provider's words, for the person who asks
+    rung: Mapped[int]  # the present rung; its queue
+    given_up: Mapped[Json]  # rung -> the reason why it was given up
     rounds: Mapped[int] = mapped_column(default=0)  # times every rung was tried in vain
 
-    on_unknown: Mapped[Word | None]  # hold or rebuy, where the caller chose
+    on_unknown: Mapped[Word | None]  # hold or rebuy, if the caller chose
     crashes: Mapped[int] = mapped_column(default=0, server_default="0")  # workers lost with it, in a row
     rebuys: Mapped[int] = mapped_column(default=0, server_default="0")  # calls bought again though one may be billed
 
@@ -64,8 +64,8 @@ class Job(Base):
     lease_until: Mapped[Time | None]
     lease_holder: Mapped[Line | None]
     deliveries: Mapped[int] = mapped_column(default=0)
-    sent_at: Mapped[Time | None]  # NULL: its message is not in the broker
-    due_at: Mapped[Time | None]  # of a waiting job; NULL: it is held until a person decides
+    sent_at: Mapped[Time | None]  # NULL if its message is not in the broker
+    due_at: Mapped[Time | None]  # of a waiting job; NULL if held until a person decides
     deadline_at: Mapped[Time]
     created_at: Mapped[Time]
     finished_at: Mapped[Time | None]
@@ -78,7 +78,7 @@ class Job(Base):
         UniqueConstraint("batch_id", "prompt_id"),
         Index("ix_jobs_batch_id_seq", "batch_id", "seq"),
         Index("ix_jobs_finished_at", "finished_at"),
-        # What the clock looks for every second must not cost a scan of the finished.
+        # The dispatcher's queries of every second must not scan the finished jobs.
         Index(
             "ix_jobs_queued",
             "is_urgent",
@@ -123,7 +123,7 @@ class Job(Base):
             postgresql_where=text("state = 'waiting' AND outcome = 'parts'"),
         ),
         Index(
-            "ix_jobs_explored",  # few, and counted before there is one more
+            "ix_jobs_explored",  # few, and counted before another job explores
             "task",
             "created_at",
             sqlite_where=text("start_reason = 'explored'"),
@@ -151,7 +151,7 @@ class Job(Base):
 
 
 _THIS_JOB = Job.__table__.alias("this_job")
-# The id of the job `job_id` where no other transaction holds it, locked; NULL where one does. SQLite has one writer.
+# The id of the job `job_id`, locked; NULL if another transaction holds the job. SQLite has one writer.
 FREE_JOB = (
     select(_THIS_JOB.c.id)
     .where(_THIS_JOB.c.id == bindparam("job_id"))
@@ -173,7 +173,7 @@ class AnswerRow(Base):
 
 
 class TurnRow(Base):
-    """The Message that a failed job came to, as it was received: refused, paused or without a word."""
+    """The last Message of a failed job, as received: refused, paused or without a word."""
 
     __tablename__ = "turns"
 
@@ -182,13 +182,13 @@ class TurnRow(Base):
     created_at: Mapped[Time]
 
 
-IS_HELD = (Job.state == literal_column(f"'{State.WAITING}'")) & Job.due_at.is_(None)  # as the partial index says it
+IS_HELD = (Job.state == literal_column(f"'{State.WAITING}'")) & Job.due_at.is_(None)  # as in the partial index
 
 
 def job_row(batch_id: str | None, job: NewJob) -> dict[str, Any]:
-    """Lay out a new job, queued at its own start or refused, as the driver takes it: JSON and words are text.
+    """Return the columns of a new job, queued at its own start or refused. JSON and words are text for the driver.
 
-    `deadline_s` is no column: its deadline is told when it is written.
+    `deadline_s` is no column: the writer turns it into a deadline.
     """
     return {
         "id": job.id,
@@ -228,7 +228,7 @@ def job_row(batch_id: str | None, job: NewJob) -> dict[str, Any]:
 
 
 def ending_row(ending: Ending) -> dict[str, Any]:
-    """Lay out where a walk left its job."""
+    """Return the columns for the state in which a walk leaves its job."""
     return {
         "state": ending.state,
         "outcome": ending.outcome,
@@ -243,7 +243,7 @@ def ending_row(ending: Ending) -> dict[str, Any]:
 
 
 def answer_row(job_id: str, closing: Closing, ending: Ending) -> dict[str, Any]:
-    """Lay out the answer a job is finished with."""
+    """Return the columns of the answer that finishes a job."""
     return {
         "job_id": job_id,
         "attempt_id": closing.attempt_id,

@@ -1,4 +1,4 @@
-"""The price list as it was known: a dated row for each model and each change of its rates."""
+"""The price list as known at each time: a dated row for each model and each change of its rates."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -46,7 +46,7 @@ def price_row(price: Price) -> dict[str, Any]:
 
 
 def price_from(row: Mapping[str, Any]) -> Price:
-    """Read a row back, to the same rates and tiers."""
+    """Return the price in a row, with the same rates and tiers."""
     return Price(
         model=row["model"],
         source=row["source"],
@@ -57,14 +57,14 @@ def price_from(row: Mapping[str, Any]) -> Price:
 
 
 def midnight(price: Price) -> datetime:
-    """Tell when a dated price begins."""
+    """Return the time when a dated price begins."""
     if price.valid_from is None:
         raise ValueError(f"the price of {price.model} has no date")
     return datetime(price.valid_from.year, price.valid_from.month, price.valid_from.day, tzinfo=UTC)
 
 
 def _plain(rate: Decimal) -> Decimal:
-    """Take off the zeros that nano-dollars bring.
+    """Return a rate without the zeros that nano-dollars bring.
 
     >>> _plain(Decimal("10.000000000")), _plain(Decimal("0.125000000"))
     (Decimal('10'), Decimal('0.125'))

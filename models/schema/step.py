@@ -1,4 +1,4 @@
-"""The step: a job's place in a plan of parts and of what is made of them; and the parts it is made of."""
+"""The step: a job's place in a plan of parts and of jobs made from them; and its own parts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,13 +17,13 @@ class Step(Base):
 
     job_id: Mapped[Id] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
     batch_id: Mapped[Id] = mapped_column(ForeignKey("batches.id"))
-    document: Mapped[Line | None]  # the caller's own id of it; NULL: it is about several
+    document: Mapped[Line | None]  # the caller's own id of the document; NULL if the job is about several
     level: Mapped[int]  # 0: a part of a document; above that, one more than the highest of its parts
-    label: Mapped[str] = mapped_column(Text)  # what the steps above call it
-    begins_at: Mapped[int | None]  # characters of the document, where it is a part of one
+    label: Mapped[str] = mapped_column(Text)  # the job's name in the steps above
+    begins_at: Mapped[int | None]  # characters of the document, if the job is a part of one
     ends_at: Mapped[int | None]
-    pieces: Mapped[Json | None]  # of the prompt, around the answers of its parts; NULL: it has none
-    on_failed_part: Mapped[Word | None]  # name or stop; NULL: it has no parts
+    pieces: Mapped[Json | None]  # of the prompt, around the answers of its parts; NULL if there are none
+    on_failed_part: Mapped[Word | None]  # name or stop; NULL if the job has no parts
 
     __table_args__ = (Index(None, "batch_id"),)
 
@@ -41,7 +41,7 @@ class PartRow(Base):
 
 
 def step_row(batch_id: str, step: NewStep) -> dict[str, Any]:
-    """Lay out a job's place."""
+    """Return the row of a job's place."""
     begins_at, ends_at = step.span or (None, None)
     return {
         "job_id": step.job_id,
@@ -57,7 +57,7 @@ def step_row(batch_id: str, step: NewStep) -> dict[str, Any]:
 
 
 def part_rows(steps: Sequence[NewStep]) -> list[dict[str, Any]]:
-    """Lay out what each step is made of."""
+    """Return the rows of each step's parts."""
     return [
         {"job_id": step.job_id, "position": position, "part_id": part_id}
         for step in steps
