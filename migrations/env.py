@@ -27,7 +27,7 @@ with _engine().begin() as connection:
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver begins by itself for rows only, not for tables
     if connection.dialect.name == "postgresql":
-        # A migration that waits for a lock makes every worker wait behind it.
+        # A migration that waits for a lock makes every worker wait, too.
         connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7381095)")
     context.configure(connection=connection, target_metadata=Base.metadata, compare_type=True, render_as_batch=True)

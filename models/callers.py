@@ -146,7 +146,7 @@ def caller_with(token: str, callers: Iterable[Caller]) -> Caller | None:
 
 
 def read_callers(path: Path) -> tuple[Caller, ...]:
-    """Read CALLERS_FILE: a table for each caller, named after it, in TOML. Raises SettingsError with every mistake.
+    """Read CALLERS_FILE, in TOML: a table for each caller, with its name. Raises SettingsError with every mistake.
 
     No message quotes a value, which may be a token.
     """

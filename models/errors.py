@@ -99,7 +99,7 @@ class LedgerError(StepdownError):
 
 
 class LedgerGoneError(LedgerError):
-    """The file of a SQLite ledger was removed or replaced while this process had it open."""
+    """The open file of a SQLite ledger was removed or replaced."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(

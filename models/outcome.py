@@ -81,7 +81,7 @@ class Reason(StrEnum):
     RAISE = "raise"  # the same rung with more max_tokens, since the answer was cut there
     CONTINUE = "continue"  # the same rung: its turn was paused and is sent back to go on
     RESUME = "resume"  # back from waiting
-    REBUY = "rebuy"  # bought again, though the call before it may have been billed
+    REBUY = "rebuy"  # bought again, though the earlier call may have been billed
 
 
 class OnUnknown(StrEnum):

@@ -55,7 +55,7 @@ def _http_url(url: str) -> str:
 
 
 def _base_url(url: str) -> str:
-    """Remove the API's own path: clients of other makers need the path in the address, the SDK appends it."""
+    """Remove the API's own path: clients of other makers need the path in the address, the SDK appends the path."""
     return _API_PATH.sub("", _http_url(url))
 
 
@@ -72,7 +72,7 @@ def _split(url: str, fix: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         _ = parts.port  # the property checks the port
-    except ValueError:  # its text quotes the URL, and with it the password
+    except ValueError:  # its text quotes the URL, and so the password
         raise ValueError(fix) from None
     return parts
 

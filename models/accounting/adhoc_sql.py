@@ -21,7 +21,7 @@ from models.accounting.query_process import MEMORY
 from models.errors import InputError, LedgerError
 from models.ledger.database import database_url
 
-AT_ONCE = 3  # queries of one user on one machine; each may have its MEMORY, and wants a core
+AT_ONCE = 3  # queries of one user on one machine; each may use MEMORY, and wants a core
 _QUERIES = frozenset({"select", "with", "values", "table", "explain"})
 # The two engines read a comment inside a comment differently. No word is found behind one, so the query is refused.
 _FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*(?:(?!/\*|\*/).)*\*/)*([a-z]+)", re.DOTALL | re.IGNORECASE)

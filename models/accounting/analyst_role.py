@@ -10,7 +10,7 @@ _STATEMENT_TIMEOUT = "30s"
 def analyst_sql(engine: Engine, role: str) -> str:
     """Return the SQL that lets `role` read every view of a Postgres ledger. The SQL may be run again.
 
-    `role` is a plain name: it is written unquoted. Raises LedgerError.
+    `role` is a plain name, which is written unquoted. Raises LedgerError.
     """
     with reading(engine) as connection:
         schema, database = connection.execute(text("SELECT current_schema(), current_database()")).one()

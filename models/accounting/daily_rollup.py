@@ -48,7 +48,6 @@ class Rollup:
         """Delete all sums and add up every day anew. Returns the days. Meanwhile answers are right, but slower."""
         with transaction(self._engine) as connection:
             # In order, as others lock the days. The rows of days stay: a mark must find the row, and wait.
-            # to wait for.
             connection.execute(select(RolledDay.day).order_by(RolledDay.day).with_for_update())
             connection.execute(update(RolledDay).values(is_stale=True))
             connection.execute(delete(DailyRow))

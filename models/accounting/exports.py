@@ -22,7 +22,7 @@ _ONE_DECIMAL = Decimal("0.1")  # FOCUS: a quantity is a decimal, and a reader of
 class Export:
     """A view's columns in order, with their kinds, and the columns that bound and order its rows.
 
-    Values are str, int, aware datetime for times, Decimal for usd, credits and quotients; None if unknown. Money is
+    Values are str, int, aware datetime for times, Decimal for usd, credits and quotients, None if unknown. Money is
     read from columns of whole nano-dollars, which both engines keep exactly. `nano` names a column of another name.
     """
 
@@ -69,7 +69,7 @@ class _Quotient(TypeDecorator[Decimal]):
 
 
 class _DayStart(TypeDecorator[datetime]):
-    """The beginning of a day as FOCUS writes it, 2026-11-24T00:00:00Z: a text on both engines."""
+    """The beginning of a day in FOCUS, such as 2026-11-24T00:00:00Z: a text on both engines."""
 
     impl = String
     cache_ok = True

@@ -1,4 +1,4 @@
-"""The price list in the ledger: dated prices that a person set, and every price as workers saw it."""
+"""The price list in the ledger: dated prices that a person set, and every price that workers saw."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -33,7 +33,7 @@ class PriceList:
         return {model: tuple(dated) for model, dated in prices.items()}
 
     def all(self) -> list[tuple[Price, bool]]:
-        """Return every dated price by model and day, each with True if a person set it."""
+        """Return every dated price by model and day, each with True if a person set the price."""
         with reading(self._engine) as connection:
             return [(price_from(dict(**row)), row["is_override"]) for row in connection.execute(_rows()).mappings()]
 

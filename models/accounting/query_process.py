@@ -1,4 +1,4 @@
-"""Run one query in this process, which ends with it: a request on stdin, rows on stdout.
+"""Run one query in this process, which ends with the query: a request on stdin, rows on stdout.
 
 The process imports nothing of ours: a person waits for its start. The system enforces the limits, not the engine. A
 look at the clock between two steps cannot end one long step.
@@ -41,7 +41,7 @@ _TELLING_PRAGMAS = frozenset({"table_info", "table_xinfo", "table_list", "index_
 _AS_TEXT = ("date", "time", "timetz", "timestamp", "timestamptz", "interval", "json", "jsonb", "uuid")
 _LOST = ("08", "57P")  # SQLSTATE: the connection, or the server, went away
 # A function that Postgres calls volatile may do anything: read a file, end another's query, run a text as SQL. A query
-# with such a function's name anywhere is refused, so that no quoting hides it. These functions only report.
+# with such a function's name anywhere is refused, so that no quoting helps. The functions below only report.
 _HARMLESS = [
     *("random", "random_normal", "clock_timestamp", "timeofday", "gen_random_uuid", "uuidv4", "uuidv7"),
     *("pg_relation_size", "pg_table_size", "pg_indexes_size", "pg_total_relation_size", "pg_database_size"),
@@ -236,7 +236,7 @@ def _connected(asked: Mapping[str, Any]) -> AbstractContextManager[Any]:
     for kind in _AS_TEXT:
         connection.adapters.register_loader(kind, TextLoader)
     limit_ms = str(max(1, round(asked["timeout_s"] * 1000)))
-    # In the transaction: a pooler lends its server connection to others after it.
+    # In the transaction: a pooler lends the server connection to others after that.
     settings = {
         **dict.fromkeys(("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"), limit_ms),
         "default_transaction_read_only": "on",

@@ -37,7 +37,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repriced:
-    """One attempt: its cost before, by its last correction, and its cost now; USD, None if unknown.
+    """One attempt: its cost before, by its last correction, and its cost now, in USD. A cost is None if unknown.
 
     `change` is None if nothing is to be written.
     """

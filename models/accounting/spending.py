@@ -116,7 +116,7 @@ class Spending:
         """Add attempts up by one or more keys: day, month, model, task, batch, outcome, depth, or tag.NAME.
 
         Attempts without a task, batch or tag are under None. Days, models and tasks come from the rollup.
-        `scope` keeps only batches whose key begins with it.
+        `scope` is the beginning of the keys of the batches in question.
         """
         sums: dict[tuple[Any, ...], Sum] = {}
         is_rolled_up = scope is None and _ROLLED_UP.issuperset(keys)

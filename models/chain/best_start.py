@@ -1,4 +1,4 @@
-"""The best start of a job, by the cost of an accepted answer from each rung in its task kind's records.
+"""The best start of a job, by each rung's cost of an accepted answer in the records of the task kind.
 
 A start costs the rung's own call and, after a failure, the climb: E(s) = cost(s) + (1 - p(s)) * E(s - 1), up to the
 ceiling. For a rung below the ceiling `weigh` takes the lower 95 % bound of the share. So chance alone moves no job
@@ -56,7 +56,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeighedStart:
-    """One rung as a start. `cost_usd` is the cost of an accepted answer from that rung; None if unknown."""
+    """One rung as a start. `cost_usd` is the cost of an accepted answer from that rung, None if unknown."""
 
     rung: int
     reason: Why

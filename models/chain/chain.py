@@ -69,8 +69,8 @@ class RungRange:
 def limit_group(model: str) -> str:
     """Return the usual limit group of a model.
 
-    Opus 4.5 to 4.8 share one group, Sonnet 4.5 and 4.6 another. Every other model has its own. Source: faults.md,
-    section 2.
+    Opus 4.5 to 4.8 share one group, Sonnet 4.5 and 4.6 another. Every other model has its own.
+    Source: faults.md, section 2.
     """
     match = _VERSION.match(model)
     if match is None or (match[1] == "sonnet" and match[2] in "78"):
@@ -79,7 +79,7 @@ def limit_group(model: str) -> str:
 
 
 def short_name(model: str) -> str:
-    """Return a model's name as people use it, without maker and date.
+    """Return a model's everyday name, without maker and date.
 
     >>> short_name("claude-haiku-4-5-20251001")
     'haiku-4-5'
@@ -88,7 +88,7 @@ def short_name(model: str) -> str:
 
 
 def called_in(models: Sequence[str], name: str) -> str | None:
-    """Return the model of a chain with this name, dated or not. Another date is another model. None if no model has it.
+    """Return the model with this name, dated or not; another date is another model. Returns None if no model matches.
 
     >>> called_in(("claude-opus-4-7", "claude-haiku-4-5-20251001"), "claude-haiku-4-5")
     'claude-haiku-4-5-20251001'

@@ -9,7 +9,7 @@ from models.outcome import Outcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One row of the table: the way to go, retries on the same rung, and whether its rung is given up for good."""
+    """One row of the table: the way to go, and the retries on the same rung. `lasting` gives the rung up for good."""
 
     go: Literal["keep", "climb", "next", "look", "larger", "other_group", "pause_key", "continue", "stop"]
     retries: int = 0

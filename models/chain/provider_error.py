@@ -1,6 +1,6 @@
 """The words of an error reply: the API's own error object, a gateway's JSON, plain text or a page.
 
-Only fields that hold messages are read: a gateway may echo the request beside them, and with it the prompt.
+Only fields that hold messages are read: a gateway may echo the request beside them, and so the prompt.
 """
 
 import ast
@@ -36,13 +36,13 @@ _SAYING_TOO = (
 _TITLE = re.compile(r"<(title|h1|message)\b[^>]*>(.*?)(?:</\1|$)", re.IGNORECASE | re.DOTALL)
 _PAGE = re.compile(r"\s*<(!doctype|html|head|body|\?xml|[a-z]+[\s>/])", re.IGNORECASE)
 _TAG = re.compile(r"<[^>]*>")
-# A gateway that passes on a sentence of the API names the API before it.
+# A gateway that passes on a sentence of the API names the API before that sentence.
 _ATTRIBUTED = re.compile(r"\banthropic\w*(?:exception|error)\s*[-:]\s*(.+)", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderError:
-    """An error as its sender words it; `kind` is the error type, `code` the error code, both empty if unknown.
+    """An error in its sender's words; `kind` is the error type, `code` the error code, both empty if unknown.
 
     `form` is `own` for the API's own error object, `quoted` for that object or sentence inside a gateway's reply.
     """
@@ -125,7 +125,7 @@ def _code(error: Mapping[str, Any]) -> str:
 
 
 def _quoted_in(value: object) -> ProviderError | None:
-    """Return the API's error object below a gateway's own fields, as an object or inside a text. None if absent."""
+    """Return the API's error object below a gateway's own fields, as an object or in a text. Returns None if absent."""
     found = (_quoted(part) for part in _saying(value, 0))
     return next((error for error in found if error is not None), None)
 

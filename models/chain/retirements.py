@@ -1,4 +1,4 @@
-"""The last day of each model, as the installed Anthropic SDK lists it. The source is read: an import takes 1.5 s."""
+"""The last day of each model, by the list of the installed Anthropic SDK. An import takes 1.5 s: the text is read."""
 
 import ast
 import re
@@ -20,14 +20,14 @@ _MONTHS = (
 def retirements(source: Path | None = None) -> Mapping[str, date] | None:
     """Return each deprecated model with its last day. Returns None if the list cannot be read.
 
-    `source` is the file that holds the list; None for the file of the installed SDK.
+    `source` is the file that holds the list, None for the file of the installed SDK.
     """
     read = map(_read, [source] if source else _installed())
     return next((listed for listed in read if listed is not None), None)
 
 
 def retirement_day(text: str) -> date:
-    """Return the date of a day as the SDK writes it, in any locale of this machine. Raises ValueError.
+    """Return the date of a day in the SDK's form, in any locale of this machine. Raises ValueError.
 
     >>> retirement_day("November 30th, 2026")
     datetime.date(2026, 11, 30)

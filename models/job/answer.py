@@ -1,4 +1,4 @@
-"""The result of one job, as the job's submitter sees it."""
+"""The result of one job, for its submitter."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,9 +13,9 @@ from models.outcome import State
 class Answer:
     """The end of a job, or its present state.
 
-    `id` is the prompt's own id within its batch. `message` is the API's Message as received; None until the job has
+    `id` is the prompt's own id within its batch. `message` is the API's Message as received, None until the job has
     succeeded. `declined` is the turn of a failed job as received: refused, paused or without a word. `cost_usd` is the
-    sum over the job's attempts; None if a cost is unknown. `error` is the reason why the job failed or waits.
+    sum over the job's attempts, None if a cost is unknown. `error` is the reason why the job failed or waits.
     `finished_at` is None until the job has ended.
     """
 
@@ -49,7 +49,7 @@ class Answer:
 
     @property
     def text(self) -> str | None:
-        """The text blocks of the answer, joined; None if there is no answer."""
+        """The text blocks of the answer, joined, or None without an answer."""
         return None if self.message is None else text_of(self.message)
 
 

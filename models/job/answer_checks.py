@@ -53,7 +53,7 @@ def schema_from(path: Path) -> Any:
 
 @lru_cache(maxsize=256)
 def pattern_of(pattern: str) -> regex.Pattern[str]:
-    """Compile a regular expression. Raises regex.error, OverflowError or RecursionError if it is invalid."""
+    """Compile a regular expression. Raises regex.error, OverflowError or RecursionError for invalid text."""
     return regex.compile(pattern)
 
 

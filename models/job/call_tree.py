@@ -37,9 +37,9 @@ def place_in_tree(
 ) -> CallTreePlace:
     """Return the place of a new call below `parent`. `above` is the way down from the top of its tree to `parent`.
 
-    If `above` is empty, `parent` is no job but the caller's own run, which names the tree. Without a
-    parent the call is the first of a tree. A given `depth` counts if it exceeds the depth in the ledger. Raises
-    TooDeepError if the depth is more than `most`.
+    If `above` is empty, `parent` is no job but the caller's own run, which names the tree. Without a parent the
+    call is the first of a tree. A given `depth` counts if it exceeds the depth in the ledger.
+    Raises TooDeepError if the depth is more than `most`.
     """
     known = above[-1].branch.depth + 1 if above else 1
     deep = max(known, depth or 0)

@@ -45,7 +45,7 @@ class PartAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissingPart:
-    """A part that has no answer, and the outcome of its job; None if a step above the part failed."""
+    """A part that has no answer, and the outcome of its job, None if a step above the part failed."""
 
     label: str
     outcome: str | None
@@ -53,7 +53,7 @@ class MissingPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleasedSteps:
-    """The number of steps asked now, and of steps failed since a part of theirs has no answer."""
+    """The number of steps asked now, and of steps that failed for a part without an answer."""
 
     asked: int
     stopped: int

@@ -85,7 +85,7 @@ class ModelLine:
 class CacheUse:
     """The tokens of a batch that the provider's prompt cache held, and the money saved.
 
-    `saved_usd` is below zero if writes cost more than reads saved. Attempts of unknown cost are counted, and not in it.
+    `saved_usd` is below zero if writes cost more than reads saved. Attempts of unknown cost are counted beside it.
     """
 
     input_tokens: int

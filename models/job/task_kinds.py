@@ -126,7 +126,7 @@ def within(span: RungRange, terms: JobTerms, chain: Chain, *, is_start_asked: bo
 def read_kinds(path: Path, models: tuple[str, ...]) -> dict[str, JobTerms]:
     """Read TASKS_FILE: a table for each task kind, with the fields of JobTerms, in TOML.
 
-    A `json_schema` that is text names a file beside it. Raises SettingsError with every mistake.
+    A `json_schema` that is text names a file beside TASKS_FILE. Raises SettingsError with every mistake.
     """
     return read_tables(
         path,

@@ -64,7 +64,7 @@ class NewBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsent:
-    """A job that should have a message in its rung's queue. If `deliveries` changes, a worker received it."""
+    """A job that should have a message in its rung's queue. If `deliveries` changes, a worker received the message."""
 
     id: str
     rung: int
@@ -87,7 +87,7 @@ def is_for_good(scope: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cap:
-    """The most that a scope may cost: a batch or tree for good, or a day, task or tag by the UTC day.
+    """The most that a scope may cost: a batch or tree for good, a day, task or tag by the UTC day.
 
     `cap_usd` is None for a batch: the ledger has that cap since the batch was written.
     """
@@ -165,8 +165,8 @@ class Claim:
 class Opening:
     """The attempt row written before a request leaves. `number` counts from 1 within the job.
 
-    `worst_case_usd` is reserved under each of the caps, which are in the order of their scopes. None means no bound,
-    and then there may be no cap. `waited_ms` is the time that a worker held the call for its turn. `max_tokens` is None
+    `worst_case_usd` is reserved under each of the caps, which are in the order of their scopes. None means no bound;
+    no cap may be set then. `waited_ms` is the time that a worker held the call for its turn. `max_tokens` is None
     if sent as the job asked. `note` names the parameters dropped or mapped to suit the model.
     """
 
@@ -252,7 +252,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpooledReply:
-    """The result of a call, as the spool keeps it before the ledger has a row. `ending` is None if the job went on."""
+    """The result of a call in the spool, before the ledger has a row. `ending` is None if the job went on."""
 
     job_id: str
     token: int

@@ -75,14 +75,14 @@ class BatchWriter:
         return batch.id
 
     def write_single(self, row: Row, *, deadline_s: float) -> None:
-        """Write a job of no batch: a call made without the queue. No message is sent for it; its caller claims it."""
+        """Write a job of no batch: a call made without the queue. No message is sent; the caller claims the job."""
         with transaction(self._engine) as connection:
             _Deadlines(deadline_s).insert(connection, [row], is_sent=True)
 
     def forget_lost(self, *, older_than_s: float = _LOST_S) -> int:
         """Remove the rest of each batch whose producer is gone. Returns the number of batches."""
         lost = select(Batch.id).where(
-            Batch.idempotency_key.is_(None),  # as `_begin` leaves it: an index, and every served batch has a key
+            Batch.idempotency_key.is_(None),  # as `_begin` sets it: an index helps, and every served batch has a key
             (Batch.job_count == LEAVING) | ((Batch.job_count == ARRIVING) & (Batch.created_at < db_now(-older_than_s))),
         )
         with reading(self._engine) as connection:

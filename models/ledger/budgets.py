@@ -70,7 +70,7 @@ def reserve(cursor: Cursor, opening: Opening, *, opened_at: datetime) -> OverCap
         held = given | {"needs": opening.worst_case_usd}
         if cursor.count(_RESERVE, held):
             continue
-        # The first call of a day or tree makes its row; another call may have made it in between.
+        # The first call of a day or tree makes its row; another call may have made the row in between.
         if cap.cap_usd is not None:
             cursor.count(_ADD, given)
             if cursor.count(_RESERVE, held):

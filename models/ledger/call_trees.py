@@ -34,7 +34,7 @@ _TAKE_ROOT = (
 
 
 class CallTrees:
-    """The trees of calls: each call with the call above it. Raises LedgerError."""
+    """The trees of calls. Raises LedgerError."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -46,7 +46,7 @@ class CallTrees:
         return [_above(row) for row in rows]
 
     def take_root(self, job_id: str) -> None:
-        """Make a job the first of a tree if it is in none yet: a batch's job that now has calls below."""
+        """Make a job the first of a tree if it is in no tree: a batch's job with calls below."""
         with transaction(self._engine) as connection:
             connection.execute(_TAKE_ROOT, {"of_job": job_id})
 

@@ -30,9 +30,9 @@ UNREACHABLE = (DBAPIError, NoConnectionError)  # SQLAlchemy raises these if the 
 def open_database(url: str, *, connections: int = CONNECTIONS, kind: str = "command") -> Engine:
     """Connect lazily to the ledger. SQLite makes its folder and its file, and waits 30 s for another writer.
 
-    `kind` names this process to Postgres. Transactions of a worker also end earlier than those of others. Raises
-    SettingsError for a URL that is neither SQLite nor Postgres. Raises LedgerError for a file that cannot be made. Each
-    use raises LedgerGoneError once the file of SQLite was removed or replaced.
+    `kind` names this process to Postgres. Transactions of a worker also end earlier than those of others.
+    Raises SettingsError for a URL that is neither SQLite nor Postgres, LedgerError for a file that cannot be made.
+    Each use raises LedgerGoneError once the file of SQLite was removed or replaced.
     """
     where = database_url(url)
     is_sqlite = where.get_backend_name() == "sqlite"
@@ -42,7 +42,7 @@ def open_database(url: str, *, connections: int = CONNECTIONS, kind: str = "comm
         connect: dict[str, Any] = {"timeout": 30, "check_same_thread": False, "isolation_level": "IMMEDIATE"}
         options: dict[str, Any] = {"connect_args": connect, "paramstyle": "named"}
     else:
-        # PgBouncer refuses an `options` parameter, so these arguments have none.
+        # PgBouncer refuses an `options` parameter, so there is none here.
         named = {} if "application_name" in where.query else {"application_name": f"stepdown {kind}"}
         connect = {"connect_timeout": 5, "tcp_user_timeout": 20_000, **_KEEPALIVE, **named}
         options = {"connect_args": connect, "pool_pre_ping": True}
@@ -59,7 +59,7 @@ def open_database(url: str, *, connections: int = CONNECTIONS, kind: str = "comm
 
 @contextmanager
 def opened_if_there(url: str) -> Iterator[Engine | None]:
-    """Open a ledger for a block. Yields None if its SQLite file does not exist yet, and makes none."""
+    """Open a ledger for a block. Yields None if its SQLite file does not exist yet, and makes no file."""
     where = database_url(url)
     if where.get_backend_name() == "sqlite" and not Path(where.database or "").exists():
         yield None
@@ -100,7 +100,7 @@ def _is_torn(url: str, where: URL) -> bool:
 def transaction(engine: Engine) -> Iterator[Connection]:
     """Commit at the end of the block, roll back if it fails. Raises LedgerError if the database is away.
 
-    The error of a broken constraint goes to the caller as it is.
+    The error of a broken constraint goes to the caller unchanged.
     """
     try:
         with engine.begin() as connection:
@@ -145,7 +145,7 @@ def _make_private(path: Path) -> None:
 
 
 def _watch_file(engine: Engine, path: Path) -> None:
-    """Refuse each use of the file once it was removed or replaced: all writes to the opened file are lost.
+    """Refuse each use of a file that was removed or replaced: all writes to the opened file are lost.
 
     A connection to SQLite goes on writing to a removed file, and a new connection would make an empty file.
     """
@@ -164,8 +164,7 @@ def _watch_file(engine: Engine, path: Path) -> None:
         look()
 
     def note_log(_connection: Any, record: Any) -> None:
-        # The log was there before this connection, or is its doing. While the connection lives nobody may remove the
-        # log.
+        # This connection or an earlier one made the log. Nobody may remove the log while the connection lives.
         if record.info.get("log") is None:
             record.info["log"] = _identity(log)
 

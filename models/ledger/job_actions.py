@@ -19,7 +19,7 @@ from models.schema.job import IS_HELD, REFUSED, AnswerRow, Job, TurnRow
 
 _NOW = db_now(0.0)
 DROPPED = "dropped"  # the outcome of a held job that a person gave up
-BATCH_PAUSED = "batch_paused"  # the outcome of a job that waits because so many before it failed alike
+BATCH_PAUSED = "batch_paused"  # the outcome of a job that waits because so many earlier jobs failed alike
 _AT_ONCE = 500
 _ZERO = Decimal(0)
 
@@ -112,7 +112,7 @@ class JobActions:
     ) -> int:
         """Queue jobs whose answer was cut again, with `max_tokens` if given. Returns the number of jobs.
 
-        Each answer stays until a better one takes its place, as do the answers of steps made from it.
+        Each answer stays until a better one takes its place, as do the answers of steps made from that answer.
         """
         cut = (
             select(Job.id, Job.params)

@@ -17,7 +17,7 @@ from models.schema.job import FREE_JOB, Job
 
 _MARK = (
     update(Attempt)
-    # The version before wrote no time: an attempt that it marked is marked once more, for its reservation.
+    # The version before wrote no time. Its marked attempts are marked once more, for their reservations.
     .where(Attempt.job_id == bindparam("of_job"), Attempt.closed_at.is_(None), Attempt.unknown_at.is_(None))
     .values(outcome=Outcome.UNKNOWN, unknown_at=db_now(0.0))
     # Values from before the update: no worker had marked these attempts.
@@ -85,7 +85,7 @@ def mark_unknown(connection: Connection, job_id: str) -> int:
 class Leases:
     """Renews the leases of jobs in hand, and rescues the jobs of workers that are gone. Raises LedgerError.
 
-    A job that another transaction holds is passed over. Its host may be cut off, and other jobs must not wait for it.
+    A job that another transaction holds is passed over. The holder's host may be cut off, and other jobs must not wait.
     """
 
     def __init__(self, engine: Engine) -> None:

@@ -102,13 +102,13 @@ class Ledger:
     ) -> str:
         """Write a batch and its jobs as `enqueue` does, from rows of `job_row` that need not be in memory.
 
-        Many or long rows (`characters` in all) are written in parts, so that other writes fit between. No job of these
-        runs before the last part is there.
+        Many or long rows (`characters` in all) are written in parts, so that other writes fit between. No job of the
+        batch runs before the last part is there.
         """
         return self._arrivals.write(batch, rows, count=count, characters=characters, steps=steps)
 
     def look(self) -> None:
-        """Raise LedgerGoneError if the file of SQLite is no longer the one that was opened."""
+        """Raise LedgerGoneError if the opened file of SQLite was removed or replaced."""
         if self._engine.dialect.name == "sqlite":
             with reading(self._engine):
                 return
@@ -118,7 +118,7 @@ class Ledger:
         return self._arrivals.forget_lost()
 
     def open_single(self, job: NewJob, *, deadline_s: float) -> None:
-        """Write a job of no batch: a call made without the queue. No message is sent for it; its caller claims it."""
+        """Write a job of no batch: a call made without the queue. No message is sent; the caller claims the job."""
         self._arrivals.write_single(job_row(None, job), deadline_s=deadline_s)
 
     def claim(self, job_id: str, *, lease_s: float) -> Claim | None:

@@ -88,7 +88,7 @@ def _statement(sql: str) -> TextClause:
 
 
 def _batches(unsent: str, condition: str = "") -> TextClause:
-    # The query goes from batch to batch in the index: a batch of a million costs as much as one of ten.
+    # The query goes from batch to batch in the index. A batch of a million costs as much as one of ten.
     return _statement(f"""
         WITH RECURSIVE line (batch_id) AS (
             SELECT min(batch_id) FROM jobs WHERE {unsent} AND {_LANE}

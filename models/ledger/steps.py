@@ -34,7 +34,7 @@ _RIPE = text(f"SELECT id FROM jobs AS step WHERE {_WAITING} AND NOT EXISTS ({_OP
 _BLOCKED = text(
     f"SELECT COUNT(*) FROM jobs AS step WHERE {_WAITING} AND batch_id = :batch_id AND EXISTS ({_OPEN_PART})"  # noqa: S608
 )
-# All parts of documents below a step whose answer its prompt lacks: theirs, or one made from it, is missing.
+# All parts of documents below a step that its prompt lacks. An answer on the way from part to step is missing.
 _MISSING = text("""
     WITH RECURSIVE below (job_id, is_missing) AS (
         SELECT parts.part_id, answers.job_id IS NULL
@@ -139,7 +139,7 @@ IS_READ_LATER = (
 
 
 def _hold(connection: Connection, batch_id: str) -> None:
-    """Let queued steps wait. They are due at their deadline: a worker ends them then, as any late job."""
+    """Let queued steps wait until their deadline: a worker ends them then, as any late job."""
     waits = {"state": State.WAITING, "outcome": WAITS_FOR_PARTS, "due_at": Job.deadline_at, "sent_at": None}
     ours = (Job.batch_id == batch_id) & (Job.state == State.QUEUED) & _HAS_PARTS
     connection.execute(update(Job).where(ours).values(**waits))

@@ -1,4 +1,4 @@
-"""The source of a price: MODEL_COSTS, a person's dated prices, the dated snapshot in genai-prices, else none."""
+"""The source of a price: MODEL_COSTS, a person's dated prices, the dated snapshot in genai-prices, else nothing."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -66,16 +66,16 @@ class PriceBook:
 
 
 def context_window(model: str) -> int | None:
-    """Return the number of tokens that a model's prompt and answer may have together. None if unknown."""
+    """Return the most tokens that a model's prompt and answer may have together. Returns None if unknown."""
     info = _model_info(model)
     return None if info is None else info.context_window
 
 
 def snapshot_day(today: date) -> date | None:
-    """Return the day of the newest rate that had begun when the snapshot was installed. None if no rate has a date.
+    """Return the day of the newest rate that had begun at the snapshot's installation. Returns None without a date.
 
     genai-prices 0.2.3 has no date of its own: `snapshot.timestamp` is the time of loading. But the package was hardly
-    made before a rate in it began, and rates announced for later prove nothing.
+    made before one of its rates began, and rates announced for later prove nothing.
     """
     installed = datetime.fromtimestamp(Path(genai_prices.__file__).stat().st_mtime, tz=UTC).date()
     begun = [day for day in _dates() if day <= today]

@@ -30,7 +30,7 @@ class Rates:
     cache_write_1h: Decimal
 
     def times(self, factor: Decimal) -> "Rates":
-        """Return the rates times a factor, as a service tier or a region sets it."""
+        """Return the rates times a factor, such as that of a service tier or a region."""
         return Rates(**{rate.name: getattr(self, rate.name) * factor for rate in fields(self)})
 
 
@@ -42,7 +42,7 @@ class Price:
     """The price of one model: base rates, and rates for prompts above a number of tokens.
 
     A tier applies to every token of a request whose prompt is longer than its threshold. `valid_from` is the UTC day on
-    which the price begins; None if the price has no date.
+    which the price begins, None if the price has no date.
     """
 
     model: str
@@ -109,7 +109,7 @@ class Priced:
 
 
 class Prices(Protocol):
-    """Answers the cost of a model at a time; None if nobody knows the price."""
+    """Answers the price of a model at a time, or None if nobody knows the price."""
 
     def price(
         self,

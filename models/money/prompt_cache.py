@@ -12,7 +12,7 @@ _DIGEST_BYTES = 12
 
 
 def prefix_of(params: Mapping[str, Any]) -> str | None:
-    """Return the digest of a prompt's beginning. None if there is no system text, or the caller set marks himself.
+    """Return the digest of a prompt's beginning. Returns None without system text, or if the caller set marks himself.
 
     >>> prefix_of({"system": "Be brief.", "messages": []}) == prefix_of({"system": "Be brief.", "max_tokens": 9})
     True
@@ -32,7 +32,7 @@ def prefix_tokens(params: Mapping[str, Any], *, a_token: float = CHARACTERS_A_TO
 
 
 def marked(params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Mark the end of the system text for the cache. Tools stand before that text, and are kept with it.
+    """Mark the end of the system text for the cache. Tools stand before that text, and are kept, too.
 
     >>> marked({"system": "Be brief."})["system"]
     [{'type': 'text', 'text': 'Be brief.', 'cache_control': {'type': 'ephemeral'}}]

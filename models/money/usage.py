@@ -29,10 +29,10 @@ _BESIDE = ("compaction", "advisor_message")  # passes that the totals leave out
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Token counts of one reply. The four input counters are disjoint; none contains another.
+    """Token counts of one reply. The four input counters are disjoint.
 
     `thinking_tokens` is the part of `output_tokens` spent on reasoning, shown but not priced again. `raw` is the
-    reply's own usage object: counters unknown today survive in it. `is_sure`: all figures could be read, and each total
+    reply's own usage object: counters unknown today survive there. `is_sure`: all figures could be read, and each total
     agrees with its parts. `asked_1h`: written tokens without a lifetime are priced as of an hour.
     """
 
@@ -130,7 +130,7 @@ def passes(usage: Usage) -> tuple[Pass, ...]:
 def _agree(raw: Mapping[str, Any], whole: _Figures, lifetimes: Collection[str]) -> bool:
     """Return whether all passes are legible and add up to the totals.
 
-    The totals count all passes, or the passes of the answering model: all of these, or one.
+    The totals count all passes, all passes of the answering model, or one of its passes.
     """
     if not raw.get("iterations"):
         return True

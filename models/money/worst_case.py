@@ -1,7 +1,7 @@
 """The most that one request may cost, which is reserved until the cost is known.
 
 Only the API's own content blocks, at places that the API reads, are images and documents. All else in a request is
-text, as long as its JSON: the input of a tool, a schema, a source in a shape of its own.
+text, as long as its JSON: the input of a tool, a schema, a source of unknown shape.
 """
 
 import json
@@ -31,7 +31,7 @@ _CALLERS_OWN = ("bash_", "text_editor_", "computer_", "memory_")  # tools of the
 
 
 class WorstCase(Protocol):
-    """Answers the most that a request may cost, in USD; None if nothing bounds the cost."""
+    """Answers the most that a request may cost in USD, or None if nothing bounds the cost."""
 
     def __call__(self, model: str, params: Mapping[str, Any]) -> Decimal | None:
         """Return the bound of one request to one model."""
@@ -41,7 +41,7 @@ class WorstCase(Protocol):
 def worst_case_usd(
     model: str, params: Mapping[str, Any], prices: Prices, *, window: int | None, at: datetime
 ) -> Decimal | None:
-    """Return the most that one request to `model` costs in USD, at the prices of `at`. None if nothing bounds the cost.
+    """Return the most that one request to `model` costs in USD, at the prices of `at`. Returns None without a bound.
 
     No token is shorter than a byte. Each is charged at the dearest rate for input, and all of `max_tokens` is written.
     A prompt is never longer than the model's `window`, in tokens. A document has as many as fit, unless its text is in
@@ -160,7 +160,7 @@ def _parts(content: object, reads: frozenset[str]) -> list[tuple[Mapping[str, An
 
 
 def _objects(value: object) -> list[Mapping[str, Any]]:
-    """List the objects in a list, and in the lists in it. An object alone is a list of one."""
+    """List the objects in a list, also in nested lists. An object alone is a list of one."""
     found, left = list[Mapping[str, Any]](), [value]
     while left:
         match left.pop():

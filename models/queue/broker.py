@@ -195,7 +195,7 @@ class Broker:
 
 
 def _queue_of(fetched: Any) -> str | None:
-    """Return the queue of a message that a worker has. None for a value that others put there."""
+    """Return the queue of a message that a worker has. Returns None for a value that others put there."""
     try:
         _, _, queue = json.loads(fetched or b"")
     except (ValueError, TypeError, RecursionError):
@@ -204,7 +204,7 @@ def _queue_of(fetched: Any) -> str | None:
 
 
 def server_pid(url: str) -> int | None:
-    """Return the process id of the server at `url`. None if the server is away or refuses our password."""
+    """Return the process id of the server at `url`. Returns None if the server is away or refuses our password."""
     client = redis.Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)
     try:
         return int(client.info("server")["process_id"])

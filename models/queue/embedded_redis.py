@@ -23,7 +23,7 @@ _LOOK_EVERY_S = 0.02
 
 
 def broker_url(settings: Settings) -> str | None:
-    """Return the broker's URL: REDIS_URL, else that of an embedded broker of another process. None without either."""
+    """Return the broker's URL: REDIS_URL, else that of another process' embedded broker, else None."""
     if settings.redis_url is not None:
         return settings.redis_url.get_secret_value()
     return _note(settings.state_dir) if _is_owned(settings.state_dir) else None

@@ -24,7 +24,7 @@ _SUFFIX = ".liveness"
 
 
 class LivenessProofs:
-    """Leave the proofs of one worker. A lock on the worker's file proves that it lives; a process id does not."""
+    """Leave the proofs of one worker. A lock on a file proves that the worker lives; a process id does not."""
 
     def __init__(self, url: str, state_dir: Path, *, worker: str) -> None:
         self._redis = _client(url)
@@ -77,7 +77,7 @@ def claiming(url: str) -> list[str]:
 
 
 def last_proof_s(state_dir: Path) -> float | None:
-    """Return the age of this machine's last proof of a worker that claims, in seconds. None if no worker lives.
+    """Return the age of this machine's last proof of a claiming worker, in seconds. Returns None if no worker lives.
 
     The age is infinite if a worker lives and has claimed nothing yet.
     """
@@ -87,7 +87,7 @@ def last_proof_s(state_dir: Path) -> float | None:
 
 
 def _lived(path: Path) -> float | None:
-    """Return the time that a living worker's file holds, in seconds. None if its worker is gone."""
+    """Return the time in a living worker's file, in seconds. Returns None if the worker is gone."""
     from fcntl import LOCK_NB, LOCK_SH, flock  # Windows has no flock, and no worker
 
     with suppress(FileNotFoundError), path.open("rb") as file:

@@ -2,7 +2,7 @@
 
 from typing import TypeAlias
 
-Lane: TypeAlias = int | None  # the rung whose jobs a queue holds; None: urgent jobs, whatever their rung
+Lane: TypeAlias = int | None  # the rung whose jobs a queue holds, None for urgent jobs of every rung
 
 PREFIX = "stepdown:"
 TASK_NAME = "stepdown.run"  # a change would have workers of another version discard messages
@@ -17,7 +17,7 @@ def admission_prefix(namespace: str) -> str:
 
 
 def queue_name(lane: Lane) -> str:
-    """Return the Celery queue of a rung, counted from 0; None for the queue of urgent jobs.
+    """Return the Celery queue of a rung, counted from 0, or of urgent jobs for None.
 
     >>> queue_name(2)
     'rung-2'

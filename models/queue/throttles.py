@@ -30,7 +30,7 @@ class Throttle:
 
     `models` are the models of the chain that the throttle holds back. `kind` is the failure that opened a breaker, or
     the exhausted limit: requests, input, output, retry-after. `until` is the next probe, or the time when a mean
-    request fits again; None if unknown. `limit` is the limit a minute, or the calls at a time. All times are by Redis'
+    request fits again, None if unknown. `limit` is the limit a minute, or the calls at a time. All times are by Redis'
     clock, `read_at` among them.
     """
 
@@ -51,7 +51,7 @@ class Throttle:
 
     @property
     def left_s(self) -> float | None:
-        """Return the seconds until the next chance. None if unknown."""
+        """Return the seconds until the next chance. Returns None if unknown."""
         return None if self.until is None else max(0.0, (self.until - self.read_at).total_seconds())
 
 

@@ -113,7 +113,7 @@ class JobHistory:
         return Counter({state: count for state, count in rows})  # noqa: C416 - rows, made plain
 
     def answer_lengths(self) -> list[AnswerLength]:
-        """Return the lengths of the newest answers, the newest first. A purged prompt has none."""
+        """Return the lengths of the newest answers, the newest first. A purged prompt has no length."""
         with reading(self._engine) as connection:
             return [*_answer_lengths(connection)]
 

@@ -28,7 +28,7 @@ _ZERO = Decimal(0)
 _ATTEMPT = ATTEMPTS.c  # with the corrected cost of each attempt
 _COST = func.sum(_ATTEMPT.cost_nano_usd, type_=_ATTEMPT.cost_nano_usd.type)
 _UNKNOWN = func.count().filter(_ATTEMPT.cost_nano_usd.is_(None), _ATTEMPT.closed_at.is_not(None))
-_UNSUMMED = func.count().filter(_ATTEMPT.cost_nano_usd.is_(None))  # those still open among them
+_UNSUMMED = func.count().filter(_ATTEMPT.cost_nano_usd.is_(None))  # open attempts among them
 _RESERVED = type_coerce(BudgetRow.reserved_nano_usd + BudgetRow.unknown_nano_usd, NanoUSD())
 _CACHE = text(
     "SELECT SUM(input_tokens) AS given, SUM(read_tokens) AS found, SUM(saved_nano_usd) AS saved,"
@@ -179,7 +179,7 @@ class Reports:
             return [_model_line(connection, row, batch_id) for row in rows]
 
     def cache(self, batch_id: str) -> CacheUse | None:
-        """Return a batch's use of the provider's cache. None if no token was written to the cache or read."""
+        """Return a batch's use of the provider's cache. Returns None if no token was written to the cache or read."""
         with reading(self._engine) as connection:
             row = connection.execute(_CACHE, {"batch_id": batch_id}).mappings().one()
         if row["given"] is None:
@@ -200,7 +200,7 @@ class Reports:
             return {depth or 0: count for depth, count in rows}
 
     def first_and_last_end(self) -> tuple[datetime, datetime] | None:
-        """Return the times when the first and the last job of the ledger ended. None before that."""
+        """Return the times when the first and the last job of the ledger ended. Returns None before that."""
         with reading(self._engine) as connection:
             first, last = connection.execute(select(func.min(Job.finished_at), func.max(Job.finished_at))).one()
         return None if first is None or last is None else (first, last)

@@ -36,7 +36,7 @@ class LearnedStarts:
         """Return the function that moves each new job of one batch to the learned start of its kind.
 
         Jobs of `auto` kinds move, within their floor and ceiling; a few explore another start (`explored`). A job that
-        names its own start keeps it. Without an `auto` kind nothing is read.
+        names its own start keeps that start. Without an `auto` kind nothing is read.
         """
         chooser = _Chooser(starts=self, settings=settings, weighed={}, left={})
         return lambda job: chooser.started(job) if is_auto(job, settings) else job

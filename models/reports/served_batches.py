@@ -73,7 +73,7 @@ class ServedBatches:
     def page(
         self, scope: str, *, limit: int, before_id: str | None = None, after_id: str | None = None
     ) -> tuple[list[ServedBatch], bool]:
-        """List batches, the newest first: those just before one of them, those after it, or the first.
+        """List batches, the newest first: the first page, or the page just before or after a given batch.
 
         Returns whether there are more on that side, too.
         """

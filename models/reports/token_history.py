@@ -63,7 +63,7 @@ class TokenHistory:
         return self.characters_a_token.get(model, CHARACTERS_A_TOKEN)
 
     def lengths_of(self, task: str | None) -> Lengths:
-        """Return the lengths of a task kind's answers; those of all answers if the kind has too few."""
+        """Return the lengths of a task kind's answers, or of all answers if the kind has too few."""
         return self.task_lengths.get(task or "", self.lengths)
 
     def output_tokens(self, task: str | None, max_tokens: int) -> Spread:

@@ -61,7 +61,7 @@ class Plan:
         return RungRange(start=min(max(start, ceiling), floor), floor=floor, ceiling=ceiling), gone
 
     def is_unmoved(self, job: RecordedJob, span: RungRange) -> bool:
-        """Return whether the plan changes nothing for a job: not its start, nor a rung that it came to."""
+        """Return whether the plan changes nothing for a job: neither its start nor a rung on its way."""
         is_same_way = self.models == self.was or (job.is_answered and not job.fallback_depth)
         return not job.attempts or (self.models[span.start] == job.start_model and is_same_way)
 
@@ -95,7 +95,7 @@ class Figures:
             self.depths[depth] += count
 
     def named(self) -> dict[str, Decimal | None]:
-        """Return the figures by name, and those derived from them; None if unknown."""
+        """Return the figures by name, and the figures derived from them. An unknown figure is None."""
         answered = sum(self.depths.values(), _ZERO)
         rungs = sum((depth * count for depth, count in self.depths.items()), _ZERO)
         return {

@@ -7,7 +7,7 @@ from models.schema.columns import Base, Id, Line, Money, Time
 
 
 class Correction(Base):
-    """One row each time an attempt is priced anew, `number` from 1; the last one counts. No row is ever changed."""
+    """One row each time an attempt is priced anew, `number` from 1. The last row counts. No row is ever changed."""
 
     __tablename__ = "corrections"
 

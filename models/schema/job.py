@@ -161,7 +161,7 @@ FREE_JOB = (
 
 
 class AnswerRow(Base):
-    """The Message of a succeeded job, as it was received."""
+    """The Message of a succeeded job, as received."""
 
     __tablename__ = "answers"
 

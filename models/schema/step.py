@@ -11,7 +11,7 @@ from models.schema.columns import Base, Id, Json, Line, Word
 
 
 class Step(Base):
-    """One row for each job of a batch that is mapped and synthesized; other batches have none."""
+    """One row for each job of a batch that is mapped and synthesized. Other batches have no rows."""
 
     __tablename__ = "steps"
 
