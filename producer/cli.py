@@ -1,4 +1,4 @@
-"""`stepdown`: reads the command line, calls the one function for it, and turns its end into an exit code."""
+"""`stepdown`: reads the command line, calls the function of a command, and turns the end into an exit code."""
 
 import sys
 from typing import Annotated
@@ -50,12 +50,12 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(errors.INTERRUPTED)
     except (SystemExit, BrokenPipeError) as end:
-        # `stepdown results ... | head` is not an error, though Click would end it with 1 and Python with 120.
+        # `stepdown results ... | head` is no error, though Click would exit with 1 and Python with 120.
         if isinstance(end, SystemExit) and not isinstance(end.__context__, BrokenPipeError):
             raise
         sys.stdout = sys.stderr
         sys.exit(errors.OK)
-    except OSError as error:  # whatever a command writes elsewhere says itself what is wrong with it
+    except OSError as error:  # a command that writes elsewhere reports its own errors
         sys.stdout = sys.stderr
         sys.stderr.write(f"stepdown: what it has to say cannot be written ({error.strerror})\n")
         sys.exit(errors.USAGE)

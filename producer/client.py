@@ -1,4 +1,4 @@
-"""Puts jobs in and reads what comes out: the Python face of the producer."""
+"""Accepts jobs and reads their answers: the producer as a Python class."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -33,10 +33,10 @@ _ASK_LOOK_EVERY_S = 0.05  # somebody stands by
 
 
 class Batch:
-    """A submitted batch. `is_new` is False where its key was known: then nothing was added.
+    """A submitted batch. `is_new` is False if the key was known: then no prompt was added.
 
-    `not_sent` tells why its jobs have no messages yet; they are accepted, and a worker's clock will send them.
-    So many prompts were `accepted` by this call, reading them included in `took_s` seconds.
+    `not_sent` is the reason why the jobs have no messages yet; the jobs are accepted, and a dispatcher will send them.
+    This call `accepted` so many prompts, in `took_s` seconds with the reading.
     """
 
     def __init__(
@@ -57,11 +57,11 @@ class Batch:
         self._producer = producer
 
     def progress(self) -> Progress:
-        """Count its jobs by state, and its money."""
+        """Return the count of jobs by state, and their cost."""
         return self._producer.store.reports.progress(self.id)
 
     def answers(self) -> Iterator[Answer]:
-        """Read every job as it is now, in the order of submission."""
+        """Read every job in its present state, in the order of submission."""
         return self._producer.store.reports.answers(self.id)
 
     def wait(self, *, timeout_s: float | None = None, look_every_s: float = _LOOK_EVERY_S) -> Iterator[Answer]:
@@ -78,12 +78,12 @@ class Batch:
         return self.answers()
 
     def cancel(self) -> int:
-        """Cancel its open jobs; returns how many. Calls in flight end, and are billed."""
+        """Cancel the open jobs. Returns their number. Calls in flight end, and are billed."""
         return self._producer.store.job_actions.cancel(self.id)[0]
 
 
 class Producer:
-    """Submits prompts: rows first, commit, then messages. Use it as a context manager, or close it.
+    """Submits prompts: rows first, commit, then messages. Use a producer as a context manager, or close it.
 
     `kind` names this process in Postgres's list of sessions.
     """
@@ -103,7 +103,7 @@ class Producer:
         return self._settings.chain.models
 
     def throttles(self) -> "list[Throttle]":
-        """Return what holds the fleet's requests back now; nothing if no broker is there to tell it."""
+        """Return the present throttles of the fleet's requests. Returns an empty list without a broker."""
         from models.queue.embedded_redis import broker_url  # noqa: PLC0415 - as in submit
         from models.queue.throttles import ThrottleReader  # noqa: PLC0415
 
@@ -134,16 +134,16 @@ class Producer:
         weight: int = 1,
         terms: JobTerms | None = None,
     ) -> Batch:
-        """Accept prompts as one batch; it is kept before this returns, whether or not the broker is there.
+        """Accept prompts as one batch, which is in the ledger when this returns, with or without a broker.
 
-        Takes prompts, or an open file, which is never in memory as a whole. The same under the same `key` are the same
-        batch, bought once. `on_unknown` chooses what HOLD_ABOVE_USD chooses by price: whether a job whose
-        worker was lost during a call is held for a person, or bought again once. `max_cost_usd` is what the batch may
-        cost over all fallbacks and retries: a job that could pass it steps down to a model that fits, else fails as
-        over_budget. `urgent` jobs never wait behind those that are not; among the others each batch gets jobs done by
-        its `weight` (1 to 100) beside that of the others. Neither makes it another batch under a known key. `terms`
-        hold for all its jobs, before those of their kinds; a prompt's own floor and ceiling before them.
-        Raises InputError, InputMistakes, UnpricedModelError, KeyConflictError, LedgerError: then nothing was accepted.
+        Takes prompts, or an open file, which is never in memory as a whole. The same prompts under the same `key` are
+        the same batch, bought once. `on_unknown` overrides the choice by HOLD_ABOVE_USD for a job whose worker was lost
+        during a call: held for a person, or bought again once. `max_cost_usd` caps the batch over all fallbacks and
+        retries: a job that could pass the cap steps down to a model that fits, else fails as over_budget. `urgent` jobs
+        never wait behind bulk jobs. Among bulk batches, each gets jobs done by its `weight` (1 to 100) against the
+        weights of the others. Neither option makes another batch under a known key. `terms` hold for all jobs and
+        override those of the task kinds. A prompt's own floor and ceiling override `terms`. Raises InputError,
+        InputMistakes, UnpricedModelError, KeyConflictError, LedgerError: then no prompt was accepted.
         """
         from producer.submit.accept import terms_of  # noqa: PLC0415 - not for those who only read
 
@@ -175,14 +175,14 @@ class Producer:
         terms: JobTerms | None = None,
         **ways: Unpack["Ways"],
     ) -> Batch:
-        """Have documents of any length summarized: parts that fit a model, and one synthesis of what it says of them.
+        """Summarize documents of any length: parts that fit a model, and one synthesis of the parts' answers.
 
-        Each is a Document, a text, or an id and a text. `map` asks about a part ({text}; {document}, {part} and columns
-        of the document may be named), as `task`; `reduce` about answers, level by level until all fit into one prompt:
-        the last is of `synthesis_task`, and its answer is called synthesis. Without `synthesize` each document has an
-        answer of its own. `max_tokens` and `synthesis_max_tokens` bound answers; `part_tokens` and `step_tokens` what
-        is read at once, else what the model each starts at can. If a part fails, `on_failed_part` "name" synthesizes
-        the others and names the missing part; "stop" fails the step. The rest is as in `submit`.
+        Each is a Document, a text, or an id and a text. `map` asks about a part, as `task`: with {text}, perhaps
+        {document}, {part} and columns. `reduce` asks about answers, level by level until all fit into one prompt. The
+        last prompt is of `synthesis_task`, and its answer is called synthesis. Without `synthesize` each document has
+        its own answer. `max_tokens` and `synthesis_max_tokens` bound answers. `part_tokens` and `step_tokens` bound the
+        text of a prompt; the default is the room of the start model. If a part fails, `on_failed_part` "name"
+        synthesizes the others and names the missing part; "stop" fails the step. Other options are those of `submit`.
         """
         from producer.map_reduce.summarize import How, parse_on_failed_part, placed, planned  # noqa: PLC0415
         from producer.submit.accept import terms_of, with_own  # noqa: PLC0415 - as in submit
@@ -235,12 +235,12 @@ class Producer:
         max_cost_usd: Decimal | str | float | None = None,
         terms: JobTerms | None = None,
     ) -> Answer:
-        """Have one prompt answered ahead of all bulk, and wait for it: an urgent batch of one.
+        """Get one prompt answered ahead of all bulk, and wait for the answer: an urgent batch of one.
 
-        The caller does not come back: a job that has not ended after `timeout_s` fails by its own deadline, or is
-        cancelled, and TimeoutError is raised. Left out, `timeout_s` is ten minutes, or the deadline of a call with so
-        many max_tokens if that is longer. Other arguments, and what else is raised, are `submit`'s. An answer whose
-        state is not succeeded tells in `outcome` and `error` why there is none.
+        A job that has not ended after `timeout_s` fails by its own deadline, or is cancelled, and TimeoutError is
+        raised. The default of `timeout_s` is ten minutes, or the deadline of a call with so many max_tokens if longer.
+        Other arguments and errors are those of `submit`. An answer that has not succeeded has the reason in `outcome`
+        and `error`.
         """
         asked = Prompt(prompt) if isinstance(prompt, str) else prompt
         if timeout_s is None:
@@ -255,7 +255,7 @@ class Producer:
         return answer
 
     def batch(self, beginning: str) -> Batch:
-        """Find a batch by its id, a unique beginning of it, or its name. Raises NotFoundError."""
+        """Return a batch by its id, a unique beginning of the id, or its name. Raises NotFoundError."""
         return Batch(self.store.reports.batch_id(beginning), self, is_new=False)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Takes one job from claimed to finished. `from worker import call_with_fallback, ChainClient` needs no queue."""
+"""Takes a job from claimed to finished. `from worker import call_with_fallback, ChainClient` needs no queue."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ __all__ = ["ChainClient", "call_with_fallback"]
 
 
 def __getattr__(name: str) -> Any:
-    # The provider's SDK takes seconds to import: only who calls pays for it.
+    # The provider's SDK takes seconds to import: only callers pay for the import.
     if name == "call_with_fallback":
         from worker.direct.call_with_fallback import call_with_fallback  # noqa: PLC0415
 

@@ -1,6 +1,6 @@
-"""`python -P -m worker worker ...`: Celery's own command line with our app, whatever lies in the working folder.
+"""`python -P -m worker worker ...`: Celery's own command line with our app, from any working folder.
 
-`celery -A worker` looks there first, and would run a stranger's worker.py with our key in its environment.
+`celery -A worker` looks in the working folder first, and would run a stranger's worker.py with our key.
 """
 
 import sys
@@ -9,7 +9,7 @@ try:
     import click
 
     from worker.celery import app
-except ImportError as error:  # half an installation, or one beside the lock
+except ImportError as error:  # half an installation, or versions other than the lock's
     sys.stderr.write(f"stepdown worker: {error}: install Stepdown again, with all it needs (pip install .)\n")
     sys.exit(2)
 

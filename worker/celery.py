@@ -1,4 +1,4 @@
-"""The entry point of `celery -A worker`: the app, and what its worker opens when it starts and closes at its end."""
+"""The entry point of `celery -A worker`: the app, and the parts that a worker opens at first and closes at its end."""
 
 import sys
 from collections.abc import Callable
@@ -38,7 +38,7 @@ _RECONNECT_S = 1.0
 _LOOK_FOR_STRAYS_S = 3.0
 _LOOK_AT_LEDGER_S = 1.0
 _LIVENESS_S = 2.0
-_LISTENS_S = 5.0  # without a turn of its loop for so long, Celery listens no more
+_LISTENS_S = 5.0  # without a turn of the loop for so long, Celery receives no more
 
 
 def _enter() -> tuple[Settings, Broker]:
@@ -51,19 +51,19 @@ def _enter() -> tuple[Settings, Broker]:
 
 
 def _ended(error: Exception) -> SystemExit:
-    # Celery logs what a signal raises, and goes on: it would discard every message as that of an unknown task.
+    # Celery logs an error of a signal, and goes on: every message would be discarded as that of an unknown task.
     mine = isinstance(error, StepdownError)
     sys.stderr.write(f"stepdown worker: {error if mine else f'{type(error).__name__}: {error}'}\n")
     return SystemExit(exit_code(error))
 
 
 class Consumer(BaseConsumer):
-    """Celery's consumer, which publishes what Flower shows a few times a second instead of thrice a task."""
+    """Celery's consumer, which publishes events for Flower a few times a second instead of three times a task."""
 
-    turned_at = -_LISTENS_S  # when its loop last went round, connected
+    turned_at = -_LISTENS_S  # the time of the loop's last turn while connected
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Look for a broker that is away every second; Celery's pauses grow to half a minute."""
+        """Look for an absent broker every second; Celery's pauses grow to half a minute."""
         conn.ensure_connection = partial(
             conn.ensure_connection, interval_start=_RECONNECT_S, interval_step=0, interval_max=_RECONNECT_S
         )
@@ -79,10 +79,10 @@ class Consumer(BaseConsumer):
         self._flush_events()
 
     def on_send_event_buffered(self) -> None:
-        """Leave the event in its buffer, which flushes itself when it is full."""
+        """Leave the event in the buffer, which flushes itself when full."""
 
     def stop(self) -> None:
-        """Publish what the buffer still holds, then stop."""
+        """Publish the events in the buffer, then stop."""
         self._flush_events()
         super().stop()
 
@@ -102,7 +102,7 @@ def _set_up_logging(**_signal: Any) -> None:
 
 @signals.celeryd_init.connect
 def _refuse_other_pools(options: dict[str, Any], **_signal: Any) -> None:
-    # A process pool would fork the worker's threads away. Celery passes the pool's name or its class.
+    # A process pool would fork the worker's threads away. Celery passes the name or the class of the pool.
     if options.get("pool") not in {None, "", "threads", urgent_lane.TaskPool}:
         sys.stderr.write("stepdown worker: it runs on the threads pool only: leave -P out, or say -P threads\n")
         raise SystemExit(USAGE)
@@ -119,7 +119,7 @@ def _open(**_signal: Any) -> None:
         _start_timers(worker)
         _start_liveness(worker)
         signals.worker_shutting_down.connect(lambda **_signal: _drain(worker), weak=False)
-    except Exception as error:  # whatever it is: a worker that is not whole must take no job
+    except Exception as error:  # any error: a worker with a part missing must take no job
         raise _ended(error) from error
 
 
@@ -182,7 +182,7 @@ def _start_liveness(worker: Worker) -> None:
 
 
 def _drain(worker: Worker) -> None:
-    # Celery waits for every call in flight on this pool, however long it takes; our deadline ends them.
+    # Celery waits for every call in flight on this pool, without a limit; our deadline ends the calls.
     worker.intake.close()
     cutting = Timer(_settings.drain_s, worker.provider.cut)
     cutting.daemon = True

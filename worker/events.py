@@ -1,4 +1,4 @@
-"""Events of jobs and of the worker, as values. Code tells them; logs.py words them."""
+"""Events of jobs and of the worker, as values. The code reports events; logs.py has their wording."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from models.queue.redis_keys import Lane
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryDropped:
-    """A delivery came for a job that somebody else has, or that is finished."""
+    """A delivery came for a job that another worker has, or that is finished."""
 
     job_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptClosed:
-    """A request ended, one way or another, and its cost is written down."""
+    """A request ended, in success or failure, and its cost is in the ledger."""
 
     claim: Claim
     opening: Opening
@@ -27,7 +27,7 @@ class AttemptClosed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorstCasePassed:
-    """A call cost more than was reserved for it: its caps may be passed by the difference, and take no more calls."""
+    """A call cost more than its reserve: its caps may be passed by the difference, and take no more calls."""
 
     opening: Opening
     closing: Closing
@@ -43,14 +43,14 @@ class JobEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobLost:
-    """The job was finished, cancelled or taken over while we worked on it; what it cost is still written down."""
+    """The job was finished, cancelled or taken over while we worked; the cost of our call is still recorded."""
 
     job_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyPaused:
-    """The provider refuses our key, or its money is spent: calling stops for everybody until it is cured."""
+    """The provider refuses our key, or its money is spent: no worker calls until the key works again."""
 
     outcome: str
     message: str
@@ -67,7 +67,7 @@ class JobsSent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobsLate:
-    """Waiting jobs are due for long and were not sent until now: their queue is full, or no dispatcher was there."""
+    """Waiting jobs are long due, and only now sent: their queue was full, or no dispatcher was there."""
 
     lane: Lane
     count: int
@@ -76,7 +76,7 @@ class JobsLate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimerFailed:
-    """The broker or the ledger was away for a tick of this clock; the next one asks again."""
+    """The broker or the ledger was away at a tick of this timer; the next tick asks again."""
 
     name: str
     message: str
@@ -84,21 +84,21 @@ class TimerFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyKept:
-    """The ledger is away: what a call came to is on this disk (in memory, if it was free) until it is back."""
+    """The ledger is away: until its return the end of a call is on this disk (in memory, if the call was free)."""
 
     job_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolFailed:
-    """A reply could not be written to this machine's disk; it is in memory until the ledger has it."""
+    """A reply could not be written to this machine's disk, and is in memory until the ledger has the reply."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepliesSetAside:
-    """Lines of a dead worker's spool are damaged: each may be a paid reply, and none goes into the ledger."""
+    """Lines of a dead worker's spool are damaged: each may be a paid reply, and no line goes into the ledger."""
 
     path: str
     count: int
@@ -107,7 +107,7 @@ class RepliesSetAside:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolUnreadable:
-    """A file of the spool cannot be read: the replies in it stay there."""
+    """A file of the spool cannot be read: the replies stay in the file."""
 
     path: str
     message: str
@@ -122,7 +122,7 @@ class RepliesReplayed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rescued:
-    """A job was taken from a worker that is gone."""
+    """A job was taken from a lost worker."""
 
     job_id: str
     rescue: Rescue
@@ -138,7 +138,7 @@ class StepsReleased:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessagesLost:
-    """A queue is empty though these jobs were sent to it: they are sent again."""
+    """A queue is empty though these jobs were sent: they are sent again."""
 
     lane: Lane
     count: int
@@ -171,7 +171,7 @@ class DiskLow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerEnds:
-    """This worker cannot work any more, and ends; no wait would cure it."""
+    """This worker can work no more, and ends; no wait would help."""
 
     message: str
 
@@ -209,7 +209,7 @@ class CircuitClosed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisLost:
-    """Redis is away: this worker keeps to its part of the limits, by what it knew last."""
+    """Redis is away: this worker keeps to its part of the last known limits."""
 
     message: str
     workers: int

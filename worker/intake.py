@@ -1,4 +1,4 @@
-"""Whether this worker takes jobs now: not while it stops, and not where a reply could not be kept."""
+"""The intake: a worker takes no jobs while stopping, nor while a reply could not be kept."""
 
 from collections.abc import Callable
 from threading import Event, Lock
@@ -11,7 +11,7 @@ DISK_LOW = "the disk is nearly full"
 
 
 class Intake:
-    """Shared by all threads of a worker. `free_mb` tells the room where replies and ledger are."""
+    """Shared by all threads of a worker. `free_mb` returns the free MB for replies and ledger."""
 
     def __init__(
         self, *, free_mb: Callable[[], int], needed_mb: int, clock: Callable[[], float], report: Report
@@ -27,23 +27,23 @@ class Intake:
         self._shut: str | None = None
 
     def close(self) -> None:
-        """Take no more jobs, and take none further than the call it is at."""
+        """Take no more jobs, and end each job after its present call."""
         self._stopping.set()
 
     def is_stopping(self) -> bool:
-        """Tell whether it was closed."""
+        """Return whether the intake was closed."""
         return self._stopping.is_set()
 
     def shut(self, because: str | None) -> None:
-        """Take no more jobs until the reason is gone (None): a worker that cannot work leaves them to others."""
+        """Take no more jobs until the reason is gone (None): a worker that cannot work leaves jobs to others."""
         self._shut = because
 
     def is_fit(self) -> bool:
-        """Tell whether this worker could work on a job now, stopping or not."""
+        """Return whether this worker could work on a job now, stopping or not."""
         return self._shut is None and not self._is_disk_low()
 
     def closed_reason(self) -> str | None:
-        """Tell why no job may be claimed; None where one may."""
+        """Return the reason why no job may be claimed. Returns None if a job may be claimed."""
         if self._stopping.is_set():
             return STOPPING
         return self._shut or (DISK_LOW if self._is_disk_low() else None)

@@ -1,4 +1,4 @@
-"""The wording of every log line. No prompt, no answer and no key is ever in one."""
+"""The wording of every log line. No line contains a prompt, an answer or a key."""
 
 import logging
 from typing import assert_never
@@ -50,7 +50,7 @@ _CHATTY = ("celery.app.trace", "celery.worker.strategy", "httpx2", "anthropic")
 
 
 def configure() -> None:
-    """Write to stderr from INFO; Celery's two lines a task are left out, ours tell more."""
+    """Log to stderr from INFO. Celery's two lines a task are left out, since ours hold more."""
     logging.basicConfig(format=_FORMAT, level=logging.INFO)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)

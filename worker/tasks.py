@@ -1,4 +1,4 @@
-"""The one Celery task. Its arguments are a version and a job's id, its result is one line for Flower."""
+"""The one Celery task. The arguments are a version and a job's id, the result is one line for Flower."""
 
 from typing import Any
 
@@ -12,14 +12,14 @@ _VERSION = 1
 
 
 def register(app: Celery, worker: Worker) -> None:
-    """Give the app its task, run by this worker."""
+    """Register the task of the app, run by this worker."""
 
     @app.task(name=TASK_NAME, shared=False)  # another app of this process would use this worker, too
     def run_job(*, v: int, id: str, **_later: Any) -> str:  # noqa: A002 - the word in the message
-        # What a later version adds to the message is ignored; the row it names has all that matters.
+        # Fields of later versions are ignored; the row of the job has every fact that matters.
         if v != _VERSION:
             return f"refused: a message of version {v}, this worker reads {_VERSION}"
         message = run(str(id), worker)
-        if message == DROPPED:  # another delivery tells Flower of this job, and no end of ours may stand over its own
+        if message == DROPPED:  # another delivery reports this job to Flower, and our end may not replace its end
             raise Ignore(message)
         return message

@@ -21,7 +21,7 @@ from producer.output.terminal import terminal_text
 # httpx2 is imported where a request is made: --help and shell completion answer in a fraction of a second.
 # ruff: noqa: PLC0415
 
-_VERSION = "2026-10-21"  # as anthropic 2.12.0 sends it
+_VERSION = "2026-10-21"  # the version that anthropic 2.12.0 sends
 _TIMEOUT_S = 30
 _TRIES = 5
 _LOOK_S = 5
@@ -36,7 +36,7 @@ _LONGEST_TOLD = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Looked:
-    """A reply as it came, whatever its status; a body that is too long ends behind the bound."""
+    """A reply as received, with any status; a body that is too long ends after the bound."""
 
     status: int
     body: bytes
@@ -58,7 +58,7 @@ class Api:
     def ask(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """GET a path with its query, or POST a body as JSON; a busy API is asked again, up to five times.
 
-        Raises ApiError if no answer comes, SettingsError if the key is refused, InputError if the request is.
+        Raises ApiError if no answer comes, SettingsError if the key is refused, InputError if the request is refused.
         """
         for tried in range(1, _TRIES + 1):
             looked = self.look(path, body, timeout_s=_TIMEOUT_S, most=_MOST_READ)
@@ -79,7 +79,7 @@ class Api:
     ) -> Looked:
         """GET a path once, or POST a body, and return the reply of any status.
 
-        Raises ApiError if no whole reply comes within `timeout_s` seconds. `most` bounds the bytes of its body.
+        Raises ApiError if no whole reply comes within `timeout_s` seconds. `most` bounds the bytes of the body.
         """
         import httpx2
 
@@ -141,18 +141,18 @@ class Api:
         return InputError(message, source=urlsplit(path).path)
 
     def host(self) -> str:
-        """Name the host, and its port where the address has one."""
+        """Return the host, with the port if the address has one."""
         where = urlsplit(self.base_url)
         return f"{where.hostname}" if where.port is None else f"{where.hostname}:{where.port}"
 
 
 def api_of(settings: Settings) -> Api:
-    """Open the API with ANTHROPIC_API_KEY. Raises SettingsError if it is not set."""
+    """Return the API with ANTHROPIC_API_KEY. Raises SettingsError if the key is not set."""
     return _opened(settings, "anthropic_api_key", "put it in .env")
 
 
 def admin_api_of(settings: Settings, **headers: str) -> Api:
-    """Open the organization's own API with ANTHROPIC_ADMIN_KEY. Raises SettingsError if it is not set."""
+    """Return the organization's own API with ANTHROPIC_ADMIN_KEY. Raises SettingsError if the key is not set."""
     return _opened(settings, "anthropic_admin_key", "an admin makes one in the Console, sk-ant-admin...", headers)
 
 
@@ -182,7 +182,7 @@ async def _bounded(reply: Any, most: int) -> bytes:
 
 
 def _cause(error: Exception) -> str:
-    """Return the words of the system's error below an error of httpx2, which says that all attempts failed."""
+    """Return the words of the system's error below an error of httpx2, whose own words are too general."""
     words, below = str(error) or type(error).__name__, error.__cause__ or error.__context__
     while below is not None:
         if isinstance(below, OSError):

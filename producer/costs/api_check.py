@@ -23,7 +23,7 @@ class State:
 
 
 def state_of(api: Api, models: tuple[str, ...]) -> State:
-    """Look up each model of the chain; the first reply that is about the address or the key ends it.
+    """Look up each model of the chain; the first reply about the address or the key ends the check.
 
     Raises ApiError if no reply comes.
     """

@@ -1,4 +1,4 @@
-"""The cost of a file of prompts: with each model of the chain, and as its jobs would really start."""
+"""The cost of a file of prompts: with each model of the chain, and by the real starts of the jobs."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,14 +25,14 @@ from producer.submit.shared_prefixes import shared_prefixes
 
 _MILLION = Decimal(1_000_000)
 _ZERO = Decimal(0)
-_IMAGE_TOKENS = (Decimal(10), Decimal(1_600))  # the least, and a photo as people send it
+_IMAGE_TOKENS = (Decimal(10), Decimal(1_600))  # the least, and a usual photo
 
 
 @dataclass(slots=True, kw_only=True)
 class Sum:
-    """USD for a number of prompts. `unbounded` of them have no worst case, `unpriced` no cost at all: not in the sums.
+    """USD for a number of prompts. The sums lack the worst case of `unbounded`, and all costs of `unpriced` prompts.
 
-    `batch` is what to expect where the provider's half-price message batches answer.
+    `batch` is the expected cost in the provider's half-price message batches.
     """
 
     prompts: int = 0
@@ -44,7 +44,7 @@ class Sum:
     unpriced: int = 0
 
     def add(self, one: "_Cost | None") -> None:
-        """Add one prompt's."""
+        """Add the cost of a prompt."""
         self.prompts += 1
         if one is None:
             self.unpriced += 1
@@ -58,10 +58,10 @@ class Sum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """The cost of the file: `models` if one model answered it all, `chain` as its jobs would start and may go.
+    """The cost of the file: `models` if one model answered all prompts, `chain` by the starts and ways of the jobs.
 
-    `starts` counts the prompts by the model they start with; `steps` are those that read answers to others; `climbs`
-    are the ends on which one of them may climb.
+    `starts` counts the prompts by their start. `steps` counts the prompts that read answers to others. `climbs` are the
+    ends on which a prompt may climb.
     """
 
     models: Mapping[str, Sum]
@@ -80,7 +80,7 @@ class Expectation:
 class Reading:
     """The tokens that a prompt will read from answers to come. `characters` counts the rest of the prompt.
 
-    Its own text holds as much as it may read at most.
+    The prompt's own text is as long as it can become.
     """
 
     characters: int
@@ -90,7 +90,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Cost:
-    """Of one prompt with one model. `raised` is its worst case once more room was given to an answer that was cut."""
+    """The cost of a prompt with a model. `raised` is the worst case with the raised max_tokens of a cut answer."""
 
     low: Decimal
     expected: Decimal
@@ -110,18 +110,18 @@ class Oracle:
     at: datetime
     kinds: Mapping[str, JobTerms] = field(default_factory=dict)
     own: JobTerms = JobTerms()  # noqa: RUF009 - frozen
-    is_caching: bool = False  # whether what prompts share will be marked for the cache
+    is_caching: bool = False  # whether shared prefixes will be marked for the cache
     _prices: dict[tuple[Any, ...], Price | None] = field(default_factory=dict)
     _terms: dict[str | None, JobTerms] = field(default_factory=dict)
 
     def terms(self, task: str | None) -> JobTerms:
-        """Tell what holds for a job of this kind."""
+        """Return the terms of a job of this kind."""
         if task not in self._terms:
             self._terms[task] = terms_for(task, self.own, self.kinds, self.climbs)
         return self._terms[task]
 
     def judge(self, task: str | None) -> Judge:
-        """Make what finds a line whose models have no place in the chain."""
+        """Return a function that finds lines whose models have no place in the chain."""
 
         def judge(prompt: Prompt, source: str, line: int) -> InputError | None:
             terms = self.terms(prompt.task or task)
@@ -130,12 +130,12 @@ class Oracle:
         return judge
 
     def climbs_of(self, task: str | None) -> frozenset[Outcome]:
-        """Tell on which ends such a job climbs."""
+        """Return the ends on which a job of this kind climbs."""
         message = self.terms(task).climb_on
         return self.climbs if message is None else message
 
     def most_written(self, model: str, task: str | None, max_tokens: int) -> int:
-        """Tell how many tokens an answer may have: one that is cut, and climbs on that, is given more room."""
+        """Return the most tokens of an answer: a cut answer that climbs gets raised max_tokens."""
         if Outcome.TRUNCATED not in self.climbs_of(task):
             return max_tokens
         raised = max_tokens * RAISED_TIMES
@@ -151,7 +151,7 @@ class Oracle:
         tokens: int | None,
         reads: Reading | None,
     ) -> _Cost | None:
-        """Bound one prompt's cost with one model; None where it has no price. `tokens` were counted, if given."""
+        """Bound a prompt's cost with a model. Returns None without a price. `tokens` are the counted ones, if given."""
         price, batch = self._price(model, params, None), self._price(model, params, "batch")
         most = params.get("max_tokens")
         if price is None or batch is None or type(most) is not int:
@@ -178,9 +178,9 @@ class Oracle:
         )
 
     def along(self, span: RungRange, costs: Sequence[_Cost | None], climbs: frozenset[Outcome]) -> _Cost | None:
-        """Bound one prompt's cost along its rungs: the cheapest may answer it, the dearest, or each buy it once.
+        """Bound a prompt's cost along its rungs: the cheapest answers, or the dearest, or each is bought once.
 
-        One that climbs where it was cut is bought once more: on one rung at its own length, on each with more room.
+        A cut answer that climbs is bought once more: on one rung at its length, on each rung with raised max_tokens.
         """
         ours = [costs[rung] for rung in range(span.ceiling, span.floor + 1)]
         known = [cost for cost in ours if cost is not None]
@@ -211,9 +211,9 @@ def expect(
     counts: Sequence[int] | None = None,
     reads: Mapping[int, Reading] = MappingProxyType({}),
 ) -> Expectation:
-    """Add up a file. `counts` are the input tokens of each prompt, where somebody counted them.
+    """Add up a file. `counts` are the counted input tokens of each prompt, if given.
 
-    `reads` is what some prompts, by their place from 0, will read of others' answers.
+    `reads` are the tokens that prompts, by their place from 0, will read of others' answers.
 
     Raises InputError for a prompt that names a model outside the chain.
     """

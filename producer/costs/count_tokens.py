@@ -1,4 +1,4 @@
-"""Has the provider count the input tokens of a file: free and slow, and exact but for its own additions."""
+"""Counts the input tokens of a file by the provider: free and slow, and exact but for the provider's additions."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -88,7 +88,7 @@ def chain_line(chain: Sum) -> str:
 
 
 def estimate_json(found: Expectation, learned: TokenHistory, *, exact: bool) -> dict[str, Any]:
-    """Lay an estimate out as a JSON object; money is text, and None if unknown."""
+    """Return an estimate as a JSON object; money is text, and None if unknown."""
     ratios = {model: _spread_json(learned.ratio(model)) for model in found.models}
     lengths = [{"task": task, **_length_json(learned.lengths_of(task))} for task in found.tasks]
     return {
@@ -120,7 +120,7 @@ def _nano(usd: Decimal, total: Sum, rounding: str = ROUND_HALF_EVEN) -> str | No
 
 
 def _length_json(lengths: Lengths) -> dict[str, Any]:
-    """Lay lengths out. Without attempts all are None; with attempts of other tasks only, the bounds are None."""
+    """Return lengths as JSON. Without attempts all are None; with attempts of other tasks only, the bounds are None."""
     found = lengths.as_written()
     if found is None:
         return {"expected": None, "low": None, "high": None, "attempts": 0}

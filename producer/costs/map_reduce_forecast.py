@@ -1,4 +1,4 @@
-"""A map and a synthesis before anything is asked: its prompts, and what its steps will read of answers to come."""
+"""The forecast of a map and a synthesis: the prompts, and the tokens that steps will read of answers to come."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,14 +14,14 @@ _READ_TIMES = 2  # at most so many times the tokens an answer was written in: th
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foreseen:
-    """The prompts of a plan; those at the places of `reads` are made of answers."""
+    """The prompts of a plan; the prompts at the places of `reads` are made of answers."""
 
     prompts: Sequence[Prompt]
     reads: Mapping[int, Reading]
 
 
 def foresee(planned: Sequence[Planned], oracle: Oracle) -> Foreseen:
-    """Fill the steps of a plan with answers of the greatest length, and tell of the usual ones how much they hold."""
+    """Fill the steps of a plan with answers of the greatest length, and return the tokens of usual answers."""
     prompts, reads = list[Prompt](), dict[int, Reading]()
     for place, one in enumerate(planned):
         if not one.parts:

@@ -64,7 +64,7 @@ class _Tier(_Rates):
     @model_validator(mode="before")
     @classmethod
     def _from_text(cls, given: object) -> object:
-        """Take a tier as an option has it."""
+        """Read a tier of an option."""
         if not isinstance(given, str):
             return given
         tokens, *rates = given.split(":")

@@ -26,7 +26,7 @@ _HAIKU_3_5 = (Decimal("0.80"), Decimal(4))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wrong:
-    """One thing that is wrong: `amounts` holds, for each rate that differs, ours and the price book's in USD."""
+    """A fault in the prices: `amounts` has, for each rate that differs, ours and the price book's in USD."""
 
     kind: str
     model: str | None
@@ -36,9 +36,9 @@ class Wrong:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """The prices that a person set in the ledger, and the models that answered of late.
+    """The prices that a person set in the ledger, and the models that answered lately.
 
-    `why_not` tells why it could not be asked; None where it was, or is new and knows nothing.
+    `why_not` is the reason why the ledger could not be read. None: it was read, or is new and empty.
     """
 
     dated: Mapping[str, Sequence[Price]] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Known:
 
 
 def known_to(settings: Settings, *, now: datetime) -> Known:
-    """Ask the ledger, where it is there."""
+    """Read the prices and models in the ledger, if there is a ledger."""
     current = newest = None
     try:
         with opened_if_there(settings.database_url.get_secret_value()) as engine:
@@ -67,13 +67,13 @@ def known_to(settings: Settings, *, now: datetime) -> Known:
 
 
 def book_of(settings: Settings, *, now: datetime) -> tuple[PriceBook, str | None]:
-    """Open the price book with what a person set in the ledger; tells why not, where the ledger is away."""
+    """Return the price book with the prices set in the ledger, and a reason if the ledger could not be read."""
     known = known_to(settings, now=now)
     return PriceBook(settings.price_overrides, known.dated), known.why_not
 
 
 def wrong_prices(settings: Settings, known: Known, *, now: datetime) -> Iterator[Wrong]:
-    """Look at every override, at the chain and at what answered of late, and at how old the price book is."""
+    """Find faults in every override, in the prices of the chain and of recent models, and in the price book's age."""
     book, listed = PriceBook(settings.price_overrides, known.dated), PriceBook({})
     for model in sorted({*settings.price_overrides, *known.dated}):
         ours, theirs = book.price(model, at=now), listed.price(model, at=now)
@@ -91,7 +91,7 @@ def wrong_prices(settings: Settings, known: Known, *, now: datetime) -> Iterator
 
 
 def age_of_prices(now: datetime) -> str:
-    """Say how old the price book is, and what that is taken from."""
+    """Return a sentence on the age of the price book, and on the source of the age."""
     day = snapshot_day(now.date())
     if day is None:
         return f"{GENAI_SOURCE} does not say how old it is, and no rate in it has a date"
@@ -122,7 +122,7 @@ def _differing(ours: Price, theirs: Price, *, is_setting: bool) -> Iterator[Wron
 
 
 def _figures(price: Price, thresholds: Sequence[int]) -> dict[str, tuple[Decimal, bool]]:
-    """List every rate by what people call it, and whether it was derived."""
+    """List every rate by its usual name, and whether the rate is derived."""
     by_place = {"": price.rates} | {f" above {above}": price.rates_for(above + 1) for above in thresholds}
     return {
         f"{kind}{place}": (getattr(rates, kind), kind in derived_kinds(price.source, rates))

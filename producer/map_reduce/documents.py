@@ -14,7 +14,7 @@ from producer.output.terminal import hint
 from producer.prompt.prompt import Prompt
 
 _TEXTS = (".txt", ".md")
-_MOST_BYTES = 256 * 1024 * 1024  # of one text: some 60 million tokens
+_MOST_BYTES = 256 * 1024 * 1024  # of a text: some 60 million tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +32,10 @@ class Documents:
 
 
 def read_documents(source: str, form: Form = AS_IT_IS, *, skip_bad: bool = False) -> list[Document]:
-    """Read documents. A text is called by the name of its file, a row by its id.
+    """Read documents. The id of a text is the name of its file, the id of a row is its own.
 
-    The text of a row is its column `text`. `skip_bad` lists bad rows or files and leaves them out.
-    Raises InputError or InputMistakes.
+    The text of a row is its column `text`. `skip_bad` lists bad rows or files and leaves them out. Raises InputError or
+    InputMistakes.
     """
     path = Path(source)
     is_folder = source != STDIN and path.is_dir()

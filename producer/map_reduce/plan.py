@@ -15,17 +15,17 @@ from producer.map_reduce.split_text import split
 from producer.prompt.prompt import Prompt
 from producer.prompt.template import Template
 
-SYNTHESIS = "synthesis"  # the prompt id of what is made of all
-TEXT = "text"  # what a template calls the text it asks about
+SYNTHESIS = "synthesis"  # the prompt id of the synthesis of all documents
+TEXT = "text"  # the name of the text in a template
 _SOURCE = "summarize"
-_AROUND_TOKENS = 40  # the marks around an answer, and the words about what is missing
+_AROUND_TOKENS = 40  # the marks around an answer, and the words about missing parts
 _FEWEST_TOKENS = 16
 _OURS = ("document", "level", "part", "parts", MISSING_PARTS)
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One text to be summarized, however long. `id` is unique among them; left out, it is the position from 1.
+    """A text to be summarized, of any length. `id` is unique among documents; the default is the position from 1.
 
     `columns` are the input's own: a template may name them, and they come back with the document's answer.
     """
@@ -38,10 +38,10 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """How a kind of prompt asks, and how much it may ask about; tokens throughout.
+    """A kind of prompt: its template, and its bounds in tokens.
 
-    `room` is what its model reads, `answer` the longest it may say, cut answers that are asked for again included.
-    `most` is how much text it is to read at once, where the caller said so; `start` a model that is not the task's.
+    `room` is the room of its model. `answer` is the longest answer, with the raised max_tokens of cut answers. `most`
+    is the caller's bound of the text of a prompt. `start` is a model that is not the task's.
     """
 
     template: Template
@@ -53,14 +53,14 @@ class Asked:
     start: str | None = None
 
     def text_room(self, around: Mapping[str, str]) -> int:
-        """Tell how much text fits, beside the template's own words and these columns."""
+        """Return the tokens of text that fit beside the template's own words and these columns."""
         left = self.room - most_tokens(self.template.fill({**around, TEXT: ""}))
         return left if self.most is None else min(self.most, left)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outline:
-    """The prompts of parts, intermediate steps and synthesis. No synthesis: one answer a document."""
+    """The prompts of parts, intermediate steps and synthesis. Without a synthesis each document has an answer."""
 
     part: Asked
     between: Asked
@@ -69,7 +69,7 @@ class Outline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """A prompt and its place, as models.job.map_reduce.NewStep tells; `parts` are places in the plan, from 0."""
+    """A prompt and its place, as in models.job.map_reduce.NewStep; `parts` are places in the plan, from 0."""
 
     prompt: Prompt
     document: str | None
@@ -82,7 +82,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Item:
-    """An answer still to be read: its place in the plan, what it is about, and the most tokens it takes."""
+    """An answer still to be read: its place in the plan, its document and first and last part, and its most tokens."""
 
     place: int
     document: str | None
@@ -92,7 +92,7 @@ class _Item:
 
 
 def plan(documents: Sequence[Document], outline: Outline) -> list[Planned]:
-    """Lay out every prompt that is needed, each after those it is made of.
+    """Plan every prompt, each after the prompts of its parts.
 
     All levels are known beforehand, since no answer is longer than asked for. Raises InputError for a document without
     a word, ids that clash, and templates or answers that leave a model no room.
@@ -188,7 +188,7 @@ def _parts(document: Document, document_id: str, asked: Asked) -> Iterator[Plann
 
 
 def _own_columns(document: Document) -> dict[str, str]:
-    """Give the input's columns back, those called like one of ours as `input_...`."""
+    """Return the input's columns; columns with a name of ours as `input_...`."""
     return {f"input_{name}" if name in _OURS else name: cell for name, cell in document.columns.items()}
 
 
@@ -201,7 +201,7 @@ def _is_enough(items: Sequence[_Item], synthesis: Asked | None) -> bool:
 def _raised(
     items: Sequence[_Item], level: int, asked: Asked, columns: Mapping[str, Mapping[str, str]], planned: list[Planned]
 ) -> Iterator[_Item]:
-    """Put answers together: those of each document first, then those of different ones."""
+    """Merge answers: first those of each document, then those of different documents."""
     is_within = len({item.document for item in items if item.document is not None}) < len(items)
     is_within = is_within and all(item.document is not None for item in items)
     for document, group in groupby(items, key=lambda item: item.document if is_within else None):
@@ -262,7 +262,7 @@ def _step(
 
 
 def _pieces(template: Template) -> tuple[str, ...]:
-    """Give what is around each {text}."""
+    """Return the texts around each {text}."""
     pieces = [""]
     for piece, is_column in template.pieces:
         if is_column:

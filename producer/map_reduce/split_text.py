@@ -1,4 +1,4 @@
-"""Splits a text where a reader would: at headings, else paragraphs, else sentences, else lines, else words."""
+"""Splits a text as a reader would: at headings, else paragraphs, else sentences, else lines, else words."""
 
 import re
 
@@ -6,7 +6,7 @@ from models.money.token_estimate import BYTES_A_TOKEN
 
 _NAMED = r"(?:chapter|part|section|book|volume|act|appendix)[ \t]+(?:\d+|[ivxlcdm]+)\b[^\n]*$"
 _UNDERLINED = r"[^\n]{1,100}\n(?:={3,}|-{3,})[ \t]*$"
-# A part may begin where a match ends; with a heading, where it begins.
+# A part may begin at the end of a match; with a heading, at its beginning.
 _HEADING = re.compile(rf"^(?=#{{1,6}}[ \t]+\S|{_UNDERLINED})|(?<=\n\n)(?={_NAMED})", re.MULTILINE | re.IGNORECASE)
 _PARAGRAPH = re.compile(r"\n[ \t\r]*\n\s*")
 # ruff: noqa: RUF001 - marks of other scripts end sentences, too
@@ -17,9 +17,9 @@ _BOUNDARIES = (_HEADING, _PARAGRAPH, _SENTENCE, _LINE, _WORD)
 
 
 def split(text: str, *, tokens: int) -> list[tuple[int, int]]:
-    """Cut a text into parts of at most so many tokens, as token_estimate.most_tokens guesses; each as (begin, end).
+    """Cut a text into parts of at most so many tokens, by token_estimate.most_tokens; each as (begin, end).
 
-    Every character is in one of them, in order. They are about equally long, unless a better boundary is near.
+    The parts are in order, and hold every character. They are about equally long, unless a better boundary is near.
 
     >>> text = "One two. Three four. Five six."
     >>> [text[begin:end] for begin, end in split(text, tokens=5)]
@@ -36,7 +36,7 @@ def split(text: str, *, tokens: int) -> list[tuple[int, int]]:
 
 
 def _end(text: str, begin: int, left: int, most: int) -> int:
-    """Choose where the part ends that begins there: near an equal share of the bytes that are left."""
+    """Return the end of the part that begins there: near an equal share of the bytes that are left."""
     if left <= most:
         return len(text)
     aim = _reach(text, begin, -(-left // -(-left // most)))
@@ -49,7 +49,7 @@ def _end(text: str, begin: int, left: int, most: int) -> int:
 
 
 def _reach(text: str, begin: int, most: int) -> int:
-    """Tell how far so many bytes of UTF-8 go, in whole characters."""
+    """Return the place after so many bytes of UTF-8, in whole characters."""
     ahead = text[begin : begin + most]
     if ahead.isascii():
         return begin + len(ahead)
@@ -59,7 +59,7 @@ def _reach(text: str, begin: int, most: int) -> int:
 
 
 def _is_inside(byte: int) -> bool:
-    """Tell whether a byte goes on with a character that began before it."""
+    """Return whether a byte continues a character that began before."""
     return byte & 0xC0 == 0x80  # noqa: PLR2004 - the marks of UTF-8
 
 

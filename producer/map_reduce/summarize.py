@@ -1,4 +1,4 @@
-"""Makes documents a batch of prompts and steps: how each kind asks, and what the models it starts at read."""
+"""Makes documents a batch of prompts and steps: the template of each kind, and the room of its start models."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ class Ways(TypedDict, total=False):
 def planned(
     documents: Sequence[Document | str | tuple[str, str]], how: How, settings: Settings, own: JobTerms
 ) -> list[Planned]:
-    """Plan what is asked about documents, each a Document, its text, or its id and its text. Raises InputError."""
+    """Plan prompts about documents, each a Document, its text, or its id and its text. Raises InputError."""
     for name in ("max_tokens", "synthesis_max_tokens", "part_tokens", "step_tokens"):
         value = getattr(how, name)
         if value is not None and (type(value) is not int or value < 1):
@@ -71,7 +71,7 @@ def planned(
 
 
 def placed(planned: Sequence[Planned], job_ids: Sequence[str], on_failed_part: OnFailedPart) -> list[NewStep]:
-    """Give each job its place."""
+    """Return the place of each job."""
     return [
         NewStep(
             job_id=job_id,
@@ -88,7 +88,7 @@ def placed(planned: Sequence[Planned], job_ids: Sequence[str], on_failed_part: O
 
 
 def parse_on_failed_part(message: str) -> OnFailedPart:
-    """Read what becomes of a step with a part that has no answer. Raises InputError."""
+    """Read the choice for a step with a part that has no answer. Raises InputError."""
     try:
         return OnFailedPart(message)
     except ValueError:
@@ -134,9 +134,9 @@ def _template(text: str, field: str) -> Template:
 def _reach(
     task: str, max_tokens: int, settings: Settings, own: JobTerms, *, is_cheap: bool
 ) -> tuple[str | None, int, int]:
-    """Tell where jobs of a task start, the longest answer they may get, and what the model there reads beside it.
+    """Return the start of a task's jobs, the tokens of the longest answer, and those of the text beside the answer.
 
-    None: where the task does. One that TASK_STARTS does not know starts at the cheapest where it is to be cheap.
+    None: the task's own start. A cheap task that TASK_STARTS does not know starts at the cheapest model.
     """
     chain = settings.chain
     terms = terms_for(task, own, settings.kinds, settings.climbs)

@@ -1,4 +1,4 @@
-"""Checks of a request's parameters, beside its messages and max_tokens, that every model makes.
+"""Checks of a request's parameters beside messages and max_tokens; every model makes these checks.
 
 Rules of one model, and fields newer than this file, are left to the provider: a 400 costs nothing.
 """
@@ -8,11 +8,11 @@ from reprlib import repr as shown
 from typing import Any
 
 _MOST_TOP_K = 1_000_000
-_MOST_USES = 10_000  # of one tool of the provider's in one request: what is more is a slip, and nobody could pay for it
+_MOST_USES = 10_000  # of one server tool in one request: a higher number is a slip, beyond any budget
 
 
 def field_problem(params: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Find the first field that no model takes, and what is wrong with it; of parameters with messages in order."""
+    """Return the first field that no model takes, and its problem. The messages must be checked before."""
     for name, (is_right, right) in _FIELDS.items():
         value = params.get(name)
         if value is not None and not is_right(value):
@@ -30,7 +30,7 @@ def _is_number(least: float, most: float) -> Callable[[object], bool]:
     def is_right(value: object) -> bool:
         if not isinstance(value, int | float) or isinstance(value, bool):
             return False
-        return least <= value <= most  # false for what is no number
+        return least <= value <= most  # False for NaN
 
     return is_right
 

@@ -11,21 +11,21 @@ from models.errors import InputError
 from producer.prompt.check_params import field_problem
 from producer.prompt.prompt import Prompt
 
-MAX_REQUEST_BYTES = 32 * 1024 * 1024  # the API answers 413 above it: faults.md, row 33
+MAX_REQUEST_BYTES = 32 * 1024 * 1024  # the API answers 413 above this size: faults.md, row 33
 MAX_ID_LENGTH = 200  # of names, keys, tasks and tags too: the width of their columns in the ledger
-MOST_TOKENS = 10_000_000  # a hundred times what any model writes
+MOST_TOKENS = 10_000_000  # a hundred times the longest answer of any model
 _ROLES = ("user", "assistant", "system")
 _NAMES = ("id", "task", "start", "floor", "ceiling")
 _KEPT = {"id": "an id", "task": "a task", "name": "a name", "key": "a key", "tags": "a tag"}
-_LONGEST_ESCAPE = 6  # bytes that one character takes at most in JSON, as in \u0001
+_LONGEST_ESCAPE = 6  # the most bytes of one character in JSON, as in \u0001
 _as_ascii_json = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 _as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
-_Problem: TypeAlias = tuple[str, str]  # the field, and what is wrong with it
+_Problem: TypeAlias = tuple[str, str]  # the field, and its problem
 
 
 def check(prompt: Prompt, *, source: str, line: int | None, fills_cache: bool = False) -> InputError | None:
-    """Find the first thing that keeps a prompt from being queued; None when there is none.
+    """Return the first mistake that keeps a prompt from being queued. Returns None if there is no mistake.
 
     With `fills_cache` a max_tokens of 0 is right: the API reads such a prompt into its cache, and answers nothing.
     """
@@ -42,9 +42,9 @@ def check(prompt: Prompt, *, source: str, line: int | None, fills_cache: bool = 
 
 
 def check_labels(*, tags: Mapping[str, str], **labels: str | None) -> InputError | None:
-    """Find the first thing that keeps a batch's name, key, task or tags from being kept; None when there is none.
+    """Return the first mistake in a batch's name, key, task or tags. Returns None if there is no mistake.
 
-    They come from people and pipelines alike: what Postgres would refuse is refused on SQLite too.
+    Labels come from people and pipelines alike: text that Postgres would refuse is refused on SQLite too.
     """
     for field, value in labels.items():
         if value is not None and (problem := _label_problem(field, value)):
@@ -60,7 +60,7 @@ def check_labels(*, tags: Mapping[str, str], **labels: str | None) -> InputError
 def check_id(prompt: Prompt, *, position: int, source: str, line: int, used: dict[str, int]) -> InputError | None:
     """Refuse an id that an earlier line of the same batch has; `used` remembers each id's line.
 
-    `position` counts the batch's prompts from 1: it is the id of a prompt that has none.
+    `position` counts the batch's prompts from 1, and is the id of a prompt without an id.
     """
     first = used.setdefault(prompt.id or str(position), line)
     if first == line:
@@ -160,7 +160,7 @@ def _content_problem(content: object, field: str) -> _Problem | None:
 
 
 def _written_problem(prompt: Prompt) -> _Problem | None:
-    """Find what cannot be stored or is too large: one quick look at all of it, a walk on suspicion only."""
+    """Return the first text that cannot be stored, or the size if too large: a quick look, a walk on suspicion only."""
     own = _own_texts(prompt)
     try:
         written = "" if prompt.params is None else _as_ascii_json(dict(prompt.params))
@@ -175,7 +175,7 @@ def _written_problem(prompt: Prompt) -> _Problem | None:
 
 
 def _own_texts(prompt: Prompt) -> list[tuple[str, str]]:
-    """List the texts that are not in `params`, with their fields; a column's name is its field."""
+    """List the texts outside `params`, with their fields; a column's name is its field."""
     texts = [*prompt.columns.items(), ("columns", "".join(prompt.columns))]
     if prompt.params is None:
         texts += [("prompt", prompt.text), ("system", prompt.system or "")]
@@ -184,7 +184,7 @@ def _own_texts(prompt: Prompt) -> list[tuple[str, str]]:
 
 
 def _is_storable(text: str) -> bool:
-    """Tell whether every database keeps the text: not with a NUL or half a surrogate (faults.md, row 49)."""
+    """Return whether every database stores the text: neither a NUL nor half a surrogate (faults.md, row 49)."""
     try:
         return "\0" not in text and (text.isascii() or bool(text.encode()))
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Tells what was there more than once, of any number of texts, at eight bytes each."""
+"""Finds repeated texts among any number of texts, at eight bytes each."""
 
 from array import array
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ _BUCKETS = 256
 
 
 class Repeats:
-    """Remembers texts by their 64-bit hashes: what is told may, once in a long while, be told by mistake.
+    """Remembers texts by their 64-bit hashes: a text is found repeated by mistake once in a long while.
 
     >>> texts = Repeats()
     >>> for text in ("a", "b", "a"):
@@ -20,12 +20,12 @@ class Repeats:
         self._buckets = [array("q") for _ in range(_BUCKETS)]
 
     def add(self, text: str) -> None:
-        """Take one more."""
+        """Add a text."""
         found = hash(text)
         self._buckets[found % _BUCKETS].append(found)
 
     def repeated(self) -> frozenset[int]:
-        """List the hashes of those there more than once."""
+        """Return the hashes of repeated texts."""
         return frozenset(self._twice())
 
     def _twice(self) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""The prompt: what the caller wants answered."""
+"""The prompt of a caller."""
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
@@ -11,15 +11,14 @@ DEFAULT_MAX_TOKENS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One prompt, by its text or by whole Messages API parameters.
+    """A prompt, by its text or by whole Messages API parameters.
 
-    `id` is unique within the batch (at most 200 characters); left out, it is the position from 1.
-    `max_tokens` counts output tokens. `params` replaces text, max_tokens and system: it holds `messages`,
-    `max_tokens` and whatever else the Messages API takes; a `model` in it names the rung the job starts at.
-    `columns` are the input's own columns: they come back with the answer and are never sent.
-    `task`, `start`, `floor` and `ceiling` are this prompt's own; the last three name models of the chain.
-    `refused` tells why no model would take it: its job has failed from the start, beside others that go on.
-    `headers` are the `anthropic-version` and the `anthropic-beta` that its requests leave with.
+    `id` is unique within the batch (at most 200 characters); the default is the position from 1. `max_tokens` counts
+    output tokens. `params` replaces text, max_tokens and system: `messages`, `max_tokens` and any other parameter of
+    the Messages API. A `model` in `params` names the start. `columns` are the input's own columns: they come back with
+    the answer and are never sent. `task`, `start`, `floor` and `ceiling` are this prompt's own; the last three name
+    models of the chain. `refused` is the reason why no model would take the prompt: its job fails at once, and other
+    jobs go on. `headers` are the `anthropic-version` and the `anthropic-beta` of the prompt's requests.
     """
 
     text: str = ""

@@ -1,4 +1,4 @@
-"""Rows laid out one after the other until the last is known, then read in order: few in memory, more on disk."""
+"""Rows collected until the last is known, then read in order: few in memory, more on disk."""
 
 import pickle
 from collections.abc import Iterator
@@ -26,9 +26,9 @@ class Laid:
         self._characters = 0
 
     def add(self, row: Any, *, characters: int = 0) -> None:
-        """Take one more; `characters` tells of a large one, so that few of those are held at once.
+        """Add a row; `characters` is the size of a large row, so that memory holds few large rows.
 
-        Raises InputError where the temporary folder is full.
+        Raises InputError if the temporary folder is full.
         """
         self.count += 1
         self._last.append(row)

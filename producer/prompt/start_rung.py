@@ -17,11 +17,11 @@ def span_of(
     line: int | None = None,
     terms: JobTerms | None = None,
 ) -> RungRange:
-    """Choose the rungs: the prompt's own start, else its task's, else the model in its params, else the primary.
+    """Return the rungs: the prompt's own start, else its task's, else the model in its params, else the primary.
 
-    Floor and ceiling are the prompt's own, else those of its `terms`: a start it did not ask for moves between these,
-    one that is learned also between the prompt's own. Raises InputError for a model that is not in the chain, or a
-    floor and ceiling the start is not between.
+    Floor and ceiling are the prompt's own, else those of its `terms`. A start by default moves between those of
+    `terms`, a learned start also between the prompt's own. Raises InputError for a model outside the chain, or a start
+    that is not between floor and ceiling.
     """
     task = prompt.task or task
     start = None if prompt.start is None and prompt.params is None else _start(prompt, chain, task, source, line)
@@ -40,7 +40,7 @@ def span_of(
 def misplaced(
     prompt: Prompt, chain: Chain, task: str | None, *, source: str, line: int, terms: JobTerms | None = None
 ) -> InputError | None:
-    """Find what keeps a line's own models from having a place in the chain; None where it names none."""
+    """Return the mistake in a line's own models. Returns None if the line names no model or all have their place."""
     named = (prompt.start, prompt.floor, prompt.ceiling, prompt.params and prompt.params.get("model"))
     try:
         if any(named):
@@ -51,7 +51,7 @@ def misplaced(
 
 
 def is_asked(prompt: Prompt, chain: Chain, task: str | None) -> bool:
-    """Tell whether a prompt of this task kind names its own start."""
+    """Return whether a prompt of this task kind names its own start."""
     names_model = prompt.params is not None and "model" in prompt.params
     return prompt.start is not None or (names_model and task not in chain.starts)
 

@@ -1,4 +1,4 @@
-"""A prompt's template: text with {column} in it, and nothing cleverer than that."""
+"""A prompt's template: text with {column}, without any other syntax."""
 
 import re
 from collections.abc import Mapping
@@ -8,27 +8,27 @@ _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 
 
 class TemplateError(ValueError):
-    """The template's braces do not pair up, or it names no column."""
+    """The template's braces do not pair up, or no column is named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
-    """Pieces in order, each literal text or (True) the name of a column; and the columns it needs."""
+    """Pieces in order, each literal text or (True) the name of a column; and the columns that the template needs."""
 
     pieces: tuple[tuple[str, bool], ...]
     columns: tuple[str, ...]
 
     def fill(self, row: Mapping[str, str]) -> str:
-        """Put the row's values in place; raises KeyError where the row lacks a column."""
+        """Put the row's values in place. Raises KeyError if the row lacks a column."""
         return "".join(row[piece] if is_column else piece for piece, is_column in self.pieces)
 
     def length(self, row: Mapping[str, str]) -> int:
-        """Count the characters that `fill` would make, before it does."""
+        """Return the length of the filled text in characters, without filling."""
         return sum(len(row[piece]) if is_column else len(piece) for piece, is_column in self.pieces)
 
 
 def parse_template(text: str) -> Template:
-    """Read {column} and the escapes {{ and }}; what is between braces is a column's whole name.
+    """Read {column} and the escapes {{ and }}; the text between braces is a column's whole name.
 
     Attributes, indexes, conversions and format specs mean nothing here, so a template reaches only the row.
 

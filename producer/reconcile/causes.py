@@ -1,4 +1,4 @@
-"""Sets the ledger beside the provider's report: where they differ, and what of it has a name."""
+"""Compares the ledger with the provider's report, and gives the differences their causes."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ _DAY = timedelta(days=1)
 class Because(StrEnum):
     """Why the ledger and the report differ."""
 
-    MIDNIGHT = "midnight"  # running at midnight: the ledger has it on the day it was opened, the provider on the next
+    MIDNIGHT = "midnight"  # running at midnight: opened on one day in the ledger, billed on the next by the provider
     UNKNOWN = "unknown"  # calls whose end nobody saw, billed after all
     OPEN = "open"  # calls that have not ended yet
     OTHERS = "others"  # the provider has more than the ledger can explain: other users of the key or the organization
@@ -32,9 +32,9 @@ class Because(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """One name for a part of the drift: how much of it in USD, and how many attempts or requests, where counted.
+    """A cause of a part of the drift, in USD, with the attempts or requests if counted.
 
-    `most_usd` bounds what it could be, where something does.
+    `most_usd` is an upper bound, if there is one.
     """
 
     because: Because
@@ -82,7 +82,7 @@ class _Causes:
 
 
 def compare(bills: Iterable[Bill], billed: Billed) -> Drift:
-    """Compare by day, model (whatever its date) and kind, and give each difference its name."""
+    """Compare by day, model (without its date) and kind, and give each difference a cause."""
     sheet, found, unsure = side_by_side(bills, billed), _Causes(), Unsure()
     left = _past_midnight(sheet, found)
     for place, lines in left.lines.items():
@@ -97,7 +97,7 @@ def compare(bills: Iterable[Bill], billed: Billed) -> Drift:
 
 
 def _past_midnight(sheet: Sheet, causes: _Causes) -> Sheet:
-    """Take out what the ledger has on the day before and the provider on the day after."""
+    """Take out attempts that the ledger has on one day and the provider on the next."""
     left = {(place, line.kind): line for place, lines in sheet.lines.items() for line in lines}
     requests = dict(sheet.requests)
     for place, bill in sheet.bills.items():
@@ -133,7 +133,7 @@ def _moved_requests(sheet: Sheet, place: Place, next_day: Place) -> int:
 def _explain(
     lines: Sequence[Line], bill: Bill, requests: int, refreshed_at: datetime | None, causes: _Causes
 ) -> Unsure:
-    """Name the differences of one day and model; returns what of it is unsure and was not billed."""
+    """Explain the differences of one day and model. Returns the unsure attempts that were not billed."""
     more = less = _ZERO
     for line in lines:
         price = _price_usd(line, lines)
@@ -150,7 +150,7 @@ def _explain(
 
 
 def _price_usd(line: Line, lines: Sequence[Line]) -> Decimal:
-    """Tell what of a difference is one of prices: all of it where the counts agree."""
+    """Return the part of a difference that is due to prices: all of it if the counts agree."""
     if line.kind == ALL_KINDS:
         return _ZERO if any(other.count for other in lines) else line.usd
     if not line.ledger_count or not line.provider_count:
@@ -173,7 +173,7 @@ def _explain_price(line: Line, usd: Decimal, bill: Bill, causes: _Causes) -> Non
 
 
 def _explain_more(more: Decimal, extra: int, bill: Bill, causes: _Causes) -> None:
-    """Give what the provider has more to calls of unknown end, as far as they can explain it, then to open ones."""
+    """Assign the provider's surplus to calls of unknown end, as far as they can explain it, then to open calls."""
     for because, unsure in ((Because.UNKNOWN, bill.unknown), (Because.OPEN, bill.open)):
         if unsure.attempts:
             explained = more if unsure.unbounded else min(more, unsure.most_usd)

@@ -17,7 +17,7 @@ from producer.costs.anthropic_http import Api, admin_api_of
 
 _BETA = "analytics-usage-cost-2026-08-24"
 _PATH = "/v1/organizations/analytics/"
-_DAYS = 31  # that one report may span
+_DAYS = 31  # the most days of one report
 _ROWS = 1000
 _NO_MODEL = "(no model)"
 _TOKENS = {
@@ -43,7 +43,7 @@ class Charge:
 
 @dataclass(slots=True, kw_only=True)
 class Billed:
-    """Charges by (day, model, kind), and requests by (day, model). They may lack all that is after `refreshed_at`."""
+    """Charges by (day, model, kind), and requests by (day, model). Charges after `refreshed_at` may be missing."""
 
     charges: dict[tuple[date, str, str], Charge] = field(default_factory=lambda: defaultdict(Charge))
     requests: dict[tuple[date, str], int] = field(default_factory=lambda: defaultdict(int))
@@ -51,7 +51,7 @@ class Billed:
 
 
 def read_billed(settings: Settings, since: date, until: date, *, key_id: str | None = None) -> Billed:
-    """Read the charges from `since` to `until`, both included; of one API key, if its id is given.
+    """Read the charges from `since` to `until`, both included; of one API key, if `key_id` is given.
 
     Raises ApiError, SettingsError without an admin key, InputError for days that the provider does not report.
     """

@@ -11,8 +11,8 @@ from typing import TypeAlias
 from models.accounting.expected_bill import KINDS, Bill, Unsure
 from producer.reconcile.provider_report import Billed, Charge
 
-ALL_KINDS = "all kinds"  # money of a day and model where costs without parts are among it
-Place: TypeAlias = tuple[date, str]  # a day, and a model without its date: the report may name it either way
+ALL_KINDS = "all kinds"  # money of a day and model that has costs without parts
+Place: TypeAlias = tuple[date, str]  # a day, and a model without its date: the report may have either name
 _DATED = re.compile(r"-\d{8}$")
 _NANO = Decimal("0.000000001")
 _ZERO = Decimal(0)
@@ -20,7 +20,7 @@ _ZERO = Decimal(0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One day, model and kind on both sides: tokens (searches where it is one), and USD; `slack_usd` is rounding."""
+    """One day, model and kind on both sides: tokens (or searches), and USD; `slack_usd` is rounding."""
 
     day: date
     model: str
@@ -71,7 +71,7 @@ class Sheet:
 
 
 def side_by_side(bills: Iterable[Bill], billed: Billed) -> Sheet:
-    """Bring both to the same days, models and kinds; what is nothing on both sides has no line."""
+    """Bring both to the same days, models and kinds; a line that is zero on both sides is left out."""
     ours: dict[Place, Bill] = {}
     for bill in bills:
         place = (bill.day, _undated(bill.model))
@@ -88,7 +88,7 @@ def side_by_side(bills: Iterable[Bill], billed: Billed) -> Sheet:
 
 
 def both(one: Unsure, other: Unsure) -> Unsure:
-    """Add what is unsure."""
+    """Add the figures of unsure attempts."""
     return Unsure(
         attempts=one.attempts + other.attempts,
         most_usd=one.most_usd + other.most_usd,
@@ -146,13 +146,13 @@ def _line(place: Place, kind: str, bill: Bill | None, charge: Charge) -> Line:
         ledger_usd=_ZERO if bill is None else bill.usd.get(kind, _ZERO),
         provider_usd=charge.usd,
         list_usd=charge.list_usd,
-        # Each attempt's part is within a nano-dollar of the exact one; the provider rounds what it reports.
+        # Each attempt's part is within a nano-dollar of the exact part; the provider rounds its figures.
         slack_usd=charge.unit_usd / 2 + (_ZERO if bill is None else bill.rounded * _NANO),
     )
 
 
 def _whole(lines: list[Line], unsplit_usd: Decimal) -> list[Line]:
-    """Compare the money of one day and model in one line: some of its costs have no parts."""
+    """Compare the money of one day and model in one line, since some costs have no parts."""
     whole = Line(
         day=lines[0].day,
         model=lines[0].model,

@@ -12,7 +12,7 @@ from models.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing looked at: how it is, and what would be right."""
+    """A finding: the state of a thing, and the right state."""
 
     what: str
     verdict: Literal["ok", "warn", "fail"]

@@ -1,4 +1,4 @@
-"""The address a server is at: whether other machines reach it, and a socket that listens there."""
+"""The address of a server: whether other machines reach the address, and a socket that listens there."""
 
 import os
 import socket
@@ -10,7 +10,7 @@ _WAITING = 2048
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a name or an address means this machine only.
+    """Return whether a name or an address means this machine only.
 
     >>> is_loopback("127.0.0.1"), is_loopback("::1"), is_loopback("localhost"), is_loopback("0.0.0.0")
     (True, True, True, False)
@@ -22,17 +22,17 @@ def is_loopback(host: str) -> bool:
 
 
 def listening(host: str, port: int, *, source: str) -> socket.socket:
-    """Listen at an address; port 0 is any that is free. Raises InputError where it cannot be had."""
+    """Listen at an address; port 0 is any free port. Raises InputError if the address cannot be had."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=_WAITING)
-    except (OSError, ValueError) as error:  # the second for what can be no name: two dots in a row
+    except (OSError, ValueError) as error:  # ValueError for an impossible name: two dots in a row
         problem = f"cannot listen on {host}:{port} ({_reason(error)}); choose another --port or --host"
         raise InputError(problem, source=source) from None
 
 
 def url_of(listener: socket.socket, host: str) -> str:
-    """Write where a server is, by the name it was given for it."""
+    """Return the URL of a server, with the name given for the address."""
     return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
 
 

@@ -1,4 +1,4 @@
-"""Ends a command that was asked to end, wherever in the code the signal met it."""
+"""Ends a command on a signal, at any place in the code."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ _AGAIN_S = 0.02
 
 
 def resend_dropped_signals() -> None:
-    """Say again what Python drops: an exit that a signal raises while a finalizer or a weakref's callback runs."""
+    """Raise a signal's exit again if Python drops the first: in a finalizer or a weakref's callback."""
     sys.unraisablehook = _resend
 
 
@@ -17,7 +17,7 @@ def _resend(dropped: "sys.UnraisableHookArgs") -> None:
     match dropped.exc_value:
         case KeyboardInterrupt():
             number: int = signal.SIGINT
-        case SystemExit(code=int(code)) if code > signal.NSIG:  # what a shell calls 128 + the signal's number
+        case SystemExit(code=int(code)) if code > signal.NSIG:  # 128 + the signal's number is a shell's code
             number = code - 128
         case _:
             sys.__unraisablehook__(dropped)

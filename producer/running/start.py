@@ -1,4 +1,4 @@
-"""Starts the processes people run: the worker with its broker, Flower, the simulator."""
+"""Starts processes: the worker with its broker, Flower, the simulator."""
 
 import ctypes
 import os
@@ -19,7 +19,7 @@ _FLOWER_COLUMNS = "name,uuid,state,result,received,runtime,worker"
 _RUNTIME_BUCKETS = "0.5,1,2,5,10,20,40,80,120,240,480,960,1920,3600"  # Flower's end at 10 s; a call may take an hour
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_OF_A_SIGNAL = 128  # and the signal's number is what a shell calls such an end
+_OF_A_SIGNAL = 128  # a shell's code for an end by a signal is 128 + the signal's number
 
 
 def worker_command(settings: Settings, more: Sequence[str] = ()) -> list[str]:
@@ -30,7 +30,7 @@ def worker_command(settings: Settings, more: Sequence[str] = ()) -> list[str]:
 
 
 def worker(settings: Settings, more: Sequence[str]) -> int:
-    """Run a worker until it is told to end; with no REDIS_URL its broker runs beside it."""
+    """Run a worker until a signal ends it. Without REDIS_URL the worker's broker runs beside it."""
     command = worker_command(settings, more)
     if settings.redis_url is not None:
         _become(command, child_environment({}))
@@ -40,7 +40,7 @@ def worker(settings: Settings, more: Sequence[str]) -> int:
 
 
 def flower(settings: Settings, *, address: str, port: int) -> None:
-    """Become Flower behind a password; one is made up where FLOWER_PASSWORD gives none."""
+    """Become Flower behind a password, which is made up without FLOWER_PASSWORD."""
     listening(address, port, source="stepdown flower").close()  # Flower's own end over a busy port is a traceback
     password = settings.flower_password
     chosen = secrets.token_urlsafe(12) if password is None else password.get_secret_value()
@@ -53,17 +53,17 @@ def flower(settings: Settings, *, address: str, port: int) -> None:
 
 
 def flower_command(port: int, *, address: str = "127.0.0.1") -> list[str]:
-    """Build the command Flower is: on loopback, nothing to click, the columns that tell model, depth and cost."""
+    """Return the command of Flower: on loopback, without actions, with columns of model, depth and cost."""
     if find_spec("flower") is None:
         raise InputError("Flower is not installed: pip install 'stepdown[flower]'", source="stepdown flower")
-    # Flower runs whatever flowerconfig.py lies in the working folder, unless it is given another file.
+    # Flower would run any flowerconfig.py in the working folder, unless another file is given.
     conf = f"--conf={os.devnull}"
     columns, buckets = f"--tasks-columns={_FLOWER_COLUMNS}", f"--task-runtime-metric-buckets={_RUNTIME_BUCKETS}"
     return [*_celery("flower"), f"--address={address}", f"--port={port}", "--read-only", conf, columns, buckets]
 
 
 def flower_variables(settings: Settings, broker_url: str, password: str) -> dict[str, str]:
-    """Hand Flower its broker and password where `ps` does not show them."""
+    """Return the variables of Flower, which hide the broker and the password from `ps`."""
     return {"REDIS_URL": broker_url, "FLOWER_BASIC_AUTH": f"{settings.flower_user}:{password}"}
 
 
@@ -78,7 +78,7 @@ def simulate(more: Sequence[str]) -> None:
 
 
 def _end_with_parent() -> None:
-    # Were we killed, a worker without its broker would knock at a closed door for ever. Linux only.
+    # If we are killed, a worker without a broker would knock at a closed door for ever. Linux only.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -93,7 +93,7 @@ def _become(command: Sequence[str], environment: dict[str, str]) -> None:
 
 
 def _supervise(command: Sequence[str], environment: dict[str, str]) -> int:
-    # In a session of its own, so that Ctrl-C reaches it once, through us, and the broker outlives it.
+    # A session of its own: Ctrl-C reaches the worker once, through us, and the broker outlives the worker.
     process = subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=_end_with_parent)  # noqa: PLW1509
 
     def forward(number: int, _frame: FrameType | None) -> None:

@@ -31,7 +31,7 @@ from producer.submit.idempotency import Content
 from producer.submit.shared_prefixes import Prefixes
 
 MOST_WEIGHT = 100
-_MOST_URGENT = 10_000  # sent at once; the clock sends those behind them
+_MOST_URGENT = 10_000  # sent at once; the dispatcher sends the others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ def terms_of(  # noqa: PLR0913 - each is a word of the caller's
     terms: JobTerms | None,
     on_failed_part: OnFailedPart | None = None,
 ) -> Terms:
-    """Put together what the caller says. Raises InputError."""
+    """Collect the caller's options. Raises InputError."""
     return Terms(
         task=task,
         name=name,
@@ -80,7 +80,7 @@ def terms_of(  # noqa: PLR0913 - each is a word of the caller's
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaidOut:
-    """A batch that is not written yet: its jobs as rows, and those of them that may have a message at once."""
+    """A batch that is not written yet: its jobs as rows, and the jobs that may have a message at once."""
 
     batch: NewBatch
     count: int
@@ -91,7 +91,7 @@ class LaidOut:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Prompts that are checked where they are read: one after the other, none kept."""
+    """Prompts that are checked while read: one after the other, without keeping any."""
 
     prompts: Iterable[Prompt]
 
@@ -103,9 +103,9 @@ class Checked:
 def laid_out(
     prompts: Iterable[Prompt] | PromptFile, settings: Settings, terms: Terms, starts: LearnedStarts
 ) -> Iterator[LaidOut]:
-    """Lay a batch out for a block, on disk where it is large: nothing is written before its last prompt is in order.
+    """Prepare a batch for a block, on disk if large: no row is written before the last prompt is checked.
 
-    Raises InputError or InputMistakes for what cannot be sent or kept.
+    Raises InputError or InputMistakes for prompts that cannot be sent or kept.
     """
     if mistake := check_labels(name=terms.name, key=terms.key, task=terms.task, tags=terms.tags):
         raise mistake
@@ -118,7 +118,7 @@ def laid_out(
 
 
 def with_own(terms: Terms, chain: Chain) -> Terms:
-    """Check what the caller asks of all jobs. Raises InputError."""
+    """Check the caller's terms of all jobs. Raises InputError."""
     own, problems = parse_terms(as_entry(terms.own), chain.models)
     if problems:
         field, problem = problems[0]
@@ -127,7 +127,7 @@ def with_own(terms: Terms, chain: Chain) -> Terms:
 
 
 def max_cost(given: Decimal | str | float | None, *, source: str = "submit") -> Decimal | None:
-    """Read what a batch may cost, in USD. Raises InputError."""
+    """Read the cap of a batch, in USD. Raises InputError."""
     if given is None:
         return None
     try:
@@ -137,7 +137,7 @@ def max_cost(given: Decimal | str | float | None, *, source: str = "submit") -> 
 
 
 def require_prices(settings: Settings, dated: Mapping[str, Sequence[Price]]) -> None:
-    """Raise UnpricedModelError where a model of the chain has no price today; `dated` are those a person set."""
+    """Raise UnpricedModelError if a model of the chain has no price today. `dated` are prices that a person set."""
     if unpriced := PriceBook(settings.price_overrides, dated).unpriced(settings.chain.models):
         raise UnpricedModelError(unpriced)
 
@@ -150,7 +150,7 @@ def _lay(jobs: Iterable[NewJob], settings: Settings, terms: Terms, starts: Learn
     prefixes = Prefixes(settings.chain.models if settings.prompt_cache == "on" else ())
     columns: tuple[str, ...] = ()
     for asked in jobs:
-        if content is not None:  # it knows nothing of what is learned
+        if content is not None:  # the digest leaves learned starts out
             content.add(asked)
         job = starting(asked) if asked.refused is None else asked
         if job.refused is None:

@@ -12,7 +12,7 @@ from models.outcome import Outcome
 
 
 class Content:
-    """Jobs are added one by one, in order. An option left out adds nothing, so older batches are recognized.
+    """A digest of jobs, added in order. An option left out adds nothing, so older batches are recognized.
 
     `climbs` are those of the settings.
     """
@@ -29,7 +29,7 @@ class Content:
             self._digest.update(on_failed_part.encode())
 
     def add(self, job: NewJob) -> None:
-        """Add what one job asks, before anything that was learned about it."""
+        """Add the request of a job, before any learned start."""
         rungs = [job.span.start, job.span.floor, job.span.ceiling]
         asked = [job.prompt_id, job.task, job.params, rungs, job.columns]
         if job.refused is not None:

@@ -9,13 +9,13 @@ from models.queue.broker import Broker
 from models.queue.embedded_redis import required_broker_url
 from models.settings import Settings
 
-_RING_S = 0.3  # who submits does not wait for a Redis that is frozen: a worker's clock sends
+_RING_S = 0.3  # the caller does not wait for a frozen Redis: the dispatcher sends the messages
 
 
 def ring(jobs: Sequence[Unsent], settings: Settings, outbox: Outbox) -> str | None:
-    """Send a message for urgent jobs, and for the first of each rung, as many as its queue has room for.
+    """Send messages for urgent jobs, and for the first jobs of each rung, up to the room of its queue.
 
-    The clock sends the rest. Returns why none could be sent; the jobs are kept all the same.
+    The dispatcher sends the others. Returns the reason if no message could be sent; the jobs are still in the ledger.
     """
     try:
         broker = Broker(required_broker_url(settings), rungs=len(settings.chain.models), timeout_s=_RING_S)
@@ -27,7 +27,7 @@ def ring(jobs: Sequence[Unsent], settings: Settings, outbox: Outbox) -> str | No
             room = max(0, min(settings.queue_window, broker.pace(rung).window) - broker.depth(rung))
             bulk = [job for job in jobs if job.rung == rung and not job.is_urgent]
             _send(bulk[:room], broker, outbox)
-    except (BrokerError, LedgerError) as error:  # accepted all the same, and whoever hears otherwise submits again
+    except (BrokerError, LedgerError) as error:  # the jobs are accepted; after an error the caller would submit again
         return str(error)
     finally:
         broker.close()

@@ -7,14 +7,14 @@ from models.chain.capabilities import capabilities_of
 from models.money.prompt_cache import prefix_of, prefix_tokens
 from producer.prompt.duplicates import Repeats
 
-_MOST_KNOWN = 1000  # system prompts, which may be long: a batch has one, or one for each prompt
+_MOST_KNOWN = 1000  # system prompts, which may be long: a batch has one, or each prompt has its own
 
 
 class Prefixes:
-    """Names what each request begins with, one after the other; in the end `shared` tells which names stand.
+    """Names the prefix of each request, one after the other; at the end `shared` keeps the names of shared prefixes.
 
-    A beginning is worth it once another has it: written at 1.25 times the rate and read once at 0.1 is less than twice
-    the whole. None has a name that is shorter than what the `models` keep, or where there are no models.
+    Two requests make a prefix worth a mark: written at 1.25 times the rate and read once at 0.1 is less than twice the
+    whole. A prefix too short for all `models` has no name. Without models no prefix has a name.
     """
 
     def __init__(self, models: Sequence[str]) -> None:
@@ -23,14 +23,14 @@ class Prefixes:
         self._names = Repeats()
 
     def named(self, params: Mapping[str, Any]) -> str | None:
-        """Name what a request begins with; None where it is too short, or has marks of its own."""
+        """Return the name of a request's prefix. Returns None if the prefix is too short, or has marks of its own."""
         name = self._named(params)
         if name is not None:
             self._names.add(name)
         return name
 
     def shared(self) -> Callable[[str | None], str | None]:
-        """Give what keeps the names that were given more than once."""
+        """Return a function that keeps the names given more than once."""
         repeated = self._names.repeated()
         return lambda name: name if name is not None and hash(name) in repeated else None
 
@@ -40,7 +40,7 @@ class Prefixes:
             return None
         if not isinstance(system, str) or params.get("tools") or not _is_plain(params):
             return prefix_of(params)
-        if system not in self._known:  # of a large batch it is the same text over and over
+        if system not in self._known:  # the requests of a large batch share the text
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
             self._known[system] = prefix_of(params)
@@ -48,7 +48,7 @@ class Prefixes:
 
 
 def shared_prefixes(requests: Sequence[Mapping[str, Any]], models: Sequence[str]) -> list[str | None]:
-    """Name the beginning that each shares with another, where one of the models keeps one as short as that; else None.
+    """Return the name of each request's prefix if another request shares the prefix and a model caches it; else None.
 
     >>> long, short = {"system": "Be brief. " * 900}, {"system": "Be brief."}
     >>> [name is not None for name in shared_prefixes([long, long, short, short], ["claude-sonnet-4-6"])]
@@ -60,7 +60,7 @@ def shared_prefixes(requests: Sequence[Mapping[str, Any]], models: Sequence[str]
 
 
 def _is_plain(params: Mapping[str, Any]) -> bool:
-    """Tell whether no part of it can bear a mark."""
+    """Return whether no part of the parameters can bear a mark."""
     messages = params.get("messages")
     is_text = isinstance(messages, list) and all(isinstance(message.get("content"), str) for message in messages)
     return is_text and not params.get("cache_control")

@@ -4,22 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-PAUSED = "paused"  # the key is refused, or its money is spent: nobody calls
+PAUSED = "paused"  # the key is refused, or its money is spent: no request leaves
 CIRCUIT_OPEN = "circuit_open"  # the model is out of rotation
-LIMITED = "limited"  # its group's rate limits are used up
-FULL = "full"  # as many calls are in flight as it takes
-RETRIES_SPENT = "retries_spent"  # the fleet has repeated as much as it may
+LIMITED = "limited"  # the group's rate limits are used up
+FULL = "full"  # the model has no place for another call in flight
+RETRIES_SPENT = "retries_spent"  # the worker has repeated as much as its budget allows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request that wants to leave.
+    """A request that wants to leave.
 
-    Tokens are estimates: the input that no cache holds, and what will be written. After `hold_s` without an end its
-    worker is lost. `patience_s` is how long it would still wait for this model: told to come back sooner, it will, and
-    is promised what it needs. `has_waited`: it was, and is back, ahead of newcomers. `queue_s` is the same for a place
-    among the calls in flight, which is our own limit; None: as long as for the model's.
-    `job` is the job that asks. `is_again`: an earlier call of the job on this model ended in a server error.
+    Tokens are estimates: the input that no cache holds, and the output. After `hold_s` without an end the worker is
+    lost. `patience_s` is how long the job waits for this model: for a shorter wait, admission control reserves the
+    tokens. `has_waited`: the job has waited, and is ahead of newcomers. `queue_s` is the patience for a place in
+    flight, which is our own limit; None: as long as `patience_s`. `job` is the job's id. `is_again`: an earlier call of
+    the job on this model ended in a server error.
     """
 
     ticket: str
@@ -39,7 +39,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:
-    """It may leave, after `after_s` (at most 1 s): what it needs is taken. A probe is alone on its model."""
+    """The request may leave, after `after_s` (at most 1 s): its tokens are taken. A probe is alone on its model."""
 
     after_s: float = 0.0
     is_probe: bool = False
@@ -47,7 +47,7 @@ class Granted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Denied:
-    """It may not leave now; after `wait_s` it may. `details` are what a person wants to know of it."""
+    """The request may not leave now, and may after `wait_s` seconds. `details` are figures for a person."""
 
     wait_s: float
     reason: str
@@ -70,12 +70,12 @@ How = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """How a request that was let through ended, told once; `not_sent`: it did not leave after all.
+    """The end of a request that was granted, reported once. `not_sent`: the request did not leave after all.
 
-    Tokens are those billed, None where that is not known: input no cache held, and output. `limits` holds for each kind
-    ("requests", "input", "output") the limit per minute and what remains of it, as the reply's headers tell.
-    `is_slow`: the reply is good, and its model is far slower than its normal. `is_again` is the request's.
-    `is_own_fault`: the failure tells of the job's own request, not of the model.
+    Tokens are the billed ones: input that no cache held, and output. None: unknown. `limits` holds for each kind
+    ("requests", "input", "output") the limit per minute and the rest of the limit, from the reply's headers. `is_slow`:
+    the reply is good, and far slower than the normal of its model. `is_again` is the request's. `is_own_fault`: the
+    failure is the fault of the job's own request, not of the model.
     """
 
     ticket: str
@@ -94,13 +94,13 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """How many requests could leave a model soon; closed: none, until it is back."""
+    """The number of requests that could leave a model soon. `is_closed`: no request can until the model is back."""
 
     free: int
     is_closed: bool
 
 
-# What an end made of its model's circuit breaker; key_works: the key was refused to this request, and answers others.
+# A change of the model's circuit breaker. key_works: the key was refused to this request, and answers other requests.
 Change = Literal["", "opened", "closed", "key_works"]
 
 
@@ -108,13 +108,13 @@ class Admission(Protocol):
     """Decides for the whole fleet which request leaves when."""
 
     def acquire(self, need: Request) -> Granted | Denied:
-        """Let a request through, or say when to come back."""
+        """Grant or deny a request; a denial has a time to wait."""
         ...
 
     def release(self, ended: Result) -> Change:
-        """Note how a request that was let through ended; returns what that made of its model's cooldown."""
+        """Record the end of a granted request. Returns the change of the model's circuit breaker."""
         ...
 
     def capacity(self, models: Mapping[str, str], *, horizon_s: float) -> Mapping[str, Capacity]:
-        """Tell for each model, given with its group, how many requests could leave within `horizon_s`."""
+        """Return for each model the number of requests that could leave within `horizon_s`. `models` has each group."""
         ...

@@ -1,4 +1,4 @@
-"""One call warms a model's cache with what its batch shares; the others wait for it a moment, then read."""
+"""One call warms a model's cache with the prefix of a batch; the other calls wait for a moment, then read the cache."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from models.money.usage import Usage
 
-# The API keeps a beginning for five minutes from each use; a little less, since its clock starts before ours.
+# The API keeps a prefix for five minutes from each use; a little less, since the API's clock starts before ours.
 KEPT_S = 290.0
 WARMING_S = 10.0  # nobody waits longer for a call that warms
 _FIRST_WAIT_S = 0.1
@@ -18,33 +18,33 @@ Warm = Literal["warmer", "warming", "warm", "never"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedPrefix:
-    """One model's cache of one beginning."""
+    """One model's cache of one prefix."""
 
     model: str
     prefix: str
 
 
 class CacheState(Protocol):
-    """Knows which beginnings are in which model's cache, and who is putting them there."""
+    """Knows which prefixes are in which model's cache, and which prefixes a call is writing."""
 
     def look(self, spot: CachedPrefix) -> Warm:
-        """Tell how warm it is. `warmer`: it was cold, and the caller is the one to warm it, for ten seconds.
+        """Return the state. `warmer`: the cache was cold, and this caller warms the cache, within ten seconds.
 
-        `never`: the provider kept nothing the last time it was asked to; nobody need wait.
+        `never`: the provider cached nothing at the last request, so no call waits.
         """
         ...
 
     def is_warm(self, spot: CachedPrefix, *, in_s: float = 0.0) -> bool:
-        """Tell whether it can be read in so many seconds, without taking a turn."""
+        """Return whether the cache can be read in so many seconds, without taking a turn."""
         ...
 
     def note(self, spot: CachedPrefix, *, cached_tokens: int | None) -> None:
-        """Say what a marked call came to: the tokens read and written; None, where it failed: another may warm."""
+        """Record the tokens read and written by a marked call. None: the call failed, another may warm the cache."""
         ...
 
 
 class OwnCacheState:
-    """The cache state of one process, for a worker without Redis. Shared by its threads."""
+    """The cache state of one process, for a worker without Redis. The worker's threads share the state."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -52,7 +52,7 @@ class OwnCacheState:
         self._lock = Lock()
 
     def look(self, spot: CachedPrefix) -> Warm:
-        """Take the turn to warm it, where nobody has."""
+        """Take the turn to warm the cache, if no other thread has the turn."""
         with self._lock:
             known, until = self._known.get(spot, ("warming", 0.0))
             if until > self._clock():
@@ -67,7 +67,7 @@ class OwnCacheState:
         return known == "warm" and until > self._clock() + in_s
 
     def note(self, spot: CachedPrefix, *, cached_tokens: int | None) -> None:
-        """Keep it warm from now on, or let another try."""
+        """Record the cache as warm from now on, or leave the turn to another call."""
         with self._lock:
             if cached_tokens is not None:
                 self._known[spot] = ("warm" if cached_tokens else "never", self._clock() + KEPT_S)
@@ -77,7 +77,7 @@ class OwnCacheState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheWarmup:
-    """Has calls wait for the one that warms, and says what each came to. `clock` and `sleep` are in seconds."""
+    """Lets calls wait for the call that warms, and records their usage. `clock` and `sleep` are in seconds."""
 
     warmth: CacheState
     clock: Callable[[], float]
@@ -86,9 +86,9 @@ class CacheWarmup:
     def hold(
         self, spot: CachedPrefix, *, is_urgent: bool = False, is_stopping: Callable[[], bool]
     ) -> tuple[Warm, float]:
-        """Wait in hand while another call warms the cache, at most ten seconds; returns how warm it is, and how long.
+        """Wait in hand while another call warms the cache, at most ten seconds.
 
-        Urgent jobs do not wait.
+        Returns the state, and the seconds waited. Urgent jobs do not wait.
         """
         if is_urgent:
             return ("warm" if self.warmth.is_warm(spot) else "warming"), 0.0
@@ -102,7 +102,7 @@ class CacheWarmup:
         return found, self.clock() - since
 
     def note(self, spot: CachedPrefix, found: Warm, *, usage: Usage | None) -> None:
-        """Say what a marked call used; None: it failed, or was not made, and another is to warm the cache."""
+        """Record the usage of a marked call. None: the call failed or was not made, and another warms the cache."""
         if usage is not None and usage.prompt_tokens:
             self.warmth.note(spot, cached_tokens=_cached(usage))
         elif found == "warmer":

@@ -1,4 +1,4 @@
-"""Which caches are warm, shared by the fleet in Redis; each worker's own memory where Redis is away."""
+"""The state of all caches, shared by the fleet in Redis; in each worker's own memory while Redis is away."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -10,12 +10,12 @@ from worker.admission.cache_warmup import KEPT_S, WARMING_S, CachedPrefix, OwnCa
 from worker.admission.shared import connected
 
 _TIMEOUT_S = 0.25
-_LEFT_ALONE_S = 5.0  # a Redis that did not answer is not asked at once again: each call would wait for it
+_LEFT_ALONE_S = 5.0  # after a failure Redis is left alone: each call would wait for an answer
 _WORDS = ("warming", "warm", "never")
 
 
 class SharedCacheState:
-    """Asks Redis, and remembers for itself what it was told: losing Redis costs a few calls their turn, no more."""
+    """Asks Redis, and remembers each own result: losing Redis costs a few calls their turn, no more."""
 
     def __init__(
         self, url: str, clock: Callable[[], float], *, namespace: str = "", timeout_s: float = _TIMEOUT_S
@@ -27,7 +27,7 @@ class SharedCacheState:
         self._away_until = 0.0
 
     def look(self, spot: CachedPrefix) -> Warm:
-        """Take the turn to warm it, where nobody in the fleet has."""
+        """Take the turn to warm the cache, if no worker of the fleet has the turn."""
         return self._asked(lambda: self._look(spot)) or self._own.look(spot)
 
     def is_warm(self, spot: CachedPrefix, *, in_s: float = 0.0) -> bool:
@@ -36,7 +36,7 @@ class SharedCacheState:
         return self._own.is_warm(spot, in_s=in_s) if found is None else bool(found)
 
     def note(self, spot: CachedPrefix, *, cached_tokens: int | None) -> None:
-        """Tell the fleet."""
+        """Record the result for the fleet."""
         self._own.note(spot, cached_tokens=cached_tokens)
         self._asked(lambda: self._note(spot, cached_tokens))
 
@@ -69,7 +69,7 @@ class SharedCacheState:
         return ""
 
     def _asked(self, ask: Callable[[], Any]) -> Any:
-        """Ask Redis; None where it does not answer, and for a while after."""
+        """Ask Redis. Returns None if Redis does not answer, and for a while after."""
         if self._clock() < self._away_until:
             return None
         try:

@@ -15,7 +15,7 @@ class ChainCapacity:
         self._admission = admission
 
     def free(self) -> Sequence[int]:
-        """Count for each rung how many requests its model takes within the horizon: 0 where it takes none."""
+        """Return for each rung the number of requests that its model takes within the horizon."""
         groups = {model: self._chain.group_of(model) for model in self._chain.models}
         rooms = self._admission.capacity(groups, horizon_s=HORIZON_S)
         return tuple(rooms[model].free for model in self._chain.models)

@@ -38,10 +38,10 @@ _HOW: Mapping[Outcome, How] = {
     Outcome.SPEND_LIMIT: "key_refused",
     Outcome.UNAUTHORIZED: "key_refused",
     Outcome.REDIRECTED: "key_refused",  # no call of this address can work
-    Outcome.BLOCKED: "not_sent",  # the model was not reached, so nothing is known of it
+    Outcome.BLOCKED: "not_sent",  # the request did not reach the model, and teaches nothing about the model
     Outcome.MODEL_MISSING: "missing",
     Outcome.MODEL_DENIED: "missing",
-    Outcome.OVER_LIMIT: "not_sent",  # its limits are as they were
+    Outcome.OVER_LIMIT: "not_sent",  # the model's limits are unchanged
     Outcome.RATE_LIMITED: "limited",
     Outcome.RAMP_LIMITED: "ramped",
     Outcome.OVERLOADED: "overloaded",
@@ -52,8 +52,8 @@ _HOW: Mapping[Outcome, How] = {
 class Tokens:
     """A forecast of a request's tokens: input that no cache holds, input read from a cache, and output.
 
-    `replies` counts the replies behind the figures: of this model, to requests of this size, for the figure with fewer.
-    With 0, at least one figure is borrowed from other requests or is a prior.
+    `replies` counts the replies of this model to requests of this size, for the figure with fewer replies. With 0, at
+    least one figure is borrowed from other requests or is a prior.
     """
 
     input: int
@@ -101,7 +101,7 @@ class _Prompts:
 
 
 class Forecast:
-    """Forecasts a request's tokens and a model's pace from earlier replies. The threads of one worker share it."""
+    """Forecasts a request's tokens and a model's pace from earlier replies. Threads of one worker share the object."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -144,7 +144,7 @@ class Forecast:
     def pace(self, model: str) -> float:
         """Return output tokens a second below which no healthy long answer of the model falls.
 
-        A measured pace counts only where it is slower than the usual one: a call that is cut too early is paid for.
+        A measured pace counts only if slower than the usual pace, since a call that is cut too early is paid for.
         """
         with self._lock:
             seconds = sorted(self._paces.get(model, ()))
@@ -181,10 +181,10 @@ class Forecast:
 
 
 def is_dearer(stays: Tokens, moves: Tokens, *, warm: str, cold: Capabilities, prices: Prices, at: datetime) -> bool:
-    """Tell whether a job whose beginning is in the cache of `warm` would cost more on another model, whose is cold.
+    """Return whether a job with its prefix in the cache of `warm` would cost more on a model whose cache is cold.
 
-    Both are estimated as if warm. On the cold one the beginning is written to the cache, where that model keeps one as
-    short as that, else read as plain input. Without a price for both, no: nobody can tell.
+    Both forecasts assume a warm cache. The cold model writes the prefix to its cache, if the prefix is long enough.
+    Otherwise the model reads the prefix as plain input. Returns False if a price is missing.
     """
     is_kept = moves.cached >= cold.smallest_prefix
     reading = Usage(input_tokens=stays.input, cache_read_tokens=stays.cached, output_tokens=stays.output)
@@ -203,12 +203,12 @@ def uncached(usage: Usage) -> int:
 
 
 def result_kind(end: Reply | Failure) -> How:
-    """Say what an end tells of its model: all that is no failure of it shows that it is there."""
+    """Return the meaning of an end for the model: any end but a failure of the model shows that the model answers."""
     return _HOW.get(end.outcome, "well")
 
 
 def limits_in(received: Received | Broken) -> dict[str, tuple[int, int]]:
-    """Read each limit per minute and what remains of it from a reply's headers; what makes no sense is left out.
+    """Read each limit per minute and the rest of the limit from a reply's headers. Values without sense are left out.
 
     Source: facts.md, "anthropic 2.12.0".
     """
@@ -240,7 +240,7 @@ def _output_kind(model: str, most: int) -> _Kind:
 
 
 def _nearest(wanted: _Kind, kinds: Iterable[_Kind]) -> _Kind | None:
-    """Return the kind that is most alike: by cache mark, then by size, then by model. Returns None if there is none."""
+    """Return the kind that is most alike: by cache mark, then by size, then by model. Returns None without kinds."""
 
     def distance(kind: _Kind) -> tuple[bool, int, bool]:
         return kind.is_marked != wanted.is_marked, abs(kind.size - wanted.size), kind.model != wanted.model

@@ -1,4 +1,4 @@
-"""Admission control in a worker's own memory: the script that Redis runs, on the few commands it uses."""
+"""Admission control in a worker's own memory: the script that Redis runs, on the few commands that the script uses."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from lupa import lua51
 
 from worker.admission.lua_script import TEXT
 
-# A record is kept as a table: here it needs no JSON. Numbers are cut to 14 digits, as JSON cuts them in Redis.
+# A record stays a table without JSON. Numbers are cut to 14 digits, as JSON cuts them in Redis.
 _COPY = """
 local function copied(value)
   if type(value) == 'number' then return tonumber(string.format('%.14g', value)) end
@@ -39,7 +39,7 @@ class InProcessRedis:
         self._commands = self._lua.table(call=self._call)
         self._spelled: Mapping[str, Callable[..., Any]] = {
             "TIME": self._time,
-            "GET": lambda key: self._records.get(key, False),  # what Redis' nil is to a script
+            "GET": lambda key: self._records.get(key, False),  # Redis' nil is false in a script
             "SET": self._set,
             "DEL": lambda key: int(self._records.pop(key, None) is not None),
             "ZADD": self._zadd,
@@ -56,7 +56,7 @@ class InProcessRedis:
             return list(self._chunk(self._commands, self._json, keys, arguments).values())
 
     def fill(self, records: Mapping[str, str]) -> None:
-        """Know what Redis knew, and nothing else."""
+        """Replace all records by those of Redis."""
         with self._lock:
             self._records = {
                 key: self._lua.table_from(json.loads(text), recursive=True) for key, text in records.items()
@@ -64,7 +64,7 @@ class InProcessRedis:
             self._scores.clear()
 
     def copied(self) -> dict[str, str]:
-        """Copy what is known, by key."""
+        """Copy all records, by key."""
         with self._lock:
             return {key: json.dumps(_plain(table)) for key, table in self._records.items()}
 
@@ -93,7 +93,7 @@ class InProcessRedis:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value of the script as JSON has it."""
+    """Return a value of the script in the form of JSON."""
     if lua51.lua_type(value) == "table":
         fields = {name: _plain(each) for name, each in value.items()}
         return list(fields.values()) if 1 in fields else fields

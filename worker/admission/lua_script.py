@@ -10,9 +10,9 @@ from worker.admission.admission import RETRIES_SPENT, Capacity, Change, Denied, 
 from worker.admission.retry_budget import RetryBudget
 
 _FOLDER = Path(__file__).with_name("lua")
-_SUBJECTS = ("state", "limits", "concurrency", "breaker", "admission")  # each uses those before it
+_SUBJECTS = ("state", "limits", "concurrency", "breaker", "admission")  # each uses the files before
 TEXT = "\n".join((_FOLDER / f"{subject}.lua").read_text(encoding="utf-8") for subject in _SUBJECTS)
-# What an end tells: of the model, of its pace, of the key. A pushback is one that fewer calls at a time may cure.
+# The facts that an end proves of the model, its pace and the key. A pushback is a failure that fewer calls may cure.
 _TELLS: Mapping[How, tuple[str, ...]] = {
     "well": ("is_answer", "knows_model", "knows_key"),
     "limited": ("is_pushback", "knows_model", "knows_key"),
@@ -29,14 +29,14 @@ _USED_NOTHING: frozenset[How] = frozenset({"not_sent", "limited", "ramped", "unr
 _ALL_UNUSED = {"requests": "0", "input": "0", "output": "0"}
 _CHANGES: Mapping[str, Change] = {"": "", "opened": "opened", "closed": "closed", "key_works": "key_works"}
 TICKETS = "ticket:"  # begins the key of each request in flight
-Run = Callable[[Sequence[str]], Sequence[Any]]  # arguments of the script -> what it returned
+Run = Callable[[Sequence[str]], Sequence[Any]]  # arguments of the script -> the script's result
 
 
 class LuaScript:
-    """Admission control over a host that runs the script. `now` is for tests; else the time is the host's own.
+    """Admission control over a host that runs the script. `now` is for tests; the default is the time of the host.
 
-    `worker` signs what it lets through.
-    `probe_every_s` is how often a model that is out of rotation is asked, `key_pause_s` how long a refused key rests.
+    `worker` is recorded with each granted request. `probe_every_s` is the interval of probes of a model that is out of
+    rotation. `key_pause_s` is the rest of a refused key.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class LuaScript:
         self._now = now
 
     def acquire(self, need: Request) -> Granted | Denied:
-        """Let a request through, or say when to come back."""
+        """Grant or deny a request; a denial has a time to wait."""
         if need.is_retry and not self._retries.has_room():
             return Denied(reason=RETRIES_SPENT, wait_s=0, details=self._retries.details())
         word, *values = self._run("acquire", worker=self._worker, **_request(need))
@@ -69,7 +69,7 @@ class LuaScript:
         return Denied(reason=reason, wait_s=round(float(wait_s), 3), details=details)
 
     def release(self, ended: Result) -> Change:
-        """Note how a request that was let through ended; returns what that made of its model's cooldown."""
+        """Record the end of a granted request. Returns the change of the model's circuit breaker."""
         known = {
             "latency_ms": ended.latency_ms,
             "input": ended.input_tokens,
@@ -92,7 +92,7 @@ class LuaScript:
         return _CHANGES[changed]
 
     def capacity(self, models: Mapping[str, str], *, horizon_s: float) -> Mapping[str, Capacity]:
-        """Tell for each model, given with its group, how many requests could leave within `horizon_s`."""
+        """Return for each model the number of requests that could leave within `horizon_s`. `models` has each group."""
         free = self._run("capacity", horizon_s=str(horizon_s), **models)
         return {
             model: Capacity(free=max(0, int(count)), is_closed=int(count) < 0)
@@ -108,7 +108,7 @@ class LuaScript:
 def results_of_lost(tickets: Mapping[str, bytes | None], worker: str) -> list[Result]:
     """Return the tickets of a lost worker, each with its record, as requests that did not leave.
 
-    Nobody knows whether they left. The next reply's headers tell the provider's count.
+    The truth is unknown. The next reply's headers hold the provider's count.
     """
     records = {ticket: json.loads(text) for ticket, text in tickets.items() if text is not None}
     return [

@@ -13,13 +13,13 @@ _SLOW_TIMES, _LEAST_DELAY_S, _LEAST_REPLIES = 3.0, 5.0, 20
 _PROBE_TIMES = 2.0
 _AROUND, _READ_SHARE = 50.0, 0.01  # the work of a call beside its output, and of an input token, in output tokens
 _QUANTILE = 0.95
-_SHORT_STEP, _MOST_MEMORY = 0.2, 50  # the short figure follows in a few replies, the long one in fifty
+_SHORT_STEP, _MOST_MEMORY = 0.2, 50  # the short figure follows in a few replies, the long figure in fifty
 
 
 _KNOWN_S, _MOST_JOBS = 3_600.0, 10_000
 _MOST_AGAIN = 10  # jobs that may fail again since the last good end, each by its own fault
 _HALF_LIFE_S = 10.0
-_LEAST_GOODS = 0.5  # good ends, faded: with fewer, nobody tells that the model is well
+_LEAST_GOODS = 0.5  # good ends, faded: with fewer, the model is not known to be well
 _TELLS_NOTHING: frozenset[How] = frozenset({"not_sent", "key_refused"})
 _NO_GOOD_END: frozenset[How] = frozenset({"overloaded", "timed_out", "unreachable", "missing", "limited"})
 
@@ -39,17 +39,17 @@ class _Pace:
 
 
 class Slowness:
-    """Measures the pace of each model's replies. The threads of one worker share it."""
+    """Measures the pace of each model's replies. The threads of one worker share the object."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._paces: defaultdict[str, _Pace] = defaultdict(_Pace)
 
     def is_slow(self, model: str, *, latency_s: float, read: int, written: int, is_probe: bool = False) -> bool:
-        """Take one good reply into account, and return whether the model is far slower than its normal.
+        """Record a good reply, and return whether the model is far slower than its normal.
 
-        `read` and `written` are tokens. A probe is compared with the normal by itself, and changes no figure. A slow
-        model is reported once: after a report, and after a probe of normal pace, the evidence begins anew.
+        `read` and `written` are tokens. A probe alone is compared with the normal, and changes no figure. A slow model
+        is reported once. After a report, and after a probe of normal pace, the evidence begins anew.
         """
         work = _AROUND + written + _READ_SHARE * read
         seconds = latency_s / work
@@ -96,7 +96,7 @@ class _Model:
 
 
 class RepeatedFailures:
-    """Remembers for an hour which job ended in a server error on which model. The threads of one worker share it."""
+    """Remembers for an hour which job ended in a server error on which model. One worker's threads share the object."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
@@ -110,9 +110,9 @@ class RepeatedFailures:
             return self._failed_at(model, job) is not None
 
     def add(self, model: str, job: str, how: How) -> bool:
-        """Take one end into account, and return whether the failure is the fault of the job's own request.
+        """Record an end, and return whether the failure is the fault of the job's own request.
 
-        A job that fails again between good ends of others tells of itself; many such jobs tell of the model.
+        A job that fails again between good ends of others is at fault itself; many such jobs prove the model's fault.
         """
         with self._lock:
             if how in _TELLS_NOTHING:

@@ -1,4 +1,4 @@
-"""How much one worker may repeat: retries of calls that fail may not multiply the load of a model in trouble."""
+"""The budget of one worker for retries: retries of failing calls may not multiply the load of a model in trouble."""
 
 from collections.abc import Callable
 from threading import Lock
@@ -7,9 +7,9 @@ _SHARE, _BURST, _HALF_LIFE_S = 0.1, 10.0, 40.0
 
 
 class RetryBudget:
-    """A tenth of the requests of the last minute may be retries, beside a few. The threads of one worker share it.
+    """Allows a tenth of the last minute's requests as retries, beside a few. Threads of one worker share the object.
 
-    Each client has a budget of its own: "Addressing Cascading Failures" of Google's SRE book.
+    Each client has its own budget: "Addressing Cascading Failures" of Google's SRE book.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -18,7 +18,7 @@ class RetryBudget:
         self._requests = self._retries = self._at = 0.0
 
     def has_room(self) -> bool:
-        """Return whether one more request may be a retry."""
+        """Return whether another request may be a retry."""
         with self._lock:
             self._fade()
             return self._retries + 1 <= _SHARE * self._requests + _BURST

@@ -21,8 +21,8 @@ from worker.events import RedisLost, RedisRecovered, Report
 
 _TIMEOUT_S = 0.25
 _CONNECTIONS = 50
-_AGAIN_S = 2.0  # while Redis is away one thread looks whether it is back, so often
-_HEARD_S = 5.0  # a worker that was not heard for so long shares no limits, and is at no call
+_AGAIN_S = 2.0  # while Redis is away, one thread looks for Redis so often
+_HEARD_S = 5.0  # a worker without a sign of life for so long shares no limits, and has no call in flight
 # Each worker alone has its part of these.
 _SHARED = ("limit", "tokens", "reserved", "concurrency_limit", "slow_start_threshold", "good_concurrency")
 _OF_REQUESTS = ("reserved", "output_held")  # ... and these belong to requests that are not handed back
@@ -34,13 +34,13 @@ _Answer = TypeVar("_Answer")
 
 
 def in_process_admission(namespace: str, *, probe_every_s: float, key_pause_s: float) -> Admission:
-    """Return the admission control of a process that shares its limits with no other."""
+    """Return the admission control of a process that shares its limits with no other process."""
     memory = InProcessRedis(admission_prefix(namespace))
     return LuaScript(memory.run, probe_every_s=probe_every_s, key_pause_s=key_pause_s)
 
 
 def connected(url: str, *, timeout_s: float) -> redis.Redis:
-    """Give any number of threads a few connections, each tried once; who finds none free waits for one."""
+    """Return a client with a few connections, each tried once. A thread waits if all connections are busy."""
     pool = redis.BlockingConnectionPool.from_url(
         url,
         max_connections=_CONNECTIONS,  # redis' own pool refuses the 101st thread, as if Redis were away
@@ -53,7 +53,7 @@ def connected(url: str, *, timeout_s: float) -> redis.Redis:
 
 
 class SharedAdmission:
-    """Shared by the threads of a worker, and by all workers of one key. No question waits for a Redis that is away."""
+    """The admission control of a worker's threads, and of all workers of one key. No call waits for an absent Redis."""
 
     def __init__(
         self, url: str, *, namespace: str, worker: str, probe_every_s: float, key_pause_s: float, report: Report
@@ -73,22 +73,22 @@ class SharedAdmission:
         self._own = LuaScript(self._memory.run, probe_every_s=probe_every_s, key_pause_s=key_pause_s)
         self._report = report
         self._looking, self._turning = Lock(), Lock()
-        self._away_until = 0.0  # 0: it is there
+        self._away_until = 0.0  # 0: Redis is there
         self._untold: deque[Result] = deque(maxlen=_MOST_UNTOLD)
         self._let_through_alone: set[str] = set()  # tickets that Redis does not know
-        self._last_results: dict[str, Result] = {}  # group -> the limits its headers told last, while Redis was away
+        self._last_results: dict[str, Result] = {}  # group -> the limits of its last headers, while Redis was away
         self._known: set[str] = set()
         self._workers = 1
-        self.refresh()  # heard before its first call: who is lost within a second is missed, too
+        self.refresh()  # registered before the first call: a worker that is lost within a second is missed, too
 
     def acquire(self, need: Request) -> Granted | Denied:
-        """Let a request through, or say when to come back."""
+        """Grant or deny a request; a denial has a time to wait."""
         self._known |= {f"group:{need.group}", f"model:{need.model}"}
         was_sent = False
 
         def shared() -> Granted | Denied:
             nonlocal was_sent
-            was_sent = True  # a Redis that was frozen does what it was asked, long after nobody listens
+            was_sent = True  # a frozen Redis runs its commands late, long after the client has given up
             return self._shared.acquire(need)
 
         def own() -> Granted | Denied:
@@ -102,7 +102,7 @@ class SharedAdmission:
         return self._answered(shared, own)
 
     def release(self, ended: Result) -> Change:
-        """Note how a request that was let through ended; returns what that made of its model's cooldown."""
+        """Record the end of a granted request. Returns the change of the model's circuit breaker."""
 
         def own() -> Change:
             if ended.ticket not in self._let_through_alone:
@@ -116,14 +116,14 @@ class SharedAdmission:
         return changed
 
     def capacity(self, models: Mapping[str, str], *, horizon_s: float) -> Mapping[str, Capacity]:
-        """Tell for each model, given with its group, how many requests could leave within `horizon_s`."""
+        """Return for each model the number of requests that could leave within `horizon_s`. `models` has each group."""
         return self._answered(
             lambda: self._shared.capacity(models, horizon_s=horizon_s),
             lambda: self._own.capacity(models, horizon_s=horizon_s),
         )
 
     def refresh(self) -> None:
-        """Be heard, and keep a copy of what Redis knows, to go on with where it goes away. For a clock, each second."""
+        """Register as alive, and copy the records of Redis, to go on without Redis. Called each second."""
         self._answered(self._copy, lambda: None)
 
     def close(self) -> None:
@@ -157,7 +157,7 @@ class SharedAdmission:
             self._report(RedisLost(message=f"{type(error).__name__}: {error}", workers=self._workers))
 
     def _hand_back(self) -> None:
-        # To a Redis that lost its memory: one that still knows a record keeps its own.
+        # For a Redis that lost its memory: a record that Redis still has stays.
         if not self._is_on_redis_time or abs(self._redis_now() - time.monotonic() - self._ahead_s) > _SKEW_S:
             return
         known = self._memory.copied()
@@ -216,7 +216,7 @@ class SharedAdmission:
 
 
 def part_of_state(text: bytes | str, workers: int) -> str:
-    """Return the part of one record that is one worker's: its share of the limits, and all else as it is."""
+    """Return one worker's part of a record: its share of the limits, and all other fields unchanged."""
     record = json.loads(text)
     for fields in (record, *record.get("buckets", ())):
         fields |= {name: fields[name] / workers for name in _SHARED if name in fields}
@@ -224,7 +224,7 @@ def part_of_state(text: bytes | str, workers: int) -> str:
 
 
 def whole_of_state(text: str, workers: int) -> str:
-    """Return what one worker's part of a record tells of the whole, without the requests that are under way."""
+    """Return the whole of a record from one worker's part, without the requests that are under way."""
     record = json.loads(text)
     for fields in (record, *record.get("buckets", ())):
         fields |= {name: fields[name] * workers for name in _SHARED if name in fields}
@@ -233,5 +233,5 @@ def whole_of_state(text: str, workers: int) -> str:
 
 
 def part_of_limits(limits: Mapping[str, tuple[int, int]], workers: int) -> dict[str, tuple[int, int]]:
-    """Give one worker's share of limits and of what remains of them."""
+    """Return one worker's share of limits and of their rests."""
     return {kind: (max(1, limit // workers), left // workers) for kind, (limit, left) in limits.items()}

@@ -10,9 +10,9 @@ _HERE = "call_with_fallback"
 
 
 class Result(TypedDict):
-    """The result of a call. The cost in USD is exact, over all its attempts; None where one of them is unknown.
+    """The result of a call. The cost in USD is exact, over all attempts; None if the cost of an attempt is unknown.
 
-    `job_id` is the call's own, which a call below it names as its parent.
+    `job_id` is the call's own id, which a call below names as its parent.
     """
 
     model_used: str
@@ -32,15 +32,15 @@ def call_with_fallback(
 ) -> Result:
     """Ask the chain in order and return the first answer; every attempt is a row in the ledger.
 
-    The chain begins where TASK_STARTS puts `task`, and TASKS_FILE says what else it asks. `max_tokens` counts output
-    tokens. The caller stands by, so nothing is parked: where only waiting would help, ChainExhaustedError tells the
-    last failure.
+    The chain begins at the rung that TASK_STARTS has for `task`; TASKS_FILE has the other terms. `max_tokens` counts
+    output tokens. The caller waits, so no job is parked: if only a wait would help, ChainExhaustedError has the last
+    failure.
 
-    `parent` puts the call into a tree: it is the `job_id` of the call it is made for, or an id of the caller's own run,
-    the top of a tree without a row; give each run another. `depth` counts calls from the top, from 1; left out, it is
-    the parent's plus one, and it is never taken for less. Beyond MAX_DEPTH: TooDeepError, with the path to here,
-    before anything is asked or written. Raises TreeBudgetError if every rung could pass TREE_CAP_USD.
-    Raises InputError for an empty prompt, a max_tokens below 1 or what no ledger keeps; SettingsError, LedgerError.
+    `parent` puts the call into a tree. The parent is the `job_id` of another call, or an id of the caller's own run:
+    the top of a tree without a row. Give each run another id. `depth` counts calls from the top, from 1. The default is
+    the parent's depth plus one, which is also the least. Raises TooDeepError beyond MAX_DEPTH, with the path from the
+    top, before any request or row. Raises TreeBudgetError if every rung could pass TREE_CAP_USD. Raises InputError for
+    an empty prompt, a max_tokens below 1 or text that no ledger keeps; SettingsError, LedgerError.
     """
     _check(prompt, max_tokens)
     check_labels(_HERE, depth=depth, task=task, parent=parent)

@@ -1,4 +1,4 @@
-"""The chain in the shape of the anthropic SDK's client, for frameworks that make an agent of one."""
+"""The chain in the shape of the anthropic SDK's client, for frameworks that build agents on such a client."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -13,15 +13,12 @@ from worker.direct.direct_job import DirectCall, answer_now, check_labels, worke
 from worker.provider.anthropic_client import ChainMessage, as_message
 
 _HERE = "messages.create"
-_LEFT_OUT = ("NotGiven", "Omit")  # what the SDK's users pass for "not given"
+_LEFT_OUT = ("NotGiven", "Omit")  # the values that the SDK's users pass for "not given"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainClient:
-    """A client whose `messages.create` asks the chain, each call in the ledger; any number of threads may share it.
-
-    `task` is the kind of all it asks. `parent` and `depth` put its calls into a tree, as in `call_with_fallback`.
-    """
+    """A client whose `messages.create` asks the chain, each call in the ledger. Threads may share a client."""
 
     task: str | None = None
     parent: str | None = None
@@ -33,9 +30,9 @@ class ChainClient:
         return Messages(client=self)
 
     def child(self, answer: ChainMessage | str, *, task: str | None = None) -> "ChainClient":
-        """Give a sub-agent its client: what it asks lies one deeper, below the call that `answer` came of.
+        """Return a client for a sub-agent: its calls are one deeper, below the call that `answer` is from.
 
-        `answer` is a message of this client, or the job_id of any call; `task` is its own where it differs.
+        `answer` is a message of this client, or the job_id of any call. `task` is the sub-agent's own, if different.
         """
         job_id = answer if isinstance(answer, str) else answer.job_id
         return ChainClient(task=task or self.task, parent=job_id)
@@ -55,15 +52,15 @@ class Messages:
     def create(
         self, *, model: str, max_tokens: int, messages: Iterable[Any], stream: bool = False, **params: Any
     ) -> ChainMessage:
-        """Ask the chain, and return the Message of the first model that answered: `message.model` tells which.
+        """Ask the chain, and return the Message of the first model that answered: `message.model` names the model.
 
-        A `model` of MODEL_CHAIN, with its date or without, is where the chain begins; with any other it begins where
-        TASK_STARTS puts the client's task, and where that says nothing, the model is refused, as `stepdown serve` does.
-        Other params go out as they are: system, tools, ...
-        `timeout` has no effect: CALL_TIMEOUT_S and max_tokens set each attempt's deadline. Answers come back whole.
-        `extra_headers` may hold `anthropic-version` and `anthropic-beta`: each request leaves with them.
-        Raises InputError for what cannot be asked so (`stream=True`, other headers), TooDeepError and TreeBudgetError,
-        ChainExhaustedError where no model answered or each refused; SettingsError, LedgerError.
+        A `model` of MODEL_CHAIN, with its date or without, is the start. With any other model the start is by
+        TASK_STARTS for the client's task. Without such a start the model is refused, as by `stepdown serve`. Other
+        params are sent unchanged: system, tools, ... `timeout` has no effect: CALL_TIMEOUT_S and max_tokens set each
+        attempt's deadline. Answers come back whole. `extra_headers` may hold `anthropic-version` and `anthropic-beta`,
+        which each request has. Raises InputError for options that the chain cannot send (`stream=True`, other headers),
+        TooDeepError, TreeBudgetError. Raises ChainExhaustedError if no model answered or each refused; SettingsError,
+        LedgerError.
         """
         client = self.client
         check_labels(_HERE, depth=client.depth, task=client.task, parent=client.parent)
@@ -85,7 +82,7 @@ class Messages:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawMessage:
-    """An answer before it is looked at: `parse()` gives its Message. `headers` are ours: nobody else's were kept."""
+    """An answer before parsing: `parse()` returns its Message. `headers` are ours: the provider's are not kept."""
 
     message: ChainMessage
     headers: Mapping[str, str]
@@ -127,7 +124,7 @@ def _headers(given: object) -> dict[str, str]:
 
 
 def _request(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Check what was given and make plain JSON of it: frameworks pass the SDK's objects, and its words for nothing."""
+    """Check the arguments and return plain JSON: frameworks pass the SDK's objects, and its words for "not given"."""
     given = {name: value for name, value in given.items() if type(value).__name__ not in _LEFT_OUT}
     if given.pop("extra_query", None):
         raise _wrong("extra_query", "cannot be sent through the chain: leave it out")
@@ -140,7 +137,7 @@ def _request(given: Mapping[str, Any]) -> dict[str, Any]:
         raise _wrong("params", f"cannot be sent as JSON: {error}") from None
     if request.pop("stream", False):
         raise _wrong("stream", "an answer comes back whole: leave it out")
-    if "model" in request:  # it would be another one's price
+    if "model" in request:  # the job's price is that of a model of the chain
         raise _wrong("extra_body", "the chain chooses the model: leave it out")
     _check(request["max_tokens"], request["messages"])
     return request
@@ -156,7 +153,7 @@ def _check(max_tokens: object, messages: object) -> None:
 
 
 def _plain(value: Any) -> Any:
-    if hasattr(value, "model_dump"):  # a message or a block of the SDK's, on its way back
+    if hasattr(value, "model_dump"):  # a message or a block of the SDK's, sent back
         return value.model_dump(mode="json", exclude_unset=True)
     if isinstance(value, Mapping):
         return dict(value)

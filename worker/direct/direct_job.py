@@ -1,4 +1,4 @@
-"""One prompt for a caller who stands by: through the same walk and into the same ledger, without a queue."""
+"""One prompt for a caller who waits: through the same walk and into the same ledger, without a queue."""
 
 import atexit
 import os
@@ -34,7 +34,7 @@ _opening = Lock()
 class DirectCall:
     """A caller's question. `params` are Messages API parameters without the model; `start` is a model of the chain.
 
-    `headers` are the version of the API and the betas that it is asked under.
+    `headers` are the version of the API and the betas of the question.
     """
 
     params: Mapping[str, Any]
@@ -48,8 +48,8 @@ class DirectCall:
 def answer_now(asked: DirectCall) -> Answer:
     """Ask the chain in order, now, and return the first answer; every attempt is a row in the ledger.
 
-    Nothing is parked: where only waiting would help, ChainExhaustedError tells the last failure.
-    Raises TooDeepError before anything is written, TreeBudgetError, SettingsError, LedgerError.
+    No job is parked: if only a wait would help, ChainExhaustedError has the last failure. Raises TooDeepError before
+    any row is written, TreeBudgetError, SettingsError, LedgerError.
     """
     worker = worker_of_this_process()
     job = _job(asked, worker)
@@ -86,7 +86,7 @@ def check_labels(source: str, *, depth: int | None, **labels: str | None) -> Non
 
 def worker_of_this_process() -> Worker:
     """Open all that a call works with, once a process."""
-    with _opening:  # threads that call for the first time at once share one worker
+    with _opening:  # threads whose first calls are simultaneous share one worker
         return _open_once(os.getpid())
 
 
@@ -142,7 +142,7 @@ def _is_line(label: object) -> bool:
 
 @cache
 def _open_once(pid: int) -> Worker:
-    """Open a worker for this process: a forked child has none of its parent's threads and may not use its files."""
+    """Open a worker for this process: a forked child has no threads of its parent and may not use its files."""
     until_exit = ExitStack()
 
     def close() -> None:
@@ -154,7 +154,7 @@ def _open_once(pid: int) -> Worker:
 
 
 def _forget_lock() -> None:
-    # The parent may have forked while another of its threads held it.
+    # The parent may have forked while another thread held the lock.
     global _opening  # noqa: PLW0603 - a lock cannot be let go by a thread that is not there
     _opening = Lock()
 

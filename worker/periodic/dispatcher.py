@@ -1,4 +1,4 @@
-"""The clock: sends jobs that are due, and tops the queues up from SQL. One worker's clock acts in each tick."""
+"""The dispatcher: sends messages for due jobs, and tops the queues up from SQL. One worker leads in each tick."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,14 +19,14 @@ _LATE_S = 30.0  # a due time so long past is a fault of the queue, not of a busy
 
 
 class Queues(Protocol):
-    """Holds one queue of messages for each rung, and one for urgent jobs."""
+    """Holds a queue of messages for each rung, and a queue for urgent jobs."""
 
     def try_lead(self, holder: str, *, for_s: float) -> bool:
-        """Become the one whose clock acts."""
+        """Become the leader for so many seconds. Returns False if another worker leads."""
         ...
 
     def was_flushed(self) -> bool:
-        """Tell, once, that every queue was emptied."""
+        """Return, once, whether every queue was emptied."""
         ...
 
     def depth(self, lane: Lane) -> int:
@@ -34,15 +34,15 @@ class Queues(Protocol):
         ...
 
     def fetched(self) -> Mapping[str, int]:
-        """Count, by queue, those that workers have and no thread has begun."""
+        """Count, by queue, the messages that workers have fetched and no thread has begun."""
         ...
 
     def pace(self, rung: int) -> QueueWindow:
-        """Read what the last clock left."""
+        """Read the window that the last tick left."""
         ...
 
     def keep_pace(self, rung: int, pace: QueueWindow) -> None:
-        """Leave it to the next one; whoever sends adds to its level."""
+        """Leave the window to the next tick; each sender adds to the level of the queue."""
         ...
 
     def send(self, jobs: Sequence[Unsent]) -> None:
@@ -51,30 +51,30 @@ class Queues(Protocol):
 
 
 class Outbox(Protocol):
-    """Knows which jobs should have a message and have none."""
+    """Knows which jobs need a message in their queue."""
 
     def unsent(self, rung: int, *, limit: int, shares: FairShare) -> list[Unsent]:
-        """List those of a rung; batches take turns."""
+        """List unsent jobs of a rung; batches take turns."""
         ...
 
     def urgent(self, *, limit: int) -> list[Unsent]:
-        """List those that are urgent."""
+        """List unsent urgent jobs."""
         ...
 
     def mark_sent(self, jobs: Sequence[Unsent]) -> None:
-        """Note that they have one now."""
+        """Record that these jobs have a message now."""
         ...
 
     def fit_to_chain(self, *, rungs: int) -> int:
-        """Bring jobs of a longer chain to this one's last rung."""
+        """Bring jobs of a longer chain to this chain's last rung."""
         ...
 
     def forget_lost(self, lane: Lane, *, older_than_s: float) -> int:
-        """Note that those sent so long ago have none any more."""
+        """Record that jobs sent so long ago have no message any more."""
         ...
 
     def wake(self, rung: int, *, limit: int) -> int:
-        """Make jobs due that wait for a model, since the one of this rung has room."""
+        """Make jobs due that wait for a model, since the model of this rung has room."""
         ...
 
     def due(self, rung: int, *, limit: int) -> Due:
@@ -86,7 +86,7 @@ class Steps(Protocol):
     """Knows which jobs are made of others' answers."""
 
     def release_ready_steps(self, *, limit: int) -> ReleasedSteps:
-        """Have those go on whose parts have all ended."""
+        """Release the steps whose parts have all ended."""
         ...
 
 
@@ -94,13 +94,13 @@ class Rooms(Protocol):
     """Knows how many requests could leave soon."""
 
     def free(self) -> Sequence[int]:
-        """Count for each rung how many its model takes."""
+        """Count for each rung the requests that its model takes."""
         ...
 
 
 @dataclass(slots=True, kw_only=True)
 class Dispatcher:
-    """Inputs of a tick. A queue holds what the fleet begins in about 3 s, at most `window`; the rest waits in SQL.
+    """Inputs of a tick. A queue holds the jobs that the fleet begins in about 3 s, at most `window`; SQL holds others.
 
     `clock` is monotonic.
     """
@@ -118,8 +118,8 @@ class Dispatcher:
     _looked_at: dict[Lane, float] = field(default_factory=dict, init=False)
 
     def tick(self) -> int:
-        """Send what can be sent; returns how many jobs. Nothing where it is another worker's turn."""
-        # The turn lapses a little before the next tick, so that it is never missed by a hair.
+        """Send all messages that can be sent. Returns the number of jobs: 0 if another worker leads."""
+        # The lead lapses a little before the next tick, so that no tick is missed by a hair.
         if not self.queues.try_lead(self.holder, for_s=self.tick_s * 0.9):
             return 0
         self.outbox.fit_to_chain(rungs=self.rungs)  # a longer chain's worker, or a retry, may have left some beyond
@@ -161,7 +161,7 @@ class Dispatcher:
         due = self.outbox.due(rung, limit=window)
         if due.late_s > _LATE_S:
             self.report(JobsLate(lane=rung, count=due.jobs, late_s=due.late_s))
-        room = min(window, max(free, due.jobs)) - pending  # a job that is due goes, and hears of its model itself
+        room = min(window, max(free, due.jobs)) - pending  # a due job goes, and learns of its model by itself
         jobs = self.outbox.unsent(rung, limit=room, shares=shares) if room > 0 else []
         if jobs or last.level:
             self.queues.keep_pace(rung, QueueWindow(window=window, level=pending, passes=shares.passes))
@@ -176,7 +176,7 @@ class Dispatcher:
         return len(jobs)
 
     def _look_for_lost(self, lane: Lane) -> None:
-        # Redis may have lost some, by eviction or a failover. What is rung twice is harmless: the claim decides.
+        # Redis may have lost messages, by eviction or a failover. A second message is harmless: the claim decides.
         now = self.clock()
         if now - self._looked_at.get(lane, now - _LOST_AFTER_S) >= _LOST_AFTER_S / 2:
             self._looked_at[lane] = now

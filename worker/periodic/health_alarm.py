@@ -1,4 +1,4 @@
-"""Looks whether the primary is reliable, and raises the alarm once when it is not."""
+"""The health alarm: judges whether the primary is reliable, and warns once if not."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -17,7 +17,7 @@ class Verdicts(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class HealthAlarm:
-    """Tells each change for the worse, and the return to good."""
+    """Reports each change for the worse, and the return to good."""
 
     verdicts: Verdicts
     report: Report

@@ -1,4 +1,4 @@
-"""Looks for jobs whose worker was lost, and rescues them. Every worker does; the ledger lets one of them."""
+"""The rescuer: finds jobs of lost workers, and rescues them. Every worker looks; the ledger lets one of them rescue."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,14 +13,14 @@ _AT_ONCE = 200
 
 
 class Strays(Protocol):
-    """Knows which running jobs have a lease that is over."""
+    """Knows which running jobs have a lease that has ended."""
 
     def strays(self, *, limit: int) -> list[Stray]:
         """List some of them."""
         ...
 
     def rescue(self, stray: Stray, rescue: Rescue) -> bool:
-        """Take one; False where its worker came back, or another was quicker."""
+        """Take a job over. Returns False if its worker came back, or if another worker was quicker."""
         ...
 
     def mark_cancelled_unknown(self, *, limit: int) -> int:
@@ -45,7 +45,7 @@ class Rescuer:
     _looked_at: float = field(default=0.0, init=False)
 
     def look(self) -> int:
-        """Rescue what can be; returns how many. Raises LedgerError."""
+        """Rescue all jobs that can be rescued. Returns their number. Raises LedgerError."""
         started = self.clock()
         if self._there_since is None or started - self._looked_at > 3 * self.every_s:
             self._there_since = started

@@ -1,4 +1,4 @@
-"""Has the days that are over added up. Every worker does; the ledger lets one of them at a time."""
+"""The rollup of finished days. Every worker asks for a rollup; the ledger lets one worker at a time add up."""
 
 from datetime import date
 from typing import Protocol
@@ -10,12 +10,12 @@ class Rolls(Protocol):
     """Adds up days that are over."""
 
     def roll(self) -> list[date]:
-        """Add up those that are not, or have changed since."""
+        """Add up days without a rollup, or with changes since."""
         ...
 
 
 def roll_up(rollup: Rolls, report: Report) -> int:
-    """Add up what can be, and tell it; returns how many days. Raises LedgerError."""
+    """Add up finished days, and report them. Returns the number of days. Raises LedgerError."""
     days = rollup.roll()
     if days:
         report(DaysRolled(first=days[0], last=days[-1], count=len(days)))

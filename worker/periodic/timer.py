@@ -1,4 +1,4 @@
-"""Does something every so often in a thread of its own, whatever becomes of one time."""
+"""A timer: a task that recurs in a thread of its own, even after an error."""
 
 from collections.abc import Callable
 from threading import Event, Thread
@@ -8,7 +8,7 @@ from worker.events import Report, TimerFailed
 
 
 def run_every(interval_s: float, do: Callable[[], object], *, name: str, report: Report) -> Callable[[], None]:
-    """Begin after one interval; returns what stops it. A broker or a ledger that is away is asked again."""
+    """Begin after one interval. Returns a function that stops the timer. After an error the timer goes on."""
     over = Event()
 
     def ticking() -> None:

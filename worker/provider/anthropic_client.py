@@ -18,8 +18,8 @@ from models.chain.deadline import Deadline
 from models.text import line
 from worker.provider.reply import Broken, Received
 
-# Where these are below the SDK's error, no byte of the request has left; in everything else some may have.
-# httpx2's own ConnectError does not tell: its aiohttp transport raises it for a connection reset after sending, too.
+# With one of these below the SDK's error, no byte of the request has left; with any other cause, some may have.
+# httpx2's own ConnectError proves nothing: its aiohttp transport raises that error for a reset after sending, too.
 _NOTHING_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 _PROBES = {"TCP_KEEPIDLE": 60, "TCP_KEEPALIVE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}  # seconds; KEEPCNT: probes
 _OK, _NOT_FOUND = 200, 404
@@ -34,9 +34,9 @@ _HEADERS = ("request-id", "content-type", "location", "server", *_ADVICE, *_LIMI
 
 
 class ChainMessage(Message):
-    """The SDK's own Message, as frameworks ask for it, and what the chain made of the call.
+    """The SDK's own Message, as frameworks ask for, with the job and the cost of the call.
 
-    `job_id` is the call's, for `ChainClient.child`; `cost_usd` is None where that of one of its attempts is unknown.
+    `job_id` is the call's, for `ChainClient.child`. `cost_usd` is None if the cost of an attempt is unknown.
     """
 
     job_id: str
@@ -45,7 +45,7 @@ class ChainMessage(Message):
 
 
 class AnthropicProvider:
-    """Hides one event loop thread behind a synchronous call: only there can a dripping body be cut in time.
+    """Hides one event loop thread behind a synchronous call: only a loop can cut a dripping body in time.
 
     500 threads that wait on one loop cost half the CPU of 500 that each hold a connection: facts.md.
     """
@@ -67,8 +67,8 @@ class AnthropicProvider:
             max_retries=0,  # each request that leaves the machine is an attempt with its row
             timeout=timeout,
             http_client=_Client(
-                # No limit of its own: a call that waits for a connection is an attempt whose request has not left.
-                # It is 0, to aiohttp; None would leave it at aiohttp's own hundred.
+                # No limit of connections: a call that waits for a connection is an attempt whose request has not left.
+                # aiohttp knows 0 as no limit; None would leave aiohttp's own limit of a hundred.
                 limits=httpx2.Limits(max_connections=0),
                 timeout=timeout,
                 follow_redirects=False,  # a second request, without its row
@@ -85,7 +85,7 @@ class AnthropicProvider:
         deadline: Deadline,
         headers: Mapping[str, str] | None = None,
     ) -> Received | Broken:
-        """Send one request and wait for its whole body, until the deadline at most, in wall-clock time."""
+        """Send a request and wait for the whole body, until the deadline at most, in wall-clock time."""
         started = time.monotonic()
         body = {"model": model, **params}
         sent_as = {**(headers or {}), "x-stepdown-attempt": attempt_id, "x-stepdown-job": job_id}
@@ -119,7 +119,7 @@ class AnthropicProvider:
                 return error.response
 
     def facts(self, model: str) -> Mapping[str, Any] | None:
-        """Ask what the API says of a model, for nothing; empty where it knows none, None where it did not answer."""
+        """Return the API's facts of a model, at no cost. Empty if the API has no such model, None without an answer."""
         try:
             response = asyncio.run_coroutine_threadsafe(self._get(f"/v1/models/{model}"), self._loop).result()
             body = {} if response.status_code == _NOT_FOUND else response.json()
@@ -153,9 +153,9 @@ class AnthropicProvider:
 
 
 class _Client(DefaultAioHttpClient):
-    """The SDK's client on aiohttp. Its connections probe a silent peer, so that a dead one ends before its deadline.
+    """The SDK's client on aiohttp. The connections probe a silent peer: a dead peer ends before the deadline.
 
-    The probes also keep a connection open in a NAT gateway, which forgets silent ones: in AWS after 350 s.
+    The probes also keep a connection open in a NAT gateway, which drops silent connections: in AWS after 350 s.
     """
 
     def _init_transport(self, *args: Any, **options: Any) -> Any:
@@ -172,25 +172,25 @@ class _Client(DefaultAioHttpClient):
 
 
 def probing_socket(address: tuple[Any, ...]) -> socket.socket:
-    """Make a socket whose peer is probed after a minute of silence, and given up after two minutes without a word."""
+    """Make a socket that probes its peer after a minute of silence, and gives up after two minutes of silence."""
     family, kind, protocol, *_ = address
     made = socket.socket(family=family, type=kind, proto=protocol)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in _PROBES.items():
-        if (option := getattr(socket, name, None)) is not None:  # each system has its own
+        if (option := getattr(socket, name, None)) is not None:  # each system has its own options
             made.setsockopt(socket.IPPROTO_TCP, option, value)
     return made
 
 
 def as_message(message: Mapping[str, Any], **more: Any) -> ChainMessage:
-    """Give a Message as it was received the SDK's attributes; as in the SDK, what it does not know stays as it is."""
+    """Give a received Message the SDK's attributes; as in the SDK, unknown fields stay as received."""
     return ChainMessage.construct(**{**message, **more})
 
 
 def _broken(error: APIError, latency_ms: int) -> Broken:
     cause = error.__cause__ or error
     detail = line(f"{type(cause).__name__}: {cause}") or type(cause).__name__
-    # A header that cannot be written, such as a key with a line break in it, is refused before anything is sent.
+    # A header that cannot be written, such as a key with a line break, is refused before any byte is sent.
     if isinstance(cause.__cause__, _NOTHING_SENT) or isinstance(cause, ValueError):
         return Broken(how="unreachable", detail=detail, latency_ms=latency_ms)
     if isinstance(cause, httpx2.TimeoutException):

@@ -15,12 +15,12 @@ _MAY_BE_BILLED = {Outcome.MALFORMED, Outcome.CUT, Outcome.TIMED_OUT}
 
 
 def closing_of(attempt_id: str, end: Reply | Failure, prices: Prices, *, at: datetime) -> Closing:
-    """Write down how an attempt ended: priced by the model that answered, at the tier its usage names."""
+    """Return the end of an attempt for the ledger: priced by the model that answered, at the tier in the usage."""
     return _of_reply(attempt_id, end, prices, at) if isinstance(end, Reply) else _of_failure(attempt_id, end)
 
 
 def total_usd(closings: Iterable[Closing]) -> Decimal | None:
-    """Add up attempts, in USD; None if one of them has no known cost."""
+    """Return the cost of attempts, in USD. Returns None if the cost of an attempt is unknown."""
     costs = [closing.cost_usd for closing in closings]
     return None if None in costs else sum((cost for cost in costs if cost is not None), _ZERO)
 

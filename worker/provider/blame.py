@@ -1,6 +1,6 @@
-"""The blame for an error: one outcome for a status and the words that came with it.
+"""The blame for an error: one outcome for a status and the words of the error.
 
-Trouble with the key needs the API's own words. A reply of something in between blames neither the key nor the model.
+A fault of the key needs the API's own words. A reply of a host in between blames neither the key nor the model.
 """
 
 import re
@@ -10,7 +10,7 @@ from models.outcome import Outcome
 
 _REDIRECT, _CLIENT_ERROR, _SERVER_ERROR = 300, 400, 500
 _PASSING = {408, 409, 421, 425, 499}  # the next try may do
-_BILLED_BEHIND_A_GATEWAY = {504, 524, 598}  # the gateway waits no longer; the call behind it may go on
+_BILLED_BEHIND_A_GATEWAY = {504, 524, 598}  # the gateway waits no longer; the call behind the gateway may go on
 _OF_THE_KEY = {401, 402, 403}
 _BY_STATUS = {
     404: Outcome.MODEL_MISSING,
@@ -37,7 +37,7 @@ _STATUS_OF = {  # a gateway may wrap any of them in a 500
 _KEY_KINDS = {"authentication_error", "billing_error", "permission_error"}
 _ABOUT_THE_REQUEST = {400, 413, 422}
 
-# A 400 that names a field quotes names the caller chose: such a message never tells of the account.
+# A 400 that names a field quotes names that the caller chose, and is never about the account.
 _FORM = re.compile(
     r"extra inputs are not permitted|field required|input should|should be a valid|should match|at (most|least) \d+ "
 )
@@ -139,7 +139,7 @@ def _of_the_account(status: int, error: ProviderError) -> Outcome | None:
 
 
 def _of_the_request(status: int, error: ProviderError) -> Outcome | None:
-    """Judge by the words that every sender passes on alike; a page has none."""
+    """Judge by the words that every sender passes on alike; a page has no such words."""
     if error.form == "page" or status >= _SERVER_ERROR:
         return None
     text = f"{error.text} {error.code} {error.kind}".lower()
@@ -180,5 +180,5 @@ def _in_between(status: int) -> Outcome:
     if status in _BILLED_BEHIND_A_GATEWAY:
         return Outcome.TIMED_OUT
     by_status = _BY_STATUS.get(status, Outcome.SERVER_ERROR if status >= _SERVER_ERROR else Outcome.BLOCKED)
-    # A 404 that is not the API's tells of an address, not of a model.
+    # A 404 that is not the API's is about an address, not about a model.
     return Outcome.BLOCKED if by_status is Outcome.MODEL_MISSING else by_status

@@ -8,9 +8,9 @@ from models.chain.capabilities import Capabilities, capabilities_of
 
 
 class LearnedCapabilities:
-    """Answers what a model takes. `ask` is told a model and gives what the API says of it; None where it said nothing.
+    """Returns the capabilities of a model. `ask` returns the API's facts of a model, or None without an answer.
 
-    `window_of` is what the price book knows of a window, which is newer than what a name tells.
+    `window_of` is the window in the price book, which is newer than a guess by the model's name.
     """
 
     def __init__(
@@ -25,15 +25,15 @@ class LearnedCapabilities:
         self._facts = {model: _by_name(model, window_of) for model in models}
 
     def __call__(self, model: str) -> Capabilities:
-        """Tell what is known by now."""
+        """Return the capabilities that are known by now."""
         return self._facts.get(model) or capabilities_of(model)
 
     def window_of(self, model: str) -> int | None:
-        """Tell how many tokens its prompt and answer may have together."""
+        """Return the most tokens that prompt and answer may have together."""
         return self(model).window
 
     def ask_one(self) -> None:
-        """Ask of one more model; of one that nothing was said of, again after the others."""
+        """Ask the API about the next model; a model without an answer is asked again after the others."""
         if not self._unasked:
             return
         model = self._unasked.pop(0)

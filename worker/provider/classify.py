@@ -1,4 +1,4 @@
-"""The end of a call as a value: bytes from the provider become one outcome, by the table of faults.md, section 2."""
+"""The end of a call as a value: the provider's bytes become one outcome, by the table of faults.md, section 2."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -19,7 +19,7 @@ _BROKEN = {
     "cut": Outcome.CUT,
     "timed_out": Outcome.TIMED_OUT,
 }
-# A stop reason that is not here is no answer: the next one that the API invents may be another pause.
+# A stop reason that is missing here is no answer: the next reason of the API may be another pause.
 _BY_STOP_REASON = {
     "end_turn": Outcome.ANSWERED,
     "stop_sequence": Outcome.ANSWERED,
@@ -36,9 +36,9 @@ _OK = 200
 def classify(
     end: Received | Broken, *, now: datetime | None = None, lifetimes: Collection[str] = ("5m",)
 ) -> Reply | Failure:
-    """Separate a Message from everything else; `now` counts where a reply has no Date of its own.
+    """Separate a Message from everything else. `now` counts if a reply has no Date.
 
-    A 200 is not yet a success: its body is checked. `lifetimes` are those that the request asks of the cache.
+    A 200 is not yet a success: the body is checked. `lifetimes` are the cache lifetimes that the request asks for.
     """
     if isinstance(end, Broken):
         return Failure(outcome=_BROKEN[end.how], message=end.detail, latency_ms=end.latency_ms)
@@ -76,7 +76,7 @@ def _are_blocks(content: object) -> bool:
 
 
 def _is_search(block: Mapping[str, Any]) -> bool:
-    """Tell whether a block holds what a web search found. One that failed is not billed, and holds an error."""
+    """Return whether a block holds the result of a web search. A failed search is not billed, and holds an error."""
     return block.get("type") == "web_search_tool_result" and isinstance(block.get("content"), list)
 
 
@@ -96,7 +96,7 @@ def _malformed(end: Received, now: datetime) -> Failure:
 
 
 def _message_of(end: Received, outcome: Outcome, error: ProviderError) -> str:
-    """Give the sender's own words, and beside them the sender where that is not the API."""
+    """Return the sender's own words, and the sender if the sender is not the API."""
     if outcome is Outcome.REDIRECTED:
         return f"status {end.status} sends every call on to {_address(end.headers.get('location'))}"
     if error.is_own:
@@ -107,7 +107,7 @@ def _message_of(end: Received, outcome: Outcome, error: ProviderError) -> str:
 
 
 def _address(location: str | None) -> str:
-    """Name where a redirect leads, without what may be secret in it: a login page's query, a password."""
+    """Return the address of a redirect without possible secrets: a login page's query, a password."""
     try:
         parts = urlsplit(location or "")
         host = f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}" if parts.hostname else ""

@@ -1,4 +1,4 @@
-"""Makes a request suit a model: what the model would answer with 400 for its own limits is dropped, mapped or capped.
+"""A request is made to suit a model: parameters that the model would answer with 400 are dropped, mapped or capped.
 
 A field that cannot be left out without changing the question is a misfit: the model is skipped without a request.
 """
@@ -25,17 +25,17 @@ _LEAST_BUDGET = 1024  # tokens of thinking; the SDK's ThinkingConfigEnabledParam
 _MOST_EFFORT_WITHOUT_THINKING = "high"
 _FORCING = ("any", "tool")
 _NOT_THINKING = ("disabled", "between_tools")
-# No text is fewer tokens than this many characters each: a longer one is surely longer than the window.
+# No text has fewer tokens than a twelfth of its characters: a longer text is surely longer than the window.
 _CHARACTERS_A_TOKEN = 12
 _MILLION = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FittedRequest:
-    """The parameters to send, and what was dropped, mapped or capped: None where nothing was.
+    """The parameters to send. `note` lists the dropped, mapped and capped parameters; None: all are unchanged.
 
-    `is_cached`: the beginning that its batch shares is to be marked for this model's cache, when it is sent.
-    `headers` are the version of the API and the betas that the request leaves with; none: the SDK's own.
+    `is_cached`: the prefix of the batch is to be marked for this model's cache, before the request is sent. `headers`
+    are the version of the API and the betas of the request. Empty: the headers of the SDK.
     """
 
     params: Mapping[str, Any]
@@ -46,7 +46,7 @@ class FittedRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Misfit:
-    """The model cannot take this request, whatever is left out of it."""
+    """The model cannot take this request, even with fields left out."""
 
     reason: str
 
@@ -67,10 +67,10 @@ def fit_request(
     prefix: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> FittedRequest | Misfit:
-    """Fit Messages API parameters and the caller's headers to a model; the request itself is left as it is.
+    """Fit Messages API parameters and the caller's headers to a model; the request itself is unchanged.
 
-    With a `prefix` its beginning is for the cache, where the model keeps one as short as that. A malformed field
-    goes out unchanged, and the API names the fault.
+    With a `prefix`, the prefix is for the cache, if the model caches so short a prefix. A malformed field goes out
+    unchanged, and the API names the fault.
     """
     if reason := _why_not(request, facts):
         return Misfit(reason=reason)
@@ -100,13 +100,13 @@ def _why_not(request: Mapping[str, Any], facts: Capabilities) -> str | None:
 
 
 def _surely_tokens(size: PromptSize) -> int:
-    # A document's characters are those of its file, which is no measure of its tokens.
+    # A document's characters are those of its file, which is no measure of the document's tokens.
     return 0 if size.documents else -(-size.characters // _CHARACTERS_A_TOKEN)
 
 
 def _cap_output(sheet: _Sheet) -> None:
-    # It is the most the caller will take, and the model ends by itself before it nearly always; where it does not, the
-    # answer is truncated at the model's own limit, and that is told and may climb as any other.
+    # max_tokens is the most that the caller takes, and the model nearly always ends before. A longer answer is
+    # truncated at the model's own limit, and may climb as any truncated answer.
     wanted, most = sheet.params.get("max_tokens"), sheet.facts.most_output
     if most is not None and _is_count(wanted) and wanted > most:
         sheet.params["max_tokens"] = most
@@ -140,7 +140,7 @@ def _fit_budget(sheet: _Sheet, thinking: dict[str, Any]) -> None:
 
 
 def _give_budget(sheet: _Sheet, thinking: dict[str, Any], reason: str) -> None:
-    """Let it think for half of max_tokens, so that as much is left for the answer; not at all where that is too few."""
+    """Let the model think for half of max_tokens, to leave half for the answer; drop thinking if half is too few."""
     most = sheet.params.get("max_tokens")
     if not _is_count(most):
         return
@@ -190,7 +190,7 @@ def _fit_effort(sheet: _Sheet) -> None:
 
 
 def _must_not_think(sheet: _Sheet) -> bool:
-    """Tell whether a model that thinks unasked was told not to: then it takes no more than high effort."""
+    """Return whether a model that thinks unasked may not think: such a model takes at most high effort."""
     return sheet.facts.thinks_unasked and _thinking_type(sheet) in _NOT_THINKING
 
 
@@ -211,8 +211,8 @@ def _drop_sampling(sheet: _Sheet, names: list[str], reason: str) -> None:
 def _headers(sheet: _Sheet, asked: Mapping[str, str]) -> dict[str, str]:
     """Return the API version and the betas of the fitted request.
 
-    The version is the caller's, but for what only the older one takes: a step down must not turn a good request into
-    a 400.
+    The version is the caller's, unless the request has fields that only the older version takes: a step down must not
+    turn a good request into a 400.
     """
     headers, betas = dict(asked), betas_of(asked)
     if LONG_CONTEXT in betas and sheet.facts.window is not None and sheet.facts.window < _MILLION:

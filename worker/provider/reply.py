@@ -31,8 +31,8 @@ class Broken:
 class Reply:
     """A Message with its usage: answered, truncated, refused, unfinished, unclear, empty or invalid.
 
-    `flaw` tells why the answer will not do for its job, in our words and never in the answer's. `category` and
-    `explanation` are the provider's reason for a refusal. `stop_reason` is empty where the API sends none.
+    `flaw` is the reason why the answer fails its job, in our words and never in the answer's. `category` and
+    `explanation` are the provider's reason for a refusal. `stop_reason` is empty if the API sends none.
     """
 
     outcome: Outcome

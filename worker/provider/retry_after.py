@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-_LONGEST_S = 7 * 86_400.0  # its column counts milliseconds in 32 bits
+_LONGEST_S = 7 * 86_400.0  # the column counts milliseconds in 32 bits
 _MILLISECONDS = ("retry-after-ms", "x-ms-retry-after-ms")
 _UNITS_S = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _AMOUNT = r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)"
@@ -53,7 +53,7 @@ def _number(text: str) -> float | None:
 
 
 def _date(text: str) -> datetime | None:
-    """Read a date of HTTP, in any of its three forms, or of ISO 8601; without a zone it is UTC."""
+    """Read a date of HTTP, in any of its three forms, or of ISO 8601. A date without a zone is UTC."""
     for read in (parsedate_to_datetime, datetime.fromisoformat):
         try:
             found = read(text.strip())

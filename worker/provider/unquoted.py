@@ -7,7 +7,7 @@ from typing import Any
 from worker.provider.reply import Failure, Reply
 
 _LEAST = 24  # characters: shorter runs are common words
-_LEAST_WHOLE = 8  # of a prompt that is shorter than that
+_LEAST_WHOLE = 8  # characters of a prompt that is shorter than `_LEAST`
 _MOST = 1_000_000
 _LEFT_OUT = "..."
 

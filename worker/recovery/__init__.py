@@ -1,5 +1,5 @@
-"""Everything that a crash must not lose.
+"""The parts that protect replies and jobs from a crash.
 
-`spool` keeps each reply on disk before the ledger has it, `lease` renews the claims of a living worker. `rescue`
-decides what becomes of a dead worker's jobs, `heartbeat` proves that this worker claims jobs. Tests arm `failpoints`.
+`spool` keeps each reply on disk before the ledger has the reply. `lease` renews the claims of a living worker. `rescue`
+decides about a dead worker's jobs. `heartbeat` proves that this worker claims jobs. Tests arm `failpoints`.
 """

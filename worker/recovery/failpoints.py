@@ -1,4 +1,4 @@
-"""Places in the code where a test can kill the worker. Nothing is armed outside tests, and then they cost nothing."""
+"""Failpoints: named places at which a test can kill the worker. Outside tests no failpoint is armed or costs time."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ _lock = Lock()
 
 
 def arm(spec: str) -> None:
-    """Arm one: `after_spool` kills the process at the first crossing, `after_spool:3` at the third; "" disarms all."""
+    """Arm a failpoint: `after_spool` kills at the first crossing, `after_spool:3` at the third. "" disarms all."""
     _armed.clear()
     if not spec:
         return
@@ -30,7 +30,7 @@ def arm(spec: str) -> None:
 
 
 def failpoint(name: str) -> None:
-    """End the process here, as a kill would, if this place is armed and its count has come."""
+    """End the process here, as a kill would, if this failpoint is armed and its count has come."""
     if _armed:
         _cross(name)
 

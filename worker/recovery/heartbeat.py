@@ -1,4 +1,4 @@
-"""Proves every few seconds that this worker claims jobs, and has it take none while it cannot."""
+"""The liveness of this worker: a proof every few seconds that the worker claims jobs. No proof shuts the intake."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,25 +8,25 @@ from models.errors import StepdownError
 from worker.intake import Intake
 from worker.recovery.lease import Claims
 
-_NOBODY = ""  # the id of no job: the ledger is asked as for any other, and gives none
+_NOBODY = ""  # the id of no job: the ledger is asked as usual, and returns no claim
 _LEASE_S = 1.0
 
 
 class Proofs(Protocol):
-    """Keeps the proofs where others look for them."""
+    """Keeps the proofs of liveness for other programs."""
 
     def check(self) -> None:
-        """Raise where none could be kept on this machine."""
+        """Raise an error if this machine can keep no proof."""
         ...
 
     def leave(self) -> None:
-        """Keep one, of now."""
+        """Keep a proof with the present time."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Liveness:
-    """Asks the ledger and the disk in turn; `listens` tells whether Celery hears the broker."""
+    """Checks the ledger and the disk in turn. `listens` returns whether Celery receives from the broker."""
 
     intake: Intake
     claims: Claims
@@ -34,7 +34,7 @@ class Liveness:
     listens: Callable[[], bool]
 
     def beat(self) -> None:
-        """Leave a proof where all is well. Raises StepdownError where something is not: the gate is shut until then."""
+        """Leave a proof if all is well. Raises StepdownError if a check fails: intake is shut until all is well."""
         try:
             self.claims.claim(_NOBODY, lease_s=_LEASE_S)
             self.proofs.check()

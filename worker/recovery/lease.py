@@ -1,4 +1,4 @@
-"""The jobs this process is at work on. While it lives, their leases are renewed."""
+"""The jobs that this process works on. While the process lives, their leases are renewed."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ class Claims(Protocol):
     """Gives a job to one worker at a time."""
 
     def claim(self, job_id: str, *, lease_s: float) -> Claim | None:
-        """Take the job, or None where it is somebody else's or finished."""
+        """Claim the job. Returns None if another worker has the job, or if the job is finished."""
         ...
 
 
@@ -42,11 +42,11 @@ class Heartbeat:
             yield
         finally:
             with self._lock:
-                if self._claims.get(claim.job_id) is claim:  # it may have been ordered anew, and claimed here again
+                if self._claims.get(claim.job_id) is claim:  # the job may be ordered anew, and claimed here again
                     del self._claims[claim.job_id]
 
     def beat(self) -> None:
-        """Renew what is in hand. Raises LedgerError."""
+        """Renew the leases of all claims in hand. Raises LedgerError."""
         with self._lock:
             claims = list(self._claims.values())
         self._leases.renew(claims, lease_s=self.lease_s)

@@ -11,9 +11,9 @@ from models.outcome import OnUnknown, Outcome, State
 from worker.fallback.decide import depth_at, is_lasting
 from worker.fallback.decision import ChainPosition
 
-POISON = "poison"  # the outcome of a job that one worker after another was lost with
+POISON = "poison"  # the outcome of a job with which one worker after another was lost
 ABANDONED = "abandoned"  # the outcome of a call without a queue whose caller is gone
-UNSEEN = "unseen"  # given up by the worker that was lost, before it could say why
+UNSEEN = "unseen"  # given up by the lost worker, without a recorded reason
 _MOST_CRASHES = 5
 
 
@@ -26,10 +26,10 @@ class RescuePolicy:
 
 
 def rescue_of(stray: Stray, policy: RescuePolicy) -> Rescue:
-    """Decide where a stray goes.
+    """Decide the state of a lost worker's job.
 
-    A call that nobody saw the end of may have been billed: its job is held, or bought again once, by its own choice
-    or by its price. Rungs that its earlier attempts gave up for good stay given up.
+    The last call may have been billed unseen: its job is held, or bought again once, by the job's own choice or by the
+    price. Rungs that earlier attempts gave up for good stay given up.
     """
     crashes = stray.crashes + 1
     open_attempt = stray.attempts[-1] if stray.attempts and stray.attempts[-1].outcome is None else None
@@ -57,7 +57,7 @@ def _choice(stray: Stray, attempt: Past, policy: RescuePolicy) -> OnUnknown:
 
 
 def _going_on(stray: Stray, crashes: int) -> Rescue:
-    """Queue it where its walk would have gone: nothing is in flight, and what was given up for good stays so."""
+    """Queue the job at the next rung of its walk: no call is in flight, and rungs given up for good stay given up."""
     last = stray.attempts[-1] if stray.attempts else None
     if last is None or last.outcome is None or not is_lasting(last.outcome):
         return _left(stray, State.QUEUED, None, None, crashes)
@@ -100,7 +100,7 @@ def _left(
 
 
 def _unseen(stray: Stray, given_up: Mapping[int, str]) -> dict[int, str]:
-    """Name the rungs its last attempt counted as given up and nobody wrote down: its depth stays what it was."""
+    """Return the rungs that the last attempt counted as given up without a record: the fallback depth stays."""
     if not stray.attempts:
         return {}
     last = stray.attempts[-1]

@@ -18,10 +18,10 @@ from models.job.values import SpooledReply
 from worker.events import RepliesSetAside, Report, SpoolUnreadable
 from worker.recovery.spool_record import from_line, is_whole, to_line
 
-_SEGMENT_BYTES = 8 * 1024 * 1024  # then a new file begins, and the old one goes once all of it is in the ledger
+_SEGMENT_BYTES = 8 * 1024 * 1024  # then a new file begins, and the old file goes once all its replies are in the ledger
 _SUFFIX = ".jsonl"
 _DAMAGED = ".damaged"
-# Where a line end stood before it was changed.
+# The place of a line end before a change.
 _DAMAGED_END = re.compile(rb'(?<=,"checksum":"[0-9a-f]{16}"\})[^\n](?=\{|$)', re.DOTALL)
 _Give = Callable[[SpooledReply], object]
 
@@ -38,17 +38,17 @@ class _Segment:
 
 @dataclass(frozen=True, slots=True)
 class SpoolRecord:
-    """Says where a reply is kept; whoever has it drops it, or leaves it for the replay. No segment: in memory only."""
+    """The place of a reply. The holder drops the reply, or leaves it for the replay. No segment: in memory only."""
 
     kept: SpooledReply
     segment: _Segment | None
 
 
 class Spool:
-    """One folder for all workers of a machine, and in it files of each; a file is its worker's while that lives.
+    """A folder for all workers of a machine, with files of each worker; a file is locked while its worker lives.
 
-    Safe for threads. `keep` has the reply on the disk before it returns (fdatasync, one for all that wait for it).
-    Raises SettingsError if the folder takes no file.
+    Safe for threads. `keep` returns once the reply is on the disk (one fdatasync for all that wait). Raises
+    SettingsError if the folder takes no file.
     """
 
     def __init__(self, folder: Path, *, holder: str, report: Report) -> None:
@@ -66,11 +66,11 @@ class Spool:
             raise SettingsError([Mistake(variable="STATE_DIR", value=str(folder.parent), fix=fix)]) from None
 
     def keep(self, kept: SpooledReply) -> SpoolRecord:
-        """Write a reply down. Raises OSError where the disk is full; the reply is then in the caller's hands only."""
+        """Write a reply down. Raises OSError if the disk is full: only the caller then has the reply."""
         line = to_line(kept)
         with self._writing:
             segment = self._segment
-            # What is written to a file that somebody removed ends with this process.
+            # A file that was removed ends with this process, and so do later replies in the file.
             if segment.written > _SEGMENT_BYTES or not os.fstat(segment.file.fileno()).st_nlink:
                 segment = self._turn_over()
             _append(segment, line)
@@ -87,7 +87,7 @@ class Spool:
         return SpoolRecord(kept, segment)
 
     def drop(self, slip: SpoolRecord) -> None:
-        """Forget a reply that the ledger has; a file is emptied or removed with its last one."""
+        """Drop a reply that the ledger has. The last reply of a file empties or removes the file."""
         segment = slip.segment
         if segment is None:
             return
@@ -107,10 +107,10 @@ class Spool:
             self._left.append(slip)
 
     def replay(self, give: _Give) -> int:
-        """Give the ledger what was left here, and what workers that are gone had left; returns how many replies.
+        """Write the replies left by this worker and by lost workers into the ledger. Returns the number of replies.
 
-        A line that is damaged is set aside in a file of its own; a file that cannot be read is left where it is.
-        Raises LedgerError where the ledger is still away; nothing is lost, the next replay goes on.
+        A damaged line is set aside in a file of its own; an unreadable file is left in its place. Raises LedgerError if
+        the ledger is still away; no reply is lost, and the next replay goes on.
         """
         return self._replay_ours(give) + sum(self._replay_orphan(path, give) for path in self._orphans())
 
@@ -169,7 +169,7 @@ class Spool:
         self._count += 1
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self._folder / f"{self._name}.{self._count}{_SUFFIX}"
-        # Its name appears once it is locked: no other worker may take it for an orphan's.
+        # The name appears after the lock: no other worker may take the file for an orphan's.
         hidden = path.with_suffix(".new")
         file = hidden.open("ab", buffering=0)
         hidden.chmod(0o600)
@@ -179,7 +179,7 @@ class Spool:
         return _Segment(path=path, file=file)
 
     def close(self) -> None:
-        """Let the files go; what is left in them is replayed by the next worker here."""
+        """Close the files; the next worker here replays the replies that are left."""
         with self._writing:
             if self._segment.open_lines:
                 self._segment.file.close()
@@ -188,7 +188,7 @@ class Spool:
 
 
 def _append(segment: _Segment, line: bytes) -> None:
-    if segment.file.write(line) < len(line):  # what begins a line must not be met by the next one
+    if segment.file.write(line) < len(line):  # the next line must not follow the beginning of another line
         segment.file.truncate(segment.written)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     segment.written += len(line)
@@ -202,8 +202,8 @@ def _remove(segment: _Segment) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[BinaryIO | None]:
-    """Open a file for its replay; None if its worker lives, or another replays it. Raises OSError."""
-    # A pipe in the place of a file would keep its reader for ever.
+    """Open a file for a replay. Yields None if its worker lives, or another replays the file. Raises OSError."""
+    # A pipe in the place of a file would block its reader for ever.
     number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     with os.fdopen(number, "rb") as file:
         if not S_ISREG(os.fstat(number).st_mode):
@@ -217,7 +217,7 @@ def _locked(path: Path) -> Iterator[BinaryIO | None]:
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Read each line with its number, from 1. Two lines with a changed line end between them are two all the same."""
+    """Read each line with its number, from 1. Two lines with a changed line end between them are still two lines."""
     for number, line in enumerate(file, start=1):
         for part in [line] if is_whole(line) else _DAMAGED_END.split(line):
             if part.strip():
@@ -225,7 +225,7 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 def _set_aside(path: Path, damaged: Iterable[tuple[int, bytes, str]]) -> Path:
-    """Write damaged lines beside their file, each with its number and reason; `latin-1` gives the bytes back."""
+    """Write damaged lines beside their file, each with number and reason; `latin-1` restores the bytes."""
     aside, hidden = path.with_suffix(_DAMAGED), path.with_suffix(".aside")
     with hidden.open("w", encoding="ascii") as file:
         hidden.chmod(0o600)

@@ -1,7 +1,7 @@
-"""A kept reply as one line of JSON, and back; its last field is a checksum of the bytes before.
+"""A kept reply as one line of JSON, and back; the last field is a checksum of the bytes before.
 
-Everything outside ASCII is escaped, so any answer survives. The checksum is there for a changed digit: that would still
-be JSON, and would go into the ledger as an exact cost. The version before reads past it.
+All characters outside ASCII are escaped, so any answer survives. The checksum finds a changed digit, which would still
+be JSON, and would enter the ledger as an exact cost. The version before ignores the checksum.
 """
 
 import json
@@ -19,13 +19,13 @@ from models.money.usage import Usage
 from models.outcome import CostStatus, Outcome, State
 
 _VERSION = 1
-_USED = ("is_sure", "asked_1h")  # of a usage, once its cost is known; the version before does not know them
+_USED = ("is_sure", "asked_1h")  # of a usage, once its cost is known; the version before does not know these
 _LINE = re.compile(rb'(.*),"checksum":"([0-9a-f]{16})"\}\n?', re.DOTALL)
-_BESIDE = ("decisions", "raised_max_tokens")  # of an ending, where the version before does not look
+_BESIDE = ("decisions", "raised_max_tokens")  # of an ending, beside the fields that the version before reads
 
 
 def to_line(kept: SpooledReply) -> bytes:
-    """Write it down, with its line end."""
+    """Return the reply as a line, with its line end."""
     closing = _fields(kept.closing)
     closing["usage"] = None if kept.closing.usage is None else _usage_fields(kept.closing.usage)
     parts, error = closing.pop("parts"), closing.pop("error")
@@ -34,7 +34,7 @@ def to_line(kept: SpooledReply) -> bytes:
         "job": kept.job_id,
         "token": kept.token,
         "closing": closing,
-        "parts": None if parts is None else _fields(parts),  # beside it, where the version before does not look
+        "parts": None if parts is None else _fields(parts),  # beside the fields that the version before reads
         "error": error,
         "ending": None if kept.ending is None else _ending_fields(kept.ending),
         "decisions": [_fields(decided) for decided in kept.ending.decisions] if kept.ending else [],
@@ -45,7 +45,7 @@ def to_line(kept: SpooledReply) -> bytes:
 
 
 def from_line(line: bytes) -> SpooledReply:
-    """Read a line again, with its end or without. Raises ValueError with the reason if the line is none of ours."""
+    """Read a line, with its end or without. Raises ValueError with the reason if the line is no line of ours."""
     parts = _LINE.fullmatch(line)
     if parts is None:
         raise ValueError("the line has no checksum: it was cut, or another program wrote it")
@@ -57,7 +57,7 @@ def from_line(line: bytes) -> SpooledReply:
 
 
 def is_whole(line: bytes) -> bool:
-    """Tell whether a line is as it was written, but for its end."""
+    """Return whether a line is unchanged, but for its end."""
     parts = _LINE.fullmatch(line)
     return parts is not None and parts[2] == _checksum(parts[1] + b"}")
 

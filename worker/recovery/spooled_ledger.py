@@ -1,4 +1,4 @@
-"""The ledger with a disk before it: what a reply came to is kept there first, and dropped once it is committed."""
+"""The ledger with a disk before it: the end of a paid call is kept on disk first, and dropped after the commit."""
 
 from models.errors import LedgerError
 from models.job.values import Claim, Closing, Ending, Opening, OverCap, SpooledReply
@@ -9,7 +9,7 @@ from worker.recovery.spool import Spool, SpoolRecord
 
 
 class SpooledLedger:
-    """Writes through the spool what cost money. A failed request is not worth a disk's time: memory has it."""
+    """Writes the ends of paid calls through the spool. A failed request is kept in memory, to spare the disk."""
 
     def __init__(self, ledger: Ledger, spool: Spool, report: Report) -> None:
         self._ledger = ledger
@@ -17,18 +17,18 @@ class SpooledLedger:
         self._report = report
 
     def open_attempt(self, claim: Claim, opening: Opening) -> bool | OverCap:
-        """Commit the attempt; False: the job is no longer ours; or it does not fit under a cap."""
+        """Commit the attempt. Returns False if the job is no longer ours, OverCap if the attempt does not fit a cap."""
         failpoint("before_open")
         opened = self._ledger.open_attempt(claim, opening)
         failpoint("after_open")
         return opened
 
     def over_cap(self, opening: Opening) -> OverCap | None:
-        """Tell a cap that has no room for the attempt."""
+        """Return a cap without room for the attempt."""
         return self._ledger.over_cap(opening)
 
     def close_attempt(self, claim: Claim, closing: Closing) -> None:
-        """Write how it ended, while the job goes on."""
+        """Write the end of an attempt, while the job goes on."""
         slip = self._kept(claim, closing, None)
         try:
             self._ledger.close_attempt(claim, closing)
@@ -38,7 +38,7 @@ class SpooledLedger:
         self._spool.drop(slip)
 
     def finish(self, claim: Claim, ending: Ending, closing: Closing | None) -> bool:
-        """Write how it ended and where that leaves the job; False: the job was no longer ours."""
+        """Write the end of an attempt and the state of its job. Returns False if the job was no longer ours."""
         slip = None if closing is None else self._kept(claim, closing, ending)
         try:
             is_ours = self._ledger.finish(claim, ending, closing)
@@ -57,7 +57,7 @@ class SpooledLedger:
         failpoint("after_reply")
         try:
             slip = self._spool.keep(kept)
-        except OSError as error:  # a full disk: the ledger may still have room, and memory holds it until then
+        except OSError as error:  # a full disk: the ledger may still have room, and memory keeps the reply until then
             self._report(SpoolFailed(message=str(error)))
             return SpoolRecord(kept, None)
         failpoint("after_spool")

@@ -1,7 +1,7 @@
-"""Celery's transport to Redis, which bears any value that others put into our queues.
+"""Celery's transport to Redis, which survives any value that other programs put into our queues.
 
-Redis is open to whatever else uses it. So a worker takes from a message the id of a job and nothing else: each message
-that Celery sees is made anew here, and a value that holds no id is discarded before Celery counts it as fetched.
+Redis is open to other programs. So a worker takes from a message the id of a job and nothing else. Each message for
+Celery is made anew here. A value without an id is discarded before Celery counts the value as fetched.
 """
 
 import json
@@ -22,18 +22,18 @@ from worker.logs import log
 _OUR_QUEUE = re.compile(r"urgent|rung-[0-9]{1,4}")
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LONGEST_BODY = 16 * 1024  # ours has 150 bytes
-_DISCARDED: Counter[str] = Counter()  # by what is wrong with them
+_DISCARDED: Counter[str] = Counter()  # by reason
 
 
 class NotAMessageError(ValueError):
-    """A value in a queue is no message of ours; its text tells what is wrong, and nothing of the value."""
+    """A value in a queue is no message of ours. The text is the reason, without any part of the value."""
 
 
 class QoS(redis.QoS):  # type: ignore[misc]  # kombu has no types
-    """Restores what a lost worker had fetched, but for values that are no messages of ours."""
+    """Restores the messages that a lost worker had fetched, but for values that are no messages of ours."""
 
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
-        """Put a message back into its queue, or drop a value that is none."""
+        """Put a message back into its queue, or drop a value that is no message."""
         with self.channel.conn_or_acquire(client) as connected:
             stored = connected.hget(self.unacked_key, tag)
         try:
@@ -47,10 +47,10 @@ class QoS(redis.QoS):  # type: ignore[misc]  # kombu has no types
 
 
 class Channel(redis.Channel):  # type: ignore[misc]
-    """Bears a value that is no message, and a connection that went while a message was at work.
+    """Survives a value that is no message, and a connection that went while a message was at work.
 
     Kombu would end the worker over either, and with it every call in flight. A worker that is not fit asks for no
-    message: it would take them faster than those who can work, and answer none.
+    message: such a worker would take messages faster than the others, and answer no job.
     """
 
     is_fit: Callable[[], bool] = staticmethod(lambda: True)
@@ -59,7 +59,7 @@ class Channel(redis.Channel):  # type: ignore[misc]
     def basic_consume(
         self, queue: str, no_ack: bool, callback: Callable[[Any], Any], *rest: Any, **options: Any
     ) -> Any:
-        """Consume, and acknowledge a message that Celery fails over: unacknowledged ones use up what may be fetched."""
+        """Consume, and acknowledge a message at which Celery fails: unacknowledged messages block further fetching."""
 
         def acknowledging(message: Any) -> Any:
             try:
@@ -74,7 +74,7 @@ class Channel(redis.Channel):  # type: ignore[misc]
         return super().basic_consume(queue, no_ack, acknowledging, *rest, **options)
 
     def _brpop_start(self, timeout: int | None = None) -> None:
-        # Kombu asks again in each turn of its loop.
+        # Kombu asks again in each turn of the loop.
         if Channel.is_fit():
             super()._brpop_start(timeout)
 
@@ -87,12 +87,12 @@ class Channel(redis.Channel):  # type: ignore[misc]
             return True
 
     def queue_declare(self, queue: str | None = None, *rest: Any, **options: Any) -> Any:
-        """Declare a queue of ours, whatever stands in its place."""
+        """Declare a queue of ours, even if another value has the name of the queue."""
         self._renamed({queue or ""} if _OUR_QUEUE.fullmatch(queue or "") else set())
         return super().queue_declare(queue, *rest, **options)
 
     def _renamed(self, queues: Iterable[str]) -> int:
-        """Rename what stands in the place of queues and is no list: nobody could send or fetch there."""
+        """Rename values that have the name of a queue and are no list: such a value blocks sending and fetching."""
         names = [self._q_for_pri(queue, priority) for queue in queues for priority in self.priority_steps]
         count = 0
         with self.conn_or_acquire() as client:
@@ -103,7 +103,7 @@ class Channel(redis.Channel):  # type: ignore[misc]
                     count += 1
         return count
 
-    def _receive_one(self, *arguments: Any) -> Any:  # what all workers hear: questions of Flower's, and events
+    def _receive_one(self, *arguments: Any) -> Any:  # messages to all workers: questions of Flower's, and events
         return self._bearing(super()._receive_one, *arguments)
 
     def _bearing(self, read: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
@@ -118,8 +118,8 @@ class Channel(redis.Channel):  # type: ignore[misc]
         return True
 
     def _connparams(self, *arguments: Any, **options: Any) -> Any:
-        # A message acknowledged after its connection was given up finds nothing to connect to. Said as what it is, it
-        # is one of the errors that whoever acknowledges expects; as an AttributeError it ends the worker.
+        # A message acknowledged after its connection was given up has no connection. A ConnectionError is expected by
+        # the code that acknowledges; an AttributeError ends the worker.
         if self.connection is None or self.connection.client is None:
             raise ConnectionError("the connection that this message came by is gone")
         return super()._connparams(*arguments, **options)
@@ -135,13 +135,13 @@ class Transport(redis.Transport):  # type: ignore[misc]
 
 
 def install() -> None:
-    """Have every connection of this process to a redis:// or rediss:// URL be ours: a worker's process is its own."""
+    """Use our transport for each redis:// or rediss:// URL of this process: a worker has the process for itself."""
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"
 
 
 def _made_anew(message: Any, queue: str) -> dict[str, Any]:
-    """Make a message of the version and the job's id in another. Raises NotAMessageError if it has none."""
+    """Make a new message of another's version and job id. Raises NotAMessageError if an id is missing."""
     version, job_id = _read(message)
     kwargs = {"v": version, "id": job_id}
     none = dict.fromkeys(("callbacks", "errbacks", "chain", "chord"))
@@ -197,7 +197,7 @@ def _read(message: Any) -> tuple[int, str]:
 
 
 def _check_stored(stored: bytes | str) -> None:
-    """Raise NotAMessageError if what is noted as fetched is no message, or is of another queue."""
+    """Raise NotAMessageError if a value noted as fetched is no message, or is of another queue."""
     try:
         told = json.loads(stored)
     except (ValueError, RecursionError):

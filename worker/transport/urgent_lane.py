@@ -17,7 +17,7 @@ _URGENT = queue_name(None)
 
 
 def install(app: Celery, *, urgent_threads: int) -> None:
-    """Have the worker of this process run on our pool, which Celery knows as `threads`, and hear urgent jobs."""
+    """Set our pool, which Celery knows as `threads`, and the urgent lane for the worker of this process."""
     TaskPool.urgent_threads = UrgentLane.urgent_threads = urgent_threads
     ALIASES["threads"] = f"{__name__}:{TaskPool.__name__}"
     app.conf.worker_pool = "threads"
@@ -48,11 +48,11 @@ class TaskPool(thread.TaskPool):  # type: ignore[misc]  # celery has no types
         if not _is_urgent(args):
             return thread.ApplyResult(self.executor.submit(self._after_urgent, job))
         self._urgent.append(job)
-        self.executor.submit(self._next_urgent)  # one of the two will find it gone
+        self.executor.submit(self._next_urgent)  # the later of the two finds no job
         return thread.ApplyResult(self._kept.submit(self._next_urgent))
 
     def on_stop(self) -> None:
-        """Let what was begun end, and begin nothing more: what was fetched goes back to its queue."""
+        """Let begun jobs end, and begin no other job: fetched messages go back to their queue."""
         self._urgent.clear()
         self._kept.shutdown(wait=False, cancel_futures=True)
         super().on_stop()
@@ -75,21 +75,21 @@ class TaskPool(thread.TaskPool):  # type: ignore[misc]  # celery has no types
 
 
 def _is_urgent(args: Any) -> bool:
-    # Celery's trace is called with: the task's name, its id, the request with how it was delivered, and more.
+    # The arguments of Celery's trace: the task's name and id, the request with its delivery, and more.
     _, _, request, *_ = args
     return bool(request["delivery_info"]["routing_key"] == _URGENT)
 
 
 class UrgentLane(bootsteps.ConsumerStep):  # type: ignore[misc]
-    """Hears urgent messages by a channel of its own: as many bulk messages as may be fetched close theirs, not this."""
+    """Receives urgent messages by a channel of its own, which stays open while fetched bulk messages close theirs."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
     urgent_threads = 1
 
     def start(self, c: Any) -> None:
-        """Begin to hear, with Celery's own handling of a message; `c` is Celery's consumer."""
+        """Begin to receive, with Celery's own handling of a message; `c` is Celery's consumer."""
         channel = c.connection.channel()
-        # What it fetches and does not begin, no other worker can: no more than it has threads for.
+        # No other worker can begin a fetched message: the lane fetches no more messages than it has threads.
         channel.basic_qos(0, self.urgent_threads, False)
         queue = Queue(_URGENT, routing_key=_URGENT)
         handle, discard = c.create_task_handler(), c.on_decode_error
