@@ -53,7 +53,7 @@ def read_csv(
 def separator_in(file: BinaryIO, needed: Sequence[tuple[str, str]]) -> tuple[str, int]:
     """Return the separator of a file, by a first line `sep=;` or else by the first rows, and the count of such lines.
 
-    A separator whose header has the columns that are needed wins; then a separator that cuts all rows alike.
+    A separator whose header has the needed columns wins; then a separator that cuts all rows alike.
     """
     head = head_of(file)
     if message := _SEPARATOR_LINE.match(head):
@@ -79,7 +79,7 @@ def _fitness(text: str, separator: str, columns: set[str]) -> tuple[bool, bool, 
 
 
 class _Text:
-    """Lines of a CSV file as text. A row has a bound: a quote that is never closed takes all lines behind it."""
+    """Lines of a CSV file as text. A row has a bound: a quote that is never closed takes all lines behind."""
 
     def __init__(self, file: BinaryIO, source: str, starts: int) -> None:
         self._pieces = islice(ended_lines(file), starts, None)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO, TypeAlias
 
-MOST_BYTES = 64 * 1024 * 1024  # of a line, a row or an element: twice what the API takes, for \u escapes and columns
+MOST_BYTES = 64 * 1024 * 1024  # of a line, a row or an element: twice the API's limit, for \u escapes and columns
 MOST_VALUES = 1_000_000  # of JSON in one line: 64 MB of [] would be 1.5 GB of lists
 _CHUNK = 1024 * 1024
 TOO_LONG = f"has more than {MOST_BYTES:,} bytes; the API takes half of that in a request: split it, or drop columns"
@@ -16,9 +16,9 @@ _IN_TEXT = re.compile(rb'(?:[^"\\]+|\\.)*+', re.DOTALL)
 _BETWEEN, _WITHIN = re.compile(rb'["{}\[\],]'), re.compile(rb'["{}\[\]]')
 _OTHERS = rb'(?:\s*"(?!requests")[^"]*"\s*:\s*(?:"(?:[^"\\]|\\.)*+"|[\w.+-]+)\s*,)*+'  # an ordinary line has more
 _OPENING = re.compile(rb"\s*(?:\[|(\{(" + _OTHERS + rb'\s*)"requests"\s*:\s*\[(?=\s*[\[{\]]|\s*\Z)))')
-_CLOSING = (re.compile(rb"\s*"), re.compile(rb"\s*\}\s*"))  # behind a list, and behind one called requests
+_CLOSING = (re.compile(rb"\s*"), re.compile(rb"\s*\}\s*"))  # behind a list, and behind a list called requests
 
-Pieces: TypeAlias = Iterator[tuple[int, bytes | str]]  # the first line of each, and its bytes, or the mistake
+Pieces: TypeAlias = Iterator[tuple[int, bytes | str]]  # the first line of each piece, and its bytes, or the mistake
 
 
 def lines(file: BinaryIO) -> Pieces:
@@ -55,16 +55,16 @@ def ended_lines(file: BinaryIO) -> Pieces:
 
 
 def is_list(head: bytes) -> bool:
-    """Return whether a file holds one JSON list, or the body of a message batch: {"requests": [...]}.
+    """Return whether a file holds a JSON list, or the body of a message batch: {"requests": [...]}.
 
-    An object of more fields, all on one line, is a line whose field is called requests.
+    An object of more fields, all in a single line, is a line with a field called requests.
     """
     opening = _OPENING.match(head)
     return opening is not None and (not (opening[2] or b"").strip() or b"\n" in opening[2])
 
 
 def elements(file: BinaryIO) -> Pieces:
-    """Read each element of the JSON list that a file is, or of the `requests` in it; only one is held at a time."""
+    """Read each element of a file's JSON list, or of the `requests` in an object. Memory holds a single element."""
     data = file.read(_CHUNK)
     opening = _OPENING.match(data)
     if opening is None:
@@ -92,7 +92,7 @@ def _bounded(raw: bytes) -> bytes | str:
 
 
 class _Cut:
-    """A list that is read chunk by chunk and cut at the commas that are inside none of its elements."""
+    """A list that is read chunk by chunk and cut at the commas outside its elements."""
 
     def __init__(self, file: BinaryIO, data: bytes, at: int) -> None:
         self.line = 1 + data.count(b"\n", 0, at)
@@ -101,13 +101,13 @@ class _Cut:
         self._depth, self._is_text, self._is_long, self._count = 0, False, False, 0
 
     def pieces(self) -> Pieces:
-        """Yield each element, or the mistake in it."""
+        """Yield each element, or its mistake."""
         while not self.is_closed:
             if self._finds_end():
                 is_last = self._data[self._at - 1] != ord(",")
                 raw = self._data[self._start : self._at - 1]
                 self._start = self._at
-                if raw.strip() or not is_last or self._count or self._is_long:  # else it is [], which is no mistake
+                if raw.strip() or not is_last or self._count or self._is_long:  # else the list is empty, no mistake
                     yield self._piece(raw)
                 self.line += raw.count(b"\n")
                 self._is_long, self.is_closed = False, is_last

@@ -1,4 +1,4 @@
-"""Opens a source of prompts so that it can be read again and again: a file, or a stream set aside on disk."""
+"""Opens a source of prompts for repeated reading: a file, or a stream set aside on disk."""
 
 import codecs
 import os
@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 from models.errors import InputError
 
 STDIN = "-"
-HEAD_BYTES = 65_536  # looked at to tell a format
+HEAD_BYTES = 65_536  # read to recognize a format
 PARQUET_MARK = b"PAR1"
 _MOST_STREAMED = 4 * 1024**3  # bytes of a pipe that are set aside on disk
 _CHUNK = 1024 * 1024
@@ -34,7 +34,7 @@ _OTHERS = (
 
 
 def name_of(source: str) -> str:
-    """Name a source as its mistakes do."""
+    """Return the name of a source in mistakes."""
     return "stdin" if source == STDIN else source
 
 
@@ -73,7 +73,7 @@ def refusing_unreadable(source: str) -> Iterator[None]:
 
 
 def head_of(file: BinaryIO) -> bytes:
-    """Read the beginning of a file, and stand where it stood."""
+    """Read the beginning of a file, and go back to the place before."""
     start = file.tell()
     head = file.read(HEAD_BYTES)
     file.seek(start)
@@ -84,7 +84,7 @@ def _file(source: str) -> BinaryIO:
     with refusing_unreadable(source):
         try:
             return Path(source).open("rb")
-        except ValueError as error:  # a NUL in its name
+        except ValueError as error:  # a NUL in the name
             raise _unreadable(source, error) from None
 
 
@@ -94,7 +94,7 @@ def _unreadable(source: str, reason: object) -> InputError:
 
 
 def read_whole(source: str, *, most: int) -> bytes:
-    """Read all of a file, or of stdin, into memory. Raises InputError if it has more than `most` bytes."""
+    """Read all of a file, or of stdin, into memory. Raises InputError above `most` bytes."""
     with opened(source) as file, refusing_unreadable(source):
         data = file.read(most + 1)
     if len(data) > most:

@@ -23,7 +23,7 @@ URL = "/v1/chat/completions"
 _LINE = ("custom_id", "method", "url", "body")
 _SAME = ("temperature", "top_p")  # by the same name in both; theirs reaches 2, ours 1
 _MOST_STOPS = 4
-# A field at its default is left out. Any other value changes the answer, and must not be lost in silence.
+# A field at its default is left out. Any other value changes the answer, and may not be lost in silence.
 _DEFAULTS: Mapping[str, tuple[Any, ...]] = {
     "n": (1,),
     "stream": (False,),
@@ -101,7 +101,7 @@ def _message(message: object, field: str) -> dict[str, Any]:
     if not isinstance(message, dict):
         raise Unmapped(field, f"{shown(message)} should be an object with role and content")
     role = message.get("role")
-    if role in ("tool", "function"):  # no set: it may be a list
+    if role in ("tool", "function"):  # no set: `role` may be a list
         raise Unmapped(f"{field}.role", f"{role!r}: results of another API's tools are not mapped")
     if role not in _ROLES:
         raise Unmapped(f"{field}.role", f"{shown(role)} should be one of {', '.join(_ROLES)}")
@@ -162,7 +162,7 @@ def _joined(content: str | list[Mapping[str, Any]]) -> str:
 
 
 def chat_completion(record: Record, recipe: Recipe) -> Prompt | InputError:
-    """Make a prompt of an OpenAI batch line; its `model` is the start only if the chain has that model."""
+    """Make a prompt of an OpenAI batch line; `model` is the start only if the chain has that model."""
     try:
         body = _body(record.fields)
         return Prompt(id=_custom_id(record.fields), params=_params(body, recipe), columns=_columns(record.fields, body))
@@ -243,7 +243,7 @@ def _text(field: str, value: object) -> str:
 
 
 def _columns(fields: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, str]:
-    """Keep the fields beside the body, and its metadata: they are never sent, and come back with the answer."""
+    """Return the fields beside the body, and its metadata: they are never sent, and come back with the answer."""
     others = {name: value for name, value in fields.items() if name not in _LINE}
     if body.get("metadata"):
         others.setdefault("metadata", json.dumps(body["metadata"], ensure_ascii=False))

@@ -19,8 +19,8 @@ from producer.output.export_file import import_pyarrow
 _ROWS_AT_ONCE = 1000
 _BYTES_AT_ONCE = 1 << 20
 _EXPANDED_AT_ONCE = 16 << 20
-# A dictionary holds a text once, and each row points at it: a file of 800 bytes may come to gigabytes.
-_MOST_EXPANDED = 256 << 20  # bytes that a small file may come to; a larger one to so many times its size
+# A dictionary holds a text once, and each row refers to the text: a file of 800 bytes may grow to gigabytes.
+_MOST_EXPANDED = 256 << 20  # bytes of a small file once expanded; a larger file may grow to so many times its size
 _MOST_TIMES = 200
 _USUALLY_PACKED = 20  # times; texts by some 3 to 10
 _ROW_BYTES = 64  # of memory for a row beside its texts
@@ -37,7 +37,7 @@ class _Reading:
     source: str
     named: Collection[str]
     note: Callable[[str], None]
-    most: int  # bytes that all of it may come to
+    most: int  # bytes of the whole file once expanded
     size: int
 
 
@@ -49,7 +49,7 @@ def read_parquet(
     named: Collection[str],
     note: Callable[[str], None],
 ) -> Records:
-    """Read a record from each row; its `line` is the row's number from 1. NULL is an empty text.
+    """Read a record from each row; `line` is the row's number from 1. NULL is an empty text.
 
     `needed` is as in `read_csv`. Only `named` columns must have a text; `note` receives the values of others that are
     left out. Raises InputError for a file that is no Parquet or expands too far, and without pyarrow.
@@ -64,7 +64,7 @@ def read_parquet(
         check_columns(schema.names, needed, source=source)
         kept = _kept(pa, schema, reading)
         _check_sizes(about, kept, reading)
-        # Else a row group, which is often the whole file, is read before its first row is given.
+        # Else a row group, which is often the whole file, is read before the first row.
         usual = {"pre_buffer": False, "buffer_size": _BYTES_AT_ONCE}
         rows = parquet.ParquetFile(file, metadata=about, read_dictionary=_dictionaries(about), **usual)
         batches = rows.iter_batches(batch_size=_ROWS_AT_ONCE, use_threads=False, columns=kept)
@@ -92,7 +92,7 @@ def _holds_bytes(pa: Any, kind: Any) -> bool:
 def _dictionaries(about: Any) -> list[str]:
     """List the leaves that keep their dictionary, so that their values are made row by row.
 
-    Such a dictionary holds all values of a chunk. For a large chunk that is too much, unless it is packed far too well.
+    Such a dictionary holds all values of a chunk. A large chunk loses its dictionary, unless it is packed far too well.
     """
     leaves = {index: about.schema.column(index) for index in range(about.num_columns)}
     chunks = [about.row_group(group) for group in range(about.num_row_groups)]
@@ -148,7 +148,7 @@ def _records(pa: Any, batches: Iterable[Any], reading: _Reading) -> Records:
 
 
 def _parts(pa: Any, some: Any) -> Iterator[tuple[Any, int]]:
-    """Halve a record batch until its rows fit into memory, or until a part is one row."""
+    """Halve a record batch until its rows fit into memory, or until a part is a single row."""
     size = sum(_expanded(pa, column) for column in some.columns)
     if size <= _EXPANDED_AT_ONCE or some.num_rows == 1:
         yield some, size
@@ -159,7 +159,7 @@ def _parts(pa: Any, some: Any) -> Iterator[tuple[Any, int]]:
 
 
 def _expanded(pa: Any, column: Any) -> int:
-    """Count the bytes of a column once it is expanded: a text counts for each row that points at it."""
+    """Count the bytes of a column once expanded: a text counts for each row that refers to the text."""
     kind = column.type
     if pa.types.is_dictionary(kind) and pa.types.is_primitive(kind.value_type):
         return int(column.nbytes)
@@ -187,7 +187,7 @@ def _rows(pa: Any, some: Any) -> list[dict[str, Any]]:
 
 
 def _durations_as_text(pa: Any, column: Any) -> Any:
-    """Write durations as texts: Python has none to the nanosecond."""
+    """Write durations as texts: Python has no durations to the nanosecond."""
     if not pa.types.is_duration(column.type):
         return column
     unit = _UNITS[column.type.unit]
@@ -226,7 +226,7 @@ def _record(fields: Mapping[str, Any], line: int, reading: _Reading) -> Record |
 
 
 def _text(value: object) -> str | None:
-    """Write a value as text. Returns None if it has no text."""
+    """Write a value as text. Returns None for a value without a text."""
     if value is None:
         return ""
     if isinstance(value, bytes):

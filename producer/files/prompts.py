@@ -35,15 +35,15 @@ _BY_SUFFIX = {
 _WITHOUT_COLUMNS = ("text", "anthropic", "openai")
 AS_IT_IS = Form()
 _Make: TypeAlias = Callable[[Record, Recipe], Prompt | InputError]
-Judge: TypeAlias = Callable[[Prompt, str, int], InputError | None]  # given its source and line
+Judge: TypeAlias = Callable[[Prompt, str, int], InputError | None]  # called with the prompt's source and line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptFile:
-    """An open file of prompts, read anew each time somebody asks for the prompts; no prompt is kept.
+    """An open file of prompts, read anew for each iteration; no prompt is kept.
 
-    `skips_bad` lists a bad line on stderr and leaves it out. `judge` finds a prompt that this chain cannot take.
-    `end` is the last line of a refusal.
+    `skips_bad` lists a bad line on stderr and leaves it out. `judge` finds a prompt that this chain cannot take. `end`
+    is the last line of a refusal.
     """
 
     file: BinaryIO
@@ -76,7 +76,7 @@ class PromptFile:
             raise InputMistakes([mistake], end=self.end) from None
 
     def lines(self) -> Iterator[Prompt | InputError]:
-        """Read every line, as a prompt or as the mistake in it; every id is kept, to compare it."""
+        """Read every line, as a prompt or as its mistake; every id is kept for comparison."""
         return self._made(used={})
 
     def _all_lines(self) -> Iterator[Prompt]:
@@ -86,7 +86,7 @@ class PromptFile:
                 break
             yield made
         else:
-            if not ids.repeated():  # by their hashes: else each id is compared with all before it
+            if not ids.repeated():  # by hashes: after equal hashes each id is compared with all before
                 return
         wrong = (made for made in self.lines() if isinstance(made, InputError))
         if mistakes := InputMistakes.first(wrong, end=self.end):

@@ -28,7 +28,7 @@ class Form:
     """The options of reading a file. Without `format`, the name and the first line of the file decide.
 
     `template` makes prompts of columns ({column}). `max_tokens` is for prompts without their own. `models` are the
-    models of the chain: a line of another vendor starts at its model only if the chain has it. `separator` is for CSV.
+    chain's: a line of another vendor starts at its model only if the chain has that model. `separator` is for CSV.
     """
 
     format: str | None = None
@@ -41,7 +41,7 @@ class Form:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """The options of reading a source, parsed, and the findings while it is read.
+    """The options of reading a source, parsed, and the findings of the reading.
 
     `ignored_models` are models outside the chain that lines of another vendor name: the chain ignores them.
     """
@@ -79,7 +79,7 @@ def plain(record: Record, recipe: Recipe) -> Prompt | InputError:
 
 
 def row(record: Record, recipe: Recipe) -> Prompt | InputError:
-    """Make a prompt of a CSV row that has its own `prompt` column; an empty cell is an option left out."""
+    """Make a prompt of a CSV row with a `prompt` column; an empty cell is an option left out."""
     given = {name: record.fields[name] for name in OWN_FIELDS if record.fields.get(name)}
     if given.get("max_tokens", "").isdecimal():
         if len(given["max_tokens"]) > _MOST_DIGITS:
@@ -92,7 +92,7 @@ def row(record: Record, recipe: Recipe) -> Prompt | InputError:
 
 
 def filled(record: Record, recipe: Recipe, *, template: Template) -> Prompt | InputError:
-    """Make a prompt by filling the template; every field is a column, none is an option."""
+    """Make a prompt by filling the template; every field is a column, no field is an option."""
     columns = as_columns(record.fields)
     for column in template.columns:
         if column not in columns:
@@ -124,7 +124,7 @@ def message_batch(record: Record, recipe: Recipe) -> Prompt | InputError:
 
 
 def custom_id_problem(custom_id: object) -> str | None:
-    """Return the reason why Anthropic would refuse a custom_id. Returns None if Anthropic takes it."""
+    """Return the reason why Anthropic would refuse a custom_id. Returns None for a valid custom_id."""
     if isinstance(custom_id, str) and _CUSTOM_ID.fullmatch(custom_id):
         return None
     return f"{shown(custom_id)} should be 1 to 64 of the characters a-z, A-Z, 0-9, _ and -"
@@ -158,7 +158,7 @@ def _with_id(
 
 
 def as_columns(fields: Mapping[str, Any]) -> dict[str, str]:
-    """Keep a text as it is, None as an empty text, and any other value as JSON."""
+    """Return a text as it is, None as an empty text, and any other value as JSON."""
     return {
         name: value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
         for name, value in fields.items()

@@ -40,7 +40,7 @@ def read_text(file: BinaryIO, source: str) -> Records:
 
 
 def read_jsonl(file: BinaryIO, source: str) -> Records:
-    """Read a JSON object from each line that is not blank; a whole list, or the `requests` of a batch, is read too."""
+    """Read a JSON object from each line that is not blank, or from a whole list, or from the `requests` of a batch."""
     is_one_list = is_list(head_of(file))
     for line, raw in elements(file) if is_one_list else lines(file):
         text = decoded(raw, source, line)
@@ -67,7 +67,7 @@ def check_columns(
 def missing_column(
     asker: str, column: str, columns: Sequence[str], *, source: str, line: int | None, ending: str = ""
 ) -> InputError:
-    """Name the column that is missing, and the columns that the source has."""
+    """Name the missing column, and the columns of the source."""
     hint = "; rename one, or use a template" if asker == "prompt" else ""
     problem = f"no column {column!r}; the columns are {', '.join(map(repr, columns)) or 'none'}{ending}{hint}"
     return InputError(problem, source=source, line=line, field=asker)

@@ -49,8 +49,8 @@ _ERROR_TYPES: Mapping[str, str] = {
 def write(answers: Iterable[Answer], *, format: Format, out: TextIO) -> None:  # noqa: A002 - the option's own name
     """Write the answers to `out`, a UTF-8 text stream that leaves line ends alone (newline="").
 
-    CSV sets the answers aside first, since its header names every column; other formats write while they read.
-    The vendors' formats have no word for a job that has not ended: such an answer is left out of them.
+    CSV sets the answers aside first, since its header names every column; other formats write while reading. The
+    vendors' formats have no word for a job that has not ended: such an answer is left out.
     """
     match format:
         case "jsonl":
@@ -148,7 +148,7 @@ def _laid_out(answers: Iterable[Answer], rows: Laid) -> list[str]:
 
 
 def _typed(name: str, value: Any) -> Any:
-    """Return a cell as Parquet takes it: text of whole characters, and money exact."""
+    """Return a cell for Parquet: text of whole characters, and money exact."""
     if not isinstance(value, str):
         return value
     return Decimal(value) if _KINDS.get(name) == "usd" else whole(value)

@@ -36,7 +36,7 @@ from producer.prompt.prompt import DEFAULT_MAX_TOKENS, Prompt
 ASK_S = 45.0  # clients give up on a tool after a minute
 QUERY_S = 10.0
 MOST_ROWS = 200
-_MOST_CHARACTERS = 100_000  # of answers or rows in one reply: more does not fit its reader, a model
+_MOST_CHARACTERS = 100_000  # of answers or rows in one reply: a model reads no more
 _THREADS = 16
 _QUERIES = 8  # threads of queries; most of these wait for their place
 _FIRST_LOOK_S, _LAST_LOOK_S, _SLOWER = 0.05, 0.5, 1.5
@@ -181,7 +181,7 @@ class Actions:
         return _result(page, [*lines, *more] or [f"no answer is behind offset {offset}"])
 
     async def _in_thread(self, work: Callable[[], _Value]) -> _Value:
-        # The server does not wait for a call whose client hung up; the limits of the call end its thread.
+        # The server does not wait for a call after its client has left; the limits of the call end its thread.
         return await to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._threads)
 
 
@@ -236,7 +236,7 @@ def _progress(progress: Progress, more: Sequence[str] = ()) -> CallToolResult:
 
 
 def _as_many_as_fit(answers: Iterator[Answer]) -> Iterator[Answer]:
-    """Take answers as long as their texts fit into one reply; the first answer in any case."""
+    """Yield answers as long as their texts fit into one reply; the first answer in any case."""
     taken = 0
     for number, answer in enumerate(answers):
         taken += len(answer.text or "")
@@ -275,7 +275,7 @@ def _found(url: str, sql: str, stop: Event) -> CallToolResult:
     except TimeoutError:
         raise TimeoutError(f"ledger_query: not done after {QUERY_S:g} s: narrow it, to a day or a batch") from None
     more = [f"these are the first {len(rows)} rows: there are more; LIMIT and OFFSET reach them"] if is_cut else []
-    # No table: aligned, one long cell would make every row as long.
+    # No table: in a table, a long cell would make every row as long.
     shown = "\n".join(json.dumps(row, ensure_ascii=False) for row in (columns, *rows))
     return _result(schemas.Rows(columns=columns, rows=rows, is_cut=is_cut), [shown, *more])
 

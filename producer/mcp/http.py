@@ -62,7 +62,7 @@ def _shows(headers: Headers, token: str) -> bool:
 
 
 def _security(host: str, token: str | None) -> TransportSecuritySettings:
-    """Refuse a request that a page of another site has a browser on this machine send; a token refuses it, too."""
+    """Refuse requests that a browser on this machine sends for a page of another site; a token refuses these, too."""
     if token is not None:
         return TransportSecuritySettings(enable_dns_rebinding_protection=False)
     names = ["127.0.0.1", "localhost", "[::1]", host]

@@ -19,7 +19,7 @@ _EITHER_MONEY = {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "
 
 
 def _listed(given: object) -> object:
-    # Some clients send a list as the JSON text of one.
+    # Some clients send a list as JSON text.
     if isinstance(given, str) and given.lstrip().startswith("["):
         try:
             return json.loads(given)

@@ -68,12 +68,12 @@ class Server(MCPServer[Any]):
                 return str(cause)
         hint(f"stepdown mcp: {name} met {type(cause).__name__}")
         if cause is not None:
-            hint("".join(traceback.format_tb(cause.__traceback__)))  # without its own text, which may hold a prompt
+            hint("".join(traceback.format_tb(cause.__traceback__)))  # without the error's text, which may hold a prompt
         return f"{name}: failed inside Stepdown, which is a defect; the server's stderr tells where"
 
 
 def run_stdio(settings: Settings) -> None:
-    """Serve one client over stdin and stdout until it closes them; nothing else is written to stdout."""
+    """Serve a client over stdin and stdout until the client closes them; stdout has nothing else."""
     for number in (signal.SIGINT, signal.SIGTERM):  # the thread that reads stdin cannot be woken: no cleanup would end
         signal.signal(number, signal.SIG_DFL)
     if sys.stdin.isatty():
@@ -90,12 +90,12 @@ def run_http(settings: Settings, *, host: str, port: int) -> None:
 
 
 def server_of(producer: Producer, settings: Settings, *, ask_s: float = ASK_S) -> Server:
-    """Make a server of the tools over a producer; after `ask_s` seconds `ask` returns an answer that is not final."""
+    """Return a server of the tools over a producer; after `ask_s` seconds `ask` returns an answer that is not final."""
     return Server(tools_of(Actions(producer, settings, ask_s=ask_s), most_usd=settings.mcp_max_cost_usd))
 
 
 def _mistakes(error: ValidationError, arguments: Mapping[str, Any]) -> str:
-    """Name each wrong argument once, and what would be right."""
+    """Name each wrong argument once, with the right value."""
     details = {detail["loc"][:2]: detail for detail in error.errors(include_url=False)}
     return "; ".join(f"{_place(detail['loc'])}: {_problem(detail, arguments)}" for detail in details.values())
 

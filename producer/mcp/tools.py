@@ -12,10 +12,10 @@ from producer.mcp.actions import ASK_S, MOST_ROWS, QUERY_S, Actions
 
 
 class _StrictArguments(FuncMetadata):
-    """The SDK passes over an unknown argument, and reads the text "null" as None: a misspelt cap or a key is lost."""
+    """The SDK ignores an unknown argument, and reads the text "null" as None: a misspelt cap or a key would be lost."""
 
     def validate_arguments(self, arguments_to_validate: dict[str, Any]) -> dict[str, Any]:
-        """Read arguments as the client typed them. Raises ValidationError, also for an argument that is unknown."""
+        """Read arguments as the client typed them. Raises ValidationError, also for an unknown argument."""
         return self.arg_model.model_validate(arguments_to_validate, extra="forbid").model_dump_one_level()
 
 

@@ -32,7 +32,7 @@ def _send_again(number: int) -> None:
         again.daemon = True
         try:
             again.start()
-        except (KeyboardInterrupt, SystemExit):  # it came before its own start had ended: here it would be dropped, too
+        except (KeyboardInterrupt, SystemExit):  # the signal came during its own start: an exit would be dropped, too
             after_s *= 2
         else:
             return

@@ -1,4 +1,4 @@
-"""A scripted Anthropic Messages API on loopback: the referee that writes down what every answer cost.
+"""A scripted Anthropic Messages API on loopback: the referee that records the cost of every answer.
 
-It imports nothing of models, worker or producer, so that its figures can disagree with theirs.
+The simulator imports nothing of models, worker or producer, so that its figures can disagree with theirs.
 """

@@ -1,4 +1,4 @@
-"""`python -m producer.simulator`: serve one script on one port until SIGTERM."""
+"""`python -m producer.simulator`: serve a script on a port until SIGTERM."""
 
 from __future__ import annotations
 
@@ -115,14 +115,14 @@ async def _serve(simulation: Simulation, arguments: argparse.Namespace) -> None:
 
 
 def _write_whole(path: Path, text: str) -> None:
-    """Let a reader who polls for the file see all of it or nothing."""
+    """Write a file so that a reader who polls sees all of the text or no file."""
     new = path.with_name(path.name + ".new")
     new.write_text(text, encoding="utf-8")
     new.replace(path)
 
 
 def _allow_many_connections() -> None:
-    """Raise the soft limit of open files to the hard one: each connection is one."""
+    """Raise the soft limit of open files to the hard limit: each connection is an open file."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

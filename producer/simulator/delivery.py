@@ -52,7 +52,7 @@ async def _drip(request: web.Request, reply: Reply) -> web.StreamResponse:
 
 
 async def _send_half(request: web.Request, reply: Reply) -> None:
-    """Promise the whole body and send its first half."""
+    """Promise the whole body and send the first half."""
     response = web.StreamResponse(status=reply.status, headers=reply.headers)
     response.content_type = reply.content_type
     response.content_length = len(reply.body)

@@ -1,4 +1,4 @@
-"""A simulator in a process of its own, for tests and demos: started on a free port, ended by its id."""
+"""A simulator in its own process, for tests and demos: started on a free port, ended by its id."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PATIENCE_S = 10.0
 
 
 class SimulatorError(RuntimeError):
-    """The simulator did not start, or refused a script; the message is its own."""
+    """The simulator did not start, or refused a script; the message is the simulator's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class RunningSimulator:
         return [json.loads(line) for line in lines]
 
     def set_script(self, toml_text: str) -> None:
-        """Replace the script at once; a wrong one raises and the old one stays."""
+        """Replace the script at once; a wrong script raises SimulatorError and the old script stays."""
         status, answer = self._call("POST", "/_simulator/script", toml_text.encode())
         if status != HTTPStatus.OK:
             raise SimulatorError(answer.decode())
@@ -90,7 +90,7 @@ def _process(arguments: list[str], stderr: Path) -> Iterator[tuple[Popen[str], s
 
 
 def _url_of(process: Popen[str], stderr: Path) -> str:
-    """Wait for the line that says where it listens; no line means that it has ended."""
+    """Wait for the line with the simulator's address; no line means that the process has ended."""
     line = process.stdout.readline() if process.stdout else ""
     if not line:
         process.wait(_PATIENCE_S)

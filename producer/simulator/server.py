@@ -1,4 +1,4 @@
-"""The HTTP side: the API's routes, and those by which a test asks and steers the simulator."""
+"""The HTTP side: the API's routes, and the routes by which a test controls the simulator."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from producer.simulator.simulation import Incoming, Simulation
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
-_RELEASE_UNKNOWN = "1970-01-01T00:00:00Z"  # the API's own value for a date it does not know
+_RELEASE_UNKNOWN = "1970-01-01T00:00:00Z"  # the API's own value for an unknown date
 
 
 @dataclass(slots=True)
 class Server:
-    """The routes over one simulation."""
+    """The routes over a simulation."""
 
     simulation: Simulation
     _in_flight: int = 0
@@ -38,7 +38,7 @@ class Server:
     _ids: count[int] = field(default_factory=count)
 
     def app(self) -> web.Application:
-        """Build the application; bodies are read whole, also those that are then refused as too large."""
+        """Return the application; bodies are read whole, even bodies that are then refused as too large."""
         app = web.Application(client_max_size=2 * LARGEST_BODY, middlewares=[self._refusing])
         app.router.add_post("/v1/messages", self._messages)
         app.router.add_post("/v1/messages/count_tokens", self._count_tokens)
@@ -55,7 +55,7 @@ class Server:
 
     @web.middleware
     async def _refusing(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Send the API's error where a route refuses."""
+        """Send the API's error if a route refuses."""
         try:
             return await handler(request)
         except RefusedError as refused:

@@ -1,4 +1,4 @@
-"""One request in, one reply out, one line in the purchase log: the simulator without its sockets."""
+"""A request in, a reply out, a line in the purchase log: the simulator without its sockets."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Visit:
-    """One request being answered: its chance, its place in time and its ids."""
+    """A request being answered: its chance, its time and its ids."""
 
     incoming: Incoming
     draw: Draw
@@ -98,7 +98,7 @@ class Simulation:
         return self._chooser.jobs
 
     def answer(self, incoming: Incoming) -> Reply:
-        """Answer one request to /v1/messages; when this returns, its purchase is written."""
+        """Answer a request to /v1/messages; when this returns, its purchase is written."""
         visit = self._visit(incoming)
         try:
             prompt = read_prompt(incoming.body, incoming.head, bytes_per_token=self.script.bytes_per_token)
@@ -115,7 +115,7 @@ class Simulation:
         return self._follow(rule, visit, prompt, split)
 
     def _follow(self, rule: Rule, visit: _Visit, prompt: Prompt, split: Split) -> Reply:
-        """Answer as a rule says."""
+        """Answer by a rule."""
         billed = rule.answer.billed if rule.billed is None else rule.billed
         if not billed and rule.answer.content in ("error", "page"):
             return self._reply(visit, prompt, rule, None, billed=False)
@@ -169,7 +169,7 @@ class Simulation:
         return retry_after(rule.retry_after_s, form, self.utc_now())
 
     def _takes_s(self, visit: _Visit, rule: Rule, generated: Generated | None) -> float:
-        """Draw the seconds that a reply takes: its latency, and with `tokens_per_s` the time of its output."""
+        """Draw the seconds of a reply: its latency, and with `tokens_per_s` the time of its output."""
         if generated is None:
             return self._error_s(visit)
         per_s = rule.tokens_per_s or self.script.tokens_per_s
@@ -190,7 +190,7 @@ class Simulation:
         model: str | None,
         headers: dict[str, str] | None = None,
     ) -> Reply:
-        """Refuse what no rule decides about: a wrong request or a full bucket."""
+        """Refuse a request without a rule: a wrong request or a full bucket."""
         self._write(
             visit,
             message_id=None,
@@ -211,7 +211,7 @@ class Simulation:
         )
 
     def _error_s(self, visit: _Visit) -> float:
-        """Draw how long an error takes: it comes back long before an answer would, where answers take time at all."""
+        """Draw the seconds of an error, which takes far less time than an answer with a latency."""
         return visit.draw.latency_s(min(self.latency_s, _ERROR_S))
 
     def _write(self, visit: _Visit, **fields: object) -> None:

@@ -1,4 +1,4 @@
-"""The application behind `stepdown serve`: its routes over one producer, and one form for all errors."""
+"""The application behind `stepdown serve`: the routes over one producer, and one form for all errors."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -68,7 +68,7 @@ def app_over(
         exception_handlers={HTTPException: _not_routed, StepdownError: _failed},
         lifespan=_waiting,
     )
-    app.router.redirect_slashes = False  # a POST that is redirected loses its body
+    app.router.redirect_slashes = False  # a redirected POST loses its body
     app.state.body_limits = body_limits or BodyLimits()
     app.state.server = Server(
         producer=producer,
@@ -84,7 +84,7 @@ def app_over(
 
 
 def _route(path: str, endpoints: Mapping[str, _Endpoint]) -> Route:
-    """Return one route for a path, so that its `allow` names every method."""
+    """Return the route of a path, so that `allow` names every method."""
 
     async def answer(request: Request) -> Response:
         return await endpoints["GET" if request.method == "HEAD" else request.method](request)

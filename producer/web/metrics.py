@@ -24,7 +24,7 @@ _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 async def healthz(request: Request) -> Response:
-    """Answer 200 if ledger and broker answer, else 503 with the name of the one that does not."""
+    """Answer 200 if ledger and broker answer, else 503 with the name of the absent part."""
     state = request.app.state
     looked_at, found = getattr(state, "looked", (0.0, {}))
     if time.monotonic() - looked_at > _KEPT_S or not found:

@@ -1,4 +1,4 @@
-"""`stepdown serve`: listens on an address, with one producer behind it, until a signal ends it."""
+"""`stepdown serve`: listens on an address, with one producer, until a signal ends the server."""
 
 import asyncio
 import logging
@@ -32,7 +32,7 @@ def run(settings: Settings, *, host: str, port: int) -> None:
             lifespan="on",
             log_config=None,  # no log has a line a request
             access_log=False,
-            proxy_headers=False,  # else a client with X-Forwarded-For passes for a local one
+            proxy_headers=False,  # else a client with X-Forwarded-For passes for a local client
             server_header=False,
             timeout_graceful_shutdown=round(settings.drain_s),
         )

@@ -14,7 +14,7 @@ _log = logging.getLogger("stepdown.serve")
 
 
 async def hang_up(server: uvicorn.Server, *, after_s: float) -> None:
-    """Close the connections that are at the head of one request for `after_s` seconds or more."""
+    """Close the connections that are at the head of a request for `after_s` seconds or more."""
     before = set[tuple[Any, Any]]()
     while True:
         await asyncio.sleep(after_s)
@@ -40,6 +40,6 @@ def log_when_full(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _is_at_its_head(connection: Any) -> bool:
-    """Return True while a request's head comes. For the time between requests uvicorn has a timer of its own."""
+    """Return True while a request's head comes. For the time between requests uvicorn has its own timer."""
     cycle = getattr(connection, "cycle", None)
     return (cycle is None or cycle.response_complete) and connection.timeout_keep_alive_task is None

@@ -1,1 +1,1 @@
-"""Everything that is counted: bills, buckets, the prompt cache, the usage report."""
+"""All counts: bills, buckets, the prompt cache, the usage report."""

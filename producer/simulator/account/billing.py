@@ -1,4 +1,4 @@
-"""The provider's charge for one answer: Decimal parts, rounded once, in integer nano-USD."""
+"""The provider's charge for an answer: Decimal parts, rounded once, in integer nano-USD."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _US = Decimal("1.1")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """The counters of one answer; the four input counters are disjoint.
+    """The counters of an answer; the four input counters are disjoint.
 
-    `further` are passes that the counters do not count: (type, model or None for the one that answers, input, output).
+    `further` are passes that the counters leave out: (type, model or None for the answering model, input, output).
     """
 
     input: int
@@ -134,7 +134,7 @@ def _further(iterations: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, str | 
 
 
 def passes(model: Model, usage: Usage) -> list[tuple[Model, Usage]]:
-    """Take an answer apart into the passes that are charged one by one, the answering model's own first."""
+    """Split an answer into the passes that are charged, the answering model's own first."""
     each = [(model, replace(usage, further=()))]
     for _, name, read, wrote in usage.further:
         charged = Usage(input=read, output=wrote, service_tier=usage.service_tier, geo=usage.geo)
@@ -143,16 +143,16 @@ def passes(model: Model, usage: Usage) -> list[tuple[Model, Usage]]:
 
 
 def bill(model: Model, usage: Usage) -> int:
-    """Charge one answer in nano-USD: half price for the batch tier, 1.1 times for US-only inference.
+    """Charge an answer in nano-USD: half price for the batch tier, 1.1 times for US-only inference.
 
-    Web searches cost the same in every tier and region. Rounded once, half to even.
+    Web searches cost the same in every tier and region. The sum is rounded once, half to even.
     """
     nano = sum((nano for each in passes(model, usage) for nano in charges(*each).values()), Decimal(0))
     return int(nano.to_integral_value(rounding=ROUND_HALF_EVEN))
 
 
 def charges(model: Model, usage: Usage) -> dict[str, Decimal]:
-    """Charge one pass, exactly, in nano-USD by the report's names of what is charged for."""
+    """Charge a pass, exactly, in nano-USD by the report's names of charges."""
     rates = _rates_for(model, usage)
     factor = NANO_PER_TOKEN * (_BATCH if usage.service_tier == "batch" else 1) * (_US if usage.geo == "us" else 1)
     return {

@@ -1,4 +1,4 @@
-"""Rate limits as the API keeps them: one set of buckets per model group, refilled continuously."""
+"""Rate limits in the API's way: a set of buckets for each model group, refilled continuously."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DEFAULT = {"requests": 4_000, "input-tokens": 4_000_000, "output-tokens": 800_0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Rate limits of one model group, per minute; None is no limit."""
+    """Rate limits of a model group, per minute; None is no limit."""
 
     requests_per_minute: int | None = None
     input_tokens_per_minute: int | None = None
@@ -24,14 +24,14 @@ class Limits:
 
 @dataclass(slots=True)
 class Bucket:
-    """A bucket of `per_minute` tokens that starts full; its level may go below zero, and then it waits."""
+    """A bucket of `per_minute` tokens that starts full; a level below zero makes requests wait."""
 
     per_minute: int
     level: float
     at_s: float
 
     def refill(self, now_s: float) -> None:
-        """Add what has dripped in since the last look."""
+        """Add the tokens since the last refill."""
         gained = max(0.0, now_s - self.at_s) * self.per_minute / 60
         self.level = min(float(self.per_minute), self.level + gained)
         self.at_s = max(self.at_s, now_s)
@@ -47,7 +47,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """Whether a request may pass: `wait_s` is None when it may, else when to come back.
+    """The admission of a request: `wait_s` is None if the request may pass, else the seconds to wait.
 
     `limit` names the bucket that failed, and `per_minute` its size.
     """
@@ -79,9 +79,9 @@ class RateLimits:
         self._groups = {group: _buckets(limits, self.started_s) for group, limits in self.limits.items()}
 
     def admit(self, group: str, uncached_tokens: int, now_s: float) -> Admission:
-        """Take one request and its uncached input, or say when there will be room for it.
+        """Take a request and its uncached input, or return the seconds to wait.
 
-        Output is taken afterwards by `charge_output`: `max_tokens` does not count, only what is generated.
+        Output is taken afterwards by `charge_output`: only generated tokens count, not `max_tokens`.
         """
         needs = {"requests": 1, "input-tokens": uncached_tokens, "output-tokens": 1}
         buckets = self._of(group, now_s)
@@ -113,7 +113,7 @@ class RateLimits:
         return rows
 
     def _of(self, group: str, now_s: float) -> list[tuple[str, Bucket]]:
-        """List the buckets of a group and those of all models, refilled until now."""
+        """Return the buckets of a group and those of all models, refilled until now."""
         buckets = [each for name in (group, ALL) for each in self._groups.get(name, {}).items()]
         for _, bucket in buckets:
             bucket.refill(now_s)

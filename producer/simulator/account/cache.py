@@ -28,7 +28,7 @@ class PromptCache:
     _ends: dict[tuple[str, bytes], tuple[float, float]] = field(default_factory=dict)
 
     def split(self, prompt: Prompt, now_s: float) -> Split:
-        """Tell what a prompt would read and write, without writing anything."""
+        """Return the tokens that a prompt would read and write, without writing."""
         if not prompt.is_marked:
             return Split(uncached=prompt.tokens)
         blocks = prompt.blocks()
@@ -45,7 +45,7 @@ class PromptCache:
         return Split(uncached=blocks[-1].tokens - reached, read=read, write_5m=written["5m"], write_1h=written["1h"])
 
     def keep(self, prompt: Prompt, now_s: float) -> None:
-        """Write the marked prefixes, and give those that were read a new life."""
+        """Write the marked prefixes, and renew the life of prefixes that were read."""
         if not prompt.is_marked:
             return
         for block in prompt.blocks():

@@ -1,4 +1,4 @@
-"""The purchase log: one line per request, on disk before the first byte of its answer leaves."""
+"""The purchase log: a line for each request, on disk before the first byte of the answer leaves."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purchase:
-    """The answer to one request, and its charge.
+    """The answer to a request, and its charge.
 
-    `status` is None where no status line is sent (hang, reset_before); `usage` is what was generated,
-    delivered or not, and None where nothing was; `rule` is None where no rule of the script decided.
+    `status` is None without a status line (hang, reset_before). `usage` counts the generated tokens, delivered or not,
+    and is None without any. `rule` is None if no rule of the script decided.
     """
 
     at: str
@@ -39,9 +39,9 @@ class Purchase:
 
 @dataclass(slots=True)
 class PurchaseLog:
-    """An append-only JSONL file, numbered on from what it already holds; in memory without a path.
+    """An append-only JSONL file, numbered on from its earlier lines; in memory without a path.
 
-    Each line is one unbuffered write, so it outlives the process that wrote it.
+    Each line is an unbuffered write, and outlives its process.
     """
 
     path: Path | None = None
@@ -57,7 +57,7 @@ class PurchaseLog:
             self.earlier = len(self.path.read_bytes().splitlines())
 
     def append(self, purchase: Purchase) -> None:
-        """Write one line."""
+        """Write a line."""
         self._written += 1
         record = {"n": self.earlier + self._written}
         record |= {name: getattr(purchase, name) for name in Purchase.__slots__}
@@ -68,7 +68,7 @@ class PurchaseLog:
             self._file.write(line)
 
     def read(self) -> list[dict[str, Any]]:
-        """Read all lines, those of earlier runs too."""
+        """Read all lines, with those of earlier runs."""
         lines = self._lines if self.path is None else self.path.read_bytes().splitlines()
         return [json.loads(line) for line in lines]
 

@@ -1,6 +1,6 @@
 """The provider's usage and cost report, added up from the purchase log.
 
-The shapes are those that the SDK types for `GET /v1/organizations/analytics/usage` and `.../cost`.
+The shapes are those of the SDK for `GET /v1/organizations/analytics/usage` and `.../cost`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 _NANO_PER_CENT = Decimal(10_000_000)
-_CENTS = Decimal("0.0000000001")  # a thousandth of a nano-dollar: nothing that is charged is finer
+_CENTS = Decimal("0.0000000001")  # a thousandth of a nano-dollar: no charge is finer
 _Key = tuple[datetime, tuple[tuple[str, str | None], ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Charge:
-    """One kind of one billed pass."""
+    """A kind of charge of a billed pass."""
 
     at: datetime
     group: dict[str, str]
@@ -45,7 +45,7 @@ def usage_page(purchases: Iterable[Mapping[str, Any]], asked: Asked) -> dict[str
 
 
 def cost_page(purchases: Iterable[Mapping[str, Any]], asked: Asked) -> dict[str, object]:
-    """Add up money, in fractional cents; a row for each day and group, and where asked for each kind."""
+    """Add up money, in fractional cents; a row for each day and group, and for each kind if asked for."""
     money: dict[_Key, Decimal] = defaultdict(Decimal)
     requests: Counter[_Key] = Counter()
     for charge in _charges(purchases, asked):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-KEY_ID = "apikey_simulator"  # of the one key this provider has sold
+KEY_ID = "apikey_simulator"  # the only key that this provider has sold
 BETA = "analytics-usage-cost-2026-08-24"
 _LONGEST = timedelta(days=31)
 _DAY = timedelta(days=1)
@@ -25,7 +25,7 @@ class AskedError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """One page of a report: `starting_at` included, `ending_at` not; nothing after `refreshed_at` is known yet."""
+    """A page of a report: `starting_at` included, `ending_at` not; nothing after `refreshed_at` is known yet."""
 
     starting_at: datetime
     ending_at: datetime
@@ -40,11 +40,11 @@ class Asked:
 
     @property
     def by_kind(self) -> bool:
-        """Whether rows are broken out by what is charged for."""
+        """Whether rows are split by kind of charge."""
         return bool(_KINDS & set(self.groups))
 
     def covers(self, at: datetime) -> bool:
-        """Tell whether a purchase is in the report."""
+        """Return whether a purchase is in the report."""
         return self.is_ours and self.starting_at <= at < self.ending_at and at <= self.refreshed_at
 
     def bucket(self, at: datetime) -> datetime:

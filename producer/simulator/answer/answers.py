@@ -14,7 +14,7 @@ Content = Literal["message", "error", "page", "malformed", "empty", "no_usage"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """How one word is answered; `billed` says what the provider would do unless the rule says otherwise.
+    """The answer of a word; `billed` is the provider's presumed billing unless the rule has its own.
 
     `needs` and `takes` are the extra fields of a rule with this answer. The answer `raw` has its page from the rule.
     """
@@ -30,7 +30,7 @@ class Answer:
 
 
 _RETRY_AFTER = {"429", "429_ramp_limit", "500", "502", "503", "529"}
-# A 5xx is presumed free; a rule may say that this one was generated and billed all the same.
+# A 5xx is presumed free; a rule may make an answer with such a word generated and billed.
 _MAY_BE_BILLED = {"408", "409", "425", "499", "500", "502", "503", "504", "529"}
 
 

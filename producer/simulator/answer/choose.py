@@ -1,4 +1,4 @@
-"""Which rule answers a request: the first whose selectors all fit, with its uses counted."""
+"""The rule that answers a request: the first whose selectors all fit, with its uses counted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ANSWER_WELL = Rule(number=0, answer=ANSWERS["ok"], models=frozenset(model.id for
 
 @dataclass(slots=True)
 class Chooser:
-    """A script being played: jobs and seconds count from the moment it was set."""
+    """A script being played: jobs and seconds count from its start."""
 
     script: Script
     started_s: float
@@ -34,7 +34,7 @@ class Chooser:
         return len(self._jobs) + self._unnamed_jobs
 
     def number_of(self, job: str | None) -> int:
-        """Give a job its number, from 1 by first request; a request without a job is a job of its own."""
+        """Return the number of a job, from 1 by first request; a request without a job is a job of its own."""
         if job is None:
             self._unnamed_jobs += 1
             return self.jobs
@@ -43,7 +43,7 @@ class Chooser:
         return self._jobs[job]
 
     def noise(self, draw: Draw) -> Rule | None:
-        """Draw the noise that answers this request. Returns None if no noise does."""
+        """Draw the noise that answers this request. Returns None if no noise applies."""
         if not self.script.noise:
             return None
         point = draw.share("noise")
@@ -54,7 +54,7 @@ class Chooser:
         return None
 
     def choose(self, prompt: Prompt, job_number: int, draw: Draw, now_s: float) -> Rule:
-        """Find the first rule that fits, or the one that answers well."""
+        """Return the first rule that fits, or the rule that answers well."""
         age_s = now_s - self.started_s
         for rule in self.script.rules:
             if (

@@ -24,7 +24,7 @@ _Block = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generated:
-    """One answer. `usage` is what the provider charges, `told` are the counters that a script puts in its place.
+    """A generated answer. `usage` is charged by the provider, `told` are the counters that the caller receives.
 
     `is_free`: nothing was generated, as before a refusal.
     """

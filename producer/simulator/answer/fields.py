@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """One field: `right` says in words what `accepts` lets through."""
+    """A field: `right` describes the values that `accepts` allows."""
 
     accepts: Callable[[object], bool]
     right: str
@@ -69,7 +69,7 @@ def _one_of(*words: str) -> Field:
 
 
 def object_of(value: object) -> dict[str, Any] | None:
-    """Return the object that a table or a JSON text holds. TOML has no null, so JSON is there for it.
+    """Return the object in a table or a JSON text. TOML has no null, hence JSON.
 
     Returns None if the value is neither.
     """
@@ -145,7 +145,7 @@ RULE_FIELDS: dict[str, Field] = {
     "billed": _FLAG,
 }
 
-# Taken by a rule whatever it answers: the selectors, and a delay before the answer.
+# Taken by a rule with any answer: the selectors, and a delay before the answer.
 FOR_ALL = frozenset(
     {"model", "from_job", "to_job", "from_s", "to_s", "share", "prompt_contains", "times", "times_per_job", "delay_s"}
 )

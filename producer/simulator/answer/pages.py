@@ -29,7 +29,7 @@ _INNER_TOO_LONG = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """One reply of a gateway. The content type follows from the body where the field is empty."""
+    """A reply of a gateway. The content type follows from the body if the field is empty."""
 
     status: int
     body: str = ""

@@ -30,14 +30,14 @@ _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
 class ScriptError(ValueError):
-    """A script that cannot be played; the message names the file, the rule, the field and what is right."""
+    """A script that cannot be played; the message names the file, the rule, the field and the right value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One rule: which requests it answers, and with what. `number` counts from 1 in the file.
+    """A rule: selectors of requests, and their answer. `number` counts from 1 in the file.
 
-    `to_job` is included, `to_s` is not; `share` is of the requests the other selectors let through.
+    `to_job` is included, `to_s` is not; `share` is of the requests that the other selectors allow.
     """
 
     number: int
@@ -79,11 +79,11 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """Everything a script says; an empty one answers every request well.
+    """A whole script; an empty script answers every request well.
 
-    `report_behind_s`: so many seconds of purchases the usage and cost report does not know yet. `noise` are rules
-    whose shares exclude each other. `retry_after_form` and `tokens_per_s` hold for rules without their own.
-    `bytes_per_token` of a prompt's text: 1 is the worst that a tokenizer does.
+    `report_behind_s`: the usage and cost report lacks so many seconds of purchases. `noise` are rules whose shares
+    exclude each other. `retry_after_form` and `tokens_per_s` hold for rules without their own. `bytes_per_token` of a
+    prompt's text: 1 is a tokenizer's worst.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -96,7 +96,7 @@ class Script:
 
 
 def parse_script(text: str, source: str = "script") -> Script:
-    """Read a script; `source` is the name that error messages give it."""
+    """Read a script; `source` is its name in error messages."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -149,7 +149,7 @@ def _rule(table: dict[str, object], number: int, source: str) -> Rule:
 
 def _answer(word: object, where: str) -> Answer:
     if isinstance(word, int):
-        word = str(word)  # answer = 529 means what it seems to mean
+        word = str(word)  # answer = 529 is the word "529"
     if not isinstance(word, str) or word not in ANSWERS:
         said = "missing" if word is None else f"{word!r} is unknown"
         raise ScriptError(f"{where}: field 'answer': {said}; right is one of {', '.join(ANSWERS)}")
@@ -162,7 +162,7 @@ def _check(where: str, name: str, value: object, fields: Mapping[str, Field]) ->
 
 
 def _matched_models(where: str, selector: object) -> frozenset[str]:
-    """Find the ids that a selector means: one model by its full name, else all whose name contains it."""
+    """Return the ids of a selector: the model of a full name, else all models whose name contains the selector."""
     if selector is None:
         return _EVERY_MODEL
     exact = find(str(selector))
@@ -242,5 +242,5 @@ def _refuse_unknown(table: Mapping[str, object], known: Iterable[str], where: st
 
 
 def _unescape(text: str) -> str:
-    """Turn the backslash-u escapes that TOML left alone (lone surrogates, literal strings) into what they name."""
+    """Replace the backslash-u escapes that TOML left alone (lone surrogates, literal strings) by their characters."""
     return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)

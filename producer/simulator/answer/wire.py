@@ -22,7 +22,7 @@ _REDIRECTS = range(300, 400)
 
 
 def page_of(rule: Rule) -> Page | None:
-    """Return the page a rule answers with; None if the answer is the API's own."""
+    """Return the page of a rule. Returns None if the answer is the API's own."""
     if rule.answer.content != "page":
         return None
     page = rule.answer.page

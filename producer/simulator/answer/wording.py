@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from producer.simulator.answer.draw import Draw
 
-_LOOKED_AT = 4_000  # characters of a prompt that are read for its sentences
+_LOOKED_AT = 4_000  # characters of a prompt that are searched for sentences
 _LOOKED_AT_SENTENCES = 40
 _END = re.compile(r"[.!?][\"')\]]*\s+|\n+")
 _LABEL = re.compile(r"^\[[^\]]*\]\s*")  # [common], [from the Latin]
@@ -26,7 +26,7 @@ _LONGEST_SENTENCE = 400
 
 
 def summary_of(prompt: str, draw: Draw) -> str:
-    """Pick one to three sentences of the prompt, in their order, the first one always among them."""
+    """Pick one to three sentences of the prompt, in their order, always with the first."""
     sentences = _sentences(prompt[:_LOOKED_AT])
     if not sentences:
         words = " ".join(prompt[:200].split())
@@ -39,7 +39,7 @@ def summary_of(prompt: str, draw: Draw) -> str:
 
 
 def _sentences(text: str) -> list[str]:
-    """Find the first sentences that say something: no headings, no instructions."""
+    """Return the first sentences with content: no headings, no instructions."""
     found: list[str] = []
     start = 0
     ends = [match.end() for match in islice(_END.finditer(text), _LOOKED_AT_SENTENCES)]

@@ -1,9 +1,9 @@
-"""The models the simulator sells: what each accepts, which limits it shares and what it costs.
+"""The models of the simulator: their parameters, their rate limits and their prices.
 
-Prices are USD per million tokens, typed in by hand from the published list of November 2026 and not
-taken from a price library: the project's own figures are checked against these. The smallest cacheable
-prefix is known for opus-4-7, sonnet-4-6 and haiku-4-5 and assumed for the others. Thinking and effort are as
-Anthropic's and Amazon's pages of July to November 2026 tell; what those after Opus 5 take is assumed to be the same.
+Prices are USD per million tokens, typed in by hand from the published list of November 2026. No price library is used:
+the project's own figures are checked against these. The smallest cacheable prefix is known for opus-4-7, sonnet-4-6 and
+haiku-4-5 and assumed for the others. Thinking and effort are by Anthropic's and Amazon's pages of July to November
+2026. The values of models after Opus 5 are assumed to be the same.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ class Rates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """One model: `group` names the rate limit bucket it shares, `smallest_prefix` is in tokens.
+    """A model: `group` names its rate limit bucket, `smallest_prefix` is in tokens.
 
-    `thinking` are the types it takes, `efforts` the levels; `forced_tools`: it takes a tool_choice of any or tool.
+    `thinking` and `efforts` are the accepted types and levels. `forced_tools`: a tool_choice of any or tool is
+    accepted.
 
     `long_rates` replace `rates` for every token once the whole prompt is above `long_from` tokens.
     """
@@ -56,7 +57,7 @@ class Model:
 
     @property
     def thinks_unasked(self) -> bool:
-        """Whether it thinks unless it is told not to: those that can be told, and take no budget."""
+        """Whether the model thinks by default: a model that can be told not to, and takes no budget."""
         return "disabled" in self.thinking and "enabled" not in self.thinking
 
 
@@ -75,7 +76,7 @@ _EFFORTS = frozenset({"low", "medium", "high", "xhigh", "max"})
 
 
 def _model(model_id: str, rates: Rates, **changes: object) -> Model:
-    """Describe a model of the 4.7 generation or newer; `changes` say where it differs."""
+    """Describe a model of the 4.7 generation or newer; `changes` are its differences."""
     family, _, version = model_id.removeprefix("claude-").partition("-")
     fields: dict[str, object] = {
         "alias": model_id,
@@ -178,7 +179,7 @@ _BY_NAME = {name: model for model in MODELS for name in (model.alias, model.id)}
 
 
 def find(name: str) -> Model | None:
-    """Find the model called so, by its dated id or its alias."""
+    """Return the model with this dated id or alias."""
     return _BY_NAME.get(name)
 
 

@@ -37,7 +37,7 @@ def check_head(head: Head) -> None:
 
 
 def read_prompt(raw: bytes, head: Head, *, for_count: bool = False, bytes_per_token: int = BYTES_PER_TOKEN) -> Prompt:
-    """Check a request as the API would, in its order: headers, size, JSON, model, fields, length."""
+    """Check a request in the API's order: headers, size, JSON, model, fields, length."""
     check_head(head)
     if len(raw) > LARGEST_BODY:
         raise RefusedError("413", ERRORS["413"])

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiError:
-    """An error as the API words it; `code` is its `details.error_code`."""
+    """An error in the API's words; `code` is its `details.error_code`."""
 
     status: int
     type: str
@@ -72,7 +72,7 @@ ERRORS: dict[str, ApiError] = {
 
 
 def filled(text: str, prompt: Prompt) -> str:
-    """Return the text with the request's own {model}, {tokens}, {max_tokens} and {window} in it."""
+    """Return the text with the request's own {model}, {tokens}, {max_tokens} and {window}."""
     figures: Mapping[str, object] = {
         "{model}": prompt.body["model"],
         "{tokens}": prompt.tokens,

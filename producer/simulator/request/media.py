@@ -1,4 +1,4 @@
-"""Images and documents of a request: where the API reads them, and the tokens that they come to."""
+"""Images and documents of a request: the places at which the API reads them, and their tokens."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from base64 import b64decode
 from dataclasses import dataclass
 from typing import Any
 
-IMAGE_TOKENS = 4_784  # the most that one comes to, at the resolution of the newest models
+IMAGE_TOKENS = 4_784  # the most tokens of an image, at the resolution of the newest models
 _PAGE_TOKENS = 3_000 + IMAGE_TOKENS  # the text of a page, and its picture
 _UNSEEN_PAGES = 20  # of a document that is elsewhere
 _KINDS = {"image/jpeg", "image/png", "image/gif", "image/webp"}

@@ -1,4 +1,4 @@
-"""A request taken apart: is it valid, how long is it, and which of its blocks may be cached."""
+"""A parsed request: its validity, its length, and its blocks that may be cached."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Body = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """The prompt up to the end of one block: its digest, its length in tokens, and how long to keep it."""
+    """The prompt up to the end of a block: its digest, its length in tokens, and its lifetime in the cache."""
 
     digest: bytes
     tokens: int
@@ -31,7 +31,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One block as it is read: its text, how it asks to be cached, and the tokens of files that are no text."""
+    """A block as it is read: its text, its cache control, and the tokens of files that are no text."""
 
     text: str
     control: Any = None
@@ -39,13 +39,13 @@ class Part:
 
     @property
     def size(self) -> int:
-        """The bytes of its text."""
+        """The size of the text in bytes."""
         return len(self.text.encode("utf-8", "surrogatepass"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """A valid request: `body` is the parsed JSON, `model` the one it asks for."""
+    """A valid request: `body` is the parsed JSON, `model` the requested model."""
 
     body: Body
     model: Model
@@ -63,18 +63,18 @@ class Prompt:
 
     @cached_property
     def tokens(self) -> int:
-        """The length of the whole prompt: of its text by bytes, of images and documents by what they come to."""
+        """The length of the whole prompt in tokens: text by bytes, images and documents by their own tokens."""
         return self._tokens(sum(part.size for part in self.parts), sum(part.file_tokens for part in self.parts))
 
     @property
     def ttl(self) -> Ttl | None:
-        """The longest lifetime that a block asks for in the cache. Returns None if no block asks to be cached."""
+        """The longest lifetime in the cache that a block asks for. None if no block asks to be cached."""
         asked = {part.control.get("ttl") for part in self.parts if part.control}
         return "1h" if "1h" in asked else "5m" if asked else None
 
     @property
     def is_continued(self) -> bool:
-        """Whether the caller sends a paused turn back to have it finished."""
+        """Whether the caller sends back a paused turn for the model to finish."""
         return is_paused(self.body["messages"][-1])
 
     @cached_property
@@ -87,7 +87,7 @@ class Prompt:
         return "\n".join(str(block.get("text", "")) for block in content)
 
     def says(self, words: str) -> bool:
-        """Tell whether any block of the prompt contains these words."""
+        """Return whether any block of the prompt contains these words."""
         return any(words in part.text for part in self.parts)
 
     @property
@@ -96,7 +96,7 @@ class Prompt:
         return any(part.control for part in self.parts)
 
     def blocks(self) -> Sequence[Block]:
-        """List the growing prefixes of the prompt, one for each block."""
+        """List the growing prefixes of the prompt, a prefix for each block."""
         digest, size, files, blocks = blake2b(digest_size=16), 0, 0, []
         for part in self.parts:
             digest.update(part.text.encode("utf-8", "surrogatepass") + b"\0")
@@ -119,14 +119,14 @@ def is_paused(message: Body) -> bool:
 
 
 def tokens_of(size: int, bytes_per_token: int = BYTES_PER_TOKEN) -> int:
-    """Turn a length in bytes into tokens, rounded up, at least one."""
+    """Return a length in bytes as tokens, rounded up, at least 1."""
     return max(1, -(-size // bytes_per_token))
 
 
 def _parts(body: Body) -> Iterator[Part]:
     parts = [Part(text=_as_json(tool), control=tool.get("cache_control")) for tool in body.get("tools") or ()]
     if form := _form_of_answer(body):
-        parts.append(Part(text=json.dumps(form)))  # the model is told of it
+        parts.append(Part(text=json.dumps(form)))  # the model reads the form, too
     parts += _content_parts(body.get("system") or (), "system")
     for message in body["messages"]:
         parts += _content_parts(message["content"], message["role"])
@@ -151,5 +151,5 @@ def _form_of_answer(body: Body) -> Any:
 
 
 def _as_json(block: Body) -> str:
-    """Spell a block out; whether it is marked does not change what it says."""
+    """Return a block as JSON; a cache mark does not change the text."""
     return json.dumps({name: value for name, value in block.items() if name != "cache_control"}, ensure_ascii=False)

@@ -1,7 +1,7 @@
-"""The headers that the API checks, and the rules of a request that depend on the API's version and on its betas.
+"""The headers that the API checks, and the rules of a request that depend on the API's version and betas.
 
-Source: facts.md, "anthropic 2.12.0"; the known betas are those of that SDK, with those that its clients of 2025 send.
-A field that only the SDK's beta client takes is a 400 without its beta.
+Source: facts.md, "anthropic 2.12.0"; the known betas are those of that SDK, and those of its clients of 2025. A field
+that only the SDK's beta client takes is a 400 without its beta.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ BETAS = frozenset(_BETAS.split())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """The headers that the API checks; `version` is None where the header is missing."""
+    """The headers that the API checks; `version` is None if the header is missing."""
 
     has_key: bool = True
     version: str | None = NEW
@@ -78,7 +78,7 @@ def wrong_head(head: Head) -> str | None:
 
 
 def wrong_for_head(body: Mapping[str, Any], model: Model, head: Head) -> str | None:
-    """Return the complaint about a body that is valid but for its headers. Returns None if they take it."""
+    """Return the complaint about a body that is valid but for its headers. Returns None if the headers allow it."""
     version = head.version
     for name, betas in _NEEDS_BETA.items():
         if body.get(name) is not None and not any(beta.startswith(betas) for beta in head.betas):

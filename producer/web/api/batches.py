@@ -53,12 +53,12 @@ async def listing(request: Request) -> Response:
 
 
 async def retrieve(request: Request) -> Response:
-    """Return a batch as it is now."""
+    """Return the present state of a batch."""
     return JSONResponse(_laid_out(request, await run_in_threadpool(_asked_for, request)))
 
 
 async def cancel(request: Request) -> Response:
-    """Cancel the open jobs of a batch. The same batch goes on if it is sent again, and buys no answer twice."""
+    """Cancel the open jobs of a batch. The same batch goes on if sent again, and buys no answer twice."""
     return await run_in_threadpool(_cancelled, request)
 
 
@@ -158,14 +158,14 @@ def _once_a_day(prompts: Callable[[], Iterator[Prompt]], request: Request, optio
         return _gone_on(same, request)
     try:
         return producer.submit(Checked(prompts()), key=keys[0], tags=caller.batch_tags, **options).id
-    except KeyConflictError:  # sent twice at once, with its requests in another order
+    except KeyConflictError:  # sent twice at once, with the requests in another order
         if same := served.same(keys):
             return same
         raise
 
 
 def _gone_on(batch_id: str, request: Request) -> str:
-    """Queue the cancelled jobs of a batch again: a caller that sends the batch again wants the rest of it."""
+    """Queue the cancelled jobs of a batch again: a caller that sends the batch again wants the missing answers."""
     deadline_s = settings_of(request).job_deadline_s
     store_of(request).job_actions.retry(deadline_s=deadline_s, states=[State.CANCELLED], batch_id=batch_id)
     return batch_id

@@ -1,4 +1,4 @@
-"""POST /v1/messages: one prompt through the chain, ahead of all batches, answered when its job has ended."""
+"""POST /v1/messages: a prompt through the chain, ahead of all batches, answered at the end of its job."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -45,7 +45,7 @@ async def create(request: Request) -> Response:
         until_end.callback(waiting.leave, end)
         answer = await _ended(request, end, silent_s if is_stream else timeout_s)
         if answer is None and is_stream:
-            until_end.pop_all()  # that stream leaves, at its own end
+            until_end.pop_all()  # the stream leaves at its own end
             return _stream(_late_events(waiting, end, late, timeout_s=timeout_s, silent_s=silent_s))
         if answer is None:
             raise await run_in_threadpool(late)
@@ -57,7 +57,7 @@ async def create(request: Request) -> Response:
 
 
 def _taken(request: Request, body: Body) -> tuple[Batch, bool, float]:
-    """Queue the request of a body. Return its batch, whether it is a stream, and the seconds that its caller waits."""
+    """Queue the request of a body. Return the batch, whether to stream, and the seconds that the caller waits."""
     given = body.object()
     is_stream = given.pop("stream", None) or False
     if not isinstance(is_stream, bool):
@@ -112,7 +112,7 @@ def _seconds(header: str | None) -> float:
 
 
 async def _ended(request: Request, end: asyncio.Future[Answer], timeout_s: float) -> Answer | None:
-    """Wait for the end while the caller is there. Return None if the end does not come in time."""
+    """Wait for the end while the caller is there. Return None if the end is late."""
     gone = asyncio.create_task(_gone(request))
     either: set[asyncio.Future[Any]] = {end, gone}
     try:
@@ -122,7 +122,7 @@ async def _ended(request: Request, end: asyncio.Future[Answer], timeout_s: float
     if end in done:
         return end.result()
     if gone in done:
-        raise Refusal(499, "you have gone")  # nobody receives it
+        raise Refusal(499, "you have gone")  # no client receives this error
     return None
 
 
@@ -168,10 +168,10 @@ async def _late_events(
 
 
 def _too_late(producer: Producer, batch_id: str, timeout_s: float, *, is_kept: bool) -> Refusal:
-    """Return the error for an answer that is too late. Its status is that of the limit which the job waits for.
+    """Return the error for an answer that is too late. The status is that of the limit which the job waits for.
 
-    A client may send the request again by itself. So that nothing is bought twice, the request is the same job under
-    its key, or a job that has not begun is cancelled.
+    A client may send the request again by itself. To buy nothing twice, a request under a key is the same job, and
+    without a key a job that has not begun is cancelled.
     """
     waits = producer.store.waits.of_batch(batch_id, producer.models)
     is_free = is_kept or _is_ended_for_nothing(producer, batch_id)
@@ -183,7 +183,7 @@ def _too_late(producer: Producer, batch_id: str, timeout_s: float, *, is_kept: b
 
 
 def _is_ended_for_nothing(producer: Producer, batch_id: str) -> bool:
-    """Cancel a job that is not in flight. Return True if the job has ended, and its end cost nothing."""
+    """Cancel a job that is not in flight. Return True if the job has ended without a cost."""
     if producer.store.job_actions.cancel(batch_id, states=(State.QUEUED, State.WAITING))[0]:
         return True
     answer = producer.store.reports.settled([batch_id]).get(batch_id)

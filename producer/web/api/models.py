@@ -48,7 +48,7 @@ async def listing(request: Request) -> Response:
 
 
 async def retrieve(request: Request) -> Response:
-    """Return one model of the chain, named with its date or without."""
+    """Return a model of the chain, named with its date or without."""
     given: str = request.path_params["id"]
     model = called_in(producer_of(request).models, given)
     if model is None:
@@ -58,7 +58,7 @@ async def retrieve(request: Request) -> Response:
 
 
 async def count_tokens(request: Request) -> Response:
-    """Return the provider's count of a request's input tokens, or an estimate with a header that says so."""
+    """Return the provider's count of a request's input tokens, or an estimate with a header that marks estimates."""
     async with received(request, LARGEST_MESSAGE) as body:
         given = await body.read_by(_countable)
         async with server_of(request).counting.slot(caller_of(request).name):

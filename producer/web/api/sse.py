@@ -9,13 +9,13 @@ _Event = dict[str, Any]
 
 
 def events(message: Mapping[str, Any]) -> Iterator[str]:
-    """Write a Message from message_start to message_stop. It begins empty, and is filled block by block."""
+    """Write a Message from message_start to message_stop. The Message begins empty, and grows block by block."""
     for event in _events(message):
         yield written(event)
 
 
 def written(event: Mapping[str, Any]) -> str:
-    """Return one event in the format of the wire."""
+    """Return an event in the format of the wire."""
     return f"event: {event['type']}\ndata: {json.dumps(event, separators=(',', ':'))}\n\n"
 
 
@@ -46,7 +46,7 @@ def _block(block: Mapping[str, Any]) -> tuple[_Event, list[_Event]]:
         case {"type": "text", "text": str(text)}:
             citations = block.get("citations") or []
             cited = [{"type": "citations_delta", "citation": citation} for citation in citations]
-            # null stays null: the SDK makes a list of it with the first citation
+            # null stays null: the SDK makes a list with the first citation
             shell = {**block, "text": ""} | ({"citations": []} if citations else {})
             return shell, [*cited, {"type": "text_delta", "text": text}]
         case {"type": "thinking", "thinking": str(thinking)}:

@@ -35,7 +35,7 @@ _ID_LENGTH = 36
 
 
 async def create(request: Request) -> Response:
-    """Accept prompts as one batch. The same prompts under the same key are the same batch."""
+    """Accept prompts as a batch. The same prompts under the same key are the same batch."""
     async with received(request, LARGEST_BATCH) as body:
         return await body.read_by(_created)
 
@@ -46,12 +46,12 @@ async def listing(request: Request) -> Response:
 
 
 async def retrieve(request: Request) -> Response:
-    """Return a batch as it is now."""
+    """Return the present state of a batch."""
     return await run_in_threadpool(lambda: JSONResponse(_progress(request, _batch_id(request))))
 
 
 async def results(request: Request) -> Response:
-    """Stream every job as it is now, a line each."""
+    """Stream the present state of every job, a line each."""
     batch_id = await run_in_threadpool(_batch_id, request)
     lines = own_lines(store_of(request).reports.answers(batch_id))
     return StreamingResponse(in_parts(lines), media_type="application/x-ndjson")
@@ -75,7 +75,7 @@ async def job(request: Request) -> Response:
 
 
 async def health(request: Request) -> Response:
-    """Return the verdicts on the models where the fleet's jobs of this UTC day start. Only an operator may ask."""
+    """Return the verdicts on the start models of the fleet's jobs of this UTC day. Only an operator may ask."""
     if not caller_of(request).operator:
         problem = "health is the whole fleet's: its operator gives your caller `operator = true` in CALLERS_FILE"
         raise Refusal(403, f"{problem}; your own figures are at /metrics")
@@ -90,7 +90,7 @@ async def document(request: Request) -> Response:
 def _created(request: Request, body: Body) -> Response:
     caller, producer = caller_of(request), producer_of(request)
     given, scanned = body.listed("prompts")
-    # The prompts are no longer in the body: one place stands for all of them.
+    # The prompts are no longer in the body: a single place stands for all of them.
     wanted, problems = validated(NEW_BATCH, {**given, "prompts": [None]} if scanned.ends else given)
     if wanted is None:
         raise Refusal(400, "\n".join(f"{field}: {problem}" for field, problem in problems))

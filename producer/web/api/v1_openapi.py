@@ -139,7 +139,7 @@ _ABOUT = (
     "Batches APIs are served beside this one, under /v1."
 )
 _SCHEMAS: Schema = models_json_schema([(model, "validation") for model in MODELS], ref_template=_REF)[1]["$defs"]
-_SCHEMAS["NewBatch"]["properties"]["prompts"]["items"] = _ref("Prompt")  # read one by one, by the rules of a file
+_SCHEMAS["NewBatch"]["properties"]["prompts"]["items"] = _ref("Prompt")  # read prompt by prompt, by the rules of a file
 
 
 def openapi(models: Sequence[str]) -> Schema:

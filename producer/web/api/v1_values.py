@@ -1,4 +1,4 @@
-"""The values that /api/v1 takes and answers. The models of answers are for its OpenAPI document alone."""
+"""The values that /api/v1 takes and answers. The models of answers are for the OpenAPI document alone."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
@@ -15,7 +15,7 @@ Schema: TypeAlias = dict[str, Any]
 _VISIBLE_TEXT = r"^[^\u0000]*[^\s\u0000\u001c-\u001f\u0085][^\u0000]*$"
 _USD_TEXT = r"^[0-9]{1,10}(\.[0-9]{1,9})?$"
 _USD_ABOVE_0 = r"^(0\.[0-9]{0,8}[1-9]0{0,8}|[1-9][0-9]{0,8}(\.[0-9]{1,9})?)$"
-MOST_ID = 2**53  # beyond it, readers of JSON take two numbers for one
+MOST_ID = 2**53  # beyond this number, readers of JSON may read two numbers as the same
 
 
 def whole(given: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Authenticates callers. Each request gets an id, comes from a known caller, and leaves none of its text in a log."""
+"""Authenticates callers. Each request gets an id, and no text of a request reaches a log."""
 
 import asyncio
 import logging
@@ -40,7 +40,7 @@ class Authentication:
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 401, 403 or 429 here, and 500 if the code behind it breaks."""
+        """Answer 401, 403 or 429 here, and 500 after an unexpected error."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -65,9 +65,9 @@ class Authentication:
             await error_response(refusal, request_id)(scope, receive, numbered)
         except ClientDisconnect:
             return
-        except asyncio.CancelledError:  # not raised: the server that cancels at its end would log a traceback
+        except asyncio.CancelledError:  # not raised: the server would log a traceback at its own end
             if not has_begun:
-                is_for_good = not Headers(scope=scope).get(KEY, "").strip()  # under a key it is the same job again
+                is_for_good = not Headers(scope=scope).get(KEY, "").strip()  # under a key the next request is that job
                 stopping = Refusal(503, _STOPPING, is_for_good=is_for_good)
                 await error_response(stopping, request_id)(scope, receive, numbered)
         except Exception as error:  # noqa: BLE001 - its text may quote a prompt: the log has the place alone

@@ -27,8 +27,8 @@ class _Awaited:
 class Waiting:
     """The requests that wait for batches of one job. Several may wait for the same batch.
 
-    `settled` reads the answers of the batches that have ended. `let_go` cancels a batch that no request waits for any
-    more. Both run in a thread, and run again if the ledger is away.
+    `settled` reads the answers of ended batches. `let_go` cancels a batch without a waiting request. Both run in a
+    thread, and run again if the ledger is away.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Waiting:
         self._called = asyncio.Event()
 
     def end_of(self, batch_id: str, *, is_kept: bool) -> asyncio.Future[Answer]:
-        """Return a future for the answer of a batch; pair it with `leave`. A batch that `is_kept` is never let go."""
+        """Return a future for the answer of a batch; pair with `leave`. A batch that `is_kept` is never let go."""
         end: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._ends[end] = _Awaited(batch_id=batch_id, is_kept=is_kept)
         self._called.set()
@@ -76,7 +76,7 @@ class Waiting:
                         end.set_result(settled[awaited.batch_id])
             while self._left:
                 await self._let_one_go()
-        except LedgerError:  # each request has a deadline of its own
+        except LedgerError:  # each request has its own deadline
             return
         except Exception as error:  # noqa: BLE001 - else no request would get its answer any more
             _log.error(

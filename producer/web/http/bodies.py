@@ -1,4 +1,4 @@
-"""Receives a request's body: a large one on disk, at a minimum rate, in a slot of its caller, read in a thread."""
+"""Receives a request's body: a large body on disk, at a minimum rate, in a slot of its caller, read in a thread."""
 
 import asyncio
 import os
@@ -20,9 +20,9 @@ from producer.web.http.scan import Scan, Scanned, parsed
 _MB = 1024 * 1024
 LARGEST_MESSAGE, LARGEST_BATCH = 32 * _MB, 256 * _MB
 MOST_PROMPTS = 100_000  # in a batch
-_LARGE = 256 * 1024  # bytes: a larger body is on disk, and read as the only one of its caller
-_QUICK_S = 1.0  # a slower body takes a slot, as a large one does
-_SKIPPED_S = 1.0  # the rest of a refused body is read for so long: a client in the middle of it reads no answer
+_LARGE = 256 * 1024  # bytes: a larger body is on disk, and its caller has no other large body read at the time
+_QUICK_S = 1.0  # a slower body takes a slot, as a large body does
+_SKIPPED_S = 1.0  # the rest of a refused body is read for so long: a client that still sends reads no answer
 
 _Made = TypeVar("_Made")
 
@@ -43,7 +43,7 @@ class Pace:
 
 @dataclass(slots=True, kw_only=True)
 class BodyLimits:
-    """The limits of all bodies of a server: the pace, the slots of arriving bodies, and of bodies that are read."""
+    """The limits of all bodies of a server: the pace, the slots of arriving bodies, and those of bodies being read."""
 
     pace: Pace = field(default_factory=Pace)
     arriving: Slots = field(
@@ -61,7 +61,7 @@ class Body:
     size: int
 
     async def read_by(self, read: Callable[[Request, "Body"], _Made]) -> _Made:
-        """Call `read` in a thread. One large body of a caller, and two in all, are read at once."""
+        """Call `read` in a thread. At most two large bodies, and one of each caller, are read at once."""
         async with AsyncExitStack() as until_end:
             if self.size > _LARGE:
                 limits: BodyLimits = self.request.app.state.body_limits
@@ -73,7 +73,7 @@ class Body:
         return _object(Scan(self.file).run(), "the body")
 
     def listed(self, name: str) -> tuple[dict[str, Any], Scanned]:
-        """Read an object and, apart from it, the items of its large list `name`. Raises Refusal."""
+        """Read an object and, apart from the object, the items of its large list `name`. Raises Refusal."""
         scanned = Scan(self.file, listed=name, most_items=MOST_PROMPTS).run()
         given = _object(scanned, f"the body without its {name}" if scanned.ends else "the body")
         if isinstance(given.get(name), list) and given[name]:

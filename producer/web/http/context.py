@@ -1,4 +1,4 @@
-"""The caller of a request, and the parts that the requests of one server share."""
+"""The caller of a request, and the parts that the requests of a server share."""
 
 from dataclasses import dataclass
 

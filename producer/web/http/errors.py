@@ -29,7 +29,7 @@ _TYPES: Mapping[int, str] = {
     529: "overloaded_error",
 }
 LIMITED, OVERLOADED = 429, 529  # a later time may help
-LATER_S = 5.0  # the wait if nobody knows a better one
+LATER_S = 5.0  # the wait if no better estimate is known
 _LONGEST_WAIT_S = 60.0  # the provider's SDKs obey no longer wait
 _SERVER_ERROR = 500
 _NO_LEDGER = "the ledger cannot be reached, and nothing was accepted; send it again later"
@@ -67,9 +67,9 @@ _OF_OUTCOMES: Mapping[str, int] = {
 
 
 class Refusal(StepdownError):  # noqa: N818 - an answer, not a failure of ours
-    """A request is answered with an error: its HTTP status, and a message with the next step.
+    """A request is answered with an error: an HTTP status, and a message with the next step.
 
-    The provider's SDKs send the request again after `retry_after_s`, unless the refusal `is_for_good`. One that
+    The provider's SDKs send the request again after `retry_after_s`, unless the refusal `is_for_good`. A refusal that
     `hangs_up` ends the connection without the rest of the body.
     """
 
@@ -121,8 +121,8 @@ def refusal_of(error: StepdownError) -> Refusal:
 def refusal_for(answer: Answer, *, is_kept: bool) -> Refusal:
     """Return the refusal for a job that ended without an answer.
 
-    The chain has tried all it may, so that a repeated request would buy the same again. A client may repeat a request
-    only if nothing was bought and a later time may help. Under a key (`is_kept`) it would find the same failed job.
+    The chain has tried every model, so a repeated request would buy the same again. A client may repeat a request only
+    if nothing was bought and a later time may help. A repeat under a key (`is_kept`) would find the same failed job.
     """
     if answer.state is State.WAITING:
         message = f"held until a person decides: {answer.error or answer.outcome} (job {answer.job_id})"

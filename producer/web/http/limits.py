@@ -1,4 +1,4 @@
-"""The limits of a caller: its requests a minute, the tokens that its day cap still buys, and its requests in hand.
+"""The limits of a caller: the requests a minute, the tokens that the day cap still buys, and the requests in hand.
 
 The headers are those of the provider.
 """
@@ -36,7 +36,7 @@ class _Bucket:
 
 @dataclass(slots=True, kw_only=True)
 class Limits:
-    """Counts the requests of each caller in this process, and reads its day cap from the ledger."""
+    """Counts the requests of each caller in this process, and reads the caller's day cap from the ledger."""
 
     producer: Producer
     settings: Settings
@@ -44,7 +44,7 @@ class Limits:
     _kept: dict[str, tuple[float, dict[str, str]]] = field(default_factory=dict)
 
     def take(self, caller: Caller | None, method: str) -> None:
-        """Count one POST request. Raises Refusal (429) if the caller has no request left in this minute."""
+        """Count a POST request. Raises Refusal (429) if the caller has no request left in this minute."""
         if caller is None or caller.requests_per_minute is None or method != "POST":
             return
         bucket = self._bucket(caller, caller.requests_per_minute)

@@ -24,7 +24,7 @@ _MOST_DIGITS = 9
 
 
 def label(request: Request, header: str) -> str | None:
-    """Return a header that is kept as text, None for a blank one. Raises Refusal for other or longer text."""
+    """Return a header that is kept as text; None for a blank header. Raises Refusal for other or longer text."""
     value = request.headers.get(header, "")
     if not (value.isprintable() and len(value) <= MAX_ID_LENGTH):
         raise Refusal(400, f"{header}: {shown(value)} should be plain text of at most {MAX_ID_LENGTH} characters")
@@ -79,7 +79,7 @@ def checked(
     headers: Mapping[str, str] | None = None,
     fills_cache: bool = False,
 ) -> Prompt:
-    """Make a prompt of Messages API parameters. `where` is their path in an error, with its dot.
+    """Make a prompt of Messages API parameters. `where` is the path of the parameters in an error, with a dot.
 
     Raises Refusal: 404 for a model that is not in the chain, 400 for parameters that no model takes.
     """

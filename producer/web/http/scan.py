@@ -1,4 +1,4 @@
-"""Parses JSON in bounded memory: cuts one list into its items by bytes, and bounds number, size and depth."""
+"""Parses JSON in bounded memory: cuts a list into its items by bytes, and bounds number, size and depth."""
 
 import json
 import re
@@ -11,12 +11,12 @@ from typing import IO, Any, NoReturn
 from producer.web.http.errors import Refusal
 
 _MB = 1024 * 1024
-LARGEST_ITEM = 33 * _MB  # bytes of one request: what the API takes, and its frame
-MOST_VALUES = 500_000  # of one request: 60 MB as Python objects
-MOST_VALUES_IN_ALL = 20_000_000  # of one body: half a minute of scanning
+LARGEST_ITEM = 33 * _MB  # bytes of a request: the most that the API takes, and the frame
+MOST_VALUES = 500_000  # of a request: 60 MB as Python objects
+MOST_VALUES_IN_ALL = 20_000_000  # of a body: half a minute of scanning
 DEEPEST = 200
 _LARGEST_FRAME = _MB  # bytes beside a list that is cut
-_AT_ONCE = 64 * 1024  # bytes of one match, for whose end other threads wait
+_AT_ONCE = 64 * 1024  # bytes of a match; other threads wait for its end
 _KEY_ROOM = 256
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+("?)|[{}\[\],]', re.DOTALL)
 _REST_OF_TEXT = re.compile(rb'(?:[^"\\]++|\\.)*+("?)', re.DOTALL)
@@ -25,7 +25,7 @@ _BLANK = b" \t\r\n"
 
 @dataclass(slots=True, kw_only=True)
 class Scanned:
-    """A JSON text whose brackets were counted: `frame` is the whole text without the items of one list.
+    """A JSON text with counted brackets: `frame` is the whole text without the items of the listed list.
 
     Item N, from 0, is the bytes from `starts[N]` to `ends[N]`.
     """
@@ -36,14 +36,14 @@ class Scanned:
     ends: "array[int]" = field(default_factory=lambda: array("q"))
 
     def items(self) -> Iterator[bytes]:
-        """Read one item after the other. No item stays in memory."""
+        """Yield the items in order. No item stays in memory."""
         for start, end in zip(self.starts, self.ends, strict=True):
             self.file.seek(start)
             yield self.file.read(end - start)
 
 
 class Scan:
-    """One pass through a file. `listed` names the list that is cut. With None the whole text is one item.
+    """A pass through a file. `listed` names the list that is cut. With None the whole text is one item.
 
     Raises Refusal: 413 for a text that is too large, 400 for too many items, values or levels.
     """
@@ -58,7 +58,7 @@ class Scan:
         self._found = Scanned(file=file)
         self._depth = 0
         self._values = self._all_values = 0
-        self._begin: int | None = None  # of the item in hand, where the list is open
+        self._begin: int | None = None  # of the item in hand, while the list is open
 
     def run(self) -> Scanned:
         """Read to the end. The parser finds brackets that do not match."""
@@ -72,7 +72,7 @@ class Scan:
         return self._found
 
     def _chunk(self, chunk: bytes, offset: int, *, in_text: bool) -> tuple[bool, bytes]:
-        """Scan one chunk. Return whether it ends within a text, and the backslash at its end."""
+        """Scan a chunk. Return whether the chunk ends within a text, and the backslash at the end."""
         place = kept = 0
         if in_text and (rest := _REST_OF_TEXT.match(chunk)):
             place, in_text = rest.end(), not rest[1]
@@ -91,7 +91,7 @@ class Scan:
         return in_text, left
 
     def _sign(self, sign: int, chunk: bytes, kept: int, offset: int, at: int) -> int | None:
-        """Take one sign of structure. Return the end of the finished part of the chunk, or None for no change."""
+        """Take a sign of structure. Return the end of the finished part of the chunk, or None for no change."""
         if sign in b"{[":
             self._count()
             self._depth += 1
