@@ -35,8 +35,8 @@ _ASK_LOOK_EVERY_S = 0.05  # somebody stands by
 class Batch:
     """A submitted batch. `is_new` is False if the key was known: then no prompt was added.
 
-    `not_sent` is the reason why the jobs have no messages yet; the jobs are accepted, and a dispatcher will send them.
-    This call `accepted` so many prompts, in `took_s` seconds with the reading.
+    `not_sent` is the reason why the jobs have no messages yet. The jobs are accepted; a dispatcher will send them. This
+    call `accepted` so many prompts, in `took_s` seconds with the reading.
     """
 
     def __init__(
@@ -137,13 +137,13 @@ class Producer:
         """Accept prompts as one batch, which is in the ledger when this returns, with or without a broker.
 
         Takes prompts, or an open file, which is never in memory as a whole. The same prompts under the same `key` are
-        the same batch, bought once. `on_unknown` overrides the choice by HOLD_ABOVE_USD for a job whose worker was lost
-        during a call: held for a person, or bought again once. `max_cost_usd` caps the batch over all fallbacks and
-        retries: a job that could pass the cap steps down to a model that fits, else fails as over_budget. `urgent` jobs
-        never wait behind bulk jobs. Among bulk batches, each gets jobs done by its `weight` (1 to 100) against the
-        weights of the others. Neither option makes another batch under a known key. `terms` hold for all jobs and
-        override those of the task kinds. A prompt's own floor and ceiling override `terms`. Raises InputError,
-        InputMistakes, UnpricedModelError, KeyConflictError, LedgerError: then no prompt was accepted.
+        the same batch, bought once. `on_unknown` overrides HOLD_ABOVE_USD for a job whose worker was lost during a
+        call: hold, or buy again once. `max_cost_usd` caps the batch over all fallbacks and retries. A job that could
+        pass the cap steps down to a model that fits, else fails as over_budget. `urgent` jobs never wait behind bulk
+        jobs. Among bulk batches, each gets jobs done by its `weight` (1 to 100) against the weights of the others.
+        Neither option makes another batch under a known key. `terms` hold for all jobs and override those of the task
+        kinds. A prompt's own floor and ceiling override `terms`. Raises InputError, InputMistakes, UnpricedModelError,
+        KeyConflictError, LedgerError: then no prompt was accepted.
         """
         from producer.submit.accept import terms_of  # noqa: PLC0415 - not for those who only read
 

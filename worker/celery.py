@@ -1,4 +1,4 @@
-"""The entry point of `celery -A worker`: the app, and the parts that a worker opens at first and closes at its end."""
+"""The entry point of `celery -A worker`: the app, and the parts that a worker opens and closes."""
 
 import sys
 from collections.abc import Callable
@@ -51,7 +51,7 @@ def _enter() -> tuple[Settings, Broker]:
 
 
 def _ended(error: Exception) -> SystemExit:
-    # Celery logs an error of a signal, and goes on: every message would be discarded as that of an unknown task.
+    # Celery logs an error of a signal, and goes on: it would discard every message as of an unknown task.
     mine = isinstance(error, StepdownError)
     sys.stderr.write(f"stepdown worker: {error if mine else f'{type(error).__name__}: {error}'}\n")
     return SystemExit(exit_code(error))
@@ -70,7 +70,7 @@ class Consumer(BaseConsumer):
         return super().ensure_connected(conn)
 
     def register_with_event_loop(self, hub: Any) -> None:
-        """Flush in the loop's own thread, whatever the tasks' threads do."""
+        """Flush in the loop's own thread, apart from the tasks' threads."""
         super().register_with_event_loop(hub)
         hub.call_repeatedly(_FLUSH_EVENTS_S, self._turn)
 

@@ -84,7 +84,7 @@ class TimerFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyKept:
-    """The ledger is away: until its return the end of a call is on this disk (in memory, if the call was free)."""
+    """The ledger is away: until then the end of a call is on this disk, or in memory if the call was free."""
 
     job_id: str
 
@@ -98,7 +98,7 @@ class SpoolFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepliesSetAside:
-    """Lines of a dead worker's spool are damaged: each may be a paid reply, and no line goes into the ledger."""
+    """Lines of a dead worker's spool are damaged: each may be a paid reply that the ledger will lack."""
 
     path: str
     count: int
@@ -178,7 +178,7 @@ class WorkerEnds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrimaryJudged:
-    """The jobs that start at a model get their answers deeper in the chain than they should, or no longer do."""
+    """The jobs that start at a model get their answers too deep in the chain, or no longer do."""
 
     verdict: PrimaryHealth
 

@@ -9,7 +9,7 @@ from models.outcome import OVER_BUDGET, State
 
 @dataclass(slots=True)
 class FailingBatches:
-    """Counts, for each batch of this worker, the jobs in a row that failed with the same outcome. 0: never pauses."""
+    """Counts for each batch the jobs in a row that failed with the same outcome. 0: a batch never pauses."""
 
     pause_after: int
     _streaks: dict[str, tuple[str, int]] = field(default_factory=dict, init=False)

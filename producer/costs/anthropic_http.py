@@ -18,7 +18,7 @@ from models.errors import ApiError, InputError, Mistake, SettingsError
 from models.settings import Settings
 from producer.output.terminal import terminal_text
 
-# httpx2 is imported where a request is made: --help and shell completion answer in a fraction of a second.
+# httpx2 is imported at a request only: --help and shell completion answer in a fraction of a second.
 # ruff: noqa: PLC0415
 
 _VERSION = "2026-10-21"  # the version that anthropic 2.12.0 sends
@@ -56,7 +56,7 @@ class Api:
     sleep: Callable[[float], None] = time.sleep
 
     def ask(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """GET a path with its query, or POST a body as JSON; a busy API is asked again, up to five times.
+        """GET a path with its query, or POST a body as JSON; try a busy API up to five times.
 
         Raises ApiError if no answer comes, SettingsError if the key is refused, InputError if the request is refused.
         """

@@ -1,4 +1,4 @@
-"""The cost of a file of prompts: with each model of the chain, and by the real starts of the jobs."""
+"""The cost of a file of prompts: with each model of the chain, and by the jobs' real starts."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -180,7 +180,7 @@ class Oracle:
     def along(self, span: RungRange, costs: Sequence[_Cost | None], climbs: frozenset[Outcome]) -> _Cost | None:
         """Bound a prompt's cost along its rungs: the cheapest answers, or the dearest, or each is bought once.
 
-        A cut answer that climbs is bought once more: on one rung at its length, on each rung with raised max_tokens.
+        A cut answer that climbs is bought again: on one rung at its length, on each with raised max_tokens.
         """
         ours = [costs[rung] for rung in range(span.ceiling, span.floor + 1)]
         known = [cost for cost in ours if cost is not None]

@@ -1,4 +1,4 @@
-"""The forecast of a map and a synthesis: the prompts, and the tokens that steps will read of answers to come."""
+"""The forecast of a map and a synthesis: the prompts, and the tokens that steps will read of answers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

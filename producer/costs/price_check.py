@@ -38,7 +38,7 @@ class Wrong:
 class Known:
     """The prices that a person set in the ledger, and the models that answered lately.
 
-    `why_not` is the reason why the ledger could not be read. None: it was read, or is new and empty.
+    `why_not` is the reason why the ledger could not be read. A ledger that was read, or is new and empty, has None.
     """
 
     dated: Mapping[str, Sequence[Price]] = field(default_factory=dict)
@@ -67,13 +67,13 @@ def known_to(settings: Settings, *, now: datetime) -> Known:
 
 
 def book_of(settings: Settings, *, now: datetime) -> tuple[PriceBook, str | None]:
-    """Return the price book with the prices set in the ledger, and a reason if the ledger could not be read."""
+    """Return the price book with the prices set in the ledger, and a reason if the ledger is away."""
     known = known_to(settings, now=now)
     return PriceBook(settings.price_overrides, known.dated), known.why_not
 
 
 def wrong_prices(settings: Settings, known: Known, *, now: datetime) -> Iterator[Wrong]:
-    """Find faults in every override, in the prices of the chain and of recent models, and in the price book's age."""
+    """Find faults in overrides, in the prices of the chain and of recent models, and in the price book's age."""
     book, listed = PriceBook(settings.price_overrides, known.dated), PriceBook({})
     for model in sorted({*settings.price_overrides, *known.dated}):
         ours, theirs = book.price(model, at=now), listed.price(model, at=now)

@@ -51,7 +51,7 @@ def read_csv(
 
 
 def separator_in(file: BinaryIO, needed: Sequence[tuple[str, str]]) -> tuple[str, int]:
-    """Return the separator of a file, by a first line `sep=;` or else by the first rows, and the count of such lines.
+    """Return the separator of a file, by a line `sep=;` or the first rows, and the count of such lines.
 
     A separator whose header has the needed columns wins; then a separator that cuts all rows alike.
     """

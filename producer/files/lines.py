@@ -1,4 +1,4 @@
-"""Cuts a file into lines, or into the elements of a JSON list; a piece that is too long is never held whole."""
+"""Cuts a file into lines, or into the elements of a JSON list. Memory never holds too long a piece."""
 
 import re
 from collections.abc import Iterator

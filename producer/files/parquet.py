@@ -19,7 +19,7 @@ from producer.output.export_file import import_pyarrow
 _ROWS_AT_ONCE = 1000
 _BYTES_AT_ONCE = 1 << 20
 _EXPANDED_AT_ONCE = 16 << 20
-# A dictionary holds a text once, and each row refers to the text: a file of 800 bytes may grow to gigabytes.
+# A dictionary holds a text once for all rows: a file of 800 bytes may grow to gigabytes.
 _MOST_EXPANDED = 256 << 20  # bytes of a small file once expanded; a larger file may grow to so many times its size
 _MOST_TIMES = 200
 _USUALLY_PACKED = 20  # times; texts by some 3 to 10

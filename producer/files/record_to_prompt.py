@@ -1,4 +1,4 @@
-"""Makes a prompt of a record: a line with its own fields, a filled template, or a line of a message batch."""
+"""Makes a prompt of a record: a line with fields, a filled template, or a line of a message batch."""
 
 import json
 import re

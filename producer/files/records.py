@@ -40,7 +40,7 @@ def read_text(file: BinaryIO, source: str) -> Records:
 
 
 def read_jsonl(file: BinaryIO, source: str) -> Records:
-    """Read a JSON object from each line that is not blank, or from a whole list, or from the `requests` of a batch."""
+    """Read a JSON object from each line that is not blank, a whole list, or the `requests` of a batch."""
     is_one_list = is_list(head_of(file))
     for line, raw in elements(file) if is_one_list else lines(file):
         text = decoded(raw, source, line)

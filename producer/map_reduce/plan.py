@@ -82,7 +82,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Item:
-    """An answer still to be read: its place in the plan, its document and first and last part, and its most tokens."""
+    """An answer still to be read: its place in the plan, its document and parts, and its most tokens."""
 
     place: int
     document: str | None
@@ -94,8 +94,8 @@ class _Item:
 def plan(documents: Sequence[Document], outline: Outline) -> list[Planned]:
     """Plan every prompt, each after the prompts of its parts.
 
-    All levels are known beforehand, since no answer is longer than asked for. Raises InputError for a document without
-    a word, ids that clash, and templates or answers that leave a model no room.
+    All levels are known beforehand, since no answer is longer than asked for. Raises InputError for an empty document,
+    ids that clash, and templates or answers that leave a model no room.
     """
     planned, columns = list[Planned](), dict[str, Mapping[str, str]]()
     _check_templates(outline)

@@ -134,9 +134,9 @@ def _template(text: str, field: str) -> Template:
 def _reach(
     task: str, max_tokens: int, settings: Settings, own: JobTerms, *, is_cheap: bool
 ) -> tuple[str | None, int, int]:
-    """Return the start of a task's jobs, the tokens of the longest answer, and those of the text beside the answer.
+    """Return a task's start, the tokens of the longest answer, and those of the text beside the answer.
 
-    None: the task's own start. A cheap task that TASK_STARTS does not know starts at the cheapest model.
+    A start of None is the task's own. A cheap task that TASK_STARTS does not know starts at the cheapest model.
     """
     chain = settings.chain
     terms = terms_for(task, own, settings.kinds, settings.climbs)

@@ -1,4 +1,4 @@
-"""The work of each tool of `stepdown mcp`, over one producer; it runs in threads, so that no call delays another."""
+"""The work of each tool of `stepdown mcp`, over one producer, in threads: no call delays another."""
 
 import json
 import time
@@ -181,7 +181,7 @@ class Actions:
         return _result(page, [*lines, *more] or [f"no answer is behind offset {offset}"])
 
     async def _in_thread(self, work: Callable[[], _Value]) -> _Value:
-        # The server does not wait for a call after its client has left; the limits of the call end its thread.
+        # The server does not wait for a call without a client; the limits of the call end its thread.
         return await to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._threads)
 
 

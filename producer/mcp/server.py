@@ -101,7 +101,7 @@ def _mistakes(error: ValidationError, arguments: Mapping[str, Any]) -> str:
 
 
 def _place(loc: tuple[int | str, ...]) -> str:
-    """Name an argument, or a field of a prompt; the third part of such a place is the kind of prompt that was tried."""
+    """Name an argument, or a field of a prompt. The third part of the place is the kind of prompt."""
     prompt = "".join(f"[{index}]" for index in loc[1:2])
     return ".".join([f"{loc[0]}{prompt}", *map(str, loc[3:])])
 

@@ -12,7 +12,7 @@ from producer.mcp.actions import ASK_S, MOST_ROWS, QUERY_S, Actions
 
 
 class _StrictArguments(FuncMetadata):
-    """The SDK ignores an unknown argument, and reads the text "null" as None: a misspelt cap or a key would be lost."""
+    """A check that the SDK lacks: the SDK ignores an unknown argument, and reads the text "null" as None."""
 
     def validate_arguments(self, arguments_to_validate: dict[str, Any]) -> dict[str, Any]:
         """Read arguments as the client typed them. Raises ValidationError, also for an unknown argument."""

@@ -160,7 +160,7 @@ def _content_problem(content: object, field: str) -> _Problem | None:
 
 
 def _written_problem(prompt: Prompt) -> _Problem | None:
-    """Return the first text that cannot be stored, or the size if too large: a quick look, a walk on suspicion only."""
+    """Return the first text that cannot be stored, or a size above the limit. Only a suspicion causes a walk."""
     own = _own_texts(prompt)
     try:
         written = "" if prompt.params is None else _as_ascii_json(dict(prompt.params))

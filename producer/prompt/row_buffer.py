@@ -14,9 +14,9 @@ _LENGTH_BYTES = 8
 
 
 class Laid:
-    """Holds rows of plain values: None, text, numbers; lists, tuples, dicts of these. Use it as a context manager.
+    """Holds rows of plain values (None, text, numbers, lists, tuples, dicts). Use the buffer as a context manager.
 
-    The rows on disk are in a file without a name, gone with the process, since rows hold prompts and answers.
+    Rows hold prompts and answers: the file on disk has no name, and ends with the process.
     """
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ _ZERO = Decimal(0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One day, model and kind on both sides: tokens (or searches), and USD; `slack_usd` is rounding."""
+    """A day, model and kind on both sides: tokens (or searches), and USD; `slack_usd` is rounding."""
 
     day: date
     model: str

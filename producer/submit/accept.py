@@ -80,7 +80,7 @@ def terms_of(  # noqa: PLR0913 - each is a word of the caller's
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaidOut:
-    """A batch that is not written yet: its jobs as rows, and the jobs that may have a message at once."""
+    """A batch before its write: the jobs as rows, and the jobs that may have a message at once."""
 
     batch: NewBatch
     count: int

@@ -72,10 +72,10 @@ How = Literal[
 class Result:
     """The end of a request that was granted, reported once. `not_sent`: the request did not leave after all.
 
-    Tokens are the billed ones: input that no cache held, and output. None: unknown. `limits` holds for each kind
-    ("requests", "input", "output") the limit per minute and the rest of the limit, from the reply's headers. `is_slow`:
-    the reply is good, and far slower than the normal of its model. `is_again` is the request's. `is_own_fault`: the
-    failure is the fault of the job's own request, not of the model.
+    Tokens are the billed ones, if known: input that no cache held, and output. `limits` holds for each kind
+    ("requests", "input", "output") the limit per minute and its rest, from the reply's headers. `is_slow`: the reply is
+    good, and far slower than the normal of its model. `is_again` is the request's. `is_own_fault`: the failure is the
+    fault of the job's own request, not of the model.
     """
 
     ticket: str

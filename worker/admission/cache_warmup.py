@@ -1,4 +1,4 @@
-"""One call warms a model's cache with the prefix of a batch; the other calls wait for a moment, then read the cache."""
+"""The first call warms a model's cache with a batch's prefix; other calls wait a moment, and read."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from models.money.usage import Usage
 
-# The API keeps a prefix for five minutes from each use; a little less, since the API's clock starts before ours.
+# The API keeps a prefix for five minutes from each use. The API's clock starts before ours: a little less.
 KEPT_S = 290.0
 WARMING_S = 10.0  # nobody waits longer for a call that warms
 _FIRST_WAIT_S = 0.1
@@ -18,7 +18,7 @@ Warm = Literal["warmer", "warming", "warm", "never"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedPrefix:
-    """One model's cache of one prefix."""
+    """A model's cache of a prefix."""
 
     model: str
     prefix: str
@@ -39,7 +39,7 @@ class CacheState(Protocol):
         ...
 
     def note(self, spot: CachedPrefix, *, cached_tokens: int | None) -> None:
-        """Record the tokens read and written by a marked call. None: the call failed, another may warm the cache."""
+        """Record the tokens read and written by a marked call. After a failure (None) another may warm the cache."""
         ...
 
 
@@ -102,7 +102,7 @@ class CacheWarmup:
         return found, self.clock() - since
 
     def note(self, spot: CachedPrefix, found: Warm, *, usage: Usage | None) -> None:
-        """Record the usage of a marked call. None: the call failed or was not made, and another warms the cache."""
+        """Record the usage of a marked call. After a failure, or without a call (None), another warms the cache."""
         if usage is not None and usage.prompt_tokens:
             self.warmth.note(spot, cached_tokens=_cached(usage))
         elif found == "warmer":

@@ -144,7 +144,7 @@ class Forecast:
     def pace(self, model: str) -> float:
         """Return output tokens a second below which no healthy long answer of the model falls.
 
-        A measured pace counts only if slower than the usual pace, since a call that is cut too early is paid for.
+        A measured pace counts only if slower than the usual pace: a call cut too early is paid for.
         """
         with self._lock:
             seconds = sorted(self._paces.get(model, ()))
@@ -181,7 +181,7 @@ class Forecast:
 
 
 def is_dearer(stays: Tokens, moves: Tokens, *, warm: str, cold: Capabilities, prices: Prices, at: datetime) -> bool:
-    """Return whether a job with its prefix in the cache of `warm` would cost more on a model whose cache is cold.
+    """Return whether a job with its prefix in the cache of `warm` would cost more on the model `cold`.
 
     Both forecasts assume a warm cache. The cold model writes the prefix to its cache, if the prefix is long enough.
     Otherwise the model reads the prefix as plain input. Returns False if a price is missing.
@@ -203,7 +203,7 @@ def uncached(usage: Usage) -> int:
 
 
 def result_kind(end: Reply | Failure) -> How:
-    """Return the meaning of an end for the model: any end but a failure of the model shows that the model answers."""
+    """Return the meaning of an end for the model: any end but its own failure shows that the model answers."""
     return _HOW.get(end.outcome, "well")
 
 

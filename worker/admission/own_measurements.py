@@ -96,7 +96,7 @@ class _Model:
 
 
 class RepeatedFailures:
-    """Remembers for an hour which job ended in a server error on which model. One worker's threads share the object."""
+    """Remembers for an hour which job ended in a server error on which model. A worker's threads share the object."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
@@ -112,7 +112,7 @@ class RepeatedFailures:
     def add(self, model: str, job: str, how: How) -> bool:
         """Record an end, and return whether the failure is the fault of the job's own request.
 
-        A job that fails again between good ends of others is at fault itself; many such jobs prove the model's fault.
+        A job that fails again between good ends of others is at fault; many such jobs prove the model's fault.
         """
         with self._lock:
             if how in _TELLS_NOTHING:

@@ -36,11 +36,11 @@ def call_with_fallback(
     output tokens. The caller waits, so no job is parked: if only a wait would help, ChainExhaustedError has the last
     failure.
 
-    `parent` puts the call into a tree. The parent is the `job_id` of another call, or an id of the caller's own run:
-    the top of a tree without a row. Give each run another id. `depth` counts calls from the top, from 1. The default is
-    the parent's depth plus one, which is also the least. Raises TooDeepError beyond MAX_DEPTH, with the path from the
-    top, before any request or row. Raises TreeBudgetError if every rung could pass TREE_CAP_USD. Raises InputError for
-    an empty prompt, a max_tokens below 1 or text that no ledger keeps; SettingsError, LedgerError.
+    `parent` puts the call into a tree. The parent is the `job_id` of another call, or an id of the caller's own run.
+    Such a run is the top of a tree without a row. Give each run another id. `depth` counts calls from the top, from 1.
+    The default is the parent's depth plus one, which is also the least. Raises TooDeepError beyond MAX_DEPTH, with the
+    path from the top, before any request or row. Raises TreeBudgetError if every rung could pass TREE_CAP_USD. Raises
+    InputError for an empty prompt, a max_tokens below 1 or text that no ledger keeps; SettingsError, LedgerError.
     """
     _check(prompt, max_tokens)
     check_labels(_HERE, depth=depth, task=task, parent=parent)

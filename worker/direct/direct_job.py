@@ -1,4 +1,4 @@
-"""One prompt for a caller who waits: through the same walk and into the same ledger, without a queue."""
+"""A prompt for a caller who waits: through the same walk and into the same ledger, without a queue."""
 
 import atexit
 import os
@@ -142,7 +142,7 @@ def _is_line(label: object) -> bool:
 
 @cache
 def _open_once(pid: int) -> Worker:
-    """Open a worker for this process: a forked child has no threads of its parent and may not use its files."""
+    """Open a worker for this process: a forked child has no threads of its parent, nor its files."""
     until_exit = ExitStack()
 
     def close() -> None:

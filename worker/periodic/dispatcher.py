@@ -1,4 +1,4 @@
-"""The dispatcher: sends messages for due jobs, and tops the queues up from SQL. One worker leads in each tick."""
+"""The dispatcher: sends messages for due jobs, and tops the queues up from SQL. In each tick a single worker leads."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -128,7 +128,7 @@ class Dispatcher:
                 self._forget(lane, older_than_s=0)
         try:
             self._release_ready_steps()
-        finally:  # whatever becomes of the steps, everybody else's jobs are sent
+        finally:  # after a failure of the steps, all other jobs are sent
             sent = self._send_all()
         return sent
 

@@ -18,8 +18,8 @@ from models.chain.deadline import Deadline
 from models.text import line
 from worker.provider.reply import Broken, Received
 
-# With one of these below the SDK's error, no byte of the request has left; with any other cause, some may have.
-# httpx2's own ConnectError proves nothing: its aiohttp transport raises that error for a reset after sending, too.
+# If one of these is below the SDK's error, no byte of the request has left; else some may have. httpx2's own
+# ConnectError proves nothing: its aiohttp transport raises that error for a reset after sending, too.
 _NOTHING_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 _PROBES = {"TCP_KEEPIDLE": 60, "TCP_KEEPALIVE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}  # seconds; KEEPCNT: probes
 _OK, _NOT_FOUND = 200, 404
@@ -190,7 +190,7 @@ def as_message(message: Mapping[str, Any], **more: Any) -> ChainMessage:
 def _broken(error: APIError, latency_ms: int) -> Broken:
     cause = error.__cause__ or error
     detail = line(f"{type(cause).__name__}: {cause}") or type(cause).__name__
-    # A header that cannot be written, such as a key with a line break, is refused before any byte is sent.
+    # A header that cannot be written, such as a key with a line break, is refused before sending.
     if isinstance(cause.__cause__, _NOTHING_SENT) or isinstance(cause, ValueError):
         return Broken(how="unreachable", detail=detail, latency_ms=latency_ms)
     if isinstance(cause, httpx2.TimeoutException):

@@ -15,7 +15,7 @@ _MAY_BE_BILLED = {Outcome.MALFORMED, Outcome.CUT, Outcome.TIMED_OUT}
 
 
 def closing_of(attempt_id: str, end: Reply | Failure, prices: Prices, *, at: datetime) -> Closing:
-    """Return the end of an attempt for the ledger: priced by the model that answered, at the tier in the usage."""
+    """Return the end of an attempt for the ledger, priced by the model that answered and the usage's tier."""
     return _of_reply(attempt_id, end, prices, at) if isinstance(end, Reply) else _of_failure(attempt_id, end)
 
 

@@ -1,4 +1,4 @@
-"""The end of a call as a value: the provider's bytes become one outcome, by the table of faults.md, section 2."""
+"""The end of a call as a value: the provider's bytes become an outcome, by faults.md, section 2."""
 
 import json
 from collections.abc import Collection, Mapping

@@ -1,6 +1,6 @@
-"""A request is made to suit a model: parameters that the model would answer with 400 are dropped, mapped or capped.
+"""A request is made to suit a model: parameters that the model would refuse are dropped, mapped or capped.
 
-A field that cannot be left out without changing the question is a misfit: the model is skipped without a request.
+A field that cannot go without changing the question is a misfit: the model is skipped without a request.
 """
 
 from collections.abc import Mapping
@@ -140,7 +140,7 @@ def _fit_budget(sheet: _Sheet, thinking: dict[str, Any]) -> None:
 
 
 def _give_budget(sheet: _Sheet, thinking: dict[str, Any], reason: str) -> None:
-    """Let the model think for half of max_tokens, to leave half for the answer; drop thinking if half is too few."""
+    """Let the model think for half of max_tokens, and answer with half; drop thinking if half is too few."""
     most = sheet.params.get("max_tokens")
     if not _is_count(most):
         return
@@ -211,8 +211,8 @@ def _drop_sampling(sheet: _Sheet, names: list[str], reason: str) -> None:
 def _headers(sheet: _Sheet, asked: Mapping[str, str]) -> dict[str, str]:
     """Return the API version and the betas of the fitted request.
 
-    The version is the caller's, unless the request has fields that only the older version takes: a step down must not
-    turn a good request into a 400.
+    The version is the caller's, unless only the older version takes a field: a step down must not turn a good request
+    into a 400.
     """
     headers, betas = dict(asked), betas_of(asked)
     if LONG_CONTEXT in betas and sheet.facts.window is not None and sheet.facts.window < _MILLION:

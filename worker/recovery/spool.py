@@ -45,7 +45,7 @@ class SpoolRecord:
 
 
 class Spool:
-    """A folder for all workers of a machine, with files of each worker; a file is locked while its worker lives.
+    """A folder for all workers of a machine, with files of each. A file is locked while its worker lives.
 
     Safe for threads. `keep` returns once the reply is on the disk (one fdatasync for all that wait). Raises
     SettingsError if the folder takes no file.

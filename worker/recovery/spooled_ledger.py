@@ -1,4 +1,4 @@
-"""The ledger with a disk before it: the end of a paid call is kept on disk first, and dropped after the commit."""
+"""The ledger behind a disk: the end of a paid call is kept on disk first, and dropped after the commit."""
 
 from models.errors import LedgerError
 from models.job.values import Claim, Closing, Ending, Opening, OverCap, SpooledReply

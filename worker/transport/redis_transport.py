@@ -50,7 +50,7 @@ class Channel(redis.Channel):  # type: ignore[misc]
     """Survives a value that is no message, and a connection that went while a message was at work.
 
     Kombu would end the worker over either, and with it every call in flight. A worker that is not fit asks for no
-    message: such a worker would take messages faster than the others, and answer no job.
+    message: it would take messages faster than the others, and answer none.
     """
 
     is_fit: Callable[[], bool] = staticmethod(lambda: True)

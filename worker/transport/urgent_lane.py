@@ -1,4 +1,4 @@
-"""Two lanes from the broker to the threads: urgent jobs have a queue, a channel and some threads of their own."""
+"""Two lanes from the broker to the threads: urgent jobs have their own queue, channel and threads."""
 
 from collections import deque
 from collections.abc import Callable

@@ -34,7 +34,7 @@ class Chooser:
         return len(self._jobs) + self._unnamed_jobs
 
     def number_of(self, job: str | None) -> int:
-        """Return the number of a job, from 1 by first request; a request without a job is a job of its own."""
+        """Return the number of a job, from 1 by first request. A request without a job counts as a job."""
         if job is None:
             self._unnamed_jobs += 1
             return self.jobs

@@ -24,7 +24,7 @@ _Block = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generated:
-    """A generated answer. `usage` is charged by the provider, `told` are the counters that the caller receives.
+    """A generated answer. The provider charges `usage`, and the caller receives the counters `told`.
 
     `is_free`: nothing was generated, as before a refusal.
     """

@@ -27,8 +27,7 @@ class Rates:
 class Model:
     """A model: `group` names its rate limit bucket, `smallest_prefix` is in tokens.
 
-    `thinking` and `efforts` are the accepted types and levels. `forced_tools`: a tool_choice of any or tool is
-    accepted.
+    `thinking` and `efforts` are accepted types and levels. `forced_tools`: a tool_choice of any or tool is accepted.
 
     `long_rates` replace `rates` for every token once the whole prompt is above `long_from` tokens.
     """
@@ -57,7 +56,7 @@ class Model:
 
     @property
     def thinks_unasked(self) -> bool:
-        """Whether the model thinks by default: a model that can be told not to, and takes no budget."""
+        """Whether the model thinks by default: thinking can be disabled, and has no budget."""
         return "disabled" in self.thinking and "enabled" not in self.thinking
 
 

@@ -22,7 +22,7 @@ Body = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """The prompt up to the end of a block: its digest, its length in tokens, and its lifetime in the cache."""
+    """The prompt up to the end of a block: digest, length in tokens, and lifetime in the cache."""
 
     digest: bytes
     tokens: int
@@ -68,7 +68,7 @@ class Prompt:
 
     @property
     def ttl(self) -> Ttl | None:
-        """The longest lifetime in the cache that a block asks for. None if no block asks to be cached."""
+        """The longest cache lifetime that a block asks for; None without any."""
         asked = {part.control.get("ttl") for part in self.parts if part.control}
         return "1h" if "1h" in asked else "5m" if asked else None
 

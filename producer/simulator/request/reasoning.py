@@ -1,4 +1,4 @@
-"""Refusals of thinking and effort, in the API's own words where known."""
+"""Refusals of thinking and effort, in the API's own words if known."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FORCING = ("any", "tool")
 
 
 def wrong_reasoning(body: dict[str, Any], model: Model) -> str | None:
-    """Say what is wrong with `thinking` or `output_config.effort` for this model; None where nothing is."""
+    """Return the complaint about `thinking` or `output_config.effort` for this model. Returns None if there is none."""
     thinking = body.get("thinking")
     if thinking is not None and not (isinstance(thinking, dict) and thinking.get("type") in KINDS):
         return f"thinking: Input tag should be one of {', '.join(KINDS)}"

@@ -170,8 +170,8 @@ async def _late_events(
 def _too_late(producer: Producer, batch_id: str, timeout_s: float, *, is_kept: bool) -> Refusal:
     """Return the error for an answer that is too late. The status is that of the limit which the job waits for.
 
-    A client may send the request again by itself. To buy nothing twice, a request under a key is the same job, and
-    without a key a job that has not begun is cancelled.
+    A client may send the request again by itself. To buy nothing twice, a request under a key is the same job. Without
+    a key, a job that has not begun is cancelled.
     """
     waits = producer.store.waits.of_batch(batch_id, producer.models)
     is_free = is_kept or _is_ended_for_nothing(producer, batch_id)

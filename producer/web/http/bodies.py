@@ -1,4 +1,4 @@
-"""Receives a request's body: a large body on disk, at a minimum rate, in a slot of its caller, read in a thread."""
+"""Receives a request's body at a minimum rate, in a slot of its caller. A large body is on disk."""
 
 import asyncio
 import os
@@ -43,7 +43,7 @@ class Pace:
 
 @dataclass(slots=True, kw_only=True)
 class BodyLimits:
-    """The limits of all bodies of a server: the pace, the slots of arriving bodies, and those of bodies being read."""
+    """The limits of all bodies of a server: the pace, the slots of arriving bodies, and those of reading."""
 
     pace: Pace = field(default_factory=Pace)
     arriving: Slots = field(
@@ -85,7 +85,7 @@ class Body:
 async def received(request: Request, most_bytes: int) -> AsyncIterator[Body]:
     """Receive a body for a block.
 
-    Raises Refusal: 413 above `most_bytes`, 408 for a body that is too slow, 429 and 503 if no slot is free.
+    Raises Refusal: 413 above `most_bytes`, 408 for too slow a body, 429 and 503 without a free slot.
     """
     if (encoding := request.headers.get("content-encoding", "identity")) != "identity":
         raise Refusal(400, f"content-encoding: {shown(encoding)} is not taken; send the body as it is")

@@ -1,4 +1,4 @@
-"""The limits of a caller: the requests a minute, the tokens that the day cap still buys, and the requests in hand.
+"""The limits of a caller: requests a minute, the tokens that the day cap still buys, and requests in hand.
 
 The headers are those of the provider.
 """
