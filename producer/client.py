@@ -239,8 +239,8 @@ class Producer:
 
         A job that has not ended after `timeout_s` fails by its own deadline, or is cancelled, and TimeoutError is
         raised. The default of `timeout_s` is ten minutes, or the deadline of a call with so many max_tokens if longer.
-        Other arguments and errors are those of `submit`. An answer that has not succeeded has the reason in `outcome`
-        and `error`.
+        Other arguments and errors are those of `submit`. An answer's `outcome` and `error` have the reason of a
+        failure.
         """
         asked = Prompt(prompt) if isinstance(prompt, str) else prompt
         if timeout_s is None:

@@ -42,8 +42,8 @@ Judge: TypeAlias = Callable[[Prompt, str, int], InputError | None]  # called wit
 class PromptFile:
     """An open file of prompts, read anew for each iteration; no prompt is kept.
 
-    `skips_bad` lists a bad line on stderr and leaves it out. `judge` finds a prompt that this chain cannot take. `end`
-    is the last line of a refusal.
+    `skips_bad` lists bad lines on stderr and leaves them out. `judge` finds prompts that do not fit the chain. `end`
+    ends a refusal.
     """
 
     file: BinaryIO

@@ -33,8 +33,7 @@ def call_with_fallback(
     """Ask the chain in order and return the first answer; every attempt is a row in the ledger.
 
     The chain begins at the rung that TASK_STARTS has for `task`; TASKS_FILE has the other terms. `max_tokens` counts
-    output tokens. The caller waits, so no job is parked: if only a wait would help, ChainExhaustedError has the last
-    failure.
+    output tokens. The caller waits, so no job is parked. If only a wait would help, ChainExhaustedError is raised.
 
     `parent` puts the call into a tree. The parent is the `job_id` of another call, or an id of the caller's own run.
     Such a run is the top of a tree without a row. Give each run another id. `depth` counts calls from the top, from 1.

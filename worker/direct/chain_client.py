@@ -56,11 +56,10 @@ class Messages:
 
         A `model` of MODEL_CHAIN, with its date or without, is the start. With any other model the start is by
         TASK_STARTS for the client's task. Without such a start the model is refused, as by `stepdown serve`. Other
-        params are sent unchanged: system, tools, ... `timeout` has no effect: CALL_TIMEOUT_S and max_tokens set each
-        attempt's deadline. Answers come back whole. `extra_headers` may hold `anthropic-version` and `anthropic-beta`,
-        which each request has. Raises InputError for options that the chain cannot send (`stream=True`, other headers),
-        TooDeepError, TreeBudgetError. Raises ChainExhaustedError if no model answered or each refused; SettingsError,
-        LedgerError.
+        params are sent unchanged. `timeout` has no effect: CALL_TIMEOUT_S and max_tokens set each attempt's deadline.
+        Answers come back whole. `extra_headers` may hold `anthropic-version` and `anthropic-beta`, which each request
+        has. Raises InputError for options that the chain cannot send (`stream=True`, other headers), TooDeepError,
+        TreeBudgetError, SettingsError, LedgerError; ChainExhaustedError if no model answered or each refused.
         """
         client = self.client
         check_labels(_HERE, depth=client.depth, task=client.task, parent=client.parent)

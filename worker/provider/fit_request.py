@@ -211,8 +211,7 @@ def _drop_sampling(sheet: _Sheet, names: list[str], reason: str) -> None:
 def _headers(sheet: _Sheet, asked: Mapping[str, str]) -> dict[str, str]:
     """Return the API version and the betas of the fitted request.
 
-    The version is the caller's, unless only the older version takes a field: a step down must not turn a good request
-    into a 400.
+    The version is the caller's, unless only the older takes a field: a step down must not cause a 400.
     """
     headers, betas = dict(asked), betas_of(asked)
     if LONG_CONTEXT in betas and sheet.facts.window is not None and sheet.facts.window < _MILLION:

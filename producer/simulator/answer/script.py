@@ -82,8 +82,8 @@ class Script:
     """A whole script; an empty script answers every request well.
 
     `report_behind_s`: the usage and cost report lacks so many seconds of purchases. `noise` are rules whose shares
-    exclude each other. `retry_after_form` and `tokens_per_s` hold for rules without their own. `bytes_per_token` of a
-    prompt's text: 1 is a tokenizer's worst.
+    exclude each other. `retry_after_form` and `tokens_per_s` hold for rules without their own. `bytes_per_token` is of
+    prompts, 1 at worst.
     """
 
     rules: tuple[Rule, ...] = ()
