@@ -83,7 +83,7 @@ class Batch:
 
 
 class Producer:
-    """Submits prompts: rows first, commit, then messages. Use a producer as a context manager, or close it.
+    """Submits prompts: rows first, commit, then messages. Use a producer as a context manager, or close the producer.
 
     `kind` names this process in Postgres's list of sessions.
     """
@@ -179,7 +179,7 @@ class Producer:
 
         Each is a Document, a text, or an id and a text. `map` asks about a part, as `task`: with {text}, perhaps
         {document}, {part} and columns. `reduce` asks about answers, level by level until all fit into one prompt. The
-        last prompt is of `synthesis_task`, and its answer is called synthesis. Without `synthesize` each document has
+        last prompt is of `synthesis_task`; the last answer is called synthesis. Without `synthesize` each document has
         its own answer. `max_tokens` and `synthesis_max_tokens` bound answers. `part_tokens` and `step_tokens` bound the
         text of a prompt; the default is the room of the start model. If a part fails, `on_failed_part` "name"
         synthesizes the others and names the missing part; "stop" fails the step. Other options are those of `submit`.
@@ -239,8 +239,7 @@ class Producer:
 
         A job that has not ended after `timeout_s` fails by its own deadline, or is cancelled, and TimeoutError is
         raised. The default of `timeout_s` is ten minutes, or the deadline of a call with so many max_tokens if longer.
-        Other arguments and errors are those of `submit`. An answer's `outcome` and `error` have the reason of a
-        failure.
+        Other arguments and errors are those of `submit`. `outcome` and `error` have the reason of a failure.
         """
         asked = Prompt(prompt) if isinstance(prompt, str) else prompt
         if timeout_s is None:

@@ -51,7 +51,7 @@ def _enter() -> tuple[Settings, Broker]:
 
 
 def _ended(error: Exception) -> SystemExit:
-    # Celery logs an error of a signal, and goes on: it would discard every message as of an unknown task.
+    # Celery logs an error of a signal, and goes on: Celery would discard every message as of an unknown task.
     mine = isinstance(error, StepdownError)
     sys.stderr.write(f"stepdown worker: {error if mine else f'{type(error).__name__}: {error}'}\n")
     return SystemExit(exit_code(error))
@@ -192,5 +192,5 @@ def _drain(worker: Worker) -> None:
 @signals.worker_shutdown.connect
 def _close(**_signal: Any) -> None:
     _until_shutdown.close()
-    if (state.should_stop or 0) > SOME_FAILED:  # a code of ours, which Celery's command line drops; 1 is its Ctrl-C
+    if (state.should_stop or 0) > SOME_FAILED:  # our code, which Celery's command line drops; 1 is Celery's Ctrl-C
         raise SystemExit(state.should_stop)

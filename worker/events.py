@@ -18,7 +18,7 @@ class DeliveryDropped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptClosed:
-    """A request ended, in success or failure, and its cost is in the ledger."""
+    """A request ended, in success or failure, and the cost is in the ledger."""
 
     claim: Claim
     opening: Opening
@@ -27,7 +27,7 @@ class AttemptClosed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorstCasePassed:
-    """A call cost more than its reserve: its caps may be passed by the difference, and take no more calls."""
+    """A call cost more than its reserve: caps may be passed by the difference, and take no more calls."""
 
     opening: Opening
     closing: Closing
@@ -50,7 +50,7 @@ class JobLost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyPaused:
-    """The provider refuses our key, or its money is spent: no worker calls until the key works again."""
+    """The provider refuses our key, or the money is spent: no worker calls until the key works again."""
 
     outcome: str
     message: str
@@ -84,7 +84,7 @@ class TimerFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyKept:
-    """The ledger is away: until then the end of a call is on this disk, or in memory if the call was free."""
+    """The ledger is away: the end of a call is on this disk, or in memory if free."""
 
     job_id: str
 

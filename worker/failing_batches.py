@@ -16,7 +16,7 @@ class FailingBatches:
     _lock: Lock = field(default_factory=Lock, init=False)
 
     def note(self, batch_id: str | None, ending: Ending) -> str | None:
-        """Count an ending. Returns, once, the reason to pause the batch if its streak is long enough."""
+        """Count an ending. Returns, once, the reason to pause the batch if the streak is long enough."""
         if not self.pause_after or batch_id is None or ending.state is State.WAITING or ending.outcome == OVER_BUDGET:
             return None
         with self._lock:

@@ -60,8 +60,7 @@ class Sum:
 class Expectation:
     """The cost of the file: `models` if one model answered all prompts, `chain` by the starts and ways of the jobs.
 
-    `starts` counts the prompts by their start. `steps` counts the prompts that read answers to others. `climbs` are the
-    ends on which a prompt may climb.
+    `starts` counts prompts by start, `steps` counts prompts that read answers. `climbs` are ends that may climb.
     """
 
     models: Mapping[str, Sum]
@@ -80,7 +79,7 @@ class Expectation:
 class Reading:
     """The tokens that a prompt will read from answers to come. `characters` counts the rest of the prompt.
 
-    The prompt's own text is as long as it can become.
+    The prompt's own text has its greatest length.
     """
 
     characters: int

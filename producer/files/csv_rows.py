@@ -22,7 +22,7 @@ _ROWS_LOOKED_AT = 200
 
 
 def separator_of(message: str) -> str:
-    r"""Read a separator as a person writes it: one character, or a name. Raises ValueError.
+    r"""Read a person's separator: a character, or a name. Raises ValueError.
 
     >>> separator_of(";"), separator_of("tab")
     (';', '\t')

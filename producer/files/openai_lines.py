@@ -243,7 +243,7 @@ def _text(field: str, value: object) -> str:
 
 
 def _columns(fields: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, str]:
-    """Return the fields beside the body, and its metadata: they are never sent, and come back with the answer."""
+    """Return the fields beside the body, and the body's metadata: not sent, but returned with the answer."""
     others = {name: value for name, value in fields.items() if name not in _LINE}
     if body.get("metadata"):
         others.setdefault("metadata", json.dumps(body["metadata"], ensure_ascii=False))

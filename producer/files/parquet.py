@@ -92,7 +92,7 @@ def _holds_bytes(pa: Any, kind: Any) -> bool:
 def _dictionaries(about: Any) -> list[str]:
     """List the leaves that keep their dictionary, so that their values are made row by row.
 
-    Such a dictionary holds all values of a chunk. A large chunk loses its dictionary, unless it is packed far too well.
+    Such a dictionary holds all values of a chunk. A large chunk loses its dictionary, unless packed far too well.
     """
     leaves = {index: about.schema.column(index) for index in range(about.num_columns)}
     chunks = [about.row_group(group) for group in range(about.num_row_groups)]

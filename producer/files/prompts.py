@@ -42,8 +42,8 @@ Judge: TypeAlias = Callable[[Prompt, str, int], InputError | None]  # called wit
 class PromptFile:
     """An open file of prompts, read anew for each iteration; no prompt is kept.
 
-    `skips_bad` lists bad lines on stderr and leaves them out. `judge` finds prompts that do not fit the chain. `end`
-    ends a refusal.
+    `skips_bad` lists bad lines on stderr and goes on. `judge` finds prompts that do not fit the chain. `end` ends a
+    refusal.
     """
 
     file: BinaryIO
@@ -76,7 +76,7 @@ class PromptFile:
             raise InputMistakes([mistake], end=self.end) from None
 
     def lines(self) -> Iterator[Prompt | InputError]:
-        """Read every line, as a prompt or as its mistake; every id is kept for comparison."""
+        """Read every line, as a prompt or as a mistake; every id is kept for comparison."""
         return self._made(used={})
 
     def _all_lines(self) -> Iterator[Prompt]:

@@ -158,7 +158,7 @@ def _with_id(
 
 
 def as_columns(fields: Mapping[str, Any]) -> dict[str, str]:
-    """Return a text as it is, None as an empty text, and any other value as JSON."""
+    """Return a text unchanged, None as an empty text, and any other value as JSON."""
     return {
         name: value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
         for name, value in fields.items()

@@ -34,7 +34,7 @@ class Documents:
 def read_documents(source: str, form: Form = AS_IT_IS, *, skip_bad: bool = False) -> list[Document]:
     """Read documents. The id of a text is the name of its file, the id of a row is its own.
 
-    A row's text is its column `text`. `skip_bad` lists and leaves out bad rows or files. Raises InputError or
+    A row's text is its column `text`. `skip_bad` lists bad rows or files, and goes on. Raises InputError,
     InputMistakes.
     """
     path = Path(source)

@@ -1,1 +1,1 @@
-"""A prompt as the caller wrote it: its value, its checks, the rung it starts on."""
+"""The caller's prompt: its value, its checks, its start."""

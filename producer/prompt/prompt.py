@@ -17,8 +17,8 @@ class Prompt:
     output tokens. `params` replaces text, max_tokens and system: `messages`, `max_tokens` and any other parameter of
     the Messages API. A `model` in `params` names the start. `columns` are the input's own columns: they come back with
     the answer and are never sent. `task`, `start`, `floor` and `ceiling` are this prompt's own; the last three name
-    models of the chain. `refused` is the reason why no model would take the prompt: its job fails at once, others go
-    on. `headers` are the `anthropic-version` and the `anthropic-beta` of the prompt's requests.
+    models of the chain. `refused` is the reason why no model would take the prompt: the job fails at once, other jobs
+    go on. `headers` are the `anthropic-version` and the `anthropic-beta` of the prompt's requests.
     """
 
     text: str = ""

@@ -1,4 +1,4 @@
-"""The rung at which a prompt starts, and its floor and ceiling."""
+"""The start of a prompt, its floor and its ceiling."""
 
 from models.chain.chain import Chain, RungRange, called_in
 from models.errors import InputError

@@ -150,7 +150,7 @@ def _explain(
 
 
 def _price_usd(line: Line, lines: Sequence[Line]) -> Decimal:
-    """Return the part of a difference that is due to prices: all of it if the counts agree."""
+    """Return the part of a difference that is due to prices: the whole if the counts agree."""
     if line.kind == ALL_KINDS:
         return _ZERO if any(other.count for other in lines) else line.usd
     if not line.ledger_count or not line.provider_count:
@@ -173,7 +173,7 @@ def _explain_price(line: Line, usd: Decimal, bill: Bill, causes: _Causes) -> Non
 
 
 def _explain_more(more: Decimal, extra: int, bill: Bill, causes: _Causes) -> None:
-    """Assign the provider's surplus to calls of unknown end, as far as they can explain it, then to open calls."""
+    """Assign the provider's surplus to calls of unknown end, up to their bound, then to open calls."""
     for because, unsure in ((Because.UNKNOWN, bill.unknown), (Because.OPEN, bill.open)):
         if unsure.attempts:
             explained = more if unsure.unbounded else min(more, unsure.most_usd)

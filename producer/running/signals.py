@@ -32,7 +32,7 @@ def _send_again(number: int) -> None:
         again.daemon = True
         try:
             again.start()
-        except (KeyboardInterrupt, SystemExit):  # the signal came during its own start: an exit would be dropped, too
+        except (KeyboardInterrupt, SystemExit):  # came before start() had ended: an exit would be dropped, too
             after_s *= 2
         else:
             return

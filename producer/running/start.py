@@ -30,7 +30,7 @@ def worker_command(settings: Settings, more: Sequence[str] = ()) -> list[str]:
 
 
 def worker(settings: Settings, more: Sequence[str]) -> int:
-    """Run a worker until a signal ends it. Without REDIS_URL the worker's broker runs beside it."""
+    """Run a worker until a signal. Without REDIS_URL the worker's broker runs beside the worker."""
     command = worker_command(settings, more)
     if settings.redis_url is not None:
         _become(command, child_environment({}))

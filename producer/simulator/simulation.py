@@ -98,7 +98,7 @@ class Simulation:
         return self._chooser.jobs
 
     def answer(self, incoming: Incoming) -> Reply:
-        """Answer a request to /v1/messages; when this returns, its purchase is written."""
+        """Answer a request to /v1/messages; on return the purchase is written."""
         visit = self._visit(incoming)
         try:
             prompt = read_prompt(incoming.body, incoming.head, bytes_per_token=self.script.bytes_per_token)

@@ -13,8 +13,8 @@ _MOST_KNOWN = 1000  # system prompts, which may be long: a batch has one, or eac
 class Prefixes:
     """Names the prefix of each request, one after the other; at the end `shared` keeps the names of shared prefixes.
 
-    Two requests make a prefix worth a mark: a write at 1.25 and a read at 0.1 are less than 2. A prefix too short for
-    all `models` has no name. Without models no prefix has a name.
+    A second request pays for a mark: a write at 1.25 and a read at 0.1 are below 2. A prefix too short for all `models`
+    has no name. Without models no prefix has a name.
     """
 
     def __init__(self, models: Sequence[str]) -> None:

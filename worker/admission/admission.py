@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-PAUSED = "paused"  # the key is refused, or its money is spent: no request leaves
+PAUSED = "paused"  # the key is refused or without money: no request leaves
 CIRCUIT_OPEN = "circuit_open"  # the model is out of rotation
 LIMITED = "limited"  # the group's rate limits are used up
 FULL = "full"  # the model has no place for another call in flight
@@ -39,7 +39,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:
-    """The request may leave, after `after_s` (at most 1 s): its tokens are taken. A probe is alone on its model."""
+    """The request may leave, after `after_s` (at most 1 s), and has its tokens. A probe is alone on its model."""
 
     after_s: float = 0.0
     is_probe: bool = False

@@ -203,7 +203,7 @@ def uncached(usage: Usage) -> int:
 
 
 def result_kind(end: Reply | Failure) -> How:
-    """Return the meaning of an end for the model: any end but its own failure shows that the model answers."""
+    """Return the meaning of an end for the model: any end but the model's own failure shows a working model."""
     return _HOW.get(end.outcome, "well")
 
 

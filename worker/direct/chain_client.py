@@ -30,7 +30,7 @@ class ChainClient:
         return Messages(client=self)
 
     def child(self, answer: ChainMessage | str, *, task: str | None = None) -> "ChainClient":
-        """Return a client for a sub-agent: its calls are one deeper, below the call that `answer` is from.
+        """Return a client for a sub-agent, whose calls are one deeper, below the call that `answer` is from.
 
         `answer` is a message of this client, or the job_id of any call. `task` is the sub-agent's own, if different.
         """
@@ -58,8 +58,8 @@ class Messages:
         TASK_STARTS for the client's task. Without such a start the model is refused, as by `stepdown serve`. Other
         params are sent unchanged. `timeout` has no effect: CALL_TIMEOUT_S and max_tokens set each attempt's deadline.
         Answers come back whole. `extra_headers` may hold `anthropic-version` and `anthropic-beta`, which each request
-        has. Raises InputError for options that the chain cannot send (`stream=True`, other headers), TooDeepError,
-        TreeBudgetError, SettingsError, LedgerError; ChainExhaustedError if no model answered or each refused.
+        has. Raises InputError for other headers and `stream=True`, ChainExhaustedError if no model answered or each
+        refused. Raises TooDeepError, TreeBudgetError, SettingsError, LedgerError.
         """
         client = self.client
         check_labels(_HERE, depth=client.depth, task=client.task, parent=client.parent)
@@ -81,7 +81,7 @@ class Messages:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawMessage:
-    """An answer before parsing: `parse()` returns its Message. `headers` are ours: the provider's are not kept."""
+    """An answer before parsing: `parse()` returns the Message. `headers` are ours: the provider's are not kept."""
 
     message: ChainMessage
     headers: Mapping[str, str]
@@ -123,7 +123,7 @@ def _headers(given: object) -> dict[str, str]:
 
 
 def _request(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Check the arguments and return plain JSON: frameworks pass the SDK's objects, and its words for "not given"."""
+    """Check the arguments and return plain JSON: frameworks pass the SDK's objects, and words for "not given"."""
     given = {name: value for name, value in given.items() if type(value).__name__ not in _LEFT_OUT}
     if given.pop("extra_query", None):
         raise _wrong("extra_query", "cannot be sent through the chain: leave it out")

@@ -142,7 +142,7 @@ def _is_line(label: object) -> bool:
 
 @cache
 def _open_once(pid: int) -> Worker:
-    """Open a worker for this process: a forked child has no threads of its parent, nor its files."""
+    """Open a worker for this process: a forked child has neither threads nor files of its parent."""
     until_exit = ExitStack()
 
     def close() -> None:

@@ -161,7 +161,7 @@ class Dispatcher:
         due = self.outbox.due(rung, limit=window)
         if due.late_s > _LATE_S:
             self.report(JobsLate(lane=rung, count=due.jobs, late_s=due.late_s))
-        room = min(window, max(free, due.jobs)) - pending  # a due job goes, and learns of its model by itself
+        room = min(window, max(free, due.jobs)) - pending  # a due job goes, and meets its model's state in its walk
         jobs = self.outbox.unsent(rung, limit=room, shares=shares) if room > 0 else []
         if jobs or last.level:
             self.queues.keep_pace(rung, QueueWindow(window=window, level=pending, passes=shares.passes))

@@ -1,4 +1,4 @@
-"""The rescuer: finds jobs of lost workers, and rescues them. Every worker looks; the ledger lets one of them rescue."""
+"""The rescuer: finds jobs of lost workers, and rescues them. Every worker looks; the ledger lets one worker rescue."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ class Strays(Protocol):
         ...
 
     def rescue(self, stray: Stray, rescue: Rescue) -> bool:
-        """Take a job over. Returns False if its worker came back, or if another worker was quicker."""
+        """Take a job over. Returns False if the job's worker came back, or if another worker was quicker."""
         ...
 
     def mark_cancelled_unknown(self, *, limit: int) -> int:

@@ -18,8 +18,8 @@ from models.chain.deadline import Deadline
 from models.text import line
 from worker.provider.reply import Broken, Received
 
-# If one of these is below the SDK's error, no byte of the request has left; else some may have. httpx2's own
-# ConnectError proves nothing: its aiohttp transport raises that error for a reset after sending, too.
+# With one of these below the SDK's error, no byte has left; else some may have. httpx2's own ConnectError proves
+# nothing: its aiohttp transport raises that error for a reset after sending, too.
 _NOTHING_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 _PROBES = {"TCP_KEEPIDLE": 60, "TCP_KEEPALIVE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}  # seconds; KEEPCNT: probes
 _OK, _NOT_FOUND = 200, 404

@@ -1,4 +1,4 @@
-"""An error without the prompt: a gateway may quote the request it refuses, and errors are kept and shown."""
+"""An error without the prompt: a gateway may quote a refused request, and errors are kept and shown."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace

@@ -28,7 +28,7 @@ class RescuePolicy:
 def rescue_of(stray: Stray, policy: RescuePolicy) -> Rescue:
     """Decide the state of a lost worker's job.
 
-    The last call may have been billed unseen. Its job is held, or bought again once, by its own choice or the price.
+    The last call may have been billed unseen. The job is held, or bought again once, by its own choice or the price.
     Rungs that earlier attempts gave up for good stay given up.
     """
     crashes = stray.crashes + 1
@@ -57,7 +57,7 @@ def _choice(stray: Stray, attempt: Past, policy: RescuePolicy) -> OnUnknown:
 
 
 def _going_on(stray: Stray, crashes: int) -> Rescue:
-    """Queue the job at the next rung of its walk: no call is in flight, and given-up rungs stay given up."""
+    """Queue the job at its walk's next rung: no call is in flight, and given-up rungs stay so."""
     last = stray.attempts[-1] if stray.attempts else None
     if last is None or last.outcome is None or not is_lasting(last.outcome):
         return _left(stray, State.QUEUED, None, None, crashes)

@@ -18,7 +18,7 @@ from models.job.values import SpooledReply
 from worker.events import RepliesSetAside, Report, SpoolUnreadable
 from worker.recovery.spool_record import from_line, is_whole, to_line
 
-_SEGMENT_BYTES = 8 * 1024 * 1024  # then a new file begins, and the old file goes once all its replies are in the ledger
+_SEGMENT_BYTES = 8 * 1024 * 1024  # then a new file begins; the old file goes with the commit of its last reply
 _SUFFIX = ".jsonl"
 _DAMAGED = ".damaged"
 # The place of a line end before a change.
@@ -38,7 +38,7 @@ class _Segment:
 
 @dataclass(frozen=True, slots=True)
 class SpoolRecord:
-    """The place of a reply. The holder drops the reply, or leaves it for the replay. No segment: in memory only."""
+    """The place of a reply. The holder drops a reply, or leaves a reply to the replay. No segment: in memory only."""
 
     kept: SpooledReply
     segment: _Segment | None
@@ -202,7 +202,7 @@ def _remove(segment: _Segment) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[BinaryIO | None]:
-    """Open a file for a replay. Yields None if its worker lives, or another replays the file. Raises OSError."""
+    """Open a file for a replay. Yields None if the file's worker lives, or another replays. Raises OSError."""
     # A pipe in the place of a file would block its reader for ever.
     number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     with os.fdopen(number, "rb") as file:

@@ -1,4 +1,4 @@
-"""The ledger behind a disk: the end of a paid call is kept on disk first, and dropped after the commit."""
+"""The ledger behind a disk: the end of a paid call is on disk until the commit."""
 
 from models.errors import LedgerError
 from models.job.values import Claim, Closing, Ending, Opening, OverCap, SpooledReply

@@ -89,7 +89,7 @@ class UrgentLane(bootsteps.ConsumerStep):  # type: ignore[misc]
     def start(self, c: Any) -> None:
         """Begin to receive, with Celery's own handling of a message; `c` is Celery's consumer."""
         channel = c.connection.channel()
-        # No other worker can begin a fetched message: the lane fetches no more messages than it has threads.
+        # No other worker can begin a fetched message: the lane fetches no more messages than its threads.
         channel.basic_qos(0, self.urgent_threads, False)
         queue = Queue(_URGENT, routing_key=_URGENT)
         handle, discard = c.create_task_handler(), c.on_decode_error

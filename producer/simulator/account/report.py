@@ -25,7 +25,7 @@ _Key = tuple[datetime, tuple[tuple[str, str | None], ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Charge:
-    """A kind of charge of a billed pass."""
+    """A charge of a billed pass, of one kind."""
 
     at: datetime
     group: dict[str, str]

@@ -39,6 +39,6 @@ class Draw:
 
 
 def draw_for(seed: int, body_digest: bytes, occurrence: int = 0) -> Draw:
-    """Fix the chance of the n-th occurrence of a body; its digest is at most 64 bytes."""
+    """Fix the chance of a body's n-th occurrence; the digest has at most 64 bytes."""
     key = seed.to_bytes(8, "big", signed=True)
     return Draw(blake2b(body_digest, key=key, salt=occurrence.to_bytes(8, "big"), digest_size=16).digest())

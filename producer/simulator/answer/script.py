@@ -81,9 +81,9 @@ class Rule:
 class Script:
     """A whole script; an empty script answers every request well.
 
-    `report_behind_s`: the usage and cost report lacks so many seconds of purchases. `noise` are rules whose shares
-    exclude each other. `retry_after_form` and `tokens_per_s` hold for rules without their own. `bytes_per_token` is of
-    prompts, 1 at worst.
+    `report_behind_s`: the usage and cost report lacks so many seconds of purchases. `noise` are rules with exclusive
+    shares. `retry_after_form` and `tokens_per_s` hold for rules without their own. `bytes_per_token` of a prompt is 1
+    at worst.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -96,7 +96,7 @@ class Script:
 
 
 def parse_script(text: str, source: str = "script") -> Script:
-    """Read a script; `source` is its name in error messages."""
+    """Read a script; `source` is the script's name in error messages."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

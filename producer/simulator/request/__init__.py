@@ -1,1 +1,1 @@
-"""A request read as the API reads it: models, versions, checks, tokens."""
+"""The API's reading of a request: models, versions, checks, tokens."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiError:
-    """An error in the API's words; `code` is its `details.error_code`."""
+    """An error in the API's words; `code` is the API's `details.error_code`."""
 
     status: int
     type: str

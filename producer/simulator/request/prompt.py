@@ -31,7 +31,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A block as it is read: its text, its cache control, and the tokens of files that are no text."""
+    """A block after reading: its text, its cache control, and the tokens of files that are no text."""
 
     text: str
     control: Any = None

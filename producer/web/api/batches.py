@@ -63,7 +63,7 @@ async def cancel(request: Request) -> Response:
 
 
 async def delete(request: Request) -> Response:
-    """Delete an ended batch, with its prompts and answers. The ledger keeps its costs."""
+    """Delete an ended batch, with its prompts and answers. The ledger keeps the costs."""
     return await run_in_threadpool(_deleted, request)
 
 
@@ -149,7 +149,7 @@ def _under(key: str, prompts: Callable[[], Iterator[Prompt]], request: Request, 
 
 
 def _once_a_day(prompts: Callable[[], Iterator[Prompt]], request: Request, options: Mapping[str, Any]) -> str:
-    """Submit content that was not sent within a day, in any order. Else return the id of its batch."""
+    """Submit content that was not sent within a day, in any order. Else return the id of the earlier batch."""
     caller, producer = caller_of(request), producer_of(request)
     served = producer.store.served_batches
     digest, today = _digest(prompts(), options), served.today()

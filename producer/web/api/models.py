@@ -1,4 +1,4 @@
-"""The provider's Models API over the chain, and its token counts."""
+"""The provider's Models API over the chain, and the provider's token counts."""
 
 import json
 import re

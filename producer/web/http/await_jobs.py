@@ -48,7 +48,7 @@ class Waiting:
         return end
 
     def leave(self, end: asyncio.Future[Answer]) -> None:
-        """Wait no longer. A batch that has not ended is let go, unless it is kept."""
+        """Wait no longer. A batch that has not ended is let go, unless kept."""
         awaited = self._ends.pop(end, None)
         if awaited is None or not end.cancel() or awaited.is_kept:
             return

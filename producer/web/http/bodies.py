@@ -20,7 +20,7 @@ from producer.web.http.scan import Scan, Scanned, parsed
 _MB = 1024 * 1024
 LARGEST_MESSAGE, LARGEST_BATCH = 32 * _MB, 256 * _MB
 MOST_PROMPTS = 100_000  # in a batch
-_LARGE = 256 * 1024  # bytes: a larger body is on disk, and its caller has no other large body read at the time
+_LARGE = 256 * 1024  # bytes: a larger body is on disk, and the only large body of its caller that is read
 _QUICK_S = 1.0  # a slower body takes a slot, as a large body does
 _SKIPPED_S = 1.0  # the rest of a refused body is read for so long: a client that still sends reads no answer
 
