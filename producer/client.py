@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from producer.submit.accept import Terms
 
 _LOOK_EVERY_S = 0.5
-_ASK_LOOK_EVERY_S = 0.05  # somebody stands by
+_ASK_LOOK_EVERY_S = 0.05  # the caller waits
 
 
 class Batch:

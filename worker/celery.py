@@ -51,7 +51,7 @@ def _enter() -> tuple[Settings, Broker]:
 
 
 def _ended(error: Exception) -> SystemExit:
-    # Celery logs an error of a signal, and goes on: Celery would discard every message as of an unknown task.
+    # Celery logs an error of a signal, and goes on: every message would be discarded as of an unknown task.
     mine = isinstance(error, StepdownError)
     sys.stderr.write(f"stepdown worker: {error if mine else f'{type(error).__name__}: {error}'}\n")
     return SystemExit(exit_code(error))

@@ -67,7 +67,7 @@ class JobsSent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobsLate:
-    """Waiting jobs are long due, and only now sent: their queue was full, or no dispatcher was there."""
+    """Waiting jobs are long due without a message: their queue is full, or no dispatcher was there."""
 
     lane: Lane
     count: int
@@ -84,7 +84,7 @@ class TimerFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyKept:
-    """The ledger is away: the end of a call is on this disk, or in memory if free."""
+    """The ledger is away: a call's end is on this disk, or in memory if the call was free."""
 
     job_id: str
 

@@ -21,7 +21,7 @@ REDUCE = "Write one summary of what these summaries tell together. Keep names, f
 MAP_TASK, SYNTHESIS_TASK = "summarize", "synthesize"
 SYNTHESIS_MAX_TOKENS = 4096
 _SOURCE = "summarize"
-_USUAL_WINDOW = 200_000  # of a model that nobody knows
+_USUAL_WINDOW = 200_000  # of an unknown model
 _FILLED = 0.9  # tokens are guessed
 _WORDS_ABOUT_MISSING = 4_000  # tokens
 

@@ -19,7 +19,7 @@ class Because(StrEnum):
     """Why the ledger and the report differ."""
 
     MIDNIGHT = "midnight"  # running at midnight: opened on one day in the ledger, billed on the next by the provider
-    UNKNOWN = "unknown"  # calls whose end nobody saw, billed after all
+    UNKNOWN = "unknown"  # calls of unknown end, billed after all
     OPEN = "open"  # calls that have not ended yet
     OTHERS = "others"  # the provider has more than the ledger can explain: other users of the key or the organization
     BEHIND = "behind"  # the report is older than the last of the day's calls

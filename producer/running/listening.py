@@ -37,7 +37,7 @@ def url_of(listener: socket.socket, host: str) -> str:
 
 
 def _reason(error: OSError | ValueError) -> str | None:
-    # The system's own text repeats the address; that of a name nobody knows has no number of the system's.
+    # The system's own text repeats the address; the text for an unknown name has no number of the system's.
     if isinstance(error, ValueError):
         return "no name of a machine"
     return error.strerror if error.errno is None or error.errno < 0 else os.strerror(error.errno)

@@ -16,10 +16,10 @@ class Request:
     """A request that wants to leave.
 
     Tokens are estimates: the input that no cache holds, and the output. After `hold_s` without an end the worker is
-    lost. `patience_s` is how long the job waits for this model: for a shorter wait, admission control reserves the
-    tokens. `has_waited`: the job has waited, and is ahead of newcomers. `queue_s` is the patience for a place in
-    flight, which is our own limit; None: as long as `patience_s`. `job` is the job's id. `is_again`: an earlier call of
-    the job on this model ended in a server error.
+    lost. `patience_s` is how long the job waits for this model: for a shorter wait, admission control reserves tokens.
+    `has_waited`: the job has waited, and is ahead of newcomers. `queue_s` is the patience for a place in flight, which
+    is our own limit; None: as long as `patience_s`. `job` is the job's id. `is_again`: an earlier call of the job on
+    this model ended in a server error.
     """
 
     ticket: str

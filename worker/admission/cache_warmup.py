@@ -9,7 +9,7 @@ from models.money.usage import Usage
 
 # The API keeps a prefix for five minutes from each use. The API's clock starts before ours: a little less.
 KEPT_S = 290.0
-WARMING_S = 10.0  # nobody waits longer for a call that warms
+WARMING_S = 10.0  # no call waits longer for a call that warms
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 1.0
 

@@ -108,7 +108,7 @@ class LuaScript:
 def results_of_lost(tickets: Mapping[str, bytes | None], worker: str) -> list[Result]:
     """Return the tickets of a lost worker, each with its record, as requests that did not leave.
 
-    The truth is unknown. The next reply's headers hold the provider's count.
+    Whether they left is unknown. The next reply's headers hold the provider's count.
     """
     records = {ticket: json.loads(text) for ticket, text in tickets.items() if text is not None}
     return [

@@ -48,8 +48,8 @@ class Slowness:
     def is_slow(self, model: str, *, latency_s: float, read: int, written: int, is_probe: bool = False) -> bool:
         """Record a good reply, and return whether the model is far slower than its normal.
 
-        `read` and `written` are tokens. A probe alone is compared with the normal, and changes no figure. A slow model
-        is reported once. After a report, and after a probe of normal pace, the evidence begins anew.
+        `read` and `written` are tokens. A probe is compared by itself with the normal, and changes no figure. A slow
+        model is reported once. After a report, and after a probe of normal pace, the evidence begins anew.
         """
         work = _AROUND + written + _READ_SHARE * read
         seconds = latency_s / work

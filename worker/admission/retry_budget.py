@@ -1,4 +1,4 @@
-"""A worker's budget for retries: they may not multiply the load of a model in trouble."""
+"""A worker's budget for retries, which may not multiply the load of a model in trouble."""
 
 from collections.abc import Callable
 from threading import Lock

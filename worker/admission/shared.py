@@ -23,7 +23,7 @@ _TIMEOUT_S = 0.25
 _CONNECTIONS = 50
 _AGAIN_S = 2.0  # while Redis is away, one thread looks for Redis so often
 _HEARD_S = 5.0  # a worker without a sign of life for so long shares no limits, and has no call in flight
-# Each worker alone has its part of these.
+# A worker without Redis has a share of these.
 _SHARED = ("limit", "tokens", "reserved", "concurrency_limit", "slow_start_threshold", "good_concurrency")
 _OF_REQUESTS = ("reserved", "output_held")  # ... and these belong to requests that are not handed back
 _SKEW_S = 1.0  # a Redis whose clock is further off is another machine's: records of the old time are wrong there

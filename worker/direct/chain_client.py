@@ -58,8 +58,8 @@ class Messages:
         TASK_STARTS for the client's task. Without such a start the model is refused, as by `stepdown serve`. Other
         params are sent unchanged. `timeout` has no effect: CALL_TIMEOUT_S and max_tokens set each attempt's deadline.
         Answers come back whole. `extra_headers` may hold `anthropic-version` and `anthropic-beta`, which each request
-        has. Raises InputError for other headers and `stream=True`, ChainExhaustedError if no model answered or each
-        refused. Raises TooDeepError, TreeBudgetError, SettingsError, LedgerError.
+        has. Raises InputError for unsendable options (`stream=True`, other headers), ChainExhaustedError if no model
+        answered or each refused. Raises TooDeepError, TreeBudgetError, SettingsError, LedgerError.
         """
         client = self.client
         check_labels(_HERE, depth=client.depth, task=client.task, parent=client.parent)

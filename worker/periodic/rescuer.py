@@ -24,7 +24,7 @@ class Strays(Protocol):
         ...
 
     def mark_cancelled_unknown(self, *, limit: int) -> int:
-        """Note that nobody sees the end of calls whose job was cancelled and whose worker is gone."""
+        """Record the end as unknown for calls of cancelled jobs whose worker is gone."""
         ...
 
 
@@ -51,7 +51,7 @@ class Rescuer:
             self._there_since = started
         try:
             found = self.strays.strays(limit=_AT_ONCE)
-            # An answer that came late was asked before a freeze: nobody could renew meanwhile.
+            # An answer that came late was asked before a freeze: no worker could renew meanwhile.
             is_prompt = self.clock() - started <= self.every_s
             is_trusted = is_prompt and self.clock() - self._there_since >= self.lease_s
             count = sum(self._take(stray) for stray in found) if is_trusted else 0

@@ -1,4 +1,4 @@
-"""The liveness of this worker: a proof every few seconds that the worker claims jobs. No proof shuts the intake."""
+"""The liveness of this worker: proves every few seconds that the worker claims jobs, or else shuts the intake."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

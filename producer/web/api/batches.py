@@ -197,7 +197,7 @@ def _deleted(request: Request) -> Response:
     if batch.ended_at is None:
         raise Refusal(400, f"{_id_of(batch.batch_id)} has not ended: cancel it first")
     store = store_of(request)
-    store.served_batches.take_out(batch.batch_id)  # first: nobody sees a half-deleted batch after a crash
+    store.served_batches.take_out(batch.batch_id)  # first: after a crash no caller sees a half-deleted batch
     while store.job_actions.purge(older_than_s=-_SOON_S, batch_id=batch.batch_id):
         pass
     return JSONResponse({"id": _id_of(batch.batch_id), "type": "message_batch_deleted"})
