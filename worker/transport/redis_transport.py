@@ -49,8 +49,8 @@ class QoS(redis.QoS):  # type: ignore[misc]  # kombu has no types
 class Channel(redis.Channel):  # type: ignore[misc]
     """Survives a value that is no message, and a connection that went while a message was at work.
 
-    Kombu would end the worker over either, with every call in flight. A worker that is not fit asks for no message. It
-    would take messages faster than others, without an answer.
+    Kombu would end the worker over either, with every call in flight. A worker that is not fit asks for no message:
+    such a worker would take messages faster, without an answer.
     """
 
     is_fit: Callable[[], bool] = staticmethod(lambda: True)

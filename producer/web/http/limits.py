@@ -115,7 +115,7 @@ class Slots:
 
     @asynccontextmanager
     async def slot(self, caller: str) -> AsyncIterator[None]:
-        """Hold a slot for a block. Raises Refusal: 429 if the caller has no slot left, 503 if nobody has."""
+        """Hold a slot for a block. Raises Refusal: 429 if the caller has no slot left, 503 if no caller has."""
         own = self._own.setdefault(caller, asyncio.Semaphore(self.per_caller))
         full = partial(Refusal, retry_after_s=_AGAIN_S, hangs_up=True)
         of_yours = f"{self.per_caller} {self.what} of yours are in hand already; send one when another has ended"
