@@ -1,6 +1,7 @@
 """The commands that show batches and jobs: watch, status, ls, results, show, job."""
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 from models import errors
 from producer.commands.options import BatchArgument, JsonOption, LinesOption, SomeBatchArgument, TimeoutOption
 from producer.commands.options import producer as open_producer
-from producer.output.terminal import hint, print_line
+from producer.output.terminal import hint, next_step, print_line
 
 if TYPE_CHECKING:
     from producer.client import Batch, Producer
@@ -39,9 +40,12 @@ def status(batch: BatchArgument, as_json: JsonOption = False) -> None:
                 json.dumps(json.loads(batch_lines.progress_json(progress)) | waits_json(waits, ours.models, throttles))
             )
         else:
-            print_line(batch_lines.progress_line(progress))
+            for line in batch_lines.batch_table([progress]):
+                print_line(line)
             for line in wait_lines(waits, ours.models, throttles):
                 print_line(line)
+            order = "watch" if is_open else "show"
+            next_step(f"next: stepdown {order} {progress.batch_id}")
         for verdict in ours.store.health.today():
             if verdict.is_alarming:
                 hint(f"alarm: {verdict.in_words()}")
@@ -49,11 +53,14 @@ def status(batch: BatchArgument, as_json: JsonOption = False) -> None:
 
 def ls(limit: Annotated[int, typer.Option(min=1)] = 20, as_lines: LinesOption = False) -> None:
     """List the batches, the newest first."""
-    from producer.output import batch_lines as showing
+    from producer.output.batch_lines import batch_table, progress_json
 
     with open_producer() as producer:
-        for progress in producer.store.reports.batches(limit=limit):
-            print_line(showing.progress_json(progress) if as_lines else showing.progress_line(progress))
+        found = list(producer.store.reports.batches(limit=limit))
+    for line in map(progress_json, found) if as_lines else batch_table(found):
+        print_line(line)
+    if not as_lines:
+        next_step("next: stepdown show BATCH lists its jobs" if found else "no batch yet: stepdown submit FILE")
 
 
 def results(
@@ -86,11 +93,15 @@ def show(
         raise errors.InputError("name a BATCH, or ask for --held of all", source="show")
     with open_producer() as producer:
         found = None if batch is None else producer.batch(batch).id
-        for answer in producer.store.reports.held(found) if held else producer.store.reports.answers(str(found)):
-            if not failed or answer.state == "failed":
-                print_line(showing.job_json(answer) if as_lines else showing.job_line(answer))
+        reports = producer.store.reports
+        answers = reports.held(found) if held else reports.answers(str(found))
+        chosen = (answer for answer in answers if not failed or answer.state == "failed")
+        for line in map(showing.job_json, chosen) if as_lines else showing.job_table(chosen):
+            print_line(line)
         if found is not None and not as_lines:
             _receipt(producer, found)
+        if not as_lines:
+            next_step("next: stepdown job JOB tells each call of a job, with reason and cost")
 
 
 def job(job_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonOption = False) -> None:
@@ -129,7 +140,7 @@ def _receipt(producer: "Producer", batch_id: str) -> None:
     from producer.output.batch_lines import cache_line, receipt
 
     reports = producer.store.reports
-    for line in receipt(reports.models(batch_id), reports.depths(batch_id)):
+    for line in receipt(reports.models(batch_id), reports.depths(batch_id), sys.stderr):
         hint(line)
     if use := reports.cache(batch_id):
         hint(cache_line(use))

@@ -8,7 +8,7 @@ import typer
 
 from models.errors import InputError, LedgerError, SettingsError, UnpricedModelError
 from producer.commands.options import JsonOption, producer, settings
-from producer.output.terminal import hint, print_line
+from producer.output.terminal import hint, next_step, print_line
 
 if TYPE_CHECKING:
     from models.chain.best_start import WeighedStart
@@ -38,6 +38,8 @@ def show(as_json: JsonOption = False) -> None:
     for line in chain_lines(rungs, kinds):
         print_line(line)
     hint("in USD per million tokens")
+    next_step("rung: a model's place in the chain; jobs start on 0, or where their task starts")
+    next_step("next: stepdown whatif --chain MODEL,... compares it with another chain")
 
 
 def _rungs(given: "Settings") -> "list[Rung]":

@@ -73,7 +73,9 @@ def _lines(found: "Expectation", learned: "TokenHistory", *, exact: bool) -> Ite
     made = f", {found.steps:,} of them of answers to others" if found.steps else ""
     yield f"{found.chain.prompts:,} prompts{made}, {found.characters:,} characters"
     rows = [[model, *_figures(total)] for model, total in found.models.items()]
-    yield from table(["if one answers all", "expected", "worst case", "message batches"], rows, right={1, 2, 3})
+    yield from table(
+        ["if one answers all", "expected", "worst case", "message batches"], rows, right={1, 2, 3}, folds={0}
+    )
     starts = ", ".join(f"{count:,} with {model}" for model, count in found.starts.items())
     yield f"as the jobs would start: {starts}"
     yield chain_line(found.chain)

@@ -10,7 +10,7 @@ import typer
 
 from models.errors import InputError
 from producer.commands.options import JsonOption, LinesOption, producer, settings
-from producer.output.terminal import hint, print_line
+from producer.output.terminal import hint, next_step, print_line
 
 if TYPE_CHECKING:
     from models.accounting.adhoc_sql import QueryResult
@@ -55,6 +55,7 @@ def report(
     else:
         for line in laying_out.report_table(found):
             print_line(line)
+        next_step("a credit is $0.01; share: of the cost. Next: stepdown ledger report --by task")
 
 
 def sql(

@@ -9,7 +9,7 @@ import typer
 
 from models.errors import InputError
 from producer.commands.options import JsonOption, producer, settings
-from producer.output.terminal import hint, print_line
+from producer.output.terminal import hint, next_step, print_line
 
 if TYPE_CHECKING:
     from models.money.pricing import Price
@@ -41,6 +41,7 @@ def list_prices(
     for line in price_table(listed):
         print_line(line)
     hint("in USD per million tokens")
+    next_step("next: stepdown prices check compares them with the price book")
 
 
 @prices.command()

@@ -8,7 +8,7 @@ from models import errors
 from models.errors import InputError
 from producer.commands.options import LinesOption
 from producer.commands.options import settings as read_settings
-from producer.output.terminal import print_line
+from producer.output.terminal import next_step, print_line
 
 # Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
 # ruff: noqa: PLC0415
@@ -84,7 +84,10 @@ def doctor(
 ) -> None:
     """Check key, prices, ledger, disk, broker, workers, throttles and API; each finding says what would be right."""
     import json
+    from collections import Counter
     from dataclasses import asdict
+
+    from producer.output.table import table
 
     if worker:
         from producer.running.claims import examine_worker as examine
@@ -94,8 +97,14 @@ def doctor(
     verdicts = []
     for finding in examine(read_settings()):
         verdicts.append(finding)
-        line = f"{finding.verdict:<5} {finding.what:<8} {finding.message}"
-        print_line(json.dumps(asdict(finding)) if as_lines else line)
+        if as_lines:
+            print_line(json.dumps(asdict(finding)))
+    if not as_lines:
+        rows = [[finding.verdict, finding.what, finding.message] for finding in verdicts]
+        for line in table(("state", "part", "finding"), rows, folds={2}):
+            print_line(line)
+        counts = Counter(finding.verdict for finding in verdicts)
+        next_step(f"{counts['fail']} of {len(rows)} findings stop jobs (fail), {counts['warn']} may (warn)")
     failed = {finding.what for finding in verdicts if finding.verdict == "fail"}
     if failed:
         raise typer.Exit(errors.UNREACHABLE if failed & {"broker", "ledger", "worker"} else errors.USAGE)

@@ -72,7 +72,7 @@ def _report_lines(drift: "Drift", first: date, last: date) -> Iterator[str]:
     from producer.output.format import money
     from producer.output.table import table
 
-    yield from table(_TITLES, [_row(line) for line in drift.lines], right=range(3, len(_TITLES)))
+    yield from table(_TITLES, [_row(line) for line in drift.lines], right=range(3, len(_TITLES)), folds={1, 2})
     ledger = sum((line.ledger_usd for line in drift.lines), Decimal(0))
     provider = sum((line.provider_usd for line in drift.lines), Decimal(0))
     refreshed = "" if drift.refreshed_at is None else f", as of {drift.refreshed_at:%Y-%m-%d %H:%M} UTC"

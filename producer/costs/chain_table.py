@@ -13,7 +13,7 @@ from producer.output.format import money, rate
 from producer.output.table import table
 from producer.output.terminal import terminal_text
 
-_HEAD = ("rung", "model", "input", "output", "window", "limit group", "retires")
+_HEAD = ("rung", "model", "input", "output", "window", "retires", "limit group")
 _UNKNOWN = "unknown"
 _VERDICTS = {
     Why.PICKED: "picked",
@@ -50,7 +50,9 @@ class Kind:
 
 def chain_lines(rungs: Sequence[Rung], kinds: Sequence[Kind]) -> Iterator[str]:
     """Write the chain as a table, and a paragraph for each task kind."""
-    yield from table(_HEAD, [_row(number, rung) for number, rung in enumerate(rungs)], right={0, 2, 3, 4})
+    yield from table(
+        _HEAD, [_row(number, rung) for number, rung in enumerate(rungs)], right={0, 2, 3, 4}, is_last_below=True
+    )
     models = [rung.model for rung in rungs]
     for kind in kinds:
         yield ""
@@ -111,8 +113,8 @@ def _row(number: int, rung: Rung) -> tuple[str, ...]:
         _UNKNOWN if price is None else rate(price.rates.input),
         _UNKNOWN if price is None else rate(price.rates.output),
         _UNKNOWN if window is None else f"{window:,}",
-        rung.limit_group,
         "" if rung.retires is None else rung.retires.isoformat(),
+        rung.limit_group,
     )
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from models.money.pricing import KINDS, Price, Rates
 from producer.output.format import rate
-from producer.output.terminal import terminal_text
+from producer.output.table import table
 
-_HEAD = ("model", *KINDS, "batch in/out", "from", "source")
+_HEAD = ("model", *(kind.replace("_", " ") for kind in KINDS), "batch in/out", "from", "source")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +25,9 @@ class Listed:
 
 
 def price_table(listed: Sequence[Listed]) -> Iterator[str]:
-    """Write a line for each price, and one below it for each tier."""
-    rows = [_HEAD, *(row for one in listed for row in _rows(one))]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    """Write a row for each price, and one below it for each tier."""
+    rows = [row for one in listed for row in _rows(one)]
+    return table(_HEAD, rows, right=range(1, len(KINDS) + 2), is_last_below=True)
 
 
 def price_json(one: Listed) -> dict[str, Any]:
@@ -49,13 +47,13 @@ def price_json(one: Listed) -> dict[str, Any]:
 
 
 def _rows(one: Listed) -> Iterator[tuple[str, ...]]:
-    name, price, batch = terminal_text(one.model), one.price, one.batch
+    name, price, batch = one.model, one.price, one.batch
     if price is None:
         yield (name, *["unknown"] * len(KINDS), "", "", "no price: MODEL_COSTS, or `stepdown prices set`")
         return
     half = "" if batch is None else f"{rate(batch.rates.input)}/{rate(batch.rates.output)}"
     begins = "" if price.valid_from is None else price.valid_from.isoformat()
-    yield (name, *_texts(price.rates).values(), half, begins, terminal_text(price.source))
+    yield (name, *_texts(price.rates).values(), half, begins, price.source)
     for above, rates in price.tiers:
         yield (f"  above {above} tokens", *_texts(rates).values(), "", "", "")
 

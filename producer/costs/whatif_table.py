@@ -111,10 +111,10 @@ def _side_by_side(found: Comparison) -> Iterator[str]:
     yield from table(["", "happened", "would have", "difference", "low", "high"], rows, right={1, 2, 3, 4, 5})
     if set(found.tasks) != {None}:
         columns = ["task", "jobs", "moved", "cost", "would have", "difference", "answered", "would have"]
-        yield from ("", *table(columns, [*_task_rows(found)], right={1, 2, 3, 4, 5, 6, 7}))
+        yield from ("", *table(columns, [*_task_rows(found)], right={1, 2, 3, 4, 5, 6, 7}, folds={0}))
     if found.moved:
         columns = ["model", "task", "judged", "accepted", "share in 95 of 100 cases", "mean cost"]
-        yield from ("", *table(columns, [*_record_rows(found)], right={2, 3, 4, 5}), "")
+        yield from ("", *table(columns, [*_record_rows(found)], right={2, 3, 4, 5}, folds={0, 1}), "")
 
 
 def _row(name: str, values: Sequence[Decimal | None]) -> list[str]:

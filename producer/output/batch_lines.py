@@ -1,18 +1,25 @@
 """What the commands print: a batch, its jobs, the receipt. Text in, text out."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC
 from decimal import Decimal
+from itertools import islice
+from typing import TextIO
 
 from models.chain.chain import short_name
 from models.job.answer import Answer
 from models.job.progress import CacheUse, ModelLine, Progress
 from models.outcome import OPEN_STATES, State
 from producer.output.format import bar, milliseconds, money
+from producer.output.table import table
 from producer.output.terminal import terminal_text
 
-_HEAD = f"  {'model':<16}{'depth':>6}{'attempts':>10}{'ok':>6}{'failed':>8}{'p50':>9}  {'cost':>12}"
+_BATCHES = ("batch", "name", "created (UTC)", "cost", "state")
+_JOBS = ("job", "prompt", "state", "model", "cost", "error")
+_RECEIPT = ("model", "depth", "attempts", "ok", "failed", "p50", "cost")
+_DEPTHS = ("fallback depth", "jobs", "share", "")
+_JOBS_A_TABLE = 10_000  # a batch of a million jobs is never in memory
 
 
 def progress_json(progress: Progress) -> str:
@@ -34,16 +41,26 @@ def progress_json(progress: Progress) -> str:
     )
 
 
+def batch_table(found: Sequence[Progress]) -> Iterator[str]:
+    """Lay batches out, each with its jobs by state and its money; nothing if there is no batch."""
+    rows = [*map(_batch_row, found)]
+    return table(_BATCHES, rows, right={3}, folds={1, 3}, is_last_below=True) if found else iter(())
+
+
 def progress_line(progress: Progress) -> str:
     """One line: id, name, age, jobs by state, money."""
+    *first, cost, states = map(terminal_text, _batch_row(progress))
+    return "  ".join(filter(None, (*first, states, cost)))
+
+
+def _batch_row(progress: Progress) -> list[str]:
     states = ", ".join(f"{progress.states[state]} {state}" for state in State if progress.states.get(state))
     states += f" ({progress.held} held until a person decides)" if progress.held else ""
-    name = f"  {terminal_text(progress.name)}" if progress.name else ""
     states += f" ({progress.over_budget} over budget)" if progress.over_budget else ""
     cost = money(progress.cost_usd, unknown=progress.unknown_costs)
     cost += "" if progress.cap_usd is None else f" of at most {money(progress.cap_usd)}"
     made = progress.created_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
-    return f"{progress.batch_id}{name}  {made}  {states} of {progress.job_count}  {cost}"
+    return [progress.batch_id, progress.name or "", made, cost, f"{states} of {progress.job_count}"]
 
 
 def over_budget_line(progress: Progress) -> str:
@@ -64,26 +81,31 @@ def not_ended_line(progress: Progress, *, is_told: bool) -> str:
     return f"{open_jobs} of {progress.job_count} jobs have not ended yet ({states}): {rows}"
 
 
-def receipt(lines: Sequence[ModelLine], depths: Mapping[int, int]) -> Iterator[str]:
-    """Lay out the receipt: a line for each model and depth, the sum, and how deep the answers came from."""
-    yield _HEAD
-    for line in lines:
-        cost = money(line.cost_usd, unknown=line.unknown_costs)
-        yield (
-            f"  {short_name(line.model):<16}{line.fallback_depth:>6}{line.attempts:>10}{line.answered:>6}"
-            f"{line.failed:>8}{milliseconds(line.p50_ms):>9}  {cost:>12}"
-        )
-    total = sum((line.cost_usd for line in lines), Decimal(0))
-    unknown = sum(line.unknown_costs for line in lines)
-    attempts, answered = sum(line.attempts for line in lines), sum(line.answered for line in lines)
-    failed = sum(line.failed for line in lines)
-    yield (f"  {'total':<16}{'':>6}{attempts:>10}{answered:>6}{failed:>8}{'':>9}  {money(total, unknown=unknown):>12}")
-    if not_ended := attempts - answered - failed:
-        yield f"  {not_ended} attempts have not ended, or their worker was killed: what they cost is not known"
-    finished = sum(depths.values())
-    for depth, count in depths.items():
-        share = count / finished
-        yield f"  fallback depth {depth:>3}  {bar(share, width=30)}{count:>7}{share:>8.1%}"
+def receipt(lines: Sequence[ModelLine], depths: Mapping[int, int], out: TextIO | None = None) -> Iterator[str]:
+    """Lay out the receipt for `out`: a line for each model and depth, the sum, and how deep the answers came from."""
+    rows = [
+        [short_name(line.model), str(line.fallback_depth), *_amounts([line]), milliseconds(line.p50_ms), _costs([line])]
+        for line in lines
+    ]
+    total = ["total", "", *_amounts(lines), "", _costs(lines)]
+    yield from table(_RECEIPT, [*rows, total], right=range(1, len(_RECEIPT)), out=out)
+    if not_ended := sum(line.attempts - line.answered - line.failed for line in lines):
+        yield f"{not_ended} attempts have not ended, or their worker was killed: what they cost is not known"
+    if finished := sum(depths.values()):
+        shares = {depth: count / finished for depth, count in depths.items()}
+        answers = [[str(n), str(depths[n]), f"{share:.1%}", bar(share, width=30)] for n, share in shares.items()]
+        yield from table(_DEPTHS, answers, right={0, 1, 2}, out=out)
+        if len(depths) > 1:
+            yield "fallback depth: how many models of the chain were given up before the one that answered"
+
+
+def _amounts(lines: Sequence[ModelLine]) -> list[str]:
+    return [str(sum(getattr(line, name) for line in lines)) for name in ("attempts", "answered", "failed")]
+
+
+def _costs(lines: Sequence[ModelLine]) -> str:
+    cost = sum((line.cost_usd for line in lines), Decimal(0))
+    return money(cost, unknown=sum(line.unknown_costs for line in lines))
 
 
 def cache_line(use: CacheUse) -> str:
@@ -91,14 +113,25 @@ def cache_line(use: CacheUse) -> str:
     share = use.read_tokens / use.input_tokens
     saved = money(abs(use.saved_usd), unknown=use.unknown_costs)
     came_to = "saved" if use.saved_usd >= 0 else "nothing saved yet: to write it cost"
-    return f"  cache: {share:.1%} of {use.input_tokens:,} input tokens were read from it, {came_to} {saved}"
+    return f"cache: {share:.1%} of {use.input_tokens:,} input tokens were read from it, {came_to} {saved}"
+
+
+def job_table(answers: Iterable[Answer]) -> Iterator[str]:
+    """Lay jobs out, their errors below them at a narrow terminal; a header after each 10,000 jobs."""
+    jobs = map(_job_row, answers)
+    while rows := list(islice(jobs, _JOBS_A_TABLE)):
+        yield from table(_JOBS, rows, right={4}, folds={3}, is_last_below=True)
 
 
 def job_line(answer: Answer) -> str:
     """One line for a job of a batch."""
-    model = "-" if answer.model is None else f"{short_name(answer.model)} d{answer.fallback_depth}"
-    reason = f"  {terminal_text(answer.error)}" if answer.error else ""
-    return f"{answer.job_id}  {terminal_text(answer.id)}  {answer.state}  {model}  {money(answer.cost_usd)}{reason}"
+    return "  ".join(filter(None, map(terminal_text, _job_row(answer))))
+
+
+def _job_row(answer: Answer) -> list[str]:
+    model = "-" if answer.model is None else short_name(answer.model)
+    model += f" (fallback depth {answer.fallback_depth})" if answer.fallback_depth else ""
+    return [answer.job_id, answer.id, str(answer.state), model, money(answer.cost_usd), answer.error or ""]
 
 
 def job_json(answer: Answer) -> str:

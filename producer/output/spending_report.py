@@ -1,6 +1,7 @@
 """What the ledger adds up to, as a table with bars, as JSON or as CSV."""
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -9,13 +10,15 @@ from models.accounting.spending import Sum
 from models.errors import InputError
 from producer.output.format import bar, money
 from producer.output.table import table
+from producer.output.terminal import columns_of
 
 KEYS = ("day", "month", "model", "task", "batch", "outcome", "depth")
 _TAG = "tag."
 _MOST_KEYS = 2
 _IN_TIME = frozenset({"day", "month", "depth"})  # read in their own order; everything else by what it costs
-_FIGURES = ("attempts", "answered", "tokens in", "tokens out", "cost", "credits")
+_FIGURES = ("attempts", "answered", "tokens in", "tokens out", "cost", "credits", "share")
 _BAR = 20
+_NEEDED = (120, 90)  # columns of a terminal that has bars, and shares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +51,13 @@ def report_of(keys: Sequence[str], sums: Mapping[tuple[Any, ...], Sum]) -> Repor
 
 def report_table(report: Report) -> Iterator[str]:
     """Lay it out for people, with each line's share of the cost."""
-    header = [*report.keys, *_FIGURES, "share"]
+    header = [*report.keys, *_FIGURES, ""]
     rows = [_row([_shown(label) for label in labels], line, report.total) for labels, line in report.lines]
     total = _row(["total", *[""] * (len(report.keys) - 1)], report.total, report.total)
-    counts = range(len(report.keys), len(report.keys) + len(_FIGURES))
-    yield from table(header, [*rows, total], right=counts)
+    labels, figures = range(len(report.keys)), range(len(report.keys), len(header) - 1)
+    columns = columns_of(sys.stdout)
+    kept = len(header) - sum(columns is not None and columns < needed for needed in _NEEDED)
+    yield from table(header[:kept], [row[:kept] for row in (*rows, total)], right=figures, folds=labels)
 
 
 def report_json(report: Report) -> str:
@@ -78,7 +83,8 @@ def _row(labels: list[str], line: Sum, total: Sum) -> list[str]:
         f"{line.output_tokens:,}",
         money(line.cost_usd, unknown=line.unknown_costs),
         f"{line.credits.normalize():f}",
-        f"{bar(share, width=_BAR)} {share:6.1%}",
+        f"{share:.1%}",
+        bar(share, width=_BAR),
     ]
 
 

@@ -18,11 +18,19 @@ _OF_LINES = re.compile(f"\r?\n|\t|({_UNSHOWABLE.pattern})")  # the ends of lines
 REDRAW = "\r\x1b[2K"  # begins a line again: the one thing that steers a terminal, at the beginning of a write
 
 
+class Styled(str):
+    """A drawn line whose control characters are ours: the text in it was made fit by `terminal_text`."""
+
+    __slots__ = ()
+
+
 class _Terminal(io.TextIOWrapper):
     """A stream to a terminal, which no text steers, whoever wrote it."""
 
     def write(self, text: str) -> int:
-        """Write a text with its control characters as escapes; REDRAW at its beginning is ours."""
+        """Write a text with its control characters as escapes; REDRAW at its beginning and a Styled line are ours."""
+        if isinstance(text, Styled):
+            return super().write(text)
         begun = REDRAW if text.startswith(REDRAW) else ""
         super().write(begun + _OF_LINES.sub(_escaped, text[len(begun) :]))
         return len(text)
@@ -100,13 +108,23 @@ def as_file(stream: TextIO) -> Iterator[TextIO]:
         out.detach()
 
 
+def _ended(line: str) -> str:
+    return Styled(f"{line}\n") if isinstance(line, Styled) else f"{line}\n"
+
+
 def print_line(line: str, *, at_once: bool = False) -> None:
     """Print what was asked for; `at_once`, also where a pipe would keep it until there is more."""
-    sys.stdout.write(f"{line}\n")
+    sys.stdout.write(_ended(line))
     if at_once:
         sys.stdout.flush()
 
 
 def hint(line: str) -> None:
     """Print what is good to know, beside it."""
-    sys.stderr.write(f"{line}\n")
+    sys.stderr.write(_ended(line))
+
+
+def next_step(line: str) -> None:
+    """Print an explanation or the next command below a table, for a person: never if stdout is a file or a pipe."""
+    if sys.stdout.isatty():
+        hint(line)

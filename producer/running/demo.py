@@ -16,6 +16,7 @@ from producer.files.record_to_prompt import Form
 from producer.map_reduce.plan import Document
 from producer.output.batch_lines import receipt
 from producer.output.format import money
+from producer.output.terminal import print_line
 from producer.output.watch import watch
 from producer.prompt.prompt import Prompt
 from producer.running import demo_processes
@@ -32,7 +33,7 @@ def run(*, jobs: int, stay: bool) -> int:
     demo_processes.end_in_order()
     shutil.rmtree(_HERE, ignore_errors=True)
     _HERE.mkdir(parents=True)
-    demo_processes.print_line(
+    print_line(
         f"stepdown demo: {jobs} summaries and 12 documents mapped and synthesized, against a simulated API. "
         "No key, no cost."
     )
@@ -45,7 +46,7 @@ def run(*, jobs: int, stay: bool) -> int:
         _work(producer, jobs)
         agrees = _settle(producer, started)
         if stay:
-            demo_processes.print_line("  Ctrl-C ends the demo, and Flower with it")
+            print_line("  Ctrl-C ends the demo, and Flower with it")
             _wait_for_interrupt()
     return 0 if agrees else 1
 
@@ -60,31 +61,29 @@ def _work(producer: Producer, jobs: int) -> None:
     whole = producer.summarize(documents, map="{text}", reduce=reduce, name="documents")
     _follow("12 documents, mapped from the cheapest model up and synthesized on the primary", whole)
     *_, synthesis = whole.answers()
-    demo_processes.print_line(f"  {synthesis.model}: {(synthesis.text or synthesis.error or '')[:200]}...")
+    print_line(f"  {synthesis.model}: {(synthesis.text or synthesis.error or '')[:200]}...")
 
 
 def _settle(producer: Producer, started: datetime) -> bool:
     """Print the receipt, and compare the receipt with the purchase log of the simulator."""
     lines, depths = producer.store.reports.models(), producer.store.reports.depths()
     for line in receipt(lines, depths):
-        demo_processes.print_line(line)
+        print_line(line)
     log = [json.loads(line) for line in (_HERE / "purchases.jsonl").read_text(encoding="utf-8").splitlines()]
     billed = {purchase["attempt"]: purchase["billed_nano_usd"] for purchase in log}
     spent = _costs(producer)
     agrees = spent == billed and len(billed) == len(log)
     verdict = "equals" if agrees else "DIFFERS FROM"
     known, bought = (Decimal(sum(cost or 0 for cost in costs.values())) / _NANO for costs in (spent, billed))
-    demo_processes.print_line(
+    print_line(
         f"  ledger {money(known)} {verdict} the simulator's purchase log {money(bought)}, each of {len(log)} requests"
     )
     if ends := producer.store.reports.first_and_last_end():
         first_s, last_s = ((end - started).total_seconds() for end in ends)
-        demo_processes.print_line(f"  first answer {first_s:.1f} s after the start, the last {last_s:.1f} s")
-    demo_processes.print_line(
-        f"  Ask the ledger:   DATABASE_URL=sqlite:///{_HERE}/ledger.db stepdown ledger sql {_QUESTION}"
-    )
+        print_line(f"  first answer {first_s:.1f} s after the start, the last {last_s:.1f} s")
+    print_line(f"  Ask the ledger:   DATABASE_URL=sqlite:///{_HERE}/ledger.db stepdown ledger sql {_QUESTION}")
     own = "stepdown worker & stepdown submit FILE --max-cost 1 --watch"
-    demo_processes.print_line(f"  Your own file:    . .venv/bin/activate; export ANTHROPIC_API_KEY=...; {own}")
+    print_line(f"  Your own file:    . .venv/bin/activate; export ANTHROPIC_API_KEY=...; {own}")
     return agrees
 
 
@@ -95,7 +94,7 @@ def _costs(producer: Producer) -> dict[str, int | None]:
 
 
 def _follow(what: str, batch: Batch) -> None:
-    demo_processes.print_line(f"  {what}: batch {batch.id}")
+    print_line(f"  {what}: batch {batch.id}")
     watch(batch.progress, timeout_s=300, out=sys.stdout)
 
 
@@ -109,4 +108,4 @@ def _wait_for_interrupt() -> None:
         while True:
             time.sleep(1)
     except KeyboardInterrupt:
-        demo_processes.print_line("")
+        print_line("")

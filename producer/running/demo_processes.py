@@ -14,7 +14,7 @@ from textwrap import fill
 from models.errors import StepdownError
 from models.queue.embedded_redis import running_broker
 from models.settings import Settings, child_environment, load_settings
-from producer.output.terminal import columns_of
+from producer.output.terminal import columns_of, print_line
 from producer.running.start import flower_command, flower_variables, simulator_command, worker_command
 
 _SCRIPT = Path(__file__).parents[1] / "simulator" / "scripts" / "demo.toml"
@@ -79,12 +79,6 @@ def flower(settings: Settings, broker_url: str) -> Iterator[None]:
     with _process(flower_command(port), variables, settings.state_dir / "flower.log"):
         _row("flower", f"http://127.0.0.1:{port}  user {settings.flower_user}, password demo", None)
         yield
-
-
-def print_line(text: str) -> None:
-    """Print a line at once, also where stdout is a file."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
 
 
 def _settings(folder: Path, api: str) -> Settings:
@@ -156,4 +150,4 @@ def _row(what: str, where: str, started: float | None) -> None:
     if columns is not None and len(row) > columns:
         words = f"  {what:<8} {where} {took}".rstrip()
         row = fill(words, columns, subsequent_indent=" " * 11, break_long_words=False, break_on_hyphens=False)
-    print_line(row)
+    print_line(row, at_once=True)

@@ -1,6 +1,7 @@
 """`stepdown job ID`: all that happened to a job, in order, told to somebody who has never seen its code."""
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from models.chain.chain import short_name
 from models.outcome import Outcome, Reason, State
 from models.queue.throttles import Throttle
 from producer.output.format import duration, money
-from producer.output.terminal import terminal_text
+from producer.output.terminal import columns_of, terminal_text
 from producer.output.wait_lines import over, throttle_line
 from producer.story import attempt_sentence, decision_sentence, open_job_sentence
 from producer.story.reason_sentence import because
@@ -70,7 +71,7 @@ def _wrapped(event: _Event) -> list[str]:
     clock = " " * 8 if event.at is None else f"{event.at.astimezone(UTC):%H:%M:%S}"
     return wrap(
         terminal_text(event.message),
-        _WIDTH,
+        min(_WIDTH, columns_of(sys.stdout) or _WIDTH),
         initial_indent=f"  {clock}  ",
         subsequent_indent=_BESIDE,
         break_on_hyphens=False,

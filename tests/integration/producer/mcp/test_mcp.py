@@ -111,7 +111,7 @@ def test_a_fallback_is_told_with_the_answer(model: Speaker, plant: Plant) -> Non
     plant.simulator.set_script('[[rules]]\nmodel = "opus"\nanswer = 529')
     asked = model.states("ask", prompt="Why is the sky blue?", max_cost_usd="0.25")
     assert (asked["answer"]["model"], asked["answer"]["fallback_depth"]) == (SONNET, 1)
-    assert "  succeeded  sonnet-4-6 d1  $" in model.words("results", batch=asked["batch"])
+    assert "  succeeded  sonnet-4-6 (fallback depth 1)  $" in model.words("results", batch=asked["batch"])
 
 
 def test_an_answer_that_takes_longer_goes_on_and_is_waited_for(model: Speaker, plant: Plant) -> None:

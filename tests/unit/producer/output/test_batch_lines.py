@@ -10,7 +10,16 @@ import pytest
 from models.job.answer import Answer
 from models.job.progress import ModelLine, Progress
 from models.outcome import State
-from producer.output.batch_lines import job_json, job_line, over_budget_line, progress_json, progress_line, receipt
+from producer.output.batch_lines import (
+    batch_table,
+    job_json,
+    job_line,
+    job_table,
+    over_budget_line,
+    progress_json,
+    progress_line,
+    receipt,
+)
 
 HAIKU = "claude-haiku-4-5-20251001"
 MADE = datetime(2026, 11, 23, 9, 5, tzinfo=UTC)
@@ -130,11 +139,13 @@ def test_the_receipts_sum_tells_how_many_costs_are_unknown() -> None:
 
 
 def test_the_receipt_tells_how_deep_the_answers_came_from() -> None:
-    reported = [*receipt([model_line()], {0: 161, 1: 51, 10: 0})][-3:]
+    reported = [*receipt([model_line()], {0: 161, 1: 51, 10: 0})][-5:]
     assert reported == [
-        "  fallback depth   0  ███████████████████████·······    161   75.9%",
-        "  fallback depth   1  ███████·······················     51   24.1%",
-        "  fallback depth  10  ······························      0    0.0%",
+        "fallback depth  jobs  share",
+        "             0   161  75.9%  ███████████████████████·······",
+        "             1    51  24.1%  ███████·······················",
+        "            10     0   0.0%  ······························",
+        "fallback depth: how many models of the chain were given up before the one that answered",
     ]
 
 
@@ -144,8 +155,22 @@ def test_the_receipt_of_nothing_is_a_sum_of_nothing() -> None:
 
 def test_a_job_is_one_line() -> None:
     done = answer(state=State.SUCCEEDED, model=HAIKU, fallback_depth=1, cost_usd=Decimal("0.020000000"))
-    assert job_line(done) == "0193  doc-1  succeeded  haiku-4-5 d1  $0.02"
+    assert job_line(done) == "0193  doc-1  succeeded  haiku-4-5 (fallback depth 1)  $0.02"
     assert job_line(answer()) == "0193  doc-1  queued  -  unknown"
+
+
+def test_batches_and_jobs_are_tables_with_a_header_of_the_same_columns() -> None:
+    done = answer(state=State.SUCCEEDED, model=HAIKU, fallback_depth=1, cost_usd=Decimal("0.020000000"))
+    assert [*batch_table([progress()])] == [
+        "batch  name  created (UTC)          cost  state",
+        "0192   news  2026-11-23 09:05  $0.000113  3 succeeded, 1 failed of 4",
+    ]
+    assert [*job_table([done, answer(error="no\n0194  doc-2")])] == [
+        "job   prompt  state      model                            cost  error",
+        "0193  doc-1   succeeded  haiku-4-5 (fallback depth 1)    $0.02",
+        r"0193  doc-1   queued     -                             unknown  no\n0194  doc-2",
+    ]
+    assert [*batch_table([])] == [*job_table([])] == []
 
 
 def test_a_failed_job_tells_its_error_without_steering_the_terminal() -> None:
@@ -181,4 +206,4 @@ def test_a_job_as_json_has_its_money_as_text_and_neither_prompt_nor_answer(
 def test_an_attempt_that_has_not_ended_is_told_apart_from_a_failed_one() -> None:
     reported = list(receipt([model_line(attempts=10, answered=7, open=2, unknown_costs=2)], {}))
     assert reported[1].split()[2:5] == ["10", "7", "1"]
-    assert reported[-1].startswith("  2 attempts have not ended, or their worker was killed")
+    assert reported[-1].startswith("2 attempts have not ended, or their worker was killed")

@@ -28,7 +28,7 @@ def test_a_total_is_exact_whatever_is_added_to_it() -> None:
 def test_where_nothing_is_known_to_cost_anything_no_share_is_drawn() -> None:
     lines = [*report_table(report_of(["model"], {("a",): Sum(attempts=2, unknown_costs=2)}))]
     assert "$0.00 + 2 unknown" in lines[1]
-    assert lines[1].endswith(f"{'·' * 20}   0.0%")
+    assert lines[1].endswith(f"0.0%  {'·' * 20}")
 
 
 def test_keys_are_one_or_two_that_are_known() -> None:
