@@ -21,14 +21,11 @@ if TYPE_CHECKING:
 # Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
 # ruff: noqa: PLC0415
 
-_COVERED = "the worst case: the dearest model that a prompt may reach answers it, at full length"
-_CLIMBING = "the worst case: each model that a prompt may reach answers it, at full length (it climbs on {ends})"
+_COVERED = "the dearest model that a prompt may reach answers it, at full length"
+_CLIMBING = "each model that a prompt may reach answers it, at full length (it climbs on {ends})"
 _RAISING = "; a cut answer again with four times max_tokens"
 _READ = "; answers are read in twice the tokens they were written in"
-_NOT_COVERED = (
-    "not in it: a call whose answer was lost, bought again; answers shorter than told above. "
-    "From: the cheapest model answers every prompt"
-)
+_NOT_COVERED = "not in the upper bound: a call whose answer was lost, bought again"
 
 
 @takes_terms
@@ -67,20 +64,25 @@ def estimate(  # noqa: PLR0913 - each is an option
 
 
 def _lines(found: "Expectation", learned: "TokenHistory", *, exact: bool) -> Iterator[str]:
-    from producer.costs.estimate import chain_line
+    from producer.costs.estimate import batch_line, chain_line, likely_line, most_text
     from producer.output.table import table
 
     made = f", {found.steps:,} of them of answers to others" if found.steps else ""
     yield f"{found.chain.prompts:,} prompts{made}, {found.characters:,} characters"
+    if found.chain.unpriced == found.chain.prompts:
+        yield chain_line(found.chain)
+    else:
+        yield likely_line(found.chain)
+        yield f"  likely: {_likely_by(found, learned)}"
+        yield f"at most {most_text(found.chain)}: {_worst_case(found)}"
+        yield batch_line(found.chain)
     rows = [[model, *_figures(total)] for model, total in found.models.items()]
     yield from table(
         ["if one answers all", "expected", "worst case", "message batches"], rows, right={1, 2, 3}, folds={0}
     )
     starts = ", ".join(f"{count:,} with {model}" for model, count in found.starts.items())
     yield f"as the jobs would start: {starts}"
-    yield chain_line(found.chain)
     yield from _reasons(found, learned, exact=exact)
-    yield _worst_case(found)
     yield _NOT_COVERED
     yield from _left_out(found.chain)
 
@@ -118,6 +120,13 @@ def _length(lengths: "Lengths") -> str:
         return "50% of max_tokens written (0 to 100%), taken for want of attempts"
     bounds = f"{found.low:.0f} to {found.high:.0f}" if lengths.is_own else "anything up to max_tokens"
     return f"{found.expected:.0f} tokens written ({bounds}), {_source(found)}"
+
+
+def _likely_by(found: "Expectation", learned: "TokenHistory") -> str:
+    lengths = [learned.lengths_of(task) for task in found.tasks]
+    if all(each.each and each.is_own for each in lengths):
+        return "each job is answered where it starts, as long as nine of ten recorded answers"
+    return "answers half to 1.5 times as long as expected, assumed until answers are recorded"
 
 
 def _worst_case(found: "Expectation") -> str:

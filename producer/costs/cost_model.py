@@ -17,7 +17,7 @@ from models.money.pricing import Price
 from models.money.token_estimate import PromptSize, prompt_size
 from models.money.worst_case import worst_case_usd
 from models.outcome import Outcome
-from models.reports.token_history import TokenHistory
+from models.reports.token_history import Spread, TokenHistory
 from producer.files.prompts import Judge
 from producer.prompt.prompt import Prompt
 from producer.prompt.start_rung import misplaced, span_of
@@ -32,7 +32,8 @@ _IMAGE_TOKENS = (Decimal(10), Decimal(1_600))  # the least, and a usual photo
 class Sum:
     """USD for a number of prompts. The sums lack the worst case of `unbounded`, and all costs of `unpriced` prompts.
 
-    `batch` is the expected cost in the provider's half-price message batches.
+    `batch` is the expected cost in the provider's half-price message batches. `least` and `most` bound the likely cost
+    with the model at which a prompt starts.
     """
 
     prompts: int = 0
@@ -40,6 +41,8 @@ class Sum:
     expected: Decimal = _ZERO
     worst: Decimal = _ZERO
     batch: Decimal = _ZERO
+    least: Decimal = _ZERO
+    most: Decimal = _ZERO
     unbounded: int = 0
     unpriced: int = 0
 
@@ -52,6 +55,8 @@ class Sum:
         self.low += one.low
         self.expected += one.expected
         self.batch += one.batch
+        self.least += one.least
+        self.most += one.most
         self.worst += one.worst or _ZERO
         self.unbounded += one.worst is None
 
@@ -96,6 +101,8 @@ class _Cost:
     worst: Decimal | None
     raised: Decimal | None
     batch: Decimal
+    least: Decimal
+    most: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,14 +174,26 @@ class Oracle:
         more = self.most_written(model, task, most)
         raised = worst if more == most else self._worst(model, {**params, "max_tokens": more})
         low = _usd(few, written.low, price, is_cached=size.is_marked)
-        expected = max(low, _usd(usual, written.expected, price))
+        short, expected, long = (
+            max(low, cost) if worst is None else min(worst, max(low, cost))
+            for cost in (_usd(usual, tokens, price) for tokens in self._likely(task, written, most))
+        )
         return _Cost(
             low=low,
-            expected=expected if worst is None else min(worst, expected),
+            least=short,
+            expected=expected,
+            most=long,
             worst=worst,
             raised=raised,
             batch=_usd(usual, written.expected, batch),
         )
+
+    def _likely(self, task: str | None, written: Spread, max_tokens: int) -> tuple[Decimal, Decimal, Decimal]:
+        """Return the tokens of a short, a usual and a long answer: nine of ten recorded ones, else an assumption."""
+        lengths = self.learned.lengths_of(task)
+        if lengths.each and lengths.is_own:
+            return written.low, written.expected, written.high
+        return written.expected / 2, written.expected, min(written.expected * 3 / 2, Decimal(max_tokens))
 
     def along(self, span: RungRange, costs: Sequence[_Cost | None], climbs: frozenset[Outcome]) -> _Cost | None:
         """Bound a prompt's cost along its rungs: the cheapest answers, or the dearest, or each is bought once.

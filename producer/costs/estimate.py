@@ -82,9 +82,23 @@ def chain_line(chain: Sum) -> str:
     """Return a line on the costs to expect, as the jobs would start and may fall back or climb."""
     if chain.unpriced == chain.prompts:
         return "expected: unknown, a model has no price"
-    to = "no bound" if chain.unbounded else money_rounded(chain.worst, ROUND_CEILING)
-    message = f"expected {money_rounded(chain.expected)}, from {money_rounded(chain.low, ROUND_FLOOR)} to {to}"
-    return f"{message}; in message batches, which start and end with one model, {money_rounded(chain.batch)}"
+    return f"{likely_line(chain)}, at most {most_text(chain)}; {batch_line(chain)}"
+
+
+def likely_line(chain: Sum) -> str:
+    """Return the expected cost and the likely range."""
+    least, most = money_rounded(chain.least, ROUND_FLOOR), money_rounded(chain.most, ROUND_CEILING)
+    return f"expected {money_rounded(chain.expected)}, likely {least} to {most}"
+
+
+def most_text(chain: Sum) -> str:
+    """Return the worst case."""
+    return "no bound" if chain.unbounded else money_rounded(chain.worst, ROUND_CEILING)
+
+
+def batch_line(chain: Sum) -> str:
+    """Return the cost to expect of message batches."""
+    return f"in message batches, which start and end with one model, {money_rounded(chain.batch)}"
 
 
 def estimate_json(found: Expectation, learned: TokenHistory, *, exact: bool) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 from models.accounting.exports import ATTEMPTS
@@ -25,6 +26,7 @@ _HERE = Path(".stepdown", "demo")
 _TEXTS = Path(__file__).parents[1] / "simulator" / "texts"
 _QUESTION = '"select * from v_primary_health"'
 _NANO = 1_000_000_000
+_say = partial(print_line, at_once=True)  # also where stdout is a file
 
 
 def run(*, jobs: int, stay: bool) -> int:
@@ -33,10 +35,11 @@ def run(*, jobs: int, stay: bool) -> int:
     demo_processes.end_in_order()
     shutil.rmtree(_HERE, ignore_errors=True)
     _HERE.mkdir(parents=True)
-    print_line(
+    _say(
         f"stepdown demo: {jobs} summaries and 12 documents mapped and synthesized, against a simulated API. "
         "No key, no cost."
     )
+    _say("  1. The parts start: a simulated API, a broker (the queue), a worker (makes the calls), Flower (shows it).")
     with ExitStack() as until_end:
         settings = until_end.enter_context(demo_processes.simulator(_HERE))
         url = until_end.enter_context(demo_processes.broker(settings))
@@ -46,7 +49,7 @@ def run(*, jobs: int, stay: bool) -> int:
         _work(producer, jobs)
         agrees = _settle(producer, started)
         if stay:
-            print_line("  Ctrl-C ends the demo, and Flower with it")
+            _say("  Ctrl-C ends the demo, and Flower with it")
             _wait_for_interrupt()
     return 0 if agrees else 1
 
@@ -55,35 +58,36 @@ def _work(producer: Producer, jobs: int) -> None:
     template = "Summarize this article in two sentences.\n\n{title}\n\n{text}"
     articles = _prompts(_TEXTS / "articles.csv", Form(template=template, id_column="id"))[:jobs]
     documents = [Document(prompt.text, id=prompt.id) for prompt in _prompts(_TEXTS / "documents.jsonl", Form())]
+    _say("  2. Each article is a job for the best model; while that is down (jobs 60 to 110), the next model answers.")
     news = producer.submit(articles, name="articles")
     _follow("articles, from the primary", news)
     reduce = "Synthesize these notes into one paragraph.\n\n{text}"
+    _say("  3. Each document is summarized by the cheapest model, and the best one makes one text of all summaries.")
     whole = producer.summarize(documents, map="{text}", reduce=reduce, name="documents")
     _follow("12 documents, mapped from the cheapest model up and synthesized on the primary", whole)
     *_, synthesis = whole.answers()
-    print_line(f"  {synthesis.model}: {(synthesis.text or synthesis.error or '')[:200]}...")
+    _say(f"  {synthesis.model}: {(synthesis.text or synthesis.error or '')[:200]}...")
 
 
 def _settle(producer: Producer, started: datetime) -> bool:
     """Print the receipt, and compare the receipt with the purchase log of the simulator."""
+    _say("  4. The receipt: what each model answered and cost; the ledger must equal what the simulator billed.")
     lines, depths = producer.store.reports.models(), producer.store.reports.depths()
     for line in receipt(lines, depths):
-        print_line(line)
+        _say(line)
     log = [json.loads(line) for line in (_HERE / "purchases.jsonl").read_text(encoding="utf-8").splitlines()]
     billed = {purchase["attempt"]: purchase["billed_nano_usd"] for purchase in log}
     spent = _costs(producer)
     agrees = spent == billed and len(billed) == len(log)
     verdict = "equals" if agrees else "DIFFERS FROM"
     known, bought = (Decimal(sum(cost or 0 for cost in costs.values())) / _NANO for costs in (spent, billed))
-    print_line(
-        f"  ledger {money(known)} {verdict} the simulator's purchase log {money(bought)}, each of {len(log)} requests"
-    )
+    _say(f"  ledger {money(known)} {verdict} the simulator's purchase log {money(bought)}, each of {len(log)} requests")
     if ends := producer.store.reports.first_and_last_end():
         first_s, last_s = ((end - started).total_seconds() for end in ends)
-        print_line(f"  first answer {first_s:.1f} s after the start, the last {last_s:.1f} s")
-    print_line(f"  Ask the ledger:   DATABASE_URL=sqlite:///{_HERE}/ledger.db stepdown ledger sql {_QUESTION}")
+        _say(f"  first answer {first_s:.1f} s after the start, the last {last_s:.1f} s")
+    _say(f"  Ask the ledger:   DATABASE_URL=sqlite:///{_HERE}/ledger.db stepdown ledger sql {_QUESTION}")
     own = "stepdown worker & stepdown submit FILE --max-cost 1 --watch"
-    print_line(f"  Your own file:    . .venv/bin/activate; export ANTHROPIC_API_KEY=...; {own}")
+    _say(f"  Your own file:    . .venv/bin/activate; export ANTHROPIC_API_KEY=...; {own}")
     return agrees
 
 
@@ -94,7 +98,7 @@ def _costs(producer: Producer) -> dict[str, int | None]:
 
 
 def _follow(what: str, batch: Batch) -> None:
-    print_line(f"  {what}: batch {batch.id}")
+    _say(f"  {what}: batch {batch.id}")
     watch(batch.progress, timeout_s=300, out=sys.stdout)
 
 
@@ -108,4 +112,4 @@ def _wait_for_interrupt() -> None:
         while True:
             time.sleep(1)
     except KeyboardInterrupt:
-        print_line("")
+        _say("")

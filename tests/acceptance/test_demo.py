@@ -60,6 +60,7 @@ def purchases(me: Stranger) -> list[dict[str, Any]]:
 def test_it_ends_well_and_says_so_without_a_word_on_stderr(printed: Ended) -> None:
     assert (printed.code, printed.err) == (0, "")
     assert printed.out.startswith("stepdown demo: 200 summaries and 12 documents mapped and synthesized")
+    assert re.findall(r"\n  ([1-9])\. [A-Z]", printed.out) == ["1", "2", "3", "4"]  # a plain line for each stage
 
 
 def test_each_part_is_told_with_its_address_and_its_start(printed: Ended) -> None:
@@ -79,12 +80,12 @@ def test_without_a_terminal_there_are_lines_and_no_colours(printed: Ended) -> No
 
 
 def test_the_receipt_shows_failures_fallbacks_and_that_it_equals_the_purchase_log(printed: Ended) -> None:
-    total = re.search(r"\n  total +(\d+) +(\d+) +(\d+) +\$([0-9.]+)\n", printed.out)
+    total = re.search(r"\ntotal +(\d+) +(\d+) +(\d+) +\$([0-9.]+)\n", printed.out)
     assert total is not None
     attempts, answered, failed = (int(number) for number in total.groups()[:3])
     assert attempts == answered + failed
     assert failed >= 3
-    deeper = re.findall(r"fallback depth +[12] .* (\d+) +\d+\.\d%", printed.out)
+    deeper = re.findall(r"\n +[12] +(\d+) +\d+\.\d%", printed.out)
     assert sum(map(int, deeper)) >= 40  # the primary is out for 50 jobs; how deep they go is a matter of moments
     assert (
         f"ledger ${total[4]} equals the simulator's purchase log ${total[4]}, each of {attempts} requests"

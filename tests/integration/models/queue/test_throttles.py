@@ -59,8 +59,8 @@ def test_the_doctor_warns_of_an_overloaded_primary_and_is_well_after_it(
         message = me.types("doctor", expect=None).out
         line = next(line for line in message.splitlines() if "throttle" in line)
         assert re.fullmatch(
-            rf"warn  throttle {OPUS} is overloaded since \d\d:\d\d:\d\d UTC \(for \d+(\.\d)? s\): one probe at a time, "
-            r"the next (at once|in \d+(\.\d)? s); its jobs step down or wait",
+            rf"warn +throttle +{OPUS} is overloaded since \d\d:\d\d:\d\d UTC \(for \d+(\.\d)? s\): one probe at a time"
+            r", the next (at once|in \d+(\.\d)? s); its jobs step down or wait",
             line,
         )
         simulator.set_script("")

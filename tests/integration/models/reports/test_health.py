@@ -159,7 +159,7 @@ def test_a_primary_in_trouble_is_told_by_the_worker_by_status_and_by_the_doctor(
             shares = "the provider failed 100%, 100% twice or more"
             message = f"claude-opus-4-7 is unreliable today: of 4 jobs that start there {shares}"
             assert me.types("status", batch).err == f"alarm: {message}\n"
-            assert f"warn  health   {message}" in me.types("doctor", expect=None).out
+            assert f"warn health {message}" in " ".join(me.types("doctor", expect=None).out.split())
             logged = f"health: {message}"
             assert worker.stderr is not None
             assert any(logged in line for line in worker.stderr), "the worker told it"

@@ -42,7 +42,11 @@ def _worst(printed: dict[str, Any], model: str | None = None) -> Decimal:
 def test_an_estimate_needs_no_ledger_and_makes_none(me: Stranger) -> None:
     printed = me.types("estimate", *_SUMMARIES)
     assert printed.out.startswith("200 prompts, 144,502 characters\n")
-    assert "expected $0.9564, from $0.0289 to $3.12; in message batches" in printed.out
+    assert printed.out.splitlines()[1:4] == [
+        "expected $0.9564, likely $0.5814 to $1.34",
+        "  likely: answers half to 1.5 times as long as expected, assumed until answers are recorded",
+        "at most $3.12: the dearest model that a prompt may reach answers it, at full length",
+    ]
     assert "3.50 characters a token, taken for want of attempts, for claude-opus-4-7" in printed.out
     assert "50% of max_tokens written (0 to 100%), taken for want of attempts" in printed.out
     assert (printed.err, (me.folder / ".stepdown").exists()) == ("", False)
@@ -95,7 +99,7 @@ def test_what_nobody_can_bound_is_counted_and_said(me: Stranger) -> None:
     params = {"max_tokens": 10, "messages": [{"role": "user", "content": "Hi"}], "tools": [search]}
     me.write("one.jsonl", json.dumps({"custom_id": "a", "params": params}) + "\n")
     printed = me.types("estimate", "one.jsonl").out
-    assert "to no bound; in message batches" in printed
+    assert "at most no bound: " in printed
     assert "1 prompts cannot be bounded" in printed
     assert _estimated(me, "one.jsonl")["chain"]["worst_case_usd"] is None
 
@@ -168,6 +172,10 @@ def test_the_real_cost_lies_in_the_printed_range_and_near_what_was_expected_once
         assert Decimal(chain["low_usd"]) < real < Decimal(chain["worst_case_usd"])
         assert (printed["characters_per_token"][HAIKU]["attempts"] >= 20) == is_learned
         if is_learned:
+            assert (
+                "as long as nine of ten recorded answers"
+                in me.types("estimate", *_SUMMARIES, "--task", "summarize").out
+            )
             assert abs(Decimal(chain["expected_usd"]) / real - 1) < Decimal("0.25")
 
 

@@ -99,7 +99,7 @@ def test_a_terminal_that_lacks_a_letter_is_shown_its_escape(tmp_path: Path, term
     me.types("submit", "a.txt", "--name", "Œuvre")
     there = stranger_in(tmp_path, **terminal)
     assert r"\u0152uvre" in there.types("ls").out
-    batch = there.types("ls").out.split()[0]
+    batch = there.types("ls").out.splitlines()[1].split()[0]
     assert there.types("show", batch).code == 0
 
 

@@ -35,7 +35,7 @@ def test_an_empty_database_is_refused_until_it_is_upgraded_and_then_works(me: St
         assert "its schema is at revision none, this version needs " in printed.err
         assert "run `stepdown db upgrade`" in printed.err
         assert printed.out == ""
-    assert "fail  ledger   postgresql+psycopg://" in me.types("doctor", expect=4).out
+    assert "fail ledger postgresql+psycopg://" in " ".join(me.types("doctor", expect=4).out.split())
     for _ in range(2):
         printed = me.types("db", "upgrade")
         assert printed.out.startswith("postgresql+psycopg://tests:***@127.0.0.1:")

@@ -140,16 +140,17 @@ def test_a_file_that_cannot_be_written_and_a_format_nobody_knows_are_told(me: St
 
 def test_what_happened_is_shown_by_batch_and_by_job(me: Stranger, done: str) -> None:
     shown = me.types("show", done)
-    assert [line.split("  ")[1:3] for line in shown.out.splitlines()] == [
+    assert [line.split()[1:3] for line in shown.out.splitlines()] == [
+        ["prompt", "state"],
         ["a", "succeeded"],
         ["b", "failed"],
         ["c", "succeeded"],
     ]
     assert "sonnet-4-6" in shown.err
     failed = me.types("show", done, "--failed").out.splitlines()
-    assert len(failed) == 1
-    assert "bad_request" in failed[0]
-    job = shown.out.split()[0]
+    assert len(failed) == 2
+    assert "bad_request" in failed[1]
+    job = shown.out.splitlines()[1].split()[0]
     story = me.types("job", job).out
     assert "1. asked opus-4-7: it was overloaded (529 overloaded_error)" in story
     assert "stepped down to sonnet-4-6: opus-4-7 was overloaded" in story

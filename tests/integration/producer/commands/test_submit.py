@@ -116,15 +116,15 @@ def test_the_same_file_under_the_same_key_is_the_same_batch(me: Stranger) -> Non
     me.write("a.txt", "How?\n")
     printed = me.types("submit", "a.txt", "--key", "news/1", expect=2)
     assert f"key 'news/1' was used for batch {first.strip()} with other prompts or settings" in printed.err
-    assert len(me.types("ls").out.splitlines()) == 1
+    assert len(me.types("ls", "--jsonl").out.splitlines()) == 1
 
 
 def test_where_a_batch_is_can_be_read_by_people_and_programs(me: Stranger) -> None:
     me.write("a.txt", "Why?\nHow?\n")
     batch = me.types("submit", "a.txt", "--name", "news", "--tag", "team=media", "--task", "summarize").out.strip()
-    line, held = me.types("status", "news").out.splitlines()
+    _, line, held = me.types("status", "news").out.splitlines()
     assert line.startswith(f"{batch}  news  20")
-    assert line.endswith("2 queued of 2  $0.00")
+    assert line.endswith("  $0.00  2 queued of 2")
     assert held == "  2 are queued for claude-opus-4-7 and not sent yet: the dispatcher tops the queue up"
     status = json.loads(me.types("status", batch[:30], "--json").out)
     listed = json.loads(me.types("ls", "--jsonl").out)
@@ -142,8 +142,8 @@ def test_where_a_batch_is_can_be_read_by_people_and_programs(me: Stranger) -> No
 
 def test_batches_are_listed_the_newest_first_and_a_beginning_must_mean_one(me: Stranger) -> None:
     made = [me.types("submit", "-", stdin=f"{number}\n").out.strip() for number in range(3)]
-    assert [line.split()[0] for line in me.types("ls").out.splitlines()] == made[::-1]
-    assert [line.split()[0] for line in me.types("ls", "--limit", "1").out.splitlines()] == made[2:]
+    assert [line.split()[0] for line in me.types("ls").out.splitlines()] == ["batch", *made[::-1]]
+    assert [line.split()[0] for line in me.types("ls", "--limit", "1").out.splitlines()] == ["batch", made[2]]
     assert "more than one batch is called or begins with '0'" in me.types("status", "0", expect=2).err
 
 

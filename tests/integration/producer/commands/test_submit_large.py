@@ -46,5 +46,5 @@ def test_100_000_lines_take_no_more_memory_than_a_few_and_are_bought_once(me: St
     printed = "the same prompts were submitted under 'large/1' before: nothing is bought again\n"
     assert (again.out, again.err) == (first.out, printed)
     assert again.peak_mb < _MOST_MB
-    assert len(me.types("ls").out.splitlines()) == 1
+    assert len(me.types("ls", "--jsonl").out.splitlines()) == 1
     assert json.loads(me.types("status", first.out.strip(), "--json").out)["jobs"] == _LINES
