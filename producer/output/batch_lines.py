@@ -95,7 +95,7 @@ def receipt(lines: Sequence[ModelLine], depths: Mapping[int, int], out: TextIO |
         shares = {depth: count / finished for depth, count in depths.items()}
         answers = [[str(n), str(depths[n]), f"{share:.1%}", bar(share, width=30)] for n, share in shares.items()]
         yield from table(_DEPTHS, answers, right={0, 1, 2}, out=out)
-        if len(depths) > 1:
+        if any(depths):
             yield "fallback depth: how many models of the chain were given up before the one that answered"
 
 

@@ -55,7 +55,8 @@ def done(plant: Plant, me: Stranger) -> str:
     lines = printed.err.splitlines()
     assert lines[0].split("  ")[1:4] == ["█" * 32, "3/3", "1 failed"]
     assert lines[1].split() == ["model", "depth", "attempts", "ok", "failed", "p50", "cost"]
-    assert lines[-1].startswith("  fallback depth   1  ")
+    assert lines[-2].split()[:3] == ["1", "2", "100.0%"]
+    assert lines[-1].startswith("fallback depth: how many models")
     assert len(printed.out) == 37
     return printed.out.strip()
 
