@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from models.job.map_reduce import NewStep
     from models.queue.throttles import Throttle
     from producer.map_reduce.plan import Document
-    from producer.map_reduce.summarize import Ways
-    from producer.submit.accept import Terms
+    from producer.map_reduce.summarize import SummarizeArguments
+    from producer.submit.accept import SubmitOptions
 
 _LOOK_EVERY_S = 0.5
 _ASK_LOOK_EVERY_S = 0.05  # the caller waits
@@ -173,7 +173,7 @@ class Producer:
         urgent: bool = False,
         weight: int = 1,
         terms: JobTerms | None = None,
-        **ways: Unpack["Ways"],
+        **ways: Unpack["SummarizeArguments"],
     ) -> Batch:
         """Summarize documents of any length: parts that fit a model, and one synthesis of the parts' answers.
 
@@ -184,10 +184,10 @@ class Producer:
         text of a prompt; the default is the room of the start model. If a part fails, `on_failed_part` "name"
         synthesizes the others and names the missing part; "stop" fails the step. Other options are those of `submit`.
         """
-        from producer.map_reduce.summarize import How, parse_on_failed_part, placed, planned  # noqa: PLC0415
+        from producer.map_reduce.summarize import SummarizeOptions, parse_on_failed_part, placed, planned  # noqa: PLC0415
         from producer.submit.accept import terms_of, with_own  # noqa: PLC0415 - as in submit
 
-        how = How(**ways)
+        how = SummarizeOptions(**ways)
         shared: dict[str, Any] = {"name": name, "key": key, "tags": tags, "on_unknown": on_unknown}
         lane: dict[str, Any] = {"max_cost_usd": max_cost_usd, "urgent": urgent, "weight": weight, "terms": terms}
         on_failed_part = parse_on_failed_part(how.on_failed_part)
@@ -201,29 +201,29 @@ class Producer:
     def _accept(
         self,
         prompts: Iterable[Prompt] | PromptFile,
-        terms: "Terms",
+        terms: "SubmitOptions",
         *,
         allow_unpriced: bool,
         place: "Callable[[Sequence[str]], Sequence[NewStep]] | None" = None,
     ) -> Batch:
         from producer.submit.accept import laid_out, require_prices  # noqa: PLC0415 - nor are prices and Celery
-        from producer.submit.send_first import ring  # noqa: PLC0415
+        from producer.submit.send_first import send_first  # noqa: PLC0415
 
         if not allow_unpriced:
             require_prices(self._settings, self.store.price_list.dated())
         began = time.monotonic()
-        with laid_out(prompts, self._settings, terms, self.store.learned_starts) as laid:
-            steps = () if place is None else place([row["id"] for row in laid.rows()])
+        with laid_out(prompts, self._settings, terms, self.store.learned_starts) as buffered:
+            steps = () if place is None else place([row["id"] for row in buffered.rows()])
             kept_as = self.store.ledger.enqueue_rows(
-                laid.batch, laid.rows(), count=laid.count, characters=laid.characters, steps=steps
+                buffered.batch, buffered.rows(), count=buffered.count, characters=buffered.characters, steps=steps
             )
-        if kept_as != laid.batch.id:
+        if kept_as != buffered.batch.id:
             return Batch(kept_as, self, is_new=False)
         took_s = time.monotonic() - began
         waiting = {step.job_id for step in steps if step.parts}
-        first = [job for job in laid.first if job.id not in waiting]
-        not_sent = ring(first, self._settings, self.store.outbox)
-        return Batch(kept_as, self, is_new=True, not_sent=not_sent, accepted=laid.count, took_s=took_s)
+        first = [job for job in buffered.first if job.id not in waiting]
+        not_sent = send_first(first, self._settings, self.store.outbox)
+        return Batch(kept_as, self, is_new=True, not_sent=not_sent, accepted=buffered.count, took_s=took_s)
 
     def ask(
         self,

@@ -26,7 +26,7 @@ _HASHED = 2**64
 Bound: TypeAlias = Literal["low", "expected", "high"]  # of a share: an end of the 95 % interval, or the share itself
 
 
-class Why(StrEnum):
+class StartVerdict(StrEnum):
     """The reason for or against a start."""
 
     PICKED = "picked"
@@ -38,7 +38,7 @@ class Why(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class StartRecord:
     """One task kind on one model, counted in jobs: a row of v_starts.
 
     `unaccepted` counts the other jobs of `judged` by their end. `climbed` counts the harder jobs, which came up from a
@@ -59,7 +59,7 @@ class WeighedStart:
     """One rung as a start. `cost_usd` is the cost of an accepted answer from that rung, None if unknown."""
 
     rung: int
-    reason: Why
+    reason: StartVerdict
     judged: int
     accepted: int
     low: Decimal
@@ -83,7 +83,7 @@ class Expected:
     depths: Mapping[int, Decimal]
 
 
-def weigh(records: Sequence[Record], span: RungRange, climbs: Collection[str]) -> tuple[WeighedStart, ...]:
+def weigh(records: Sequence[StartRecord], span: RungRange, climbs: Collection[str]) -> tuple[WeighedStart, ...]:
     """Weigh each rung of a span as a start, from the ceiling down; `records` are the chain's, by rung.
 
     The picked start has the least cost of an accepted answer and at least LEAST jobs. Its share of lost jobs is at most
@@ -94,10 +94,10 @@ def weigh(records: Sequence[Record], span: RungRange, climbs: Collection[str]) -
     rungs = range(span.ceiling, span.floor + 1)
     yardstick = records[span.ceiling]
     if yardstick.judged < LEAST or yardstick.mean_cost_usd is None or not _accepted(yardstick, climbs):
-        return tuple(_weighed(rung, records[rung], climbs, Why.NO_YARDSTICK, None) for rung in rungs)
+        return tuple(_weighed(rung, records[rung], climbs, StartVerdict.NO_YARDSTICK, None) for rung in rungs)
     left = _ONE - bounds(_accepted(yardstick, climbs), yardstick.judged)[0]
     costs = {span.ceiling: yardstick.mean_cost_usd * yardstick.judged / _accepted(yardstick, climbs)}
-    against: dict[int, Why] = {}
+    against: dict[int, StartVerdict] = {}
     above = _at_the_top(yardstick, yardstick.mean_cost_usd, climbs)
     for _, rung in pairwise(rungs):
         record = records[rung]
@@ -113,7 +113,7 @@ def weigh(records: Sequence[Record], span: RungRange, climbs: Collection[str]) -
             rung,
             records[rung],
             climbs,
-            against.get(rung) or (Why.PICKED if rung == best else Why.DEARER),
+            against.get(rung) or (StartVerdict.PICKED if rung == best else StartVerdict.DEARER),
             costs.get(rung),
         )
         for rung in rungs
@@ -122,10 +122,12 @@ def weigh(records: Sequence[Record], span: RungRange, climbs: Collection[str]) -
 
 def picked(weighed: Sequence[WeighedStart]) -> int | None:
     """Return the picked start. Returns None if too little is known."""
-    return next((one.rung for one in weighed if one.reason is Why.PICKED), None)
+    return next((one.rung for one in weighed if one.reason is StartVerdict.PICKED), None)
 
 
-def expect(records: Sequence[Record], span: RungRange, climbs: Collection[str], bound: Bound = "expected") -> Expected:
+def expect(
+    records: Sequence[StartRecord], span: RungRange, climbs: Collection[str], bound: Bound = "expected"
+) -> Expected:
     """Return the expected course of a job that starts at `span.start`; `records` and `climbs` are as for `weigh`.
 
     Every model is available. An end in `climbs` and a prompt too long for a model climb; other ends stop the job. At
@@ -144,7 +146,7 @@ def expect(records: Sequence[Record], span: RungRange, climbs: Collection[str], 
     return Expected(visits=visits, depths=depths)
 
 
-def explored(job_id: str, start: int, records: Sequence[Record], span: RungRange, *, share: Decimal) -> int | None:
+def explored(job_id: str, start: int, records: Sequence[StartRecord], span: RungRange, *, share: Decimal) -> int | None:
     """Choose another start for a small share of jobs, to learn of rungs that nobody tries. Returns None for all others.
 
     The job's id alone decides. The other start is a rung with fewer than WANTED jobs, else the rung below `start`. A
@@ -174,11 +176,11 @@ def bounds(accepted: int, judged: int) -> tuple[Decimal, Decimal]:
     return max(_ZERO, (middle - around) / (judged + _Z**2)), min(_ONE, (middle + around) / (judged + _Z**2))
 
 
-def _accepted(record: Record, climbs: Collection[str]) -> int:
+def _accepted(record: StartRecord, climbs: Collection[str]) -> int:
     return record.accepted + (0 if _TRUNCATED in climbs else record.unaccepted.get(_TRUNCATED, 0))
 
 
-def _lost(record: Record, climbs: Collection[str]) -> tuple[Decimal, Decimal]:
+def _lost(record: StartRecord, climbs: Collection[str]) -> tuple[Decimal, Decimal]:
     """Return the share of jobs that end here without an answer, and its upper bound."""
     if set(_ENDING) <= set(climbs):
         return _ZERO, _ZERO
@@ -186,11 +188,11 @@ def _lost(record: Record, climbs: Collection[str]) -> tuple[Decimal, Decimal]:
     return Decimal(count) / max(1, record.judged), bounds(count, record.judged)[1]
 
 
-def _stopped(record: Record, climbs: Collection[str]) -> int:
+def _stopped(record: StartRecord, climbs: Collection[str]) -> int:
     return sum(record.unaccepted.get(word, 0) for word in _ENDING if word not in climbs)
 
 
-def _climbing(record: Record, climbs: Collection[str]) -> Decimal:
+def _climbing(record: StartRecord, climbs: Collection[str]) -> Decimal:
     """Return the share of unaccepted jobs that climb. Without such jobs all climb if anything climbs."""
     unaccepted = record.judged - _accepted(record, climbs)
     return _ONE - Decimal(_stopped(record, climbs)) / unaccepted if unaccepted else Decimal(bool(climbs))
@@ -202,40 +204,40 @@ def _share(accepted: int, judged: int, bound: Bound) -> Decimal:
     return bounds(accepted, judged)[bound == "high"]
 
 
-def _against(record: Record, left: Decimal, climbs: Collection[str]) -> Why | None:
+def _against(record: StartRecord, left: Decimal, climbs: Collection[str]) -> StartVerdict | None:
     if record.judged < LEAST:
-        return Why.TOO_FEW
+        return StartVerdict.TOO_FEW
     if record.mean_cost_usd is None:
-        return Why.UNPRICED
+        return StartVerdict.UNPRICED
     share, worst = _lost(record, climbs)
-    return Why.LOSES if share > left or worst > left + MARGIN else None
+    return StartVerdict.LOSES if share > left or worst > left + MARGIN else None
 
 
-def _from(record: Record, cost_usd: Decimal, above: _Path, climbs: Collection[str]) -> _Path:
+def _from(record: StartRecord, cost_usd: Decimal, above: _Path, climbs: Collection[str]) -> _Path:
     """Return the path of a job that starts at a rung."""
     climbing = _ONE - bounds(_accepted(record, climbs), record.judged)[0]
     lost = _lost(record, climbs)[1]
     return _Path(cost_usd=cost_usd + climbing * above.cost_usd, lost=min(_ONE, lost + climbing * above.lost))
 
 
-def _through(record: Record, above: _Path, climbs: Collection[str], *, known_usd: Decimal) -> _Path:
+def _through(record: StartRecord, above: _Path, climbs: Collection[str], *, known_usd: Decimal) -> _Path:
     """Return the path of a job that comes up to a rung. Without a record it fails, at the price of the rung above."""
     climbing = _ONE - bounds(*_climbed(record, climbs))[0]
     return _Path(cost_usd=known_usd + climbing * above.cost_usd, lost=climbing * above.lost)
 
 
-def _at_the_top(record: Record, cost_usd: Decimal, climbs: Collection[str]) -> _Path:
+def _at_the_top(record: StartRecord, cost_usd: Decimal, climbs: Collection[str]) -> _Path:
     return _Path(cost_usd=cost_usd, lost=_ONE - bounds(*_climbed(record, climbs))[0])
 
 
-def _climbed(record: Record, climbs: Collection[str]) -> tuple[int, int]:
+def _climbed(record: StartRecord, climbs: Collection[str]) -> tuple[int, int]:
     """Return the accepted and all jobs behind a climb: the jobs that climbed here if enough did, else all."""
     if record.climbed >= LEAST:
         return record.climbed_accepted, record.climbed
     return _accepted(record, climbs) + record.climbed_accepted, record.judged + record.climbed
 
 
-def _known(records: Sequence[Record], rung: int, span: RungRange) -> Decimal:
+def _known(records: Sequence[StartRecord], rung: int, span: RungRange) -> Decimal:
     above = (records[better].mean_cost_usd for better in range(rung, span.ceiling - 1, -1))
     return next(cost for cost in above if cost is not None)  # the ceiling's is known
 
@@ -244,7 +246,9 @@ def _per_answer(path: _Path) -> Decimal:
     return path.cost_usd / (_ONE - path.lost) if path.lost < _ONE else Decimal("Infinity")
 
 
-def _weighed(rung: int, record: Record, climbs: Collection[str], reason: Why, cost_usd: Decimal | None) -> WeighedStart:
+def _weighed(
+    rung: int, record: StartRecord, climbs: Collection[str], reason: StartVerdict, cost_usd: Decimal | None
+) -> WeighedStart:
     accepted = _accepted(record, climbs)
     low, high = bounds(accepted, record.judged)
     return WeighedStart(

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, RowMapping, Select, case, func, select
 
 from models.accounting.exports import between
-from models.chain.best_start import Record
+from models.chain.best_start import StartRecord
 from models.ledger.database import reading
 from models.money.token_estimate import PromptSize, prompt_size
 from models.money.usage import COUNTERS, Usage
@@ -90,7 +90,7 @@ class JobHistory:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def records(self) -> dict[tuple[str, str], Record]:
+    def records(self) -> dict[tuple[str, str], StartRecord]:
         """Return each model's record at each task kind in the last 30 days: v_starts, by task kind and model."""
         with reading(self._engine) as connection:
             return {(row["task"], row["model"]): _record(row) for row in connection.execute(select(STARTS)).mappings()}
@@ -118,8 +118,8 @@ class JobHistory:
             return [*_answer_lengths(connection)]
 
 
-def _record(row: RowMapping) -> Record:
-    return Record(
+def _record(row: RowMapping) -> StartRecord:
+    return StartRecord(
         judged=row["judged"],
         accepted=row["accepted"],
         unaccepted={word: row[word] for word in _UNACCEPTED},

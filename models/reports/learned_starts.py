@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine, func, select
 
-from models.chain.best_start import Record, WeighedStart, explored, picked, weigh
+from models.chain.best_start import StartRecord, WeighedStart, explored, picked, weigh
 from models.chain.chain import RungRange
 from models.job.values import NewJob
 from models.ledger.database import opened_if_there, reading
@@ -21,7 +21,7 @@ from models.settings import Settings
 ASKED, LEARNED, EXPLORED = "asked", "learned", "explored"  # the reasons of a start
 _KEPT_S = 600.0
 _NOW = db_now(0.0)
-_Records = Mapping[tuple[str, str], Record]
+_Records = Mapping[tuple[str, str], StartRecord]
 
 
 class LearnedStarts:
@@ -43,10 +43,10 @@ class LearnedStarts:
 
     def weighed(
         self, task: str, span: RungRange, settings: Settings, climbs: Collection[str]
-    ) -> tuple[Sequence[Record], tuple[WeighedStart, ...]]:
+    ) -> tuple[Sequence[StartRecord], tuple[WeighedStart, ...]]:
         """Weigh each rung of a span as the start of a task kind. Returns the records by rung, too."""
         known = self._records()
-        records = [known.get((task, model), Record()) for model in settings.chain.models]
+        records = [known.get((task, model), StartRecord()) for model in settings.chain.models]
         return records, weigh(records, span, climbs)
 
     def explored_today(self, task: str) -> int:
@@ -82,7 +82,7 @@ class _Chooser:
 
     starts: LearnedStarts
     settings: Settings
-    weighed: dict[tuple[Any, ...], tuple[Sequence[Record], tuple[WeighedStart, ...]]]
+    weighed: dict[tuple[Any, ...], tuple[Sequence[StartRecord], tuple[WeighedStart, ...]]]
     left: dict[str, int]
 
     def started(self, job: NewJob) -> NewJob:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
-from models.chain.best_start import LEAST, Bound, Expected, Record, expect
+from models.chain.best_start import LEAST, Bound, Expected, StartRecord, expect
 from models.chain.chain import RungRange
 from models.money.pricing import Prices, parts_usd
 from models.reports.job_history import RecordedJob
@@ -20,7 +20,7 @@ from models.reports.learned_starts import ASKED
 ANY_TASK = "*"  # in --starts: every task kind without a start of its own, and jobs without a kind
 BOUNDS: tuple[Bound, ...] = ("low", "expected", "high")
 _ZERO, _ONE = Decimal(0), Decimal(1)
-_Records: TypeAlias = Mapping[tuple[str, str], Record]
+_Records: TypeAlias = Mapping[tuple[str, str], StartRecord]
 
 
 class Assumption(NamedTuple):
@@ -120,7 +120,7 @@ class Comparison:
     happened: Figures = field(default_factory=Figures)
     would: Mapping[Bound, Figures] = field(default_factory=lambda: {bound: Figures() for bound in BOUNDS})
     tasks: dict[str | None, tuple[Figures, Figures]] = field(default_factory=dict)
-    records: dict[tuple[str | None, str], Record] = field(default_factory=dict)
+    records: dict[tuple[str | None, str], StartRecord] = field(default_factory=dict)
     assumed: Counter[Assumption] = field(default_factory=Counter)
     moved: Counter[str | None] = field(default_factory=Counter)
 
@@ -176,8 +176,8 @@ class WhatIf:
             return Assumption("few", model, task) if judged < LEAST else None
         return Assumption("never_asked" if nearest else "nobody_asked", model, task, nearest or "")
 
-    def _record(self, task: str | None, model: str) -> Record:
-        return self._records.get((task or "", model), Record())
+    def _record(self, task: str | None, model: str) -> StartRecord:
+        return self._records.get((task or "", model), StartRecord())
 
     def _nearest(self, task: str | None, model: str) -> str | None:
         """Return the model nearest to `model` in the chain that was asked at a kind. Returns None if there is none."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from models.job.task_kinds import JobTerms
     from models.reports.token_history import Lengths, Spread, TokenHistory
     from producer.costs.cost_model import Expectation, Sum
-    from producer.files.record_to_prompt import Form
+    from producer.files.record_to_prompt import ReadOptions
 
 # Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
 # ruff: noqa: PLC0415
@@ -39,7 +39,7 @@ def estimate(  # noqa: PLR0913 - each is an option
     exact: Annotated[bool, typer.Option("--exact", help="have the API count input tokens: free, a call each")] = False,
     as_json: JsonOption = False,
     *,
-    form: "Form",
+    form: "ReadOptions",
     terms: "JobTerms | None" = None,
     ways: "dict[str, Any] | None" = None,
 ) -> None:

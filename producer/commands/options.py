@@ -15,7 +15,7 @@ from producer.output.terminal import print_line
 if TYPE_CHECKING:
     from models.job.task_kinds import JobTerms
     from producer.client import Producer
-    from producer.files.record_to_prompt import Form
+    from producer.files.record_to_prompt import ReadOptions
 
 # Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
 # ruff: noqa: PLC0415
@@ -115,11 +115,11 @@ def _form(
         str | None, typer.Option(metavar="CHAR", help="of a CSV's cells, or tab; left out, its rows tell")
     ] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="output tokens, where a prompt names none")] = None,
-) -> "Form":
-    from producer.files.record_to_prompt import Form
+) -> "ReadOptions":
+    from producer.files.record_to_prompt import ReadOptions
 
     columns: dict[str, Any] = {"template": template, "id_column": id_column, "separator": separator}
-    return Form(format=file_format, **columns, max_tokens=max_tokens)
+    return ReadOptions(format=file_format, **columns, max_tokens=max_tokens)
 
 
 def _terms(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from models.settings import Settings
     from producer.client import Batch, Producer
     from producer.files.prompts import PromptFile
-    from producer.files.record_to_prompt import Form
+    from producer.files.record_to_prompt import ReadOptions
     from producer.map_reduce.documents import Documents
 
 # Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
@@ -61,7 +61,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     watch: Annotated[bool, typer.Option("--watch", help="wait for the answers, then exit 0 or 1")] = False,
     timeout_s: TimeoutOption = None,
     *,
-    form: "Form",
+    form: "ReadOptions",
     terms: "JobTerms | None" = None,
     ways: "dict[str, Any] | None" = None,
 ) -> None:
@@ -85,7 +85,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
 
 @contextmanager
 def opened_either(
-    source: str, form: "Form", *, ways: dict[str, Any] | None, skip_bad: bool, end: str = NOTHING_QUEUED
+    source: str, form: "ReadOptions", *, ways: dict[str, Any] | None, skip_bad: bool, end: str = NOTHING_QUEUED
 ) -> "Iterator[PromptFile | Documents]":
     """Open prompts, or read documents if some `ways` to map them are given; `end` is the last line of a refusal."""
     import gc
@@ -109,7 +109,7 @@ def submitted(producer: "Producer", read: "PromptFile | Documents", *, task: str
     return producer.summarize(read.documents, **read.ways_for(task), **more)
 
 
-def _documents(source: str, form: "Form", ways: dict[str, Any], *, skip_bad: bool) -> "Documents":
+def _documents(source: str, form: "ReadOptions", ways: dict[str, Any], *, skip_bad: bool) -> "Documents":
     from producer.map_reduce.documents import Documents, read_documents
 
     if form.template is not None:

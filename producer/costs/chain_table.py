@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from models.chain.best_start import LEAST, WeighedStart, Why
+from models.chain.best_start import LEAST, StartVerdict, WeighedStart
 from models.chain.chain import short_name
 from models.money.pricing import Price
 from producer.output.format import money, rate
@@ -16,12 +16,12 @@ from producer.output.terminal import terminal_text
 _HEAD = ("rung", "model", "input", "output", "window", "retires", "limit group")
 _UNKNOWN = "unknown"
 _VERDICTS = {
-    Why.PICKED: "picked",
-    Why.DEARER: "dearer",
-    Why.TOO_FEW: f"not picked before {LEAST} jobs have started there",
-    Why.UNPRICED: "not picked: what it costs is not known",
-    Why.LOSES: "not picked: more jobs than at the ceiling may end here refused or invalid, which does not climb",
-    Why.NO_YARDSTICK: f"not picked before {LEAST} jobs have started at the ceiling, to compare with",
+    StartVerdict.PICKED: "picked",
+    StartVerdict.DEARER: "dearer",
+    StartVerdict.TOO_FEW: f"not picked before {LEAST} jobs have started there",
+    StartVerdict.UNPRICED: "not picked: what it costs is not known",
+    StartVerdict.LOSES: "not picked: more jobs than at the ceiling may end here refused or invalid",
+    StartVerdict.NO_YARDSTICK: f"not picked before {LEAST} jobs have started at the ceiling, to compare with",
 }
 
 
@@ -65,7 +65,7 @@ def chain_lines(rungs: Sequence[Rung], kinds: Sequence[Kind]) -> Iterator[str]:
 def verdict(one: WeighedStart) -> str:
     """Say of a start how often it did, between which bounds, what an accepted answer costs from it, and what follows.
 
-    >>> verdict(WeighedStart(rung=2, reason=Why.PICKED, judged=430, accepted=412, low=Decimal("0.935"),
+    >>> verdict(WeighedStart(rung=2, reason=StartVerdict.PICKED, judged=430, accepted=412, low=Decimal("0.935"),
     ...     high=Decimal("0.973"), cost_usd=Decimal("0.0011234")))
     '412 of 430 accepted (93.5 to 97.3 %), $0.001123 per accepted answer; picked'
     """
@@ -121,7 +121,7 @@ def _row(number: int, rung: Rung) -> tuple[str, ...]:
 def _because(kind: Kind) -> str:
     if not kind.is_auto:
         return ""
-    is_learned = any(one.reason is Why.PICKED for one in kind.weighed)
+    is_learned = any(one.reason is StartVerdict.PICKED for one in kind.weighed)
     return " (learned)" if is_learned else " (auto: nothing is learned yet)"
 
 

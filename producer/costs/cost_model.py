@@ -106,7 +106,7 @@ class _Cost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Oracle:
+class EstimateInputs:
     """The inputs of an estimate: the chain, prices, the ledger's history, and the terms of all jobs or a kind."""
 
     chain: Chain
@@ -223,7 +223,7 @@ class Oracle:
 
 def expect(
     prompts: Sequence[Prompt],
-    oracle: Oracle,
+    oracle: EstimateInputs,
     *,
     task: str | None,
     counts: Sequence[int] | None = None,
@@ -263,7 +263,7 @@ def expect(
     )
 
 
-def _sizes(prompts: Sequence[Prompt], oracle: Oracle, reads: Mapping[int, Reading]) -> list[PromptSize]:
+def _sizes(prompts: Sequence[Prompt], oracle: EstimateInputs, reads: Mapping[int, Reading]) -> list[PromptSize]:
     requests = [prompt.request() for prompt in prompts]
     sizes = [prompt_size(request) for request in requests]
     for place, read in reads.items():

@@ -12,13 +12,13 @@ from models.money.pricing import NANO_USD
 from models.reports.token_history import Lengths, Spread, TokenHistory, learn
 from models.settings import Settings
 from producer.costs.anthropic_http import api_of
-from producer.costs.cost_model import Expectation, Oracle, Sum, expect
+from producer.costs.cost_model import EstimateInputs, Expectation, Sum, expect
 from producer.costs.count_tokens import count_tokens
-from producer.costs.map_reduce_forecast import Foreseen, foresee
+from producer.costs.map_reduce_forecast import Foreseen, forecast_documents
 from producer.costs.price_check import book_of
 from producer.files.prompts import PromptFile
 from producer.map_reduce.documents import Documents
-from producer.map_reduce.summarize import How, planned
+from producer.map_reduce.summarize import SummarizeOptions, planned
 from producer.output.format import money
 from producer.output.terminal import hint
 from producer.prompt.prompt import Prompt
@@ -26,7 +26,7 @@ from producer.prompt.start_rung import span_of
 
 
 def expected_of(
-    read: PromptFile | Documents, oracle: Oracle, given: Settings, task: str | None, *, exact: bool = False
+    read: PromptFile | Documents, oracle: EstimateInputs, given: Settings, task: str | None, *, exact: bool = False
 ) -> Expectation:
     """Work out the costs of a file of prompts, or of a map of documents. Raises InputError or InputMistakes."""
     if isinstance(read, PromptFile):
@@ -36,11 +36,13 @@ def expected_of(
     return expect(foreseen.prompts, oracle, task=task, reads=foreseen.reads)
 
 
-def _foreseen(read: Documents, oracle: Oracle, given: Settings, task: str | None) -> Foreseen:
-    return foresee(planned(read.documents, How(**read.ways_for(task)), given, oracle.own), oracle)
+def _foreseen(read: Documents, oracle: EstimateInputs, given: Settings, task: str | None) -> Foreseen:
+    return forecast_documents(
+        planned(read.documents, SummarizeOptions(**read.ways_for(task)), given, oracle.own), oracle
+    )
 
 
-def oracle_of(given: Settings, terms: JobTerms | None = None, *, allow_unpriced: bool = False) -> Oracle:
+def oracle_of(given: Settings, terms: JobTerms | None = None, *, allow_unpriced: bool = False) -> EstimateInputs:
     """Gather the chain, the prices and the history that an estimate needs. Raises UnpricedModelError."""
     now = datetime.now(UTC)
     book, why_not = book_of(given, now=now)
@@ -49,7 +51,7 @@ def oracle_of(given: Settings, terms: JobTerms | None = None, *, allow_unpriced:
     unpriced = book.unpriced(given.chain.models)
     if unpriced and not allow_unpriced:
         raise UnpricedModelError(unpriced)
-    return Oracle(
+    return EstimateInputs(
         chain=given.chain,
         book=book,
         learned=_learned(given),
@@ -69,7 +71,7 @@ def _learned(given: Settings) -> TokenHistory:
         return TokenHistory()
 
 
-def _counts(prompts: Sequence[Prompt], given: Settings, oracle: Oracle, task: str | None) -> list[int]:
+def _counts(prompts: Sequence[Prompt], given: Settings, oracle: EstimateInputs, task: str | None) -> list[int]:
     requests = []
     for seq, prompt in enumerate(prompts, start=1):
         terms = oracle.terms(prompt.task or task)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from models.job.map_reduce import PartAnswer, question
-from producer.costs.cost_model import Oracle, Reading
+from producer.costs.cost_model import EstimateInputs, Reading
 from producer.map_reduce.plan import Planned
 from producer.prompt.prompt import Prompt
 
@@ -20,7 +20,7 @@ class Foreseen:
     reads: Mapping[int, Reading]
 
 
-def foresee(planned: Sequence[Planned], oracle: Oracle) -> Foreseen:
+def forecast_documents(planned: Sequence[Planned], oracle: EstimateInputs) -> Foreseen:
     """Fill the steps of a plan with answers of the greatest length, and return the tokens of usual answers."""
     prompts, reads = list[Prompt](), dict[int, Reading]()
     for place, one in enumerate(planned):
@@ -33,13 +33,13 @@ def foresee(planned: Sequence[Planned], oracle: Oracle) -> Foreseen:
     return Foreseen(prompts=prompts, reads=reads)
 
 
-def _longest(part: Planned, oracle: Oracle) -> PartAnswer:
+def _longest(part: Planned, oracle: EstimateInputs) -> PartAnswer:
     prompt = part.prompt
     most = max(oracle.most_written(model, prompt.task, prompt.max_tokens) for model in oracle.chain.models)
     return PartAnswer(label=part.label, text="x" * (_READ_TIMES * most))  # no token is shorter than a character
 
 
-def _reads(step: Planned, parts: Sequence[Planned], oracle: Oracle) -> Reading:
+def _reads(step: Planned, parts: Sequence[Planned], oracle: EstimateInputs) -> Reading:
     low, expected = Decimal(0), Decimal(0)
     for part in parts:
         written = oracle.learned.output_tokens(part.prompt.task, part.prompt.max_tokens)

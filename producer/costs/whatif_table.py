@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from models.chain.best_start import LEAST, Record, bounds
+from models.chain.best_start import LEAST, StartRecord, bounds
 from models.money.pricing import NANO_USD
 from models.reports.job_history import Scope
 from models.reports.what_if import Assumption, Comparison, Figures, Plan
@@ -136,7 +136,7 @@ def _by_cost(found: Comparison) -> list[tuple[str | None, tuple[Figures, Figures
     return sorted(found.tasks.items(), key=lambda each: (-each[1][0].cost_usd, each[0] or ""))
 
 
-def _by_task(found: Comparison) -> list[tuple[tuple[str | None, str], Record]]:
+def _by_task(found: Comparison) -> list[tuple[tuple[str | None, str], StartRecord]]:
     return sorted(found.records.items(), key=lambda each: (each[0][0] or "", each[0][1]))
 
 
@@ -168,7 +168,7 @@ def _text(name: str, value: Decimal | None) -> str | None:
     return text if text is None or name.endswith("_usd") else text.rstrip("0").rstrip(".")
 
 
-def _record_json(task: str | None, model: str, record: Record) -> dict[str, Any]:
+def _record_json(task: str | None, model: str, record: StartRecord) -> dict[str, Any]:
     low, high = (f"{bound:.6f}" for bound in bounds(record.accepted, record.judged))
     counts = {"judged": record.judged, "accepted": record.accepted, "low": low, "high": high}
     return {"model": model, "task": task, **counts, "mean_cost_usd": _text("mean_cost_usd", record.mean_cost_usd)}

@@ -8,7 +8,7 @@ from reprlib import repr as shown
 from typing import Any
 
 from models.errors import InputError
-from producer.files.record_to_prompt import Recipe, as_columns
+from producer.files.record_to_prompt import SourceOptions, as_columns
 from producer.files.records import Record
 from producer.prompt.prompt import Prompt
 
@@ -161,7 +161,7 @@ def _joined(content: str | list[Mapping[str, Any]]) -> str:
     return content if isinstance(content, str) else "\n".join(str(part["text"]) for part in content)
 
 
-def chat_completion(record: Record, recipe: Recipe) -> Prompt | InputError:
+def chat_completion(record: Record, recipe: SourceOptions) -> Prompt | InputError:
     """Make a prompt of an OpenAI batch line; `model` is the start only if the chain has that model."""
     try:
         body = _body(record.fields)
@@ -199,7 +199,7 @@ def _custom_id(fields: Mapping[str, Any]) -> str:
     return custom_id
 
 
-def _params(body: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
+def _params(body: Mapping[str, Any], recipe: SourceOptions) -> dict[str, Any]:
     params: dict[str, Any] = {"max_tokens": _max_tokens(body, recipe), **mapped_messages(body.get("messages"))}
     params |= {name: _share(name, body[name]) for name in _SAME if name in body}
     if stops := _stops(body.get("stop")):
@@ -214,7 +214,7 @@ def _params(body: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
     return params
 
 
-def _max_tokens(body: Mapping[str, Any], recipe: Recipe) -> object:
+def _max_tokens(body: Mapping[str, Any], recipe: SourceOptions) -> object:
     given = [body[name] for name in ("max_completion_tokens", "max_tokens") if name in body]
     if len(given) > 1 and given[0] != given[1]:
         raise Unmapped("body.max_tokens", f"{shown(given[1])} beside max_completion_tokens {shown(given[0])}: give one")

@@ -13,7 +13,7 @@ from producer.files.csv_rows import called, read_csv, separator_in, separator_of
 from producer.files.open_source import PARQUET_MARK, STDIN, head_of, name_of, opened, refusing_unreadable
 from producer.files.openai_lines import chat_completion
 from producer.files.parquet import read_parquet
-from producer.files.record_to_prompt import OWN_FIELDS, Form, Recipe, filled, message_batch, plain, row
+from producer.files.record_to_prompt import OWN_FIELDS, ReadOptions, SourceOptions, filled, message_batch, plain, row
 from producer.files.records import Record, Records, read_jsonl, read_text
 from producer.output.terminal import hint
 from producer.prompt.check_prompt import check, check_id
@@ -33,8 +33,8 @@ _BY_SUFFIX = {
     ".parquet": "parquet",
 }
 _WITHOUT_COLUMNS = ("text", "anthropic", "openai")
-AS_IT_IS = Form()
-_Make: TypeAlias = Callable[[Record, Recipe], Prompt | InputError]
+AS_IT_IS = ReadOptions()
+_Make: TypeAlias = Callable[[Record, SourceOptions], Prompt | InputError]
 Judge: TypeAlias = Callable[[Prompt, str, int], InputError | None]  # called with the prompt's source and line
 
 
@@ -49,7 +49,7 @@ class PromptFile:
     file: BinaryIO
     start: int
     format: str | None
-    recipe: Recipe
+    recipe: SourceOptions
     source: str
     skips_bad: bool = False
     judge: Judge | None = None
@@ -128,7 +128,7 @@ class PromptFile:
 @contextmanager
 def opened_prompts(
     source: str,
-    form: Form = AS_IT_IS,
+    form: ReadOptions = AS_IT_IS,
     *,
     skips_bad: bool = False,
     end: str = NOTHING_QUEUED,
@@ -146,7 +146,7 @@ def opened_prompts(
         yield PromptFile(file=file, start=start, format=form.format, recipe=recipe, source=source, **more)
 
 
-def _recipe(source: str, form: Form) -> Recipe:
+def _recipe(source: str, form: ReadOptions) -> SourceOptions:
     try:
         template = None if form.template is None else parse_template(form.template)
     except TemplateError as error:
@@ -155,7 +155,7 @@ def _recipe(source: str, form: Form) -> Recipe:
         separator = None if form.separator is None else separator_of(form.separator)
     except ValueError as error:
         raise InputError(str(error), source=source, field="separator") from None
-    return Recipe(
+    return SourceOptions(
         source=source,
         template=template,
         id_column=form.id_column,
@@ -192,7 +192,7 @@ def _json_kind(file: BinaryIO) -> str:
     return "anthropic" if {"custom_id", "params"} <= first else "openai" if {"custom_id", "body"} <= first else "jsonl"
 
 
-def _read(file: BinaryIO, format: str, recipe: Recipe) -> tuple[Records, _Make]:  # noqa: A002 - the option's own name
+def _read(file: BinaryIO, format: str, recipe: SourceOptions) -> tuple[Records, _Make]:  # noqa: A002 - the option's own name
     if format in _WITHOUT_COLUMNS and (recipe.template or recipe.id_column):
         field = "template" if recipe.template else "id_column"
         problem = f"needs columns, and {format} has none; use jsonl, csv or parquet"
@@ -221,7 +221,7 @@ def _read(file: BinaryIO, format: str, recipe: Recipe) -> tuple[Records, _Make]:
             raise InputError(problem, source=recipe.source, field="format")
 
 
-def _csv(file: BinaryIO, recipe: Recipe) -> Records:
+def _csv(file: BinaryIO, recipe: SourceOptions) -> Records:
     needed = _needed(recipe)
     separator, starts = separator_in(file, needed)
     if recipe.separator is None and separator != ",":
@@ -230,17 +230,17 @@ def _csv(file: BinaryIO, recipe: Recipe) -> Records:
     return read_csv(file, recipe.source, needed, separator=recipe.separator or separator, starts=starts)
 
 
-def _filling(recipe: Recipe) -> _Make | None:
+def _filling(recipe: SourceOptions) -> _Make | None:
     return None if recipe.template is None else partial(filled, template=recipe.template)
 
 
-def _needed(recipe: Recipe) -> list[tuple[str, str]]:
+def _needed(recipe: SourceOptions) -> list[tuple[str, str]]:
     columns = recipe.template.columns if recipe.template else ()
     needed = [("template", column) for column in columns] or [("prompt", "prompt")]
     return [*needed, ("id_column", recipe.id_column)] if recipe.id_column else needed
 
 
-def _checked(record: Record, make: _Make, recipe: Recipe, judge: Judge | None) -> Prompt | InputError:
+def _checked(record: Record, make: _Make, recipe: SourceOptions, judge: Judge | None) -> Prompt | InputError:
     made = make(record, recipe)
     if isinstance(made, InputError):
         return made

@@ -24,7 +24,7 @@ _BATCH_HINT = 'write API parameters as {"custom_id": ..., "params": {...}}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
+class ReadOptions:
     """The options of reading a file. Without `format`, the name and the first line of the file decide.
 
     `template` makes prompts of columns ({column}). `max_tokens` is for prompts without their own. `models` are the
@@ -40,7 +40,7 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class SourceOptions:
     """The options of reading a source, parsed, and the findings of the reading.
 
     `ignored_models` are models outside the chain that lines of another vendor name: the chain ignores them.
@@ -65,7 +65,7 @@ class Recipe:
         self.notes[f"{self.source}: {message}"] = None
 
 
-def plain(record: Record, recipe: Recipe) -> Prompt | InputError:
+def plain(record: Record, recipe: SourceOptions) -> Prompt | InputError:
     """Make a prompt of a JSONL line: `prompt` or `messages`, and its options by their own names."""
     fields = record.fields
     if ("prompt" in fields) == ("messages" in fields):
@@ -78,7 +78,7 @@ def plain(record: Record, recipe: Recipe) -> Prompt | InputError:
     return _with_id(record, recipe, columns=as_columns(columns), options=_options(fields, recipe))
 
 
-def row(record: Record, recipe: Recipe) -> Prompt | InputError:
+def row(record: Record, recipe: SourceOptions) -> Prompt | InputError:
     """Make a prompt of a CSV row with a `prompt` column; an empty cell is an option left out."""
     given = {name: record.fields[name] for name in OWN_FIELDS if record.fields.get(name)}
     if given.get("max_tokens", "").isdecimal():
@@ -91,7 +91,7 @@ def row(record: Record, recipe: Recipe) -> Prompt | InputError:
     return _with_id(record, recipe, columns=record.fields, options=options)
 
 
-def filled(record: Record, recipe: Recipe, *, template: Template) -> Prompt | InputError:
+def filled(record: Record, recipe: SourceOptions, *, template: Template) -> Prompt | InputError:
     """Make a prompt by filling the template; every field is a column, no field is an option."""
     columns = as_columns(record.fields)
     for column in template.columns:
@@ -109,7 +109,7 @@ def filled(record: Record, recipe: Recipe, *, template: Template) -> Prompt | In
     return _with_id(record, recipe, columns=columns, options=options)
 
 
-def message_batch(record: Record, recipe: Recipe) -> Prompt | InputError:
+def message_batch(record: Record, recipe: SourceOptions) -> Prompt | InputError:
     """Make a prompt of an Anthropic message-batch line; `model` in its params names the start."""
     custom_id, params = record.fields.get("custom_id"), record.fields.get("params")
     if problem := custom_id_problem(custom_id):
@@ -130,7 +130,7 @@ def custom_id_problem(custom_id: object) -> str | None:
     return f"{shown(custom_id)} should be 1 to 64 of the characters a-z, A-Z, 0-9, _ and -"
 
 
-def _options(fields: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
+def _options(fields: Mapping[str, Any], recipe: SourceOptions) -> dict[str, Any]:
     options = {"max_tokens": recipe.default_max_tokens}
     options |= {name: fields[name] for name in OWN_FIELDS if fields.get(name) is not None}
     if "prompt" in fields:
@@ -140,7 +140,7 @@ def _options(fields: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
 
 
 def _with_id(
-    record: Record, recipe: Recipe, *, columns: dict[str, str], options: Mapping[str, Any]
+    record: Record, recipe: SourceOptions, *, columns: dict[str, str], options: Mapping[str, Any]
 ) -> Prompt | InputError:
     """Add the id; a column named `id` that is the id does not come back as a column, too."""
     name = recipe.id_column or "id"
@@ -165,5 +165,5 @@ def as_columns(fields: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _wrong(record: Record, recipe: Recipe, field: str, problem: str) -> InputError:
+def _wrong(record: Record, recipe: SourceOptions, field: str, problem: str) -> InputError:
     return InputError(problem, source=recipe.source, line=record.line, field=field)

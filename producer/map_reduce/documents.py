@@ -8,7 +8,7 @@ from typing import Any
 from models.errors import InputError, InputMistakes
 from producer.files.open_source import STDIN, name_of, read_whole, refusing_unreadable
 from producer.files.prompts import AS_IT_IS, opened_prompts
-from producer.files.record_to_prompt import Form
+from producer.files.record_to_prompt import ReadOptions
 from producer.map_reduce.plan import TEXT, Document
 from producer.output.terminal import hint
 from producer.prompt.prompt import Prompt
@@ -31,7 +31,7 @@ class Documents:
         return self.ways if task is None else {**self.ways, "task": task}
 
 
-def read_documents(source: str, form: Form = AS_IT_IS, *, skip_bad: bool = False) -> list[Document]:
+def read_documents(source: str, form: ReadOptions = AS_IT_IS, *, skip_bad: bool = False) -> list[Document]:
     """Read documents. The id of a text is the name of its file, the id of a row is its own.
 
     A row's text is its column `text`. `skip_bad` lists bad rows or files, and goes on. Raises InputError,
@@ -41,7 +41,7 @@ def read_documents(source: str, form: Form = AS_IT_IS, *, skip_bad: bool = False
     is_folder = source != STDIN and path.is_dir()
     if not is_folder and form.format != "text" and (form.format or path.suffix.lower() not in _TEXTS):
         columns: dict[str, Any] = {"id_column": form.id_column, "separator": form.separator}
-        text = Form(format=form.format, template=f"{{{TEXT}}}", **columns)
+        text = ReadOptions(format=form.format, template=f"{{{TEXT}}}", **columns)
         with opened_prompts(source, text, skips_bad=skip_bad) as rows:
             documents = [_of_row(prompt) for prompt in rows.prompts()]
             for note in rows.notes:

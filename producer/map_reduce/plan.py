@@ -37,7 +37,7 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class PromptKind:
     """A kind of prompt: its template, and its bounds in tokens.
 
     `room` is the room of its model. `answer` is the longest answer, with the raised max_tokens of cut answers. `most`
@@ -62,9 +62,9 @@ class Asked:
 class Outline:
     """The prompts of parts, intermediate steps and synthesis. Without a synthesis each document has an answer."""
 
-    part: Asked
-    between: Asked
-    synthesis: Asked | None
+    part: PromptKind
+    between: PromptKind
+    synthesis: PromptKind | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +158,7 @@ def _problem(text: object, name: object, columns: Mapping[Any, Any]) -> tuple[st
     return None
 
 
-def _parts(document: Document, document_id: str, asked: Asked) -> Iterator[Planned]:
+def _parts(document: Document, document_id: str, asked: PromptKind) -> Iterator[Planned]:
     around = {**document.columns, "document": document_id, "part": "10000 of 10000"}
     if unknown := [column for column in asked.template.columns if column not in {*around, TEXT}]:
         raise InputError(f"names {{{unknown[0]}}}, which {document_id!r} has not", source=_SOURCE, field="map")
@@ -192,14 +192,18 @@ def _own_columns(document: Document) -> dict[str, str]:
     return {f"input_{name}" if name in _OURS else name: cell for name, cell in document.columns.items()}
 
 
-def _is_enough(items: Sequence[_Item], synthesis: Asked | None) -> bool:
+def _is_enough(items: Sequence[_Item], synthesis: PromptKind | None) -> bool:
     if synthesis is None:
         return len({item.document for item in items}) == len(items)
     return _tokens(items) <= synthesis.text_room({})
 
 
 def _raised(
-    items: Sequence[_Item], level: int, asked: Asked, columns: Mapping[str, Mapping[str, str]], planned: list[Planned]
+    items: Sequence[_Item],
+    level: int,
+    asked: PromptKind,
+    columns: Mapping[str, Mapping[str, str]],
+    planned: list[Planned],
 ) -> Iterator[_Item]:
     """Merge answers: first those of each document, then those of different documents."""
     is_within = len({item.document for item in items if item.document is not None}) < len(items)
@@ -219,7 +223,7 @@ def _raised(
             yield _item(len(planned) - 1, step, first, last, asked)
 
 
-def _chunks(items: Sequence[_Item], asked: Asked) -> list[Sequence[_Item]]:
+def _chunks(items: Sequence[_Item], asked: PromptKind) -> list[Sequence[_Item]]:
     """Divide answers into as few groups as can be read at once, about as many in each."""
     room, before = asked.text_room({}), [0, *accumulate(item.tokens for item in items)]
     for count in range(-(-before[-1] // max(1, room)), -(-len(items) // 2) + 1):
@@ -236,7 +240,7 @@ def _evenly(length: int, count: int) -> Iterator[tuple[int, int]]:
 
 def _step(
     items: Sequence[_Item],
-    asked: Asked,
+    asked: PromptKind,
     level: int,
     document: str | None,
     name: str,
@@ -272,7 +276,7 @@ def _pieces(template: Template) -> tuple[str, ...]:
     return tuple(pieces)
 
 
-def _item(place: int, planned: Planned, first: str, last: str, asked: Asked) -> _Item:
+def _item(place: int, planned: Planned, first: str, last: str, asked: PromptKind) -> _Item:
     around = _AROUND_TOKENS + 2 * most_tokens(planned.label)
     return _Item(place=place, document=planned.document, first=first, last=last, tokens=asked.answer + around)
 

@@ -11,7 +11,7 @@ from models.job.task_kinds import RAISED_TIMES, JobTerms, terms_for
 from models.money.price_book import context_window
 from models.outcome import Outcome
 from models.settings import Settings
-from producer.map_reduce.plan import Asked, Document, Outline, Planned, plan
+from producer.map_reduce.plan import Document, Outline, Planned, PromptKind, plan
 from producer.prompt.prompt import DEFAULT_MAX_TOKENS, Prompt
 from producer.prompt.start_rung import span_of
 from producer.prompt.template import Template, TemplateError, parse_template
@@ -27,7 +27,7 @@ _WORDS_ABOUT_MISSING = 4_000  # tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class How:
+class SummarizeOptions:
     """A caller's options for a map and a synthesis; Producer.summarize explains each."""
 
     synthesize: bool = True
@@ -42,7 +42,7 @@ class How:
     on_failed_part: OnFailedPart | str = OnFailedPart.NAME
 
 
-class Ways(TypedDict, total=False):
+class SummarizeArguments(TypedDict, total=False):
     """The same, as keywords."""
 
     synthesize: bool
@@ -58,7 +58,7 @@ class Ways(TypedDict, total=False):
 
 
 def planned(
-    documents: Sequence[Document | str | tuple[str, str]], how: How, settings: Settings, own: JobTerms
+    documents: Sequence[Document | str | tuple[str, str]], how: SummarizeOptions, settings: Settings, own: JobTerms
 ) -> list[Planned]:
     """Plan prompts about documents, each a Document, its text, or its id and its text. Raises InputError."""
     for name in ("max_tokens", "synthesis_max_tokens", "part_tokens", "step_tokens"):
@@ -108,13 +108,13 @@ def _document(given: object) -> Document:
     raise InputError(problem, source=_SOURCE, field="documents")
 
 
-def _outline(how: How, settings: Settings, own: JobTerms) -> Outline:
+def _outline(how: SummarizeOptions, settings: Settings, own: JobTerms) -> Outline:
     part, between = _template(how.map, "map"), _template(how.reduce, "reduce")
 
-    def asked(template: Template, task: str, max_tokens: int, most: int | None, *, is_cheap: bool) -> Asked:
+    def asked(template: Template, task: str, max_tokens: int, most: int | None, *, is_cheap: bool) -> PromptKind:
         start, answer, room = _reach(task, max_tokens, settings, own, is_cheap=is_cheap)
         words: dict[str, Any] = {"template": template, "task": task, "max_tokens": max_tokens, "start": start}
-        return Asked(answer=answer, room=room, most=most, **words)
+        return PromptKind(answer=answer, room=room, most=most, **words)
 
     last = asked(between, how.synthesis_task, how.synthesis_max_tokens, how.step_tokens, is_cheap=False)
     return Outline(

@@ -62,7 +62,7 @@ class Actions:
         max_cost_usd: schemas.MaxCost,
         task: schemas.Task = None,
         max_tokens: schemas.MaxTokens = DEFAULT_MAX_TOKENS,
-    ) -> Annotated[CallToolResult, schemas.Asked]:
+    ) -> Annotated[CallToolResult, schemas.AskResult]:
         """Submit an urgent batch of one and stand by for it, as Producer.ask does; a slower job goes on."""
         prompts = [Prompt(prompt, max_tokens=max_tokens)]
         own = JobTerms(deadline_s=stands_by_s(prompts[0].request(), call_timeout_s=self._settings.call_timeout_s))
@@ -70,7 +70,7 @@ class Actions:
         progress = await self._settled(batch, self._ask_s, context)
         (answer,) = await self._in_thread(lambda: list(batch.answers()))
         reply, cost = _reply(answer), _usd(progress.cost_usd)
-        value = schemas.Asked(batch=batch.id, answer=reply, cost_usd=cost, unknown_costs=progress.unknown_costs)
+        value = schemas.AskResult(batch=batch.id, answer=reply, cost_usd=cost, unknown_costs=progress.unknown_costs)
         lines = [*([reply.text] if reply.text else []), job_line(answer)]
         if answer.state in OPEN_STATES and not progress.is_settled:
             lines += [

@@ -104,7 +104,7 @@ class BatchProgress(BaseModel):
     max_cost_usd: str | None
 
 
-class Asked(BaseModel):
+class AskResult(BaseModel):
     """The answer to `ask`. While the answer's state is not final, `wait` takes the batch."""
 
     batch: str

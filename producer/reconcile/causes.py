@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from models.accounting.expected_bill import Bill, Unsure
 from producer.reconcile.provider_report import Billed
-from producer.reconcile.side_by_side import ALL_KINDS, Line, Place, Sheet, both, side_by_side
+from producer.reconcile.side_by_side import ALL_KINDS, DayModel, Line, Sheet, both, side_by_side
 
 _ZERO = Decimal(0)
 _DAY = timedelta(days=1)
@@ -123,7 +123,7 @@ def _with_less(line: Line, count: int, usd: Decimal) -> Line:
     return replace(line, ledger_count=line.ledger_count - count, ledger_usd=line.ledger_usd - usd)
 
 
-def _moved_requests(sheet: Sheet, place: Place, next_day: Place) -> int:
+def _moved_requests(sheet: Sheet, place: DayModel, next_day: DayModel) -> int:
     bill, after = sheet.bills[place], sheet.bills.get(next_day)
     missing = bill.attempts - sheet.requests.get(place, 0)
     extra = sheet.requests.get(next_day, 0) - (0 if after is None else after.attempts)

@@ -12,7 +12,7 @@ from models.accounting.expected_bill import KINDS, Bill, Unsure
 from producer.reconcile.provider_report import Billed, Charge
 
 ALL_KINDS = "all kinds"  # money of a day and model that has costs without parts
-Place: TypeAlias = tuple[date, str]  # a day, and a model without its date: the report may have either name
+DayModel: TypeAlias = tuple[date, str]  # a day, and a model without its date: the report may have either name
 _DATED = re.compile(r"-\d{8}$")
 _NANO = Decimal("0.000000001")
 _ZERO = Decimal(0)
@@ -65,22 +65,22 @@ class Line:
 class Sheet:
     """All lines by place, the bill of each place, and the requests that the provider counts there."""
 
-    lines: Mapping[Place, tuple[Line, ...]]
-    bills: Mapping[Place, Bill]
-    requests: Mapping[Place, int]
+    lines: Mapping[DayModel, tuple[Line, ...]]
+    bills: Mapping[DayModel, Bill]
+    requests: Mapping[DayModel, int]
 
 
 def side_by_side(bills: Iterable[Bill], billed: Billed) -> Sheet:
     """Bring both to the same days, models and kinds; a line that is zero on both sides is left out."""
-    ours: dict[Place, Bill] = {}
+    ours: dict[DayModel, Bill] = {}
     for bill in bills:
         place = (bill.day, _undated(bill.model))
         ours[place] = joined(ours[place], bill) if place in ours else bill
-    charges = defaultdict[Place, dict[str, Charge]](dict)
+    charges = defaultdict[DayModel, dict[str, Charge]](dict)
     for (day, model, kind), charge in billed.charges.items():
         theirs = charges[day, _undated(model)]
         theirs[kind] = _added(theirs.get(kind, Charge()), charge)
-    requests = defaultdict[Place, int](int)
+    requests = defaultdict[DayModel, int](int)
     for (day, model), count in billed.requests.items():
         requests[day, _undated(model)] += count
     lines = {place: _lines(place, ours.get(place), charges.get(place, {})) for place in sorted({*ours, *charges})}
@@ -128,7 +128,7 @@ def _added(one: Charge, other: Charge) -> Charge:
     )
 
 
-def _lines(place: Place, bill: Bill | None, charges: Mapping[str, Charge]) -> tuple[Line, ...]:
+def _lines(place: DayModel, bill: Bill | None, charges: Mapping[str, Charge]) -> tuple[Line, ...]:
     kinds = (*KINDS, *sorted(charges.keys() - set(KINDS)))
     lines = [_line(place, kind, bill, charges.get(kind, Charge())) for kind in kinds]
     if bill is not None and bill.unsplit_usd:
@@ -136,7 +136,7 @@ def _lines(place: Place, bill: Bill | None, charges: Mapping[str, Charge]) -> tu
     return tuple(line for line in lines if line.is_there)
 
 
-def _line(place: Place, kind: str, bill: Bill | None, charge: Charge) -> Line:
+def _line(place: DayModel, kind: str, bill: Bill | None, charge: Charge) -> Line:
     return Line(
         day=place[0],
         model=place[1] if bill is None else bill.model,

@@ -13,7 +13,7 @@ from pathlib import Path
 from models.accounting.exports import ATTEMPTS
 from producer.client import Batch, Producer
 from producer.files.prompts import opened_prompts
-from producer.files.record_to_prompt import Form
+from producer.files.record_to_prompt import ReadOptions
 from producer.map_reduce.plan import Document
 from producer.output.batch_lines import receipt
 from producer.output.format import money
@@ -56,8 +56,8 @@ def run(*, jobs: int, stay: bool) -> int:
 
 def _work(producer: Producer, jobs: int) -> None:
     template = "Summarize this article in two sentences.\n\n{title}\n\n{text}"
-    articles = _prompts(_TEXTS / "articles.csv", Form(template=template, id_column="id"))[:jobs]
-    documents = [Document(prompt.text, id=prompt.id) for prompt in _prompts(_TEXTS / "documents.jsonl", Form())]
+    articles = _prompts(_TEXTS / "articles.csv", ReadOptions(template=template, id_column="id"))[:jobs]
+    documents = [Document(prompt.text, id=prompt.id) for prompt in _prompts(_TEXTS / "documents.jsonl", ReadOptions())]
     _say("  2. Each article is a job for the best model; while that is down (jobs 60 to 110), the next model answers.")
     news = producer.submit(articles, name="articles")
     _follow("articles, from the primary", news)
@@ -102,7 +102,7 @@ def _follow(what: str, batch: Batch) -> None:
     watch(batch.progress, timeout_s=300, out=sys.stdout)
 
 
-def _prompts(path: Path, form: Form) -> list[Prompt]:
+def _prompts(path: Path, form: ReadOptions) -> list[Prompt]:
     with opened_prompts(str(path), form) as file:
         return list(file.prompts())
 

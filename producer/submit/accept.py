@@ -35,7 +35,7 @@ _MOST_URGENT = 10_000  # sent at once; the dispatcher sends the others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class SubmitOptions:
     """A caller's options for a whole batch; Producer.submit explains each."""
 
     task: str | None
@@ -62,9 +62,9 @@ def terms_of(  # noqa: PLR0913 - each is a word of the caller's
     weight: int,
     terms: JobTerms | None,
     on_failed_part: OnFailedPart | None = None,
-) -> Terms:
+) -> SubmitOptions:
     """Collect the caller's options. Raises InputError."""
-    return Terms(
+    return SubmitOptions(
         task=task,
         name=name,
         key=key,
@@ -101,7 +101,7 @@ class Checked:
 
 @contextmanager
 def laid_out(
-    prompts: Iterable[Prompt] | PromptFile, settings: Settings, terms: Terms, starts: LearnedStarts
+    prompts: Iterable[Prompt] | PromptFile, settings: Settings, terms: SubmitOptions, starts: LearnedStarts
 ) -> Iterator[LaidOut]:
     """Prepare a batch for a block, on disk if large: no row is written before the last prompt is checked.
 
@@ -113,11 +113,11 @@ def laid_out(
         problem = f"{terms.weight!r} should be a whole number from 1 to {MOST_WEIGHT}"
         raise InputError(problem, source="submit", field="weight")
     terms = with_own(terms, settings.chain)
-    with Laid() as laid:
-        yield _lay(_jobs(prompts, settings, terms), settings, terms, starts, laid)
+    with Laid() as buffered:
+        yield _lay(_jobs(prompts, settings, terms), settings, terms, starts, buffered)
 
 
-def with_own(terms: Terms, chain: Chain) -> Terms:
+def with_own(terms: SubmitOptions, chain: Chain) -> SubmitOptions:
     """Check the caller's terms of all jobs. Raises InputError."""
     own, problems = parse_terms(as_entry(terms.own), chain.models)
     if problems:
@@ -142,7 +142,9 @@ def require_prices(settings: Settings, dated: Mapping[str, Sequence[Price]]) -> 
         raise UnpricedModelError(unpriced)
 
 
-def _lay(jobs: Iterable[NewJob], settings: Settings, terms: Terms, starts: LearnedStarts, laid: Laid) -> LaidOut:
+def _lay(
+    jobs: Iterable[NewJob], settings: Settings, terms: SubmitOptions, starts: LearnedStarts, buffered: Laid
+) -> LaidOut:
     batch_id = new_id()
     content = None if terms.key is None else Content(settings.climbs, terms.max_cost_usd, terms.on_failed_part)
     starting = starts.starting(settings)
@@ -157,7 +159,7 @@ def _lay(jobs: Iterable[NewJob], settings: Settings, terms: Terms, starts: Learn
             first.add(job)
         row = job_row(batch_id, job) | {"prefix": prefixes.named(job.params)}
         columns = columns or tuple(row)
-        laid.add((*row.values(),), characters=len(row["params"]) + len(row["columns"]))
+        buffered.add((*row.values(),), characters=len(row["params"]) + len(row["columns"]))
     batch = NewBatch(
         id=batch_id,
         name=terms.name,
@@ -171,16 +173,16 @@ def _lay(jobs: Iterable[NewJob], settings: Settings, terms: Terms, starts: Learn
     )
     return LaidOut(
         batch=batch,
-        count=laid.count,
-        characters=laid.characters,
+        count=buffered.count,
+        characters=buffered.characters,
         first=first.jobs,
-        rows=lambda: _rows(laid, columns, prefixes),
+        rows=lambda: _rows(buffered, columns, prefixes),
     )
 
 
-def _rows(laid: Laid, columns: Sequence[str], prefixes: Prefixes) -> Iterator[dict[str, Any]]:
+def _rows(buffered: Laid, columns: Sequence[str], prefixes: Prefixes) -> Iterator[dict[str, Any]]:
     shared = prefixes.shared()
-    for values in laid:
+    for values in buffered:
         row = dict(zip(columns, values, strict=True))
         if row["prefix"] is not None:
             row["prefix"] = shared(row["prefix"])
@@ -202,7 +204,7 @@ class _First:
             self.jobs.append(Unsent(id=job.id, rung=job.span.start, is_urgent=job.is_urgent))
 
 
-def _jobs(prompts: Iterable[Prompt] | PromptFile, settings: Settings, terms: Terms) -> Iterator[NewJob]:
+def _jobs(prompts: Iterable[Prompt] | PromptFile, settings: Settings, terms: SubmitOptions) -> Iterator[NewJob]:
     asked = cache(lambda task: terms_for(task, terms.own, settings.kinds, settings.climbs))
 
     def judge(prompt: Prompt, source: str, line: int) -> InputError | None:
@@ -250,7 +252,7 @@ def _id(prompt: Prompt, seq: int) -> str:
     return prompt.id if prompt.id is not None else str(seq)
 
 
-def _job(prompt: Prompt, seq: int, chain: Chain, terms: Terms, asked: JobTerms) -> NewJob:
+def _job(prompt: Prompt, seq: int, chain: Chain, terms: SubmitOptions, asked: JobTerms) -> NewJob:
     span = span_of(prompt, chain, terms.task, source=f"prompt {seq}", terms=asked)
     return NewJob(
         refused=prompt.refused,

@@ -12,7 +12,7 @@ from models.settings import Settings
 _RING_S = 0.3  # the caller does not wait for a frozen Redis: the dispatcher sends the messages
 
 
-def ring(jobs: Sequence[Unsent], settings: Settings, outbox: Outbox) -> str | None:
+def send_first(jobs: Sequence[Unsent], settings: Settings, outbox: Outbox) -> str | None:
     """Send messages for urgent jobs, and for each rung's first jobs, up to the room of the queue.
 
     The dispatcher sends the others. Returns the reason if no message could be sent; the jobs are still in the ledger.

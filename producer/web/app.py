@@ -21,10 +21,10 @@ from producer.web import metrics
 from producer.web.api import batches, messages, models, v1
 from producer.web.http.authentication import Authentication, error_response
 from producer.web.http.await_jobs import Waiting
-from producer.web.http.bodies import BodyLimits
 from producer.web.http.context import Server
 from producer.web.http.errors import Refusal, refusal_of
 from producer.web.http.limits import Limits, Slots
+from producer.web.http.receive_body import BodyLimits
 
 _Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 _BATCHES = "/v1/messages/batches"

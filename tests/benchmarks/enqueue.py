@@ -11,7 +11,7 @@ from pathlib import Path
 
 from models.queue.broker import celery_app
 from producer.files.prompts import opened_prompts
-from producer.files.record_to_prompt import Form
+from producer.files.record_to_prompt import ReadOptions
 from tests.support.peak_memory import run_to_peak
 
 _TEMPLATE = "Summarize: {title}\n{text}"
@@ -71,7 +71,7 @@ def by_loop(path: Path, redis_url: str) -> float:
         return prompt
 
     started = time.monotonic()
-    with opened_prompts(str(path), Form(template=_TEMPLATE, id_column="id")) as file:
+    with opened_prompts(str(path), ReadOptions(template=_TEMPLATE, id_column="id")) as file:
         for prompt in list(file.prompts()):
             task.apply_async(args=[prompt.text])
     seconds = time.monotonic() - started

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.plays.admission_scripts import FIRST, Clock, Door
-from worker.admission.admission import FULL, PAUSED, RETRIES_SPENT, Capacity, Denied, Granted, How
+from worker.admission.admission import FULL, PAUSED, RETRIES_SPENT, Capacity, Denied, Granted, ResultKind
 
 
 def _why(answer: Granted | Denied) -> str:
@@ -104,7 +104,7 @@ def test_what_is_not_used_does_not_grow(door: Door) -> None:
 
 
 @pytest.mark.parametrize("how", ["limited", "overloaded", "server_error"])
-def test_noise_of_a_few_in_a_hundred_cuts_nothing(door: Door, clock: Clock, how: How) -> None:
+def test_noise_of_a_few_in_a_hundred_cuts_nothing(door: Door, clock: Clock, how: ResultKind) -> None:
     for number in range(300):
         clock.pass_s(0.05)
         door.through(how if number % 20 == 0 and number else "well")
@@ -114,7 +114,7 @@ def test_noise_of_a_few_in_a_hundred_cuts_nothing(door: Door, clock: Clock, how:
 
 @pytest.mark.parametrize("how", ["limited", "overloaded", "server_error"])
 def test_a_flight_of_which_a_fifth_fails_is_cut_once_however_many_of_it_fail(
-    door: Door, clock: Clock, how: How
+    door: Door, clock: Clock, how: ResultKind
 ) -> None:
     for _ in range(10):
         door.through()

@@ -6,9 +6,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.plays.admission_scripts import Clock, Door, in_memory, in_redis
-from worker.admission.admission import Denied, Granted, How, Request, Result
+from worker.admission.admission import Denied, Granted, Request, Result, ResultKind
 
-_HOWS = st.sampled_from(get_args(How))
+_HOWS = st.sampled_from(get_args(ResultKind))
 _LIMITS = st.dictionaries(
     st.sampled_from(["requests", "input", "output"]),
     st.tuples(st.integers(1, 10_000), st.integers(0, 10_000)),

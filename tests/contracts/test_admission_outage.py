@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from tests.support.plays.admission_scripts import FIRST, Clock, Door
-from worker.admission.admission import CIRCUIT_OPEN, Denied, Granted, How
+from worker.admission.admission import CIRCUIT_OPEN, Denied, Granted, ResultKind
 
 
 def _why(answer: Granted | Denied) -> str:
@@ -13,7 +13,7 @@ def _why(answer: Granted | Denied) -> str:
 
 
 @pytest.mark.parametrize("how", ["overloaded", "server_error", "timed_out", "unreachable"])
-def test_three_failures_in_a_row_take_a_model_out_of_rotation(door: Door, how: How) -> None:
+def test_three_failures_in_a_row_take_a_model_out_of_rotation(door: Door, how: ResultKind) -> None:
     door.open(how)
     later = door.acquire()
     assert isinstance(later, Denied)
@@ -21,7 +21,7 @@ def test_three_failures_in_a_row_take_a_model_out_of_rotation(door: Door, how: H
 
 
 def test_failures_among_more_answers_are_no_outage(door: Door) -> None:
-    ends: list[How] = ["overloaded", "overloaded", *["well"] * 4, "overloaded"]  # type: ignore[list-item]
+    ends: list[ResultKind] = ["overloaded", "overloaded", *["well"] * 4, "overloaded"]  # type: ignore[list-item]
     assert {door.through(how) for how in ends} == {""}
 
 
@@ -108,7 +108,7 @@ def test_on_the_word_of_one_job_alone_it_rests_and_others_may_look(door: Door, c
 
 
 def test_a_job_that_ended_well_since_is_believed_again(door: Door) -> None:
-    ends: list[tuple[How, str]] = [("server_error", "one"), ("well", "one"), ("server_error", "one")]
+    ends: list[tuple[ResultKind, str]] = [("server_error", "one"), ("well", "one"), ("server_error", "one")]
     assert {door.through(how, job=job) for how, job in ends} == {""}
     assert door.through("server_error", job="two") == "opened"
 

@@ -5,7 +5,7 @@ from typing import BinaryIO
 
 from models.errors import InputError, InputMistakes
 from producer.files.prompts import AS_IT_IS, opened_prompts
-from producer.files.record_to_prompt import Form
+from producer.files.record_to_prompt import ReadOptions
 from producer.prompt.prompt import Prompt
 
 
@@ -18,7 +18,7 @@ class Loaded:
     notes: tuple[str, ...] = ()
 
 
-def load(source: str, form: Form = AS_IT_IS, *, stdin: BinaryIO | None = None) -> Loaded:
+def load(source: str, form: ReadOptions = AS_IT_IS, *, stdin: BinaryIO | None = None) -> Loaded:
     """Read every line of a file, or of stdin if `source` is "-"."""
     prompts, mistakes = list[Prompt](), list[InputError]()
     notes: tuple[str, ...] = ()

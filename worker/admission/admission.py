@@ -54,7 +54,7 @@ class Denied:
     details: Mapping[str, float | str] = field(default_factory=dict)
 
 
-How = Literal[
+ResultKind = Literal[
     "well",
     "limited",
     "ramped",
@@ -81,7 +81,7 @@ class Result:
     ticket: str
     model: str
     group: str
-    how: How
+    how: ResultKind
     latency_ms: int = 0
     input_tokens: int | None = None
     output_tokens: int | None = None

@@ -17,7 +17,7 @@ from models.money.prompt_cache import prefix_tokens
 from models.money.token_estimate import CHARACTERS_A_TOKEN, PromptSize, prompt_size, usual_tokens
 from models.money.usage import Usage
 from models.outcome import Outcome
-from worker.admission.admission import How
+from worker.admission.admission import ResultKind
 from worker.admission.own_measurements import RepeatedFailures, Slowness
 from worker.provider.reply import Broken, Failure, Received, Reply
 
@@ -29,7 +29,7 @@ _LONG_OUTPUT = 500  # tokens; in a shorter answer the wait for the first token c
 _PACES_KEPT, _LEAST_PACES = 100, 10
 _SLOW_QUANTILE, _SLOW_MARGIN = 0.9, 2.0  # a tenth of healthy answers is slower than the quantile
 _LIMITS = {"requests": "requests", "input": "input-tokens", "output": "output-tokens"}
-_HOW: Mapping[Outcome, How] = {
+_HOW: Mapping[Outcome, ResultKind] = {
     Outcome.MALFORMED: "server_error",
     Outcome.CUT: "server_error",
     Outcome.SERVER_ERROR: "server_error",
@@ -202,7 +202,7 @@ def uncached(usage: Usage) -> int:
     return usage.prompt_tokens - usage.cache_read_tokens
 
 
-def result_kind(end: Reply | Failure) -> How:
+def result_kind(end: Reply | Failure) -> ResultKind:
     """Return the meaning of an end for the model: any end but the model's own failure shows a working model."""
     return _HOW.get(end.outcome, "well")
 

@@ -6,14 +6,14 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from worker.admission.admission import RETRIES_SPENT, Capacity, Change, Denied, Granted, How, Request, Result
+from worker.admission.admission import RETRIES_SPENT, Capacity, Change, Denied, Granted, Request, Result, ResultKind
 from worker.admission.retry_budget import RetryBudget
 
 _FOLDER = Path(__file__).with_name("lua")
 _SUBJECTS = ("state", "limits", "concurrency", "breaker", "admission")  # each uses the files before
 TEXT = "\n".join((_FOLDER / f"{subject}.lua").read_text(encoding="utf-8") for subject in _SUBJECTS)
 # The facts that an end proves of the model, its pace and the key. A pushback is a failure that fewer calls may cure.
-_TELLS: Mapping[How, tuple[str, ...]] = {
+_TELLS: Mapping[ResultKind, tuple[str, ...]] = {
     "well": ("is_answer", "knows_model", "knows_key"),
     "limited": ("is_pushback", "knows_model", "knows_key"),
     "ramped": ("knows_model", "knows_key"),
@@ -25,7 +25,7 @@ _TELLS: Mapping[How, tuple[str, ...]] = {
     "key_refused": (),
     "not_sent": (),
 }
-_USED_NOTHING: frozenset[How] = frozenset({"not_sent", "limited", "ramped", "unreachable"})
+_USED_NOTHING: frozenset[ResultKind] = frozenset({"not_sent", "limited", "ramped", "unreachable"})
 _ALL_UNUSED = {"requests": "0", "input": "0", "output": "0"}
 _CHANGES: Mapping[str, Change] = {"": "", "opened": "opened", "closed": "closed", "key_works": "key_works"}
 TICKETS = "ticket:"  # begins the key of each request in flight

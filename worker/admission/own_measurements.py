@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from threading import Lock
 from time import monotonic
 
-from worker.admission.admission import How
+from worker.admission.admission import ResultKind
 
 _SLOW_TIMES, _LEAST_DELAY_S, _LEAST_REPLIES = 3.0, 5.0, 20
 _PROBE_TIMES = 2.0
@@ -20,8 +20,8 @@ _KNOWN_S, _MOST_JOBS = 3_600.0, 10_000
 _MOST_AGAIN = 10  # jobs that may fail again since the last good end, each by its own fault
 _HALF_LIFE_S = 10.0
 _LEAST_GOODS = 0.5  # good ends, faded: with fewer, the model is not known to be well
-_TELLS_NOTHING: frozenset[How] = frozenset({"not_sent", "key_refused"})
-_NO_GOOD_END: frozenset[How] = frozenset({"overloaded", "timed_out", "unreachable", "missing", "limited"})
+_TELLS_NOTHING: frozenset[ResultKind] = frozenset({"not_sent", "key_refused"})
+_NO_GOOD_END: frozenset[ResultKind] = frozenset({"overloaded", "timed_out", "unreachable", "missing", "limited"})
 
 
 @dataclass(slots=True)
@@ -109,7 +109,7 @@ class RepeatedFailures:
         with self._lock:
             return self._failed_at(model, job) is not None
 
-    def add(self, model: str, job: str, how: How) -> bool:
+    def add(self, model: str, job: str, how: ResultKind) -> bool:
         """Record an end, and return whether the failure is the fault of the job's own request.
 
         A job that fails again between good ends of others is at fault; many such jobs prove the model's fault.

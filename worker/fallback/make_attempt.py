@@ -9,7 +9,7 @@ from models.chain.fallback_rules import ABOUT_THE_KEY
 from models.job.values import Claim, Opening
 from models.money.prompt_cache import lifetimes, marked
 from models.outcome import Outcome
-from worker.admission.admission import Change, How, Request, Result
+from worker.admission.admission import Change, Request, Result, ResultKind
 from worker.admission.cache_warmup import CachedPrefix
 from worker.admission.forecast import limits_in, result_kind, uncached
 from worker.events import AttemptClosed, CircuitClosed, CircuitOpened, KeyPaused, WorstCasePassed
@@ -113,7 +113,7 @@ def _release(call: Call, received: Received | Broken, end: Reply | Failure, work
         worker.expected.learn(need.model, call.claim.params, usage, latency_ms=end.latency_ms)
     # A call that was cut since its own worker stops tells nothing of its model.
     is_ours = isinstance(received, Broken) and received.how == "cut" and worker.is_stopping()
-    how_it_ended: How = "not_sent" if is_ours else result_kind(end)
+    how_it_ended: ResultKind = "not_sent" if is_ours else result_kind(end)
     changed = worker.admission.release(
         replace(
             result_of(need, how_it_ended),
@@ -133,7 +133,7 @@ def _release(call: Call, received: Received | Broken, end: Reply | Failure, work
     return changed
 
 
-def result_of(need: Request, how_it_ended: How) -> Result:
+def result_of(need: Request, how_it_ended: ResultKind) -> Result:
     """Return the end of a request for admission control, without figures."""
     is_again = need.is_again and how_it_ended == "server_error"
     return Result(ticket=need.ticket, model=need.model, group=need.group, how=how_it_ended, is_again=is_again)

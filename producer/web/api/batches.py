@@ -20,9 +20,9 @@ from producer.files.record_to_prompt import custom_id_problem
 from producer.files.results import message_batch_lines
 from producer.prompt.prompt import Prompt
 from producer.submit.accept import Checked
-from producer.web.http.bodies import LARGEST_BATCH, Body, received
 from producer.web.http.context import caller_of, producer_of, settings_of, store_of
 from producer.web.http.errors import Refusal
+from producer.web.http.receive_body import LARGEST_BATCH, Body, received
 from producer.web.http.request import KEY, TASK, cap_of, checked, cursor_of, headers_of, label, limit_of, page
 from producer.web.http.scan import Scanned, parsed
 

@@ -21,9 +21,9 @@ from producer.prompt.prompt import Prompt
 from producer.submit.accept import Checked
 from producer.web.api import sse
 from producer.web.http.await_jobs import Waiting
-from producer.web.http.bodies import LARGEST_MESSAGE, Body, received
 from producer.web.http.context import caller_of, producer_of, server_of, settings_of
 from producer.web.http.errors import LATER_S, LIMITED, OVERLOADED, Refusal, refusal_for
+from producer.web.http.receive_body import LARGEST_MESSAGE, Body, received
 from producer.web.http.request import COST, DEPTH, JOB, KEY, TASK, cap_of, checked, headers_of, label
 
 _TIMEOUTS = ("x-stainless-timeout", "x-stainless-read-timeout")

@@ -20,9 +20,9 @@ from models.errors import ApiError, SettingsError
 from models.money.token_estimate import prompt_size, usual_tokens
 from models.settings import Settings
 from producer.costs.anthropic_http import Looked, api_of
-from producer.web.http.bodies import LARGEST_MESSAGE, Body, received
 from producer.web.http.context import caller_of, producer_of, server_of, settings_of
 from producer.web.http.errors import Refusal
+from producer.web.http.receive_body import LARGEST_MESSAGE, Body, received
 from producer.web.http.request import checked, cursor_of, limit_of, page
 
 _NAME = re.compile(r"claude-([a-z]+)-(\d+)(?:-(\d{1,2}))?(?!\d)")

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from models.errors import InputError, InputMistakes
 from models.validation import validated
-from producer.files.record_to_prompt import Recipe, plain
+from producer.files.record_to_prompt import SourceOptions, plain
 from producer.files.records import Record
 from producer.files.results import own_lines
 from producer.output.batch_lines import job_json, progress_json
@@ -24,9 +24,9 @@ from producer.submit.accept import Checked
 from producer.web.api.batches import in_parts
 from producer.web.api.v1_openapi import openapi
 from producer.web.api.v1_values import MOST_ID, NEW_BATCH, whole
-from producer.web.http.bodies import LARGEST_BATCH, Body, received
 from producer.web.http.context import caller_of, producer_of, settings_of, store_of
 from producer.web.http.errors import Refusal
+from producer.web.http.receive_body import LARGEST_BATCH, Body, received
 from producer.web.http.request import limit_of
 from producer.web.http.scan import Scanned, parsed
 
@@ -126,7 +126,7 @@ def _prompt(each: object, place: int) -> Prompt | InputError:
     fields = {name: whole(value) if name in {"id", "max_tokens"} else value for name, value in fields.items()}
     if isinstance(fields.get("id"), int) and abs(fields["id"]) > MOST_ID:
         return InputError(f"is beyond {MOST_ID}; write it as text", source="prompts", line=place, field="id")
-    prompt = plain(Record(line=place, fields=fields), Recipe(source="prompts"))
+    prompt = plain(Record(line=place, fields=fields), SourceOptions(source="prompts"))
     if isinstance(prompt, InputError):
         return prompt
     return check(prompt, source="prompts", line=place) or prompt

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, WithJsonSchema, create
 from models.outcome import State
 from models.validation import StrictModel
 from producer.submit.accept import MOST_WEIGHT
-from producer.web.http.bodies import MOST_PROMPTS
+from producer.web.http.receive_body import MOST_PROMPTS
 
 Schema: TypeAlias = dict[str, Any]
 _VISIBLE_TEXT = r"^[^\u0000]*[^\s\u0000\u001c-\u001f\u0085][^\u0000]*$"

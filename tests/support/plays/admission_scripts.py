@@ -7,7 +7,7 @@ from typing import Any
 
 import redis
 
-from worker.admission.admission import Change, Denied, Granted, How, Request, Result
+from worker.admission.admission import Change, Denied, Granted, Request, Result, ResultKind
 from worker.admission.in_process import InProcessRedis
 from worker.admission.lua_script import TEXT, LuaScript, Run
 from worker.admission.own_measurements import RepeatedFailures
@@ -85,7 +85,7 @@ class Door:
         self._asked[need.ticket] = need
         return self.admission.acquire(need)
 
-    def release(self, ticket: str, how: How = "well", **words: Any) -> Change:
+    def release(self, ticket: str, how: ResultKind = "well", **words: Any) -> Change:
         """Tell how it ended: as it was expected to."""
         usual: dict[str, Any] = {"latency_ms": 1_000}
         if how == "well":
@@ -98,7 +98,7 @@ class Door:
             Result(ticket=ticket, model=self.model, group=self.group, how=how, **{**usual, **words})
         )
 
-    def through(self, how: How = "well", *, job: str = "", **words: Any) -> Change:
+    def through(self, how: ResultKind = "well", *, job: str = "", **words: Any) -> Change:
         """Have one request pass, of a job of its own or of this one, and end so after no time."""
         ticket = f"{self.model}-passing-{next(self._tickets)}"
         answer = self.acquire(ticket=ticket, job=job or ticket)
@@ -113,6 +113,6 @@ class Door:
             assert isinstance(answer, Granted), answer
         return tickets
 
-    def open(self, how: How = "overloaded", *, after: int = 3) -> None:
+    def open(self, how: ResultKind = "overloaded", *, after: int = 3) -> None:
         """Take the model out of rotation by so many failures."""
         assert [self.through(how) for _ in range(after)] == [*[""] * (after - 1), "opened"]

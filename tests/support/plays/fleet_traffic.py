@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 from producer.simulator.account.buckets import Limits, RateLimits
-from worker.admission.admission import FULL, LIMITED, Denied, Granted, How, Request, Result
+from worker.admission.admission import FULL, LIMITED, Denied, Granted, Request, Result, ResultKind
 from worker.admission.lua_script import LuaScript
 from worker.admission.shared import part_of_limits
 
@@ -161,7 +161,7 @@ class Fleet:
         return lambda **words: self._ask(admission, job, sizes, **words)
 
     def _reporter(self, admission: LuaScript, need: Request) -> Callable[..., None]:
-        def ends(how: How, **words: Any) -> None:
+        def ends(how: ResultKind, **words: Any) -> None:
             limits = part_of_limits(words.pop("limits", {}), len(self.scripts))
             admission.release(
                 Result(ticket=need.ticket, model=need.model, group=need.group, how=how, limits=limits, **words)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from producer.files.record_to_prompt import Form
+from producer.files.record_to_prompt import ReadOptions
 from producer.simulator.process import running_simulator
 from tests.support.read_prompts import load
 from tests.support.sites.command_line import EXAMPLES, KEY, TEXTS, Stranger, stranger_in
@@ -140,7 +140,7 @@ def test_exact_counts_come_from_the_api_one_for_each_prompt(me: Stranger) -> Non
         assert "input tokens: counted by the API, each prompt once, with the model it starts with" in printed.out
         exact = _estimated(me, *_SUMMARIES, "--exact")
         assert simulator.purchases() == []
-    prompts = load(str(TEXTS / "articles.csv"), Form(template="Summarize: {text}", max_tokens=300)).prompts
+    prompts = load(str(TEXTS / "articles.csv"), ReadOptions(template="Summarize: {text}", max_tokens=300)).prompts
     tokens = sum(-(-len(prompt.text.encode()) // 4) for prompt in prompts)
     # $5 and $25 a million: every prompt's tokens, and half of its 300
     assert Decimal(exact["models"][OPUS]["expected_usd"]) == (tokens * 5 + 200 * 150 * 25) / Decimal(1_000_000)
@@ -159,7 +159,7 @@ def test_the_real_cost_lies_in_the_printed_range_and_near_what_was_expected_once
     plant: Plant, tmp_path: Path
 ) -> None:
     me = stranger_in(tmp_path / "me", **plant.variables)
-    loaded = load(str(TEXTS / "articles.csv"), Form(template="Summarize: {text}", max_tokens=300))
+    loaded = load(str(TEXTS / "articles.csv"), ReadOptions(template="Summarize: {text}", max_tokens=300))
     half = len(loaded.prompts) // 2
     for prompts, is_learned in ((loaded.prompts[:half], False), (loaded.prompts[half:], True)):
         lines = [json.dumps({"prompt": prompt.text, "max_tokens": 300}) + "\n" for prompt in prompts]

@@ -27,9 +27,9 @@ from worker.admission.admission import (
     Change,
     Denied,
     Granted,
-    How,
     Request,
     Result,
+    ResultKind,
 )
 from worker.admission.shared import SharedAdmission
 from worker.events import Event, RedisLost, RedisRecovered
@@ -99,14 +99,14 @@ def _ask(fleet: SharedAdmission, **words: Any) -> Granted | Denied:
     return answer
 
 
-def _report(fleet: SharedAdmission, ticket: str, how: How = "well", **words: Any) -> Change:
+def _report(fleet: SharedAdmission, ticket: str, how: ResultKind = "well", **words: Any) -> Change:
     began_at = time.monotonic()
     change = fleet.release(Result(ticket=ticket, model=_MODEL, group=_GROUP, how=how, latency_ms=500, **words))
     assert time.monotonic() - began_at < _LONGEST_S
     return change
 
 
-def _through(fleet: SharedAdmission, how: How = "well", **words: Any) -> Change:
+def _through(fleet: SharedAdmission, how: ResultKind = "well", **words: Any) -> Change:
     ticket = f"t{next(_numbers)}"
     assert isinstance(_ask(fleet, ticket=ticket), Granted)
     return _report(fleet, ticket, how, **words)

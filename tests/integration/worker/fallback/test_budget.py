@@ -92,7 +92,7 @@ def _misread(number: int) -> Prompt:
     return Prompt(id=str(number), params={"max_tokens": 300, "messages": messages, "tools": tools})
 
 
-def test_bodies_built_to_be_misread_pass_no_cap(plant: Plant) -> None:
+def test_receive_body_built_to_be_misread_pass_no_cap(plant: Plant) -> None:
     plant.simulator.set_script("bytes_per_token = 1")
     batch = plant.producer.submit([_misread(number) for number in range(16)], max_cost_usd="1")
     answers = plant.finished(batch)

@@ -14,9 +14,9 @@ from models.chain.best_start import (
     WANTED,
     Bound,
     Expected,
-    Record,
+    StartRecord,
+    StartVerdict,
     WeighedStart,
-    Why,
     bounds,
     expect,
     explored,
@@ -33,28 +33,28 @@ _BOUNDS: tuple[Bound, ...] = ("low", "expected", "high")
 _WORDS = ("truncated", "refused", "empty", "invalid", "too_long")
 
 
-def _record(judged: int, accepted: int, cost_usd: str, **changes: object) -> Record:
+def _record(judged: int, accepted: int, cost_usd: str, **changes: object) -> StartRecord:
     unaccepted = {"truncated": judged - accepted}
-    whole = Record(judged=judged, accepted=accepted, unaccepted=unaccepted, mean_cost_usd=Decimal(cost_usd))
+    whole = StartRecord(judged=judged, accepted=accepted, unaccepted=unaccepted, mean_cost_usd=Decimal(cost_usd))
     return replace(whole, **changes)  # type: ignore[arg-type]  # fields by name
 
 
-def _chain(*shares: tuple[int, int]) -> list[Record]:
+def _chain(*shares: tuple[int, int]) -> list[StartRecord]:
     return [_record(n, k, str(cost)) for (k, n), cost in zip(shares, _COSTS, strict=True)]
 
 
-def _why(weighed: Sequence[WeighedStart]) -> list[Why]:
+def _why(weighed: Sequence[WeighedStart]) -> list[StartVerdict]:
     return [one.reason for one in weighed]
 
 
 def test_a_cheap_model_that_does_is_where_it_starts() -> None:
     weighed = weigh(_chain((400, 400), (400, 400), (380, 400)), _SPAN, _ALL)
-    assert _why(weighed) == [Why.DEARER, Why.DEARER, Why.PICKED]
+    assert _why(weighed) == [StartVerdict.DEARER, StartVerdict.DEARER, StartVerdict.PICKED]
 
 
 def test_a_cheap_model_that_fails_nine_times_of_ten_costs_more_than_the_one_above_it() -> None:
     weighed = weigh(_chain((400, 400), (396, 400), (40, 400)), _SPAN, _ALL)
-    assert _why(weighed) == [Why.DEARER, Why.PICKED, Why.DEARER]
+    assert _why(weighed) == [StartVerdict.DEARER, StartVerdict.PICKED, StartVerdict.DEARER]
 
 
 def test_what_an_accepted_answer_costs_is_its_own_and_what_the_climb_costs() -> None:
@@ -67,25 +67,25 @@ def test_what_an_accepted_answer_costs_is_its_own_and_what_the_climb_costs() -> 
 
 def test_with_too_few_jobs_a_rung_is_not_started_at() -> None:
     weighed = weigh(_chain((400, 400), (29, 29), (0, 0)), _SPAN, _ALL)
-    assert _why(weighed) == [Why.PICKED, Why.TOO_FEW, Why.TOO_FEW]
+    assert _why(weighed) == [StartVerdict.PICKED, StartVerdict.TOO_FEW, StartVerdict.TOO_FEW]
 
 
 def test_without_a_ceiling_to_compare_with_nothing_is_picked() -> None:
     weighed = weigh(_chain((29, 29), (400, 400), (400, 400)), _SPAN, _ALL)
-    assert _why(weighed) == [Why.NO_YARDSTICK] * 3
+    assert _why(weighed) == [StartVerdict.NO_YARDSTICK] * 3
     assert picked(weighed) is None
     assert picked(weigh(_chain((0, 400), (400, 400), (400, 400)), _SPAN, _ALL)) is None
 
 
 def test_a_model_that_was_never_asked_does_not_keep_the_one_below_it_from_being_picked() -> None:
-    records = [_record(400, 400, "0.010"), Record(), _record(400, 400, "0.002")]
-    assert _why(weigh(records, _SPAN, _ALL)) == [Why.DEARER, Why.TOO_FEW, Why.PICKED]
+    records = [_record(400, 400, "0.010"), StartRecord(), _record(400, 400, "0.002")]
+    assert _why(weigh(records, _SPAN, _ALL)) == [StartVerdict.DEARER, StartVerdict.TOO_FEW, StartVerdict.PICKED]
 
 
 def test_a_cost_that_nobody_knows_is_no_bargain() -> None:
     records = _chain((400, 400), (400, 400), (400, 400))
     records[2] = replace(records[2], mean_cost_usd=None)
-    assert _why(weigh(records, _SPAN, _ALL))[2] is Why.UNPRICED
+    assert _why(weigh(records, _SPAN, _ALL))[2] is StartVerdict.UNPRICED
 
 
 def test_a_truncated_answer_is_accepted_where_the_kind_keeps_it() -> None:
@@ -98,7 +98,11 @@ def test_a_refusal_that_ends_the_job_is_not_made_up_for_by_a_low_price() -> None
     records = _chain((400, 400), (400, 400), (380, 400))
     records[2] = replace(records[2], unaccepted={"refused": 20})
     assert picked(weigh(records, _SPAN, _ALL)) == 2
-    assert _why(weigh(records, _SPAN, _ALL - {"refused"})) == [Why.DEARER, Why.PICKED, Why.LOSES]
+    assert _why(weigh(records, _SPAN, _ALL - {"refused"})) == [
+        StartVerdict.DEARER,
+        StartVerdict.PICKED,
+        StartVerdict.LOSES,
+    ]
 
 
 def test_on_the_way_up_a_model_is_judged_by_the_hard_jobs_that_came_to_it() -> None:
@@ -119,11 +123,11 @@ def test_a_floor_and_a_ceiling_hold() -> None:
 
 
 @st.composite
-def _anything(draw: st.DrawFn) -> Record:
+def _anything(draw: st.DrawFn) -> StartRecord:
     ends = {word: draw(st.integers(0, 200)) for word in _WORDS}
     accepted, climbed = draw(st.integers(0, 2000)), draw(st.integers(0, 200))
     nano = draw(st.none() | st.integers(0, 10**9))
-    return Record(
+    return StartRecord(
         judged=accepted + sum(ends.values()),
         accepted=accepted,
         unaccepted=ends,
@@ -140,13 +144,13 @@ _SPANS = st.sampled_from([RungRange(start=c, floor=f, ceiling=c) for c in range(
 
 @given(_RECORDS, _SPANS, _CLIMBS)
 def test_what_is_picked_is_known_well_enough_and_costs_no_more_than_the_ceiling(
-    records: list[Record], span: RungRange, climbs: frozenset[str]
+    records: list[StartRecord], span: RungRange, climbs: frozenset[str]
 ) -> None:
     weighed = weigh(records, span, climbs)
     assert [one.rung for one in weighed] == list(range(span.ceiling, span.floor + 1))
     start = picked(weighed)
     if start is None:
-        assert {one.reason for one in weighed} == {Why.NO_YARDSTICK}
+        assert {one.reason for one in weighed} == {StartVerdict.NO_YARDSTICK}
         return
     by_rung = {one.rung: one for one in weighed}
     best, ceiling = by_rung[start], by_rung[span.ceiling]
@@ -161,7 +165,7 @@ def test_what_is_picked_is_known_well_enough_and_costs_no_more_than_the_ceiling(
             assert bounds(ending, best.judged)[1] <= 1 - ceiling.low + MARGIN
 
 
-def _from_below(records: Sequence[Record], climbs: frozenset[str] = _ALL) -> Expected:
+def _from_below(records: Sequence[StartRecord], climbs: frozenset[str] = _ALL) -> Expected:
     return expect(records, RungRange(start=2, floor=2, ceiling=0), climbs)
 
 
@@ -196,14 +200,14 @@ def test_on_the_way_up_the_hard_jobs_count_once_they_are_enough() -> None:
 
 def test_a_model_without_a_record_answers_always_and_at_its_low_bound_never() -> None:
     start = RungRange(start=1, floor=2, ceiling=0)
-    assert expect([Record()] * 3, start, _ALL).depths == {0: 1}
-    assert expect([Record()] * 3, start, _ALL, "low").depths == {0: 0, 1: 0}
-    assert expect([Record()] * 3, start, _ALL, "high").depths == {0: 1}
+    assert expect([StartRecord()] * 3, start, _ALL).depths == {0: 1}
+    assert expect([StartRecord()] * 3, start, _ALL, "low").depths == {0: 0, 1: 0}
+    assert expect([StartRecord()] * 3, start, _ALL, "high").depths == {0: 1}
 
 
 @given(st.lists(_anything(), min_size=3, max_size=3), st.sets(st.sampled_from(sorted(_ALL))), st.integers(0, 2))
 def test_whatever_the_records_no_more_jobs_are_answered_than_come_and_bounds_are_in_order(
-    records: list[Record], climbs: set[str], start: int
+    records: list[StartRecord], climbs: set[str], start: int
 ) -> None:
     courses = [expect(records, RungRange(start=start, floor=2, ceiling=0), climbs, bound) for bound in _BOUNDS]
     low, expected, high = (sum(course.depths.values()) for course in courses)
@@ -235,9 +239,11 @@ def test_bounds_hold_the_share_and_narrow_with_more_of_the_same(accepted: int, f
 
 
 @pytest.mark.parametrize(
-    ("records", "rungs"), [(_chain((400, 400), (400, 400), (400, 400)), {2}), ([Record()] * 3, {0, 2})]
+    ("records", "rungs"), [(_chain((400, 400), (400, 400), (400, 400)), {2}), ([StartRecord()] * 3, {0, 2})]
 )
-def test_about_one_job_in_fifty_explores_and_its_id_alone_tells_where(records: list[Record], rungs: set[int]) -> None:
+def test_about_one_job_in_fifty_explores_and_its_id_alone_tells_where(
+    records: list[StartRecord], rungs: set[int]
+) -> None:
     ids = [new_id(random_bits=number * 7919) for number in range(10_000)]
     share = Decimal("0.02")
     found = [explored(one, 1, records, _SPAN, share=share) for one in ids]

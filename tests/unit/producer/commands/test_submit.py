@@ -15,7 +15,7 @@ from models.errors import InputError, InputMistakes
 from producer.client import Batch
 from producer.commands.submit import hints, opened_either, tags
 from producer.files.prompts import PromptFile
-from producer.files.record_to_prompt import Form
+from producer.files.record_to_prompt import ReadOptions
 from producer.prompt.prompt import Prompt
 from producer.prompt.start_rung import misplaced
 
@@ -24,7 +24,7 @@ CHAIN = Chain(models=("big", "small"), starts={"sum": 1})
 
 @contextmanager
 def opened(path: Path, *, skip_bad: bool = False) -> Iterator[PromptFile]:
-    with opened_either(str(path), Form(), ways=None, skip_bad=skip_bad) as prompts:
+    with opened_either(str(path), ReadOptions(), ways=None, skip_bad=skip_bad) as prompts:
         assert isinstance(prompts, PromptFile)
         yield prompts
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from producer.files.record_to_prompt import Form
+from producer.files.record_to_prompt import ReadOptions
 from tests.support.read_prompts import Loaded, load
 
 
 def read(text: str, **options: Any) -> Loaded:
-    return load("-", Form(format="csv", **options), stdin=io.BytesIO(text.encode()))
+    return load("-", ReadOptions(format="csv", **options), stdin=io.BytesIO(text.encode()))
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_separator_that_can_be_none_is_refused(message: str) -> None:
 
 
 def test_a_separator_is_for_csv() -> None:
-    [mistake] = load("-", Form(separator=";"), stdin=io.BytesIO(b'{"prompt": "a"}')).mistakes
+    [mistake] = load("-", ReadOptions(separator=";"), stdin=io.BytesIO(b'{"prompt": "a"}')).mistakes
     assert str(mistake) == (
         "stdin: separator: is for CSV, and this is read as jsonl; leave it out, or give --format csv"
     )

@@ -8,7 +8,7 @@ import pytest
 
 from models.errors import InputMistakes
 from producer.files.prompts import opened_prompts
-from producer.files.record_to_prompt import Form
+from producer.files.record_to_prompt import ReadOptions
 from producer.prompt.prompt import Prompt
 from tests.support.read_prompts import Loaded, load
 
@@ -28,7 +28,7 @@ def image(**image_url: str) -> dict[str, Any]:
 
 
 def loaded(*lines: str, **options: Any) -> Loaded:
-    return load("-", Form(models=(OPUS, HAIKU), **options), stdin=io.BytesIO("\n".join(lines).encode()))
+    return load("-", ReadOptions(models=(OPUS, HAIKU), **options), stdin=io.BytesIO("\n".join(lines).encode()))
 
 
 def prompt_of(text: str, **options: Any) -> Prompt:
@@ -75,7 +75,7 @@ def test_a_line_is_recognised_and_what_has_an_equal_is_mapped() -> None:
 
 def test_a_model_is_heeded_only_where_the_chain_has_it_and_the_others_are_kept_to_be_told() -> None:
     data = io.BytesIO("\n".join([line("a"), line("b", model=HAIKU), line("c", model="o9")]).encode())
-    with opened_prompts("-", Form(models=(OPUS, HAIKU)), stdin=data) as prompts:
+    with opened_prompts("-", ReadOptions(models=(OPUS, HAIKU)), stdin=data) as prompts:
         assert [prompt.params and prompt.params.get("model") for prompt in prompts.prompts()] == [None, HAIKU, None]
         assert prompts.ignored_models == {"gpt-4o-mini", "o9"}
 

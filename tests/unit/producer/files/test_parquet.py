@@ -15,7 +15,7 @@ from pyarrow import parquet
 from models.errors import InputError
 from models.job.answer import Answer
 from models.outcome import State
-from producer.files.record_to_prompt import Form
+from producer.files.record_to_prompt import ReadOptions
 from producer.files.results import write_to
 from producer.prompt.prompt import Prompt
 from tests.support.peak_memory import run_to_peak
@@ -38,7 +38,7 @@ def written(path: Path, **columns: Any) -> Path:
 
 
 def loaded(path: Path, **options: Any) -> Loaded:
-    return load(str(path), Form(**options))
+    return load(str(path), ReadOptions(**options))
 
 
 def mistakes_of(path: Path, **options: Any) -> list[str]:

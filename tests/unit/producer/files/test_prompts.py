@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.files.record_to_prompt import Form
+from producer.files.record_to_prompt import ReadOptions
 from producer.prompt.prompt import Prompt
 from tests.support.read_prompts import Loaded, load
 
@@ -21,7 +21,7 @@ SENDABLE = st.text(st.characters(exclude_characters="\0", exclude_categories=["C
 
 def from_stdin(text: str | bytes, **options: Any) -> Loaded:
     data = text.encode() if isinstance(text, str) else text
-    return load("-", Form(**options), stdin=io.BytesIO(data))
+    return load("-", ReadOptions(**options), stdin=io.BytesIO(data))
 
 
 def prompts_of(text: str | bytes, **options: Any) -> list[Prompt]:
@@ -139,11 +139,11 @@ def test_the_name_of_a_file_tells_its_format(tmp_path: Path, name: str, text: st
 
 def test_a_format_that_is_named_is_taken(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"prompt": "Why?"}', encoding="utf-8")
-    assert load(str(tmp_path / "a.jsonl"), Form(format="text")).prompts == [Prompt('{"prompt": "Why?"}')]
+    assert load(str(tmp_path / "a.jsonl"), ReadOptions(format="text")).prompts == [Prompt('{"prompt": "Why?"}')]
 
 
 def test_the_examples_load_without_a_mistake() -> None:
-    articles = load(str(TEXTS / "articles.csv"), Form(template="Summarize: {title}\n{text}"))
+    articles = load(str(TEXTS / "articles.csv"), ReadOptions(template="Summarize: {title}\n{text}"))
     documents = load(str(TEXTS / "documents.jsonl"))
     batch = load(str(EXAMPLES / "message_batch.jsonl"))
     assert [*articles.mistakes, *documents.mistakes, *batch.mistakes] == []

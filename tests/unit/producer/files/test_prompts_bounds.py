@@ -13,7 +13,7 @@ from pyarrow import parquet
 
 from models.errors import InputError
 from producer.files import csv_rows, lines, open_source
-from producer.files.record_to_prompt import Form
+from producer.files.record_to_prompt import ReadOptions
 from producer.map_reduce.documents import read_documents
 from tests.support.peak_memory import Ran, run_to_peak
 from tests.support.read_prompts import Loaded, load
@@ -37,7 +37,7 @@ def in_a_process(path: Path, **options: Any) -> Ran:
 
 
 def from_stdin(data: bytes, **options: Any) -> Loaded:
-    return load("-", Form(**options), stdin=io.BytesIO(data))
+    return load("-", ReadOptions(**options), stdin=io.BytesIO(data))
 
 
 def mistakes_of(data: bytes, **options: Any) -> list[str]:
@@ -106,11 +106,11 @@ def test_a_template_that_makes_far_more_than_a_row_holds_is_a_mistake() -> None:
 def test_a_device_without_an_end_is_refused_by_name(device: str) -> None:
     reported = "is a device, which has no end; name a file, or - for stdin"
     for form in (None, "jsonl", "text", "csv", "parquet"):
-        assert [str(one) for one in load(device, Form(format=form)).mistakes] == [f"{device}: {reported}"]
+        assert [str(one) for one in load(device, ReadOptions(format=form)).mistakes] == [f"{device}: {reported}"]
     with Path(device).open("rb") as stdin:
         assert [str(one) for one in load("-", stdin=stdin).mistakes] == [f"stdin: {reported}"]
     with pytest.raises(InputError, match="is a device"):
-        read_documents(device, Form(format="text"))
+        read_documents(device, ReadOptions(format="text"))
 
 
 def test_nothing_on_stdin_is_no_device() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producer.files import lines
-from producer.files.record_to_prompt import Form
+from producer.files.record_to_prompt import ReadOptions
 from tests.support.peak_memory import run_to_peak
 from tests.support.read_prompts import Loaded, load
 
@@ -28,7 +28,7 @@ _MOST_MB = 90  # of which the interpreter takes 40; the file has 80
 
 def from_stdin(text: str | bytes, **options: Any) -> Loaded:
     data = text.encode() if isinstance(text, str) else text
-    return load("-", Form(**options), stdin=io.BytesIO(data))
+    return load("-", ReadOptions(**options), stdin=io.BytesIO(data))
 
 
 def mistakes_of(text: str | bytes, **options: Any) -> list[str]:

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from producer.files.record_to_prompt import Form
+from producer.files.record_to_prompt import ReadOptions
 from tests.support.read_prompts import Loaded, load
 
 
 def from_stdin(text: str | bytes, **options: Any) -> Loaded:
     data = text.encode() if isinstance(text, str) else text
-    return load("-", Form(**options), stdin=io.BytesIO(data))
+    return load("-", ReadOptions(**options), stdin=io.BytesIO(data))
 
 
 def mistakes_of(text: str | bytes, **options: Any) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 
 from models.errors import InputError, InputMistakes
 from producer.commands.options import _ways
-from producer.files.record_to_prompt import Form
+from producer.files.record_to_prompt import ReadOptions
 from producer.map_reduce.documents import read_documents
 from producer.map_reduce.plan import Document
 
@@ -16,7 +16,7 @@ _ROWS = '{"id": "a", "title": "On rain", "text": "It rained."}\n{"id": "b"}\n'
 def test_a_row_is_a_document_with_its_other_columns(tmp_path: Path) -> None:
     rows = tmp_path / "rows.csv"
     rows.write_text("name,title,text\na,On rain,It rained.\n", encoding="utf-8")
-    assert read_documents(str(rows), Form(id_column="name")) == [
+    assert read_documents(str(rows), ReadOptions(id_column="name")) == [
         Document("It rained.", id="a", columns={"name": "a", "title": "On rain"})
     ]
 
@@ -59,7 +59,7 @@ def test_a_text_has_no_column_to_be_called_by(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("It rained.", encoding="utf-8")
     for source in (tmp_path, tmp_path / "a.txt"):
         with pytest.raises(InputError, match="id_column: needs columns, and a text has none"):
-            read_documents(str(source), Form(id_column="name"))
+            read_documents(str(source), ReadOptions(id_column="name"))
 
 
 @pytest.mark.parametrize(

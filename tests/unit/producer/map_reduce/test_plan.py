@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from models.errors import InputError
 from models.job.map_reduce import MissingPart, PartAnswer, question
 from models.money.token_estimate import most_tokens
-from producer.map_reduce.plan import Asked, Document, Outline, Planned, plan
+from producer.map_reduce.plan import Document, Outline, Planned, PromptKind, plan
 from producer.prompt.template import parse_template
 
 _MAP, _REDUCE = parse_template("Sum up: {text}"), parse_template("Merge: {text}")
 _TEXTS = st.text(alphabet="It rained. \n   ", min_size=1, max_size=600).filter(str.strip)
 
 
-def _asked(task: str, **changes: Any) -> Asked:
+def _asked(task: str, **changes: Any) -> PromptKind:
     usual: dict[str, Any] = {"template": _REDUCE, "max_tokens": 20, "answer": 20, "room": 400}
-    return Asked(task=task, **(usual | changes))
+    return PromptKind(task=task, **(usual | changes))
 
 
 def _outline(*, synthesize: bool = True, part_room: int = 60, step_room: int = 400) -> Outline:

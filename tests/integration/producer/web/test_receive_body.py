@@ -15,8 +15,8 @@ import uvicorn
 from models.settings import Settings, load_settings
 from producer.client import Producer
 from producer.web.app import app_over
-from producer.web.http.bodies import BodyLimits, Pace
 from producer.web.http.limits import Slots
+from producer.web.http.receive_body import BodyLimits, Pace
 from tests.support.sites.app_client import asked, visiting
 
 _GREEDY, _OTHER = "token-of-the-greedy-1", "token-of-the-other-01"
