@@ -128,7 +128,7 @@ def _start_timers(worker: Worker) -> None:
         queues=_broker,
         outbox=worker.store.outbox,
         steps=worker.store.steps,
-        rooms=ChainCapacity(_settings.chain, worker.admission),
+        free=ChainCapacity(_settings.chain, worker.admission).free,
         holder=worker.store.ledger.worker,
         rungs=len(_settings.chain.models),
         window=_settings.queue_window,
@@ -144,11 +144,11 @@ def _start_timers(worker: Worker) -> None:
         clock=monotonic,
         report=logs.log,
     )
-    alarm = HealthAlarm(verdicts=worker.store.health, report=logs.log)
+    alarm = HealthAlarm(today=worker.store.health.today, report=logs.log)
     _start("dispatcher", dispatcher.tick, dispatcher.tick_s)
     _start("rescuer", rescuer.look, rescuer.every_s)
     _start("health alarm", alarm.look, _settings.review_every_s)
-    _start("rollup", partial(roll_up, worker.store.rollup, logs.log), _settings.review_every_s)
+    _start("rollup", partial(roll_up, worker.store.rollup.roll, logs.log), _settings.review_every_s)
     _start("lost batches", worker.store.ledger.forget_lost, _settings.review_every_s)
     _start("ledger", partial(_end_without_ledger, worker), _LOOK_AT_LEDGER_S)
 

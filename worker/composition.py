@@ -1,11 +1,11 @@
-"""Builds what a worker works with, once, at the entry point; everything below takes it as a parameter."""
+"""Builds one Worker with all collaborators, once, at the entry point. All code below takes them as parameters."""
 
 import os
 import random
 import secrets
 import shutil
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -52,8 +52,8 @@ _MB = 1024 * 1024
 def open_worker(settings: Settings, *, report: Report) -> Iterator[Worker]:
     """Open the ledger, the spool and the provider, and close them at the end of the block.
 
-    What the spool holds is in the ledger before this yields. Leases are renewed and the spool is replayed by threads
-    of their own. Raises SettingsError without an API key, LedgerError where the ledger is away or has another schema.
+    The replies of the spool are in the ledger before this yields. Threads renew leases and replay the spool. Raises
+    SettingsError without an API key; LedgerError if the ledger is away or has another schema.
     """
     if settings.anthropic_api_key is None:
         fix = "set it (in .env, or ANTHROPIC_API_KEY_FILE); for the simulator any word will do"
@@ -69,29 +69,29 @@ def open_worker(settings: Settings, *, report: Report) -> Iterator[Worker]:
 
 def _worker(settings: Settings, store: Store, report: Report, until_end: ExitStack) -> Worker:
     prices = _prices(settings, store)
-    spool = Spool(settings.state_dir / "spool", holder=store.ledger.worker, report=report)
-    until_end.callback(spool.close)
-    replay = _replay(spool, store.ledger, report)
-    replay()
-    provider = _provider(settings)
-    until_end.callback(provider.close)
-    heartbeat = Heartbeat(store.leases, lease_s=settings.lease_s)
+    ledger = _spooled(settings, store.ledger, report, until_end)
+    provider = _provider(settings, until_end)
+    heartbeat = Heartbeat(partial(store.leases.renew, lease_s=settings.lease_s), lease_s=settings.lease_s)
     until_end.callback(run_every(settings.lease_s / 3, heartbeat.beat, name="heartbeat", report=report))
-    until_end.callback(run_every(_REPLAY_EVERY_S, replay, name="replay", report=report))
-    known = _looked_up(settings, prices, store, provider, report, until_end)
+    capabilities = _looked_up(settings, prices, store, provider, report, until_end)
     intake = Intake(free_mb=lambda: _free_mb(settings), needed_mb=settings.min_free_mb, clock=monotonic, report=report)
     return Worker(
-        **_choices(settings),
         settings=settings,
         store=store,
+        chain=settings.chain,
+        caps=_caps(settings),
+        climbs=settings.climbs,
+        patience_s=settings.patience_s,
+        key_pause_s=settings.key_pause_s,
+        call_timeout_s=settings.call_timeout_s,
         provider=provider,
-        ledger=SpooledLedger(store.ledger, spool, report),
+        ledger=ledger,
         admission=_admission(settings, store.ledger.worker, report, until_end),
         expected=Forecast(),
         prices=prices,
-        worst_case_usd=partial(_worst_case_usd, prices, known),
-        window_of=known.window_of,
-        capabilities_of=known,
+        worst_case_usd=partial(_worst_case_usd, prices, capabilities),
+        window_of=capabilities.window_of,
+        capabilities_of=capabilities,
         warming=_warming(settings, until_end),
         heartbeat=heartbeat,
         intake=intake,
@@ -104,20 +104,8 @@ def _worker(settings: Settings, store: Store, report: Report, until_end: ExitSta
     )
 
 
-def _choices(settings: Settings) -> dict[str, Any]:
-    """Return the operator's choices that a walk follows."""
-    return {
-        "chain": settings.chain,
-        "caps": _caps(settings),
-        "climbs": settings.climbs,
-        "patience_s": settings.patience_s,
-        "key_pause_s": settings.key_pause_s,
-        "call_timeout_s": settings.call_timeout_s,
-    }
-
-
 def _prices(settings: Settings, store: Store) -> PriceBook:
-    """Open the price book, and write down the chain's prices and the bounds of an unreliable primary."""
+    """Open the price book, and record the chain's prices and the bounds of an unreliable primary."""
     prices = PriceBook(settings.price_overrides, store.price_list.dated())
     now = datetime.now(UTC)
     store.ledger.record_prices([price for model in settings.chain.models if (price := prices.price(model, at=now))])
@@ -127,12 +115,29 @@ def _prices(settings: Settings, store: Store) -> PriceBook:
     return prices
 
 
-def _provider(settings: Settings) -> AnthropicProvider:
-    return AnthropicProvider(
+def _spooled(settings: Settings, ledger: Ledger, report: Report, until_end: ExitStack) -> SpooledLedger:
+    """Put the spool before the ledger, and have the spool replayed now and from time to time."""
+    spool = Spool(settings.state_dir / "spool", holder=ledger.worker, report=report)
+    until_end.callback(spool.close)
+    replay = partial(_replay, spool, ledger, report)
+    replay()
+    until_end.callback(run_every(_REPLAY_EVERY_S, replay, name="replay", report=report))
+    return SpooledLedger(ledger, spool, report)
+
+
+def _replay(spool: Spool, ledger: Ledger, report: Report) -> None:
+    if count := spool.replay(ledger.replay):
+        report(RepliesReplayed(count=count))
+
+
+def _provider(settings: Settings, until_end: ExitStack) -> AnthropicProvider:
+    provider = AnthropicProvider(
         api_key=settings.anthropic_api_key.get_secret_value() if settings.anthropic_api_key else "",
         base_url=settings.anthropic_base_url,
         connect_timeout_s=settings.connect_timeout_s,
     )
+    until_end.callback(provider.close)
+    return provider
 
 
 def _looked_up(
@@ -143,7 +148,7 @@ def _looked_up(
     report: Report,
     until_end: ExitStack,
 ) -> LearnedCapabilities:
-    """Have prices and what models take looked up from time to time."""
+    """Have prices and the capabilities of models looked up from time to time."""
     look_up = partial(_look_up, prices, store)
     until_end.callback(run_every(_PRICES_EVERY_TICKS * settings.clock_tick_s, look_up, name="prices", report=report))
     known = LearnedCapabilities(settings.chain.models, ask=provider.facts, window_of=context_window)
@@ -152,13 +157,13 @@ def _looked_up(
 
 
 def _look_up(prices: PriceBook, store: Store) -> None:
-    prices.take(store.price_list.dated())  # where the ledger is away, those known last go on
+    prices.take(store.price_list.dated())  # without the ledger, the last known prices stay
 
 
 def _worst_case_usd(
     prices: PriceBook, known: LearnedCapabilities, model: str, params: Mapping[str, Any]
 ) -> Decimal | None:
-    # A price book may be older than a model's window: the larger of both bounds what a prompt may cost.
+    # A price book may be older than a model's window: the larger of both bounds the cost of a prompt.
     window = context_window(model)
     larger = None if window is None else max(window, known.window_of(model) or 0)
     return worst_case_usd(model, params, prices, window=larger, at=datetime.now(UTC))
@@ -197,23 +202,15 @@ def _caps(settings: Settings) -> Caps:
 
 
 def worker_name() -> str:
-    """Name this process in leases, attempts and spool files: host, process id, and a word that no other has.
+    """Return the name of this process in leases, attempts and spool files: host, process id, and a random word.
 
-    In containers the same process id comes back with every start.
+    In containers the same process id comes back with each start.
     """
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
-
-
-def _replay(spool: Spool, ledger: Ledger, report: Report) -> Callable[[], None]:
-    def replay() -> None:
-        if count := spool.replay(ledger.replay):
-            report(RepliesReplayed(count=count))
-
-    return replay
 
 
 def _free_mb(settings: Settings) -> int:
     try:
         return shutil.disk_usage(settings.state_dir).free // _MB
-    except OSError:  # a folder that is gone has no room; the pulse tells why
+    except OSError:  # a folder that is gone has no room; the liveness check logs why
         return -1

@@ -18,12 +18,12 @@ from worker.recovery.failpoints import failpoint
 from worker.recovery.lease import Heartbeat
 
 DROPPED = "dropped: finished, or somebody else has it"
-EXPIRED = "expired"  # the outcome of a job whose deadline passed before any call
+EXPIRED = "expired"  # the outcome of a job whose deadline passed before a call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worker(Collaborators):
-    """Everything that works on the jobs of one process. `composition` builds it."""
+    """The collaborators of one process: those of a walk, and those around the walk. `composition` builds one."""
 
     settings: Settings
     store: Store
@@ -33,10 +33,10 @@ class Worker(Collaborators):
 
 
 def run(job_id: str, worker: Worker) -> str:
-    """Claim the job, walk its chain, and say in one line what came of it: model, depth, cost.
+    """Claim the job, walk the chain, and return the result in one line: model, depth, cost.
 
-    A ledger that is away costs nothing but time: an unclaimed job is sent again by a clock, a reply is on disk,
-    and a job in the middle is rescued once its lease is over.
+    A ledger that is away costs only time. The dispatcher sends an unclaimed job again, the spool keeps a reply, and
+    the rescuer takes a job in the middle after the lease.
     """
     try:
         if closed := worker.intake.closed_reason():
@@ -50,7 +50,7 @@ def run(job_id: str, worker: Worker) -> str:
         with worker.heartbeat.holding(claim):
             return _claimed(claim, worker)
     except LedgerError as error:
-        worker.intake.shut(f"the ledger is away: {error}")  # until the liveness check reaches the ledger again
+        worker.intake.shut(f"the ledger is away: {error}")  # until the liveness check reaches the ledger
         return f"the ledger is away: {error}"
 
 
@@ -66,7 +66,7 @@ def _claimed(claim: Claim, worker: Worker) -> str:
 
 
 def in_one_line(walked: Walked) -> str:
-    """Say what Flower shows of a task, such as `sonnet-4-6 d1 $0.0031`."""
+    """Return the line of a task in Flower, such as `sonnet-4-6 d1 $0.0031`."""
     ending, cost = walked.ending, total_usd(walked.attempts)
     if ending is None:
         return "lost: finished or cancelled meanwhile"

@@ -29,7 +29,6 @@ from tests.support.ledgers.job_values import (
     succeeded,
     unknown,
 )
-from tests.support.ledgers.memory_ledger import MemoryRooms
 from worker.periodic.dispatcher import Dispatcher
 from worker.periodic.rescuer import Rescuer
 from worker.recovery.rescue import RescuePolicy
@@ -70,7 +69,7 @@ class Life(RuleBasedStateMachine):
             queues=self.queue,
             outbox=self.store.outbox,
             steps=self.store.steps,
-            rooms=MemoryRooms((1000,)),
+            free=lambda: (1000,),
             holder="here",
             rungs=1,
             window=4,

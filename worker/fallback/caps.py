@@ -1,4 +1,4 @@
-"""Which caps a call must fit under, and what is said where it does not."""
+"""The caps over a call, and the words for a call that does not fit under a cap."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,9 +11,10 @@ from models.job.values import Cap, Claim, OverCap, batch_scope
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caps:
-    """What a UTC day may cost in USD: in all, for a task, for a tag such as `team=media`; and a tree of calls for good.
+    """The most a UTC day may cost in USD: in all, for a task, for a tag such as `team=media`.
 
-    `waits`: a job that does not fit today waits for tomorrow; else it fails.
+    `tree_usd` caps a tree of calls for good. With `waits`, a job that does not fit today waits for tomorrow, else it
+    fails.
     """
 
     day_usd: Decimal | None = None
@@ -23,12 +24,11 @@ class Caps:
     waits: bool = True
 
     def over(self, claim: Claim) -> tuple[Cap, ...]:
-        """List the caps that hold for a job, in the order of their scopes; its batch's is in the ledger."""
+        """Return the caps over a job, in the order of the scopes. The amount of a batch's cap is in the ledger."""
         tags = {f"{name}={value}" for name, value in claim.tags.items()}
         tag_cap = caller_cap(claim.tags)
-        by_tag = (
-            self.by_tag if tag_cap is None else {tag_cap[0]: tag_cap[1], **self.by_tag}
-        )  # what is set here is newer
+        # A cap of the settings is newer than the caller's.
+        by_tag = self.by_tag if tag_cap is None else {tag_cap[0]: tag_cap[1], **self.by_tag}
         caps = [Cap(scope=f"tag:{tag}", cap_usd=usd) for tag, usd in by_tag.items() if tag in tags]
         caps += [Cap(scope=f"task:{task}", cap_usd=usd) for task, usd in self.by_task.items() if task == claim.task]
         if self.day_usd is not None:
@@ -41,7 +41,7 @@ class Caps:
 
 
 def over_cap_message(over: OverCap) -> str:
-    """Say which cap a call does not fit under, and by what.
+    """Return the message for a call that does not fit under a cap.
 
     >>> over_cap_message(OverCap(cap=Cap(scope="day", cap_usd=Decimal(5)), cap_usd=Decimal(5), gone_usd=Decimal("4.9"),
     ...                reserved_usd=Decimal(0), needs_usd=Decimal("0.25")))
@@ -55,7 +55,7 @@ def over_cap_message(over: OverCap) -> str:
 
 
 def over_cap_details(over: OverCap) -> dict[str, str]:
-    """Give what a call was refused by, for whoever asks why: the cap's scope, and USD as text."""
+    """Return the cap's scope and the amounts in USD, as text."""
     amounts = {"cap": over.cap_usd, "gone": over.gone_usd, "reserved": over.reserved_usd, "needs": over.needs_usd}
     return {"scope": over.cap.scope, **{f"{name}_usd": f"{usd:f}" for name, usd in amounts.items()}}
 

@@ -1,4 +1,4 @@
-"""Whether an answer will do: it says something, and passes what its job expects of it. The answer is never told."""
+"""Checks that an answer is not empty and passes the job's own checks. No flaw quotes the answer."""
 
 import json
 from collections.abc import Mapping
@@ -11,24 +11,24 @@ from models.job.answer_checks import JSON_SCHEMA, MIN_CHARS, PATTERN, pattern_of
 from models.outcome import Outcome
 from worker.provider.reply import Failure, Reply
 
-_PATTERN_S = 1.0  # a pattern can take for ever, and its thread with it
+_PATTERN_S = 1.0  # a pattern can block its thread for ever
 _LOOKED_AT = frozenset({Outcome.ANSWERED, Outcome.TRUNCATED, Outcome.UNCLEAR})
 _THINKING = ("thinking", "redacted_thinking")
 _FENCE = "```"
 
 
 def asks_nothing(request: Mapping[str, Any]) -> bool:
-    """Tell whether a request only fills the cache: with a max_tokens of 0 the API generates nothing."""
+    """Return whether a request only fills the cache: with a max_tokens of 0 the API generates nothing."""
     return request.get("max_tokens") == 0
 
 
 def check_answer(
     end: Reply | Failure, expects: Mapping[str, Any] | None, *, asks_nothing: bool = False
 ) -> Reply | Failure:
-    """Look at an answer; one that is empty or fails a check gets that outcome, and the reason as its flaw.
+    """Return the answer; an empty or failing answer gets that outcome and a flaw.
 
-    An answer that was cut, or ended for an unknown reason, keeps that outcome beside its flaw: more room may cure it.
-    A refused or unfinished answer is not looked at. Where the request asks nothing, an empty answer is the right one.
+    An answer that was cut, or that ended for an unknown reason, keeps its outcome: more room may cure the flaw.
+    A refused or unfinished answer has no check. With `asks_nothing`, an empty answer is right.
     """
     if not isinstance(end, Reply) or end.outcome not in _LOOKED_AT:
         return end
@@ -49,7 +49,7 @@ def _why_empty(end: Reply) -> str:
 
 
 def _is_empty(message: Mapping[str, Any]) -> bool:
-    """Tell whether there is nothing but thinking and white space: the use of a tool is an answer, too."""
+    """Return whether the answer is only thinking and white space. The use of a tool is an answer."""
     kinds = {block.get("type") for block in message["content"]} - {*_THINKING, "text"}
     return not kinds and not text_of(message).strip()
 
@@ -71,7 +71,7 @@ def _pattern_flaw(text: str, pattern: str | None) -> str:
     if pattern is None:
         return ""
     try:
-        # `concurrent` lets other threads run meanwhile.
+        # `concurrent` lets other threads run during the search.
         found = pattern_of(pattern).search(text, timeout=_PATTERN_S, concurrent=True)
     except TimeoutError:
         return f"the pattern {shown(pattern)} took too long, more than {_PATTERN_S:g} s"
@@ -88,12 +88,12 @@ def _schema_flaw(text: str, schema: Mapping[str, Any] | None) -> str:
         return f"its text is no JSON, from line {error_at.lineno}, column {error_at.colno} on"
     except (ValueError, RecursionError):  # half a surrogate, a number of 5,000 digits, 10,000 brackets
         return "its text is no JSON that a schema can be held against"
-    # By its place in the schema: the error's own words quote the answer.
+    # The place in the schema stands for the error, whose own words quote the answer.
     return "" if error is None else f"its JSON fails the schema at /{'/'.join(map(str, error.schema_path))}"
 
 
 def _unfenced(text: str) -> str:
-    """Take one Markdown fence off that is around all of it: models write JSON so, whatever they are told."""
+    """Take off one Markdown fence around the whole text: models write JSON in a fence."""
     lines = text.strip().splitlines()
     is_fenced = len(lines) > 1 and lines[0].strip().lower() in {_FENCE, f"{_FENCE}json"} and lines[-1].strip() == _FENCE
     return "\n".join(lines[1:-1]) if is_fenced else text

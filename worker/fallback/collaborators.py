@@ -1,4 +1,4 @@
-"""What a walk works with: its collaborators as Protocols, and the operator's choices."""
+"""The collaborators of a walk, as Protocols where they do I/O, and the operator's choices."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ AROUND_A_CALL_S = 30.0  # transactions before and after the call
 
 
 class Provider(Protocol):
-    """Sends one request, once, and says what came back by the deadline."""
+    """Sends one request, once, and returns the response that came by the deadline."""
 
     def call(
         self,
@@ -35,9 +35,9 @@ class Provider(Protocol):
         deadline: Deadline,
         headers: Mapping[str, str] | None = None,
     ) -> Received | Broken:
-        """Ask the model under a version of the API and betas, none for the SDK's own.
+        """Call the model. `headers` name the version of the API and the betas; None: those of the SDK.
 
-        Never raises for anything the network or the provider does.
+        No fault of the network or the provider raises.
         """
         ...
 
@@ -47,30 +47,30 @@ class Provider(Protocol):
 
 
 class Ledger(Protocol):
-    """Writes attempts down before and after their request."""
+    """Records attempts before and after the request."""
 
     def open_attempt(self, claim: Claim, opening: Opening) -> bool | OverCap:
-        """Commit the attempt and what it may cost; False: the job is no longer ours; or it does not fit under a cap."""
+        """Commit the attempt and the worst case. Returns False if the job is no longer ours."""
         ...
 
     def over_cap(self, opening: Opening) -> OverCap | None:
-        """Tell a cap that has no room for the attempt, whatever becomes of those in flight; nothing is written."""
+        """Return a cap that has no room for the attempt, even if the calls in flight cost nothing. Writes nothing."""
         ...
 
     def close_attempt(self, claim: Claim, closing: Closing) -> None:
-        """Write how it ended, while the job goes on."""
+        """Record the end of an attempt, while the job goes on."""
         ...
 
     def finish(self, claim: Claim, ending: Ending, closing: Closing | None) -> bool:
-        """Write how it ended and where that leaves the job, in one commit; False: the job was no longer ours."""
+        """Commit the job's ending with the last attempt's. Returns False if the job is no longer ours."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collaborators:
-    """All a walk works with, built once at the entry point. `now` is UTC; `draw` gives numbers from 0 to 1.
+    """The collaborators of a walk, built once at the entry point. `now` is UTC; `draw` returns numbers from 0 to 1.
 
-    `call_timeout_s` is the least time a call is given. A call's ticket lapses `AROUND_A_CALL_S` after its deadline.
+    `call_timeout_s` is the least time for a call. A call's ticket lapses `AROUND_A_CALL_S` after the deadline.
     """
 
     chain: Chain
@@ -92,4 +92,4 @@ class Collaborators:
     call_timeout_s: float
     is_stopping: Callable[[], bool] = lambda: False
     capabilities_of: Callable[[str], Capabilities] = capabilities_of
-    warming: CacheWarmup | None = None  # None: nothing is marked for the cache
+    warming: CacheWarmup | None = None  # None: no request is marked for the cache

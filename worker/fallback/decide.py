@@ -1,4 +1,4 @@
-"""What to do after an attempt: done, retry here, next rung, park or stop. A decision about money and time."""
+"""Decides after an attempt, by money and time: keep, retry, next rung, park or stop."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
@@ -32,17 +32,15 @@ from worker.provider.reply import Failure, Reply
 
 _BASE_S = 2.0
 _CAP_S = 300.0
-
-
 _DOUBT_S = 5.0  # a key that is really refused is paused by then
-_LEAST_S = 0.5  # a job that is parked comes back no sooner: the clock looks every second
+_LEAST_S = 0.5  # a parked job comes back no sooner: the dispatcher looks every second
 _LASTING = {*(outcome for outcome, rule in RULES.items() if rule.lasting), UNFIT, OVER_BUDGET, OVER_TODAY}
 
 
 def backoff_s(rounds: int, *, draw: Callable[[], float]) -> float:
-    """Choose a wait in seconds by full jitter: up to 2 s after the first round in vain, doubling to 300 s.
+    """Return a wait in seconds by full jitter: up to 2 s after the first vain round, doubling to 300 s.
 
-    `draw` gives a number from 0 to 1. At least a quarter of the bound is waited, so that no job spins.
+    `draw` returns a number from 0 to 1. The wait is at least a quarter of the bound, so that no job spins.
     Source: Amazon Builders' Library, "Timeouts, retries, and backoff with jitter".
 
     >>> backoff_s(1, draw=lambda: 1.0), backoff_s(3, draw=lambda: 0.0), backoff_s(40, draw=lambda: 1.0)
@@ -53,7 +51,7 @@ def backoff_s(rounds: int, *, draw: Callable[[], float]) -> float:
 
 
 def decide(end: Reply | Failure, place: ChainPosition, policy: Policy) -> Decision:
-    """Choose what comes after an attempt that ended so, at this place of its chain."""
+    """Choose the decision after an attempt with this end, at this position."""
     rule = RULES[end.outcome]
     match rule.go:
         case "keep" | "continue" | "stop" as go:
@@ -71,17 +69,16 @@ def decide(end: Reply | Failure, place: ChainPosition, policy: Policy) -> Decisi
 
 
 def doubt(place: ChainPosition, policy: Policy) -> Park | None:
-    """Wait a while with a key that was refused here and answers others, once; None where that was done in vain."""
+    """Wait once with a key that this rung refused and that answers others. Returns None after a vain wait."""
     if place.given_up.get(place.rung) == DOUBTED or policy.time_left_s <= _DOUBT_S:
         return None
-    given_up = {**place.given_up, place.rung: DOUBTED}
-    return Park(after_s=_DOUBT_S, rung=place.rung, given_up=given_up, rounds=place.rounds)
+    return place.marked(DOUBTED).parked(after_s=_DOUBT_S)
 
 
 def climbs_for(end: Reply | Failure, climbs: Collection[Outcome]) -> bool:
-    """Return whether an answer that ended so is asked for again.
+    """Return whether the job climbs for an end like this.
 
-    An answer with a flaw is invalid, too; an answer without a word that was cut is truncated, too.
+    An answer with a flaw also counts as invalid. An empty answer that was cut also counts as truncated.
     """
     if not isinstance(end, Reply):
         return end.outcome in climbs
@@ -91,29 +88,29 @@ def climbs_for(end: Reply | Failure, climbs: Collection[Outcome]) -> bool:
 
 
 def is_better_than_none(end: Reply | Failure | None) -> bool:
-    """Return whether an answer passes what its job expects, though it was cut or ended for an unknown reason."""
+    """Return whether an answer passes the checks, though the answer was cut or ended for an unknown reason."""
     return isinstance(end, Reply) and end.outcome in {Outcome.TRUNCATED, Outcome.UNCLEAR} and not end.flaw
 
 
 def is_lasting(outcome: Outcome) -> bool:
-    """Tell whether a rung that ended so is given up for good."""
+    """Return whether a rung with this outcome is given up for good."""
     return outcome in _LASTING
 
 
 def depth_at(place: ChainPosition, span: RungRange) -> int:
-    """Count the rungs given up on the way to this one; one that could not take the request was never on it."""
+    """Count the rungs given up on the way here. A rung that cannot take the request does not count."""
     order = span.available(())
     before = order[: order.index(place.rung)] if place.rung in order else ()
     return sum(place.given_up.get(rung, UNFIT) not in {UNFIT, *PASSING} for rung in before)
 
 
 def step_past(place: ChainPosition, reason: str, policy: Policy, *, wait_s: float | None = None) -> Decision:
-    """Choose what comes after a rung that was passed over without a request, and may be free after `wait_s`."""
+    """Choose the decision after a rung without a request. The rung may be free after `wait_s`."""
     return _next_rung({**place.given_up, place.rung: reason}, _awaiting(place, [place.rung], wait_s), policy)
 
 
 def climb_past(place: ChainPosition, cause: str, policy: Policy, *, wait_s: float | None = None) -> Decision:
-    """Choose what comes after a rung that was passed over on the way up for quality: a worse model is no climb."""
+    """Choose the decision after a rung without a request, on a climb for quality. A worse model is no climb."""
     given_up, waits = {**place.given_up, place.rung: cause}, _awaiting(place, [place.rung], wait_s).waits
     if above := policy.span.above(place.rung, given_up):
         return Fallback(rung=above[0], reason=Reason.CLIMB, given_up=given_up, waits=waits)
@@ -121,13 +118,12 @@ def climb_past(place: ChainPosition, cause: str, policy: Policy, *, wait_s: floa
         return Stop()
     rung = min(waits, key=waits.__getitem__)
     kept = {left: reason for left, reason in given_up.items() if left not in waits}
-    return park(
-        policy, ChainPosition(rung=rung, given_up=kept, rounds=place.rounds), after_s=max(_LEAST_S, waits[rung])
-    )
+    there = ChainPosition(rung=rung, given_up=kept, rounds=place.rounds)
+    return park(policy, there, after_s=max(_LEAST_S, waits[rung]))
 
 
 def step_past_limit(place: ChainPosition, reason: str, policy: Policy, *, wait_s: float | None) -> Decision:
-    """Choose what comes after a rung whose limits are used up: a model that draws on the same ones is no cure."""
+    """Choose the decision after a rung whose limits are used up. A model of the same limit group is no cure."""
     chain = policy.chain
     group = chain.group_of(chain.models[place.rung])
     alike = [
@@ -140,24 +136,24 @@ def step_past_limit(place: ChainPosition, reason: str, policy: Policy, *, wait_s
 
 
 def wait_for(place: ChainPosition, policy: Policy, *, wait_s: float) -> Park | None:
-    """Wait for this rung where that is within the job's patience, once a round; None where it is not."""
+    """Wait for this rung, once a round. Returns None if the wait exceeds the job's patience or time."""
     if wait_s > policy.patience_s or wait_s >= policy.time_left_s or place.given_up.get(place.rung) == WAITED:
         return None
-    return Park(after_s=wait_s, rung=place.rung, given_up={**place.given_up, place.rung: WAITED}, rounds=place.rounds)
+    return place.marked(WAITED).parked(after_s=wait_s)
 
 
 def queue_for(place: ChainPosition, policy: Policy, *, wait_s: float) -> Park | None:
-    """Wait for a place among the calls in flight, as often as there is none; None beyond the job's time for it."""
+    """Wait for our own limit of calls in flight, any number of times. Returns None beyond the job's time."""
     if wait_s > policy.queue_s or wait_s >= policy.time_left_s:
         return None
-    return Park(after_s=max(_LEAST_S, wait_s), rung=place.rung, given_up=place.given_up, rounds=place.rounds)
+    return place.parked(after_s=max(_LEAST_S, wait_s))
 
 
 def park(policy: Policy, place: ChainPosition, *, after_s: float) -> Decision:
-    """Park a job at this place, or stop it where the next chance would come too late."""
+    """Park a job at this position, or stop the job if the next chance comes after the deadline."""
     if after_s >= policy.time_left_s:
         return Stop(because=NO_TIME)
-    return Park(after_s=after_s, rung=place.rung, given_up=place.given_up, rounds=place.rounds)
+    return place.parked(after_s=after_s)
 
 
 def _climb(end: Reply | Failure, place: ChainPosition, policy: Policy) -> Decision:
@@ -168,7 +164,7 @@ def _climb(end: Reply | Failure, place: ChainPosition, policy: Policy) -> Decisi
         return Fallback(rung=above[0], reason=Reason.CLIMB, given_up=given_up)
     below = policy.span.available(given_up)
     if end.outcome is Outcome.REFUSED and climbs_for(end, policy.climbs) and below:
-        # No better model is left, but another one may not decline.
+        # No better model is left, but a lower model may accept.
         return Fallback(rung=below[0], reason=Reason.FALLBACK, given_up=given_up)
     return Answered() if is_better_than_none(end) else Stop()
 
@@ -180,13 +176,9 @@ def _look(end: Reply | Failure, place: ChainPosition, policy: Policy) -> Decisio
 
 
 def _ended(end: Reply | Failure, go: Literal["keep", "continue", "stop"]) -> Decision:
-    match go:
-        case "keep":
-            return Answered()
-        case "continue":
-            return Continue(content=tuple(end.message["content"]) if isinstance(end, Reply) else ())
-        case "stop":
-            return Stop()
+    if go == "continue":
+        return Continue(content=tuple(end.message["content"]) if isinstance(end, Reply) else ())
+    return Answered() if go == "keep" else Stop()
 
 
 def _too_small(place: ChainPosition, policy: Policy) -> dict[int, str]:
@@ -197,7 +189,7 @@ def _too_small(place: ChainPosition, policy: Policy) -> dict[int, str]:
 
 def _to_larger_window(place: ChainPosition, policy: Policy) -> Decision:
     given_up = {**place.given_up, **_too_small(place, policy), **_lasting(place.given_up)}
-    # A larger one that was given up for free is waited for: it alone can answer.
+    # Only a larger window can answer: a larger model that was given up for free gets a wait.
     return _next_rung(given_up, place, policy, reason=Reason.CLIMB)
 
 
@@ -216,12 +208,12 @@ def _next_rung(
     left = policy.span.available(given_up)
     if left:
         return Fallback(rung=left[0], reason=reason, given_up=given_up, waits=place.waits)
-    # Everything was tried. What failed for free gets another round; what may have been billed does not.
+    # No rung is left. A rung that failed for free gets another round; a rung that may have been billed does not.
     lasting = _lasting(given_up)
     again = policy.span.available(lasting)
     if not again:
         return _tomorrow(lasting, place, policy)
-    # Where each rung says when it may be free, no round was made in vain: the first of them is waited for.
+    # If each rung has a known wait, the round was not vain: the job waits for the first of them.
     rounds = place.rounds + any(rung not in place.waits for rung in again)
     in_vain_s = backoff_s(place.rounds + 1, draw=policy.draw)
     after_s = max(_LEAST_S, min(place.waits.get(rung, in_vain_s) for rung in again))

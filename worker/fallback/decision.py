@@ -1,53 +1,53 @@
-"""The ways on after an attempt or instead of one, a job's place in its chain, and the operator's choices, as values."""
+"""The decisions after a rung, a job's position in the chain, and the operator's choices, as values."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from models.chain.chain import Chain, RungRange
 from models.outcome import OVER_BUDGET, Outcome, Reason
 
-WINDOW_FULL = "model_context_window_exceeded"  # the stop reason of an answer that only a larger window ends
+WINDOW_FULL = "model_context_window_exceeded"  # the stop reason of an answer that needs a larger window
 CUTTING = frozenset({"max_tokens", WINDOW_FULL})
 NO_TIME = "; the next chance would come after the job's deadline"
 UNFIT = "unfit"  # passed over: the request does not fit this model
-SAME_LIMIT = "same_limit"  # passed over: it draws on the bucket that has just run dry
-WAITED = "waited"  # not given up yet: the job has used its patience with the rung it stands at
-OVER_TODAY = "over_today"  # passed over: a cap of this day is used up; OVER_BUDGET: its batch's is
-RESERVED = "reserved"  # passed over: calls in flight hold what is left under a cap, and may give some of it back
+SAME_LIMIT = "same_limit"  # passed over: the model shares the limit that has just run out
+WAITED = "waited"  # not given up yet: the job has used up its patience with this rung
+OVER_TODAY = "over_today"  # passed over: a cap of this day is used up; OVER_BUDGET: the batch's cap
+RESERVED = "reserved"  # passed over: calls in flight reserve the rest of a cap, and may free a part
 ABOUT_MONEY = frozenset({OVER_BUDGET, OVER_TODAY, RESERVED})
-DENIED = frozenset({"limited", "full", "circuit_open", SAME_LIMIT})  # left without a call, by admission control
-DOUBTED = "doubted"  # the key was refused here once, and answers others
-PASSING = frozenset({WAITED, *ABOUT_MONEY})  # looked at anew whenever the job comes back
+DENIED = frozenset({"limited", "full", "circuit_open", SAME_LIMIT})  # passed over: admission control denied the call
+DOUBTED = "doubted"  # this rung refused the key once, and other requests get answers
+PASSING = frozenset({WAITED, *ABOUT_MONEY})  # forgotten when the job comes back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """The reply is kept and the job succeeds."""
+    """The job keeps the reply and succeeds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """The same rung once more, at once."""
+    """The job calls the same rung once more, at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryLonger:
-    """The same rung once more, with this max_tokens: its answer was cut at fewer."""
+    """The job calls the same rung once more, with this larger max_tokens: the answer was cut."""
 
     max_tokens: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Continue:
-    """The same rung once more: its turn was paused, and `content` is sent back to have the model go on."""
+    """The job sends the `content` of a paused turn back to the same rung, and the model goes on."""
 
     content: tuple[Mapping[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fallback:
-    """Another rung; `given_up` holds those left behind by now, with the reason of each; `waits`: as in Place."""
+    """The job goes to another rung. `given_up` maps each rung left behind to the reason; `waits`: see ChainPosition."""
 
     rung: int
     reason: Reason
@@ -57,7 +57,7 @@ class Fallback:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Park:
-    """Nothing can be called now, but in `after_s` it can; the job comes back at `rung`."""
+    """The job waits `after_s` seconds, and comes back at `rung`."""
 
     after_s: float
     rung: int
@@ -67,7 +67,7 @@ class Park:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
-    """The job fails: no other model and no waiting cures it."""
+    """The job fails: no other model and no wait cures the failure."""
 
     because: str = ""
 
@@ -77,10 +77,10 @@ Decision = Answered | Retry | RetryLonger | Continue | Fallback | Park | Stop
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainPosition:
-    """A job's place in its chain. `retries` counts those on this rung; `rounds` those of the whole chain.
+    """A job's position in the chain. `retries` counts those on this rung; `rounds` counts vain rounds of the chain.
 
-    `waits` tells of rungs left in this walk in how many seconds they may be free again, where that is known.
-    `passes` counts the paused passes of the turn on this rung, and `content` holds the blocks of all of them.
+    `waits` maps rungs left in this walk to the seconds until they may be free, if known.
+    `passes` counts the paused passes of the turn on this rung; `content` holds the blocks of all passes.
     """
 
     rung: int
@@ -91,10 +91,22 @@ class ChainPosition:
     passes: int = 0
     content: tuple[Mapping[str, Any], ...] = ()
 
+    def parked(self, *, after_s: float) -> Park:
+        """Return the decision to come back to this position."""
+        return Park(after_s=after_s, rung=self.rung, given_up=self.given_up, rounds=self.rounds)
+
+    def marked(self, reason: str) -> "ChainPosition":
+        """Return the position with this reason for the rung."""
+        return replace(self, given_up={**self.given_up, self.rung: reason})
+
+    def unmarked(self) -> "ChainPosition":
+        """Return the position without a reason for the rung."""
+        return replace(self, given_up={rung: reason for rung, reason in self.given_up.items() if rung != self.rung})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The operator's choices. `time_left_s` is 0 for a caller who stands by; `queue_s` is for a place in flight."""
+    """The operator's choices. `time_left_s` is 0 for a caller who stands by; `queue_s` bounds a wait for our limit."""
 
     chain: Chain
     span: RungRange

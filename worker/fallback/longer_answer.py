@@ -1,4 +1,4 @@
-"""More room for an answer that was cut at max_tokens: asked for once, on the same rung, before a better model is."""
+"""More room for an answer that was cut at max_tokens: once, on the same rung, before a climb."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -12,15 +12,13 @@ from worker.fallback.decision import RetryLonger
 from worker.provider.reply import Failure, Reply
 
 _MAY_BE_CUT = (Outcome.TRUNCATED, Outcome.EMPTY)
-_CUT = "max_tokens"  # the stop reason; at the end of the window there is no more room to give
-
-
-MOST_PASSES = 10  # a turn that pauses for ever must not be paid for ever
+_CUT = "max_tokens"  # the stop reason; at the end of the window there is no more room
+MOST_PASSES = 10  # a turn that pauses for ever must not cost for ever
 Blocks = Sequence[Mapping[str, Any]]
 
 
 def request_of(claim: Claim, most_output: int | None) -> Mapping[str, Any]:
-    """Give what is asked of a model: what the job asks, with max_tokens raised as far as this model writes."""
+    """Return the job's request, with max_tokens raised as far as this model writes."""
     asked, raised = claim.params.get("max_tokens"), claim.raised_max_tokens
     if raised is None or not isinstance(asked, int):
         return claim.params
@@ -30,22 +28,21 @@ def request_of(claim: Claim, most_output: int | None) -> Mapping[str, Any]:
 def longer_answer(
     end: Reply | Failure, claim: Claim, most_output: int | None, climbs: Collection[Outcome]
 ) -> RetryLonger | None:
-    """Ask again with four times max_tokens, where the answer was cut there and the model is known to write more.
+    """Retry once with four times max_tokens, if the answer was cut there and the model writes more.
 
-    The claim's parameters are those that were sent.
+    The claim has the parameters that were sent.
     """
     if not isinstance(end, Reply) or end.outcome not in _MAY_BE_CUT or not climbs_for(end, climbs):
         return None
     sent = claim.params.get("max_tokens")
     if end.stop_reason != _CUT or not isinstance(sent, int) or most_output is None or most_output <= sent:
         return None
-    return (
-        None if claim.raised_max_tokens is not None else RetryLonger(max_tokens=min(sent * RAISED_TIMES, most_output))
-    )
+    most = min(sent * RAISED_TIMES, most_output)
+    return RetryLonger(max_tokens=most) if claim.raised_max_tokens is None else None
 
 
 def sent_back(params: Mapping[str, Any], content: Blocks) -> Mapping[str, Any]:
-    """Append the content of the paused passes to a request; without any the request stays as it is."""
+    """Append the content of the paused passes, if any, to a request."""
     kept = [block for block in content if not _is_blank(block)]
     if not kept:
         return params
@@ -53,9 +50,9 @@ def sent_back(params: Mapping[str, Any], content: Blocks) -> Mapping[str, Any]:
 
 
 def joined(end: Reply | Failure, content: Blocks, passes: int) -> Reply | Failure:
-    """Put the content of the earlier passes before that of the last one.
+    """Put the content of the earlier passes before the content of the last pass.
 
-    A turn that is still paused after ten passes, or paused without a word, counts as cut.
+    A turn that is still paused after ten passes, or paused without a word, counts as truncated.
     """
     if not isinstance(end, Reply):
         return end
@@ -70,5 +67,5 @@ def _own(end: Reply) -> Blocks:
 
 
 def _is_blank(block: Mapping[str, Any]) -> bool:
-    # The API refuses a message with a blank text, also where the API wrote it.
+    # The API refuses a message with a blank text, even if the API wrote that text.
     return block.get("type") == "text" and not str(block.get("text") or "").strip()

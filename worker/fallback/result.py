@@ -1,25 +1,23 @@
-"""One turn of a walk, and what the last one makes of its job."""
+"""The consequence of a rung's decision, matched in one place: the record, and the next rung or the job's ending."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 
-from models.chain.chain import RungRange
-from models.job.values import Closing, DecisionRecord, Ending
+from models.job.values import DecisionRecord, Ending
 from models.outcome import Outcome, Reason, State
 from worker.fallback.decision import (
     WAITED,
     Answered,
     ChainPosition,
     Continue,
-    Decision,
     Fallback,
     Park,
     Retry,
     RetryLonger,
     Stop,
 )
+from worker.fallback.rung import RungContext, RungResult
 from worker.provider.reply import Failure, Reply
 
 _STEPS: Mapping[Outcome, str] = {
@@ -49,13 +47,80 @@ _STEPS: Mapping[Outcome, str] = {
     Outcome.OVERLOADED: "run stepdown retry later, or give the job a longer deadline",
 }
 _MORE_ROOM = "give it more max_tokens or less thinking, or let it climb (CLIMB_ON=truncated or empty)"
-
-
 _TURNS = frozenset({Outcome.REFUSED, Outcome.EMPTY, Outcome.UNFINISHED})
 
 
+def follow(rung: RungContext, result: RungResult) -> tuple[DecisionRecord | None, RungContext | Ending]:
+    """Return the record of the decision, and the next rung of the walk or the job's ending. An answer has no record."""
+    place, models = rung.place, rung.policy.chain.models
+    details: dict[str, object] = {}
+    after: RungContext | Ending
+    match result.decision:
+        case Answered():
+            return None, answered(result)
+        case Retry():
+            word, again = "retry", replace(place, retries=place.retries + 1)
+            after = _next(rung, result, again, Reason.RETRY)
+        case RetryLonger(max_tokens=max_tokens):
+            word, details = "raise", {"max_tokens": max_tokens}
+            longer = replace(rung, claim=replace(rung.claim, raised_max_tokens=max_tokens))
+            after = _next(longer, result, place, Reason.RAISE)
+        case Continue(content=content):
+            word, passes = "continue", place.passes + 1
+            details = {"passes": passes}
+            after = _next(rung, result, replace(place, passes=passes, content=content), Reason.CONTINUE)
+        case Fallback(rung=to, reason=reason, given_up=given_up, waits=waits):
+            word = "skip" if result.closing is None else "climb" if reason is Reason.CLIMB else "fallback"
+            details = {"to": models[to]}
+            there = ChainPosition(rung=to, given_up=given_up, rounds=place.rounds, waits=waits)
+            after = _next(rung, result, there, reason)
+        case Park(after_s=after_s, rung=to, given_up=given_up, rounds=rounds):
+            word = "wait" if given_up.get(to) == WAITED else "park"
+            details = {"after_s": round(after_s, 3), "to": models[to]}
+            parked = ChainPosition(rung=to, given_up=given_up, rounds=rounds)
+            after = replace(_unanswered(result, parked), state=State.WAITING, due_in_s=after_s)
+        case Stop(because=because):
+            word, after = "stop", _unanswered(result, place.unmarked())
+            after = replace(after, error=f"{after.error}{because}{next_step(result.end)}")
+    return _record(rung, result, word, details), after
+
+
+def answered(result: RungResult) -> Ending:
+    """Return the ending of a job that keeps this rung's reply."""
+    reply = result.end
+    if not isinstance(reply, Reply):
+        message = f"only a reply can be kept, not {result.cause}"
+        raise TypeError(message)
+    return Ending(
+        state=State.SUCCEEDED,
+        outcome=reply.outcome,
+        error=None,
+        rung=result.place.rung,
+        given_up=result.place.unmarked().given_up,
+        rounds=result.place.rounds,
+        message=reply.message,
+        is_truncated=reply.outcome in {Outcome.TRUNCATED, Outcome.UNCLEAR},
+        model_used=reply.served_model,
+        fallback_depth=result.depth,
+    )
+
+
+def whole_ending(ending: Ending, rung: RungContext, decisions: Sequence[DecisionRecord]) -> Ending:
+    """Complete an ending by the facts of the whole walk."""
+    error = ending.error
+    if ending.outcome == Outcome.OVER_LIMIT:
+        error = _over_limit_words(decisions, rung, ending.error or "")
+    raised = rung.claim.raised_max_tokens
+    return replace(ending, error=error, decisions=tuple(decisions), raised_max_tokens=raised)
+
+
+def odd_turn_of(end: Reply | Failure | None) -> Mapping[str, Any] | None:
+    """Return the API's own turn that is no answer for the chain: refused, paused or without a word."""
+    return end.message if isinstance(end, Reply) and end.outcome in _TURNS else None
+
+
 def next_step(end: Reply | Failure | None) -> str:
-    """Return what would help, as the end of a sentence; empty where no call was made."""
+    """Return the advice to a person as the end of a sentence; empty without a call."""
     if end is None or end.outcome not in _STEPS:
         return ""
     if isinstance(end, Reply) and end.outcome is Outcome.EMPTY and end.stop_reason == "max_tokens":
@@ -63,124 +128,38 @@ def next_step(end: Reply | Failure | None) -> str:
     return f"; {_STEPS[end.outcome]}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RungResult:
-    """The result of one rung: the position, the end of the attempt, and the decision.
-
-    Without an attempt, `closing` and `end` are None, `skip_reason` names the cause, and `message` becomes the job's
-    error if the job ends or waits. `reason` and `details` are those of the decision.
-    """
-
-    place: ChainPosition
-    decision: Decision
-    end: Reply | Failure | None
-    closing: Closing | None
-    depth: int = 0
-    skip_reason: str = ""
-    message: str = ""
-    reason: str = ""
-    details: Mapping[str, Any] = field(default_factory=dict)
-
-
-def ending_of(step: RungResult) -> Ending:
-    """Lay out where a step that is the last one leaves its job."""
-    place = step.place
-    match step.decision:
-        case Answered():
-            return _answered(step)
-        case Park(after_s=after_s, rung=rung, given_up=given_up, rounds=rounds):
-            return Ending(
-                state=State.WAITING,
-                outcome=_why(step),
-                error=_message_of(step),
-                rung=rung,
-                given_up=given_up,
-                rounds=rounds,
-                due_in_s=after_s,
-            )
-        case decision:
-            return Ending(
-                state=State.FAILED,
-                outcome=_why(step),
-                error=_message_of(step)
-                + (decision.because if isinstance(decision, Stop) else "")
-                + next_step(step.end),
-                rung=place.rung,
-                given_up=_left_behind(place),
-                rounds=place.rounds,
-            )
-
-
-def odd_turn_of(end: Reply | Failure | None) -> Mapping[str, Any] | None:
-    """Return the API's own turn where it is no answer for the chain: refused, paused or without a word."""
-    return end.message if isinstance(end, Reply) and end.outcome in _TURNS else None
-
-
-def decision_record(step: RungResult, models: Sequence[str], *, attempt_count: int, at: datetime) -> DecisionRecord:
-    """Note a decision for whoever asks why: which, about which model, and by what figures."""
-    details = dict(step.details)
-    match step.decision:
-        case Retry():
-            word = "retry"
-        case RetryLonger(max_tokens=max_tokens):
-            word = "raise"
-            details["max_tokens"] = max_tokens
-        case Continue():
-            word = "continue"
-            details["passes"] = step.place.passes + 1
-        case Fallback(rung=rung, reason=reason):
-            word = "skip" if step.closing is None else "climb" if reason is Reason.CLIMB else "fallback"
-            details["to"] = models[rung]
-        case Park(after_s=after_s, rung=rung, given_up=given_up):
-            word = "wait" if given_up.get(rung) == WAITED else "park"
-            details |= {"after_s": round(after_s, 3), "to": models[rung]}
-        case Answered() | Stop():
-            word = "stop"
-    return DecisionRecord(
-        attempt_count=attempt_count,
-        at=at,
-        rung=step.place.rung,
-        model=models[step.place.rung],
-        decision=word,
-        reason=step.reason or _why(step),
-        details=details,
-    )
-
-
-def _answered(step: RungResult) -> Ending:
-    reply = step.end
-    if not isinstance(reply, Reply):
-        message = f"only a reply can be kept, not {_why(step)}"
-        raise TypeError(message)
-    return Ending(
-        state=State.SUCCEEDED,
-        outcome=reply.outcome,
-        error=None,
-        rung=step.place.rung,
-        given_up=_left_behind(step.place),
-        rounds=step.place.rounds,
-        message=reply.message,
-        is_truncated=reply.outcome in {Outcome.TRUNCATED, Outcome.UNCLEAR},
-        model_used=reply.served_model,
-        fallback_depth=step.depth,
-    )
-
-
-def _left_behind(place: ChainPosition) -> dict[int, str]:
-    return {rung: reason for rung, reason in place.given_up.items() if rung != place.rung}
-
-
-def _why(step: RungResult) -> str:
-    return step.skip_reason or str(step.end and step.end.outcome)
-
-
-def _message_of(step: RungResult) -> str:
-    return step.message if step.end is None else message_of(step.end)
-
-
 def message_of(end: Reply | Failure) -> str:
-    """Word how a call ended: its outcome and the provider's words, or why its answer will not do."""
+    """Return the outcome of a call, and the provider's words or the flaw of the answer."""
     return f"{end.outcome}: {_words_of(end) or 'no stop reason'}"
+
+
+def _record(rung: RungContext, result: RungResult, word: str, details: Mapping[str, object]) -> DecisionRecord:
+    return DecisionRecord(
+        attempt_count=rung.number if result.closing is not None else rung.number - 1,
+        at=rung.worker.now(),
+        rung=rung.place.rung,
+        model=rung.model,
+        decision=word,
+        reason=result.reason or result.cause,
+        details={**result.details, **details},
+    )
+
+
+def _next(rung: RungContext, result: RungResult, place: ChainPosition, reason: Reason) -> RungContext:
+    if result.closing is None:
+        return replace(rung, place=place, reason=reason)
+    return replace(rung, place=place, reason=reason, number=rung.number + 1, last=result)
+
+
+def _unanswered(result: RungResult, place: ChainPosition) -> Ending:
+    return Ending(
+        state=State.FAILED,
+        outcome=result.cause,
+        error=result.message if result.end is None else message_of(result.end),
+        rung=place.rung,
+        given_up=place.given_up,
+        rounds=place.rounds,
+    )
 
 
 def _words_of(end: Reply | Failure) -> str:
@@ -192,10 +171,10 @@ def _words_of(end: Reply | Failure) -> str:
     return f"{end.explanation or end.stop_reason}{category}"
 
 
-def over_limit_words(decisions: Sequence[DecisionRecord], span: RungRange, error: str) -> str:
-    """Return an error that names the largest limit of the chain, where this walk met the limit of each rung."""
-    met = {one.rung: one.details for one in decisions if one.reason == Outcome.OVER_LIMIT}
-    if set(span.available(())) - met.keys():
+def _over_limit_words(decisions: Sequence[DecisionRecord], rung: RungContext, error: str) -> str:
+    """Return an error with the largest limit of the chain, if this walk met the limit of each rung."""
+    met = {record.rung: record.details for record in decisions if record.reason == Outcome.OVER_LIMIT}
+    if set(rung.claim.span.available(())) - met.keys():
         return error
     needs, most = (max(float(details[name]) for details in met.values()) for name in ("needs", "per_minute"))
     return (

@@ -1,32 +1,33 @@
-"""A request before admission control: a short wait in hand, or the decision that follows a denial."""
+"""A rung without a request: a short wait in hand for admission, else a wait for the rung or a step past it."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
-from models.job.values import Claim
-from models.outcome import Reason
-from worker.admission.admission import CIRCUIT_OPEN, FULL, PAUSED, RETRIES_SPENT, Admission, Denied, Granted, Request
-from worker.admission.cache_warmup import CachedPrefix
+from models.job.values import OverCap
+from models.outcome import OVER_BUDGET, Outcome, Reason
+from worker.admission.admission import CIRCUIT_OPEN, FULL, LIMITED, PAUSED, RETRIES_SPENT, Denied, Granted, Request
 from worker.admission.forecast import is_dearer
-from worker.fallback.collaborators import Collaborators
-from worker.fallback.decide import park, queue_for, step_past, step_past_limit, wait_for
-from worker.fallback.decision import ChainPosition, Decision, Fallback, Park, Policy
-from worker.fallback.result import RungResult
+from worker.fallback.caps import over_cap_details, over_cap_message
+from worker.fallback.decide import climb_past, park, queue_for, step_past, step_past_limit, wait_for
+from worker.fallback.decision import OVER_TODAY, RESERVED, UNFIT, Decision, Fallback, Park, Stop
+from worker.fallback.rung import Call, RungContext, RungResult
 
-IN_HAND_S = 1.0  # so short a wait is not worth two transactions
-KEY_PAUSED = "key_paused"  # the outcome of a job that was parked since nobody may call
-
-
-DEARER = "dearer"  # why it waits
+IN_HAND_S = 1.0  # two transactions cost more than so short a wait
+KEY_PAUSED = "key_paused"  # the outcome of a job that is parked since nobody may call
+_STOPPED = "worker_stopped"  # the outcome of a job that a stopping worker puts back without a call
+_DEARER = "dearer"  # the reason of a wait for a warm cache
 _MOST_S = 60.0
+_PASSING_SOON = frozenset({CIRCUIT_OPEN, FULL, LIMITED})
+_SURELY_OVER = 2.0  # a forecast of tokens is never twice too high
 
 
-def acquire(need: Request, admission: Admission, sleep: Callable[[float], None]) -> tuple[Granted | Denied, float]:
-    """Ask until the request may leave, for a second at most; returns the answer, and how long it was held in hand."""
-    held_s, asked = 0.0, need
+def acquire(rung: RungContext, need: Request) -> tuple[Granted | Denied, float]:
+    """Ask until the request may leave, for a second at most. Returns the answer, and the wait in hand in seconds."""
+    held_s, asked, sleep = 0.0, need, rung.worker.sleep
     most_s = IN_HAND_S if need.queue_s is None else min(IN_HAND_S, need.queue_s)
     while True:
-        answer = admission.acquire(asked)
+        answer = rung.worker.admission.acquire(asked)
         match answer:
             case Granted(after_s=after_s):
                 if after_s:
@@ -41,76 +42,104 @@ def acquire(need: Request, admission: Admission, sleep: Callable[[float], None])
                 return answer, held_s
 
 
-def decide_when_denied(later: Denied, place: ChainPosition, policy: Policy, *, failed_as: str) -> Decision:
-    """Choose what comes instead of a call that may not be made now: wait, step down or park, by time and patience.
+def put_back(rung: RungContext) -> RungResult:
+    """Put the job back, for another worker to take up at once."""
+    at_once, message = rung.place.parked(after_s=0), "unreachable: its worker was stopped"
+    return RungResult(place=rung.place, decision=at_once, skip_reason=_STOPPED, message=message)
 
-    `failed_as` is how the attempt before it ended, for a retry that the fleet has no room for.
+
+def skip(rung: RungContext, reason: str, message: str, details: Mapping[str, Any] | None = None) -> RungResult:
+    """Leave the rung without a request. A job that climbs goes to a still better model, or nowhere."""
+    place, last, details = rung.place, rung.last, details or {}
+    decision = (climb_past if rung.is_climb else step_past)(place, reason, rung.policy)
+    if last is not None and (reason == UNFIT or (rung.is_climb and isinstance(decision, Stop))):
+        # Should the job end here, the words of a model tell more than our knowledge of this model.
+        return RungResult(place=place, decision=decision, end=last.end, reason=reason, details=details)
+    is_as_said = reason in {UNFIT, Outcome.OVER_LIMIT} or (reason == RESERVED and isinstance(decision, Park))
+    skip_reason = reason if is_as_said else OVER_BUDGET
+    return RungResult(
+        place=place, decision=decision, skip_reason=skip_reason, message=message, reason=reason, details=details
+    )
+
+
+def over_cap(rung: RungContext, over: OverCap) -> RungResult:
+    """Leave a rung whose worst case does not fit under a cap."""
+    reason = RESERVED if over.may_fit_later else OVER_TODAY if over.may_fit_tomorrow else OVER_BUDGET
+    return skip(rung, reason, over_cap_message(over), over_cap_details(over))
+
+
+def denied(rung: RungContext, call: Call, answer: Denied) -> RungResult:
+    """Choose what the job does instead of a call that admission control denies."""
+    model, place, last, details = call.need.model, rung.place, rung.last, answer.details
+    if answer.reason == CIRCUIT_OPEN:
+        rung.worker.expected.slowness.forget_recent(model)
+    needs, per_minute = (float(details.get(name, 0)) for name in ("needs", "per_minute"))
+    if details.get("limit") == "input" and needs > _SURELY_OVER * per_minute:
+        message = f"{model} takes {per_minute:,.0f} input tokens a minute, and about {needs:,.0f} are needed"
+        return skip(rung, Outcome.OVER_LIMIT, f"over_limit: no request was made: {message}", details)
+    decision, details = _instead(rung, answer), {"wait_s": round(answer.wait_s, 3), **details}
+    if isinstance(decision, Stop) and last is not None:
+        return RungResult(place=place, decision=decision, end=last.end, reason=answer.reason, details=details)
+    result = RungResult(
+        place=place,
+        decision=decision,
+        skip_reason=KEY_PAUSED if answer.reason == PAUSED else answer.reason,
+        message=_denied_message(answer, model),
+        details=details,
+        wait_s=answer.wait_s,
+    )
+    return prefer_warm(rung, call, result) if answer.reason in _PASSING_SOON else result
+
+
+def prefer_warm(rung: RungContext, call: Call, result: RungResult) -> RungResult:
+    """Have the job wait for a warm cache here, if the next rung is dearer: once a round, and a minute at most.
+
+    An urgent job, and a job with its own patience for a model, waits for no cache.
     """
-    match later.reason:
-        case reason if reason == PAUSED:
-            return park(policy, place, after_s=later.wait_s)
-        case reason if reason == RETRIES_SPENT:
-            return step_past(place, failed_as, policy)
-        case reason if reason == CIRCUIT_OPEN:
-            return step_past(place, CIRCUIT_OPEN, policy, wait_s=later.wait_s)
-        case reason:
-            waiting = (queue_for if reason == FULL else wait_for)(place, policy, wait_s=later.wait_s)
-            return waiting or step_past_limit(place, reason, policy, wait_s=later.wait_s)
-
-
-def denied_message(later: Denied, model: str) -> str:
-    """Say why a model was not asked."""
-    if later.reason == PAUSED:
-        return "key_paused: nobody calls with this key or address until a probe is answered; stepdown doctor says why"
-    details = ", ".join(f"{name} {value}" for name, value in later.details.items())
-    more = f" ({details})" if details else ""
-    return f"{later.reason}: no request was made: {model} may be asked in {later.wait_s:.1f} s{more}"
-
-
-def prefer_warm(
-    step: RungResult,
-    wait_s: float | None,
-    claim: Claim,
-    spot: CachedPrefix | None,
-    policy: Policy,
-    worker: Collaborators,
-) -> RungResult:
-    """Have the job wait here instead, where the rung it would step down to is dearer."""
-    stays = _staying(step.decision, wait_s, claim, spot, step.place, policy, worker)
-    if stays is None or not isinstance(step.decision, Fallback):
-        return step
-    instead_of = policy.chain.models[step.decision.rung]
-    reason = step.reason or step.skip_reason or str(step.end and step.end.outcome)
-    details = {**step.details, "held_by": reason, "instead_of": instead_of}
-    return replace(step, decision=stays, reason=DEARER, details=details)
-
-
-def _staying(
-    decision: Decision,
-    wait_s: float | None,
-    claim: Claim,
-    spot: CachedPrefix | None,
-    place: ChainPosition,
-    policy: Policy,
-    worker: Collaborators,
-) -> Park | None:
-    """Wait for this rung, once a round and a minute at most, where the next one is dearer; None where it is not.
-
-    A job that is urgent, or says itself how long it waits for a model, is left to that. The claim's parameters are
-    those that were sent.
-    """
-    if spot is None or worker.warming is None or wait_s is None or wait_s > _MOST_S:
-        return None
-    if claim.is_urgent or claim.patience_s is not None:
-        return None
+    decision, wait_s, claim = result.decision, result.wait_s, call.claim
     if not isinstance(decision, Fallback) or decision.reason is not Reason.FALLBACK:
-        return None
-    cold = worker.capabilities_of(policy.chain.models[decision.rung])
-    warmth = worker.warming.warmth
+        return result
+    if wait_s is None or wait_s > _MOST_S or claim.is_urgent or claim.patience_s is not None:
+        return result
+    next_model = rung.policy.chain.models[decision.rung]
+    if not _is_worth_a_wait(rung, call, next_model, wait_s):
+        return result
+    waiting = wait_for(rung.place, replace(rung.policy, patience_s=_MOST_S), wait_s=wait_s)
+    details = {**result.details, "held_by": result.reason or result.cause, "instead_of": next_model}
+    return result if waiting is None else replace(result, decision=waiting, reason=_DEARER, details=details)
+
+
+def _is_worth_a_wait(rung: RungContext, call: Call, next_model: str, wait_s: float) -> bool:
+    worker, spot, params = rung.worker, call.spot, call.claim.params
+    if spot is None or worker.warming is None:
+        return False
+    cold, warmth = worker.capabilities_of(next_model), worker.warming.warmth
     if not warmth.is_warm(spot, in_s=wait_s) or warmth.is_warm(replace(spot, model=cold.model)):
-        return None
-    stays = worker.expected.tokens(spot.model, claim.params, is_warm=True)
-    moves = worker.expected.tokens(cold.model, claim.params, is_warm=True)
-    if not is_dearer(stays, moves, warm=spot.model, cold=cold, prices=worker.prices, at=worker.now()):
-        return None
-    return wait_for(place, replace(policy, patience_s=_MOST_S), wait_s=wait_s)
+        return False
+    stays, moves = (worker.expected.tokens(model, params, is_warm=True) for model in (spot.model, cold.model))
+    return is_dearer(stays, moves, warm=spot.model, cold=cold, prices=worker.prices, at=worker.now())
+
+
+def _instead(rung: RungContext, answer: Denied) -> Decision:
+    """Choose to wait, step past or park, by time and patience. A retry without room counts as the failure before."""
+    place, policy, last, wait_s = rung.place, rung.policy, rung.last, answer.wait_s
+    match answer.reason:
+        case reason if reason == PAUSED:
+            return park(policy, place, after_s=wait_s)
+        case reason if rung.is_climb:
+            return climb_past(place, reason, policy, wait_s=wait_s)
+        case reason if reason == RETRIES_SPENT:
+            return step_past(place, reason if last is None or last.end is None else str(last.end.outcome), policy)
+        case reason if reason == CIRCUIT_OPEN:
+            return step_past(place, reason, policy, wait_s=wait_s)
+        case reason:
+            waiting = (queue_for if reason == FULL else wait_for)(place, policy, wait_s=wait_s)
+            return waiting or step_past_limit(place, reason, policy, wait_s=wait_s)
+
+
+def _denied_message(answer: Denied, model: str) -> str:
+    if answer.reason == PAUSED:
+        return "key_paused: nobody calls with this key or address until a probe is answered; stepdown doctor says why"
+    details = ", ".join(f"{name} {value}" for name, value in answer.details.items())
+    more = f" ({details})" if details else ""
+    return f"{answer.reason}: no request was made: {model} may be asked in {answer.wait_s:.1f} s{more}"

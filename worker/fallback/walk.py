@@ -1,37 +1,24 @@
-"""One job down (or up) its chain: one loop over rungs. What it needs comes in as Protocols; nothing here does I/O."""
+"""The walk of one job down (or up) its chain: one loop over rungs. All I/O comes in through `collaborators`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, assert_never
 
 from models.job.values import Claim, Closing, DecisionRecord, Ending
-from models.outcome import Outcome, Reason
+from models.outcome import Reason, State
 from worker.events import JobEnded, JobLost
 from worker.fallback.collaborators import Collaborators
 from worker.fallback.decide import is_better_than_none
-from worker.fallback.decision import (
-    DENIED,
-    PASSING,
-    WAITED,
-    Answered,
-    ChainPosition,
-    Continue,
-    Fallback,
-    Park,
-    Policy,
-    Retry,
-    RetryLonger,
-    Stop,
-)
-from worker.fallback.result import RungResult, decision_record, ending_of, odd_turn_of, over_limit_words
+from worker.fallback.decision import DENIED, PASSING, WAITED, ChainPosition, Policy
+from worker.fallback.result import answered, follow, odd_turn_of, whole_ending
+from worker.fallback.rung import RungContext, RungResult
 from worker.fallback.try_rung import try_rung
 
-_INTO_THE_DAY_S = 1.0  # a job that waited for tomorrow comes back when it has surely begun
+_INTO_THE_DAY_S = 1.0  # the next day has surely begun when the job comes back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walked:
-    """What a walk came to: its ending, None where the job was no longer ours; and the attempts it made."""
+    """The ending of a walk and its attempts. `ending` is None if the job is no longer ours."""
 
     ending: Ending | None
     attempts: tuple[Closing, ...]
@@ -39,50 +26,41 @@ class Walked:
 
 def walk(claim: Claim, worker: Collaborators, *, time_left_s: float) -> Walked:
     """Take a claimed job to its end or to a parking place."""
-    attempts: list[Closing] = []
-    decisions: list[DecisionRecord] = []
-    policy = _policy(claim, worker, time_left_s)
-    place, reason, number = _first_place(claim, policy), _first_reason(claim), claim.attempt_count
-    last: RungResult | None = None  # the last attempt
-    kept: RungResult | None = None  # the last one with a doubtful answer: paid for, and better than none
-    odd: Mapping[str, Any] | None = None  # the last turn that is no answer
-    better = _better_places(place, policy)
+    rung = _first_rung(claim, worker, time_left_s)
+    better, results, decisions = _better_rungs(rung), list[RungResult](), list[DecisionRecord]()
     while True:
-        ahead, hasty = better.pop(0) if better else (place, policy)
-        step = try_rung(claim, ahead, reason, number + 1, hasty, worker, last)
-        if step is None:
+        ahead = better.pop(0) if better else rung
+        result = try_rung(ahead)
+        if result is None:
             worker.report(JobLost(job_id=claim.job_id))
-            return Walked(ending=None, attempts=tuple(attempts))
-        if hasty is not policy and step.closing is None:
-            continue  # it is as it was when the job left it
-        place, better = ahead, []
-        if step.closing is not None:
-            number += 1
-            attempts.append(step.closing)
-            last, kept, odd = step, step if is_better_than_none(step.end) else kept, odd_turn_of(step.end) or odd
-        if not isinstance(step.decision, Answered):
-            decisions.append(decision_record(step, policy.chain.models, attempt_count=number, at=worker.now()))
-        match step.decision:
-            case RetryLonger(max_tokens=max_tokens):
-                claim, reason = replace(claim, raised_max_tokens=max_tokens), Reason.RAISE
-            case Retry() | Continue() | Fallback() as way:
-                place, reason = _moved(place, way)
-            case Answered() | Park() | Stop():
-                return Walked(ending=_finish(claim, step, kept, odd, decisions, worker), attempts=tuple(attempts))
-            case _:
-                assert_never(step.decision)
-        if step.closing is not None:
-            worker.ledger.close_attempt(claim, step.closing)
+            return Walked(ending=None, attempts=_closings(results))
+        if ahead is not rung and result.closing is None:
+            continue  # the better rung is as it was when the job left it
+        better = []
+        results.append(result)
+        record, after = follow(rung if ahead is rung else replace(ahead, policy=rung.policy), result)
+        decisions += [] if record is None else [record]
+        if isinstance(after, Ending):
+            return Walked(ending=_finish(rung, results, decisions, after), attempts=_closings(results))
+        rung = after
+        if result.closing is not None:
+            worker.ledger.close_attempt(rung.claim, result.closing)
 
 
-def _moved(place: ChainPosition, way: Retry | Continue | Fallback) -> tuple[ChainPosition, Reason]:
-    match way:
-        case Retry():
-            return replace(place, retries=place.retries + 1), Reason.RETRY
-        case Continue(content=content):
-            return replace(place, passes=place.passes + 1, content=content), Reason.CONTINUE
-        case Fallback(rung=rung, reason=reason, given_up=given_up, waits=waits):
-            return ChainPosition(rung=rung, given_up=given_up, rounds=place.rounds, waits=waits), reason
+def _closings(results: Iterable[RungResult]) -> tuple[Closing, ...]:
+    return tuple(result.closing for result in results if result.closing is not None)
+
+
+def _first_rung(claim: Claim, worker: Collaborators, time_left_s: float) -> RungContext:
+    policy = _policy(claim, worker, time_left_s)
+    return RungContext(
+        claim=claim,
+        place=_first_place(claim, policy),
+        policy=policy,
+        worker=worker,
+        reason=_first_reason(claim),
+        number=claim.attempt_count + 1,
+    )
 
 
 def _policy(claim: Claim, worker: Collaborators, time_left_s: float) -> Policy:
@@ -101,14 +79,14 @@ def _policy(claim: Claim, worker: Collaborators, time_left_s: float) -> Policy:
 
 
 def _queue_s(claim: Claim, worker: Collaborators, time_left_s: float) -> float:
-    # Our own limit of calls in flight is waited for, unless the job, or an operator whose patience is 0, will not wait.
+    # A job waits for our own limit of calls in flight, unless the job or the operator (patience 0) forbids a wait.
     if claim.patience_s is not None:
         return claim.patience_s
     return time_left_s if worker.patience_s > 0 else 0
 
 
 def _first_place(claim: Claim, policy: Policy) -> ChainPosition:
-    # A job that comes back resumes at the rung it had reached.
+    # A job that comes back resumes at the rung of its last decision.
     rung = min(claim.rung, len(policy.chain.models) - 1)
     given_up = {
         left: reason
@@ -118,17 +96,14 @@ def _first_place(claim: Claim, policy: Policy) -> ChainPosition:
     return ChainPosition(rung=rung, given_up=given_up, rounds=claim.rounds)
 
 
-def _better_places(place: ChainPosition, policy: Policy) -> list[tuple[ChainPosition, Policy]]:
-    """List the rungs before this one that the job was not let into: one that has room now is asked, without a wait."""
-    order = policy.span.available(())
+def _better_rungs(rung: RungContext) -> list[RungContext]:
+    """List the better rungs that denied the job before. A rung that has room now is called, without a wait."""
+    place, order = rung.place, rung.policy.span.available(())
     before = order[: order.index(place.rung)] if place.rung in order else ()
-    hasty = replace(policy, patience_s=0, queue_s=0)
-    denied = [rung for rung in before if place.given_up.get(rung) in DENIED]
-    return [(replace(place, rung=rung, given_up=_without(place.given_up, rung)), hasty) for rung in denied]
-
-
-def _without(given_up: Mapping[int, str], rung: int) -> dict[int, str]:
-    return {left: reason for left, reason in given_up.items() if left != rung}
+    hasty = replace(rung.policy, patience_s=0, queue_s=0)
+    denied = [better for better in before if place.given_up.get(better) in DENIED]
+    places = (replace(place, rung=better).unmarked() for better in denied)
+    return [replace(rung, place=there, policy=hasty) for there in places]
 
 
 def _first_reason(claim: Claim) -> Reason:
@@ -138,24 +113,23 @@ def _first_reason(claim: Claim) -> Reason:
 
 
 def _finish(
-    claim: Claim,
-    step: RungResult,
-    kept: RungResult | None,
-    odd: Mapping[str, Any] | None,
-    decisions: Sequence[DecisionRecord],
-    worker: Collaborators,
+    rung: RungContext, results: Sequence[RungResult], decisions: Sequence[DecisionRecord], ending: Ending
 ) -> Ending | None:
-    if kept is not None and not isinstance(step.decision, Answered):
-        if step.closing is not None:
-            worker.ledger.close_attempt(claim, step.closing)
+    """Write the ending. A doubtful answer is paid for, and stands if no better answer came after.
+
+    Returns None if the job is no longer ours.
+    """
+    claim, worker, closing = rung.claim, rung.worker, results[-1].closing
+    attempts = [result for result in reversed(results) if result.closing is not None]
+    kept = next((attempt for attempt in attempts if is_better_than_none(attempt.end)), None)
+    if kept is not None and ending.state is not State.SUCCEEDED:
+        if closing is not None:
+            worker.ledger.close_attempt(claim, closing)
         decisions = (*decisions[:-1], replace(decisions[-1], decision="stop"))
-        step = replace(kept, decision=Answered())  # its attempt is closed already, and stays as it is
-    ending = replace(ending_of(step), decisions=tuple(decisions), raised_max_tokens=claim.raised_max_tokens)
-    if ending.message is None:
-        ending = replace(ending, message=odd)
-    if ending.outcome == Outcome.OVER_LIMIT:
-        ending = replace(ending, error=over_limit_words(decisions, claim.span, ending.error or ""))
-    if not worker.ledger.finish(claim, ending, step.closing):
+        ending, closing = answered(kept), kept.closing  # the ledger has this closing already, and changes nothing
+    odd = next((turn for attempt in attempts if (turn := odd_turn_of(attempt.end))), None)
+    ending = whole_ending(replace(ending, message=ending.message or odd), rung, decisions)
+    if not worker.ledger.finish(claim, ending, closing):
         worker.report(JobLost(job_id=claim.job_id))
         return None
     worker.report(JobEnded(claim=claim, ending=ending))

@@ -90,25 +90,17 @@ class Steps(Protocol):
         ...
 
 
-class Rooms(Protocol):
-    """Knows how many requests could leave soon."""
-
-    def free(self) -> Sequence[int]:
-        """Count for each rung the requests that its model takes."""
-        ...
-
-
 @dataclass(slots=True, kw_only=True)
 class Dispatcher:
     """Inputs of a tick. A queue holds the jobs that the fleet begins in about 3 s, at most `window`; SQL holds others.
 
-    `clock` is monotonic.
+    `clock` is monotonic. `free` counts for each rung the requests that could leave soon.
     """
 
     queues: Queues
     outbox: Outbox
     steps: Steps
-    rooms: Rooms
+    free: Callable[[], Sequence[int]]
     holder: str
     rungs: int
     window: int
@@ -133,7 +125,7 @@ class Dispatcher:
         return sent
 
     def _send_all(self) -> int:
-        sent, fetched, frees = self._send_urgent(), self.queues.fetched(), self.rooms.free()
+        sent, fetched, frees = self._send_urgent(), self.queues.fetched(), self.free()
         depths = [self.queues.depth(rung) for rung in range(self.rungs)]
         pending = [depth + fetched.get(queue_name(rung), 0) for rung, depth in enumerate(depths)]
         for rung, free in enumerate(frees):

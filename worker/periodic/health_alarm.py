@@ -1,31 +1,23 @@
-"""The health alarm: judges whether the primary is reliable, and warns once if not."""
+"""Checks whether the primary is reliable, and raises the alarm once if not."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from models.job.primary_health import OK, PrimaryHealth
 from worker.events import PrimaryJudged, Report
 
 
-class Verdicts(Protocol):
-    """Knows how this day's jobs fared."""
-
-    def today(self) -> list[PrimaryHealth]:
-        """Judge each model that jobs started at."""
-        ...
-
-
 @dataclass(slots=True, kw_only=True)
 class HealthAlarm:
-    """Reports each change for the worse, and the return to good."""
+    """Reports each change for the worse, and the return to good. `today` judges the start models by this day's jobs."""
 
-    verdicts: Verdicts
+    today: Callable[[], list[PrimaryHealth]]
     report: Report
     _told: dict[str, str] = field(default_factory=dict, init=False)
 
     def look(self) -> int:
         """Look once; returns how many models are in trouble. Raises LedgerError."""
-        found = self.verdicts.today()
+        found = self.today()
         for verdict in found:
             before = self._told.get(verdict.start_model, OK)
             is_news = verdict.verdict != before and (verdict.is_alarming or verdict.verdict == OK)

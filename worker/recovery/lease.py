@@ -1,6 +1,6 @@
 """The jobs that this process works on. While the process lives, their leases are renewed."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
 from typing import Protocol
@@ -16,19 +16,11 @@ class Claims(Protocol):
         ...
 
 
-class Renews(Protocol):
-    """Holds jobs for a worker that lives."""
-
-    def renew(self, claims: Iterable[Claim], *, lease_s: float) -> None:
-        """Hold them for so long from now."""
-        ...
-
-
 class Heartbeat:
-    """Safe for threads. `beat` is called three times a lease: two may fail."""
+    """Renews leases; safe for threads. A timer calls `beat` three times a lease: two calls may fail."""
 
-    def __init__(self, leases: Renews, *, lease_s: float) -> None:
-        self._leases = leases
+    def __init__(self, renew: Callable[[Sequence[Claim]], object], *, lease_s: float) -> None:
+        self._renew = renew
         self._claims: dict[str, Claim] = {}
         self._lock = Lock()
         self.lease_s = lease_s
@@ -46,7 +38,7 @@ class Heartbeat:
                     del self._claims[claim.job_id]
 
     def beat(self) -> None:
-        """Renew the leases of all claims in hand. Raises LedgerError."""
+        """Renew the leases of the claims in hand. Raises LedgerError."""
         with self._lock:
             claims = list(self._claims.values())
-        self._leases.renew(claims, lease_s=self.lease_s)
+        self._renew(claims)

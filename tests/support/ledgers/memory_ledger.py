@@ -1,6 +1,6 @@
 """Objects in memory with the Protocols of the real ones; tests/contracts holds them to the same promises."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -160,17 +160,6 @@ class MemoryLedger:
     def _is_still_ours(self, claim: Claim) -> bool:
         job = self.jobs.get(claim.job_id)
         return job is not None and job.state not in FINAL_STATES and job.token == claim.token
-
-
-@dataclass(slots=True)
-class MemoryRooms:
-    """As many requests could leave to each rung's model as we say."""
-
-    frees: Sequence[int] = (1000, 1000, 1000)
-
-    def free(self) -> Sequence[int]:
-        """Count what could leave."""
-        return self.frees
 
 
 @dataclass(slots=True)

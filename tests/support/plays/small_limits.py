@@ -214,7 +214,7 @@ def play(tasks: Sequence[Task], limits: Sequence[Limits], models: tuple[str, ...
         queues=site,
         outbox=site,
         steps=MemorySteps(),
-        rooms=ChainCapacity(chain, admission),
+        free=ChainCapacity(chain, admission).free,
         holder="us",
         rungs=len(models),
         window=2000,

@@ -272,7 +272,7 @@ def _worker(
     return Worker(
         settings=load_settings(env_file=None),
         store=store,
-        heartbeat=Heartbeat(ledger, lease_s=60),
+        heartbeat=Heartbeat(lambda claims: ledger.renew(claims, lease_s=60), lease_s=60),
         intake=intake,
         failing_batches=FailingBatches(pause_after=0),
         chain=Chain(models=chain),

@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 
 from models.chain.chain import RungRange
+from models.errors import LedgerError
+from models.job.values import Claim, Opening, OverCap
 from models.money.price_book import PriceBook
 from models.money.pricing import parse_costs
 from models.money.usage import Usage
 from models.outcome import State
+from tests.support.ledgers.memory_ledger import MemoryLedger
 from tests.support.plays.walk_scene import HAIKU, OPUS, PARAMS, SONNET, HandClock, Scene, scene
 from worker.admission.cache_warmup import KEPT_S, CachedPrefix, CacheWarmup, OwnCacheState
 
@@ -149,6 +152,20 @@ def test_a_cache_that_is_cold_by_then_is_not_waited_for() -> None:
 def test_whoever_was_to_warm_it_and_did_not_leaves_it_to_another(script: str, held: tuple[str, ...]) -> None:
     job = _job(script, held=held, warm=(), chain=(OPUS,), span=RungRange(start=0, floor=0, ceiling=0))
     job.walk()
+    assert _look(job) == "warmer"
+
+
+class _Refusing(MemoryLedger):
+    def open_attempt(self, claim: Claim, opening: Opening) -> bool | OverCap:  # noqa: ARG002 - the Protocol's
+        raise LedgerError("it is away")
+
+
+def test_a_request_whose_row_cannot_be_written_stays_here_and_leaves_the_cache_to_another() -> None:
+    clock = HandClock()
+    job = _job(warm=(), clock=clock, ledger=_Refusing(clock))
+    with pytest.raises(LedgerError):
+        job.walk()
+    assert (job.provider.calls, [ended.how for ended in job.admission.ends]) == ([], ["not_sent"])
     assert _look(job) == "warmer"
 
 

@@ -14,7 +14,7 @@ from models.job.values import Unsent
 from models.queue.fair_share import FairShare
 from models.queue.queue_window import Due, QueueWindow
 from models.queue.redis_keys import Lane, queue_name
-from tests.support.ledgers.memory_ledger import MemoryRooms, MemorySteps
+from tests.support.ledgers.memory_ledger import MemorySteps
 from worker.events import Event, JobsLate, JobsSent, MessagesLost, StepsReleased, TimerFailed
 from worker.periodic.dispatcher import Dispatcher
 from worker.periodic.timer import run_every
@@ -113,7 +113,7 @@ def _jobs(rung: int, count: int) -> list[Unsent]:
 def _clock(queues: MemoryQueues, outbox: MemoryOutbox, events: list[Event], **changes: Any) -> Dispatcher:
     rungs = changes.get("rungs", 3)
     usual = {"holder": "us", "rungs": rungs, "window": 5, "tick_s": 1.0, "clock": lambda: 0.0}
-    given: dict[str, Any] = {"rooms": MemoryRooms((1000,) * rungs), "steps": MemorySteps()} | usual | changes
+    given: dict[str, Any] = {"free": lambda: (1000,) * rungs, "steps": MemorySteps()} | usual | changes
     return Dispatcher(queues=queues, outbox=outbox, **({"report": events.append} | given))
 
 
@@ -238,7 +238,7 @@ def test_urgent_jobs_go_first_and_in_full_whatever_room_there_is() -> None:
     hasty = [Unsent(id=f"hasty-{number}", rung=2, is_urgent=True) for number in range(9)]
     queues, events = MemoryQueues({0: 5, None: 700}), list[Event]()
     outbox = MemoryOutbox({0: _jobs(0, 8), 1: _jobs(1, 1)}, queues, in_haste=hasty)
-    assert _clock(queues, outbox, events, rooms=MemoryRooms((0, 1, 0))).tick() == 10
+    assert _clock(queues, outbox, events, free=lambda: (0, 1, 0)).tick() == 10
     assert queues.sent == outbox.marked == [*hasty, *_jobs(1, 1)]
     assert events[0] == JobsSent(lane=None, count=9)
 
@@ -248,13 +248,12 @@ def test_a_queue_holds_no_more_than_could_leave_with_what_workers_have_fetched(
     depth: int, fetched: int, free: int, sent: int
 ) -> None:
     queues = MemoryQueues({1: depth}, {queue_name(1): fetched, queue_name(0): 99})
-    rooms = MemoryRooms((0, free, 0))
-    assert _clock(queues, MemoryOutbox({1: _jobs(1, 8)}), [], rooms=rooms).tick() == sent
+    assert _clock(queues, MemoryOutbox({1: _jobs(1, 8)}), [], free=lambda: (0, free, 0)).tick() == sent
 
 
 def test_a_queue_that_is_found_empty_after_it_was_filled_is_filled_deeper_up_to_the_most() -> None:
     queues, outbox = MemoryQueues(), MemoryOutbox({0: _jobs(0, 5000)})
-    clock = _clock(queues, outbox, [], window=1000, rooms=MemoryRooms((5000, 0, 0)))
+    clock = _clock(queues, outbox, [], window=1000, free=lambda: (5000, 0, 0))
     assert [clock.tick() for _ in range(4)] == [100, 400, 1000, 1000]
 
 
@@ -279,13 +278,13 @@ def test_the_turns_of_batches_go_on_from_one_clock_to_the_next() -> None:
 
 def test_jobs_that_wait_for_a_model_are_made_due_as_soon_as_it_has_room_for_them() -> None:
     queues, outbox = MemoryQueues({0: 3, 1: 9}, {queue_name(0): 2}), MemoryOutbox()
-    _clock(queues, outbox, [], rooms=MemoryRooms((7, 9, 4))).tick()
+    _clock(queues, outbox, [], free=lambda: (7, 9, 4)).tick()
     assert outbox.woken == [(0, 2), (2, 4)]
 
 
 def test_a_job_that_is_due_is_sent_though_no_model_has_room() -> None:
     queues, outbox = MemoryQueues(), MemoryOutbox({1: _jobs(1, 8)}, dues={1: Due(jobs=3, late_s=0.4)})
-    assert _clock(queues, outbox, [], rooms=MemoryRooms((0, 0, 0))).tick() == 3
+    assert _clock(queues, outbox, [], free=lambda: (0, 0, 0)).tick() == 3
 
 
 def test_jobs_that_are_due_for_long_are_told_of() -> None:

@@ -32,7 +32,7 @@ class Days:
 
 def _reported(*verdicts: str) -> list[str]:
     days = Days(list(verdicts))
-    alarm = HealthAlarm(verdicts=days, report=days.seen.append)
+    alarm = HealthAlarm(today=days.today, report=days.seen.append)
     for _ in verdicts:
         alarm.look()
     return [event.verdict.verdict for event in days.seen if isinstance(event, PrimaryJudged)]
@@ -56,5 +56,5 @@ def test_a_new_day_of_few_jobs_is_no_news_either_way() -> None:
 
 def test_a_look_counts_the_models_in_trouble() -> None:
     days = Days([DEGRADED, OK])
-    alarm = HealthAlarm(verdicts=days, report=days.seen.append)
+    alarm = HealthAlarm(today=days.today, report=days.seen.append)
     assert (alarm.look(), alarm.look()) == (1, 0)

@@ -14,8 +14,7 @@ class Renewed:
     def __init__(self) -> None:
         self.claims: list[Claim] = []
 
-    def renew(self, claims: Iterable[Claim], *, lease_s: float) -> None:
-        assert lease_s == 60
+    def renew(self, claims: Iterable[Claim]) -> None:
         self.claims = list(claims)
 
 
@@ -28,7 +27,7 @@ def _claim() -> Claim:
 
 def test_a_job_is_renewed_while_it_is_in_hand() -> None:
     renewed, claim = Renewed(), _claim()
-    heartbeat = Heartbeat(renewed, lease_s=60)
+    heartbeat = Heartbeat(renewed.renew, lease_s=60)
     with heartbeat.holding(claim):
         heartbeat.beat()
         assert renewed.claims == [claim]
@@ -39,7 +38,7 @@ def test_a_job_is_renewed_while_it_is_in_hand() -> None:
 def test_an_earlier_claim_that_ends_takes_no_later_one_of_the_same_job_with_it() -> None:
     renewed, earlier = Renewed(), _claim()
     later = replace(earlier, token=earlier.token + 1)
-    heartbeat = Heartbeat(renewed, lease_s=60)
+    heartbeat = Heartbeat(renewed.renew, lease_s=60)
     held = heartbeat.holding(earlier)
     held.__enter__()
     with heartbeat.holding(later):
