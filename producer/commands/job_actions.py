@@ -31,7 +31,7 @@ def retry(
     max_tokens: Annotated[int | None, typer.Option(min=1, help="with --truncated: room for the whole answer")] = None,
     max_cost: Annotated[str | None, typer.Option(metavar="USD", help="a new cap for all the batch costs")] = None,
 ) -> None:
-    """Answer ended jobs again: failed and cancelled ones, or as chosen. What they cost so far stays in the ledger."""
+    """Answer ended jobs again: failed and cancelled ones, or as chosen. Their cost so far stays in the ledger."""
     if failed and truncated:
         raise InputError("choose one", source="retry", field="--failed, --truncated")
     if max_tokens is not None and not truncated:

@@ -84,7 +84,7 @@ def rebuild() -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """What a model's attempts came to: how many were looked at and corrected, and how much more or less they cost.
+    """The corrections of a model's attempts: the attempts read, those corrected, and the change of their cost.
 
     `found` are those among them whose cost was unknown, `found_usd` what they cost; `unknown` stay unknown.
     """

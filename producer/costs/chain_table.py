@@ -38,7 +38,7 @@ class Rung:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """Where a task kind starts and may go, in rungs. `weighed`: each rung as its start, where that is learned."""
+    """The start, floor and ceiling of a task kind, in rungs. `weighed`: each rung as a start, if starts are learned."""
 
     task: str
     start: int

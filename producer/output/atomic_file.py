@@ -16,7 +16,7 @@ from producer.output.terminal import terminal_text
 def replacing(path: Path) -> Iterator[Path]:
     """Lend a file beside `path` that takes its place when all of it is written; a link keeps pointing where it did.
 
-    Whose it is, and who may read and write it, stays as it was. What is no file, such as a pipe, is lent itself.
+    Owner and permissions stay as before. A target that is no file, such as a pipe, is opened itself.
     Raises InputError where it cannot be written.
     """
     try:

@@ -1,4 +1,4 @@
-"""What the commands print: a batch, its jobs, the receipt. Text in, text out."""
+"""Lines that the commands print: a batch, its jobs, the receipt. Text in, text out."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence

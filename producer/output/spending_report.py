@@ -1,4 +1,4 @@
-"""What the ledger adds up to, as a table with bars, as JSON or as CSV."""
+"""Sums of the ledger as a table with bars, as JSON or as CSV."""
 
 import json
 import sys
@@ -54,10 +54,10 @@ def report_table(report: Report) -> Iterator[str]:
     header = [*report.keys, *_FIGURES, ""]
     rows = [_row([_shown(label) for label in labels], line, report.total) for labels, line in report.lines]
     total = _row(["total", *[""] * (len(report.keys) - 1)], report.total, report.total)
-    labels, figures = range(len(report.keys)), range(len(report.keys), len(header) - 1)
+    labels, counts = range(len(report.keys)), range(len(report.keys), len(header) - 1)
     columns = columns_of(sys.stdout)
     kept = len(header) - sum(columns is not None and columns < needed for needed in _NEEDED)
-    yield from table(header[:kept], [row[:kept] for row in (*rows, total)], right=figures, folds=labels)
+    yield from table(header[:kept], [row[:kept] for row in (*rows, total)], right=counts, folds=labels)
 
 
 def report_json(report: Report) -> str:

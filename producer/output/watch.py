@@ -19,7 +19,7 @@ _TELL_EVERY_S = 10.0
 _RECENT_S, _RECENT_ENDS = 30.0, 10  # the speed by now is that of the longer of the two
 _STALLED_GAPS = 3  # an end that is so many times as late as those before it came
 _WIDEST_BAR, _NARROWEST_BAR = 32, 8
-# What is left out first where a line is too long; the bar grows narrow before any of it.
+# Parts of the line, the first to be left out of a long line first. The bar shrinks before that.
 _RATE, _BAR, _WAITING, _BUDGET, _HELD, _COST, _LEFT, _FAILED, _UNTOUCHED, _COUNT = range(10)
 
 

@@ -1,4 +1,4 @@
-"""What was decided about a job, as sentences; what was decided again and again is told once."""
+"""Decisions about a job as sentences. A repeated decision is one sentence."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What the ledger knows of one job, read in one go: its row, its batch, its attempts and its decisions."""
+"""The rows of one job, read in one go: the job, its batch, attempts and decisions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

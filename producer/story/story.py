@@ -34,7 +34,7 @@ _LOST = "what was decided then was not noted: its worker was lost, or of an earl
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Event:
-    """What happened, when; no time where nobody noted it."""
+    """An event and its time; None if nobody noted the time."""
 
     at: datetime | None
     message: str

@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import tokenize
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,21 @@ _PRODUCT = ("models", "worker", "producer", "migrations")
 _ADMISSION = _ROOT / "worker" / "admission"
 _LONGEST_SCRIPT, _LONGEST_SCRIPT_FILE, _LONGEST_LINE = 300, 120, 120
 _OF_THE_HOST = {"FORGET_MS", "time"}
+# Words that others of GLOSSARY.md replaced: as files, and as names of any kind.
+_OLD_FILES = re.compile(
+    r"turnstile|turn|held_back|staying|judged|raising|receipt|fit|known|desk|office|house|patrol|checkup|pulse|"
+    r"clock|rolling|books|life|kinds|expects|branch|verdict|facts|bound|size|prefix|arrivals|claiming|"
+    r"reservations|prepared|orders|trees|candidates|unseen|questions|bills|readonly|roles|learned|recorded|"
+    r"starts|served|pace|shares|keys|embedded|base|daily|ring|laid|alike|repeats|content|span|check|fields|"
+    r"expect|foresee|counted|show|replacing|days|stage|exits|visit|refusal|waiting|bodies|params|labels|"
+    r"own_api|told|asked|decided|why|drift|sheet|billing|shapes|kept|spooled"
+)
+_OLD_NAMES = re.compile(
+    r"turnstile|Turnstile|Need|Go|Later|Room|ModelCooling|ModelBack|FleetAlone|FleetTogether|desk|Desk|office|"
+    r"Office|House|Place|Span|Raise|Decided|InHand|Gate|Streaks|Terms|How|Ways|Form|Recipe|Told|Asked|Oracle|"
+    r"Why|said|told|tells|hear|heard|heed|figures|why|passed_over|why_closed|take_turn|has_lost_all|ripen|"
+    r"held_back|cooling|in_hand|patrol|checkup|pulse|arrivals|foresee|laid"
+)
 _NO_NAMES = ("Manager", "Helper", "Util", "Handler", "Service", "Impl", "Data", "Info")
 
 
@@ -91,3 +107,13 @@ def test_files_and_functions_say_what_they_are_for() -> None:
         if (text := path.read_text(encoding="utf-8")).strip() and not ast.get_docstring(ast.parse(text))
     ]
     assert bare == []
+
+
+def test_no_file_and_no_name_is_an_old_word() -> None:
+    paths = [path for path in _files() if "simulator" not in path.parts]
+    found = {str(path.relative_to(_ROOT)) for path in paths if _OLD_FILES.fullmatch(path.stem.removeprefix("test_"))}
+    for path in paths:
+        with tokenize.open(path) as file:
+            names = {token.string for token in tokenize.generate_tokens(file.readline) if token.type == tokenize.NAME}
+        found |= {f"{path.relative_to(_ROOT)}: {name}" for name in names if _OLD_NAMES.fullmatch(name)}
+    assert found == set()

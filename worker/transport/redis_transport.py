@@ -186,10 +186,10 @@ def _read(message: Any) -> tuple[int, str]:
     if len(body) > _LONGEST_BODY:
         raise NotAMessageError("its body is too long")
     try:
-        told = json.loads(b64decode(body, validate=True))
+        held = json.loads(b64decode(body, validate=True))
     except (ValueError, RecursionError):
         raise NotAMessageError("its body is no JSON") from None
-    match told:
+    match held:
         case [_, {"v": int(version), "id": str(job_id)}, _] if _JOB_ID.fullmatch(job_id):
             return version, job_id
         case _:
@@ -199,10 +199,10 @@ def _read(message: Any) -> tuple[int, str]:
 def _check_stored(stored: bytes | str) -> None:
     """Raise NotAMessageError if a value noted as fetched is no message, or is of another queue."""
     try:
-        told = json.loads(stored)
+        held = json.loads(stored)
     except (ValueError, RecursionError):
         raise NotAMessageError("what was fetched is no JSON") from None
-    match told:
+    match held:
         case [message, "", str(queue)] if _OUR_QUEUE.fullmatch(queue):
             _read(message)
         case _:

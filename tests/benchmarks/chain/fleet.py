@@ -11,7 +11,7 @@ from models.job.answer import Answer
 from producer.client import Batch, Producer
 from producer.prompt.prompt import Prompt
 from producer.simulator.process import RunningSimulator, running_simulator
-from tests.benchmarks.chain.ran import CHAIN, Asked, End, Load, Ran, ran
+from tests.benchmarks.chain.ran import CHAIN, BenchPrompt, End, Load, Ran, ran
 from tests.support.servers.valkey import running_valkey
 from tests.support.sites.worker_site import environment_of, running_worker, settings_of
 
@@ -67,7 +67,7 @@ def submitted_to(load: Load, **variables: str) -> Iterator[tuple[Producer, Runni
         yield producer, simulator
 
 
-def _prompt(asked: Asked) -> Prompt:
+def _prompt(asked: BenchPrompt) -> Prompt:
     return Prompt(asked.text, id=str(asked.id), task=asked.task or None, max_tokens=asked.max_tokens)
 
 

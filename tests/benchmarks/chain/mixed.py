@@ -18,7 +18,7 @@ from typing import Any
 from tests.benchmarks.chain.fleet import run_fleet
 from tests.benchmarks.chain.peer import run_peer
 from tests.benchmarks.chain.prompts import WORDS, mixed_prompts
-from tests.benchmarks.chain.ran import CHAIN, Asked, End, Load, Ran
+from tests.benchmarks.chain.ran import CHAIN, BenchPrompt, End, Load, Ran
 from tests.benchmarks.chain.table import Column, failed_of, percent
 
 _JOBS, _QUICK_JOBS = 2000, 400
@@ -132,7 +132,7 @@ def row_of(ran: Ran, load: Load) -> dict[str, Any]:
     }
 
 
-def is_accepted(asked: Asked, end: End) -> bool:
+def is_accepted(asked: BenchPrompt, end: End) -> bool:
     """Tell whether whoever asked could use it: a whole answer, and JSON with both fields where JSON was asked for."""
     if not end.is_ok or end.stop_reason != "end_turn" or end.text is None:
         return False

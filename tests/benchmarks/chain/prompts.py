@@ -4,7 +4,7 @@ import csv
 from itertools import cycle, islice
 from pathlib import Path
 
-from tests.benchmarks.chain.ran import Asked
+from tests.benchmarks.chain.ran import BenchPrompt
 
 _ARTICLES = Path(__file__).parents[3] / "producer" / "simulator" / "texts" / "articles.csv"
 _TASKS = ("summarize",) * 16 + ("extract",) * 3 + ("synthesize",)  # 80, 15 and 5 of a hundred
@@ -17,19 +17,21 @@ WORDS = {
 _CHARACTERS = {"summarize": 4800, "extract": 2400, "synthesize": 4800}
 
 
-def overload_prompts(count: int) -> list[Asked]:
+def overload_prompts(count: int) -> list[BenchPrompt]:
     """Make so many summaries of short texts, of 110 to 470 tokens; no task kind, so that each begins at the primary."""
     return [
-        Asked(id=number, task="", text=f"Summarize document {number} in two sentences.\n\n{text}")
+        BenchPrompt(id=number, task="", text=f"Summarize document {number} in two sentences.\n\n{text}")
         for number, text in enumerate(islice(cycle(_texts()), count))
     ]
 
 
-def mixed_prompts(count: int) -> list[Asked]:
+def mixed_prompts(count: int) -> list[BenchPrompt]:
     """Make 80 % summaries, 15 % extraction and 5 % synthesis, well mixed."""
     texts = cycle(_texts())
     return [
-        Asked(id=number, task=task, text=f"{WORDS[task]} Document {number}.\n\n{_of_length(texts, _CHARACTERS[task])}")
+        BenchPrompt(
+            id=number, task=task, text=f"{WORDS[task]} Document {number}.\n\n{_of_length(texts, _CHARACTERS[task])}"
+        )
         for number, task in enumerate(islice(cycle(_mixed()), count))
     ]
 

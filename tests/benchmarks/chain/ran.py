@@ -13,7 +13,7 @@ CHAIN = ("claude-opus-4-7", "claude-sonnet-4-6", "claude-haiku-4-5-20251001")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class BenchPrompt:
     """One prompt; `id` is its place, from 0; no `task` is an empty one."""
 
     id: int
@@ -30,7 +30,7 @@ class Load:
     """
 
     script: str
-    asked: Sequence[Asked]
+    asked: Sequence[BenchPrompt]
     threads: int
     limit_s: float
     latency_s: float = 1.0

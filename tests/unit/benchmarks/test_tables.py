@@ -5,7 +5,7 @@ import pytest
 from producer.simulator.answer.script import parse_script
 from tests.benchmarks.chain import mixed, outage, overload
 from tests.benchmarks.chain.prompts import mixed_prompts, overload_prompts
-from tests.benchmarks.chain.ran import Asked, End, Load, Ran
+from tests.benchmarks.chain.ran import BenchPrompt, End, Load, Ran
 from tests.benchmarks.chain.referee import Call
 from tests.benchmarks.chain.table import Column, failed_of, lines
 
@@ -21,8 +21,8 @@ def _call(at_s: float, status: int = 200) -> Call:
     return Call(at_s=at_s, group="opus-4", status=status)
 
 
-def _asked(task: str) -> Asked:
-    return Asked(id=0, task=task, text="")
+def _asked(task: str) -> BenchPrompt:
+    return BenchPrompt(id=0, task=task, text="")
 
 
 def _end(**changes: object) -> End:
@@ -81,7 +81,7 @@ def test_an_answer_is_accepted_for_what_its_task_asks(task: str, end: End, is_ac
 
 
 def test_what_is_paid_for_answers_nobody_accepts_is_in_the_price_of_the_others() -> None:
-    load = Load(script="", asked=[Asked(id=n, task="summarize", text="") for n in range(4)], threads=1, limit_s=1)
+    load = Load(script="", asked=[BenchPrompt(id=n, task="summarize", text="") for n in range(4)], threads=1, limit_s=1)
     ends = [_end(id=0), _end(id=1), _end(id=2, text=""), _end(id=3, is_ok=False)]
     row = mixed.row_of(_ran([], ends=ends, billed_nano_usd=4_000_000_000), load)
     assert (row["acceptance"], row["usd_per_accepted"]) == (0.5, 2)

@@ -20,7 +20,7 @@ _ROLE = "test_analyst"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Office:
+class Site:
     """A Postgres ledger of six weeks, its owner at the command line, and its analyst's connection."""
 
     me: Stranger
@@ -29,7 +29,7 @@ class Office:
 
 
 @pytest.fixture
-def worker(postgres_url: str, tmp_path: Path) -> Iterator[Office]:
+def worker(postgres_url: str, tmp_path: Path) -> Iterator[Site]:
     """Run what `stepdown db analyst` prints, and again after too much was granted; connect as who it made."""
     me = stranger_in(tmp_path, DATABASE_URL=postgres_url)
     with opened(postgres_url) as engine:
@@ -44,12 +44,12 @@ def worker(postgres_url: str, tmp_path: Path) -> Iterator[Office]:
             where = urlsplit(postgres_url)
             url = f"postgresql://{_ROLE}:{_KEY}@{where.hostname}:{where.port}{where.path}"
             with psycopg.connect(url, autocommit=True) as analyst:
-                yield Office(me=me, engine=engine, analyst=analyst)
+                yield Site(me=me, engine=engine, analyst=analyst)
             owner.execute(f"DROP OWNED BY {_ROLE}".encode())
             owner.execute(f"DROP ROLE {_ROLE}".encode())
 
 
-def test_an_analyst_reads_every_view_and_no_table(worker: Office) -> None:
+def test_an_analyst_reads_every_view_and_no_table(worker: Site) -> None:
     views, tables = inspect(worker.engine).get_view_names(), inspect(worker.engine).get_table_names()
     assert len(views) > 10
     for view in views:
@@ -60,7 +60,7 @@ def test_an_analyst_reads_every_view_and_no_table(worker: Office) -> None:
             worker.analyst.execute(f"TABLE {table}".encode())
 
 
-def test_an_analyst_writes_nothing_even_where_read_only_is_taken_off(worker: Office) -> None:
+def test_an_analyst_writes_nothing_even_where_read_only_is_taken_off(worker: Site) -> None:
     job_actions = [
         *(f"TRUNCATE {name} CASCADE" for name in inspect(worker.engine).get_table_names()),
         "DELETE FROM v_attempts",
@@ -84,12 +84,12 @@ def test_an_analyst_writes_nothing_even_where_read_only_is_taken_off(worker: Off
             worker.analyst.execute(order.encode())
 
 
-def test_an_analysts_query_is_ended_after_half_a_minute(worker: Office) -> None:
+def test_an_analysts_query_is_ended_after_half_a_minute(worker: Site) -> None:
     found = worker.analyst.execute("SHOW statement_timeout").fetchone()
     assert found == ("30s",)
 
 
-def test_an_analyst_asks_by_the_command_line_too(worker: Office) -> None:
+def test_an_analyst_asks_by_the_command_line_too(worker: Site) -> None:
     where = worker.analyst.info
     url = f"postgresql://{_ROLE}:{_KEY}@{where.host}:{where.port}/{where.dbname}"
     me = stranger_in(worker.me.folder, DATABASE_URL=url)

@@ -197,13 +197,13 @@ def test_a_ledger_that_is_busy_makes_it_slower_until_patience_ends(
             yield row
 
     holder = threading.Thread(target=hold)
-    arrivals = in_parts(hurried, patience_s=patience_s)
+    batches = in_parts(hurried, patience_s=patience_s)
     try:
         if is_kept:
-            assert arrivals.write(batch, locked_meanwhile(), count=30) == batch.id
+            assert batches.write(batch, locked_meanwhile(), count=30) == batch.id
         else:
             with pytest.raises(LedgerError, match="locked"):
-                arrivals.write(batch, locked_meanwhile(), count=30)
+                batches.write(batch, locked_meanwhile(), count=30)
         assert refused.is_set()
     finally:
         holder.join()

@@ -19,7 +19,7 @@ _PROMPTS = "".join(f"Summarize: harbour {number}.\n" for number in range(4))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class Site:
     """A person with a batch of four jobs that no worker has seen, and the ledger under it."""
 
     me: Stranger
@@ -40,17 +40,17 @@ class Desk:
 
 
 @pytest.fixture
-def worker(tmp_path: Path) -> Iterator[Desk]:
+def worker(tmp_path: Path) -> Iterator[Site]:
     """Submit four prompts without a broker."""
     me = stranger_in(tmp_path, ANTHROPIC_API_KEY=KEY)
     me.write("four.txt", _PROMPTS)
     batch = me.types("submit", "four.txt", "--name", "four").out.strip()
     with opened(f"sqlite:///{tmp_path}/.stepdown/ledger.db") as engine:
         store = Store.over(engine, worker="test")
-        yield Desk(me=me, store=store, batch=batch, ids=[answer.job_id for answer in store.reports.answers(batch)])
+        yield Site(me=me, store=store, batch=batch, ids=[answer.job_id for answer in store.reports.answers(batch)])
 
 
-def test_held_jobs_are_listed_with_their_reason_of_one_batch_or_of_all(worker: Desk) -> None:
+def test_held_jobs_are_listed_with_their_reason_of_one_batch_or_of_all(worker: Site) -> None:
     assert worker.me.types("show", "--held").out == ""
     worker.hold(1)
     for arguments in (["show", "--held"], ["show", "four", "--held"]):
@@ -63,7 +63,7 @@ def test_held_jobs_are_listed_with_their_reason_of_one_batch_or_of_all(worker: D
     assert json.loads(worker.me.types("status", "four", "--json").out)["held"] == 1
 
 
-def test_watch_ends_where_only_held_jobs_are_left_and_says_how_to_see_them(worker: Desk) -> None:
+def test_watch_ends_where_only_held_jobs_are_left_and_says_how_to_see_them(worker: Site) -> None:
     worker.hold(0)
     for job_id in worker.ids[1:]:
         answered(worker.store.ledger, job_id)
@@ -71,7 +71,7 @@ def test_watch_ends_where_only_held_jobs_are_left_and_says_how_to_see_them(worke
     assert f"1 jobs are held until a person decides: stepdown show {worker.batch} --held" in printed.err
 
 
-def test_a_held_job_is_released_or_dropped_by_itself_or_with_its_batch(worker: Desk) -> None:
+def test_a_held_job_is_released_or_dropped_by_itself_or_with_its_batch(worker: Site) -> None:
     for number in range(4):
         worker.hold(number)
     assert worker.me.types("release", "--job", worker.ids[0]).out == "1 held jobs go on\n"
@@ -82,14 +82,14 @@ def test_a_held_job_is_released_or_dropped_by_itself_or_with_its_batch(worker: D
     assert [worker.job(number)["rebuys"] for number in range(4)] == [1, 0, 1, 1]
 
 
-def test_cancel_says_how_many_calls_will_still_be_billed(worker: Desk) -> None:
+def test_cancel_says_how_many_calls_will_still_be_billed(worker: Site) -> None:
     claimed(worker.store.ledger, worker.ids[0])
     message = "4 jobs cancelled; 1 calls are in flight: they end, and are billed\n"
     assert worker.me.types("cancel", "four").out == message
     assert worker.me.types("cancel", "four").out == "0 jobs cancelled\n"
 
 
-def test_retry_takes_failed_and_cancelled_jobs_or_the_failed_ones_only(worker: Desk) -> None:
+def test_retry_takes_failed_and_cancelled_jobs_or_the_failed_ones_only(worker: Site) -> None:
     ledger = worker.store.ledger
     ledger.finish(claimed(ledger, worker.ids[0]), failed(), None)
     answered(ledger, worker.ids[1])
@@ -99,7 +99,7 @@ def test_retry_takes_failed_and_cancelled_jobs_or_the_failed_ones_only(worker: D
     assert [worker.job(number)["state"] for number in range(4)] == ["queued", "succeeded", "queued", "queued"]
 
 
-def test_a_batch_that_is_submitted_again_under_its_key_may_retry_what_failed(worker: Desk) -> None:
+def test_a_batch_that_is_submitted_again_under_its_key_may_retry_what_failed(worker: Site) -> None:
     again = ("submit", "four.txt", "--key", "four/1")
     batch = worker.me.types(*again, "--retry-failed").out.strip()
     job_ids = [answer.job_id for answer in worker.store.reports.answers(batch)]
@@ -122,7 +122,7 @@ def test_a_batch_that_is_submitted_again_under_its_key_may_retry_what_failed(wor
     assert "submit: --retry-failed: is for a batch that a --key knows; give one" in refused.err
 
 
-def test_retry_gives_cut_answers_more_room_and_keeps_them_until_there_is_a_better_one(worker: Desk) -> None:
+def test_retry_gives_cut_answers_more_room_and_keeps_them_until_there_is_a_better_one(worker: Site) -> None:
     answered(worker.store.ledger, worker.ids[0], ending=succeeded(is_truncated=True))
     answered(worker.store.ledger, worker.ids[1])
     assert worker.me.types("retry", "four", "--truncated", "--max-tokens", "4000").out == "1 jobs queued again\n"
@@ -146,14 +146,14 @@ def test_retry_gives_cut_answers_more_room_and_keeps_them_until_there_is_a_bette
     ],
 )
 def test_a_wrong_order_changes_nothing_and_says_what_would_be_right(
-    worker: Desk, arguments: list[str], message: str
+    worker: Site, arguments: list[str], message: str
 ) -> None:
     printed = worker.me.types(*arguments, expect=2)
     assert (message in printed.err, printed.out) == (True, "")
     assert {worker.job(number)["state"] for number in range(4)} == {"queued"}
 
 
-def test_purge_removes_texts_and_no_cost(worker: Desk) -> None:
+def test_purge_removes_texts_and_no_cost(worker: Site) -> None:
     answered(worker.store.ledger, worker.ids[0])
     assert worker.me.types("purge", "--older-than", "1h").out.startswith("0 jobs purged")
     assert worker.me.types("purge", "--older-than", "0s").out.startswith("1 jobs purged")
@@ -163,7 +163,7 @@ def test_purge_removes_texts_and_no_cost(worker: Desk) -> None:
     assert b"harbour 1." in words
 
 
-def test_a_batch_chooses_what_becomes_of_a_lost_call(worker: Desk) -> None:
+def test_a_batch_chooses_what_becomes_of_a_lost_call(worker: Site) -> None:
     batch = worker.me.types("submit", "four.txt", "--on-unknown", "hold").out.strip()
     chosen = [worker.store.reports.job(answer.job_id)["on_unknown"] for answer in worker.store.reports.answers(batch)]
     assert chosen == ["hold"] * 4

@@ -40,7 +40,7 @@ _TABLES = ("corrections", "decisions", "turns", "answers", "attempts", "jobs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Office:
+class Site:
     """A ledger, the provider it buys from, and somebody who compares them."""
 
     plant: Plant
@@ -93,7 +93,7 @@ class Office:
 
 
 @pytest.fixture(scope="module", params=ENGINES)
-def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Open one office for all tests of this file."""
     folder = tmp_path_factory.mktemp("office")
     with idle_plant(request, folder, ANTHROPIC_ADMIN_KEY=_ADMIN) as plant:
@@ -102,13 +102,13 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         with subprocess.Popen(
             [sys.executable, "-c", _BUY], cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, text=True
         ) as process:
-            yield Office(plant=plant, me=stranger_in(folder / "me", **plant.variables), process=process)
+            yield Site(plant=plant, me=stranger_in(folder / "me", **plant.variables), process=process)
             assert process.stdin is not None
             process.stdin.close()
 
 
 @pytest.fixture
-def worker(whole: Office) -> Office:
+def worker(whole: Site) -> Site:
     """Lend it to one test, with nothing bought and nothing scripted."""
     whole.plant.simulator.set_script("")
     whole.plant.simulator.log_path.write_bytes(b"")
@@ -121,7 +121,7 @@ def _yesterday() -> date:
     return datetime.now(UTC).date() - timedelta(days=1)
 
 
-def test_there_is_no_drift_after_a_clean_run_of_every_kind(worker: Office) -> None:
+def test_there_is_no_drift_after_a_clean_run_of_every_kind(worker: Site) -> None:
     worker.plant.simulator.set_script(
         "[[rules]]\nfrom_job = 2\nto_job = 2\nanswer = 'geo_us'\n"
         "[[rules]]\nfrom_job = 3\nto_job = 3\nanswer = 'ok'\nweb_searches = 3\n"
@@ -144,13 +144,13 @@ def test_there_is_no_drift_after_a_clean_run_of_every_kind(worker: Office) -> No
     assert sum(Decimal(line["ledger_usd"]) for line in lines) == worker.spent() > 0
 
 
-def _reserved(worker: Office) -> Decimal:
+def _reserved(worker: Site) -> Decimal:
     with worker.plant.engine.connect() as connection:
         nano = "SELECT SUM(reserved_nano_usd) FROM attempts WHERE cost_nano_usd IS NULL"
         return Decimal(connection.scalar(text(nano)) or 0) / 1_000_000_000
 
 
-def test_a_call_that_hung_and_was_billed_is_named_with_at_most_what_was_reserved(worker: Office) -> None:
+def test_a_call_that_hung_and_was_billed_is_named_with_at_most_what_was_reserved(worker: Site) -> None:
     worker.plant.simulator.set_script("[[rules]]\nmodel = 'haiku'\nanswer = 'hang'\n")
     worker.buys("summarize")
     lost = worker.spent(answer="hang")
@@ -161,14 +161,14 @@ def test_a_call_that_hung_and_was_billed_is_named_with_at_most_what_was_reserved
     assert "of at most $0.005, 1 calls: calls whose end nobody saw were billed" in worker.types(expect=1).out
 
 
-def test_a_lost_call_that_was_not_billed_is_no_drift_and_is_counted(worker: Office) -> None:
+def test_a_lost_call_that_was_not_billed_is_no_drift_and_is_counted(worker: Site) -> None:
     worker.plant.simulator.set_script("[[rules]]\nmodel = 'haiku'\nanswer = 'hang'\nbilled = false\n")
     worker.buys("summarize")
     printed = worker.types(expect=0).out
     assert "1 attempts of unknown cost or still open; the provider billed nothing for them" in printed
 
 
-def test_an_attempt_still_open_explains_what_the_provider_has_more(worker: Office) -> None:
+def test_an_attempt_still_open_explains_what_the_provider_has_more(worker: Site) -> None:
     worker.buys("summarize")
     worker.does(
         "UPDATE attempts SET closed_at = NULL, outcome = NULL, usage = NULL, cost_nano_usd = NULL,"
@@ -178,7 +178,7 @@ def test_an_attempt_still_open_explains_what_the_provider_has_more(worker: Offic
     assert worker.causes() == {"open": found}
 
 
-def test_another_user_of_the_key_is_named_beside_a_lost_call(worker: Office) -> None:
+def test_another_user_of_the_key_is_named_beside_a_lost_call(worker: Site) -> None:
     worker.plant.simulator.set_script("[[rules]]\nmodel = 'haiku'\nanswer = 'hang'\ntimes = 1\n")
     worker.buys("summarize")
     lost = worker.spent(answer="hang")
@@ -193,19 +193,19 @@ def test_another_user_of_the_key_is_named_beside_a_lost_call(worker: Office) -> 
     }
 
 
-def test_the_report_of_one_key_alone_can_be_asked_for(worker: Office) -> None:
+def test_the_report_of_one_key_alone_can_be_asked_for(worker: Site) -> None:
     worker.buys("summarize")
     assert "no drift" in worker.types("--key-id", "apikey_simulator", expect=0).out
     assert worker.causes(key_id="apikey_of_others").keys() == {"not billed"}
 
 
-def test_a_report_that_is_behind_is_told_from_one_that_lacks_something(worker: Office) -> None:
+def test_a_report_that_is_behind_is_told_from_one_that_lacks_something(worker: Site) -> None:
     worker.buys("summarize")
     worker.plant.simulator.set_script("report_behind_s = 3600\n")
     assert worker.causes() == {"behind": Cause(because=Because.BEHIND, usd=-worker.spent(), attempts=1)}
 
 
-def test_a_wrong_price_is_named_with_what_it_makes(worker: Office) -> None:
+def test_a_wrong_price_is_named_with_what_it_makes(worker: Site) -> None:
     worker.buys_at(f"{HAIKU}:0.80:4.00", "summarize", "synthesize")
     haiku = Decimal(worker.plant.simulator.purchases()[0]["billed_nano_usd"]) / 10**9
     assert worker.causes() == {"prices": Cause(because=Because.PRICES, usd=haiku / 5)}
@@ -215,7 +215,7 @@ def test_a_wrong_price_is_named_with_what_it_makes(worker: Office) -> None:
     assert (printed["is_drift"], [cause["because"] for cause in printed["causes"]]) == (True, ["prices"])
 
 
-def test_a_correction_counts_and_ends_the_drift(worker: Office) -> None:
+def test_a_correction_counts_and_ends_the_drift(worker: Site) -> None:
     worker.buys_at(f"{HAIKU}:2:10", "summarize")
     assert worker.causes().keys() == {"prices"}
     for number, factor in ((1, 3), (2, 2)):
@@ -231,7 +231,7 @@ def test_a_correction_counts_and_ends_the_drift(worker: Office) -> None:
     assert not worker.drift().is_drift
 
 
-def test_costs_without_parts_are_compared_as_a_whole(worker: Office) -> None:
+def test_costs_without_parts_are_compared_as_a_whole(worker: Site) -> None:
     worker.buys("summarize")
     worker.does("UPDATE attempts SET input_nano_usd = NULL, output_nano_usd = NULL, cache_read_nano_usd = NULL")
     drift = worker.drift()
@@ -240,7 +240,7 @@ def test_costs_without_parts_are_compared_as_a_whole(worker: Office) -> None:
     assert worker.causes().keys() == {"prices"}
 
 
-def test_an_attempt_without_a_price_is_named(worker: Office) -> None:
+def test_an_attempt_without_a_price_is_named(worker: Site) -> None:
     worker.buys("summarize")
     worker.does(
         "UPDATE attempts SET cost_nano_usd = NULL, cost_status = 'unknown', input_nano_usd = NULL,"
@@ -249,7 +249,7 @@ def test_an_attempt_without_a_price_is_named(worker: Office) -> None:
     assert worker.causes() == {"unpriced": Cause(because=Because.UNPRICED, usd=worker.spent(), attempts=1)}
 
 
-def test_a_call_over_midnight_is_on_the_day_before_in_the_ledger_and_is_told(worker: Office) -> None:
+def test_a_call_over_midnight_is_on_the_day_before_in_the_ledger_and_is_told(worker: Site) -> None:
     worker.buys("summarize")
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     with worker.plant.engine.begin() as connection:
@@ -258,7 +258,7 @@ def test_a_call_over_midnight_is_on_the_day_before_in_the_ledger_and_is_told(wor
     assert worker.causes() == {"midnight": Cause(because=Because.MIDNIGHT, usd=worker.spent(), attempts=1)}
 
 
-def test_what_it_needs_is_said_with_its_own_exit_code(worker: Office, tmp_path: Path) -> None:
+def test_what_it_needs_is_said_with_its_own_exit_code(worker: Site, tmp_path: Path) -> None:
     variables = {**worker.plant.variables, "ANTHROPIC_ADMIN_KEY": ""}
     nobody = Stranger(folder=worker.me.folder, environment=variables)
     since = ("ledger", "reconcile", "--since", str(_yesterday()))
@@ -279,7 +279,7 @@ def test_days_that_are_none_are_refused(tmp_path: Path) -> None:
     assert "--until: 2026-11-01 is before 2026-11-02" in early.err
 
 
-def test_a_year_is_asked_for_month_by_month(worker: Office) -> None:
+def test_a_year_is_asked_for_month_by_month(worker: Site) -> None:
     worker.buys("summarize")
     drift = worker.drift(since=_yesterday() - timedelta(days=200))
     assert (drift.is_drift, len(drift.lines)) == (False, 2)
