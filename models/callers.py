@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, TypeAdapter
 
 from models.errors import InputError, Mistake, SettingsError
 from models.ids import new_id
-from models.money.caps import Usd, usd
+from models.money.cap_settings import Usd, usd
 from models.toml_file import read_tables
 from models.validation import Problem, StrictModel, validated
 

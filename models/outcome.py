@@ -39,7 +39,7 @@ PROVIDER_WORDS = (
 
 
 class Outcome(StrEnum):
-    """The end of one attempt; each row of section 2 of faults.md has its word."""
+    """The end of one attempt."""
 
     ANSWERED = "answered"
     TRUNCATED = "truncated"  # 200, stopped at max_tokens or at the end of the context window

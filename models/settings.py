@@ -18,7 +18,7 @@ from models.callers import Caller, caps_of, read_callers
 from models.chain.chain import Chain, parse_autos, parse_chain, parse_groups, parse_starts
 from models.errors import Mistake, SettingsError
 from models.job.task_kinds import JobTerms, parse_climbs, read_kinds
-from models.money.caps import Usd, parse_caps
+from models.money.cap_settings import Usd, parse_caps
 from models.money.pricing import Price, parse_costs
 from models.outcome import Outcome
 

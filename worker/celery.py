@@ -26,7 +26,7 @@ from worker.periodic.health_alarm import HealthAlarm
 from worker.periodic.rescuer import Rescuer
 from worker.periodic.rollup import roll_up
 from worker.periodic.timer import run_every
-from worker.recovery.heartbeat import Liveness
+from worker.recovery.liveness import Liveness
 from worker.recovery.rescue import RescuePolicy
 from worker.run import Worker
 from worker.transport import redis_transport, urgent_lane

@@ -35,7 +35,7 @@ from worker.periodic.timer import run_every
 from worker.provider.anthropic_client import AnthropicProvider
 from worker.provider.capabilities import LearnedCapabilities
 from worker.recovery import failpoints
-from worker.recovery.lease import Heartbeat
+from worker.recovery.heartbeat import Heartbeat
 from worker.recovery.spool import Spool
 from worker.recovery.spooled_ledger import SpooledLedger
 from worker.run import Worker

@@ -15,7 +15,7 @@ from worker.fallback.walk import Walked, walk
 from worker.intake import Intake
 from worker.provider.attempt_cost import total_usd
 from worker.recovery.failpoints import failpoint
-from worker.recovery.lease import Heartbeat
+from worker.recovery.heartbeat import Heartbeat
 
 DROPPED = "dropped: finished, or somebody else has it"
 EXPIRED = "expired"  # the outcome of a job whose deadline passed before a call

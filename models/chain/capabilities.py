@@ -3,7 +3,7 @@
 `wants_older_version` finds the parts of a request that the SDK's own version of the API refuses. A request is kept with
 two headers of its caller, HEADERS: the version of the API and its betas.
 
-Sources: facts.md, "anthropic 2.12.0"; the SDK's ModelCapabilities and parameter docstrings; Anthropic's pages on
+Sources: ModelCapabilities and the docstrings of parameters in the SDK (anthropic 2.12.0); Anthropic's pages on
 adaptive thinking and on effort; Amazon's page, for thinking that cannot be named off. The API's own answer about a
 model goes before this table.
 """

@@ -70,7 +70,6 @@ def limit_group(model: str) -> str:
     """Return the usual limit group of a model.
 
     Opus 4.5 to 4.8 share one group, Sonnet 4.5 and 4.6 another. Every other model has its own.
-    Source: faults.md, section 2.
     """
     match = _VERSION.match(model)
     if match is None or (match[1] == "sonnet" and match[2] in "78"):

@@ -14,7 +14,7 @@ from genai_prices.types import ModelInfo, ModelPrice, StartDateConstraint, Tiere
 from models.money.pricing import Price, Rates
 
 GENAI_SOURCE = f"genai-prices {version('genai-prices')}"
-_US_REGION_FACTOR = Decimal("1.1")  # genai-prices 0.2.3 does not know the factor: ledger.md, section 3
+_US_REGION_FACTOR = Decimal("1.1")  # genai-prices 0.2.3 does not know the factor
 _BATCH_FACTOR = Decimal("0.5")  # genai-prices lists the factor for newer models only, and only from 2026-10-14
 
 

@@ -1,5 +1,6 @@
 """Redis: the queues, the messages, and every key.
 
 `broker` sends and counts messages, `embedded_redis` runs a Valkey if there is no Redis, `redis_keys` has all names.
-`fair_share` and `queue_window` divide a queue between batches. Imports `models.settings` and below.
+`fair_share` and `queue_window` divide a queue between batches. `liveness` holds the proofs of living workers, and
+`throttles` reads the models that are held back. Imports `models.settings` and below.
 """

@@ -33,9 +33,9 @@ _MESSAGES_AT_ONCE = 1000
 _TIMEOUT_S = 2.0
 _HEARD_AGAIN_S = 120.0
 _BEGUN_WITHIN_S = 10.0  # an older fetched message is with a worker that is lost, or hangs
-_PACE_KEPT_S = 60  # the figures of a fleet hold so long after its last job
+_WINDOW_KEPT_S = 60  # the figures of a fleet hold so long after its last job
 _FETCHED, _FETCHED_AT = f"{PREFIX}unacked", f"{PREFIX}unacked_index"  # Kombu's
-_OF_PACE = (("window", b"window"), ("level", b"level"), ("passes", b"passes"))
+_WINDOW_FIELDS = (("window", b"window"), ("level", b"level"), ("passes", b"passes"))
 _TRANSPORT = {
     "global_keyprefix": PREFIX,
     "unacked_restore_interval": 5,
@@ -107,7 +107,7 @@ class Broker:
         with _broker_errors(), self._redis.pipeline(transaction=False) as pipeline:
             for rung, count in Counter(job.rung for job in jobs if not job.is_urgent).items():
                 pipeline.hincrby(queue_window_key(rung), "level", count)
-                pipeline.expire(queue_window_key(rung), _PACE_KEPT_S)
+                pipeline.expire(queue_window_key(rung), _WINDOW_KEPT_S)
             pipeline.execute()
 
     def _publish(self, producer: Any, job: Unsent) -> None:
@@ -138,21 +138,24 @@ class Broker:
             messages = self._redis.hmget(_FETCHED, tags) if tags else []
         return Counter(queue for message in messages if (queue := _queue_of(message)) is not None)
 
-    def pace(self, rung: int) -> QueueWindow:
+    def queue_window(self, rung: int) -> QueueWindow:
         """Return the last dispatcher's record of a rung's queue."""
         with _broker_errors():
             kept = self._redis.hgetall(queue_window_key(rung))
-        windows = {name: json.loads(kept[key]) for name, key in _OF_PACE if key in kept}
-        return QueueWindow(**windows)
+        return QueueWindow(**{name: json.loads(kept[key]) for name, key in _WINDOW_FIELDS if key in kept})
 
-    def keep_pace(self, rung: int, pace: QueueWindow) -> None:
+    def keep_window(self, rung: int, window: QueueWindow) -> None:
         """Leave the record of a rung's queue to the next dispatcher."""
         with _broker_errors(), self._redis.pipeline(transaction=False) as pipeline:
             pipeline.hset(
                 queue_window_key(rung),
-                mapping={"window": pace.window, "level": pace.level, "passes": json.dumps(dict(pace.passes))},
+                mapping={
+                    "window": window.window,
+                    "level": window.level,
+                    "passes": json.dumps(dict(window.passes)),
+                },
             )
-            pipeline.expire(queue_window_key(rung), _PACE_KEPT_S)
+            pipeline.expire(queue_window_key(rung), _WINDOW_KEPT_S)
             pipeline.execute()
 
     def try_lead(self, holder: str, *, for_s: float) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 
-from models.money.caps import usd
+from models.money.cap_settings import usd
 from producer.prompt.prompt import DEFAULT_MAX_TOKENS
 
 MOST_PROMPTS = 10_000

@@ -11,7 +11,7 @@ from models.errors import InputError
 from producer.prompt.check_params import field_problem
 from producer.prompt.prompt import Prompt
 
-MAX_REQUEST_BYTES = 32 * 1024 * 1024  # the API answers 413 above this size: faults.md, row 33
+MAX_REQUEST_BYTES = 32 * 1024 * 1024  # the API answers 413 above this size
 MAX_ID_LENGTH = 200  # of names, keys, tasks and tags too: the width of their columns in the ledger
 MOST_TOKENS = 10_000_000  # a hundred times the longest answer of any model
 _ROLES = ("user", "assistant", "system")
@@ -184,7 +184,7 @@ def _own_texts(prompt: Prompt) -> list[tuple[str, str]]:
 
 
 def _is_storable(text: str) -> bool:
-    """Return whether every database stores the text: neither a NUL nor half a surrogate (faults.md, row 49)."""
+    """Return whether every database stores the text: neither a NUL nor half a surrogate."""
     try:
         return "\0" not in text and (text.isascii() or bool(text.encode()))
     except UnicodeEncodeError:

@@ -15,7 +15,7 @@ from models.ids import new_id
 from models.job.map_reduce import OnFailedPart
 from models.job.task_kinds import JobTerms, as_entry, parse_terms, terms_for
 from models.job.values import NewBatch, NewJob, Unsent
-from models.money.caps import usd
+from models.money.cap_settings import usd
 from models.money.price_book import PriceBook
 from models.money.pricing import Price
 from models.outcome import OnUnknown

@@ -24,7 +24,7 @@ def send_first(jobs: Sequence[Unsent], settings: Settings, outbox: Outbox) -> st
     try:
         _send([job for job in jobs if job.is_urgent], broker, outbox)
         for rung in sorted({job.rung for job in jobs if not job.is_urgent}):
-            room = max(0, min(settings.queue_window, broker.pace(rung).window) - broker.depth(rung))
+            room = max(0, min(settings.queue_window, broker.queue_window(rung).window) - broker.depth(rung))
             bulk = [job for job in jobs if job.rung == rung and not job.is_urgent]
             _send(bulk[:room], broker, outbox)
     except (BrokerError, LedgerError) as error:  # the jobs are accepted; after an error the caller would submit again

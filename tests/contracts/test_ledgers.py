@@ -29,12 +29,12 @@ from tests.support.ledgers.job_values import (
 from tests.support.ledgers.memory_ledger import MemoryAttempt, MemoryLedger
 from tests.support.servers.fixtures import opened
 from worker.fallback import collaborators
-from worker.recovery import lease
+from worker.recovery import heartbeat
 
 _Closed = tuple[int, str | None, Decimal | None]
 
 
-class _Worked(collaborators.Ledger, lease.Claims, Protocol):
+class _Worked(collaborators.Ledger, heartbeat.Claims, Protocol):
     """All the worker asks of a ledger."""
 
 

@@ -33,11 +33,11 @@ class Queue:
         """Count none: what is heard is begun."""
         return {}
 
-    def pace(self, _rung: int) -> QueueWindow:
+    def queue_window(self, _rung: int) -> QueueWindow:
         """Begin anew in each tick."""
         return QueueWindow()
 
-    def keep_pace(self, rung: int, pace: QueueWindow) -> None:
+    def keep_window(self, rung: int, window: QueueWindow) -> None:
         """Forget it."""
 
     def send(self, jobs: Sequence[Unsent]) -> None:

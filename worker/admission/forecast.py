@@ -210,7 +210,7 @@ def result_kind(end: Reply | Failure) -> ResultKind:
 def limits_in(received: Received | Broken) -> dict[str, tuple[int, int]]:
     """Read each limit per minute and the rest of the limit from a reply's headers. Values without sense are left out.
 
-    Source: facts.md, "anthropic 2.12.0".
+    Source: anthropic 2.12.0.
     """
     found: dict[str, tuple[int, int]] = {}
     headers = received.headers if isinstance(received, Received) else {}

@@ -37,11 +37,11 @@ class Queues(Protocol):
         """Count, by queue, the messages that workers have fetched and no thread has begun."""
         ...
 
-    def pace(self, rung: int) -> QueueWindow:
+    def queue_window(self, rung: int) -> QueueWindow:
         """Read the window that the last tick left."""
         ...
 
-    def keep_pace(self, rung: int, pace: QueueWindow) -> None:
+    def keep_window(self, rung: int, window: QueueWindow) -> None:
         """Leave the window to the next tick; each sender adds to the level of the queue."""
         ...
 
@@ -148,7 +148,7 @@ class Dispatcher:
         return self._send(None, self.outbox.urgent(limit=_AT_ONCE))
 
     def _top_up(self, rung: int, free: int, pending: int) -> int:
-        last = self.queues.pace(rung)
+        last = self.queues.queue_window(rung)
         window, shares = last.next_window(pending, tick_s=self.tick_s, most=self.window), FairShare(last.passes)
         due = self.outbox.due(rung, limit=window)
         if due.late_s > _LATE_S:
@@ -156,7 +156,7 @@ class Dispatcher:
         room = min(window, max(free, due.jobs)) - pending  # a due job goes, and meets its model's state in its walk
         jobs = self.outbox.unsent(rung, limit=room, shares=shares) if room > 0 else []
         if jobs or last.level:
-            self.queues.keep_pace(rung, QueueWindow(window=window, level=pending, passes=shares.passes))
+            self.queues.keep_window(rung, QueueWindow(window=window, level=pending, passes=shares.passes))
         return self._send(rung, jobs)
 
     def _send(self, lane: Lane, jobs: Sequence[Unsent]) -> int:

@@ -1,5 +1,7 @@
 """A request to the provider, and the meaning of its reply.
 
-Only `anthropic_client` knows the SDK. `fit_request` adapts a request to a model. `classify` names the outcome of a
-reply. `blame` finds whether key, request or model is at fault. `attempt_cost` computes the cost of a reply.
+Only `anthropic_client` knows the SDK. `fit_request` adapts a request to a model. `reply` holds the received bytes,
+and `classify` turns them into an outcome; `error_outcome` has the outcome of each status and error, such as a 429.
+`retry_after` reads that header, `capabilities` learns the limits of models, `unquoted` removes prompts from
+messages, and `attempt_cost` computes the cost of a reply.
 """

@@ -47,7 +47,7 @@ class ChainMessage(Message):
 class AnthropicProvider:
     """Hides one event loop thread behind a synchronous call: only a loop can cut a dripping body in time.
 
-    500 threads that wait on one loop cost half the CPU of 500 that each hold a connection: facts.md.
+    500 threads that wait on one loop cost half the CPU of 500 that each hold a connection.
     """
 
     def __init__(self, *, api_key: str, base_url: str, connect_timeout_s: float) -> None:

@@ -27,7 +27,7 @@ def total_usd(closings: Iterable[Closing]) -> Decimal | None:
 
 def _of_reply(attempt_id: str, reply: Reply, prices: Prices, at: datetime) -> Closing:
     usage = reply.usage
-    # A refusal before any output is not billed: faults.md, section 2.
+    # A refusal before any output is not billed.
     is_free = reply.outcome is Outcome.REFUSED and usage.output_tokens == 0
     cost = None if is_free else priced(usage, reply.served_model, prices, at=at)
     if is_free:

@@ -1,4 +1,4 @@
-"""The end of a call as a value: the provider's bytes become an outcome, by faults.md, section 2."""
+"""The end of a call as a value: the provider's bytes become an outcome."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -10,7 +10,7 @@ from models.chain.provider_error import ProviderError, one_line, read_error
 from models.money.usage import usage_from, with_searches
 from models.outcome import Outcome
 from models.text import line
-from worker.provider.blame import outcome_of
+from worker.provider.error_outcome import outcome_of
 from worker.provider.reply import Broken, Failure, Received, Reply
 from worker.provider.retry_after import retry_after_s
 

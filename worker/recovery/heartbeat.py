@@ -1,46 +1,44 @@
-"""The liveness of this worker: proves every few seconds that the worker claims jobs, or else shuts the intake."""
+"""The jobs that this process works on. While the process lives, their leases are renewed."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Lock
 from typing import Protocol
 
-from models.errors import StepdownError
-from worker.intake import Intake
-from worker.recovery.lease import Claims
-
-_NOBODY = ""  # the id of no job: the ledger is asked as usual, and returns no claim
-_LEASE_S = 1.0
+from models.job.values import Claim
 
 
-class Proofs(Protocol):
-    """Keeps the proofs of liveness for other programs."""
+class Claims(Protocol):
+    """Gives a job to one worker at a time."""
 
-    def check(self) -> None:
-        """Raise an error if this machine can keep no proof."""
-        ...
-
-    def leave(self) -> None:
-        """Keep a proof with the present time."""
+    def claim(self, job_id: str, *, lease_s: float) -> Claim | None:
+        """Claim the job. Returns None if another worker has the job, or if the job is finished."""
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Liveness:
-    """Checks the ledger and the disk in turn. `listens` returns whether Celery receives from the broker."""
+class Heartbeat:
+    """Renews leases; safe for threads. A timer calls `beat` three times a lease: two calls may fail."""
 
-    intake: Intake
-    claims: Claims
-    proofs: Proofs
-    listens: Callable[[], bool]
+    def __init__(self, renew: Callable[[Sequence[Claim]], object], *, lease_s: float) -> None:
+        self._renew = renew
+        self._claims: dict[str, Claim] = {}
+        self._lock = Lock()
+        self.lease_s = lease_s
+
+    @contextmanager
+    def holding(self, claim: Claim) -> Iterator[None]:
+        """Renew this claim's lease until the end of the block."""
+        with self._lock:
+            self._claims[claim.job_id] = claim
+        try:
+            yield
+        finally:
+            with self._lock:
+                if self._claims.get(claim.job_id) is claim:  # the job may be ordered anew, and claimed here again
+                    del self._claims[claim.job_id]
 
     def beat(self) -> None:
-        """Leave a proof if all is well. Raises StepdownError if a check fails: intake is shut until all is well."""
-        try:
-            self.claims.claim(_NOBODY, lease_s=_LEASE_S)
-            self.proofs.check()
-        except StepdownError as error:
-            self.intake.shut(str(error))
-            raise
-        self.intake.shut(None)
-        if self.intake.closed_reason() is None and self.listens():
-            self.proofs.leave()
+        """Renew the leases of the claims in hand. Raises LedgerError."""
+        with self._lock:
+            claims = list(self._claims.values())
+        self._renew(claims)

@@ -86,9 +86,9 @@ class Spool:
             raise
         return SpoolRecord(kept, segment)
 
-    def drop(self, slip: SpoolRecord) -> None:
+    def drop(self, record: SpoolRecord) -> None:
         """Drop a reply that the ledger has. The last reply of a file empties or removes the file."""
-        segment = slip.segment
+        segment = record.segment
         if segment is None:
             return
         with self._writing:
@@ -101,10 +101,10 @@ class Spool:
                 segment.file.truncate(0)
                 segment.written = segment.synced = 0
 
-    def leave(self, slip: SpoolRecord) -> None:
+    def leave(self, record: SpoolRecord) -> None:
         """Keep a reply that the ledger could not take; the next replay tries again."""
         with self._writing:
-            self._left.append(slip)
+            self._left.append(record)
 
     def replay(self, give: _Give) -> int:
         """Write the replies left by this worker and by lost workers into the ledger. Returns the number of replies.
@@ -146,14 +146,14 @@ class Spool:
     def _replay_ours(self, give: _Give) -> int:
         with self._writing:
             left, self._left = self._left, []
-        for done, slip in enumerate(left):
+        for done, record in enumerate(left):
             try:
-                give(slip.kept)
+                give(record.kept)
             except LedgerError:
                 with self._writing:
                     self._left = left[done:] + self._left
                 raise
-            self.drop(slip)
+            self.drop(record)
         return len(left)
 
     def _orphans(self) -> list[Path]:

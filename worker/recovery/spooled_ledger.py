@@ -29,25 +29,25 @@ class SpooledLedger:
 
     def close_attempt(self, claim: Claim, closing: Closing) -> None:
         """Write the end of an attempt, while the job goes on."""
-        slip = self._kept(claim, closing, None)
+        record = self._kept(claim, closing, None)
         try:
             self._ledger.close_attempt(claim, closing)
         except LedgerError:
-            self._leave(slip)
+            self._leave(record)
             raise
-        self._spool.drop(slip)
+        self._spool.drop(record)
 
     def finish(self, claim: Claim, ending: Ending, closing: Closing | None) -> bool:
         """Write the end of an attempt and the state of its job. Returns False if the job was no longer ours."""
-        slip = None if closing is None else self._kept(claim, closing, ending)
+        record = None if closing is None else self._kept(claim, closing, ending)
         try:
             is_ours = self._ledger.finish(claim, ending, closing)
             failpoint("after_commit")
         except LedgerError:
-            self._leave(slip)
+            self._leave(record)
             raise
-        if slip is not None:
-            self._spool.drop(slip)
+        if record is not None:
+            self._spool.drop(record)
         return is_ours
 
     def _kept(self, claim: Claim, closing: Closing, ending: Ending | None) -> SpoolRecord:
@@ -56,14 +56,14 @@ class SpooledLedger:
             return SpoolRecord(kept, None)
         failpoint("after_reply")
         try:
-            slip = self._spool.keep(kept)
+            record = self._spool.keep(kept)
         except OSError as error:  # a full disk: the ledger may still have room, and memory keeps the reply until then
             self._report(SpoolFailed(message=str(error)))
             return SpoolRecord(kept, None)
         failpoint("after_spool")
-        return slip
+        return record
 
-    def _leave(self, slip: SpoolRecord | None) -> None:
-        if slip is not None:
-            self._spool.leave(slip)
-            self._report(ReplyKept(job_id=slip.kept.job_id))
+    def _leave(self, record: SpoolRecord | None) -> None:
+        if record is not None:
+            self._spool.leave(record)
+            self._report(ReplyKept(job_id=record.kept.job_id))

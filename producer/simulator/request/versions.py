@@ -1,6 +1,6 @@
 """The headers that the API checks, and the rules of a request that depend on the API's version and betas.
 
-Source: facts.md, "anthropic 2.12.0"; the known betas are those of that SDK, and those of its clients of 2025. A field
+Source: anthropic 2.12.0; the known betas are those of that SDK, and those of its clients of 2025. A field
 that only the SDK's beta client takes is a 400 without its beta.
 """
 

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 
 from models.chain.capabilities import HEADERS, headers_problem
 from models.chain.chain import called_in
-from models.money.caps import usd
+from models.money.cap_settings import usd
 from producer.prompt.check_prompt import MAX_ID_LENGTH, check
 from producer.prompt.prompt import Prompt
 from producer.web.http.errors import Refusal

@@ -89,7 +89,7 @@ class Site:
     ledger: MemoryLedger
     messages: deque[str] = field(default_factory=deque)
     sent: set[str] = field(default_factory=set)
-    paces: dict[int, QueueWindow] = field(default_factory=dict)
+    windows: dict[int, QueueWindow] = field(default_factory=dict)
 
     @property
     def open_jobs(self) -> list[tuple[str, MemoryJob]]:
@@ -112,13 +112,13 @@ class Site:
         """Hold nothing in a worker's hands."""
         return {}
 
-    def pace(self, rung: int) -> QueueWindow:
+    def queue_window(self, rung: int) -> QueueWindow:
         """Return the pace that was kept."""
-        return self.paces.get(rung, QueueWindow())
+        return self.windows.get(rung, QueueWindow())
 
-    def keep_pace(self, rung: int, pace: QueueWindow) -> None:
+    def keep_window(self, rung: int, window: QueueWindow) -> None:
         """Keep a pace."""
-        self.paces[rung] = pace
+        self.windows[rung] = window
 
     def send(self, jobs: Sequence[Unsent]) -> None:
         """Publish a message for each job."""

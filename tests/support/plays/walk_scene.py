@@ -22,7 +22,7 @@ from worker.fallback.caps import Caps
 from worker.fallback.walk import Walked, walk
 from worker.intake import Intake
 from worker.provider.reply import Broken, Received
-from worker.recovery.lease import Heartbeat
+from worker.recovery.heartbeat import Heartbeat
 from worker.run import Worker
 
 OPUS, SONNET, HAIKU = "claude-opus-4-7", "claude-sonnet-4-6", "claude-haiku-4-5-20251001"

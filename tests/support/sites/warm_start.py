@@ -44,7 +44,7 @@ _IMPORTED = (
     *("anyio._backends._asyncio", "encodings.idna", "genai_prices.data", "httpcore2", "httpcore2._backends.anyio"),
     *("sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.dialects.sqlite", "uvicorn", "uvicorn.protocols.http.auto"),
     *("migrations.run", "migrations.views", "worker.composition", "worker.periodic.dispatcher"),
-    *("worker.periodic.health_alarm", "worker.periodic.rescuer", "worker.periodic.rollup", "worker.recovery.heartbeat"),
+    *("worker.periodic.health_alarm", "worker.periodic.rescuer", "worker.periodic.rollup", "worker.recovery.liveness"),
     *("worker.direct.call_with_fallback", "worker.direct.chain_client", "worker.direct.direct_job", "worker.tasks"),
     *("worker.admission.capacity", "worker.transport.redis_transport", "worker.transport.urgent_lane"),
     *("producer.cli", "producer.client", "producer.costs.estimate", "producer.files.results", "producer.mcp.http"),

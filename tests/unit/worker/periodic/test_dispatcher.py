@@ -26,7 +26,7 @@ class MemoryQueues:
 
     depths: dict[Lane, int] = field(default_factory=dict)
     hands: dict[str, int] = field(default_factory=dict)
-    paces: dict[int, QueueWindow] = field(default_factory=dict)
+    windows: dict[int, QueueWindow] = field(default_factory=dict)
     turn: str = "us"
     reported: list[tuple[str, float]] = field(default_factory=list)
     sent: list[Unsent] = field(default_factory=list)
@@ -49,18 +49,18 @@ class MemoryQueues:
     def fetched(self) -> Mapping[str, int]:
         return self.hands
 
-    def pace(self, rung: int) -> QueueWindow:
-        return self.paces.get(rung, QueueWindow())
+    def queue_window(self, rung: int) -> QueueWindow:
+        return self.windows.get(rung, QueueWindow())
 
-    def keep_pace(self, rung: int, pace: QueueWindow) -> None:
-        self.paces[rung] = pace
+    def keep_window(self, rung: int, window: QueueWindow) -> None:
+        self.windows[rung] = window
 
     def send(self, jobs: Sequence[Unsent]) -> None:
         self.sent.extend(jobs)
         for job in jobs:
             if not job.is_urgent:
-                pace = self.paces[job.rung]
-                self.paces[job.rung] = replace(pace, level=pace.level + 1)
+                queue_window = self.windows[job.rung]
+                self.windows[job.rung] = replace(queue_window, level=queue_window.level + 1)
 
 
 @dataclass(slots=True)
@@ -262,10 +262,10 @@ def test_a_queue_that_is_slow_to_empty_is_filled_less_and_less_deep() -> None:
     clock = _clock(queues, outbox, [], window=1000)
     clock.tick()
     for _ in range(30):  # it begins four in each tick
-        queues.depths[0] = max(0, queues.paces[0].level - 4)
+        queues.depths[0] = max(0, queues.windows[0].level - 4)
         clock.tick()
-    assert queues.paces[0].window == pytest.approx(12, abs=3)
-    assert queues.paces[0].level <= 16
+    assert queues.windows[0].window == pytest.approx(12, abs=3)
+    assert queues.windows[0].level <= 16
 
 
 def test_the_turns_of_batches_go_on_from_one_clock_to_the_next() -> None:
@@ -273,7 +273,7 @@ def test_the_turns_of_batches_go_on_from_one_clock_to_the_next() -> None:
     for holder in ("us", "them"):
         queues.turn = holder
         _clock(queues, outbox, [], holder=holder).tick()
-    assert queues.paces[0].passes == {"a batch": 2.0}
+    assert queues.windows[0].passes == {"a batch": 2.0}
 
 
 def test_jobs_that_wait_for_a_model_are_made_due_as_soon_as_it_has_room_for_them() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from models.errors import SettingsError
 from models.job.values import Claim
-from models.money.caps import parse_caps, usd
+from models.money.cap_settings import parse_caps, usd
 from models.settings import load_settings
 from tests.support.ledgers.job_values import PARAMS, SPAN
 from worker.fallback.caps import Caps
