@@ -88,7 +88,9 @@ def test_the_worker_answers_its_health_check_says_so_and_ends_within_the_grace_p
         process.kill()
         process.wait()
         printed = worker.health()
-        assert (printed.code, printed.out[:5]) == (4, "fail "), "it proved to claim a moment ago, and is gone"
+        assert (printed.code, printed.out.splitlines()[1][:5]) == (4, "fail "), (
+            "it proved to claim a moment ago, and is gone"
+        )
     with worker.running(log) as process:
         well_soon(worker, process, log)
         process.terminate()

@@ -94,15 +94,15 @@ def test_the_receipt_shows_failures_fallbacks_and_that_it_equals_the_purchase_lo
 
 
 def test_the_ledger_adds_up_to_the_purchase_log_to_the_nano_dollar(
-    me: Stranger, ledger: sqlite3.Connection, output: Ended
+    me: Stranger, ledger: sqlite3.Connection, printed: Ended
 ) -> None:
     bought = purchases(me)
     spent, attempts = ledger.execute("SELECT sum(cost_nano_usd), count(*) FROM attempts").fetchone()
     assert spent == sum(purchase["billed_nano_usd"] for purchase in bought) > 0
     assert attempts == len(bought)
-    printed = re.search(r"ledger \$([0-9.]+) equals", output.out)
-    assert printed is not None
-    assert Decimal(printed[1]) * NANO == spent
+    stated = re.search(r"ledger \$([0-9.]+) equals", printed.out)
+    assert stated is not None
+    assert Decimal(stated[1]) * NANO == spent
     ours = dict(ledger.execute("SELECT id, cost_nano_usd FROM attempts").fetchall())
     assert {purchase["attempt"]: purchase["billed_nano_usd"] for purchase in bought} == ours
 

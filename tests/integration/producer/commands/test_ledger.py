@@ -45,8 +45,9 @@ def test_a_report_is_a_table_with_bars_and_an_exact_total(me: Stranger, engine: 
     assert total.split()[0] == "total"
     assert f" ${shown} + {unknown} unknown " in total
     assert f" {(cost * 100).normalize():f} " in total
-    assert total.endswith(f"{'█' * 20} 100.0%")
-    shares = [float(line.split()[-1].rstrip("%")) for line in lines]
+    assert total.endswith(f" 100.0%  {'█' * 20}")
+    shares = [float(word.rstrip("%")) for line in lines for word in line.split() if word.endswith("%")]
+    assert len(shares) == len(lines)
     assert shares == sorted(shares, reverse=True)
 
 

@@ -24,9 +24,9 @@ _MOST_MB = 260  # of which the interpreter and pyarrow take 100
 _LOAD = """
 import sys
 from tests.support.read_prompts import load
-from producer.files.record_to_prompt import Form
+from producer.files.record_to_prompt import ReadOptions
 
-loaded = load(sys.argv[1], Form(**eval(sys.argv[2])))
+loaded = load(sys.argv[1], ReadOptions(**eval(sys.argv[2])))
 print(len(loaded.prompts), *loaded.mistakes[:1], len(loaded.mistakes))
 """
 _A_LINE = b'{"prompt": "a"}\n'
