@@ -109,15 +109,15 @@ def step_past(place: ChainPosition, reason: str, policy: Policy, *, wait_s: floa
     return _next_rung({**place.given_up, place.rung: reason}, _awaiting(place, [place.rung], wait_s), policy)
 
 
-def climb_past(place: ChainPosition, cause: str, policy: Policy, *, wait_s: float | None = None) -> Decision:
+def climb_past(place: ChainPosition, reason: str, policy: Policy, *, wait_s: float | None = None) -> Decision:
     """Choose the decision after a rung without a request, on a climb for quality. A worse model is no climb."""
-    given_up, waits = {**place.given_up, place.rung: cause}, _awaiting(place, [place.rung], wait_s).waits
+    given_up, waits = {**place.given_up, place.rung: reason}, _awaiting(place, [place.rung], wait_s).waits
     if above := policy.span.above(place.rung, given_up):
         return Fallback(rung=above[0], reason=Reason.CLIMB, given_up=given_up, waits=waits)
     if not waits:
         return Stop()
     rung = min(waits, key=waits.__getitem__)
-    kept = {left: reason for left, reason in given_up.items() if left not in waits}
+    kept = {left: word for left, word in given_up.items() if left not in waits}
     there = ChainPosition(rung=rung, given_up=kept, rounds=place.rounds)
     return park(policy, there, after_s=max(_LEAST_S, waits[rung]))
 
