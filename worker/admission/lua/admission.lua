@@ -61,7 +61,8 @@ local function release()
   local model, group, result = load_model(words.model), load_group(words.group), words.result
   local ticket = take_back(group, 'flight:' .. words.model, 'ticket:' .. words.ticket)
   local is_used_up = settle(group, ticket)
-  if not ticket then return { '' } end -- released before, or granted by another's memory: it tells nothing more
+  if not ticket then group.closed_until = math.max(group.closed_until, NOW + number('retry_after_s')) end
+  if not ticket then return { '' } end -- released before, or granted by another's memory: only advice to wait counts
   if result == 'well' and number('latency_ms') > 0 then model.latency = moved(model.latency, number('latency_ms')) end
   local change = update_model(model, group, ticket.at, in_flight(words.model, group))
   local is_half = recent(model, 'pushbacks', WINDOW) >= recent(model, 'goods', WINDOW)
@@ -74,12 +75,11 @@ local function release()
   return { update_key(ticket.at) == 'key_works' and 'key_works' or change }
 end
 -- Return how many mean requests could leave a model within a horizon; -1 where none may until the model is back.
-local function capacity(model_name, group_name)
-  local model, group = load_model(model_name), load_group(group_name)
+local function capacity(name, group_name)
+  local model, group = load_model(name), load_group(group_name)
   if group.closed_until > NOW or wait_for_probe(fleet) + wait_for_probe(model) > 0 then return -1 end
   if fleet.opened_at + model.opened_at > 0 then return 1 end
-  local limit, flying = limit_now(model), in_flight(model_name, group)
-  local _, _, fit = wait_for_tokens(group, nil, false, true)
+  local limit, flying, _, _, fit = limit_now(model), in_flight(name, group), wait_for_tokens(group, nil, false, true)
   local free = math.min(limit - flying + limit * number('horizon_s') / latency_s(model), fit)
   return math.max(flying == 0 and 1 or 0, math.floor(free))
 end

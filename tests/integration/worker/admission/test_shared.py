@@ -10,15 +10,12 @@ from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any, TypeAlias
 
-import psutil
 import pytest
 import redis
 
-from models.queue.broker import server_pid
 from tests.support.eventually import eventually
 from tests.support.plays.admission_scripts import FIRST
-from tests.support.servers.ports import free_port
-from tests.support.servers.valkey import running_valkey
+from tests.support.servers.valkey import Broker
 from worker.admission.admission import (
     CIRCUIT_OPEN,
     FULL,
@@ -38,30 +35,6 @@ _MODEL, _GROUP = "opus", "opus-4"
 _LONGEST_S = 1.0  # no question takes longer, whatever Redis does
 Joins: TypeAlias = Callable[..., SharedAdmission]
 _numbers = count(1)
-
-
-class Broker:
-    """A Valkey that a test may kill, freeze and start again on the same port."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._port = folder, free_port()
-        self._running = ExitStack()
-        self.url = ""
-        self.start()
-
-    def start(self) -> None:
-        server = running_valkey(self._folder, port=self._port, password="word")
-        self.url = self._running.enter_context(server)
-
-    def kill(self) -> None:
-        psutil.Process(server_pid(self.url) or 0).kill()
-        self._running.close()
-
-    def process(self) -> psutil.Process:
-        return psutil.Process(server_pid(self.url) or 0)
-
-    def stop(self) -> None:
-        self._running.close()
 
 
 @pytest.fixture
@@ -298,3 +271,30 @@ def _back(fleet: SharedAdmission, events: list[Event]) -> None:
         return isinstance(events[-1], RedisRecovered)
 
     eventually(is_back, within_s=10, because="Redis is looked for again")
+
+
+@pytest.mark.parametrize("is_granted_alone", [False, True])
+def test_advice_to_wait_holds_while_redis_is_away_and_after(
+    broker: Broker, joins: Joins, events: list[Event], is_granted_alone: bool
+) -> None:
+    one, two = joins("one"), joins("two")
+    _through(two)
+    if not is_granted_alone:
+        assert isinstance(_ask(one, ticket="limited"), Granted)
+    process = broker.process()
+    process.suspend()
+    try:
+        if is_granted_alone:
+            assert isinstance(_ask(one, ticket="first"), Granted)
+            assert isinstance(_ask(one, ticket="limited"), Granted)
+        _report(one, "limited", "limited", retry_after_s=20)
+        alone = _ask(one)
+    finally:
+        process.resume()
+    assert isinstance(alone, Denied)
+    assert (alone.reason, round(alone.wait_s)) == (LIMITED, 20)
+
+    _back(one, events)
+    after = _ask(two)
+    assert isinstance(after, Denied)
+    assert (after.reason, after.wait_s > 10) == (LIMITED, True)
