@@ -164,7 +164,9 @@ def _wake(is_one_of: str) -> TextClause:
         SELECT id FROM jobs WHERE {THROTTLED} AND due_at > :soon AND ({_IS_DENIED}) AND ({_MAY_GO})
         ORDER BY due_at LIMIT :count
     """)  # noqa: S608 - of our own words
-    statement = text(f"UPDATE jobs SET due_at = :now WHERE state = 'waiting' AND id {chosen}")  # noqa: S608
+    # A wait that is cut short has not used up the job's patience.
+    given_up = """given_up = replace(given_up, '"waited"', '"woken"')"""
+    statement = text(f"UPDATE jobs SET due_at = :now, {given_up} WHERE state = 'waiting' AND id {chosen}")  # noqa: S608
     return statement.bindparams(bindparam("now", type_=UTCDateTime()), bindparam("soon", type_=UTCDateTime()))
 
 

@@ -187,7 +187,8 @@ def _given_up(record: JobRecord, models: Sequence[str]) -> Iterator[_Event]:
         return
     for rung, reason in record.job["given_up"].items():
         model = _rung(int(rung), models)
-        message = f"{model} was waited for" if reason == "waited" else f"{model} was given up: {because(reason, {})}"
+        waited = f"{model} was waited for"
+        message = waited if reason in {"waited", "woken"} else f"{model} was given up: {because(reason, {})}"
         yield _Event(at=None, message=message)
 
 

@@ -13,12 +13,14 @@ NO_TIME = "; the next chance would come after the job's deadline"
 UNFIT = "unfit"  # passed over: the request does not fit this model
 SAME_LIMIT = "same_limit"  # passed over: the model shares the limit that has just run out
 WAITED = "waited"  # not given up yet: the job has used up its patience with this rung
+WOKEN = "woken"  # ... or has not: the dispatcher saw room, and cut the wait short
+HAS_WAITED = frozenset({WAITED, WOKEN})
 OVER_TODAY = "over_today"  # passed over: a cap of this day is used up; OVER_BUDGET: the batch's cap
 RESERVED = "reserved"  # passed over: calls in flight reserve the rest of a cap, and may free a part
 ABOUT_MONEY = frozenset({OVER_BUDGET, OVER_TODAY, RESERVED})
 DENIED = frozenset({"limited", "full", "circuit_open", SAME_LIMIT})  # passed over: admission control denied the call
 DOUBTED = "doubted"  # this rung refused the key once, and other requests get answers
-PASSING = frozenset({WAITED, *ABOUT_MONEY})  # forgotten when the job comes back
+PASSING = HAS_WAITED | ABOUT_MONEY  # forgotten when the job comes back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

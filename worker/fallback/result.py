@@ -7,7 +7,7 @@ from typing import Any
 from models.job.values import DecisionRecord, Ending
 from models.outcome import Outcome, Reason, State
 from worker.fallback.decision import (
-    WAITED,
+    HAS_WAITED,
     Answered,
     ChainPosition,
     Continue,
@@ -75,7 +75,7 @@ def follow(rung: RungContext, result: RungResult) -> tuple[DecisionRecord | None
             there = ChainPosition(rung=to, given_up=given_up, rounds=place.rounds, waits=waits)
             after = _next(rung, result, there, reason)
         case Park(after_s=after_s, rung=to, given_up=given_up, rounds=rounds):
-            word = "wait" if given_up.get(to) == WAITED else "park"
+            word = "wait" if given_up.get(to) in HAS_WAITED else "park"
             details = {"after_s": round(after_s, 3), "to": models[to]}
             parked = ChainPosition(rung=to, given_up=given_up, rounds=rounds)
             after = replace(_unanswered(result, parked), state=State.WAITING, due_in_s=after_s)

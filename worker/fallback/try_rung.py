@@ -11,7 +11,7 @@ from worker.admission.admission import Denied, Request
 from worker.admission.cache_warmup import CachedPrefix, Warm
 from worker.fallback.collaborators import AROUND_A_CALL_S
 from worker.fallback.decide import depth_at
-from worker.fallback.decision import UNFIT, WAITED
+from worker.fallback.decision import HAS_WAITED, UNFIT, WAITED
 from worker.fallback.longer_answer import request_of, sent_back
 from worker.fallback.make_attempt import call_and_check, decide_next, release_admission, result_of
 from worker.fallback.rung import Call, RungContext, RungResult
@@ -119,7 +119,7 @@ def _call(rung: RungContext, opening: Opening, warmed: WarmedRequest) -> Call:
     pace, timeout_s = expected.pace(model), rung.worker.call_timeout_s
     deadline = deadline_of(claim.params, pace=pace, call_timeout_s=timeout_s, time_left_s=left_s)
     tokens = expected.tokens(model, claim.params, is_warm=warmed.found == "warm")
-    has_waited = rung.place.given_up.get(rung.place.rung) == WAITED
+    mark = rung.place.given_up.get(rung.place.rung)
     need = Request(
         ticket=opening.id,
         job=claim.job_id,
@@ -128,11 +128,11 @@ def _call(rung: RungContext, opening: Opening, warmed: WarmedRequest) -> Call:
         input_tokens=tokens.input,
         output_tokens=tokens.output,
         hold_s=deadline.after_s + AROUND_A_CALL_S,
-        patience_s=min(IN_HAND_S if has_waited else policy.patience_s, left_s),
+        patience_s=min(IN_HAND_S if mark == WAITED else policy.patience_s, left_s),
         queue_s=min(policy.queue_s, left_s),
         is_urgent=claim.is_urgent,
         is_retry=opening.reason is Reason.RETRY,
-        has_waited=has_waited,
+        has_waited=mark in HAS_WAITED,
         is_again=expected.failures.has_failed(model, claim.job_id),
     )
     headers = warmed.request.headers

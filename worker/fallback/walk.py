@@ -8,7 +8,7 @@ from models.outcome import Reason, State
 from worker.events import JobEnded, JobLost
 from worker.fallback.collaborators import Collaborators
 from worker.fallback.decide import is_better_than_none
-from worker.fallback.decision import DENIED, PASSING, WAITED, ChainPosition, Policy
+from worker.fallback.decision import DENIED, HAS_WAITED, PASSING, ChainPosition, Policy
 from worker.fallback.result import answered, follow, odd_turn_of, whole_ending
 from worker.fallback.rung import RungContext, RungResult
 from worker.fallback.try_rung import try_rung
@@ -91,7 +91,7 @@ def _first_place(claim: Claim, policy: Policy) -> ChainPosition:
     given_up = {
         left: reason
         for left, reason in claim.given_up.items()
-        if reason not in PASSING or (left == rung and reason == WAITED)
+        if reason not in PASSING or (left == rung and reason in HAS_WAITED)
     }
     return ChainPosition(rung=rung, given_up=given_up, rounds=claim.rounds)
 

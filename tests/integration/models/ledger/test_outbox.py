@@ -72,6 +72,7 @@ def test_jobs_that_wait_for_a_model_are_made_due_when_it_has_room(ledger: Ledger
     assert _woken(outbox, 1) == (2, sorted([at_one, any_rung]))
     assert _woken(outbox, 0) == (1, sorted([at_one, any_rung, at_zero]))
     assert {stubborn, fails}.isdisjoint(_woken(outbox, 0)[1])
+    assert claimed(ledger, at_one).given_up == {0: "limited", 1: "woken"}
 
 
 def test_no_more_are_made_due_than_there_is_room_for_and_none_that_is_due_soon(ledger: Ledger, outbox: Outbox) -> None:

@@ -1,5 +1,6 @@
 """A job whose models may not be called now: what is waited for, passed over or parked, and what is written of it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -55,6 +56,16 @@ def test_a_rung_is_waited_for_once_a_round() -> None:
     clock.now_s = 3
     job.walk()
     assert job.provider.calls == [SONNET]
+
+
+def test_a_job_woken_too_early_waits_again_with_its_whole_patience() -> None:
+    job = scene(held=["limited:3", "limited:2"], clock=HandClock())
+    job.walk()
+    job.ledger.jobs[job.job_id] = replace(job.job, given_up={0: "woken"}, due_at=0)  # as the dispatcher marks it
+    job.walk()
+    assert (job.provider.calls, job.job.state, job.job.due_at) == ([], State.WAITING, 2)
+    assert _decisions(job) == [("wait", OPUS, "limited")]
+    assert [(need.has_waited, need.patience_s) for need in job.admission.needs] == [(False, 5), (True, 5)]
 
 
 def test_a_job_that_comes_back_first_asks_the_better_model_it_was_not_let_into_without_a_wait() -> None:
