@@ -60,7 +60,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def postgres_url(postgres: Postgres) -> Iterator[str]:
     """Give a fresh Postgres database that has the ledger's tables."""
-    with postgres.database(like=TEMPLATE) as url:
+    with postgres.emptied(like=TEMPLATE) as url:
         yield url
 
 

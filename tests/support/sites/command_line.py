@@ -1,6 +1,8 @@
 """A person at a terminal: a folder of their own, an environment without a single setting, and the command."""
 
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -59,11 +61,24 @@ class Stranger:
         return ended
 
     def types_in_a_shell(self, line: str) -> Ended:
-        """Run a line of bash, `stepdown` being on the PATH; its code is that of the first command that failed."""
-        where = self._where()
-        where["env"]["PATH"] = f"{Path(_COMMAND).parent}:{where['env'].get('PATH', '')}"
-        shell = ["bash", "-o", "pipefail", "-c", line]
-        run = subprocess.run(shell, check=False, **where, capture_output=True, stdin=subprocess.DEVNULL, timeout=_END_S)
+        """Run a line of bash, `stepdown` being on the PATH; its code is that of the first command that failed.
+
+        One command of ours, whose input may be a file, needs no bash for it.
+        """
+        plain = _plain_command(line)
+        if plain is not None:
+            words, given = plain
+            with (self.folder / given).open("rb") as stdin:
+                run = warm_start.run(
+                    [_COMMAND, *words], **self._where(), stdin=stdin, capture_output=True, timeout=_END_S
+                )
+        else:
+            where = self._where()
+            where["env"]["PATH"] = f"{Path(_COMMAND).parent}:{where['env'].get('PATH', '')}"
+            shell = ["bash", "-o", "pipefail", "-c", line]
+            run = subprocess.run(
+                shell, check=False, **where, capture_output=True, stdin=subprocess.DEVNULL, timeout=_END_S
+            )
         return Ended(code=run.returncode, out=run.stdout.decode(), err=run.stderr.decode())
 
     @contextmanager
@@ -121,3 +136,16 @@ def stranger_in(folder: Path, **environment: str) -> Stranger:
 def settings_for(simulator: RunningSimulator, **more: str) -> dict[str, str]:
     """Write down what a .env needs to work with the simulator."""
     return {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": simulator.url, "CLOCK_TICK_S": "0.1", **more}
+
+
+def _plain_command(line: str) -> tuple[list[str], str] | None:
+    """Return the arguments of a line's one command of ours, and the file of its input. None: the line needs a shell."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="<>|&;()")
+    lexer.whitespace_split = True
+    program, *words = lexer
+    given = os.devnull
+    if words[-2:-1] == ["<"]:
+        *words, _, given = words
+    is_expanded = set("$`*~") & set(re.sub(r"\"[^\"]*\"|'[^']*'", "", line))
+    is_plain = program == "stepdown" and not is_expanded and not any(set(word) <= set("<>|&;()") for word in words)
+    return (words, given) if is_plain else None
