@@ -18,7 +18,7 @@ from models.queue.embedded_redis import required_broker_url
 from models.queue.liveness import LivenessProofs
 from models.settings import Settings, load_settings
 from worker import logs, tasks
-from worker.admission.capacity import ChainCapacity
+from worker.admission.capacity import free_requests
 from worker.composition import open_worker
 from worker.events import WorkerEnds
 from worker.periodic.dispatcher import Dispatcher
@@ -128,7 +128,7 @@ def _start_timers(worker: Worker) -> None:
         queues=_broker,
         outbox=worker.store.outbox,
         steps=worker.store.steps,
-        free=ChainCapacity(_settings.chain, worker.admission).free,
+        free=partial(free_requests, _settings.chain, worker.admission),
         holder=worker.store.ledger.worker,
         rungs=len(_settings.chain.models),
         window=_settings.queue_window,
@@ -174,8 +174,9 @@ def _start_liveness(worker: Worker) -> None:
     proofs = _until_shutdown.enter_context(LivenessProofs(url, _settings.state_dir, worker=name))
     liveness = Liveness(
         intake=worker.intake,
-        claims=worker.store.ledger,
-        proofs=proofs,
+        claim=worker.store.ledger.claim,
+        check=proofs.check,
+        leave=proofs.leave,
         listens=lambda: monotonic() - Consumer.turned_at < _LISTENS_S,
     )
     _start("liveness", liveness.beat, _LIVENESS_S)

@@ -9,15 +9,21 @@ from models.job.values import Claim, Closing, Ending, Opening, Rescue
 from models.queue.redis_keys import Lane
 
 
+class Event:
+    """An event. Each kind has a line in `logs`."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryDropped:
+class DeliveryDropped(Event):
     """A delivery came for a job that another worker has, or that is finished."""
 
     job_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptClosed:
+class AttemptClosed(Event):
     """A request ended, in success or failure, and the cost is in the ledger."""
 
     claim: Claim
@@ -26,7 +32,7 @@ class AttemptClosed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorstCasePassed:
+class WorstCasePassed(Event):
     """A call cost more than its reserve: caps may be passed by the difference, and take no more calls."""
 
     opening: Opening
@@ -34,7 +40,7 @@ class WorstCasePassed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobEnded:
+class JobEnded(Event):
     """A walk is over: the job is finished, or parked."""
 
     claim: Claim
@@ -42,14 +48,14 @@ class JobEnded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobLost:
+class JobLost(Event):
     """The job was finished, cancelled or taken over while we worked; the cost of our call is still recorded."""
 
     job_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeyPaused:
+class KeyPaused(Event):
     """The provider refuses our key, or the money is spent: no worker calls until the key works again."""
 
     outcome: str
@@ -58,7 +64,7 @@ class KeyPaused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobsSent:
+class JobsSent(Event):
     """The clock put messages into a queue."""
 
     lane: Lane
@@ -66,7 +72,7 @@ class JobsSent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobsLate:
+class JobsLate(Event):
     """Waiting jobs are long due without a message: their queue is full, or no dispatcher was there."""
 
     lane: Lane
@@ -75,7 +81,7 @@ class JobsLate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TimerFailed:
+class TimerFailed(Event):
     """The broker or the ledger was away at a tick of this timer; the next tick asks again."""
 
     name: str
@@ -83,21 +89,21 @@ class TimerFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReplyKept:
+class ReplyKept(Event):
     """The ledger is away: a call's end is on this disk, or in memory if the call was free."""
 
     job_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SpoolFailed:
+class SpoolFailed(Event):
     """A reply could not be written to this machine's disk, and is in memory until the ledger has the reply."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RepliesSetAside:
+class RepliesSetAside(Event):
     """Lines of a dead worker's spool are damaged: each may be a paid reply that the ledger will lack."""
 
     path: str
@@ -106,7 +112,7 @@ class RepliesSetAside:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SpoolUnreadable:
+class SpoolUnreadable(Event):
     """A file of the spool cannot be read: the replies stay in the file."""
 
     path: str
@@ -114,14 +120,14 @@ class SpoolUnreadable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RepliesReplayed:
+class RepliesReplayed(Event):
     """Replies that were kept on disk are in the ledger now."""
 
     count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rescued:
+class Rescued(Event):
     """A job was taken from a lost worker."""
 
     job_id: str
@@ -129,7 +135,7 @@ class Rescued:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StepsReleased:
+class StepsReleased(Event):
     """Steps whose parts have all ended are asked now, or failed since a part of theirs has no answer."""
 
     asked: int
@@ -137,7 +143,7 @@ class StepsReleased:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MessagesLost:
+class MessagesLost(Event):
     """A queue is empty though these jobs were sent: they are sent again."""
 
     lane: Lane
@@ -145,7 +151,7 @@ class MessagesLost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MessageDiscarded:
+class MessageDiscarded(Event):
     """There were values in queues that are no messages of ours, so many alike since this worker began."""
 
     message: str
@@ -153,7 +159,7 @@ class MessageDiscarded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BatchPaused:
+class BatchPaused(Event):
     """So many jobs of a batch failed alike that the others wait for a person."""
 
     batch_id: str
@@ -162,7 +168,7 @@ class BatchPaused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DiskLow:
+class DiskLow(Event):
     """There is no room to keep replies: no job is claimed until there is."""
 
     free_mb: int
@@ -170,21 +176,21 @@ class DiskLow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerEnds:
+class WorkerEnds(Event):
     """This worker can work no more, and ends; no wait would help."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PrimaryJudged:
+class PrimaryJudged(Event):
     """The jobs that start at a model get their answers too deep in the chain, or no longer do."""
 
     verdict: PrimaryHealth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DaysRolled:
+class DaysRolled(Event):
     """The attempts of these finished days were added up, for the first time or anew."""
 
     first: date
@@ -193,7 +199,7 @@ class DaysRolled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CircuitOpened:
+class CircuitOpened(Event):
     """A model is out of rotation for the whole fleet, but for one probe at a time."""
 
     model: str
@@ -201,14 +207,14 @@ class CircuitOpened:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CircuitClosed:
+class CircuitClosed(Event):
     """A probe was answered: the model is in rotation again."""
 
     model: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RedisLost:
+class RedisLost(Event):
     """Redis is away: this worker keeps to its part of the last known limits."""
 
     message: str
@@ -216,39 +222,10 @@ class RedisLost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RedisRecovered:
+class RedisRecovered(Event):
     """Redis is back: limits are shared again, and knows of the calls that ended meanwhile."""
 
     untold: int
 
 
-Event = (
-    DeliveryDropped
-    | AttemptClosed
-    | WorstCasePassed
-    | JobEnded
-    | JobLost
-    | KeyPaused
-    | JobsSent
-    | JobsLate
-    | TimerFailed
-    | ReplyKept
-    | SpoolFailed
-    | RepliesSetAside
-    | SpoolUnreadable
-    | RepliesReplayed
-    | Rescued
-    | StepsReleased
-    | MessagesLost
-    | MessageDiscarded
-    | BatchPaused
-    | DiskLow
-    | WorkerEnds
-    | PrimaryJudged
-    | DaysRolled
-    | CircuitOpened
-    | CircuitClosed
-    | RedisLost
-    | RedisRecovered
-)
 Report = Callable[[Event], None]

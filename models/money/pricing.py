@@ -121,7 +121,6 @@ class Prices(Protocol):
         inference_geo: str | None = None,
     ) -> Price | None:
         """Return the price for the values that a reply names."""
-        ...
 
 
 def priced(usage: Usage, served_model: str, prices: Prices, *, at: datetime) -> Priced | None:

@@ -7,10 +7,10 @@ text, as long as its JSON: the input of a tool, a schema, a source of unknown sh
 import json
 from binascii import Error as NoBase64
 from binascii import a2b_base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from decimal import ROUND_CEILING, Decimal
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 from models.money.pricing import NANO_USD, WEB_SEARCH_USD_PER_THOUSAND, Prices, Rates
 
@@ -30,12 +30,8 @@ _MORE_PASSES = ("mcp_servers", "fallbacks", "context_management", "container")  
 _CALLERS_OWN = ("bash_", "text_editor_", "computer_", "memory_")  # tools of the API's that the caller runs
 
 
-class WorstCase(Protocol):
-    """Answers the most that a request may cost in USD, or None if nothing bounds the cost."""
-
-    def __call__(self, model: str, params: Mapping[str, Any]) -> Decimal | None:
-        """Return the bound of one request to one model."""
-        ...
+# Returns the most that a request to a model may cost in USD, None if nothing bounds the cost.
+WorstCase: TypeAlias = Callable[[str, Mapping[str, Any]], Decimal | None]
 
 
 def worst_case_usd(

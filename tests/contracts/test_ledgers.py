@@ -29,13 +29,14 @@ from tests.support.ledgers.job_values import (
 from tests.support.ledgers.memory_ledger import MemoryAttempt, MemoryLedger
 from tests.support.servers.fixtures import opened
 from worker.fallback import collaborators
-from worker.recovery import heartbeat
 
 _Closed = tuple[int, str | None, Decimal | None]
 
 
-class _Worked(collaborators.Ledger, heartbeat.Claims, Protocol):
+class _Worked(collaborators.Ledger, Protocol):
     """All the worker asks of a ledger."""
+
+    def claim(self, job_id: str, *, lease_s: float) -> Claim | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

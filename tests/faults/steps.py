@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from models.job.values import Claim, Closing, Ending, Opening, SpooledReply, Unsent
+from models.queue.broker import Broker
 from models.queue.queue_window import QueueWindow
 from models.queue.redis_keys import Lane
 from worker.recovery.spool import SpoolRecord
 
 
 @dataclass(slots=True)
-class Queue:
+class Queue(Broker):
     """One queue in memory: messages in order, and whether it was emptied since a clock last looked."""
 
     messages: list[str] = field(default_factory=list)
@@ -33,7 +34,7 @@ class Queue:
         """Count none: what is heard is begun."""
         return {}
 
-    def queue_window(self, _rung: int) -> QueueWindow:
+    def queue_window(self, rung: int) -> QueueWindow:  # noqa: ARG002 - each tick is alike
         """Begin anew in each tick."""
         return QueueWindow()
 

@@ -109,12 +109,9 @@ class Admission(Protocol):
 
     def acquire(self, need: Request) -> Granted | Denied:
         """Grant or deny a request; a denial has a time to wait."""
-        ...
 
     def release(self, ended: Result) -> Change:
         """Record the end of a granted request. Returns the change of the model's circuit breaker."""
-        ...
 
     def capacity(self, models: Mapping[str, str], *, horizon_s: float) -> Mapping[str, Capacity]:
         """Return for each model the number of requests that could leave within `horizon_s`. `models` has each group."""
-        ...

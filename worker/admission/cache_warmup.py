@@ -32,15 +32,12 @@ class CacheState(Protocol):
 
         `never`: the provider cached nothing at the last request, so no call waits.
         """
-        ...
 
     def is_warm(self, spot: CachedPrefix, *, in_s: float = 0.0) -> bool:
         """Return whether the cache can be read in so many seconds, without taking a turn."""
-        ...
 
     def note(self, spot: CachedPrefix, *, cached_tokens: int | None) -> None:
         """Record the tokens read and written by a marked call. After a failure (None) another may warm the cache."""
-        ...
 
 
 class OwnCacheState:

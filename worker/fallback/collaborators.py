@@ -39,11 +39,9 @@ class Provider(Protocol):
 
         No fault of the network or the provider raises.
         """
-        ...
 
     def cut(self) -> None:
         """End the calls in flight."""
-        ...
 
 
 class Ledger(Protocol):
@@ -51,19 +49,15 @@ class Ledger(Protocol):
 
     def open_attempt(self, claim: Claim, opening: Opening) -> bool | OverCap:
         """Commit the attempt and the worst case. Returns False if the job is no longer ours."""
-        ...
 
     def over_cap(self, opening: Opening) -> OverCap | None:
         """Return a cap that has no room for the attempt, even if the calls in flight cost nothing. Writes nothing."""
-        ...
 
     def close_attempt(self, claim: Claim, closing: Closing) -> None:
         """Record the end of an attempt, while the job goes on."""
-        ...
 
     def finish(self, claim: Claim, ending: Ending, closing: Closing | None) -> bool:
         """Commit the job's ending with the last attempt's. Returns False if the job is no longer ours."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

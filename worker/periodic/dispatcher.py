@@ -1,14 +1,15 @@
 """The dispatcher: sends messages for due jobs, and tops the queues up from SQL. In each tick a single worker leads."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Protocol
 
-from models.job.map_reduce import ReleasedSteps
 from models.job.values import Unsent
+from models.ledger.outbox import Outbox
+from models.ledger.steps import Steps
+from models.queue.broker import Broker
 from models.queue.fair_share import FairShare
-from models.queue.queue_window import Due, QueueWindow
+from models.queue.queue_window import QueueWindow
 from models.queue.redis_keys import Lane, queue_name
 from worker.events import JobsLate, JobsSent, MessagesLost, Report, StepsReleased
 from worker.recovery.failpoints import failpoint
@@ -18,78 +19,6 @@ _AT_ONCE = 1000
 _LATE_S = 30.0  # a due time so long past is a fault of the queue, not of a busy second
 
 
-class Queues(Protocol):
-    """Holds a queue of messages for each rung, and a queue for urgent jobs."""
-
-    def try_lead(self, holder: str, *, for_s: float) -> bool:
-        """Become the leader for so many seconds. Returns False if another worker leads."""
-        ...
-
-    def was_flushed(self) -> bool:
-        """Return, once, whether every queue was emptied."""
-        ...
-
-    def depth(self, lane: Lane) -> int:
-        """Count the messages of a queue."""
-        ...
-
-    def fetched(self) -> Mapping[str, int]:
-        """Count, by queue, the messages that workers have fetched and no thread has begun."""
-        ...
-
-    def queue_window(self, rung: int) -> QueueWindow:
-        """Read the window that the last tick left."""
-        ...
-
-    def keep_window(self, rung: int, window: QueueWindow) -> None:
-        """Leave the window to the next tick; each sender adds to the level of the queue."""
-        ...
-
-    def send(self, jobs: Sequence[Unsent]) -> None:
-        """Publish a message for each job."""
-        ...
-
-
-class Outbox(Protocol):
-    """Knows which jobs need a message in their queue."""
-
-    def unsent(self, rung: int, *, limit: int, shares: FairShare) -> list[Unsent]:
-        """List unsent jobs of a rung; batches take turns."""
-        ...
-
-    def urgent(self, *, limit: int) -> list[Unsent]:
-        """List unsent urgent jobs."""
-        ...
-
-    def mark_sent(self, jobs: Sequence[Unsent]) -> None:
-        """Record that these jobs have a message now."""
-        ...
-
-    def fit_to_chain(self, *, rungs: int) -> int:
-        """Bring jobs of a longer chain to this chain's last rung."""
-        ...
-
-    def forget_lost(self, lane: Lane, *, older_than_s: float) -> int:
-        """Record that jobs sent so long ago have no message any more."""
-        ...
-
-    def wake(self, rung: int, *, limit: int) -> int:
-        """Make jobs due that wait for a model, since the model of this rung has room."""
-        ...
-
-    def due(self, rung: int, *, limit: int) -> Due:
-        """Count the waiting jobs that are due."""
-        ...
-
-
-class Steps(Protocol):
-    """Knows which jobs are made of others' answers."""
-
-    def release_ready_steps(self, *, limit: int) -> ReleasedSteps:
-        """Release the steps whose parts have all ended."""
-        ...
-
-
 @dataclass(slots=True, kw_only=True)
 class Dispatcher:
     """Inputs of a tick. A queue holds the jobs that the fleet begins in about 3 s, at most `window`; SQL holds others.
@@ -97,7 +26,7 @@ class Dispatcher:
     `clock` is monotonic. `free` counts for each rung the requests that could leave soon.
     """
 
-    queues: Queues
+    queues: Broker
     outbox: Outbox
     steps: Steps
     free: Callable[[], Sequence[int]]

@@ -2,30 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from models.errors import LedgerError
-from models.job.values import Rescue, Stray
+from models.job.values import Stray
+from models.ledger.leases import Leases
 from worker.events import Report, Rescued
 from worker.recovery.rescue import RescuePolicy, rescue_of
 
 _AT_ONCE = 200
-
-
-class Strays(Protocol):
-    """Knows which running jobs have a lease that has ended."""
-
-    def strays(self, *, limit: int) -> list[Stray]:
-        """List some of them."""
-        ...
-
-    def rescue(self, stray: Stray, rescue: Rescue) -> bool:
-        """Take a job over. Returns False if the job's worker came back, or if another worker was quicker."""
-        ...
-
-    def mark_cancelled_unknown(self, *, limit: int) -> int:
-        """Record the end as unknown for calls of cancelled jobs whose worker is gone."""
-        ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,7 +19,7 @@ class Rescuer:
     `clock` is monotonic. A look that came late (a frozen ledger, a stopped process) counts as an absence.
     """
 
-    strays: Strays
+    strays: Leases
     policy: RescuePolicy
     lease_s: float
     every_s: float

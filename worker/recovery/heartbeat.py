@@ -3,17 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
-from typing import Protocol
 
 from models.job.values import Claim
-
-
-class Claims(Protocol):
-    """Gives a job to one worker at a time."""
-
-    def claim(self, job_id: str, *, lease_s: float) -> Claim | None:
-        """Claim the job. Returns None if another worker has the job, or if the job is finished."""
-        ...
 
 
 class Heartbeat:

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from models.job.map_reduce import ReleasedSteps
 from models.job.values import Cap, Claim, Closing, Ending, NewJob, Opening, OverCap
+from models.ledger.steps import Steps
 from models.outcome import FINAL_STATES, Outcome, State
 
 
@@ -163,7 +164,7 @@ class MemoryLedger:
 
 
 @dataclass(slots=True)
-class MemorySteps:
+class MemorySteps(Steps):
     """As many steps are ripe as we say, at the next look."""
 
     next: ReleasedSteps = ReleasedSteps(asked=0, stopped=0)  # noqa: RUF009 - frozen

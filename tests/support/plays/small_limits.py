@@ -6,11 +6,14 @@ Ledger and queues are in memory. One worker takes one job at a time, so a call m
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from models.chain.chain import Chain, RungRange
 from models.job.values import NewJob, Unsent
+from models.ledger.outbox import Outbox
 from models.outcome import FINAL_STATES, State
+from models.queue.broker import Broker
 from models.queue.fair_share import FairShare
 from models.queue.queue_window import Due, QueueWindow
 from models.queue.redis_keys import Lane
@@ -18,7 +21,7 @@ from producer.simulator.account.buckets import Limits, RateLimits
 from tests.support.ledgers.memory_ledger import MemoryJob, MemoryLedger, MemorySteps
 from tests.support.plays.admission_scripts import PREFIX
 from tests.support.plays.walk_scene import A_DAY_S, HandClock, message, received, scene
-from worker.admission.capacity import ChainCapacity
+from worker.admission.capacity import free_requests
 from worker.admission.in_process import InProcessRedis
 from worker.admission.lua_script import LuaScript
 from worker.fallback.walk import walk
@@ -82,7 +85,7 @@ class LimitedApi:
 
 
 @dataclass(slots=True, kw_only=True)
-class Site:
+class Site(Broker, Outbox):
     """Queues and outbox over a ledger in memory, as the dispatcher sees them."""
 
     clock: HandClock
@@ -96,7 +99,7 @@ class Site:
         """List the jobs that have not ended."""
         return [(job_id, job) for job_id, job in self.ledger.jobs.items() if job.state not in FINAL_STATES]
 
-    def try_lead(self, holder: str, *, for_s: float) -> bool:  # noqa: ARG002 - the Protocol's
+    def try_lead(self, holder: str, *, for_s: float) -> bool:  # noqa: ARG002 - as its base
         """Have one dispatcher only."""
         return True
 
@@ -128,19 +131,19 @@ class Site:
         """Record the messages."""
         self.sent.update(job.id for job in jobs)
 
-    def urgent(self, *, limit: int) -> list[Unsent]:  # noqa: ARG002 - the Protocol's
+    def urgent(self, *, limit: int) -> list[Unsent]:  # noqa: ARG002 - as its base
         """Have no urgent jobs."""
         return []
 
-    def fit_to_chain(self, *, rungs: int) -> int:  # noqa: ARG002 - the Protocol's
+    def fit_to_chain(self, *, rungs: int) -> int:  # noqa: ARG002 - as its base
         """Have one chain only."""
         return 0
 
-    def forget_lost(self, lane: Lane, *, older_than_s: float) -> int:  # noqa: ARG002 - the Protocol's
+    def forget_lost(self, lane: Lane, *, older_than_s: float) -> int:  # noqa: ARG002 - as its base
         """Lose nothing."""
         return 0
 
-    def unsent(self, rung: int, *, limit: int, shares: FairShare) -> list[Unsent]:  # noqa: ARG002 - the Protocol's
+    def unsent(self, rung: int, *, limit: int, shares: FairShare | None = None) -> list[Unsent]:  # noqa: ARG002 - the outbox's
         """List the jobs of a rung that are queued or due, the due ones first."""
         waiting = [one for one in self._unsent(rung) if one[1].state is State.WAITING]
         due = sorted((job.due_at or 0, job_id) for job_id, job in waiting if self._is_due(job))
@@ -214,7 +217,7 @@ def play(tasks: Sequence[Task], limits: Sequence[Limits], models: tuple[str, ...
         queues=site,
         outbox=site,
         steps=MemorySteps(),
-        free=ChainCapacity(chain, admission).free,
+        free=partial(free_requests, chain, admission),
         holder="us",
         rungs=len(models),
         window=2000,

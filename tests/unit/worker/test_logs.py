@@ -12,6 +12,7 @@ from worker.events import (
     CircuitOpened,
     DaysRolled,
     DeliveryDropped,
+    Event,
     JobLost,
     JobsSent,
     KeyPaused,
@@ -130,3 +131,7 @@ def test_what_becomes_of_a_model_and_of_the_fleet_is_told(logged: pytest.LogCapt
         "Redis is away (TimeoutError): this worker keeps to its part of the limits, 1 of 2",
         "Redis is back: limits are shared again; it was told of 7 calls that ended meanwhile",
     ]
+
+
+def test_every_event_has_a_line() -> None:
+    assert {each.__name__ for each in logs.LINES} == {each.__name__ for each in Event.__subclasses__()}

@@ -11,6 +11,8 @@ import pytest
 from models.errors import BrokerError, LedgerError
 from models.job.map_reduce import ReleasedSteps
 from models.job.values import Unsent
+from models.ledger.outbox import Outbox
+from models.queue.broker import Broker
 from models.queue.fair_share import FairShare
 from models.queue.queue_window import Due, QueueWindow
 from models.queue.redis_keys import Lane, queue_name
@@ -21,7 +23,7 @@ from worker.periodic.timer import run_every
 
 
 @dataclass(slots=True)
-class MemoryQueues:
+class MemoryQueues(Broker):
     """Queues in memory. Whoever's name is in `turn` has the turn; `reported` are the turns asked for."""
 
     depths: dict[Lane, int] = field(default_factory=dict)
@@ -64,7 +66,7 @@ class MemoryQueues:
 
 
 @dataclass(slots=True)
-class MemoryOutbox:
+class MemoryOutbox(Outbox):
     """Jobs without a message, by rung; it looks into the queues to see that sending comes before marking."""
 
     jobs: dict[int, list[Unsent]] = field(default_factory=dict)
@@ -96,8 +98,9 @@ class MemoryOutbox:
     def urgent(self, *, limit: int) -> list[Unsent]:
         return self.in_haste[:limit]
 
-    def unsent(self, rung: int, *, limit: int, shares: FairShare) -> list[Unsent]:
+    def unsent(self, rung: int, *, limit: int, shares: FairShare | None = None) -> list[Unsent]:
         assert limit > 0
+        assert shares is not None
         shares.passes["a batch"] = shares.passes.get("a batch", 0.0) + 1
         return self.jobs.get(rung, [])[:limit]
 

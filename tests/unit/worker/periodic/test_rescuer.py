@@ -7,6 +7,7 @@ import pytest
 
 from models.errors import LedgerError
 from models.job.values import Rescue, Stray
+from models.ledger.leases import Leases
 from tests.support.ledgers.job_values import stray
 from tests.support.plays.walk_scene import HandClock
 from worker.events import Event, Rescued
@@ -17,7 +18,7 @@ _POLICY = RescuePolicy(hold_above_usd=Decimal(0), worst_case_usd=lambda _model, 
 
 
 @dataclass(slots=True)
-class Book:
+class Book(Leases):
     """Strays in memory. `is_away`: the ledger; `slow_s`: how long it takes to answer."""
 
     clock: HandClock

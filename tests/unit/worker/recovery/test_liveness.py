@@ -45,7 +45,9 @@ def around() -> Around:
 
 def heartbeat(around: Around) -> Liveness:
     intake = Intake(free_mb=lambda: around.free_mb, needed_mb=64, clock=lambda: 0.0, report=lambda _event: None)
-    return Liveness(intake=intake, claims=around, proofs=around, listens=lambda: around.listens)
+    return Liveness(
+        intake=intake, claim=around.claim, check=around.check, leave=around.leave, listens=lambda: around.listens
+    )
 
 
 def test_a_worker_that_is_well_leaves_a_proof_with_every_beat(around: Around) -> None:
