@@ -3,15 +3,7 @@
 from alembic import context
 from sqlalchemy import Engine
 
-import models.schema.attempt
-import models.schema.batch
-import models.schema.budget
-import models.schema.correction
-import models.schema.daily_cost
-import models.schema.decision
-import models.schema.job
-import models.schema.price
-import models.schema.step  # noqa: F401 - each import adds its tables
+import models.store  # noqa: F401 - every table comes with its readers and writers
 from models.ledger.database import open_database
 from models.schema.columns import Base
 from models.settings import load_settings

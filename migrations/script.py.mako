@@ -6,8 +6,6 @@ Name the file NNNN_verb_what.py. Expand first, contract in a later release: old 
 import sqlalchemy as sa
 from alembic import op
 
-from models import base
-
 revision = "${up_revision}"
 down_revision = ${repr(down_revision)}
 

@@ -126,5 +126,4 @@ def _arguments(text: str, start: int) -> tuple[list[str], int]:
             begin = place + 1
         if depth == 0:
             return found, place + 1
-    message = f"a bracket is not closed: {text[start : start + 40]}"
-    raise ValueError(message)
+    raise ValueError(f"a bracket is not closed: {text[start : start + 40]}")

@@ -24,13 +24,7 @@ from models.outcome import Outcome
 
 DEFAULT_CHAIN = "claude-opus-4-7,claude-sonnet-4-6,claude-haiku-4-5-20251001"
 _SECRETS = ("anthropic_api_key", "anthropic_admin_key", "redis_url", "database_url", "flower_password", "mcp_token")
-_PASTED = (
-    "anthropic_api_key",
-    "anthropic_admin_key",
-    "redis_url",
-    "database_url",
-    "mcp_token",
-)  # none of these begins or ends with a space
+_PASTED = {*_SECRETS} - {"flower_password"}  # none of these begins or ends with a space
 _DAY_S = 86_400
 _TEN_YEARS_S = 3650 * _DAY_S
 _API_PATH = re.compile(r"(/v1(/messages|/models)?)?/*$")
@@ -42,8 +36,7 @@ _HTTP_FIX = "should begin with https:// (or http:// for a simulator on this mach
 def _key(key: SecretStr) -> SecretStr:
     # The key goes into a header. An unsendable character would fail at the first call, with the key in the error.
     if not (key.get_secret_value().isascii() and key.get_secret_value().isprintable()):
-        message = "holds a character that no key has, a line break perhaps; copy it again"
-        raise ValueError(message)
+        raise ValueError("holds a character that no key has, a line break perhaps; copy it again")
     return key
 
 
@@ -79,15 +72,13 @@ def _split(url: str, fix: str) -> SplitResult:
 
 def _flower_user(user: str) -> str:
     if ":" in user or "," in user:
-        message = "should hold neither : nor , since Flower would read another name and password"
-        raise ValueError(message)
+        raise ValueError("should hold neither : nor , since Flower would read another name and password")
     return user
 
 
 def _flower_password(password: SecretStr) -> SecretStr:
     if "," in password.get_secret_value():
-        message = "should hold no comma, since Flower would read a second user after it"
-        raise ValueError(message)
+        raise ValueError("should hold no comma, since Flower would read a second user after it")
     return password
 
 
@@ -95,8 +86,7 @@ def _readable(path: Path) -> Path:
     try:
         path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        message = f"cannot be read ({type(error).__name__}); name a readable text file"
-        raise ValueError(message) from None
+        raise ValueError(f"cannot be read ({type(error).__name__}); name a readable text file") from None
     return path
 
 

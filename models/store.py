@@ -1,8 +1,5 @@
 """All readers and writers of one database, opened together."""
 
-from dataclasses import dataclass
-from typing import Self
-
 from sqlalchemy import Engine
 
 from models.accounting.daily_rollup import Rollup
@@ -23,45 +20,23 @@ from models.reports.served_batches import ServedBatches
 from models.reports.waits import WaitReader
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
-    """All readers and writers of one ledger, each by its name."""
+    """All readers and writers of one ledger over one engine. `worker` signs leases and attempts."""
 
-    ledger: Ledger
-    leases: Leases
-    outbox: Outbox
-    job_actions: JobActions
-    reports: Reports
-    health: Health
-    price_list: PriceList
-    repricing: Repricing
-    spending: Spending
-    rollup: Rollup
-    learned_starts: LearnedStarts
-    job_history: JobHistory
-    served_batches: ServedBatches
-    steps: Steps
-    call_trees: CallTrees
-    waits: WaitReader
-
-    @classmethod
-    def over(cls, engine: Engine, *, worker: str) -> Self:
-        """Open all parts over one engine; `worker` signs leases and attempts."""
-        return cls(
-            ledger=Ledger(engine, worker=worker),
-            leases=Leases(engine),
-            outbox=Outbox(engine),
-            job_actions=JobActions(engine),
-            reports=Reports(engine),
-            health=Health(engine),
-            price_list=PriceList(engine),
-            repricing=Repricing(engine),
-            spending=Spending(engine),
-            rollup=Rollup(engine),
-            learned_starts=LearnedStarts(engine),
-            job_history=JobHistory(engine),
-            served_batches=ServedBatches(engine),
-            steps=Steps(engine),
-            call_trees=CallTrees(engine),
-            waits=WaitReader(engine),
-        )
+    def __init__(self, engine: Engine, *, worker: str) -> None:
+        self.ledger = Ledger(engine, worker=worker)
+        self.leases = Leases(engine)
+        self.outbox = Outbox(engine)
+        self.job_actions = JobActions(engine)
+        self.reports = Reports(engine)
+        self.health = Health(engine)
+        self.price_list = PriceList(engine)
+        self.repricing = Repricing(engine)
+        self.spending = Spending(engine)
+        self.rollup = Rollup(engine)
+        self.learned_starts = LearnedStarts(engine)
+        self.job_history = JobHistory(engine)
+        self.served_batches = ServedBatches(engine)
+        self.steps = Steps(engine)
+        self.call_trees = CallTrees(engine)
+        self.waits = WaitReader(engine)

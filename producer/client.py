@@ -95,7 +95,7 @@ class Producer:
         engine = open_database(url, connections=settings.database_connections, kind=kind)
         self._until_close.callback(engine.dispose)
         ensure_schema(engine)
-        self.store = Store.over(engine, worker="producer")
+        self.store = Store(engine, worker="producer")
 
     @property
     def models(self) -> tuple[str, ...]:

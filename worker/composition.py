@@ -23,7 +23,7 @@ from models.queue.embedded_redis import broker_url
 from models.settings import Settings
 from models.store import Store
 from worker.admission.admission import Admission
-from worker.admission.cache_warmup import CacheWarmup, OwnCacheState
+from worker.admission.cache_warmup import CacheState, CacheWarmup
 from worker.admission.cache_warmup_shared import SharedCacheState
 from worker.admission.forecast import Forecast
 from worker.admission.shared import SharedAdmission, in_process_admission
@@ -64,7 +64,7 @@ def open_worker(settings: Settings, *, report: Report) -> Iterator[Worker]:
         until_end.callback(engine.dispose)
         ensure_schema(engine)
         failpoints.arm(settings.stepdown_failpoint)
-        yield _worker(settings, Store.over(engine, worker=worker_name()), report, until_end)
+        yield _worker(settings, Store(engine, worker=worker_name()), report, until_end)
 
 
 def _worker(settings: Settings, store: Store, report: Report, until_end: ExitStack) -> Worker:
@@ -119,15 +119,14 @@ def _spooled(settings: Settings, ledger: Ledger, report: Report, until_end: Exit
     """Put the spool before the ledger, and have the spool replayed now and from time to time."""
     spool = Spool(settings.state_dir / "spool", holder=ledger.worker, report=report)
     until_end.callback(spool.close)
-    replay = partial(_replay, spool, ledger, report)
+
+    def replay() -> None:
+        if count := spool.replay(ledger.replay):
+            report(RepliesReplayed(count=count))
+
     replay()
     until_end.callback(run_every(_REPLAY_EVERY_S, replay, name="replay", report=report))
     return SpooledLedger(ledger, spool, report)
-
-
-def _replay(spool: Spool, ledger: Ledger, report: Report) -> None:
-    if count := spool.replay(ledger.replay):
-        report(RepliesReplayed(count=count))
 
 
 def _provider(settings: Settings, until_end: ExitStack) -> AnthropicProvider:
@@ -149,15 +148,14 @@ def _looked_up(
     until_end: ExitStack,
 ) -> LearnedCapabilities:
     """Have prices and the capabilities of models looked up from time to time."""
-    look_up = partial(_look_up, prices, store)
+
+    def look_up() -> None:
+        prices.take(store.price_list.dated())  # without the ledger, the last known prices stay
+
     until_end.callback(run_every(_PRICES_EVERY_TICKS * settings.clock_tick_s, look_up, name="prices", report=report))
     known = LearnedCapabilities(settings.chain.models, ask=provider.facts, window_of=context_window)
     until_end.callback(run_every(_FACTS_EVERY_S, known.ask_one, name="facts", report=report))
     return known
-
-
-def _look_up(prices: PriceBook, store: Store) -> None:
-    prices.take(store.price_list.dated())  # without the ledger, the last known prices stay
 
 
 def _worst_case_usd(
@@ -174,7 +172,7 @@ def _warming(settings: Settings, until_end: ExitStack) -> CacheWarmup | None:
         return None
     url = broker_url(settings)
     if url is None:
-        return CacheWarmup(warmth=OwnCacheState(monotonic), clock=monotonic, sleep=sleep)
+        return CacheWarmup(warmth=CacheState(monotonic), clock=monotonic, sleep=sleep)
     fleet = SharedCacheState(url, monotonic, namespace=settings.namespace)
     until_end.callback(fleet.close)
     return CacheWarmup(warmth=fleet, clock=monotonic, sleep=sleep)

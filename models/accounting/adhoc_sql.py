@@ -20,6 +20,7 @@ from urllib.parse import quote
 from models.accounting.query_process import MEMORY
 from models.errors import InputError, LedgerError
 from models.ledger.database import database_url
+from models.text import is_storable
 
 AT_ONCE = 3  # queries of one user on one machine; each may use MEMORY, and wants a core
 _QUERIES = frozenset({"select", "with", "values", "table", "explain"})
@@ -112,7 +113,7 @@ def _check(sql: str, timeout_s: float) -> None:
     first = _FIRST_WORD.match(sql)
     if first is None or first[1].lower() not in _QUERIES:
         raise _wrong("only a query is run here: begin it with SELECT, WITH, VALUES, TABLE or EXPLAIN")
-    if "\0" in sql or sql.encode(errors="ignore").decode() != sql:
+    if not is_storable(sql):
         raise _wrong("it holds a character that is not text")
 
 

@@ -12,16 +12,16 @@ from sqlalchemy import Connection, Date, Engine, bindparam, column, delete, func
 from models.ledger.database import transaction
 from models.schema.columns import db_now
 from models.schema.daily_cost import MARK_STALE, DailyRow, RolledDay
+from models.schema.views import COSTS
 
 _ONE_AT_A_TIME = 7381096  # the key of an advisory lock on Postgres; SQLite has one writer anyway
 _NAMES = [column.name for column in DailyRow.__table__.columns]
-_LIVE = table("v_cost_daily", *(column(name) for name in _NAMES))
 _DAYS = table("v_days", column("day", Date))
 _IS_DAY = DailyRow.day == bindparam("of_day")
 _IS_FRESH = select(RolledDay.day).where(RolledDay.day == _DAYS.c.day, ~RolledDay.is_stale).exists()
 # While a day is stale the view reads the day from its attempts.
 _ADD_UP = insert(DailyRow).from_select(
-    _NAMES, select(*(_LIVE.c[name] for name in _NAMES)).where(_LIVE.c.day == bindparam("of_day", type_=Date))
+    _NAMES, select(*(COSTS.c[name] for name in _NAMES)).where(COSTS.c.day == bindparam("of_day"))
 )
 _NOTE = update(RolledDay).where(RolledDay.day == bindparam("of_day")).values(is_stale=False, rolled_at=db_now(0.0))
 

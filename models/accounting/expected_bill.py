@@ -1,6 +1,5 @@
 """The provider's charges according to the ledger, by UTC day, model and kind of token, with every uncertain sum."""
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, time, timedelta
@@ -37,7 +36,7 @@ class Unsure:
     unbounded: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Bill:
     """One UTC day of one model, by the day its attempts were opened; counts and USD by kind.
 
@@ -51,8 +50,8 @@ class Bill:
     attempts: int = 0
     rounded: int = 0
     last_at: datetime | None = None
-    counts: Mapping[str, int] = field(default_factory=dict)
-    usd: Mapping[str, Decimal] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
+    usd: dict[str, Decimal] = field(default_factory=lambda: dict.fromkeys(KINDS, _ZERO))
     unsplit_usd: Decimal = _ZERO
     unpriced: int = 0
     unknown: Unsure = field(default_factory=Unsure)
@@ -60,17 +59,6 @@ class Bill:
     late_attempts: int = 0
     late_counts: Mapping[str, int] = field(default_factory=dict)
     late_usd: Mapping[str, Decimal] = field(default_factory=dict)
-
-
-@dataclass(slots=True, kw_only=True)
-class _Sum:
-    attempts: int = 0
-    rounded: int = 0
-    last_at: datetime | None = None
-    unpriced: int = 0
-    unsplit: Decimal = _ZERO
-    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
-    usd: dict[str, Decimal] = field(default_factory=lambda: dict.fromkeys(KINDS, _ZERO))
 
 
 def read_bills(url: str, since: date, until: date, prices: Prices) -> list[Bill]:
@@ -92,47 +80,45 @@ def _of_day(connection: Connection, day: date, prices: Prices) -> list[Bill]:
     ours = and_(Attempt.opened_at >= start, Attempt.opened_at < start + _DAY)
     if connection.scalar(select(Attempt.id).where(ours).limit(1)) is None:
         return []
-    late = and_(ours, Attempt.closed_at >= start + _DAY)
-    sums, late_sums = _sums(connection, ours, prices), _sums(connection, late, prices)
+    late_ones = and_(ours, Attempt.closed_at >= start + _DAY)
+    bills, late = _bills(connection, day, ours, prices), _bills(connection, day, late_ones, prices)
     unknown = _unsure(connection, and_(ours, Attempt.closed_at.is_not(None)))
     still_open = _unsure(connection, and_(ours, Attempt.closed_at.is_(None)))
-    return [
-        Bill(
-            day=day,
-            model=model,
-            attempts=sums[model].attempts,
-            rounded=sums[model].rounded,
-            last_at=sums[model].last_at,
-            counts=sums[model].counts,
-            usd=sums[model].usd,
-            unsplit_usd=sums[model].unsplit,
-            unpriced=sums[model].unpriced,
-            unknown=unknown.get(model, Unsure()),
-            open=still_open.get(model, Unsure()),
-            late_attempts=late_sums[model].attempts,
-            late_counts=late_sums[model].counts,
-            late_usd=late_sums[model].usd,
-        )
-        for model in sorted({*sums, *unknown, *still_open})
-    ]
+    for model in {*bills, *unknown, *still_open}:
+        bill, at_midnight = bills[model], late[model]
+        bill.unknown, bill.open = unknown.get(model, Unsure()), still_open.get(model, Unsure())
+        bill.late_attempts, bill.late_counts, bill.late_usd = at_midnight.attempts, at_midnight.counts, at_midnight.usd
+    return [bills[model] for model in sorted(bills)]
 
 
-def _sums(connection: Connection, where: ColumnElement[bool], prices: Prices) -> dict[str, _Sum]:
-    sums = defaultdict[str, _Sum](_Sum)
+class _Bills(dict[str, Bill]):
+    """The bills of one day by model. The bill of a model without attempts is empty."""
+
+    def __init__(self, day: date) -> None:
+        super().__init__()
+        self._day = day
+
+    def __missing__(self, model: str) -> Bill:
+        self[model] = Bill(day=self._day, model=model)
+        return self[model]
+
+
+def _bills(connection: Connection, day: date, where: ColumnElement[bool], prices: Prices) -> _Bills:
+    bills = _Bills(day)
     for row in connection.execute(_charged(where)).mappings():
-        total = sums[row["model"]]
-        total.attempts = total.rounded = row["attempts"]
-        total.unpriced, total.last_at = row["unpriced"], row["last_at"]
-        total.counts = {kind: row[f"{kind}_count"] or 0 for kind in KINDS}
-        total.usd = {kind: row[f"{kind}_usd"] or _ZERO for kind in KINDS}
-        total.unsplit = (row["cost"] or _ZERO) - sum(total.usd.values(), _ZERO)
-    _move_passes(connection, where, sums, prices)
-    return sums
+        bill = bills[row["model"]]
+        bill.attempts = bill.rounded = row["attempts"]
+        bill.unpriced, bill.last_at = row["unpriced"], row["last_at"]
+        bill.counts = {kind: row[f"{kind}_count"] or 0 for kind in KINDS}
+        bill.usd = {kind: row[f"{kind}_usd"] or _ZERO for kind in KINDS}
+        bill.unsplit_usd = (row["cost"] or _ZERO) - sum(bill.usd.values(), _ZERO)
+    _move_passes(connection, where, bills, prices)
+    return bills
 
 
 def _charged(where: ColumnElement[bool]) -> Select[Any]:
     """Select sums by model of the attempts that have tokens and are not free. The last correction counts."""
-    last, model = _last_correction(), _model()
+    last, model = aliased(Correction), _model()
     cost = func.coalesce(last.cost_nano_usd, Attempt.cost_nano_usd)
     columns: list[Any] = [model.label("model"), func.count().label("attempts")]
     columns += [func.count().filter(cost.is_(None)).label("unpriced"), _total(cost).label("cost")]
@@ -153,7 +139,7 @@ def _charged(where: ColumnElement[bool]) -> Select[Any]:
 
 def _unsure(connection: Connection, where: ColumnElement[bool]) -> dict[str, Unsure]:
     """Count the attempts that have neither a cost nor tokens: nobody knows whether the provider billed them."""
-    last = _last_correction()
+    last = aliased(Correction)
     counts = (
         select(
             Attempt.requested_model,
@@ -172,7 +158,7 @@ def _unsure(connection: Connection, where: ColumnElement[bool]) -> dict[str, Uns
     }
 
 
-def _move_passes(connection: Connection, where: ColumnElement[bool], sums: dict[str, _Sum], prices: Prices) -> None:
+def _move_passes(connection: Connection, where: ColumnElement[bool], bills: _Bills, prices: Prices) -> None:
     """Move the tokens of other models inside an answer to those models: the provider's report lists them there."""
     has_passes = type_coerce(Attempt.usage, Text).contains('"iterations":[{', autoescape=True)
     columns = (_model().label("model"), Attempt.opened_at, Attempt.cost_status, *_USED)
@@ -181,35 +167,25 @@ def _move_passes(connection: Connection, where: ColumnElement[bool], sums: dict[
         usage = usage_kept(dict(**row))
         for each in passes(usage) if usage is not None else ():
             if usage is not None and each.model not in {None, row["model"]}:
-                _move(each, usage, sums, row["model"], prices, row["opened_at"])
+                _move(each, usage, bills, row["model"], prices, row["opened_at"])
 
 
-def _move(one: Pass, whole: Usage, sums: dict[str, _Sum], model: str, prices: Prices, at: datetime) -> None:
-    price = prices.price(
-        str(one.model),
-        at=at,
-        service_tier=whole.service_tier,
-        speed=whole.speed,
-        inference_geo=whole.inference_geo,
-    )
+def _move(one: Pass, whole: Usage, bills: _Bills, model: str, prices: Prices, at: datetime) -> None:
+    price = prices.price(str(one.model), at=at, **whole.tier)
     usd = None if price is None else parts_usd(one.usage, price)
-    sums[model].rounded += 1
-    sums[str(one.model)].rounded += 1
+    bills[model].rounded += 1
+    bills[str(one.model)].rounded += 1
     for kind in KINDS:
         count = getattr(one.usage, _COUNTERS[kind])
         part = _ZERO if usd is None else getattr(usd, kind).quantize(NANO_USD, rounding=ROUND_HALF_EVEN)
-        sums[model].counts[kind] -= count
-        sums[model].usd[kind] -= part
-        sums[str(one.model)].counts[kind] += count
-        sums[str(one.model)].usd[kind] += part
+        bills[model].counts[kind] -= count
+        bills[model].usd[kind] -= part
+        bills[str(one.model)].counts[kind] += count
+        bills[str(one.model)].usd[kind] += part
 
 
 def _model() -> ColumnElement[str]:
     return func.coalesce(Attempt.served_model, Attempt.requested_model)
-
-
-def _last_correction() -> Any:
-    return aliased(Correction)
 
 
 def _is_last(correction: Any) -> ColumnElement[bool]:

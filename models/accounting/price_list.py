@@ -5,11 +5,11 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from models.ids import new_id
-from models.ledger.database import reading, transaction
+from models.ledger.database import LedgerPart, reading, transaction
 from models.money.pricing import Price
 from models.schema.attempt import Attempt
 from models.schema.price import PriceRow, midnight, price_from, price_row
@@ -18,24 +18,19 @@ from models.text import line
 _TRIES = 20
 
 
-class PriceList:
+class PriceList(LedgerPart):
     """Reads and sets dated prices. Each method raises LedgerError if the ledger is away."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
 
     def dated(self) -> dict[str, tuple[Price, ...]]:
         """Return the prices that a person set, by model, the earliest first, as a PriceBook takes them."""
         prices: dict[str, list[Price]] = {}
-        with reading(self._engine) as connection:
-            for row in connection.execute(_rows().where(PriceRow.is_override)).mappings():
-                prices.setdefault(row["model"], []).append(price_from(dict(**row)))
+        for row in self._rows(_all_prices().where(PriceRow.is_override)):
+            prices.setdefault(row["model"], []).append(price_from(row))
         return {model: tuple(dated) for model, dated in prices.items()}
 
     def all(self) -> list[tuple[Price, bool]]:
         """Return every dated price by model and day, each with True if a person set the price."""
-        with reading(self._engine) as connection:
-            return [(price_from(dict(**row)), row["is_override"]) for row in connection.execute(_rows()).mappings()]
+        return [(price_from(row), row["is_override"]) for row in self._rows(_all_prices())]
 
     def set(self, prices: Sequence[Price]) -> list[Price]:
         """Write dated prices, all or none. Each replaces an earlier price of its model and day.
@@ -58,7 +53,7 @@ class PriceList:
             return sorted(str(model) for model in connection.scalars(models.distinct()))
 
 
-def _rows() -> Any:
+def _all_prices() -> Any:
     return select(PriceRow.__table__).order_by(PriceRow.model, PriceRow.valid_from, PriceRow.id)
 
 

@@ -7,11 +7,11 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, func, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from models.ids import new_id
-from models.ledger.database import transaction
+from models.ledger.database import LedgerPart, transaction
 from models.money.pricing import Priced, Prices, priced
 from models.money.usage import usage_kept
 from models.outcome import CostStatus
@@ -54,11 +54,8 @@ class Repriced:
         return self.was_usd if self.change is None else self.change.parts.total
 
 
-class Repricing:
+class Repricing(LedgerPart):
     """Adds corrections to the ledger. Attempts stay as they are. Raises LedgerError if the ledger is away."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
 
     def run(self, scope: Scope, prices: Prices, *, is_dry: bool = False) -> Iterator[Sequence[Repriced]]:
         """Price every ended attempt that has a usage. Yields the attempts in steps, each of which is committed.

@@ -10,42 +10,27 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Date,
-    Engine,
     Label,
     RowMapping,
     Select,
-    String,
-    column,
     func,
     select,
-    table,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from models.accounting.exports import CREDITS_PER_USD, Export, between
-from models.ledger.database import reading
+from models.ledger.database import LedgerPart, reading
+from models.money.usage import COUNTERS
 from models.outcome import Outcome
 from models.schema.batch import Batch, in_scope
-from models.schema.columns import NanoUSD
-from models.schema.views import ATTEMPTS
+from models.schema.views import ATTEMPTS, COSTS
 
 TAG = "tag."
 _ROWS_AT_ONCE = 2_000
 _ROLLED_UP = frozenset({"day", "month", "model", "task"})
-_TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "output_tokens")
-_SUMS = (*_TOKENS, "web_searches")
 _COUNTS = ("attempts", "answered", "failed", "open", "unknown_costs")
-
-_DAILY = table(
-    "v_cost_daily",
-    column("day", Date),
-    column("model", String),
-    column("task", String),
-    *(column(name) for name in (*_COUNTS, *_SUMS)),
-    column("cost_nano_usd", NanoUSD),
-)
 
 
 class utc_day(FunctionElement[date]):  # noqa: N801 - reads as the SQL function it is
@@ -99,11 +84,8 @@ class Sum:
         return self.cost_usd * CREDITS_PER_USD
 
 
-class Spending:
+class Spending(LedgerPart):
     """Reads sums from the views. Days are UTC, by the opening of an attempt; `since` and `until` are both within."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
 
     def sums(
         self,
@@ -139,9 +121,9 @@ class Spending:
 
 
 def _daily(keys: Sequence[str], since: date | None, until: date | None) -> Select[Any]:
-    days = _DAILY.c
+    days = COSTS.c
     by = [days[name] for name in dict.fromkeys("day" if key == "month" else key for key in keys)]
-    counts = [func.sum(days[name]).label(name) for name in (*_COUNTS, *_SUMS)]
+    counts = [func.sum(days[name]).label(name) for name in (*_COUNTS, *COUNTERS)]
     asked = select(*by, *counts, _total(days)).group_by(*by)
     asked = asked if since is None else asked.where(days.day >= since)
     return asked if until is None else asked.where(days.day <= until)
@@ -160,7 +142,7 @@ def _by_attempt(keys: Sequence[str], since: date | None, until: date | None) -> 
     }
     by = {found.name: found for found in (columns.get(key, attempts.batch_id) for key in keys)}
     counts = [count.label(name) for name, count in _counts().items()]
-    counts += [func.sum(attempts[name]).label(name) for name in _SUMS]
+    counts += [func.sum(attempts[name]).label(name) for name in COUNTERS]
     asked = select(*by.values(), *counts, _total(attempts)).group_by(*by.values())
     return between(asked, attempts.opened_at, since, until)
 
@@ -184,7 +166,7 @@ def _total(columns: Any) -> Label[Any]:
 
 
 def _sum(row: RowMapping) -> Sum:
-    counts = {name: int(row[name] or 0) for name in (*_COUNTS, *_SUMS)}
+    counts = {name: int(row[name] or 0) for name in (*_COUNTS, *COUNTERS)}
     return Sum(**counts, cost_usd=row["cost_usd"] or Decimal(0))
 
 

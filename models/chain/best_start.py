@@ -98,7 +98,7 @@ def weigh(records: Sequence[StartRecord], span: RungRange, climbs: Collection[st
     left = _ONE - bounds(_accepted(yardstick, climbs), yardstick.judged)[0]
     costs = {span.ceiling: yardstick.mean_cost_usd * yardstick.judged / _accepted(yardstick, climbs)}
     against: dict[int, StartVerdict] = {}
-    above = _at_the_top(yardstick, yardstick.mean_cost_usd, climbs)
+    above = _Path(cost_usd=yardstick.mean_cost_usd, lost=_ONE - bounds(*_climbed(yardstick, climbs))[0])
     for _, rung in pairwise(rungs):
         record = records[rung]
         if reason := _against(record, left, climbs):
@@ -224,10 +224,6 @@ def _through(record: StartRecord, above: _Path, climbs: Collection[str], *, know
     """Return the path of a job that comes up to a rung. Without a record it fails, at the price of the rung above."""
     climbing = _ONE - bounds(*_climbed(record, climbs))[0]
     return _Path(cost_usd=known_usd + climbing * above.cost_usd, lost=climbing * above.lost)
-
-
-def _at_the_top(record: StartRecord, cost_usd: Decimal, climbs: Collection[str]) -> _Path:
-    return _Path(cost_usd=cost_usd, lost=_ONE - bounds(*_climbed(record, climbs))[0])
 
 
 def _climbed(record: StartRecord, climbs: Collection[str]) -> tuple[int, int]:

@@ -19,19 +19,8 @@ _DEEPEST = 6
 _MOST_ITEMS = 3
 _SAYING = ("error", "title", "message", "error_message", "errormessage", "msg", "detail", "details", "description")
 _SAYING_TOO = (
-    "error_description",
-    "errors",
-    "reason",
-    "fault",
-    "faultstring",
-    "cause",
-    "metadata",
-    "raw",
-    "body",
-    "response",
-    "exception",
-    "summary",
-    "status_message",
+    *("error_description", "errors", "reason", "fault", "faultstring", "cause", "metadata", "raw", "body", "response"),
+    *("exception", "summary", "status_message"),
 )
 _TITLE = re.compile(r"<(title|h1|message)\b[^>]*>(.*?)(?:</\1|$)", re.IGNORECASE | re.DOTALL)
 _PAGE = re.compile(r"\s*<(!doctype|html|head|body|\?xml|[a-z]+[\s>/])", re.IGNORECASE)
@@ -104,8 +93,8 @@ def _own(value: object) -> ProviderError | None:
         return None
     message = error.get("message")
     inner = _quoted_by(message) if isinstance(message, str) else _quoted_in(message)
-    text = _matched(message if isinstance(message, str) else _words(message))
-    found = ProviderError(form="own", kind=error["type"], code=_code(error), text=text)
+    text = message if isinstance(message, str) else _words(message)
+    found = ProviderError(form="own", kind=error["type"], code=_code(error), text=text[:_MOST_MATCHED])
     return inner if inner is not None and inner.kind else found
 
 
@@ -114,7 +103,7 @@ def _of_json(value: object) -> ProviderError:
     about = error if isinstance(error, dict) else value if isinstance(value, dict) else {}
     kind = about.get("type")
     kind = kind if isinstance(kind, str) else ""
-    return ProviderError(form="json", kind=kind, code=_code(about), text=_matched(_words(value)))
+    return ProviderError(form="json", kind=kind, code=_code(about), text=_words(value)[:_MOST_MATCHED])
 
 
 def _code(error: Mapping[str, Any]) -> str:
@@ -198,10 +187,6 @@ def _words_of(value: Mapping[str, Any], depth: int) -> str:
     place = by_name.get("loc")
     path = ".".join(str(step) for step in place[:8]) if isinstance(place, list) else ""
     return ": ".join(dict.fromkeys(word for word in (path, *texts) if word))
-
-
-def _matched(text: str) -> str:
-    return text[:_MOST_MATCHED]
 
 
 def _headline(text: str) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 import jsonschema_rs
 import regex
 
+from models.text import is_storable
+
 MIN_CHARS, PATTERN, JSON_SCHEMA = "min_chars", "pattern", "json_schema"
 CHECKS = (MIN_CHARS, PATTERN, JSON_SCHEMA)
 _MOST_CHARS = 10_000_000  # no model writes as much
@@ -71,8 +73,7 @@ def _validator(text: str) -> jsonschema_rs.Validator:
 
 
 def _nothing_outside(uri: str) -> Any:
-    message = f"{uri} is outside of the schema, and nothing outside is read"
-    raise ValueError(message)
+    raise ValueError(f"{uri} is outside of the schema, and nothing outside is read")
 
 
 def _min_chars_problem(value: object) -> str | None:
@@ -86,7 +87,7 @@ def _pattern_problem(value: object) -> str | None:
         return None
     if not isinstance(value, str) or not value or len(value) > _LONGEST_PATTERN:
         return f"{shown(value)} should be a regular expression of 1 to {_LONGEST_PATTERN} characters"
-    if not _is_storable(value):
+    if not is_storable(value):
         return f"{shown(value)} holds a NUL or half a surrogate pair; remove it"
     try:
         pattern_of(value)
@@ -111,7 +112,3 @@ def _schema_problem(value: object) -> str | None:
     except (ValueError, RecursionError) as error:
         return f"is no JSON schema: {str(error).splitlines()[0]}"
     return None
-
-
-def _is_storable(text: str) -> bool:
-    return not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text)

@@ -12,14 +12,14 @@ from sqlalchemy.exc import IntegrityError
 
 from models.errors import KeyConflictError, LedgerError
 from models.job.map_reduce import NewStep
-from models.job.values import NewBatch, batch_scope
+from models.job.values import NewBatch, NewJob, batch_scope
 from models.ledger.database import reading, transaction
 from models.ledger.steps import lay_out
 from models.outcome import FINAL_STATES
 from models.schema.batch import ARRIVING, LEAVING, Batch, batch_row
 from models.schema.budget import BudgetRow, budget_row
 from models.schema.columns import db_now
-from models.schema.job import Job
+from models.schema.job import Job, job_row
 
 Row = Mapping[str, Any]
 
@@ -53,13 +53,14 @@ class BatchWriter:
         self._rows_of_a_part = rows_of_a_part
         self._patience_s = patience_s
 
-    def write(
+    def enqueue_rows(
         self, batch: NewBatch, rows: Iterable[Row], *, count: int, characters: int = 0, steps: Sequence[NewStep] = ()
     ) -> str:
-        """Write a batch, `count` rows of jobs, and their places. Returns the id of the batch that holds the rows.
+        """Write a batch, `count` rows of `job_row`, and their places. Returns the id of the batch that holds the rows.
 
         That is an earlier batch if its idempotency key and content are the same. Raises KeyConflictError if the key
-        belongs to other content. `job_row` lays out each row.
+        belongs to other content. Many or long rows (`characters` in all) are written in parts, so that other writes fit
+        between. No job of the batch runs before the last part is there.
         """
         if earlier := self._earlier(batch):
             return earlier
@@ -74,10 +75,10 @@ class BatchWriter:
             raise
         return batch.id
 
-    def write_single(self, row: Row, *, deadline_s: float) -> None:
+    def open_single(self, job: NewJob, *, deadline_s: float) -> None:
         """Write a job of no batch: a call made without the queue. No message is sent; the caller claims the job."""
         with transaction(self._engine) as connection:
-            _Deadlines(deadline_s).insert(connection, [row], is_sent=True)
+            _Deadlines(deadline_s).insert(connection, [job_row(None, job)], is_sent=True)
 
     def forget_lost(self, *, older_than_s: float = _LOST_S) -> int:
         """Remove the rest of each batch whose producer is gone. Returns the number of batches."""

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from sqlalchemy import Engine, bindparam, literal, select, update
+from sqlalchemy import bindparam, literal, select, update
 from sqlalchemy.orm import aliased
 
 from models.job.call_tree import Above, CallTreePlace
-from models.ledger.database import reading, transaction
+from models.ledger.database import LedgerPart, reading, transaction
 from models.schema.job import Job
 
 _FIRST_DEPTH = 1
@@ -33,11 +33,8 @@ _TAKE_ROOT = (
 )
 
 
-class CallTrees:
+class CallTrees(LedgerPart):
     """The trees of calls. Raises LedgerError."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
 
     def above(self, parent: str) -> list[Above]:
         """Return the way down to the job `parent`, itself the last. Returns an empty list if no job has that id."""

@@ -1,6 +1,7 @@
 """Taking a job: the one UPDATE that decides its owner, and the values that the worker receives."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import bindparam, func, literal, or_, select, update
@@ -11,10 +12,20 @@ from models.outcome import Outcome, State
 from models.schema.attempt import Attempt
 from models.schema.batch import Batch
 from models.schema.budget import BudgetRow
-from models.schema.columns import db_now, midnight_after
+from models.schema.columns import db_now, midnight
 from models.schema.job import Job
 
 _NOW = db_now(0.0)
+
+# Columns that the claim has as they are, and columns that come in another form.
+_SAME = (
+    *("batch_id", "prompt_id", "task", "params", "rung", "rounds", "is_urgent", "expects", "prefix"),
+    *("raised_max_tokens", "tree", "headers"),
+)
+_CHANGED = (
+    *("lease_token", "start_rung", "floor_rung", "ceiling_rung", "given_up", "outcome", "patience_ms", "climb_on"),
+    "deadline_at",
+)
 
 CLAIM = (
     update(Job)
@@ -31,26 +42,7 @@ CLAIM = (
         due_at=None,
     )
     .returning(
-        Job.batch_id,
-        Job.prompt_id,
-        Job.task,
-        Job.lease_token,
-        Job.params,
-        Job.start_rung,
-        Job.floor_rung,
-        Job.ceiling_rung,
-        Job.rung,
-        Job.given_up,
-        Job.rounds,
-        Job.outcome,
-        Job.is_urgent,
-        Job.patience_ms,
-        Job.climb_on,
-        Job.expects,
-        Job.prefix,
-        Job.raised_max_tokens,
-        Job.tree,
-        Job.headers,
+        *(getattr(Job, name) for name in (*_SAME, *_CHANGED)),
         # Counted, not kept: after a worker died between two attempts, a kept number could be taken already.
         select(func.count())
         .where(Attempt.job_id == bindparam("job_id"))  # in here SQLite would take jobs.id for attempts.id
@@ -62,7 +54,6 @@ CLAIM = (
         .correlate(Job)
         .scalar_subquery()
         .label("cap"),
-        Job.deadline_at,
         db_now(0.0).label("claimed_at"),
     )
 )
@@ -72,27 +63,15 @@ def claim_of(job_id: str, row: Mapping[str, Any]) -> Claim:
     """Return the claim in a row that CLAIM returned."""
     return Claim(
         job_id=job_id,
-        batch_id=row["batch_id"],
-        prompt_id=row["prompt_id"],
-        task=row["task"],
+        **{name: row[name] for name in (*_SAME, "attempt_count")},
         token=row["lease_token"],
-        params=row["params"],
         span=RungRange(start=row["start_rung"], floor=row["floor_rung"], ceiling=row["ceiling_rung"]),
-        rung=row["rung"],
         given_up={int(rung): reason for rung, reason in row["given_up"].items()},
-        rounds=row["rounds"],
-        attempt_count=row["attempt_count"],
         deadline_s=(row["deadline_at"] - row["claimed_at"]).total_seconds(),
         is_rebuy=row["outcome"] == Outcome.UNKNOWN,
         tags=row["tags"] or {},
         has_cap=row["cap"] is not None,
-        day_left_s=(midnight_after(row["claimed_at"]) - row["claimed_at"]).total_seconds(),
-        is_urgent=row["is_urgent"],
+        day_left_s=(midnight(row["claimed_at"]) + timedelta(days=1) - row["claimed_at"]).total_seconds(),
         patience_s=None if row["patience_ms"] is None else row["patience_ms"] / 1000,
         climb_on=None if row["climb_on"] is None else frozenset(map(Outcome, filter(None, row["climb_on"].split(",")))),
-        expects=row["expects"],
-        prefix=row["prefix"],
-        raised_max_tokens=row["raised_max_tokens"],
-        tree=row["tree"],
-        headers=row["headers"],
     )

@@ -92,11 +92,7 @@ def _compile(statement: _Statement, columns: list[str], dialect: Dialect) -> _Co
         shared=compiled.params,
         processes={name: process for name, process in processes.items() if process is not None},
         columns=tuple(
-            (str(column.key), _result_process(column.type, dialect)) for column in statement.exported_columns
+            (str(column.key), column.type.dialect_impl(dialect).result_processor(dialect, None))
+            for column in statement.exported_columns
         ),
     )
-
-
-def _result_process(kind: Any, dialect: Dialect) -> _Process | None:
-    process: _Process | None = kind.dialect_impl(dialect).result_processor(dialect, None)
-    return process

@@ -3,13 +3,13 @@
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, Executable, RowMapping, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 
@@ -119,6 +119,17 @@ def reading(engine: Engine) -> Iterator[Connection]:
             yield connection
     except UNREACHABLE as error:
         raise unreachable(error, engine.url.render_as_string(hide_password=True)) from error
+
+
+class LedgerPart:
+    """Reads or writes of one subject, over one engine. Each method raises LedgerError if the ledger is away."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def _rows(self, statement: Executable) -> Sequence[RowMapping]:
+        with reading(self._engine) as connection:
+            return connection.execute(statement).mappings().all()
 
 
 def unreachable(error: Exception, where: str) -> LedgerError:

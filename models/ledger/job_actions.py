@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, case, delete, exists, func, select, type_coerce, update
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, exists, func, select, type_coerce, update
 
 from models.errors import InputError
 from models.job.values import batch_scope
-from models.ledger.database import transaction
+from models.ledger.database import LedgerPart, transaction
 from models.ledger.leases import mark_unknown
 from models.ledger.steps import IS_READ_LATER, forget, reopen
 from models.outcome import FINAL_STATES, OPEN_STATES, Outcome, State
@@ -24,11 +24,8 @@ _AT_ONCE = 500
 _ZERO = Decimal(0)
 
 
-class JobActions:
+class JobActions(LedgerPart):
     """Changes jobs as a whole batch, or one by one. Each method raises LedgerError if the ledger is away."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
 
     def cancel(self, batch_id: str, *, states: Sequence[State] = OPEN_STATES) -> tuple[int, int]:
         """Cancel the open jobs of a batch in one of `states`. Returns the numbers of jobs and of calls in flight.

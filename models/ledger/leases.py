@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from sqlalchemy import Connection, Engine, Integer, bindparam, null, select, update
+from sqlalchemy import Connection, Integer, bindparam, null, select, update
 
 from models.chain.chain import RungRange
 from models.job.values import Claim, Past, Rescue, Stray
 from models.ledger.budgets import settle
-from models.ledger.database import transaction
+from models.ledger.database import LedgerPart, transaction
 from models.outcome import FINAL_STATES, OnUnknown, Outcome, State
 from models.schema.attempt import Attempt
-from models.schema.columns import db_now
+from models.schema.columns import columns_of, db_now
 from models.schema.daily_cost import MARK_STALE
 from models.schema.job import FREE_JOB, Job
 
@@ -31,21 +31,10 @@ _RENEW = (
     .where(Job.id == FREE_JOB, Job.lease_token == bindparam("token"), Job.state == State.RUNNING)
     .values(lease_until=db_now(bindparam("lease_s")))
 )
+_SAME = ("batch_id", "params", "rung", "crashes", "rebuys")
+_OF_STRAY = ("id", "lease_token", "start_rung", "floor_rung", "ceiling_rung", "given_up", "on_unknown", *_SAME)
 _STRAYS = (
-    select(
-        Job.id,
-        Job.batch_id,
-        Job.lease_token,
-        Job.params,
-        Job.start_rung,
-        Job.floor_rung,
-        Job.ceiling_rung,
-        Job.rung,
-        Job.given_up,
-        Job.on_unknown,
-        Job.crashes,
-        Job.rebuys,
-    )
+    select(*(getattr(Job, name) for name in _OF_STRAY))
     .where(Job.state == State.RUNNING, Job.lease_until <= _NOW)
     .order_by(Job.lease_until)
     .limit(bindparam("limit", type_=Integer))
@@ -82,14 +71,11 @@ def mark_unknown(connection: Connection, job_id: str) -> int:
     return len(rows)
 
 
-class Leases:
+class Leases(LedgerPart):
     """Renews the leases of jobs in hand, and rescues the jobs of workers that are gone. Raises LedgerError.
 
     A job that another transaction holds is passed over. The holder's host may be cut off, and other jobs must not wait.
     """
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
 
     def renew(self, claims: Iterable[Claim], *, lease_s: float) -> None:
         """Hold these jobs for `lease_s` more seconds. A job that is not ours any more stays unchanged."""
@@ -105,16 +91,12 @@ class Leases:
             past = _past(connection, [job["id"] for job in jobs])
         return [
             Stray(
+                **{name: job[name] for name in _SAME},
                 job_id=job["id"],
-                batch_id=job["batch_id"],
                 token=job["lease_token"],
-                params=job["params"],
                 span=RungRange(start=job["start_rung"], floor=job["floor_rung"], ceiling=job["ceiling_rung"]),
-                rung=job["rung"],
                 given_up={int(rung): reason for rung, reason in job["given_up"].items()},
                 on_unknown=None if job["on_unknown"] is None else OnUnknown(job["on_unknown"]),
-                crashes=job["crashes"],
-                rebuys=job["rebuys"],
                 attempts=past.get(job["id"], ()),
             )
             for job in jobs
@@ -125,18 +107,9 @@ class Leases:
 
         An open attempt gets the outcome `unknown`. The attempt stays open, so that its reply can still close it.
         """
-        row = {
-            "state": rescue.state,
-            "outcome": rescue.outcome,
-            "error": rescue.error,
-            "rung": rescue.rung,
-            "given_up": rescue.given_up,
-            "crashes": rescue.crashes,
-            "rebuys": rescue.rebuys,
-        }
         finished = {"finished_at": _NOW} if rescue.state in FINAL_STATES else {}
         with transaction(self._engine) as connection:
-            statement = _RESCUE.values(**row, **finished)
+            statement = _RESCUE.values(**columns_of(rescue, Job), **finished)
             is_ours = bool(connection.execute(statement, {"job_id": stray.job_id, "token": stray.token}).rowcount)
             # With the job locked, the basis of the decision must still hold: a call may have been opened since.
             if is_ours and _past(connection, [stray.job_id]).get(stray.job_id, ()) != stray.attempts:

@@ -1,6 +1,6 @@
 """All writes to the ledger's database. Each method is one transaction; a job is locked before its attempt."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from models.errors import LedgerError
 from models.ids import new_id
 from models.job.map_reduce import NewStep
 from models.job.values import Claim, Closing, Ending, NewBatch, NewJob, Opening, OverCap, SpooledReply
-from models.ledger.batches import BatchWriter, Row
+from models.ledger.batches import BatchWriter
 from models.ledger.budgets import over_cap, reserve, settle
 from models.ledger.claims import CLAIM, claim_of
 from models.ledger.compiled_sql import CompiledSql, Cursor
@@ -20,10 +20,10 @@ from models.ledger.database import UNREACHABLE, reading, transaction, unreachabl
 from models.money.pricing import Price
 from models.outcome import OPEN_STATES, Outcome, State
 from models.schema.attempt import OPENING_COLUMNS, Attempt, closing_row, opening_row, opening_values
-from models.schema.columns import db_now
+from models.schema.columns import columns_of, db_now
 from models.schema.daily_cost import MARK_STALE
 from models.schema.decision import DecisionRow, decision_row
-from models.schema.job import AnswerRow, Job, TurnRow, answer_row, ending_row, job_row
+from models.schema.job import AnswerRow, Job, TurnRow, answer_row, job_row
 from models.schema.price import PriceRow, price_row
 
 _TICK = timedelta(milliseconds=1)  # the resolution of SQLite's clock
@@ -66,14 +66,13 @@ _LATEST_PRICE = (
 )
 
 
-class Ledger:
+class Ledger(BatchWriter):
     """The record of every job, attempt, answer and price. Raises LedgerError if the database cannot be reached."""
 
     def __init__(self, engine: Engine, *, worker: str) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._prepared = CompiledSql(engine)
         self._keep, self._keep_turn = _keep(engine, AnswerRow), _keep(engine, TurnRow)
-        self._arrivals = BatchWriter(engine)
         self.worker = worker
         self._where = engine.url.render_as_string(hide_password=True)
 
@@ -90,36 +89,14 @@ class Ledger:
             raise unreachable(error, self._where) from error
 
     def enqueue(self, batch: NewBatch, jobs: Sequence[NewJob], steps: Sequence[NewStep] = ()) -> str:
-        """Write a batch, its jobs and their places, all or none. Returns the id of the batch that holds the jobs.
-
-        That is an earlier batch if its idempotency key and content are the same. Raises KeyConflictError if the key
-        belongs to other content.
-        """
+        """Write a batch, its jobs and their places, as `enqueue_rows` does. Returns the id of their batch."""
         return self.enqueue_rows(batch, (job_row(batch.id, job) for job in jobs), count=len(jobs), steps=steps)
-
-    def enqueue_rows(
-        self, batch: NewBatch, rows: Iterable[Row], *, count: int, characters: int = 0, steps: Sequence[NewStep] = ()
-    ) -> str:
-        """Write a batch and its jobs as `enqueue` does, from rows of `job_row` that need not be in memory.
-
-        Many or long rows (`characters` in all) are written in parts, so that other writes fit between. No job of the
-        batch runs before the last part is there.
-        """
-        return self._arrivals.write(batch, rows, count=count, characters=characters, steps=steps)
 
     def look(self) -> None:
         """Raise LedgerGoneError if the opened file of SQLite was removed or replaced."""
         if self._engine.dialect.name == "sqlite":
             with reading(self._engine):
                 return
-
-    def forget_lost(self) -> int:
-        """Remove the rest of batches whose producer is gone. Returns the number of batches."""
-        return self._arrivals.forget_lost()
-
-    def open_single(self, job: NewJob, *, deadline_s: float) -> None:
-        """Write a job of no batch: a call made without the queue. No message is sent; the caller claims the job."""
-        self._arrivals.write_single(job_row(None, job), deadline_s=deadline_s)
 
     def claim(self, job_id: str, *, lease_s: float) -> Claim | None:
         """Take a job that is queued or due. Returns None if another worker has the job, or the job is finished."""
@@ -187,7 +164,7 @@ class Ledger:
         return True
 
     def _finish(self, cursor: Cursor, job_id: str, token: int, ending: Ending, closing: Closing | None) -> bool:
-        row = ending_row(ending) | {"job_id": job_id, "token": token}
+        row = columns_of(ending, Job) | {"job_id": job_id, "token": token}
         if ending.due_in_s is None:
             is_ours = bool(cursor.count(_FINISH, row))
         else:

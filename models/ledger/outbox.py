@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, TextClause, bindparam, or_, select, text, update
+from sqlalchemy import Connection, TextClause, bindparam, or_, select, text, update
 
 from models.job.values import Unsent
-from models.ledger.database import reading, transaction
+from models.ledger.database import LedgerPart, reading, transaction
 from models.outcome import State
 from models.queue.fair_share import FairShare
 from models.queue.queue_window import Due
 from models.queue.redis_keys import Lane
-from models.schema.columns import UTCDateTime, db_now
+from models.schema.columns import UTCDateTime, db_now, now
 from models.schema.job import FREE_JOB, THROTTLED, Job
 
 # The states stand in the text: SQL uses a partial index only if the query has the index's own words.
@@ -174,11 +174,8 @@ def _wake(is_one_of: str) -> TextClause:
 _WAKE = {"sqlite": _wake("IN ({})"), "postgresql": _wake("= ANY(ARRAY({} FOR UPDATE SKIP LOCKED))")}
 
 
-class Outbox:
+class Outbox(LedgerPart):
     """Lists the jobs to be sent, and records the sent ones. Raises LedgerError if the ledger is away."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
 
     def unsent(self, rung: int, *, limit: int, shares: FairShare | None = None) -> list[Unsent]:
         """List jobs of one rung that have no message and are not urgent, in the order of sending.
@@ -187,14 +184,14 @@ class Outbox:
         deadline goes first, then begun jobs that are due, then the order of submission.
         """
         with reading(self._engine) as connection:
-            candidates = Candidates(connection, rung, _now(connection))
+            candidates = Candidates(connection, rung, now(connection))
             chosen = _chosen(candidates, limit, shares or FairShare())
         return [Unsent(id=one.id, rung=rung, deliveries=one.deliveries) for one in chosen]
 
     def urgent(self, *, limit: int) -> list[Unsent]:
         """List urgent jobs of every rung that have no message, the earliest deadline first."""
         with reading(self._engine) as connection:
-            return urgent(connection, _now(connection), limit=limit)
+            return urgent(connection, now(connection), limit=limit)
 
     def mark_sent(self, jobs: Sequence[Unsent]) -> None:
         """Record that messages for these jobs are in the broker. Jobs received meanwhile stay unchanged.
@@ -230,23 +227,18 @@ class Outbox:
     def wake(self, rung: int, *, limit: int) -> int:
         """Make jobs that wait for a model due now: the model of this rung has room. Returns their number."""
         with transaction(self._engine) as connection:
-            now = _now(connection)
-            soon = now + timedelta(seconds=_SOON_S)
-            given = {"now": now, "soon": soon, "rung": rung, "count": limit, "most_rounds": _MOST_ROUNDS}
+            at = now(connection)
+            soon = at + timedelta(seconds=_SOON_S)
+            given = {"now": at, "soon": soon, "rung": rung, "count": limit, "most_rounds": _MOST_ROUNDS}
             return connection.execute(_WAKE[connection.dialect.name], given).rowcount
 
     def due(self, rung: int, *, limit: int) -> Due:
         """Count the waiting jobs of a rung that are due and have no message, up to `limit`."""
         with reading(self._engine) as connection:
-            now = _now(connection)
-            given = {"now": now, "rung": rung, "is_urgent": False, "most": limit}
+            at = now(connection)
+            given = {"now": at, "rung": rung, "is_urgent": False, "most": limit}
             row = connection.execute(_DUE, given).one()
-        return Due(jobs=row.jobs, late_s=0.0 if row.oldest is None else (now - row.oldest).total_seconds())
-
-
-def _now(connection: Connection) -> datetime:
-    now: datetime = connection.execute(select(_NOW)).scalar_one()
-    return now
+        return Due(jobs=row.jobs, late_s=0.0 if row.oldest is None else (at - row.oldest).total_seconds())
 
 
 def _chosen(candidates: Candidates, limit: int, shares: FairShare) -> list[Candidate]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, exists, insert, select, text, update
+from sqlalchemy import Connection, bindparam, exists, insert, select, text, update
 
 from models.job.answer import text_of
 from models.job.map_reduce import (
@@ -16,7 +16,7 @@ from models.job.map_reduce import (
     named,
     question,
 )
-from models.ledger.database import reading, transaction
+from models.ledger.database import LedgerPart, reading, transaction
 from models.outcome import FINAL_STATES, OPEN_STATES, PART_FAILED, WAITS_FOR_PARTS, State
 from models.schema.columns import db_now
 from models.schema.job import AnswerRow, Job
@@ -57,11 +57,8 @@ _HAS_PARTS = exists().where(PartRow.job_id == Job.id).correlate(Job.__table__)
 _IS_WAITING = (Job.id == bindparam("job")) & (Job.state == State.WAITING) & (Job.outcome == WAITS_FOR_PARTS)
 
 
-class Steps:
+class Steps(LedgerPart):
     """Lets steps go on once their parts have ended. Raises LedgerError if the ledger is away."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
 
     def release_ready_steps(self, *, limit: int) -> ReleasedSteps:
         """Queue steps whose parts have all ended. Fail a step with OnFailedPart.STOP if a part has no answer.
@@ -87,7 +84,8 @@ class Steps:
                 new: dict[str, Any] = {"state": State.FAILED, "outcome": PART_FAILED, "error": error}
                 new["finished_at"] = _NOW
             else:
-                params = _filled(step.params, question(step.pieces, answers, missing))
+                asked = question(step.pieces, answers, missing)
+                params = {**step.params, "messages": [{"role": "user", "content": asked}]}
                 columns = _with_missing(step.columns, missing)
                 new = {"state": State.QUEUED, "outcome": None, "error": None, "params": params, "columns": columns}
             statement = update(Job).where(_IS_WAITING, ~_HAS_OPEN_PART).values(due_at=None, sent_at=None, **new)
@@ -160,10 +158,6 @@ def _part_answers(connection: Connection, job_id: str) -> Iterator[PartAnswer]:
 def _missing(connection: Connection, job_id: str) -> Iterator[MissingPart]:
     for label, state, outcome in connection.execute(_MISSING, {"job_id": job_id}):
         yield MissingPart(label=label, outcome=None if state == State.SUCCEEDED else outcome)
-
-
-def _filled(params: Mapping[str, Any], asked: str) -> dict[str, Any]:
-    return {**params, "messages": [{"role": "user", "content": asked}]}
 
 
 def _with_missing(columns: Mapping[str, str], missing: Sequence[MissingPart]) -> dict[str, str]:

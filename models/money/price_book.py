@@ -1,6 +1,7 @@
 """The source of a price: MODEL_COSTS, a person's dated prices, the dated snapshot in genai-prices, else nothing."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -11,9 +12,11 @@ import genai_prices
 from genai_prices import data_snapshot
 from genai_prices.types import ModelInfo, ModelPrice, StartDateConstraint, TieredPrices
 
-from models.money.pricing import Price, Rates
+from models.money.pricing import KINDS, Price, Rates
 
 GENAI_SOURCE = f"genai-prices {version('genai-prices')}"
+# The fields of genai-prices for KINDS.
+_LISTED = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok", "cache_write_1h_mtok")
 _US_REGION_FACTOR = Decimal("1.1")  # genai-prices 0.2.3 does not know the factor
 _BATCH_FACTOR = Decimal("0.5")  # genai-prices lists the factor for newer models only, and only from 2026-10-14
 
@@ -93,13 +96,9 @@ def _dates() -> Iterator[date]:
 
 
 def _scaled(price: Price, factor: Decimal, reason: str) -> Price:
-    return Price(
-        model=price.model,
-        source=f"{price.source}, {reason} x{factor}",
-        rates=price.rates.times(factor),
-        tiers=tuple((threshold, rates.times(factor)) for threshold, rates in price.tiers),
-        valid_from=price.valid_from,
-    )
+    tiers = tuple((threshold, rates.times(factor)) for threshold, rates in price.tiers)
+    source = f"{price.source}, {reason} x{factor}"
+    return replace(price, source=source, rates=price.rates.times(factor), tiers=tiers)
 
 
 def _begins(price: Price) -> date:
@@ -130,13 +129,7 @@ def _model_info(model: str) -> ModelInfo | None:
 
 
 def _as_price(model: str, listed: ModelPrice, *, valid_from: date | None) -> Price | None:
-    columns = [
-        listed.input_mtok,
-        listed.output_mtok,
-        listed.cache_read_mtok,
-        listed.cache_write_mtok,
-        listed.cache_write_1h_mtok,
-    ]
+    columns = [getattr(listed, name) for name in _LISTED]
     if any(column is None for column in columns):
         return None
     thresholds = sorted({tier.start for column in columns if isinstance(column, TieredPrices) for tier in column.tiers})
@@ -150,14 +143,7 @@ def _as_price(model: str, listed: ModelPrice, *, valid_from: date | None) -> Pri
 
 
 def _rates_at(columns: list[Decimal | TieredPrices | None], threshold: int | None) -> Rates:
-    rates = [_rate_at(column, threshold) for column in columns]
-    return Rates(
-        input=rates[0],
-        output=rates[1],
-        cache_read=rates[2],
-        cache_write_5m=rates[3],
-        cache_write_1h=rates[4],
-    )
+    return Rates(**{kind: _rate_at(column, threshold) for kind, column in zip(KINDS, columns, strict=True)})
 
 
 def _rate_at(column: Decimal | TieredPrices | None, threshold: int | None) -> Decimal:

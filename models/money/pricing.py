@@ -130,13 +130,7 @@ def priced(usage: Usage, served_model: str, prices: Prices, *, at: datetime) -> 
     """
     parts, sources = Parts(), dict[str, None]()
     for each in passes(usage):
-        price = prices.price(
-            each.model or served_model,
-            at=at,
-            service_tier=usage.service_tier,
-            speed=usage.speed,
-            inference_geo=usage.inference_geo,
-        )
+        price = prices.price(each.model or served_model, at=at, **usage.tier)
         if price is None:
             return None
         parts = parts.plus(parts_usd(each.usage, price))
@@ -147,14 +141,8 @@ def priced(usage: Usage, served_model: str, prices: Prices, *, at: datetime) -> 
 def parts_usd(usage: Usage, price: Price) -> Parts:
     """Return the parts of one usage's cost, exact and not rounded."""
     rates = price.rates_for(usage.prompt_tokens)
-    return Parts(
-        input=usage.input_tokens * rates.input / _MILLION,
-        cache_read=usage.cache_read_tokens * rates.cache_read / _MILLION,
-        cache_write_5m=usage.cache_write_5m_tokens * rates.cache_write_5m / _MILLION,
-        cache_write_1h=usage.cache_write_1h_tokens * rates.cache_write_1h / _MILLION,
-        output=usage.output_tokens * rates.output / _MILLION,
-        web_search=usage.web_searches * WEB_SEARCH_USD_PER_THOUSAND / _THOUSAND,
-    )
+    tokens = {kind: getattr(usage, f"{kind}_tokens") * getattr(rates, kind) / _MILLION for kind in KINDS}
+    return Parts(**tokens, web_search=usage.web_searches * WEB_SEARCH_USD_PER_THOUSAND / _THOUSAND)
 
 
 def cost_usd(usage: Usage, price: Price) -> Decimal:

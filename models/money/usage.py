@@ -7,15 +7,8 @@ from typing import Any, TypeGuard
 from models.text import line
 
 _MOST = 2**31 - 1  # the most that a counter's column in the ledger holds
-COUNTERS = (
-    "input_tokens",
-    "cache_read_tokens",
-    "cache_write_5m_tokens",
-    "cache_write_1h_tokens",
-    "output_tokens",
-    "web_searches",
-)
-_TOKENS = COUNTERS[:-1]
+_TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "output_tokens")
+COUNTERS = (*_TOKENS, "web_searches")
 _HOUR = "1h"
 _ALWAYS = ("input_tokens",)
 _WRITTEN = ("cache_creation_input_tokens", "cache_creation")
@@ -54,6 +47,11 @@ class Usage:
     def prompt_tokens(self) -> int:
         """All tokens of the prompt, cached or not, by which a price tier is chosen."""
         return self.input_tokens + self.cache_read_tokens + self.cache_write_5m_tokens + self.cache_write_1h_tokens
+
+    @property
+    def tier(self) -> dict[str, str | None]:
+        """The service tier, speed and region, by which a price is chosen."""
+        return {"service_tier": self.service_tier, "speed": self.speed, "inference_geo": self.inference_geo}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

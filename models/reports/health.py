@@ -1,19 +1,19 @@
 """The state of this UTC day's jobs: their number, and whether they get their answers at their start."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from decimal import Decimal
 
-from sqlalchemy import Connection, Date, Engine, column, func, select, table, text, update
+from sqlalchemy import Date, column, func, select, table, text, update
 
 from models.job.primary_health import PrimaryHealth
-from models.ledger.database import reading, transaction
+from models.ledger.database import LedgerPart, reading, transaction
 from models.ledger.outbox import QUEUED, WAITING
-from models.schema.columns import db_now
+from models.schema.columns import midnight, now
 from models.schema.daily_cost import Threshold
 from models.schema.job import Job
 
-_FIGURES = ("start_model", "jobs", "mean_depth", "share_depth_0", "share_depth_2plus", "verdict")
+_SHARES = ("mean_depth", "share_depth_0", "share_depth_2plus")
+_FIGURES = ("start_model", "jobs", *_SHARES, "verdict")
 _VIEW = table("v_primary_health", column("day", Date), *(column(name) for name in _FIGURES))
 
 # Each part has the words of a partial index. A count of all jobs by state reads every row there ever was.
@@ -30,11 +30,8 @@ OPEN_JOBS = text(f"""
 """)  # noqa: S608 - of our own words
 
 
-class Health:
+class Health(LedgerPart):
     """Counts jobs, reads today's verdicts, and keeps the figures behind the verdicts. Raises LedgerError."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
 
     def open_jobs(self) -> dict[str, int]:
         """Count the open jobs of the whole ledger by state. Jobs that wait for a person are under `held`."""
@@ -44,23 +41,19 @@ class Health:
     def ended_today(self) -> dict[str, int]:
         """Count the jobs that have ended this UTC day, by state."""
         with reading(self._engine) as connection:
-            midnight = _now(connection).replace(hour=0, minute=0, second=0, microsecond=0)
-            ended = select(Job.state, func.count()).where(Job.finished_at >= midnight).group_by(Job.state)
+            ended = (
+                select(Job.state, func.count()).where(Job.finished_at >= midnight(now(connection))).group_by(Job.state)
+            )
             return {str(state): count for state, count in connection.execute(ended)}
 
     def today(self) -> list[PrimaryHealth]:
         """Judge each start model by the jobs that succeeded this UTC day."""
         with reading(self._engine) as connection:
-            day = _now(connection).date()
+            day = now(connection).date()
             rows = connection.execute(select(_VIEW).where(_VIEW.c.day == day).order_by(_VIEW.c.start_model)).mappings()
             return [
                 PrimaryHealth(
-                    start_model=row["start_model"],
-                    jobs=row["jobs"],
-                    mean_depth=Decimal(str(row["mean_depth"])),
-                    share_depth_0=Decimal(str(row["share_depth_0"])),
-                    share_depth_2plus=Decimal(str(row["share_depth_2plus"])),
-                    verdict=row["verdict"],
+                    **{name: row[name] for name in _FIGURES} | {name: Decimal(str(row[name])) for name in _SHARES}
                 )
                 for row in rows
             ]
@@ -72,9 +65,3 @@ class Health:
                 connection.execute(
                     update(Threshold).where(Threshold.name == name, Threshold.value != value).values(value=value)
                 )
-
-
-def _now(connection: Connection) -> datetime:
-    """Return the time by the database's clock."""
-    now: datetime = connection.execute(select(db_now(0.0))).scalar_one()
-    return now.astimezone(UTC)

@@ -7,11 +7,11 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, Select, case, func, select
+from sqlalchemy import Connection, RowMapping, Select, case, func, select
 
 from models.accounting.exports import between
 from models.chain.best_start import StartRecord
-from models.ledger.database import reading
+from models.ledger.database import LedgerPart, reading
 from models.money.token_estimate import PromptSize, prompt_size
 from models.money.usage import COUNTERS, Usage
 from models.outcome import OPEN_STATES, Outcome, State
@@ -84,16 +84,12 @@ class AnswerLength:
     max_tokens: int
 
 
-class JobHistory:
+class JobHistory(LedgerPart):
     """Reads the history. Raises LedgerError if the ledger is away."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
 
     def records(self) -> dict[tuple[str, str], StartRecord]:
         """Return each model's record at each task kind in the last 30 days: v_starts, by task kind and model."""
-        with reading(self._engine) as connection:
-            return {(row["task"], row["model"]): _record(row) for row in connection.execute(select(STARTS)).mappings()}
+        return {(row["task"], row["model"]): _record(row) for row in self._rows(select(STARTS))}
 
     def jobs(self, scope: Scope) -> Iterator[RecordedJob]:
         """Read the jobs that succeeded or failed, a thousand at a time."""
@@ -119,15 +115,9 @@ class JobHistory:
 
 
 def _record(row: RowMapping) -> StartRecord:
-    return StartRecord(
-        judged=row["judged"],
-        accepted=row["accepted"],
-        unaccepted={word: row[word] for word in _UNACCEPTED},
-        climbed=row["climbed"],
-        climbed_accepted=row["climbed_accepted"],
-        unknown_costs=row["unknown_costs"],
-        mean_cost_usd=row["mean_cost_nano_usd"],
-    )
+    counts = {name: row[name] for name in ("judged", "accepted", "climbed", "climbed_accepted", "unknown_costs")}
+    unaccepted = {word: row[word] for word in _UNACCEPTED}
+    return StartRecord(**counts, unaccepted=unaccepted, mean_cost_usd=row["mean_cost_nano_usd"])
 
 
 def _jobs(scope: Scope) -> Select[Any]:

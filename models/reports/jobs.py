@@ -5,24 +5,25 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, RowMapping, Select, case, func, select, text, type_coerce
+from sqlalchemy import Connection, RowMapping, Select, case, func, select, text, type_coerce
 
 from models.errors import NotFoundError
 from models.job.answer import Answer
 from models.job.progress import CacheUse, ModelLine, Progress
 from models.job.values import batch_scope
-from models.ledger.database import reading
+from models.ledger.database import LedgerPart, reading
 from models.ledger.steps import blocked
 from models.money.pricing import NANO_USD
 from models.outcome import FINAL_STATES, OVER_BUDGET, Outcome, State
 from models.schema.attempt import Attempt
 from models.schema.batch import Batch
 from models.schema.budget import BudgetRow
-from models.schema.columns import NanoUSD, db_now
+from models.schema.columns import NanoUSD, now
 from models.schema.decision import DecisionRow
 from models.schema.job import IS_HELD, AnswerRow, Job, TurnRow
 from models.schema.step import PartRow
 from models.schema.views import ATTEMPTS
+from models.text import is_storable
 
 _ZERO = Decimal(0)
 _ATTEMPT = ATTEMPTS.c  # with the corrected cost of each attempt
@@ -31,19 +32,16 @@ _UNKNOWN = func.count().filter(_ATTEMPT.cost_nano_usd.is_(None), _ATTEMPT.closed
 _UNSUMMED = func.count().filter(_ATTEMPT.cost_nano_usd.is_(None))  # open attempts among them
 _RESERVED = type_coerce(BudgetRow.reserved_nano_usd + BudgetRow.unknown_nano_usd, NanoUSD())
 _CACHE = text(
-    "SELECT SUM(input_tokens) AS given, SUM(read_tokens) AS found, SUM(saved_nano_usd) AS saved,"
-    " SUM(unknown_costs) AS unknown FROM v_cache WHERE batch_id = :batch_id"
+    "SELECT SUM(input_tokens) AS input_tokens, SUM(read_tokens) AS read_tokens, SUM(unknown_costs) AS unknown_costs,"
+    " SUM(saved_nano_usd) AS saved FROM v_cache WHERE batch_id = :batch_id"
 )
 _ROWS_AT_ONCE = 500
 _IS_WHOLE = Batch.job_count > 0  # not still being written
 _WHERE_IDS_ARE = "`stepdown ls` lists the batches, `stepdown show` their jobs"
 
 
-class Reports:
+class Reports(LedgerPart):
     """Reads the ledger. An id may be any unique beginning. Raises NotFoundError and LedgerError."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
 
     def batch_id(self, text: str) -> str:
         """Return the id of a batch, from its whole name or the beginning of its id. Only one batch may match."""
@@ -56,7 +54,7 @@ class Reports:
 
     def _one(self, kind: str, text: str, all_ids: Select[Any], *, called: Any) -> str:
         # An empty word begins every id: `stepdown cancel "$BATCH"` with no BATCH must not find the only one.
-        if not text or not _is_storable(text):
+        if not text or not is_storable(text):
             raise NotFoundError(f"{text!r} is no {kind}'s name or id; {_WHERE_IDS_ARE}")
         ids, (own_id,) = all_ids.limit(2), all_ids.selected_columns
         with reading(self._engine) as connection:
@@ -110,10 +108,9 @@ class Reports:
 
     def answers(self, batch_id: str, *, after: int = 0) -> Iterator[Answer]:
         """Yield a batch's jobs with their answers and costs, in the order of submission, but the first `after`."""
+        ours = _jobs().where(Job.batch_id == batch_id)
         while True:
-            with reading(self._engine) as connection:
-                rows = connection.execute(_answers(batch_id, after)).mappings().all()
-            if not rows:
+            if not (rows := self._rows(ours.where(Job.seq > after).order_by(Job.seq).limit(_ROWS_AT_ONCE))):
                 return
             yield from (_answer(row) for row in rows)
             after = rows[-1]["seq"]
@@ -121,22 +118,19 @@ class Reports:
     def settled(self, batch_ids: Sequence[str]) -> dict[str, Answer]:
         """Return the job of each single-job batch whose job has ended or waits for a person, by batch."""
         settled = Job.state.in_(FINAL_STATES) | IS_HELD
-        with reading(self._engine) as connection:
-            rows = connection.execute(_jobs().where(Job.batch_id.in_(batch_ids), settled)).mappings()
-            return {row["batch_id"]: _answer(row) for row in rows}
+        jobs = _jobs().where(Job.batch_id.in_(batch_ids), settled)
+        return {row["batch_id"]: _answer(row) for row in self._rows(jobs)}
 
     def held(self, batch_id: str | None = None) -> list[Answer]:
         """List the jobs of one batch, or of all, that wait for a person. Each has the reason as its error."""
         jobs = _jobs().where(IS_HELD).order_by(Job.id)
-        with reading(self._engine) as connection:
-            rows = connection.execute(jobs if batch_id is None else jobs.where(Job.batch_id == batch_id)).mappings()
-            return [_answer(row) for row in rows]
+        jobs = jobs if batch_id is None else jobs.where(Job.batch_id == batch_id)
+        return [_answer(row) for row in self._rows(jobs)]
 
     def now(self) -> datetime:
         """Return the time by the database's clock, which sets all due times."""
         with reading(self._engine) as connection:
-            now: datetime = connection.execute(select(db_now(0.0))).scalar_one()
-            return now
+            return now(connection)
 
     def job(self, job_id: str) -> dict[str, Any]:
         """Read one job's row, by column."""
@@ -156,16 +150,12 @@ class Reports:
     def decisions(self, job_id: str) -> list[dict[str, Any]]:
         """Return the decisions about one job, walk by walk."""
         ours = select(DecisionRow.__table__).where(DecisionRow.job_id == job_id)
-        with reading(self._engine) as connection:
-            rows = connection.execute(ours.order_by(DecisionRow.lease_token, DecisionRow.number)).mappings()
-            return [dict(**row) for row in rows]
+        return [dict(**row) for row in self._rows(ours.order_by(DecisionRow.lease_token, DecisionRow.number))]
 
     def parts(self, job_id: str) -> list[dict[str, Any]]:
         """Return the jobs whose answers one job is made of, in the order of reading, with their ends."""
         theirs = select(Job.prompt_id, Job.state, Job.finished_at).join(PartRow, PartRow.part_id == Job.id)
-        with reading(self._engine) as connection:
-            rows = connection.execute(theirs.where(PartRow.job_id == job_id).order_by(PartRow.position)).mappings()
-            return [dict(**row) for row in rows]
+        return [dict(**row) for row in self._rows(theirs.where(PartRow.job_id == job_id).order_by(PartRow.position))]
 
     def batch(self, batch_id: str) -> dict[str, Any]:
         """Read one batch's row, by column."""
@@ -182,14 +172,10 @@ class Reports:
         """Return a batch's use of the provider's cache. Returns None if no token was written to the cache or read."""
         with reading(self._engine) as connection:
             row = connection.execute(_CACHE, {"batch_id": batch_id}).mappings().one()
-        if row["given"] is None:
+        if row["input_tokens"] is None:
             return None
-        return CacheUse(
-            input_tokens=int(row["given"]),
-            read_tokens=int(row["found"]),
-            saved_usd=int(row["saved"]) * NANO_USD,
-            unknown_costs=int(row["unknown"]),
-        )
+        counts = {name: int(row[name]) for name in ("input_tokens", "read_tokens", "unknown_costs")}
+        return CacheUse(**counts, saved_usd=int(row["saved"]) * NANO_USD)
 
     def depths(self, batch_id: str | None = None) -> dict[int, int]:
         """Count the succeeded jobs by fallback depth."""
@@ -204,14 +190,6 @@ class Reports:
         with reading(self._engine) as connection:
             first, last = connection.execute(select(func.min(Job.finished_at), func.max(Job.finished_at))).one()
         return None if first is None or last is None else (first, last)
-
-
-def _is_storable(text: str) -> bool:
-    return "\0" not in text and text.encode(errors="ignore").decode() == text
-
-
-def _answers(batch_id: str, after: int) -> Select[Any]:
-    return _jobs().where(Job.batch_id == batch_id, Job.seq > after).order_by(Job.seq).limit(_ROWS_AT_ONCE)
 
 
 def _jobs() -> Select[Any]:
@@ -248,14 +226,14 @@ def _by_model(batch_id: str | None) -> Select[Any]:
     answered = func.count().filter(_ATTEMPT.outcome.in_([Outcome.ANSWERED, Outcome.TRUNCATED]))
     lines = (
         select(
-            _ATTEMPT.requested_model,
+            _ATTEMPT.requested_model.label("model"),
             _ATTEMPT.fallback_depth,
             func.min(_ATTEMPT.rung).label("rung"),
             func.count().label("attempts"),
             answered.label("answered"),
             func.count(_ATTEMPT.latency_ms).label("timed"),
             _COST.label("cost"),
-            _UNSUMMED.label("unknown"),
+            _UNSUMMED.label("unknown_costs"),
             func.count().filter(_ATTEMPT.closed_at.is_(None)).label("open"),
         )
         .group_by(_ATTEMPT.requested_model, _ATTEMPT.fallback_depth)
@@ -270,7 +248,7 @@ def _model_line(connection: Connection, row: RowMapping, batch_id: str | None) -
     middle = (
         select(_ATTEMPT.latency_ms)
         .where(
-            _ATTEMPT.requested_model == row["requested_model"],
+            _ATTEMPT.requested_model == row["model"],
             _ATTEMPT.fallback_depth == row["fallback_depth"],
             _ATTEMPT.latency_ms.is_not(None),
         )
@@ -279,13 +257,5 @@ def _model_line(connection: Connection, row: RowMapping, batch_id: str | None) -
         .limit(1)
     )
     middle = middle if batch_id is None else middle.where(_ATTEMPT.batch_id == batch_id)
-    return ModelLine(
-        model=row["requested_model"],
-        fallback_depth=row["fallback_depth"],
-        attempts=row["attempts"],
-        answered=row["answered"],
-        open=row["open"],
-        p50_ms=connection.scalar(middle),
-        cost_usd=row["cost"] or _ZERO,
-        unknown_costs=row["unknown"],
-    )
+    same = {name: row[name] for name in ("model", "fallback_depth", "attempts", "answered", "open", "unknown_costs")}
+    return ModelLine(**same, p50_ms=connection.scalar(middle), cost_usd=row["cost"] or _ZERO)

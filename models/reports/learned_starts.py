@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC
 from time import monotonic
 from typing import Any
 
@@ -14,13 +13,12 @@ from models.chain.chain import RungRange
 from models.job.values import NewJob
 from models.ledger.database import opened_if_there, reading
 from models.reports.job_history import JobHistory
-from models.schema.columns import db_now
+from models.schema.columns import midnight, now
 from models.schema.job import Job
 from models.settings import Settings
 
 ASKED, LEARNED, EXPLORED = "asked", "learned", "explored"  # the reasons of a start
 _KEPT_S = 600.0
-_NOW = db_now(0.0)
 _Records = Mapping[tuple[str, str], StartRecord]
 
 
@@ -52,15 +50,14 @@ class LearnedStarts:
     def explored_today(self, task: str) -> int:
         """Count the jobs of a kind that have explored since this UTC day began, by the database's clock."""
         with reading(self._engine) as connection:
-            now = connection.execute(select(_NOW)).scalar_one().astimezone(UTC)
-            midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-            ours = (Job.start_reason == EXPLORED) & (Job.task == task) & (Job.created_at >= midnight)
+            since = midnight(now(connection))
+            ours = (Job.start_reason == EXPLORED) & (Job.task == task) & (Job.created_at >= since)
             return connection.scalar(select(func.count()).select_from(Job).where(ours)) or 0
 
     def _records(self) -> _Records:
-        now, kept = self._clock(), self._read
-        if kept is None or now - kept[0] >= _KEPT_S:
-            kept = self._read = (now, JobHistory(self._engine).records())
+        at, kept = self._clock(), self._read
+        if kept is None or at - kept[0] >= _KEPT_S:
+            kept = self._read = (at, JobHistory(self._engine).records())
         return kept[1]
 
 

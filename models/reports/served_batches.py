@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Engine,
     RowMapping,
     and_,
     case,
@@ -22,11 +21,11 @@ from sqlalchemy import (
 )
 
 from models.callers import DELETED
-from models.ledger.database import reading, transaction
+from models.ledger.database import LedgerPart, reading, transaction
 from models.outcome import FINAL_STATES, OPEN_STATES, State
 from models.schema.batch import Batch, in_scope
 from models.schema.budget import BudgetRow
-from models.schema.columns import NanoUSD, db_now
+from models.schema.columns import NanoUSD, db_now, midnight, now
 from models.schema.job import IS_HELD, AnswerRow, Job, TurnRow
 
 _DAY_S = 86_400.0
@@ -34,6 +33,7 @@ _EXPIRED = "expired"  # the outcome of a job whose deadline passed
 _HAS_TURN = and_(Job.state == State.FAILED, exists().where(TurnRow.job_id == Job.id).correlate(Job))
 _HAS_ANSWER = or_(exists().where(AnswerRow.job_id == Job.id).correlate(Job), _HAS_TURN)
 _IS_ANSWERED = or_(Job.state == State.SUCCEEDED, and_(Job.state.in_([State.FAILED, State.CANCELLED]), _HAS_ANSWER))
+_COUNTED = ("expires_at", "succeeded", "errored", "canceled", "expired", "cancelled_at", "purged_at")
 _IS_EXPIRED = func.coalesce(Job.outcome, "") == _EXPIRED
 
 
@@ -58,11 +58,8 @@ class ServedBatch:
     purged_at: datetime | None
 
 
-class ServedBatches:
+class ServedBatches(LedgerPart):
     """Reads and orders served batches; `scope` is the beginning of their keys. Raises LedgerError."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
 
     def one(self, batch_id: str, scope: str) -> ServedBatch | None:
         """Read a batch by its whole id. Returns None if no batch of the scope has that id."""
@@ -92,7 +89,7 @@ class ServedBatches:
     def today(self) -> date:
         """Return the UTC day by the database's clock."""
         with reading(self._engine) as connection:
-            return connection.execute(select(db_now(0.0))).scalar_one().date()
+            return now(connection).date()
 
     def same(self, keys: Sequence[str]) -> str | None:
         """Return the id of the newest batch of the last 24 hours that has one of these keys."""
@@ -103,24 +100,21 @@ class ServedBatches:
 
     def has(self, batch_id: str, scope: str) -> bool:
         """Return whether a batch is in a scope."""
-        with reading(self._engine) as connection:
-            return connection.execute(_ours(scope).where(Batch.id == batch_id)).first() is not None
+        return bool(self._rows(_ours(scope).where(Batch.id == batch_id)))
 
     def has_job(self, job_id: str, scope: str) -> bool:
         """Return whether a job belongs to a batch in a scope."""
         batch_id = select(Job.batch_id).where(Job.id == job_id).scalar_subquery()
-        with reading(self._engine) as connection:
-            return connection.execute(_ours(scope).where(Batch.id == batch_id)).first() is not None
+        return bool(self._rows(_ours(scope).where(Batch.id == batch_id)))
 
     def jobs(self, scope: str) -> tuple[dict[str, int], dict[str, int]]:
         """Count the open jobs of a scope by state, jobs for a person as `held`. Count this UTC day's ends, too."""
         ours = Job.batch_id.in_(select(Batch.id).where(in_scope(scope)))
         state = case((IS_HELD, "held"), else_=Job.state)
         with reading(self._engine) as connection:
-            midnight = connection.execute(select(db_now(0.0))).scalar_one().astimezone(UTC)
-            midnight = midnight.replace(hour=0, minute=0, second=0, microsecond=0)
+            since = midnight(now(connection))
             still = select(state, func.count()).where(ours, Job.state.in_(OPEN_STATES)).group_by(state)
-            ended = select(Job.state, func.count()).where(ours, Job.finished_at >= midnight).group_by(Job.state)
+            ended = select(Job.state, func.count()).where(ours, Job.finished_at >= since).group_by(Job.state)
             counts, ends = connection.execute(still), connection.execute(ended)
             return {str(name): n for name, n in counts}, {str(name): n for name, n in ends}
 
@@ -128,7 +122,7 @@ class ServedBatches:
         """Return the USD that a budget's UTC day has spent, may have spent and holds for calls in flight."""
         gone = BudgetRow.spent_nano_usd + BudgetRow.unknown_nano_usd + BudgetRow.reserved_nano_usd
         with reading(self._engine) as connection:
-            day = connection.execute(select(db_now(0.0))).scalar_one().date().isoformat()
+            day = now(connection).date().isoformat()
             ours = select(type_coerce(gone, NanoUSD())).where(BudgetRow.scope == scope, BudgetRow.day == day)
             return connection.scalar(ours) or Decimal(0)
 
@@ -173,13 +167,7 @@ def _batch(batch: RowMapping, counts: RowMapping) -> ServedBatch:
     return ServedBatch(
         batch_id=batch["id"],
         created_at=batch["created_at"],
-        expires_at=counts["expires_at"],
         job_count=batch["job_count"],
-        succeeded=counts["succeeded"],
-        errored=counts["errored"],
-        canceled=counts["canceled"],
-        expired=counts["expired"],
+        **{name: counts[name] for name in _COUNTED},
         ended_at=counts["ended_at"] if is_ended else None,
-        cancelled_at=counts["cancelled_at"],
-        purged_at=counts["purged_at"],
     )

@@ -90,15 +90,13 @@ def _learned(samples: Sequence[AnswerLength]) -> TokenHistory:
             by_model[sample.model].append(sample)
     return TokenHistory(
         characters_a_token={
-            model: _ratio(some[:MOST_ANSWERS]) for model, some in by_model.items() if len(some) >= LEAST
+            model: _spread([(one.size.characters, one.prompt_tokens) for one in some[:MOST_ANSWERS]])
+            for model, some in by_model.items()
+            if len(some) >= LEAST
         },
         task_lengths={task: _lengths(some) for task, some in by_task.items() if task and len(some) >= LEAST},
         lengths=Lengths() if len(samples) < LEAST else _lengths(samples, is_own=False),
     )
-
-
-def _ratio(samples: Sequence[AnswerLength]) -> Spread:
-    return _spread([(sample.size.characters, sample.prompt_tokens) for sample in samples])
 
 
 def _lengths(samples: Sequence[AnswerLength], *, is_own: bool = True) -> Lengths:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Engine, TextualSelect, bindparam, select, text
+from sqlalchemy import TextualSelect, bindparam, text
 
-from models.ledger.database import reading
+from models.ledger.database import LedgerPart, reading
 from models.ledger.outbox import QUEUED, WAITING
-from models.schema.columns import UTCDateTime, db_now
+from models.schema.columns import UTCDateTime, now
 
 _PER_MINUTE = re.compile(r"per_minute (\d+(?:\.\d+)?)")
 _OURS = "batch_id = :batch_id"
@@ -41,20 +41,17 @@ class Waits:
     last_in_s: float | None = None
 
 
-class WaitReader:
+class WaitReader(LedgerPart):
     """Reads the reasons for which jobs wait. Raises LedgerError."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
 
     def of_batch(self, batch_id: str, models: Sequence[str]) -> list[Waits]:
         """Return the open jobs of a batch by stage, reason and rung; `models` is the chain. Held jobs are left out."""
         given = {"batch_id": batch_id, "yes": True, "no": False, "rungs": list(range(len(models)))}
         given |= {f"about_{rung}": f"%: {model} may be asked %" for rung, model in enumerate(models)}
         with reading(self._engine) as connection:
-            now: datetime = connection.execute(select(db_now(0.0))).scalar_one()
-            rows = connection.execute(_waits_of(len(models)), given | {"now": now}).mappings().all()
-        return [_waits(row, now) for row in rows]
+            at = now(connection)
+            rows = connection.execute(_waits_of(len(models)), given | {"now": at}).mappings().all()
+        return [_waits(row, at) for row in rows]
 
 
 def _waits_of(rungs: int) -> TextualSelect:

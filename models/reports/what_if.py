@@ -201,8 +201,7 @@ class WhatIf:
             if measured is not None and own:
                 return call.cost_usd * measured / own
         usage = call.usage
-        tier = {name: getattr(usage, name) for name in ("service_tier", "speed", "inference_geo")}
-        price = self._prices.price(model, at=call.at, **tier)
+        price = self._prices.price(model, at=call.at, **usage.tier)
         return None if price is None else parts_usd(usage, price).total
 
     def _mean_usd(self, task: str | None, model: str) -> Decimal | None:

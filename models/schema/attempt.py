@@ -5,7 +5,6 @@ from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import (
-    Boolean,
     CheckConstraint,
     ForeignKey,
     Index,
@@ -21,9 +20,21 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from models.job.values import Claim, Closing, Opening
 from models.money.pricing import Parts
-from models.money.usage import Usage
 from models.outcome import CostStatus, Outcome
-from models.schema.columns import Base, EscapedJSON, Id, Json, Line, Money, NanoUSD, Time, Word, db_now
+from models.schema.columns import (
+    Base,
+    EscapedJSON,
+    Id,
+    Json,
+    Line,
+    Money,
+    NanoUSD,
+    Time,
+    Word,
+    columns_of,
+    db_now,
+    shared_names,
+)
 from models.schema.job import Job
 
 
@@ -100,18 +111,11 @@ class Attempt(Base):
 
 # Columns of a new attempt, each with the parameter that fills it. The cost is unknown until the attempt is closed.
 _OPENING: Mapping[str, Any] = {
-    "id": bindparam("attempt_id", type_=String),
+    **{name: bindparam(name, type_=getattr(Attempt, name).type) for name in shared_names(Opening, Attempt)},
     "job_id": Job.id,
     "batch_id": Job.batch_id,
     "task": Job.task,
     "attempt_no": bindparam("number", type_=Integer),
-    "rung": bindparam("at_rung", type_=Integer),
-    "fallback_depth": bindparam("depth", type_=Integer),
-    "reason": bindparam("reason", type_=String),
-    "is_probe": bindparam("is_probe", type_=Boolean),
-    "waited_ms": bindparam("waited_ms", type_=Integer),
-    "max_tokens": bindparam("max_tokens", type_=Integer),
-    "note": bindparam("note", type_=Text),
     "requested_model": bindparam("model", type_=String),
     "cost_status": literal(CostStatus.UNKNOWN, String),
     "reserved_nano_usd": bindparam("worst_case_usd", type_=NanoUSD()),
@@ -130,18 +134,10 @@ def opening_values() -> list[Any]:
 
 def opening_row(claim: Claim, opening: Opening, worker: str) -> dict[str, Any]:
     """Return the parameters of a new attempt, and of the condition that its job is ours."""
-    return {
+    return columns_of(opening, Attempt) | {
         "job_id": claim.job_id,
         "token": claim.token,
-        "attempt_id": opening.id,
         "number": opening.number,
-        "at_rung": opening.rung,
-        "depth": opening.fallback_depth,
-        "reason": opening.reason,
-        "is_probe": opening.is_probe,
-        "waited_ms": opening.waited_ms,
-        "max_tokens": opening.max_tokens,
-        "note": opening.note,
         "model": opening.model,
         "worst_case_usd": opening.worst_case_usd,
         "scopes": [cap.scope for cap in opening.caps] or None,
@@ -151,42 +147,13 @@ def opening_row(claim: Claim, opening: Opening, worker: str) -> dict[str, Any]:
 
 def closing_row(closing: Closing, *, is_late: bool) -> dict[str, Any]:
     """Return the columns for an attempt's end."""
-    return {
-        "outcome": Outcome.LATE if is_late else closing.outcome,
-        "served_model": closing.served_model,
-        "http_status": closing.http_status,
-        "error_type": closing.error_type,
-        "error_code": closing.error_code,
-        "error": closing.error,
-        "retry_after_ms": closing.retry_after_ms,
-        "stop_reason": closing.stop_reason,
-        "message_id": closing.message_id,
-        "request_id": closing.request_id,
-        "latency_ms": closing.latency_ms,
-        "cost_nano_usd": closing.cost_usd,
-        "cost_status": closing.cost_status,
-        "price_source": closing.price_source,
-        **({} if closing.parts is None else parts_row(closing.parts)),
-        **({} if closing.usage is None else _usage_row(closing.usage)),
-    }
+    usage = closing.usage
+    row = columns_of(closing, Attempt) | {"cost_nano_usd": closing.cost_usd, "usage": usage and usage.raw}
+    if is_late:
+        row["outcome"] = Outcome.LATE
+    return row | (parts_row(closing.parts) if closing.parts else {}) | (columns_of(usage, Attempt) if usage else {})
 
 
 def parts_row(parts: Parts) -> dict[str, Any]:
     """Return the columns for the parts of a cost."""
     return {f"{part.name}_nano_usd": getattr(parts, part.name) for part in fields(parts)}
-
-
-def _usage_row(usage: Usage) -> dict[str, Any]:
-    return {
-        "input_tokens": usage.input_tokens,
-        "cache_read_tokens": usage.cache_read_tokens,
-        "cache_write_5m_tokens": usage.cache_write_5m_tokens,
-        "cache_write_1h_tokens": usage.cache_write_1h_tokens,
-        "output_tokens": usage.output_tokens,
-        "thinking_tokens": usage.thinking_tokens,
-        "web_searches": usage.web_searches,
-        "service_tier": usage.service_tier,
-        "speed": usage.speed,
-        "inference_geo": usage.inference_geo,
-        "usage": usage.raw,
-    }

@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, Index, String, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.job.values import NewBatch
-from models.schema.columns import Base, Id, Json, Line, Time
+from models.schema.columns import Base, Id, Json, Line, Time, columns_of
 
 ARRIVING, LEAVING = 0, -1  # job counts of a large batch while its jobs are being written, or removed again
 
@@ -31,16 +31,8 @@ class Batch(Base):
 
 def batch_row(batch: NewBatch, *, job_count: int) -> dict[str, Any]:
     """Lay out a new batch."""
-    return {
-        "id": batch.id,
-        "name": batch.name,
-        "idempotency_key": batch.key,
-        "content_sha256": batch.content_sha256,
-        "task": batch.task,
-        "tags": dict(batch.tags),
-        "job_count": job_count,
-        "weight": batch.weight,
-    }
+    known = {"idempotency_key": batch.key, "tags": dict(batch.tags), "job_count": job_count}
+    return columns_of(batch, Batch) | known
 
 
 def in_scope(scope: str) -> ColumnElement[bool]:

@@ -1,11 +1,13 @@
 """Column kinds, named once: money, times, ids and JSON that read back the same from SQLite and Postgres."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from dataclasses import fields
+from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Annotated, Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, MetaData, String, Text
+from sqlalchemy import BigInteger, Connection, DateTime, Dialect, MetaData, String, Text, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -29,8 +31,7 @@ class NanoUSD(TypeDecorator[Decimal]):
             return None
         nano = value * _PER_USD
         if nano != nano.to_integral_value():
-            message = f"{value} USD is finer than a nano-dollar: round it where it is computed"
-            raise ValueError(message)
+            raise ValueError(f"{value} USD is finer than a nano-dollar: round it where it is computed")
         return int(nano)
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> Decimal | None:  # noqa: ARG002
@@ -49,8 +50,7 @@ class UTCDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            message = f"{value} has no time zone"
-            raise ValueError(message)
+            raise ValueError(f"{value} has no time zone")
         utc = value.astimezone(UTC)
         return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
 
@@ -100,13 +100,19 @@ def _sqlite_now(element: db_now, compiler: SQLCompiler, **options: Any) -> str:
     return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', ({seconds}) || ' seconds')"
 
 
-def midnight_after(at: datetime) -> datetime:
-    """Return the end of a time's UTC day.
+def now(connection: Connection) -> datetime:
+    """Return the time by the database's clock, in UTC."""
+    at: datetime = connection.execute(select(db_now(0.0))).scalar_one()
+    return at
 
-    >>> midnight_after(datetime(2026, 12, 31, 23, tzinfo=UTC))
-    datetime.datetime(2027, 1, 1, 0, 0, tzinfo=datetime.timezone.utc)
+
+def midnight(at: datetime) -> datetime:
+    """Return the beginning of a time's UTC day.
+
+    >>> midnight(datetime(2026, 12, 31, 23, tzinfo=UTC))
+    datetime.datetime(2026, 12, 31, 0, 0, tzinfo=datetime.timezone.utc)
     """
-    return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 Id = Annotated[str, mapped_column(String(36))]
@@ -129,3 +135,15 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         },
     )
+
+
+def columns_of(value: Any, table: type[Base]) -> dict[str, Any]:
+    """Return the fields of a value that have a column of the same name, by column."""
+    kind: Any = type(value)
+    return {name: getattr(value, name) for name in shared_names(kind, table)}
+
+
+@cache
+def shared_names(kind: Any, table: type[Base]) -> tuple[str, ...]:
+    """Return the names of a dataclass's fields that are columns of a table, too."""
+    return tuple(field.name for field in fields(kind) if field.name in table.__table__.columns)

@@ -6,7 +6,7 @@ from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.job.values import DecisionRecord
-from models.schema.columns import Base, Id, Json, Line, Time, Word
+from models.schema.columns import Base, Id, Json, Line, Time, Word, columns_of
 
 
 class DecisionRow(Base):
@@ -28,15 +28,5 @@ class DecisionRow(Base):
 
 def decision_row(job_id: str, token: int, number: int, decided: DecisionRecord) -> dict[str, Any]:
     """Lay out a decision."""
-    return {
-        "job_id": job_id,
-        "lease_token": token,
-        "number": number,
-        "attempt_count": decided.attempt_count,
-        "at": decided.at,
-        "rung": decided.rung,
-        "model": decided.model,
-        "decision": decided.decision,
-        "reason": decided.reason,
-        "details": dict(decided.details),
-    }
+    row = columns_of(decided, DecisionRow)
+    return row | {"job_id": job_id, "lease_token": token, "number": number, "details": dict(decided.details)}

@@ -7,15 +7,21 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from models.job.values import Closing, Ending, NewJob
 from models.outcome import State
-from models.schema.columns import Base, Id, Json, Line, Time, Word, escaped_json
+from models.schema.columns import Base, Id, Json, Line, Time, Word, columns_of, escaped_json
 
+_DUE = "state = 'waiting' AND sent_at IS NULL AND due_at IS NOT NULL"
 # Jobs that wait for a model: the words of the index, which a query must repeat.
 THROTTLED = (
-    "state = 'waiting' AND sent_at IS NULL AND due_at IS NOT NULL AND outcome IN ('circuit_open', 'limited', 'full', "
+    f"{_DUE} AND outcome IN ('circuit_open', 'limited', 'full', "
     "'rate_limited', 'ramp_limited', 'key_paused', 'overloaded', 'server_error', 'unreachable')"
 )
 
+_QUEUED = "state = 'queued' AND sent_at IS NULL"
 REFUSED = "refused"  # a start_reason: no model was to be asked
+
+
+def _partial(name: str, where: str, *columns: str) -> Index:
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
 
 class Job(Base):
@@ -79,74 +85,19 @@ class Job(Base):
         Index("ix_jobs_batch_id_seq", "batch_id", "seq"),
         Index("ix_jobs_finished_at", "finished_at"),
         # The dispatcher's queries of every second must not scan the finished jobs.
-        Index(
-            "ix_jobs_queued",
-            "is_urgent",
-            "rung",
-            "batch_id",
-            "deadline_at",
-            "seq",
-            sqlite_where=text("state = 'queued' AND sent_at IS NULL"),
-            postgresql_where=text("state = 'queued' AND sent_at IS NULL"),
-        ),
-        Index(
-            "ix_jobs_due",
-            "is_urgent",
-            "rung",
-            "batch_id",
-            "due_at",
-            sqlite_where=text("state = 'waiting' AND sent_at IS NULL AND due_at IS NOT NULL"),
-            postgresql_where=text("state = 'waiting' AND sent_at IS NULL AND due_at IS NOT NULL"),
-        ),
-        Index(
-            "ix_jobs_throttled",  # the dispatcher makes them due as soon as a model has room
-            "due_at",
-            sqlite_where=text(THROTTLED),
-            postgresql_where=text(THROTTLED),
-        ),
-        Index(
-            "ix_jobs_sent",
-            "sent_at",
-            sqlite_where=text("sent_at IS NOT NULL AND state IN ('queued', 'waiting')"),
-            postgresql_where=text("sent_at IS NOT NULL AND state IN ('queued', 'waiting')"),
-        ),
-        Index(
-            "ix_jobs_held",
-            "batch_id",
-            sqlite_where=text("state = 'waiting' AND due_at IS NULL"),
-            postgresql_where=text("state = 'waiting' AND due_at IS NULL"),
-        ),
-        Index(
-            "ix_jobs_parts",  # steps that wait for their parts
-            "batch_id",
-            sqlite_where=text("state = 'waiting' AND outcome = 'parts'"),
-            postgresql_where=text("state = 'waiting' AND outcome = 'parts'"),
-        ),
-        Index(
-            "ix_jobs_explored",  # few, and counted before another job explores
-            "task",
-            "created_at",
-            sqlite_where=text("start_reason = 'explored'"),
-            postgresql_where=text("start_reason = 'explored'"),
-        ),
-        Index(
-            "ix_jobs_lease",
-            "lease_until",
-            sqlite_where=text("lease_until IS NOT NULL"),
-            postgresql_where=text("lease_until IS NOT NULL"),
-        ),
-        Index(
-            "ix_jobs_tree",
-            "tree",
-            sqlite_where=text("tree IS NOT NULL"),
-            postgresql_where=text("tree IS NOT NULL"),
-        ),
-        Index(
-            "ix_jobs_parent",
-            "parent",
-            sqlite_where=text("parent IS NOT NULL"),
-            postgresql_where=text("parent IS NOT NULL"),
-        ),
+        _partial("ix_jobs_queued", _QUEUED, "is_urgent", "rung", "batch_id", "deadline_at", "seq"),
+        _partial("ix_jobs_due", _DUE, "is_urgent", "rung", "batch_id", "due_at"),
+        # the dispatcher makes them due as soon as a model has room
+        _partial("ix_jobs_throttled", THROTTLED, "due_at"),
+        _partial("ix_jobs_sent", "sent_at IS NOT NULL AND state IN ('queued', 'waiting')", "sent_at"),
+        _partial("ix_jobs_held", "state = 'waiting' AND due_at IS NULL", "batch_id"),
+        # steps that wait for their parts
+        _partial("ix_jobs_parts", "state = 'waiting' AND outcome = 'parts'", "batch_id"),
+        # few, and counted before another job explores
+        _partial("ix_jobs_explored", "start_reason = 'explored'", "task", "created_at"),
+        _partial("ix_jobs_lease", "lease_until IS NOT NULL", "lease_until"),
+        _partial("ix_jobs_tree", "tree IS NOT NULL", "tree"),
+        _partial("ix_jobs_parent", "parent IS NOT NULL", "parent"),
     )
 
 
@@ -182,6 +133,7 @@ class TurnRow(Base):
     created_at: Mapped[Time]
 
 
+_IN_JSON = ("params", "headers", "columns", "expects")
 IS_HELD = (Job.state == literal_column(f"'{State.WAITING}'")) & Job.due_at.is_(None)  # as in the partial index
 
 
@@ -190,55 +142,29 @@ def job_row(batch_id: str | None, job: NewJob) -> dict[str, Any]:
 
     `deadline_s` is no column: the writer turns it into a deadline.
     """
+    branch, refused, row = job.branch, job.refused, columns_of(job, Job)
+    texts = {name: None if row[name] is None else escaped_json(row[name]) for name in _IN_JSON}
     return {
-        "id": job.id,
+        **row,
+        **texts,
         "batch_id": batch_id,
-        "seq": job.seq,
-        "prompt_id": job.prompt_id,
-        "task": job.task,
-        "params": escaped_json(job.params),
-        "headers": None if job.headers is None else escaped_json(job.headers),
-        "columns": escaped_json(job.columns),
-        "start_model": job.start_model,
         "start_rung": job.span.start,
         "floor_rung": job.span.floor,
         "ceiling_rung": job.span.ceiling,
-        "is_urgent": job.is_urgent,
         "patience_ms": None if job.patience_s is None else round(job.patience_s * 1000),
         "climb_on": None if job.climb_on is None else ",".join(sorted(job.climb_on)),
-        "expects": None if job.expects is None else escaped_json(job.expects),
-        "prefix": job.prefix,
-        "start_reason": job.start_reason if job.refused is None else REFUSED,
-        "parent": None if job.branch is None else job.branch.parent,
-        "tree": None if job.branch is None else job.branch.tree,
-        "call_depth": None if job.branch is None else job.branch.depth,
-        "state": State.QUEUED.value if job.refused is None else State.FAILED.value,
-        "outcome": None if job.refused is None else job.refused.outcome.value,
-        "error": None if job.refused is None else job.refused.error,
+        "start_reason": job.start_reason if refused is None else REFUSED,
+        "parent": branch and branch.parent,
+        "tree": branch and branch.tree,
+        "call_depth": branch and branch.depth,
+        "state": State.QUEUED.value if refused is None else State.FAILED.value,
+        "outcome": refused and refused.outcome.value,
+        "error": refused and refused.error,
         "rung": job.span.start,
         "given_up": "{}",
-        "rounds": 0,
         "on_unknown": None if job.on_unknown is None else str(job.on_unknown),
-        "crashes": 0,
-        "rebuys": 0,
-        "lease_token": 0,
-        "deliveries": 0,
+        **dict.fromkeys(("rounds", "crashes", "rebuys", "lease_token", "deliveries"), 0),
         "deadline_s": job.deadline_s,
-    }
-
-
-def ending_row(ending: Ending) -> dict[str, Any]:
-    """Return the columns for the state in which a walk leaves its job."""
-    return {
-        "state": ending.state,
-        "outcome": ending.outcome,
-        "error": ending.error,
-        "rung": ending.rung,
-        "given_up": ending.given_up,
-        "rounds": ending.rounds,
-        "model_used": ending.model_used,
-        "fallback_depth": ending.fallback_depth,
-        "raised_max_tokens": ending.raised_max_tokens,
     }
 
 

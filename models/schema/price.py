@@ -45,7 +45,7 @@ def price_row(price: Price) -> dict[str, Any]:
     return {"model": price.model, "source": price.source, "tiers": tiers, **rates}
 
 
-def price_from(row: Mapping[str, Any]) -> Price:
+def price_from(row: Mapping[Any, Any]) -> Price:
     """Return the price in a row, with the same rates and tiers."""
     return Price(
         model=row["model"],

@@ -7,7 +7,7 @@ from sqlalchemy import ForeignKey, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.job.map_reduce import NewStep
-from models.schema.columns import Base, Id, Json, Line, Word
+from models.schema.columns import Base, Id, Json, Line, Word, columns_of
 
 
 class Step(Base):
@@ -43,12 +43,8 @@ class PartRow(Base):
 def step_row(batch_id: str, step: NewStep) -> dict[str, Any]:
     """Return the row of a job's place."""
     begins_at, ends_at = step.span or (None, None)
-    return {
-        "job_id": step.job_id,
+    return columns_of(step, Step) | {
         "batch_id": batch_id,
-        "document": step.document,
-        "level": step.level,
-        "label": step.label,
         "begins_at": begins_at,
         "ends_at": ends_at,
         "pieces": list(step.pieces) if step.parts else None,

@@ -1,44 +1,44 @@
 """The views of migrations/ that code reads, as tables."""
 
-from sqlalchemy import Integer, String, column, table
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Date, Integer, String, TableClause, column, table
 
 from models.schema.columns import NanoUSD, UTCDateTime
 
-ATTEMPTS = table(
-    "v_attempts",
-    column("attempt_id", String),
-    column("job_id", String),
-    column("batch_id", String),
-    column("task", String),
-    column("attempt_no", Integer),
-    column("model", String),
-    column("requested_model", String),
-    column("rung", Integer),
-    column("fallback_depth", Integer),
-    column("outcome", String),
-    column("opened_at", UTCDateTime),
-    column("closed_at", UTCDateTime),
-    column("latency_ms", Integer),
-    column("input_tokens", Integer),
-    column("cache_read_tokens", Integer),
-    column("cache_write_5m_tokens", Integer),
-    column("cache_write_1h_tokens", Integer),
-    column("output_tokens", Integer),
-    column("web_searches", Integer),
-    column("service_tier", String),
-    column("speed", String),
-    column("inference_geo", String),
-    column("cost_nano_usd", NanoUSD),
-    column("cost_status", String),
-    column("price_source", String),
-)
+_TOKENS = "input_tokens cache_read_tokens cache_write_5m_tokens cache_write_1h_tokens output_tokens web_searches"
 
-STARTS = table(
+
+def _view(name: str, columns: Mapping[Any, str]) -> TableClause:
+    return table(name, *(column(each, kind) for kind, names in columns.items() for each in names.split()))
+
+
+ATTEMPTS = _view(
+    "v_attempts",
+    {
+        String: """attempt_id job_id batch_id task model requested_model outcome service_tier speed inference_geo
+        cost_status price_source""",
+        Integer: f"attempt_no rung fallback_depth latency_ms {_TOKENS}",
+        UTCDateTime: "opened_at closed_at",
+        NanoUSD: "cost_nano_usd",
+    },
+)
+COSTS = _view(
+    "v_cost_daily",
+    {
+        Date: "day",
+        String: "model task",
+        Integer: f"attempts answered failed open unknown_costs {_TOKENS}",
+        NanoUSD: "cost_nano_usd",
+    },
+)
+STARTS = _view(
     "v_starts",
-    column("task", String),
-    column("model", String),
-    *(column(name, Integer) for name in ("judged", "accepted")),
-    *(column(name, Integer) for name in ("truncated", "refused", "empty", "invalid", "too_long")),
-    *(column(name, Integer) for name in ("climbed", "climbed_accepted", "unknown_costs")),
-    column("mean_cost_nano_usd", NanoUSD),
+    {
+        String: "task model",
+        Integer: """judged accepted truncated refused empty invalid too_long climbed climbed_accepted
+        unknown_costs""",
+        NanoUSD: "mean_cost_nano_usd",
+    },
 )

@@ -56,7 +56,7 @@ class Life(RuleBasedStateMachine):
             for table in _TABLES:
                 connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608 - five names from above
         self.folder = Path(tempfile.mkdtemp(prefix="stepdown-machine-"))
-        self.store = Store.over(self.engine, worker="here")
+        self.store = Store(self.engine, worker="here")
         self.queue = Queue()
         self.hands: list[Hand] = []
         self.purchases: list[tuple[str, str]] = []  # attempt and job of each request that was billed

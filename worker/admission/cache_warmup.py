@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
-from typing import Literal, Protocol
+from typing import Literal
 
 from models.money.usage import Usage
 
@@ -24,24 +24,11 @@ class CachedPrefix:
     prefix: str
 
 
-class CacheState(Protocol):
-    """Knows which prefixes are in which model's cache, and which prefixes a call is writing."""
+class CacheState:
+    """Knows which prefixes are in which model's cache, and which prefixes a call is writing.
 
-    def look(self, spot: CachedPrefix) -> Warm:
-        """Return the state. `warmer`: the cache was cold, and this caller warms the cache, within ten seconds.
-
-        `never`: the provider cached nothing at the last request, so no call waits.
-        """
-
-    def is_warm(self, spot: CachedPrefix, *, in_s: float = 0.0) -> bool:
-        """Return whether the cache can be read in so many seconds, without taking a turn."""
-
-    def note(self, spot: CachedPrefix, *, cached_tokens: int | None) -> None:
-        """Record the tokens read and written by a marked call. After a failure (None) another may warm the cache."""
-
-
-class OwnCacheState:
-    """The cache state of one process, for a worker without Redis. The worker's threads share the state."""
+    This state is of one process, for a worker without Redis. The worker's threads share the state.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -49,7 +36,10 @@ class OwnCacheState:
         self._lock = Lock()
 
     def look(self, spot: CachedPrefix) -> Warm:
-        """Take the turn to warm the cache, if no other thread has the turn."""
+        """Return the state. `warmer`: the cache was cold, and this caller warms the cache, within ten seconds.
+
+        `never`: the provider cached nothing at the last request, so no call waits.
+        """
         with self._lock:
             known, until = self._known.get(spot, ("warming", 0.0))
             if until > self._clock():
@@ -59,12 +49,12 @@ class OwnCacheState:
             return "warmer"
 
     def is_warm(self, spot: CachedPrefix, *, in_s: float = 0.0) -> bool:
-        """Look only."""
+        """Return whether the cache can be read in so many seconds, without taking a turn."""
         known, until = self._known.get(spot, ("warming", 0.0))
         return known == "warm" and until > self._clock() + in_s
 
     def note(self, spot: CachedPrefix, *, cached_tokens: int | None) -> None:
-        """Record the cache as warm from now on, or leave the turn to another call."""
+        """Record the tokens read and written by a marked call. After a failure (None) another may warm the cache."""
         with self._lock:
             if cached_tokens is not None:
                 self._known[spot] = ("warm" if cached_tokens else "never", self._clock() + KEPT_S)
@@ -101,10 +91,6 @@ class CacheWarmup:
     def note(self, spot: CachedPrefix, found: Warm, *, usage: Usage | None) -> None:
         """Record the usage of a marked call. After a failure, or without a call (None), another warms the cache."""
         if usage is not None and usage.prompt_tokens:
-            self.warmth.note(spot, cached_tokens=_cached(usage))
+            self.warmth.note(spot, cached_tokens=usage.prompt_tokens - usage.input_tokens)
         elif found == "warmer":
             self.warmth.note(spot, cached_tokens=None)
-
-
-def _cached(usage: Usage) -> int:
-    return usage.cache_read_tokens + usage.cache_write_5m_tokens + usage.cache_write_1h_tokens

@@ -6,7 +6,7 @@ from typing import Any, cast
 import redis
 
 from models.queue.redis_keys import cache_state_key
-from worker.admission.cache_warmup import KEPT_S, WARMING_S, CachedPrefix, OwnCacheState, Warm
+from worker.admission.cache_warmup import KEPT_S, WARMING_S, CachedPrefix, CacheState, Warm
 from worker.admission.shared import connected
 
 _TIMEOUT_S = 0.25
@@ -14,7 +14,7 @@ _LEFT_ALONE_S = 5.0  # after a failure Redis is left alone: each call would wait
 _WORDS = ("warming", "warm", "never")
 
 
-class SharedCacheState:
+class SharedCacheState(CacheState):
     """Asks Redis, and remembers each own result: losing Redis costs a few calls their turn, no more."""
 
     def __init__(
@@ -22,22 +22,21 @@ class SharedCacheState:
     ) -> None:
         self._redis = connected(url, timeout_s=timeout_s)
         self._namespace = namespace
-        self._clock = clock
-        self._own = OwnCacheState(clock)
+        super().__init__(clock)
         self._away_until = 0.0
 
     def look(self, spot: CachedPrefix) -> Warm:
         """Take the turn to warm the cache, if no worker of the fleet has the turn."""
-        return self._asked(lambda: self._look(spot)) or self._own.look(spot)
+        return self._asked(lambda: self._look(spot)) or super().look(spot)
 
     def is_warm(self, spot: CachedPrefix, *, in_s: float = 0.0) -> bool:
         """Look only."""
         found = self._asked(lambda: self._is_warm(spot, in_s))
-        return self._own.is_warm(spot, in_s=in_s) if found is None else bool(found)
+        return super().is_warm(spot, in_s=in_s) if found is None else bool(found)
 
     def note(self, spot: CachedPrefix, *, cached_tokens: int | None) -> None:
         """Record the result for the fleet."""
-        self._own.note(spot, cached_tokens=cached_tokens)
+        super().note(spot, cached_tokens=cached_tokens)
         self._asked(lambda: self._note(spot, cached_tokens))
 
     def close(self) -> None:

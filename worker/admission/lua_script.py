@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 from worker.admission.admission import RETRIES_SPENT, Capacity, Change, Denied, Granted, Request, Result, ResultKind
 from worker.admission.retry_budget import RetryBudget
@@ -27,7 +27,6 @@ _TELLS: Mapping[ResultKind, tuple[str, ...]] = {
 }
 _USED_NOTHING: frozenset[ResultKind] = frozenset({"not_sent", "limited", "ramped", "unreachable"})
 _ALL_UNUSED = {"requests": "0", "input": "0", "output": "0"}
-_CHANGES: Mapping[str, Change] = {"": "", "opened": "opened", "closed": "closed", "key_works": "key_works"}
 TICKETS = "ticket:"  # begins the key of each request in flight
 Run = Callable[[Sequence[str]], Sequence[Any]]  # arguments of the script -> the script's result
 
@@ -89,7 +88,7 @@ class LuaScript:
         changed, *_ = self._run(
             "release", ticket=ended.ticket, model=ended.model, group=ended.group, result=ended.how, **words
         )
-        return _CHANGES[changed]
+        return cast("Change", changed)
 
     def capacity(self, models: Mapping[str, str], *, horizon_s: float) -> Mapping[str, Capacity]:
         """Return for each model the number of requests that could leave within `horizon_s`. `models` has each group."""
@@ -120,15 +119,10 @@ def results_of_lost(tickets: Mapping[str, bytes | None], worker: str) -> list[Re
 
 def _request(need: Request) -> dict[str, str]:
     return {
-        "ticket": need.ticket,
-        "job": need.job,
-        "model": need.model,
-        "group": need.group,
+        **{name: str(getattr(need, name)) for name in ("ticket", "job", "model", "group", "hold_s", "patience_s")},
         "requests": "1",
         "input": str(need.input_tokens),
         "output": str(need.output_tokens),
-        "hold_s": str(need.hold_s),
-        "patience_s": str(need.patience_s),
         "queue_s": str(need.patience_s if need.queue_s is None else need.queue_s),
         **_flags({"is_urgent": need.is_urgent, "has_waited": need.has_waited, "is_again": need.is_again}),
     }

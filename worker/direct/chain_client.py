@@ -158,8 +158,7 @@ def _plain(value: Any) -> Any:
         return dict(value)
     if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray):
         return list(value)
-    message = f"{type(value).__name__} is no JSON"
-    raise TypeError(message)
+    raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 def _wrong(field: str, problem: str) -> InputError:

@@ -19,6 +19,7 @@ from models.job.values import Claim, Ending, NewJob
 from models.outcome import OVER_BUDGET, State
 from models.reports.learned_starts import ASKED
 from models.settings import load_settings
+from models.text import is_storable
 from worker import logs
 from worker.composition import open_worker
 from worker.fallback.walk import walk
@@ -136,8 +137,7 @@ def _failure(claim: Claim, ending: Ending | None) -> ChainExhaustedError | TreeB
 
 
 def _is_line(label: object) -> bool:
-    is_text = isinstance(label, str) and label.strip() and len(label) <= _LONGEST_LINE and "\0" not in label
-    return bool(is_text) and not any("\ud800" <= char <= "\udfff" for char in str(label))
+    return isinstance(label, str) and len(label.strip()) > 0 and len(label) <= _LONGEST_LINE and is_storable(label)
 
 
 @cache

@@ -100,5 +100,4 @@ def _unfenced(text: str) -> str:
 
 
 def _no_constant(name: str) -> None:
-    message = f"{name} is Python's, not JSON's"
-    raise ValueError(message)
+    raise ValueError(f"{name} is Python's, not JSON's")

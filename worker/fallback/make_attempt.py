@@ -50,12 +50,12 @@ def call_and_check(rung: RungContext, call: Call) -> EndedCall:
     found = without_prompt(classify(received, now=rung.worker.now(), lifetimes=lifetimes(request)), request)
     whole = joined(found, rung.place.content, rung.place.passes)
     end = check_answer(whole, call.claim.expects, asks_nothing=asks_nothing(request))
-    return EndedCall(began_at=began_at, received=received, end=_by_limits(end, limits_in(received), call.need))
+    return EndedCall(began_at=began_at, received=received, end=_by_limits(end, limits_in(received), call.request))
 
 
 def release_admission(rung: RungContext, call: Call, ended: EndedCall) -> EndedCall:
     """Report the end of the call to admission control, and note the effect on the circuit breaker."""
-    need, end, worker, model = call.need, ended.end, rung.worker, call.need.model
+    request, end, worker, model = call.request, ended.end, rung.worker, call.request.model
     usage = end.usage if isinstance(end, Reply) else None
     if usage is not None:
         worker.expected.learn(model, call.claim.params, usage, latency_ms=end.latency_ms)
@@ -64,14 +64,14 @@ def release_admission(rung: RungContext, call: Call, ended: EndedCall) -> EndedC
     how_it_ended: ResultKind = "not_sent" if is_ours else result_kind(end)
     change = worker.admission.release(
         replace(
-            result_of(need, how_it_ended),
+            result_of(request, how_it_ended),
             latency_ms=end.latency_ms,
             input_tokens=None if usage is None else uncached(usage),
             output_tokens=None if usage is None else usage.output_tokens,
             retry_after_s=_retry_after_s(end),
             limits=limits_in(ended.received),
             is_slow=worker.expected.is_slow(model, end, is_probe=call.opening.is_probe),
-            is_own_fault=worker.expected.failures.add(model, need.job, how_it_ended),
+            is_own_fault=worker.expected.failures.add(model, request.job, how_it_ended),
         )
     )
     if change == "opened":
@@ -108,10 +108,10 @@ def decide_next(rung: RungContext, call: Call, ended: EndedCall) -> RungResult:
     return prefer_warm(rung, call, result)
 
 
-def result_of(need: Request, how_it_ended: ResultKind) -> Result:
+def result_of(request: Request, how_it_ended: ResultKind) -> Result:
     """Return the end of a request for admission control, without tokens and times."""
-    is_again = need.is_again and how_it_ended == "server_error"
-    return Result(ticket=need.ticket, model=need.model, group=need.group, how=how_it_ended, is_again=is_again)
+    is_again = request.is_again and how_it_ended == "server_error"
+    return Result(ticket=request.ticket, model=request.model, group=request.group, how=how_it_ended, is_again=is_again)
 
 
 def _retry_after_s(end: Reply | Failure) -> float | None:
@@ -123,19 +123,21 @@ def _details(end: Reply | Failure, call: Call) -> Mapping[str, Any]:
         case Outcome.TIMED_OUT:
             return {"deadline": str(call.deadline)}
         case Outcome.OVER_LIMIT if isinstance(end, Failure):
-            return {"needs": call.need.input_tokens, "per_minute": end.per_minute}
+            return {"needs": call.request.input_tokens, "per_minute": end.per_minute}
         case _:
             return {}
 
 
-def _by_limits(end: Reply | Failure, limits: Mapping[str, tuple[int, int]], need: Request) -> Reply | Failure:
+def _by_limits(end: Reply | Failure, limits: Mapping[str, tuple[int, int]], request: Request) -> Reply | Failure:
     """Return a 429 as over_limit if nothing is used up and the request is large: no wait makes room for it."""
     if not isinstance(end, Failure) or end.outcome is not Outcome.RATE_LIMITED or "input" not in limits:
         return end
     (limit, remaining), is_idle = limits["input"], all(left > 0 for _, left in limits.values())
-    if not is_idle or remaining < _FULL * limit or need.input_tokens < _LARGE * limit:
+    if not is_idle or remaining < _FULL * limit or request.input_tokens < _LARGE * limit:
         return end
-    message = f"the request needs about {need.input_tokens:,} input tokens, and {need.model} takes {limit:,} a minute"
+    message = (
+        f"the request needs about {request.input_tokens:,} input tokens, and {request.model} takes {limit:,} a minute"
+    )
     return replace(
         end, outcome=Outcome.OVER_LIMIT, message=f"{message} ({end.message})", per_minute=limit, retry_after_s=None
     )

@@ -89,8 +89,7 @@ def answered(result: RungResult) -> Ending:
     """Return the ending of a job that keeps this rung's reply."""
     reply = result.end
     if not isinstance(reply, Reply):
-        message = f"only a reply can be kept, not {result.cause}"
-        raise TypeError(message)
+        raise TypeError(f"only a reply can be kept, not {result.cause}")
     return Ending(
         state=State.SUCCEEDED,
         outcome=reply.outcome,

@@ -78,7 +78,7 @@ class Call:
 
     claim: Claim
     opening: Opening
-    need: Request
+    request: Request
     deadline: Deadline
     headers: Mapping[str, str]
     spot: CachedPrefix | None = None

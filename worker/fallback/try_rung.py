@@ -106,7 +106,7 @@ def note_cache(rung: RungContext, warmed: WarmedRequest, result: RungResult | No
 def acquire_admission(rung: RungContext, opening: Opening, warmed: WarmedRequest) -> Call | RungResult:
     """Acquire admission for the request."""
     call = _call(rung, opening, warmed)
-    answer, queued_s = acquire(rung, call.need)
+    answer, queued_s = acquire(rung, call.request)
     if isinstance(answer, Denied):
         return denied(rung, call, answer)
     waited_ms = round((warmed.held_s + queued_s) * 1000) or None
@@ -120,7 +120,7 @@ def _call(rung: RungContext, opening: Opening, warmed: WarmedRequest) -> Call:
     deadline = deadline_of(claim.params, pace=pace, call_timeout_s=timeout_s, time_left_s=left_s)
     tokens = expected.tokens(model, claim.params, is_warm=warmed.found == "warm")
     mark = rung.place.given_up.get(rung.place.rung)
-    need = Request(
+    request = Request(
         ticket=opening.id,
         job=claim.job_id,
         model=model,
@@ -136,7 +136,7 @@ def _call(rung: RungContext, opening: Opening, warmed: WarmedRequest) -> Call:
         is_again=expected.failures.has_failed(model, claim.job_id),
     )
     headers = warmed.request.headers
-    return Call(claim=claim, opening=opening, need=need, deadline=deadline, headers=headers, spot=warmed.spot)
+    return Call(claim=claim, opening=opening, request=request, deadline=deadline, headers=headers, spot=warmed.spot)
 
 
 def open_attempt(rung: RungContext, call: Call) -> Call | RungResult | None:
@@ -146,7 +146,7 @@ def open_attempt(rung: RungContext, call: Call) -> Call | RungResult | None:
         opened = rung.worker.ledger.open_attempt(call.claim, call.opening)
     finally:
         if opened is not True:
-            rung.worker.admission.release(result_of(call.need, "not_sent"))
+            rung.worker.admission.release(result_of(call.request, "not_sent"))
     if isinstance(opened, OverCap):
         return over_cap(rung, opened)
     return call if opened else None

@@ -22,10 +22,10 @@ _PASSING_SOON = frozenset({CIRCUIT_OPEN, FULL, LIMITED})
 _SURELY_OVER = 2.0  # a forecast of tokens is never twice too high
 
 
-def acquire(rung: RungContext, need: Request) -> tuple[Granted | Denied, float]:
+def acquire(rung: RungContext, request: Request) -> tuple[Granted | Denied, float]:
     """Ask until the request may leave, for a second at most. Returns the answer, and the wait in hand in seconds."""
-    held_s, asked, sleep = 0.0, need, rung.worker.sleep
-    most_s = IN_HAND_S if need.queue_s is None else min(IN_HAND_S, need.queue_s)
+    held_s, asked, sleep = 0.0, request, rung.worker.sleep
+    most_s = IN_HAND_S if request.queue_s is None else min(IN_HAND_S, request.queue_s)
     while True:
         answer = rung.worker.admission.acquire(asked)
         match answer:
@@ -36,8 +36,8 @@ def acquire(rung: RungContext, need: Request) -> tuple[Granted | Denied, float]:
             case Denied(reason=reason, wait_s=wait_s) if reason == FULL and held_s + wait_s <= most_s:
                 sleep(wait_s)
                 held_s += wait_s
-                left_s = need.patience_s - held_s if need.has_waited else need.patience_s
-                asked = replace(need, has_waited=True, patience_s=left_s)
+                left_s = request.patience_s - held_s if request.has_waited else request.patience_s
+                asked = replace(request, has_waited=True, patience_s=left_s)
             case _:
                 return answer, held_s
 
@@ -70,7 +70,7 @@ def over_cap(rung: RungContext, over: OverCap) -> RungResult:
 
 def denied(rung: RungContext, call: Call, answer: Denied) -> RungResult:
     """Choose what the job does instead of a call that admission control denies."""
-    model, place, last, details = call.need.model, rung.place, rung.last, answer.details
+    model, place, last, details = call.request.model, rung.place, rung.last, answer.details
     if answer.reason == CIRCUIT_OPEN:
         rung.worker.expected.slowness.forget_recent(model)
     needs, per_minute = (float(details.get(name, 0)) for name in ("needs", "per_minute"))

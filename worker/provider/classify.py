@@ -14,11 +14,6 @@ from worker.provider.error_outcome import outcome_of
 from worker.provider.reply import Broken, Failure, Received, Reply
 from worker.provider.retry_after import retry_after_s
 
-_BROKEN = {
-    "unreachable": Outcome.UNREACHABLE,
-    "cut": Outcome.CUT,
-    "timed_out": Outcome.TIMED_OUT,
-}
 # A stop reason that is missing here is no answer: the next reason of the API may be another pause.
 _BY_STOP_REASON = {
     "end_turn": Outcome.ANSWERED,
@@ -41,7 +36,7 @@ def classify(
     A 200 is not yet a success: the body is checked. `lifetimes` are the cache lifetimes that the request asks for.
     """
     if isinstance(end, Broken):
-        return Failure(outcome=_BROKEN[end.how], message=end.detail, latency_ms=end.latency_ms)
+        return Failure(outcome=Outcome(end.how), message=end.detail, latency_ms=end.latency_ms)
     at = now or datetime.now(UTC)
     if end.status == _OK:
         return _reply(end, _json_object(end.body), lifetimes) or _malformed(end, at)

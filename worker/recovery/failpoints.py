@@ -4,15 +4,7 @@ import os
 import signal
 from threading import Lock
 
-NAMES = (
-    "after_claim",
-    "before_open",
-    "after_open",
-    "after_reply",
-    "after_spool",
-    "after_commit",
-    "after_send",
-)
+NAMES = ("after_claim", "before_open", "after_open", "after_reply", "after_spool", "after_commit", "after_send")
 _armed: dict[str, int] = {}
 _lock = Lock()
 
@@ -24,8 +16,7 @@ def arm(spec: str) -> None:
         return
     name, _, count = spec.partition(":")
     if name not in NAMES or not (count or "1").isdecimal():
-        message = f"{spec!r} is no failpoint: write one of {', '.join(NAMES)}, and perhaps :N"
-        raise ValueError(message)
+        raise ValueError(f"{spec!r} is no failpoint: write one of {', '.join(NAMES)}, and perhaps :N")
     _armed[name] = int(count or 1)
 
 

@@ -1,11 +1,12 @@
 """A kept reply as one line of JSON, and back; the last field is a checksum of the bytes before.
 
 All characters outside ASCII are escaped, so any answer survives. The checksum finds a changed digit, which would still
-be JSON, and would enter the ledger as an exact cost. The version before ignores the checksum.
+be JSON, and would enter the ledger as an exact cost.
 """
 
 import json
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import fields
 from datetime import datetime
@@ -19,27 +20,12 @@ from models.money.usage import Usage
 from models.outcome import CostStatus, Outcome, State
 
 _VERSION = 1
-_USED = ("is_sure", "asked_1h")  # of a usage, once its cost is known; the version before does not know these
 _LINE = re.compile(rb'(.*),"checksum":"([0-9a-f]{16})"\}\n?', re.DOTALL)
-_BESIDE = ("decisions", "raised_max_tokens")  # of an ending, beside the fields that the version before reads
 
 
 def to_line(kept: SpooledReply) -> bytes:
     """Return the reply as a line, with its line end."""
-    closing = _fields(kept.closing)
-    closing["usage"] = None if kept.closing.usage is None else _usage_fields(kept.closing.usage)
-    parts, error = closing.pop("parts"), closing.pop("error")
-    entry = {
-        "v": _VERSION,
-        "job": kept.job_id,
-        "token": kept.token,
-        "closing": closing,
-        "parts": None if parts is None else _fields(parts),  # beside the fields that the version before reads
-        "error": error,
-        "ending": None if kept.ending is None else _ending_fields(kept.ending),
-        "decisions": [_fields(decided) for decided in kept.ending.decisions] if kept.ending else [],
-        "raised_max_tokens": kept.ending and kept.ending.raised_max_tokens,
-    }
+    entry = {"v": _VERSION, **_fields(kept)}
     text = json.dumps(entry, default=_plain, separators=(",", ":")).encode()
     return text.removesuffix(b"}") + b',"checksum":"' + _checksum(text) + b'"}\n'
 
@@ -68,58 +54,46 @@ def _checksum(text: bytes) -> bytes:
 
 def _kept(entry: Any) -> SpooledReply:
     if entry["v"] != _VERSION:
-        message = f"version {entry['v']}, this worker reads {_VERSION}"
-        raise ValueError(message)
-    ending = entry["ending"]
-    return SpooledReply(
-        job_id=entry["job"],
-        token=entry["token"],
-        closing=_closing({**entry["closing"], "error": entry.get("error")}, entry.get("parts")),
-        ending=None if ending is None else _ending(ending, entry),
-    )
+        raise ValueError(f"version {entry['v']}, this worker reads {_VERSION}")
+    closing, ending = _closing(entry["closing"]), entry["ending"] and _ending(entry["ending"])
+    return SpooledReply(job_id=entry["job_id"], token=entry["token"], closing=closing, ending=ending)
 
 
 def _fields(value: Any) -> dict[str, Any]:
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
-def _usage_fields(usage: Usage) -> dict[str, Any]:
-    return {name: value for name, value in _fields(usage).items() if name not in _USED}
-
-
-def _ending_fields(ending: Ending) -> dict[str, Any]:
-    return {name: value for name, value in _fields(ending).items() if name not in _BESIDE}
-
-
 def _plain(value: object) -> Any:
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return dict(value)  # type: ignore[call-overload]  # a Mapping; anything else is a TypeError, as it should be
+    match value:
+        case Decimal():
+            return str(value)
+        case datetime():
+            return value.isoformat()
+        case Closing() | Ending() | DecisionRecord() | Parts() | Usage():
+            return _fields(value)
+        case Mapping():
+            return dict(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
-def _closing(entry: dict[str, Any], parts: dict[str, str] | None) -> Closing:
-    usage = entry["usage"]
-    return Closing(
-        **{
-            **entry,
-            "outcome": Outcome(entry["outcome"]),
-            "cost_status": CostStatus(entry["cost_status"]),
-            "cost_usd": None if entry["cost_usd"] is None else Decimal(entry["cost_usd"]),
-            "parts": None if parts is None else Parts(**{name: Decimal(part) for name, part in parts.items()}),
-            "usage": None if usage is None else Usage(**usage),
-        }
-    )
+def _closing(entry: dict[str, Any]) -> Closing:
+    cost_usd, parts, usage = entry["cost_usd"], entry["parts"], entry["usage"]
+    known = {
+        "outcome": Outcome(entry["outcome"]),
+        "cost_status": CostStatus(entry["cost_status"]),
+        "cost_usd": None if cost_usd is None else Decimal(cost_usd),
+        "parts": parts and Parts(**{name: Decimal(part) for name, part in parts.items()}),
+        "usage": usage and Usage(**usage),
+    }
+    return Closing(**entry | known)
 
 
-def _ending(entry: dict[str, Any], beside: dict[str, Any]) -> Ending:
-    given_up = {int(rung): reason for rung, reason in entry["given_up"].items()}
-    decisions = tuple(
-        DecisionRecord(**{**one, "at": datetime.fromisoformat(one["at"])}) for one in beside.get("decisions", ())
-    )
-    return Ending(
-        **{**entry, "state": State(entry["state"]), "given_up": given_up},
-        decisions=decisions,
-        raised_max_tokens=beside.get("raised_max_tokens"),
-    )
+def _ending(entry: dict[str, Any]) -> Ending:
+    known = {
+        "state": State(entry["state"]),
+        "given_up": {int(rung): reason for rung, reason in entry["given_up"].items()},
+        "decisions": tuple(
+            DecisionRecord(**one | {"at": datetime.fromisoformat(one["at"])}) for one in entry["decisions"]
+        ),
+    }
+    return Ending(**entry | known)

@@ -16,7 +16,7 @@ NANO_USD_EACH = {OPUS: 10_000_000, SONNET: 6_000_000, HAIKU: 2_000_000}
 
 def remember(engine: Engine, model: str, *outcomes: str, task: str = "summarize", **changes: Any) -> None:
     """Record an open job for each outcome, answered so by its one attempt an hour ago."""
-    store, before = Store.over(engine, worker="past"), datetime.now(UTC) - timedelta(hours=1)
+    store, before = Store(engine, worker="past"), datetime.now(UTC) - timedelta(hours=1)
     for outcome in outcomes:
         job = new_job(task=task)
         store.ledger.open_single(job, deadline_s=60)

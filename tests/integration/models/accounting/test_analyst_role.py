@@ -113,7 +113,7 @@ def test_of_a_file_the_read_only_address_is_told_and_that_it_has_no_roles(tmp_pa
 
 def test_no_view_and_no_export_shows_a_prompt_an_answer_or_what_the_provider_said(engine: Engine) -> None:
     with_canary(engine)
-    spending = Store.over(engine, worker="here").spending
+    spending = Store(engine, worker="here").spending
     with engine.connect() as connection:
         kept = "SELECT params, columns, error FROM jobs UNION ALL SELECT message, '', '' FROM answers"
         assert str(connection.execute(text(kept)).all()).count(CANARY) == 5

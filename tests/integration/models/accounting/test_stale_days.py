@@ -17,7 +17,7 @@ _DAY = date(2026, 3, 4)
 @pytest.fixture
 def store(engine: Engine) -> Store:
     """Open the ledger."""
-    return Store.over(engine, worker="here")
+    return Store(engine, worker="here")
 
 
 @pytest.fixture

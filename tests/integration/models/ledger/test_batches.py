@@ -36,7 +36,8 @@ def until_killed(batch):
     os.kill(os.getpid(), signal.SIGKILL)
 
 batch = new_batch(key="monday", max_cost_usd=Decimal(1))
-BatchWriter(open_database(sys.argv[1]), most_at_once=10, rows_of_a_part=10).write(batch, until_killed(batch), count=30)
+writer = BatchWriter(open_database(sys.argv[1]), most_at_once=10, rows_of_a_part=10)
+writer.enqueue_rows(batch, until_killed(batch), count=30)
 """
 
 
@@ -59,7 +60,7 @@ def left_in(engine: Engine) -> list[int]:
 
 def test_a_large_batch_is_whole_and_has_one_deadline(engine: Engine, reports: Reports, outbox: Outbox) -> None:
     batch = new_batch(name="large", key="monday", max_cost_usd=Decimal(2), deadline_s=60)
-    assert in_parts(engine).write(batch, rows_of(batch, 35), count=35) == batch.id
+    assert in_parts(engine).enqueue_rows(batch, rows_of(batch, 35), count=35) == batch.id
     progress = reports.progress(batch.id)
     assert (progress.job_count, progress.states, progress.cap_usd) == (35, {State.QUEUED: 35}, Decimal(2))
     assert [answer.id for answer in reports.answers(batch.id)] == [str(seq) for seq in range(1, 36)]
@@ -83,7 +84,7 @@ def test_nobody_sees_a_batch_before_its_last_part(
                 seen.append((count_of(engine, "jobs"), sendable, reports.batches(limit=9)))
             yield row
 
-    in_parts(engine).write(batch, looked_at(), count=30)
+    in_parts(engine).enqueue_rows(batch, looked_at(), count=30)
     assert seen == [(20, [], [])]
     assert len([*outbox.unsent(0, limit=99), *outbox.urgent(limit=99)]) == 30
 
@@ -96,10 +97,10 @@ def test_what_fails_in_the_middle_leaves_nothing(engine: Engine) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        in_parts(engine).write(batch, failing(), count=30)
+        in_parts(engine).enqueue_rows(batch, failing(), count=30)
     assert left_in(engine) == [0, 0, 0]
     again = new_batch(key="monday")
-    assert in_parts(engine).write(again, rows_of(again, 25), count=25) == again.id
+    assert in_parts(engine).enqueue_rows(again, rows_of(again, 25), count=25) == again.id
 
 
 def test_what_a_killed_producer_leaves_never_runs_and_the_next_large_batch_removes_it(
@@ -116,7 +117,7 @@ def test_what_a_killed_producer_leaves_never_runs_and_the_next_large_batch_remov
     with engine.begin() as connection:
         connection.execute(text("UPDATE batches SET created_at = '2026-01-01 00:00:00'"))
     batch = new_batch(key="monday")  # the key of the one that is lost
-    assert in_parts(engine).write(batch, rows_of(batch, 11), count=11) == batch.id
+    assert in_parts(engine).enqueue_rows(batch, rows_of(batch, 11), count=11) == batch.id
     assert left_in(engine) == [1, 11, 0]
     assert len(outbox.unsent(0, limit=99)) == 11
 
@@ -131,30 +132,30 @@ def test_who_was_taken_for_lost_is_told_and_adds_nothing_more(engine: Engine) ->
             yield row
 
     with pytest.raises(LedgerError, match="taken for lost"):
-        in_parts(engine).write(batch, paused(), count=40)
+        in_parts(engine).enqueue_rows(batch, paused(), count=40)
     assert left_in(engine) == [0, 0, 0]
 
 
 def test_the_same_key_and_content_is_the_same_batch_in_parts_too(engine: Engine) -> None:
     first, other = new_batch(key="monday"), new_batch(key="monday")
-    in_parts(engine).write(first, rows_of(first, 25), count=25)
+    in_parts(engine).enqueue_rows(first, rows_of(first, 25), count=25)
 
     def untouched() -> Iterator[Row]:
         if first.id:
             pytest.fail("a row was asked for")
         yield {}
 
-    assert in_parts(engine).write(other, untouched(), count=25) == first.id
+    assert in_parts(engine).enqueue_rows(other, untouched(), count=25) == first.id
     changed = new_batch(key="monday", content_sha256="1" * 64)
     with pytest.raises(KeyConflictError, match=f"'monday' was used for batch {first.id}"):
-        in_parts(engine).write(changed, untouched(), count=25)
+        in_parts(engine).enqueue_rows(changed, untouched(), count=25)
     assert left_in(engine) == [1, 25, 0]
 
 
 def test_many_who_write_the_same_in_parts_at_once_get_one_batch(engine: Engine) -> None:
     def write(_: int) -> str:
         batch = new_batch(key="monday")
-        return in_parts(engine).write(batch, rows_of(batch, 25), count=25)
+        return in_parts(engine).enqueue_rows(batch, rows_of(batch, 25), count=25)
 
     assert len(set(at_once(6, write))) == 1
     assert left_in(engine) == [1, 25, 0]
@@ -170,7 +171,7 @@ def test_a_small_batch_takes_the_key_from_a_large_one_that_is_still_arriving(eng
                 small.append(accepted(ledger, 3, key="monday")[0])
             yield row
 
-    assert in_parts(engine).write(large, overtaken(), count=30) == small[0]
+    assert in_parts(engine).enqueue_rows(large, overtaken(), count=30) == small[0]
     assert left_in(engine) == [1, 3, 0]
 
 
@@ -200,10 +201,10 @@ def test_a_ledger_that_is_busy_makes_it_slower_until_patience_ends(
     batches = in_parts(hurried, patience_s=patience_s)
     try:
         if is_kept:
-            assert batches.write(batch, locked_meanwhile(), count=30) == batch.id
+            assert batches.enqueue_rows(batch, locked_meanwhile(), count=30) == batch.id
         else:
             with pytest.raises(LedgerError, match="locked"):
-                batches.write(batch, locked_meanwhile(), count=30)
+                batches.enqueue_rows(batch, locked_meanwhile(), count=30)
         assert refused.is_set()
     finally:
         holder.join()

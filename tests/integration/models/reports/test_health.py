@@ -34,7 +34,7 @@ def _answer_after(ledger: Ledger, job_id: str, *reasons: str) -> None:
 
 
 def _books(engine: Engine) -> Store:
-    return Store.over(engine, worker="here")
+    return Store(engine, worker="here")
 
 
 @pytest.mark.parametrize(

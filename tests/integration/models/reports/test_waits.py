@@ -25,7 +25,7 @@ def _held_back(reason: str, model: str, details: str = "") -> str:
 @pytest.fixture
 def store(engine: Engine) -> Store:
     """Open a ledger."""
-    return Store.over(engine, worker="here")
+    return Store(engine, worker="here")
 
 
 def _park(store: Store, job_id: str, due_in_s: float, reason: str, error: str, rung: int = 0) -> None:

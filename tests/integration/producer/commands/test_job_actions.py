@@ -46,7 +46,7 @@ def worker(tmp_path: Path) -> Iterator[Site]:
     me.write("four.txt", _PROMPTS)
     batch = me.types("submit", "four.txt", "--name", "four").out.strip()
     with opened(f"sqlite:///{tmp_path}/.stepdown/ledger.db") as engine:
-        store = Store.over(engine, worker="test")
+        store = Store(engine, worker="test")
         yield Site(me=me, store=store, batch=batch, ids=[answer.job_id for answer in store.reports.answers(batch)])
 
 

@@ -41,7 +41,7 @@ def store(me: Stranger) -> Iterator[Store]:
     """Write to the stranger's ledger."""
     me.types("ls")
     with opened(f"sqlite:///{me.folder}/.stepdown/ledger.db") as engine:
-        yield Store.over(engine, worker="test")
+        yield Store(engine, worker="test")
 
 
 def test_the_settings_that_are_copied_first_pass_the_check(me: Stranger) -> None:

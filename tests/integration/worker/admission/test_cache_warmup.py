@@ -11,7 +11,7 @@ from models.queue.redis_keys import cache_state_key
 from tests.support.plays.walk_scene import OPUS, SONNET, HandClock
 from tests.support.servers.ports import free_port
 from tests.support.threads_at_once import at_once
-from worker.admission.cache_warmup import KEPT_S, WARMING_S, CachedPrefix, CacheState, CacheWarmup, OwnCacheState
+from worker.admission.cache_warmup import KEPT_S, WARMING_S, CachedPrefix, CacheState, CacheWarmup
 from worker.admission.cache_warmup_shared import SharedCacheState
 
 _SPOT = CachedPrefix(model=OPUS, prefix="shared")
@@ -29,7 +29,7 @@ def clock() -> HandClock:
 def warmth(request: pytest.FixtureRequest, clock: HandClock) -> Iterator[CacheState]:
     """Give each kind in turn."""
     if request.param == "own":
-        yield OwnCacheState(clock)
+        yield CacheState(clock)
         return
     with closing(SharedCacheState(request.getfixturevalue("redis_url"), clock)) as fleet:
         yield fleet
@@ -71,7 +71,7 @@ def test_where_nothing_was_kept_nobody_waits_again(warmth: CacheState) -> None:
 
 
 def test_own_memory_ends_with_the_providers_and_so_does_a_turn(clock: HandClock) -> None:
-    warmth = OwnCacheState(clock)
+    warmth = CacheState(clock)
     warmth.look(_SPOT)
     clock.now_s = WARMING_S
     assert warmth.look(_SPOT) == "warmer"
@@ -122,7 +122,7 @@ def test_what_somebody_else_wrote_there_is_no_warmth(redis_url: str, clock: Hand
 def _waiting(
     clock: HandClock, *, at_each_wait: Callable[[CacheState], object]
 ) -> Iterator[tuple[CacheWarmup, list[float]]]:
-    own, waits = OwnCacheState(clock), list[float]()
+    own, waits = CacheState(clock), list[float]()
 
     def sleep(seconds: float) -> None:
         waits.append(seconds)

@@ -14,7 +14,7 @@ from models.money.usage import Usage
 from models.outcome import State
 from tests.support.ledgers.memory_ledger import MemoryLedger
 from tests.support.plays.walk_scene import HAIKU, OPUS, PARAMS, SONNET, HandClock, Scene, scene
-from worker.admission.cache_warmup import KEPT_S, CachedPrefix, CacheWarmup, OwnCacheState
+from worker.admission.cache_warmup import KEPT_S, CachedPrefix, CacheState, CacheWarmup
 
 _SYSTEM = "x" * 175_000  # 50,000 tokens: as in ledger.md, section 3
 _LONG = {**PARAMS, "max_tokens": 1600, "system": _SYSTEM}
@@ -25,7 +25,7 @@ _SPOT = CachedPrefix(model=OPUS, prefix="shared")
 def _job(*script: str, held: tuple[str, ...] = (), warm: tuple[str, ...] = (OPUS,), **changes: Any) -> Scene:
     """Set up a job whose prompt's beginning is in the caches of the models that are `warm`."""
     clock: HandClock = changes.pop("clock", None) or HandClock()
-    own = OwnCacheState(clock)
+    own = CacheState(clock)
     for model in warm:
         own.note(CachedPrefix(model=model, prefix="shared"), cached_tokens=50_000)
     warming = CacheWarmup(warmth=own, clock=clock, sleep=lambda _: None)

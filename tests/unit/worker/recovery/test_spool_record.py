@@ -71,17 +71,7 @@ def test_a_whole_line_that_is_no_reply_says_so(reported: object) -> None:
         from_line(_line(reported))
 
 
-def test_a_line_without_the_parts_of_its_cost_is_read() -> None:
-    reported = _reported()
-    del reported["parts"]
-    assert from_line(_line(reported)) == _kept("")
-
-
-def test_the_version_before_finds_nothing_in_a_closing_that_it_does_not_know() -> None:
-    assert "parts" not in _reported()["closing"]
-
-
-def test_the_version_before_reads_past_the_checksum() -> None:
+def test_a_line_is_json_whose_last_field_is_the_checksum() -> None:
     line = to_line(_kept(""))
     assert json.loads(line) == _reported() | {"checksum": line[-19:-3].decode()}
 
