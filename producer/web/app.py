@@ -1,12 +1,14 @@
 """The application behind `stepdown serve`: the routes over one producer, and one form for all errors."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import TypeAlias
+from inspect import iscoroutinefunction
+from typing import Any, TypeAlias
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -26,7 +28,7 @@ from producer.web.http.errors import Refusal, refusal_of
 from producer.web.http.limits import Limits, Slots
 from producer.web.http.receive_body import BodyLimits
 
-_Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+_Endpoint: TypeAlias = Callable[[Request], Any]  # a function that is not async runs in a thread
 _BATCHES = "/v1/messages/batches"
 _OWN = "/api/v1"
 _SILENT_S = 10.0  # proxies and readers wait longer for a first byte
@@ -87,7 +89,10 @@ def _route(path: str, endpoints: Mapping[str, _Endpoint]) -> Route:
     """Return the route of a path, so that `allow` names every method."""
 
     async def answer(request: Request) -> Response:
-        return await endpoints["GET" if request.method == "HEAD" else request.method](request)
+        endpoint = endpoints["GET" if request.method == "HEAD" else request.method]
+        is_async = iscoroutinefunction(endpoint)
+        response: Response = await (endpoint(request) if is_async else run_in_threadpool(endpoint, request))
+        return response
 
     return Route(path, answer, methods=[*endpoints])
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
@@ -15,37 +14,34 @@ from models.outcome import FINAL_STATES, OPEN_STATES
 from models.queue.broker import Broker
 from models.queue.embedded_redis import required_broker_url
 from models.settings import Settings
-from producer.client import Producer
-from producer.web.http.context import caller_of, producer_of, settings_of
+from models.store import Store
+from producer.web.http.context import caller_of, settings_of, store_of
 
 _KEPT_S = 2.0  # a request within this time gets the result of the last look
 _BROKER_S = 1.0
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
-async def healthz(request: Request) -> Response:
+def healthz(request: Request) -> Response:
     """Answer 200 if ledger and broker answer, else 503 with the name of the absent part."""
     state = request.app.state
     looked_at, found = getattr(state, "looked", (0.0, {}))
     if time.monotonic() - looked_at > _KEPT_S or not found:
-        found = await run_in_threadpool(_look, producer_of(request), settings_of(request))
+        served = store_of(request).served_batches
+        found = {"ledger": _asked(served.today), "broker": _asked(lambda: _ask_broker(settings_of(request)))}
         state.looked = (time.monotonic(), found)
     return JSONResponse(found, status_code=200 if set(found.values()) == {"ok"} else 503)
 
 
-async def metrics(request: Request) -> Response:
+def metrics(request: Request) -> Response:
     """Return open jobs by state, and this UTC day's ended jobs, attempts and cost, in Prometheus' format.
 
     An operator reads the fleet's figures. Any other caller reads its own.
     """
     caller = caller_of(request)
     scope = None if caller.operator else caller.key()
-    lines = await run_in_threadpool(lambda: "".join(f"{line}\n" for line in _lines(producer_of(request), scope)))
+    lines = "".join(f"{line}\n" for line in _lines(store_of(request), scope))
     return PlainTextResponse(lines, headers={"content-type": _TEXT})
-
-
-def _look(producer: Producer, settings: Settings) -> dict[str, str]:
-    return {"ledger": _asked(producer.store.served_batches.today), "broker": _asked(lambda: _ask_broker(settings))}
 
 
 def _asked(ask: Any) -> str:
@@ -64,12 +60,10 @@ def _ask_broker(settings: Settings) -> None:
         broker.close()
 
 
-def _lines(producer: Producer, scope: str | None) -> Iterator[str]:
-    store = producer.store
+def _lines(store: Store, scope: str | None) -> Iterator[str]:
     today = store.served_batches.today()
-    of_all = scope is None
     still, ended = (
-        (store.health.open_jobs(), store.health.ended_today()) if of_all else store.served_batches.jobs(scope or "")
+        (store.health.open_jobs(), store.health.ended_today()) if scope is None else store.served_batches.jobs(scope)
     )
     yield from _jobs("stepdown_jobs", "Open jobs by state; held: for a person.", (*OPEN_STATES, "held"), still)
     yield from _jobs("stepdown_jobs_ended_today", "Jobs that ended this UTC day, by state.", FINAL_STATES, ended)

@@ -16,6 +16,7 @@ from models.chain.capabilities import betas_of
 from models.errors import KeyConflictError
 from models.outcome import Outcome, Refused, State
 from models.reports.served_batches import ServedBatch
+from producer.client import Batch
 from producer.files.record_to_prompt import custom_id_problem
 from producer.files.results import message_batch_lines
 from producer.prompt.prompt import Prompt
@@ -42,34 +43,42 @@ async def create(request: Request) -> Response:
     return await run_in_threadpool(lambda: JSONResponse(_laid_out(request, _found(request, batch_id))))
 
 
-async def listing(request: Request) -> Response:
+def listing(request: Request) -> Response:
     """List the caller's batches, the newest first."""
     limit = limit_of(request)
     cursor = {name: _own_id(given, name) for name, given in cursor_of(request).items()}
-    batches, has_more = await run_in_threadpool(
-        store_of(request).served_batches.page, _scope(request), limit=limit, **cursor
-    )
+    batches, has_more = store_of(request).served_batches.page(_scope(request), limit=limit, **cursor)
     return page([_laid_out(request, batch) for batch in batches], has_more=has_more)
 
 
-async def retrieve(request: Request) -> Response:
+def retrieve(request: Request) -> Response:
     """Return the present state of a batch."""
-    return JSONResponse(_laid_out(request, await run_in_threadpool(_asked_for, request)))
+    return JSONResponse(_laid_out(request, _asked_for(request)))
 
 
-async def cancel(request: Request) -> Response:
+def cancel(request: Request) -> Response:
     """Cancel the open jobs of a batch. The same batch goes on if sent again, and buys no answer twice."""
-    return await run_in_threadpool(_cancelled, request)
+    batch = _asked_for(request)
+    if batch.ended_at is None:
+        store_of(request).job_actions.cancel(batch.batch_id)
+    return retrieve(request)
 
 
-async def delete(request: Request) -> Response:
+def delete(request: Request) -> Response:
     """Delete an ended batch, with its prompts and answers. The ledger keeps the costs."""
-    return await run_in_threadpool(_deleted, request)
+    batch = _asked_for(request)
+    if batch.ended_at is None:
+        raise Refusal(400, f"{_id_of(batch.batch_id)} has not ended: cancel it first")
+    store = store_of(request)
+    store.served_batches.take_out(batch.batch_id)  # first: after a crash no caller sees a half-deleted batch
+    while store.job_actions.purge(older_than_s=-_SOON_S, batch_id=batch.batch_id):
+        pass
+    return JSONResponse({"id": _id_of(batch.batch_id), "type": "message_batch_deleted"})
 
 
-async def results(request: Request) -> Response:
+def results(request: Request) -> Response:
     """Stream the results of an ended batch."""
-    batch = await run_in_threadpool(_asked_for, request)
+    batch = _asked_for(request)
     if batch.ended_at is None or batch.purged_at is not None:
         reason = "has not ended yet" if batch.ended_at is None else "had its results removed"
         raise Refusal(404, f"{_id_of(batch.batch_id)} {reason}: it has no results")
@@ -128,36 +137,39 @@ def _prompt(each: object, where: str, models: tuple[str, ...], headers: Mapping[
 
 
 def _submitted(prompts: Callable[[], Iterator[Prompt]], request: Request) -> str:
-    caller, producer = caller_of(request), producer_of(request)
-    options: dict[str, Any] = {"task": label(request, TASK), "max_cost_usd": cap_of(request)}
-    if (key := label(request, KEY)) is not None:
-        return _under(caller.own_key(_KIND, key), prompts, request, options)
-    if settings_of(request).repeated_batch == "same":
-        return _once_a_day(prompts, request, options)
-    fresh = caller.own_key(_KIND, None)
-    return producer.submit(Checked(prompts()), key=fresh, tags=caller.batch_tags, **options).id
-
-
-def _under(key: str, prompts: Callable[[], Iterator[Prompt]], request: Request, options: Mapping[str, Any]) -> str:
-    """Submit under the caller's own key. Raises Refusal for the key of another batch."""
-    try:
-        batch = producer_of(request).submit(Checked(prompts()), key=key, tags=caller_of(request).batch_tags, **options)
-    except KeyConflictError:
-        problem = f"{KEY}: is that of another batch of yours; send the same again, or choose another key"
-        raise Refusal(409, problem, is_for_good=True) from None
+    if label(request, KEY) is None and settings_of(request).repeated_batch == "same":
+        return _once_a_day(prompts, request)
+    batch = submitted_once(prompts(), request, _KIND, called=_KIND)
     return batch.id if batch.is_new else _gone_on(batch.id, request)
 
 
-def _once_a_day(prompts: Callable[[], Iterator[Prompt]], request: Request, options: Mapping[str, Any]) -> str:
+def submitted_once(prompts: Iterable[Prompt], request: Request, kind: str, *, called: str, **options: Any) -> Batch:
+    """Submit under the caller's own key, or under a new key. Raises Refusal for the key of other prompts."""
+    try:
+        return _submit(prompts, request, caller_of(request).own_key(kind, label(request, KEY)), **options)
+    except KeyConflictError:
+        problem = f"{KEY}: is that of another {called} of yours; send the same again, or choose another key"
+        raise Refusal(409, problem, is_for_good=True) from None
+
+
+def _submit(prompts: Iterable[Prompt], request: Request, key: str, **options: Any) -> Batch:
+    own = {**_own_options(request), "tags": caller_of(request).batch_tags, **options}
+    return producer_of(request).submit(Checked(prompts), key=key, **own)
+
+
+def _own_options(request: Request) -> dict[str, Any]:
+    return {"task": label(request, TASK), "max_cost_usd": cap_of(request)}
+
+
+def _once_a_day(prompts: Callable[[], Iterator[Prompt]], request: Request) -> str:
     """Submit content that was not sent within a day, in any order. Else return the id of the earlier batch."""
-    caller, producer = caller_of(request), producer_of(request)
-    served = producer.store.served_batches
-    digest, today = _digest(prompts(), options), served.today()
-    keys = [caller.key(_KIND, digest, f"{day}") for day in (today, today - timedelta(days=1))]
+    served = store_of(request).served_batches
+    digest, today = _digest(prompts(), _own_options(request)), served.today()
+    keys = [caller_of(request).key(_KIND, digest, f"{day}") for day in (today, today - timedelta(days=1))]
     if same := served.same(keys):
         return _gone_on(same, request)
     try:
-        return producer.submit(Checked(prompts()), key=keys[0], tags=caller.batch_tags, **options).id
+        return _submit(prompts(), request, keys[0]).id
     except KeyConflictError:  # sent twice at once, with the requests in another order
         if same := served.same(keys):
             return same
@@ -183,24 +195,6 @@ def _digest_of(prompt: Prompt) -> bytes:
     asked = prompt.params if prompt.refused is None else prompt.refused.error
     content = [prompt.id, asked, *betas_of(prompt.headers or {})]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest()
-
-
-def _cancelled(request: Request) -> Response:
-    batch = _asked_for(request)
-    if batch.ended_at is None:
-        store_of(request).job_actions.cancel(batch.batch_id)
-    return JSONResponse(_laid_out(request, _found(request, batch.batch_id)))
-
-
-def _deleted(request: Request) -> Response:
-    batch = _asked_for(request)
-    if batch.ended_at is None:
-        raise Refusal(400, f"{_id_of(batch.batch_id)} has not ended: cancel it first")
-    store = store_of(request)
-    store.served_batches.take_out(batch.batch_id)  # first: after a crash no caller sees a half-deleted batch
-    while store.job_actions.purge(older_than_s=-_SOON_S, batch_id=batch.batch_id):
-        pass
-    return JSONResponse({"id": _id_of(batch.batch_id), "type": "message_batch_deleted"})
 
 
 def _asked_for(request: Request) -> ServedBatch:
@@ -256,5 +250,4 @@ def _own_id(text: str, field: str | None) -> str:
 
 
 def _scope(request: Request) -> str:
-    caller = caller_of(request)
-    return caller.key(_KIND, "")
+    return caller_of(request).key(_KIND, "")

@@ -1,7 +1,7 @@
 """POST /v1/messages: a prompt through the chain, ahead of all batches, answered at the end of its job."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from math import inf, nan
@@ -12,19 +12,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from models.chain.deadline import stands_by_s
-from models.errors import KeyConflictError
 from models.job.answer import Answer
 from models.job.task_kinds import JobTerms
 from models.outcome import Outcome, State
 from producer.client import Batch, Producer
-from producer.prompt.prompt import Prompt
-from producer.submit.accept import Checked
 from producer.web.api import sse
+from producer.web.api.batches import submitted_once
 from producer.web.http.await_jobs import Waiting
-from producer.web.http.context import caller_of, producer_of, server_of, settings_of
+from producer.web.http.context import producer_of, server_of, settings_of
 from producer.web.http.errors import LATER_S, LIMITED, OVERLOADED, Refusal, refusal_for
 from producer.web.http.receive_body import LARGEST_MESSAGE, Body, received
-from producer.web.http.request import COST, DEPTH, JOB, KEY, TASK, cap_of, checked, headers_of, label
+from producer.web.http.request import COST, DEPTH, JOB, KEY, checked, headers_of, label
 
 _TIMEOUTS = ("x-stainless-timeout", "x-stainless-read-timeout")
 _OF_LIMITS = frozenset({"limited", Outcome.RATE_LIMITED, Outcome.RAMP_LIMITED})
@@ -37,7 +35,7 @@ async def create(request: Request) -> Response:
     async with received(request, LARGEST_MESSAGE) as body:
         batch, is_stream, timeout_s = await body.read_by(_taken)  # from here on no prompt is in memory
     waiting = server_of(request).waiting
-    is_kept = _key(request) is not None
+    is_kept = label(request, KEY) is not None
     silent_s = min(server_of(request).silent_s, _usable_s(request) / 2)  # a stream's client waits for each event
     late = partial(_too_late, producer_of(request), batch.id, timeout_s, is_kept=is_kept)
     with ExitStack() as until_end:
@@ -52,7 +50,7 @@ async def create(request: Request) -> Response:
     if answer.turn is None:
         raise refusal_for(answer, is_kept=is_kept)
     if is_stream:
-        return _stream(_at_once(answer), headers=_headers(answer))
+        return _stream(sse.events(answer.turn), headers=_headers(answer))
     return JSONResponse(dict(answer.turn), headers=_headers(answer))
 
 
@@ -62,46 +60,22 @@ def _taken(request: Request, body: Body) -> tuple[Batch, bool, float]:
     is_stream = given.pop("stream", None) or False
     if not isinstance(is_stream, bool):
         raise Refusal(400, "stream: should be true or false")
-    producer = producer_of(request)
-    headers = headers_of(request)
-    prompt = checked(given, id=None, models=producer.models, where="", headers=headers, fills_cache=True)
+    models, headers = producer_of(request).models, headers_of(request)
+    prompt = checked(given, id=None, models=models, where="", headers=headers, fills_cache=True)
     longest_s = stands_by_s(prompt.request(), call_timeout_s=settings_of(request).call_timeout_s)
     timeout_s = longest_s if is_stream else min(longest_s, _usable_s(request))
-    deadline_s = timeout_s + _AFTER_S if _key(request) is None else longest_s  # a caller with a key comes back
-    return _submitted(producer, prompt, request, deadline_s), is_stream, timeout_s
-
-
-def _submitted(producer: Producer, prompt: Prompt, request: Request, deadline_s: float) -> Batch:
-    caller, key = caller_of(request), _key(request)
-    try:
-        return producer.submit(
-            Checked([prompt]),
-            task=label(request, TASK),
-            key=caller.own_key("message", key),
-            tags=caller.batch_tags,
-            max_cost_usd=cap_of(request),
-            urgent=True,
-            terms=JobTerms(deadline_s=deadline_s),
-        )
-    except KeyConflictError:
-        problem = f"{KEY}: is that of another request of yours; send the same again, or choose another key"
-        raise Refusal(409, problem, is_for_good=True) from None
-
-
-def _key(request: Request) -> str | None:
-    return label(request, KEY)
+    deadline_s = timeout_s + _AFTER_S if label(request, KEY) is None else longest_s  # a caller with a key comes back
+    options: dict[str, Any] = {"urgent": True, "terms": JobTerms(deadline_s=deadline_s)}
+    return submitted_once([prompt], request, "message", called="request", **options), is_stream, timeout_s
 
 
 def _usable_s(request: Request) -> float:
-    return _SHARE * _patience_s(request)
-
-
-def _patience_s(request: Request) -> float:
-    """Return the seconds after which the caller gives up, by the headers of the provider's SDKs.
+    """Return a share of the seconds after which the caller gives up, by the headers of the provider's SDKs.
 
     The shorter of a total and a silence counts. A header without a number, such as the SDK's NOT_GIVEN, is no limit.
     """
-    return min(filter(lambda seconds: seconds > 0, map(_seconds, map(request.headers.get, _TIMEOUTS))), default=inf)
+    given = map(_seconds, map(request.headers.get, _TIMEOUTS))
+    return _SHARE * min(filter(lambda seconds: seconds > 0, given), default=inf)
 
 
 def _seconds(header: str | None) -> float:
@@ -131,14 +105,9 @@ async def _gone(request: Request) -> None:
         pass
 
 
-def _stream(events: AsyncIterator[str], *, headers: dict[str, str] | None = None) -> StreamingResponse:
+def _stream(events: AsyncIterator[str] | Iterator[str], *, headers: dict[str, str] | None = None) -> StreamingResponse:
     never_kept = {"cache-control": "no-cache", "x-accel-buffering": "no"}
     return StreamingResponse(events, media_type="text/event-stream", headers={**(headers or {}), **never_kept})
-
-
-async def _at_once(answer: Answer) -> AsyncIterator[str]:
-    for event in sse.events(answer.turn or {}):
-        yield event
 
 
 async def _late_events(
@@ -158,7 +127,7 @@ async def _late_events(
             await asyncio.wait({end}, timeout=min(silent_s, max(0.0, until - clock())))
         refusal = None if end.done() else await run_in_threadpool(late)
         if refusal is None and (answer := end.result()).turn is not None:
-            async for event in _at_once(answer):
+            for event in sse.events(answer.turn):
                 yield event
             return
         error = refusal or refusal_for(end.result(), is_kept=True)  # an event has no retry-after
@@ -191,7 +160,6 @@ def _is_ended_for_nothing(producer: Producer, batch_id: str) -> bool:
 
 
 def _headers(answer: Answer) -> dict[str, str]:
-    headers: dict[str, Any] = {DEPTH: answer.fallback_depth, COST: answer.cost_usd, JOB: answer.job_id}
-    return {
-        name: format(value, "f") if name == COST else str(value) for name, value in headers.items() if value is not None
-    }
+    cost = None if answer.cost_usd is None else f"{answer.cost_usd:f}"
+    headers = {DEPTH: answer.fallback_depth, COST: cost, JOB: answer.job_id}
+    return {name: str(value) for name, value in headers.items() if value is not None}

@@ -38,7 +38,7 @@ _BUSY = 429
 _SERVER_ERROR = 500
 
 
-async def listing(request: Request) -> Response:
+def listing(request: Request) -> Response:
     """List the chain's models, the primary first, in pages."""
     models, limit = producer_of(request).models, limit_of(request)
     cursor = {name: _place(given, models, name) for name, given in cursor_of(request).items()}
@@ -47,7 +47,7 @@ async def listing(request: Request) -> Response:
     return page([_laid_out(model) for model in chosen], has_more=len(left) > limit)
 
 
-async def retrieve(request: Request) -> Response:
+def retrieve(request: Request) -> Response:
     """Return a model of the chain, named with its date or without."""
     given: str = request.path_params["id"]
     model = called_in(producer_of(request).models, given)

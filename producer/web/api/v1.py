@@ -1,12 +1,11 @@
 """Our own HTTP API, /api/v1: batches of prompts, their answers, a job's story, health. See `v1_openapi`."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain
 from reprlib import repr as shown
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
@@ -40,69 +39,76 @@ async def create(request: Request) -> Response:
         return await body.read_by(_created)
 
 
-async def listing(request: Request) -> Response:
+def listing(request: Request) -> Response:
     """List the caller's batches, the newest first."""
-    return await run_in_threadpool(_listed, request, limit_of(request))
+    scope = caller_of(request).key(_KIND, "")
+    batches, has_more = store_of(request).served_batches.page(scope, limit=limit_of(request))
+    return JSONResponse({"batches": [_progress(request, one.batch_id) for one in batches], "has_more": has_more})
 
 
-async def retrieve(request: Request) -> Response:
+def retrieve(request: Request) -> Response:
     """Return the present state of a batch."""
-    return await run_in_threadpool(lambda: JSONResponse(_progress(request, _batch_id(request))))
+    return JSONResponse(_progress(request, _batch_id(request)))
 
 
-async def results(request: Request) -> Response:
+def results(request: Request) -> Response:
     """Stream the present state of every job, a line each."""
-    batch_id = await run_in_threadpool(_batch_id, request)
-    lines = own_lines(store_of(request).reports.answers(batch_id))
+    lines = own_lines(store_of(request).reports.answers(_batch_id(request)))
     return StreamingResponse(in_parts(lines), media_type="application/x-ndjson")
 
 
-async def jobs(request: Request) -> Response:
+def jobs(request: Request) -> Response:
     """Stream a line for each job: its id, its state, its cost."""
-    batch_id = await run_in_threadpool(_batch_id, request)
-    lines = (f"{job_json(answer)}\n" for answer in store_of(request).reports.answers(batch_id))
+    lines = (f"{job_json(answer)}\n" for answer in store_of(request).reports.answers(_batch_id(request)))
     return StreamingResponse(in_parts(lines), media_type="application/x-ndjson")
 
 
-async def cancel(request: Request) -> Response:
+def cancel(request: Request) -> Response:
     """Cancel the open jobs of a batch."""
-    return await run_in_threadpool(_cancelled, request)
+    batch_id = _batch_id(request)
+    cancelled, in_flight = store_of(request).job_actions.cancel(batch_id)
+    return JSONResponse({"batch": batch_id, "cancelled": cancelled, "in_flight": in_flight})
 
 
-async def job(request: Request) -> Response:
+def job(request: Request) -> Response:
     """Return a job's whole story: as rows, and as sentences."""
-    return await run_in_threadpool(_story, request)
+    job_id, producer = _whole_id(request, "job"), producer_of(request)
+    if not producer.store.served_batches.has_job(job_id, caller_of(request).key()):
+        raise _nothing("job", job_id)
+    rows = job_record(job_id, producer.store.reports)
+    return JSONResponse({**json.loads(story_json(rows)), "story": [*story(rows, producer.models)]})
 
 
-async def health(request: Request) -> Response:
+def health(request: Request) -> Response:
     """Return the verdicts on the start models of the fleet's jobs of this UTC day. Only an operator may ask."""
     if not caller_of(request).operator:
         problem = "health is the whole fleet's: its operator gives your caller `operator = true` in CALLERS_FILE"
         raise Refusal(403, f"{problem}; your own figures are at /metrics")
-    return await run_in_threadpool(_health, request)
+    starts = [
+        {"model": one.start_model, "jobs": one.jobs, "verdict": one.verdict, "message": one.in_words()}
+        for one in store_of(request).health.today()
+    ]
+    return JSONResponse({"starts": starts})
 
 
-async def document(request: Request) -> Response:
+def document(request: Request) -> Response:
     """Return the OpenAPI document."""
     return JSONResponse(openapi(producer_of(request).models))
 
 
 def _created(request: Request, body: Body) -> Response:
-    caller, producer = caller_of(request), producer_of(request)
+    caller = caller_of(request)
     given, scanned = body.listed("prompts")
     # The prompts are no longer in the body: a single place stands for all of them.
     wanted, problems = validated(NEW_BATCH, {**given, "prompts": [None]} if scanned.ends else given)
     if wanted is None:
         raise Refusal(400, "\n".join(f"{field}: {problem}" for field, problem in problems))
-    batch = producer.submit(
-        Checked(_prompts(scanned)),
-        task=wanted.task,
-        name=wanted.name,
-        key=caller.own_key(_KIND, wanted.key),
-        tags={**_tags(wanted.tags or {}, request), **caller.batch_tags},
-        max_cost_usd=wanted.max_cost_usd,
-        urgent=wanted.urgent,
-        weight=wanted.weight,
+    own: dict[str, Any] = {
+        "key": caller.own_key(_KIND, wanted.key),
+        "tags": {**_tags(wanted.tags or {}, request), **caller.batch_tags},
+    }
+    batch = producer_of(request).submit(
+        Checked(_prompts(scanned)), **wanted.model_dump(exclude={"prompts", *own}), **own
     )
     answer = {**_progress(request, batch.id), "is_new": batch.is_new}
     return JSONResponse(answer, status_code=201 if batch.is_new else 200)
@@ -140,39 +146,9 @@ def _tags(tags: dict[str, str], request: Request) -> dict[str, str]:
     return tags
 
 
-def _listed(request: Request, limit: int) -> Response:
-    caller = caller_of(request)
-    batches, has_more = store_of(request).served_batches.page(caller.key(_KIND, ""), limit=limit)
-    return JSONResponse({"batches": [_progress(request, one.batch_id) for one in batches], "has_more": has_more})
-
-
 def _progress(request: Request, batch_id: str) -> dict[str, Any]:
     progress: dict[str, Any] = json.loads(progress_json(store_of(request).reports.progress(batch_id)))
     return progress
-
-
-def _cancelled(request: Request) -> Response:
-    batch_id = _batch_id(request)
-    cancelled, in_flight = store_of(request).job_actions.cancel(batch_id)
-    return JSONResponse({"batch": batch_id, "cancelled": cancelled, "in_flight": in_flight})
-
-
-def _story(request: Request) -> Response:
-    producer = producer_of(request)
-    job_id, reports = _whole_id(request, "job"), producer.store.reports
-    if not producer.store.served_batches.has_job(job_id, caller_of(request).key()):
-        raise _nothing("job", job_id)
-    rows = job_record(job_id, reports)
-    return JSONResponse({**json.loads(story_json(rows)), "story": [*story(rows, producer.models)]})
-
-
-def _health(request: Request) -> Response:
-    verdicts: Sequence[Any] = store_of(request).health.today()
-    starts = [
-        {"model": one.start_model, "jobs": one.jobs, "verdict": one.verdict, "message": one.in_words()}
-        for one in verdicts
-    ]
-    return JSONResponse({"starts": starts})
 
 
 def _batch_id(request: Request) -> str:
