@@ -6,7 +6,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Self, Unpack
 
 from migrations.run import ensure_schema
 from models.chain.deadline import stands_by_s
@@ -15,7 +15,6 @@ from models.job.answer import Answer
 from models.job.progress import Progress
 from models.job.task_kinds import JobTerms
 from models.ledger.database import open_database
-from models.outcome import OnUnknown
 from models.settings import Settings, load_settings
 from models.store import Store
 from producer.files.prompts import PromptFile
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from models.queue.throttles import Throttle
     from producer.map_reduce.plan import Document
     from producer.map_reduce.summarize import SummarizeArguments
+    from producer.prompt.arguments import SubmitArguments
     from producer.submit.accept import SubmitOptions
 
 _LOOK_EVERY_S = 0.5
@@ -119,21 +119,7 @@ class Producer:
         """Read the settings from the environment and .env. Raises SettingsError, LedgerError."""
         return cls(load_settings())
 
-    def submit(  # noqa: PLR0913 - each is a word of the caller's
-        self,
-        prompts: Iterable[Prompt] | PromptFile,
-        *,
-        task: str | None = None,
-        name: str | None = None,
-        key: str | None = None,
-        tags: Mapping[str, str] | None = None,
-        on_unknown: OnUnknown | None = None,
-        allow_unpriced: bool = False,
-        max_cost_usd: Decimal | str | float | None = None,
-        urgent: bool = False,
-        weight: int = 1,
-        terms: JobTerms | None = None,
-    ) -> Batch:
+    def submit(self, prompts: Iterable[Prompt] | PromptFile, **options: Unpack["SubmitArguments"]) -> Batch:
         """Accept prompts as one batch, which is in the ledger when this returns, with or without a broker.
 
         Takes prompts, or an open file, which is never in memory as a whole. The same prompts under the same `key` are
@@ -145,35 +131,12 @@ class Producer:
         kinds. A prompt's own floor and ceiling override `terms`. Raises InputError, InputMistakes, UnpricedModelError,
         KeyConflictError, LedgerError: then no prompt was accepted.
         """
-        from producer.submit.accept import terms_of  # noqa: PLC0415 - not for those who only read
+        from producer.submit.accept import checked_options  # noqa: PLC0415 - not for those who only read
 
-        message = terms_of(
-            task=task,
-            name=name,
-            key=key,
-            tags=tags,
-            on_unknown=on_unknown,
-            max_cost_usd=max_cost_usd,
-            urgent=urgent,
-            weight=weight,
-            terms=terms,
-        )
-        return self._accept(prompts, message, allow_unpriced=allow_unpriced)
+        return self._accept(prompts, checked_options(options, self._settings.chain))
 
-    def summarize(  # noqa: PLR0913 - each is a word of the caller's
-        self,
-        documents: Sequence["Document | str | tuple[str, str]"],
-        *,
-        name: str | None = None,
-        key: str | None = None,
-        tags: Mapping[str, str] | None = None,
-        on_unknown: OnUnknown | None = None,
-        allow_unpriced: bool = False,
-        max_cost_usd: Decimal | str | float | None = None,
-        urgent: bool = False,
-        weight: int = 1,
-        terms: JobTerms | None = None,
-        **ways: Unpack["SummarizeArguments"],
+    def summarize(
+        self, documents: Sequence["Document | str | tuple[str, str]"], **options: Unpack["SummarizeArguments"]
     ) -> Batch:
         """Summarize documents of any length: parts that fit a model, and one synthesis of the parts' answers.
 
@@ -184,46 +147,39 @@ class Producer:
         text of a prompt; the default is the room of the start model. If a part fails, `on_failed_part` "name"
         synthesizes the others and names the missing part; "stop" fails the step. Other options are those of `submit`.
         """
-        from producer.map_reduce.summarize import SummarizeOptions, parse_on_failed_part, placed, planned  # noqa: PLC0415
-        from producer.submit.accept import terms_of, with_own  # noqa: PLC0415 - as in submit
+        from producer.map_reduce.summarize import placed, planned, split_options  # noqa: PLC0415
+        from producer.submit.accept import checked_options  # noqa: PLC0415 - as in submit
 
-        how = SummarizeOptions(**ways)
-        shared: dict[str, Any] = {"name": name, "key": key, "tags": tags, "on_unknown": on_unknown}
-        lane: dict[str, Any] = {"max_cost_usd": max_cost_usd, "urgent": urgent, "weight": weight, "terms": terms}
-        on_failed_part = parse_on_failed_part(how.on_failed_part)
-        message = with_own(
-            terms_of(task=how.task, on_failed_part=on_failed_part, **shared, **lane), self._settings.chain
-        )
-        plan = planned(documents, how, self._settings, message.own)
-        place = partial(placed, plan, on_failed_part=on_failed_part)
-        return self._accept([one.prompt for one in plan], message, allow_unpriced=allow_unpriced, place=place)
+        how, shared = split_options(options)
+        checked = checked_options(shared, self._settings.chain, on_failed_part=how.on_failed_part)
+        plan = planned(documents, how, self._settings, checked.terms)
+        place = partial(placed, plan, on_failed_part=how.on_failed_part)
+        return self._accept([one.prompt for one in plan], checked, place=place)
 
     def _accept(
         self,
         prompts: Iterable[Prompt] | PromptFile,
-        terms: "SubmitOptions",
+        options: "SubmitOptions",
         *,
-        allow_unpriced: bool,
         place: "Callable[[Sequence[str]], Sequence[NewStep]] | None" = None,
     ) -> Batch:
         from producer.submit.accept import laid_out, require_prices  # noqa: PLC0415 - nor are prices and Celery
         from producer.submit.send_first import send_first  # noqa: PLC0415
 
-        if not allow_unpriced:
+        if not options.allow_unpriced:
             require_prices(self._settings, self.store.price_list.dated())
         began = time.monotonic()
-        with laid_out(prompts, self._settings, terms, self.store.learned_starts) as buffered:
-            steps = () if place is None else place([row["id"] for row in buffered.rows()])
-            kept_as = self.store.ledger.enqueue_rows(
-                buffered.batch, buffered.rows(), count=buffered.count, characters=buffered.characters, steps=steps
-            )
-        if kept_as != buffered.batch.id:
+        with laid_out(prompts, self._settings, options, self.store.learned_starts) as ready:
+            steps = () if place is None else place([row["id"] for row in ready.rows()])
+            size = {"count": ready.buffered.count, "characters": ready.buffered.characters}
+            kept_as = self.store.ledger.enqueue_rows(ready.batch, ready.rows(), **size, steps=steps)
+        if kept_as != ready.batch.id:
             return Batch(kept_as, self, is_new=False)
         took_s = time.monotonic() - began
         waiting = {step.job_id for step in steps if step.parts}
-        first = [job for job in buffered.first if job.id not in waiting]
+        first = [job for job in ready.first if job.id not in waiting]
         not_sent = send_first(first, self._settings, self.store.outbox)
-        return Batch(kept_as, self, is_new=True, not_sent=not_sent, accepted=buffered.count, took_s=took_s)
+        return Batch(kept_as, self, is_new=True, not_sent=not_sent, accepted=ready.buffered.count, took_s=took_s)
 
     def ask(
         self,

@@ -1,7 +1,7 @@
 """How the chain is shown: its models, and what speaks for and against each start of a task kind."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from models.chain.best_start import LEAST, StartVerdict, WeighedStart
 from models.chain.chain import short_name
 from models.money.pricing import Price
+from producer.costs.price_table import rate_texts
 from producer.output.format import money, rate
 from producer.output.table import table
 from producer.output.terminal import terminal_text
@@ -71,11 +72,7 @@ def verdict(one: WeighedStart) -> str:
     """
     message = f"{one.accepted:,} of {one.judged:,} accepted"
     bounds = f" ({one.low * 100:.1f} to {one.high * 100:.1f} %)" if one.judged else ""
-    known = one.cost_usd is not None and one.cost_usd.is_finite()
-    cost = (
-        f", {money(one.cost_usd.quantize(Decimal('0.000001')))} per accepted answer" if known and one.cost_usd else ""
-    )
-    return f"{message}{bounds}{cost}; {_VERDICTS[one.reason]}"
+    return f"{message}{bounds}{_cost(one.cost_usd)}; {_VERDICTS[one.reason]}"
 
 
 def chain_json(rungs: Sequence[Rung], kinds: Sequence[Kind]) -> dict[str, Any]:
@@ -86,7 +83,7 @@ def chain_json(rungs: Sequence[Rung], kinds: Sequence[Kind]) -> dict[str, Any]:
             {
                 "rung": number,
                 "model": rung.model,
-                "rates": None if rung.price is None else _texts(rung.price.rates),
+                "rates": None if rung.price is None else rate_texts(rung.price.rates),
                 "window": rung.window,
                 "limit_group": rung.limit_group,
                 "retires": None if rung.retires is None else rung.retires.isoformat(),
@@ -126,7 +123,7 @@ def _because(kind: Kind) -> str:
 
 
 def _cost(cost_usd: Decimal | None) -> str:
-    if cost_usd is None or not cost_usd.is_finite():
+    if not cost_usd or not cost_usd.is_finite():
         return ""
     return f", {money(cost_usd.quantize(Decimal('0.000001')))} per accepted answer"
 
@@ -146,7 +143,3 @@ def _weighed_json(one: WeighedStart, models: Sequence[str]) -> dict[str, Any]:
         "high": f"{one.high:.6f}",
         "usd_per_accepted_answer": cost,
     }
-
-
-def _texts(rates: Any) -> dict[str, str]:
-    return {kind: rate(figure) for kind, figure in asdict(rates).items()}

@@ -10,7 +10,6 @@ from typing import Any
 
 from models.chain.capabilities import capabilities_of
 from models.chain.chain import Chain, RungRange
-from models.errors import InputError
 from models.job.task_kinds import RAISED_TIMES, JobTerms, terms_for
 from models.money.price_book import PriceBook, context_window
 from models.money.pricing import Price
@@ -18,9 +17,8 @@ from models.money.token_estimate import PromptSize, prompt_size
 from models.money.worst_case import worst_case_usd
 from models.outcome import Outcome
 from models.reports.token_history import Spread, TokenHistory
-from producer.files.prompts import Judge
 from producer.prompt.prompt import Prompt
-from producer.prompt.start_rung import misplaced, span_of
+from producer.prompt.start_rung import span_of
 from producer.submit.shared_prefixes import shared_prefixes
 
 _MILLION = Decimal(1_000_000)
@@ -52,12 +50,8 @@ class Sum:
         if one is None:
             self.unpriced += 1
             return
-        self.low += one.low
-        self.expected += one.expected
-        self.batch += one.batch
-        self.least += one.least
-        self.most += one.most
-        self.worst += one.worst or _ZERO
+        for name in ("low", "expected", "worst", "batch", "least", "most"):
+            setattr(self, name, getattr(self, name) + (getattr(one, name) or _ZERO))
         self.unbounded += one.worst is None
 
 
@@ -125,15 +119,6 @@ class EstimateInputs:
         if task not in self._terms:
             self._terms[task] = terms_for(task, self.own, self.kinds, self.climbs)
         return self._terms[task]
-
-    def judge(self, task: str | None) -> Judge:
-        """Return a function that finds lines whose models have no place in the chain."""
-
-        def judge(prompt: Prompt, source: str, line: int) -> InputError | None:
-            terms = self.terms(prompt.task or task)
-            return misplaced(prompt, self.chain, task, source=source, line=line, terms=terms)
-
-        return judge
 
     def climbs_of(self, task: str | None) -> frozenset[Outcome]:
         """Return the ends on which a job of this kind climbs."""
@@ -205,8 +190,11 @@ class EstimateInputs:
         start = costs[span.start]
         if start is None or len(known) < len(ours):
             return None
-        once, each = [cost.worst for cost in known], [cost.raised for cost in known]
-        worst = _sum([_most(once), *each]) if Outcome.TRUNCATED in climbs else _sum(once) if climbs else _most(once)
+        once = [cost.worst for cost in known if cost.worst is not None]
+        each = [cost.raised for cost in known if cost.raised is not None]
+        worst = None
+        if len(once) == len(each) == len(known):
+            worst = sum(each, max(once)) if Outcome.TRUNCATED in climbs else sum(once, _ZERO) if climbs else max(once)
         return replace(start, low=min(cost.low for cost in known), worst=worst, raised=None)
 
     def _worst(self, model: str, params: Mapping[str, Any]) -> Decimal | None:
@@ -272,16 +260,6 @@ def _sizes(prompts: Sequence[Prompt], oracle: EstimateInputs, reads: Mapping[int
         return sizes
     shared = shared_prefixes(requests, oracle.chain.models)
     return [replace(size, is_marked=size.is_marked or bool(of)) for size, of in zip(sizes, shared, strict=True)]
-
-
-def _most(costs: Sequence[Decimal | None]) -> Decimal | None:
-    known = [cost for cost in costs if cost is not None]
-    return max(known) if len(known) == len(costs) else None
-
-
-def _sum(costs: Sequence[Decimal | None]) -> Decimal | None:
-    known = [cost for cost in costs if cost is not None]
-    return sum(known, _ZERO) if len(known) == len(costs) else None
 
 
 def _usd(tokens: Decimal, written: Decimal, price: Price, *, is_cached: bool = False) -> Decimal:

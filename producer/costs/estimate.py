@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from functools import partial
 from typing import Any
 
 from models.errors import LedgerError, UnpricedModelError
@@ -14,7 +15,7 @@ from models.settings import Settings
 from producer.costs.anthropic_http import api_of
 from producer.costs.cost_model import EstimateInputs, Expectation, Sum, expect
 from producer.costs.count_tokens import count_tokens
-from producer.costs.map_reduce_forecast import Foreseen, forecast_documents
+from producer.costs.map_reduce_forecast import forecast_documents
 from producer.costs.price_check import book_of
 from producer.files.prompts import PromptFile
 from producer.map_reduce.documents import Documents
@@ -22,7 +23,7 @@ from producer.map_reduce.summarize import SummarizeOptions, planned
 from producer.output.format import money
 from producer.output.terminal import hint
 from producer.prompt.prompt import Prompt
-from producer.prompt.start_rung import span_of
+from producer.prompt.start_rung import misplaced, span_of
 
 
 def expected_of(
@@ -30,16 +31,12 @@ def expected_of(
 ) -> Expectation:
     """Work out the costs of a file of prompts, or of a map of documents. Raises InputError or InputMistakes."""
     if isinstance(read, PromptFile):
-        prompts = list(replace(read, judge=oracle.judge(task)).prompts())
+        judge = partial(misplaced, chain=oracle.chain, task=task, terms=oracle.terms)
+        prompts = list(replace(read, judge=judge).prompts())
         return expect(prompts, oracle, task=task, counts=_counts(prompts, given, oracle, task) if exact else None)
-    foreseen = _foreseen(read, oracle, given, task)
-    return expect(foreseen.prompts, oracle, task=task, reads=foreseen.reads)
-
-
-def _foreseen(read: Documents, oracle: EstimateInputs, given: Settings, task: str | None) -> Foreseen:
-    return forecast_documents(
-        planned(read.documents, SummarizeOptions(**read.ways_for(task)), given, oracle.own), oracle
-    )
+    plan = planned(read.documents, SummarizeOptions(**read.ways_for(task)), given, oracle.own)
+    prompts, reads = forecast_documents(plan, oracle)
+    return expect(prompts, oracle, task=task, reads=reads)
 
 
 def oracle_of(given: Settings, terms: JobTerms | None = None, *, allow_unpriced: bool = False) -> EstimateInputs:

@@ -1,7 +1,7 @@
 """The forecast of a map and a synthesis: the prompts, and the tokens that steps will read of answers."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from models.job.map_reduce import PartAnswer, question
@@ -12,16 +12,11 @@ from producer.prompt.prompt import Prompt
 _READ_TIMES = 2  # at most so many times the tokens an answer was written in: the models of a chain count differently
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Foreseen:
-    """The prompts of a plan; the prompts at the places of `reads` are made of answers."""
+def forecast_documents(planned: Sequence[Planned], oracle: EstimateInputs) -> tuple[list[Prompt], dict[int, Reading]]:
+    """Return the prompts of a plan, and by place the tokens that steps will read of usual answers.
 
-    prompts: Sequence[Prompt]
-    reads: Mapping[int, Reading]
-
-
-def forecast_documents(planned: Sequence[Planned], oracle: EstimateInputs) -> Foreseen:
-    """Fill the steps of a plan with answers of the greatest length, and return the tokens of usual answers."""
+    Steps are filled with answers of the greatest length.
+    """
     prompts, reads = list[Prompt](), dict[int, Reading]()
     for place, one in enumerate(planned):
         if not one.parts:
@@ -30,7 +25,7 @@ def forecast_documents(planned: Sequence[Planned], oracle: EstimateInputs) -> Fo
         parts = [planned[part] for part in one.parts]
         prompts.append(replace(one.prompt, text=question(one.pieces, [_longest(part, oracle) for part in parts], [])))
         reads[place] = _reads(one, parts, oracle)
-    return Foreseen(prompts=prompts, reads=reads)
+    return prompts, reads
 
 
 def _longest(part: Planned, oracle: EstimateInputs) -> PartAnswer:

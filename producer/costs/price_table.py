@@ -36,9 +36,9 @@ def price_json(one: Listed) -> dict[str, Any]:
     known: dict[str, Any] = dict.fromkeys(("rates", "tiers", "batch", "valid_from", "source"))
     if price is not None:
         known = {
-            "rates": _texts(price.rates),
-            "tiers": [{"above": above, **_texts(rates)} for above, rates in price.tiers],
-            "batch": None if batch is None else _texts(batch.rates),
+            "rates": rate_texts(price.rates),
+            "tiers": [{"above": above, **rate_texts(rates)} for above, rates in price.tiers],
+            "batch": None if batch is None else rate_texts(batch.rates),
             "valid_from": None if price.valid_from is None else price.valid_from.isoformat(),
             "source": price.source,
         }
@@ -53,10 +53,11 @@ def _rows(one: Listed) -> Iterator[tuple[str, ...]]:
         return
     half = "" if batch is None else f"{rate(batch.rates.input)}/{rate(batch.rates.output)}"
     begins = "" if price.valid_from is None else price.valid_from.isoformat()
-    yield (name, *_texts(price.rates).values(), half, begins, price.source)
+    yield (name, *rate_texts(price.rates).values(), half, begins, price.source)
     for above, rates in price.tiers:
-        yield (f"  above {above} tokens", *_texts(rates).values(), "", "", "")
+        yield (f"  above {above} tokens", *rate_texts(rates).values(), "", "", "")
 
 
-def _texts(rates: Rates) -> dict[str, str]:
+def rate_texts(rates: Rates) -> dict[str, str]:
+    """Return the rates of a price as texts, by kind."""
     return {kind: rate(figure) for kind, figure in asdict(rates).items()}

@@ -5,7 +5,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from io import BufferedReader, RawIOBase
 from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
@@ -46,21 +46,13 @@ def opened(source: str, stdin: BinaryIO | None = None) -> Iterator[BinaryIO]:
     """
     if source == STDIN and stdin is None and sys.stdin is None:
         raise InputError("is closed; pipe prompts into it, or name a file", source=name_of(source))
-    file = _file(source) if source != STDIN else None
-    given = file or stdin or cast("BinaryIO", sys.stdin.buffer)
-    try:
+    with ExitStack() as until_end:
+        is_file = source != STDIN
+        given = until_end.enter_context(_file(source)) if is_file else stdin or cast("BinaryIO", sys.stdin.buffer)
         with refusing_unreadable(source):
             _refuse_device(given, source)
             is_stream = not given.seekable()
-        aside = _aside(given, source) if is_stream else None
-        try:
-            yield _behind_mark(aside or given, source)
-        finally:
-            if aside is not None:
-                aside.close()
-    finally:
-        if file is not None:
-            file.close()
+        yield _behind_mark(until_end.enter_context(_aside(given, source)) if is_stream else given, source)
 
 
 @contextmanager
@@ -114,17 +106,17 @@ def _refuse_device(file: BinaryIO, source: str) -> None:
 
 def _aside(stream: BinaryIO, source: str) -> BinaryIO:
     """Write a stream to disk. Raises InputError for a stream without an end, and for a full disk."""
-    with _refusing_full():
-        aside = cast("BinaryIO", TemporaryFile(buffering=0))  # noqa: SIM115 - the caller closes the file
     try:
-        for chunk in _chunks(stream, source):
-            with _refusing_full():
+        with ExitStack() as until_end:
+            aside = until_end.enter_context(TemporaryFile(buffering=0))
+            for chunk in _chunks(stream, source):
                 aside.write(chunk)
-    except BaseException:
-        aside.close()
-        raise
-    aside.seek(0)
-    return BufferedReader(cast("RawIOBase", aside))
+            aside.seek(0)
+            until_end.pop_all()  # the caller closes the file
+            return BufferedReader(cast("RawIOBase", aside))
+    except OSError as error:
+        problem = f"cannot hold what a pipe gives ({error.strerror}): make room, or name another folder by TMPDIR"
+        raise InputError(problem, source=gettempdir()) from None
 
 
 def _chunks(stream: BinaryIO, source: str) -> Iterator[bytes]:
@@ -146,15 +138,6 @@ def _chunks(stream: BinaryIO, source: str) -> Iterator[bytes]:
 def _chunk(stream: BinaryIO, source: str) -> bytes:
     with refusing_unreadable(source):
         return stream.read(_CHUNK)
-
-
-@contextmanager
-def _refusing_full() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        problem = f"cannot hold what a pipe gives ({error.strerror}): make room, or name another folder by TMPDIR"
-        raise InputError(problem, source=gettempdir()) from None
 
 
 def _behind_mark(file: BinaryIO, source: str) -> BinaryIO:

@@ -23,49 +23,38 @@ URL = "/v1/chat/completions"
 _LINE = ("custom_id", "method", "url", "body")
 _SAME = ("temperature", "top_p")  # by the same name in both; theirs reaches 2, ours 1
 _MOST_STOPS = 4
-# A field at its default is left out. Any other value changes the answer, and may not be lost in silence.
-_DEFAULTS: Mapping[str, tuple[Any, ...]] = {
-    "n": (1,),
-    "stream": (False,),
-    "stream_options": (),
-    "logprobs": (False,),
-    "top_logprobs": (0,),
-    "presence_penalty": (0,),
-    "frequency_penalty": (0,),
-    "logit_bias": ({},),
-    "response_format": ({"type": "text"},),
-    "tools": ([],),
-    "tool_choice": ("none", "auto"),
-    "parallel_tool_calls": (True, False),
-    "functions": ([],),
-    "function_call": ("none", "auto"),
-    "modalities": (["text"],),
-    "audio": (),
-    "prediction": (),
-    "reasoning_effort": (),
-    "verbosity": ("medium",),
-    "seed": (),
-    "service_tier": ("auto", "default"),
-    "store": (False,),
-    "web_search_options": (),
-}
 _BATCHES = "write such prompts as message-batch lines (custom_id, params)"
-_FIXES: Mapping[str, str] = {
-    "n": "a prompt has one answer: leave it out, and write a line for each answer",
-    "stream": "an answer comes back whole: leave it out",
-    "stream_options": "an answer comes back whole: leave it out",
-    "logprobs": "the Messages API tells none: leave it out",
-    "top_logprobs": "the Messages API tells none: leave it out",
-    "response_format": "ask for JSON in the prompt, and hold answers to it with --json-schema",
-    "tools": f"tools of another API are not mapped: {_BATCHES}",
-    "functions": f"tools of another API are not mapped: {_BATCHES}",
-    "tool_choice": f"tools of another API are not mapped: {_BATCHES}",
-    "function_call": f"tools of another API are not mapped: {_BATCHES}",
-    "modalities": "an answer is text: leave it out",
-    "audio": "an answer is text: leave it out",
-    "reasoning_effort": f"it is set by other words for each model: leave it out, or {_BATCHES}",
-}
 _NO_EQUAL = "the Messages API has no equal: leave it out"
+_WHOLE = "an answer comes back whole: leave it out"
+_NO_ODDS = "the Messages API tells none: leave it out"
+_TOOLS = f"tools of another API are not mapped: {_BATCHES}"
+_TEXT_ALONE = "an answer is text: leave it out"
+# A field at one of these values is left out. Any other value changes the answer, and is refused with the fix.
+_DEFAULTS: Mapping[str, tuple[tuple[Any, ...], str]] = {
+    "n": ((1,), "a prompt has one answer: leave it out, and write a line for each answer"),
+    "stream": ((False,), _WHOLE),
+    "stream_options": ((), _WHOLE),
+    "logprobs": ((False,), _NO_ODDS),
+    "top_logprobs": ((0,), _NO_ODDS),
+    "presence_penalty": ((0,), _NO_EQUAL),
+    "frequency_penalty": ((0,), _NO_EQUAL),
+    "logit_bias": (({},), _NO_EQUAL),
+    "response_format": (({"type": "text"},), "ask for JSON in the prompt, and hold answers to it with --json-schema"),
+    "tools": (([],), _TOOLS),
+    "tool_choice": (("none", "auto"), _TOOLS),
+    "parallel_tool_calls": ((True, False), _NO_EQUAL),
+    "functions": (([],), _TOOLS),
+    "function_call": (("none", "auto"), _TOOLS),
+    "modalities": ((["text"],), _TEXT_ALONE),
+    "audio": ((), _TEXT_ALONE),
+    "prediction": ((), _NO_EQUAL),
+    "reasoning_effort": ((), f"it is set by other words for each model: leave it out, or {_BATCHES}"),
+    "verbosity": (("medium",), _NO_EQUAL),
+    "seed": ((), _NO_EQUAL),
+    "service_tier": (("auto", "default"), _NO_EQUAL),
+    "store": ((False,), _NO_EQUAL),
+    "web_search_options": ((), _NO_EQUAL),
+}
 _IGNORED = frozenset({"prompt_cache_key", "prompt_cache_retention"})  # the place of a cache changes no answer
 _KNOWN = frozenset({
     "model", "messages", "max_tokens", "max_completion_tokens", "stop", "user", "safety_identifier", "metadata",
@@ -183,13 +172,13 @@ def _body(fields: Mapping[str, Any]) -> Mapping[str, Any]:
         if name not in _KNOWN:
             raise Unmapped(f"body.{name}", f"is not known here: leave it out, or {_BATCHES}")
         if name in _DEFAULTS and not _is_default(name, value):
-            raise Unmapped(f"body.{name}", f"{shown(value)} cannot be mapped; {_FIXES.get(name, _NO_EQUAL)}")
+            raise Unmapped(f"body.{name}", f"{shown(value)} cannot be mapped; {_DEFAULTS[name][1]}")
     return message
 
 
 def _is_default(name: str, value: object) -> bool:
     # True is 1 to Python, and {"n": true} is no number.
-    return any(value == usual and isinstance(value, bool) == isinstance(usual, bool) for usual in _DEFAULTS[name])
+    return any(value == usual and isinstance(value, bool) == isinstance(usual, bool) for usual in _DEFAULTS[name][0])
 
 
 def _custom_id(fields: Mapping[str, Any]) -> str:
@@ -207,7 +196,7 @@ def _params(body: Mapping[str, Any], recipe: SourceOptions) -> dict[str, Any]:
     if user := body.get("safety_identifier", body.get("user")):
         params["metadata"] = {"user_id": _text("user", user)}
     model = body.get("model")
-    if model in recipe.models:
+    if model in recipe.form.models:
         params["model"] = model
     elif model is not None:
         recipe.ignored_models.add(_text("model", model))

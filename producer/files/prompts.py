@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import BinaryIO, TypeAlias
 
 from models.errors import NOTHING_QUEUED, InputError, InputMistakes
 from producer.files.csv_rows import called, read_csv, separator_in, separator_of
@@ -48,7 +48,6 @@ class PromptFile:
 
     file: BinaryIO
     start: int
-    format: str | None
     recipe: SourceOptions
     source: str
     skips_bad: bool = False
@@ -120,7 +119,7 @@ class PromptFile:
     def _reader(self) -> tuple[Records, _Make]:
         self.file.seek(self.start)
         head = head_of(self.file)
-        chosen = self.format or _format(self.source, head, self.file)
+        chosen = self.recipe.form.format or _format(self.source, head, self.file)
         self.file.seek(self.start)
         return _read(self.file, chosen, self.recipe)
 
@@ -142,8 +141,7 @@ def opened_prompts(
             start = file.tell()
         except InputError as mistake:
             raise InputMistakes([mistake], end=end) from None
-        more: dict[str, Any] = {"skips_bad": skips_bad, "end": end}
-        yield PromptFile(file=file, start=start, format=form.format, recipe=recipe, source=source, **more)
+        yield PromptFile(file=file, start=start, recipe=recipe, source=source, skips_bad=skips_bad, end=end)
 
 
 def _recipe(source: str, form: ReadOptions) -> SourceOptions:
@@ -155,14 +153,7 @@ def _recipe(source: str, form: ReadOptions) -> SourceOptions:
         separator = None if form.separator is None else separator_of(form.separator)
     except ValueError as error:
         raise InputError(str(error), source=source, field="separator") from None
-    return SourceOptions(
-        source=source,
-        template=template,
-        id_column=form.id_column,
-        separator=separator,
-        max_tokens=form.max_tokens,
-        models=form.models,
-    )
+    return SourceOptions(source=source, form=form, template=template, separator=separator)
 
 
 def _readable(records: Records, source: str) -> Records:
@@ -193,7 +184,7 @@ def _json_kind(file: BinaryIO) -> str:
 
 
 def _read(file: BinaryIO, format: str, recipe: SourceOptions) -> tuple[Records, _Make]:  # noqa: A002 - the option's own name
-    if format in _WITHOUT_COLUMNS and (recipe.template or recipe.id_column):
+    if format in _WITHOUT_COLUMNS and (recipe.template or recipe.form.id_column):
         field = "template" if recipe.template else "id_column"
         problem = f"needs columns, and {format} has none; use jsonl, csv or parquet"
         raise InputError(problem, source=recipe.source, field=field)
@@ -237,7 +228,7 @@ def _filling(recipe: SourceOptions) -> _Make | None:
 def _needed(recipe: SourceOptions) -> list[tuple[str, str]]:
     columns = recipe.template.columns if recipe.template else ()
     needed = [("template", column) for column in columns] or [("prompt", "prompt")]
-    return [*needed, ("id_column", recipe.id_column)] if recipe.id_column else needed
+    return [*needed, ("id_column", recipe.form.id_column)] if recipe.form.id_column else needed
 
 
 def _checked(record: Record, make: _Make, recipe: SourceOptions, judge: Judge | None) -> Prompt | InputError:

@@ -41,24 +41,22 @@ class ReadOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOptions:
-    """The options of reading a source, parsed, and the findings of the reading.
+    """The options of reading a source as given in `form`, two of them parsed, and the findings of the reading.
 
     `ignored_models` are models outside the chain that lines of another vendor name: the chain ignores them.
     """
 
     source: str
+    form: ReadOptions = ReadOptions()
     template: Template | None = None
-    id_column: str | None = None
     separator: str | None = None
-    max_tokens: int | None = None
-    models: tuple[str, ...] = ()
     ignored_models: set[str] = field(default_factory=set)
     notes: dict[str, None] = field(default_factory=dict)  # in order, each once however often the file is read
 
     @property
     def default_max_tokens(self) -> int:
         """The output tokens of a prompt without its own `max_tokens`."""
-        return DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens
+        return DEFAULT_MAX_TOKENS if self.form.max_tokens is None else self.form.max_tokens
 
     def note(self, message: str) -> None:
         """Keep a note on how the source is read, to be printed once."""
@@ -117,8 +115,8 @@ def message_batch(record: Record, recipe: SourceOptions) -> Prompt | InputError:
     if not isinstance(params, dict):
         problem = f"{shown(params)} should be an object of Messages API parameters"
         return _wrong(record, recipe, "params", problem)
-    if recipe.max_tokens is not None:
-        params = {"max_tokens": recipe.max_tokens, **params}
+    if recipe.form.max_tokens is not None:
+        params = {"max_tokens": recipe.form.max_tokens, **params}
     others = {name: value for name, value in record.fields.items() if name not in {"custom_id", "params"}}
     return Prompt(id=custom_id, params=params, columns=as_columns(others))
 
@@ -143,11 +141,11 @@ def _with_id(
     record: Record, recipe: SourceOptions, *, columns: dict[str, str], options: Mapping[str, Any]
 ) -> Prompt | InputError:
     """Add the id; a column named `id` that is the id does not come back as a column, too."""
-    name = recipe.id_column or "id"
+    name = recipe.form.id_column or "id"
     found = record.fields.get(name)
-    if name not in record.fields and recipe.id_column:
+    if name not in record.fields and recipe.form.id_column:
         return missing_column("id_column", name, [*record.fields], source=recipe.source, line=record.line)
-    if found is None and not recipe.id_column:
+    if found is None and not recipe.form.id_column:
         return Prompt(columns=columns, **options)
     if not (isinstance(found, str | int) and not isinstance(found, bool) and str(found).strip()):
         return _wrong(record, recipe, name, f"{shown(found)} should be text or a whole number")

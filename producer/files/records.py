@@ -25,11 +25,12 @@ class Record:
 Records: TypeAlias = Iterator[Record | InputError]
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def refuse_constant(name: str) -> NoReturn:
+    """Refuse NaN and Infinity, which Python's reader takes."""
     raise ValueError(f"{name} is not a JSON value")
 
 
-from_json = json.JSONDecoder(parse_constant=_refuse_constant).decode  # without the NaN that Python's own reader takes
+from_json = json.JSONDecoder(parse_constant=refuse_constant).decode
 
 
 def read_text(file: BinaryIO, source: str) -> Records:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
 from models.errors import InputError
 from models.job.answer import Answer
@@ -29,21 +29,17 @@ OWN_COLUMNS = ("id", "text", "model", "fallback_depth", "stop_reason", "cost_usd
 _KINDS: "Mapping[str, Kind]" = {"fallback_depth": "integer", "cost_usd": "usd"}  # all others are text
 _ROWS_AT_ONCE = 1000  # of Parquet: an answer may be long
 _CLASHING = re.compile(rf"(input_)*({'|'.join(OWN_COLUMNS)})")
-_ERROR_TYPES: Mapping[str, str] = {
-    Outcome.BAD_REQUEST: "invalid_request_error",
-    Outcome.REJECTED: "invalid_request_error",
-    Outcome.TOO_LONG: "invalid_request_error",
-    Outcome.TOO_LARGE: "invalid_request_error",
-    Outcome.UNAUTHORIZED: "authentication_error",
-    Outcome.SPEND_LIMIT: "billing_error",
-    Outcome.MODEL_DENIED: "permission_error",
-    Outcome.MODEL_MISSING: "not_found_error",
-    Outcome.RATE_LIMITED: "rate_limit_error",
-    Outcome.RAMP_LIMITED: "rate_limit_error",
-    Outcome.OVER_LIMIT: "rate_limit_error",
-    Outcome.OVERLOADED: "overloaded_error",
-    Outcome.TIMED_OUT: "timeout_error",
+_OUTCOMES: Mapping[str, tuple[Outcome, ...]] = {
+    "invalid_request_error": (Outcome.BAD_REQUEST, Outcome.REJECTED, Outcome.TOO_LONG, Outcome.TOO_LARGE),
+    "authentication_error": (Outcome.UNAUTHORIZED,),
+    "billing_error": (Outcome.SPEND_LIMIT,),
+    "permission_error": (Outcome.MODEL_DENIED,),
+    "not_found_error": (Outcome.MODEL_MISSING,),
+    "rate_limit_error": (Outcome.RATE_LIMITED, Outcome.RAMP_LIMITED, Outcome.OVER_LIMIT),
+    "overloaded_error": (Outcome.OVERLOADED,),
+    "timeout_error": (Outcome.TIMED_OUT,),
 }
+_ERROR_TYPES: Mapping[str, str] = {outcome: kind for kind, outcomes in _OUTCOMES.items() for outcome in outcomes}
 
 
 def write(answers: Iterable[Answer], *, format: Format, out: TextIO) -> None:  # noqa: A002 - the option's own name
@@ -52,22 +48,22 @@ def write(answers: Iterable[Answer], *, format: Format, out: TextIO) -> None:  #
     CSV sets the answers aside first, since its header names every column; other formats write while reading. The
     vendors' formats have no word for a job that has not ended: such an answer is left out.
     """
-    match format:
-        case "jsonl":
-            out.writelines(own_lines(answers))
-        case "csv":
-            _write_csv(answers, out)
-        case "anthropic":
-            out.writelines(message_batch_lines(answers))
-        case "openai":
-            out.writelines(json_line(batch_output(answer)) for answer in _ended(answers))
-        case _:
-            assert_never(format)
+    if format == "csv":
+        with Laid() as rows:
+            names = _laid_out(answers, rows)
+            write_csv(chain([names], (map(row.get, names) for row in rows)), out)
+        return
+    lines = {"jsonl": own_lines, "anthropic": message_batch_lines, "openai": _openai_lines}[format]
+    out.writelines(lines(answers))
 
 
 def message_batch_lines(answers: Iterable[Answer]) -> Iterator[str]:
     """Write each answer whose job has ended as a line of the vendor's message-batch results."""
     return (json_line({"custom_id": answer.id, "result": _result(answer)}) for answer in _ended(answers))
+
+
+def _openai_lines(answers: Iterable[Answer]) -> Iterator[str]:
+    return (json_line(batch_output(answer)) for answer in _ended(answers))
 
 
 def own_lines(answers: Iterable[Answer]) -> Iterator[str]:
@@ -120,12 +116,6 @@ def _input_name(column: str) -> str:
     ('input_text', 'input_input_text', 'title')
     """
     return f"input_{column}" if _CLASHING.fullmatch(column) else column
-
-
-def _write_csv(answers: Iterable[Answer], out: TextIO) -> None:
-    with Laid() as rows:
-        names = _laid_out(answers, rows)
-        write_csv(chain([names], (map(row.get, names) for row in rows)), out)
 
 
 def _write_parquet(answers: Iterable[Answer], path: Path | None) -> None:

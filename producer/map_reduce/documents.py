@@ -40,9 +40,7 @@ def read_documents(source: str, form: ReadOptions = AS_IT_IS, *, skip_bad: bool 
     path = Path(source)
     is_folder = source != STDIN and path.is_dir()
     if not is_folder and form.format != "text" and (form.format or path.suffix.lower() not in _TEXTS):
-        columns: dict[str, Any] = {"id_column": form.id_column, "separator": form.separator}
-        text = ReadOptions(format=form.format, template=f"{{{TEXT}}}", **columns)
-        with opened_prompts(source, text, skips_bad=skip_bad) as rows:
+        with opened_prompts(source, replace(form, template=f"{{{TEXT}}}"), skips_bad=skip_bad) as rows:
             documents = [_of_row(prompt) for prompt in rows.prompts()]
             for note in rows.notes:
                 hint(note)

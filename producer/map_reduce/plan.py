@@ -57,6 +57,11 @@ class PromptKind:
         left = self.room - most_tokens(self.template.fill({**around, TEXT: ""}))
         return left if self.most is None else min(self.most, left)
 
+    def prompt(self, row: Mapping[str, str], *, name: str, columns: Mapping[str, str]) -> Prompt:
+        """Fill the template with a row."""
+        own: dict[str, Any] = {"task": self.task, "start": self.start, "max_tokens": self.max_tokens}
+        return Prompt(self.template.fill(row), id=name, columns=columns, **own)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outline:
@@ -171,15 +176,11 @@ def _parts(document: Document, document_id: str, asked: PromptKind) -> Iterator[
     for number, (begin, end) in enumerate(spans, start=1):
         part = f"{number} of {len(spans)}"
         is_whole = len(spans) == 1
+        name = document_id if is_whole else f"{document_id}/{number}"
+        row = {**around, "part": part, TEXT: text[begin:end]}
+        columns = {**_own_columns(document), "document": document_id, "level": "0", "part": part}
         yield Planned(
-            prompt=Prompt(
-                asked.template.fill({**around, "part": part, TEXT: text[begin:end]}),
-                id=document_id if is_whole else f"{document_id}/{number}",
-                task=asked.task,
-                start=asked.start,
-                max_tokens=asked.max_tokens,
-                columns={**_own_columns(document), "document": document_id, "level": "0", "part": part},
-            ),
+            prompt=asked.prompt(row, name=name, columns=columns),
             document=document_id,
             level=0,
             label=document_id if is_whole else f"{document_id}, part {part}",
@@ -248,15 +249,9 @@ def _step(
 ) -> Planned:
     about = {} if document is None else {"document": document}
     is_all = name in {document, SYNTHESIS}
+    columns = {**columns, **about, "level": str(level), "parts": str(len(items))}
     return Planned(
-        prompt=Prompt(
-            asked.template.fill({TEXT: f"{{{TEXT}}}"}),
-            id=name,
-            task=asked.task,
-            start=asked.start,
-            max_tokens=asked.max_tokens,
-            columns={**columns, **about, "level": str(level), "parts": str(len(items))},
-        ),
+        prompt=asked.prompt({TEXT: f"{{{TEXT}}}"}, name=name, columns=columns),
         document=document,
         level=level,
         label=name if is_all else f"{items[0].first} to {items[-1].last}",

@@ -1,8 +1,8 @@
 """Makes documents a batch of prompts and steps: the template of each kind, and the room of its start models."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, TypedDict
+from dataclasses import dataclass, fields
+from typing import Any, cast
 
 from models.chain.capabilities import capabilities_of
 from models.errors import InputError
@@ -12,6 +12,7 @@ from models.money.price_book import context_window
 from models.outcome import Outcome
 from models.settings import Settings
 from producer.map_reduce.plan import Document, Outline, Planned, PromptKind, plan
+from producer.prompt.arguments import BatchArguments, SubmitArguments
 from producer.prompt.prompt import DEFAULT_MAX_TOKENS, Prompt
 from producer.prompt.start_rung import span_of
 from producer.prompt.template import Template, TemplateError, parse_template
@@ -39,11 +40,14 @@ class SummarizeOptions:
     synthesis_max_tokens: int = SYNTHESIS_MAX_TOKENS
     part_tokens: int | None = None
     step_tokens: int | None = None
-    on_failed_part: OnFailedPart | str = OnFailedPart.NAME
+    on_failed_part: OnFailedPart = OnFailedPart.NAME
 
 
-class SummarizeArguments(TypedDict, total=False):
-    """The same, as keywords."""
+_OWN = frozenset(field.name for field in fields(SummarizeOptions))
+
+
+class SummarizeArguments(BatchArguments, total=False):
+    """The same, as keywords, beside the options of any batch."""
 
     synthesize: bool
     map: str
@@ -87,13 +91,17 @@ def placed(planned: Sequence[Planned], job_ids: Sequence[str], on_failed_part: O
     ]
 
 
-def parse_on_failed_part(message: str) -> OnFailedPart:
-    """Read the choice for a step with a part that has no answer. Raises InputError."""
+def split_options(given: SummarizeArguments) -> tuple[SummarizeOptions, SubmitArguments]:
+    """Return the options of the map and the synthesis, and those of the batch. Raises InputError."""
+    own: dict[str, Any] = {name: value for name, value in given.items() if name in _OWN}
+    word = own.get("on_failed_part", OnFailedPart.NAME)
     try:
-        return OnFailedPart(message)
+        how = SummarizeOptions(**own | {"on_failed_part": OnFailedPart(word)})
     except ValueError:
-        problem = f"{message!r} should be {' or '.join(OnFailedPart)}"
+        problem = f"{word!r} should be {' or '.join(OnFailedPart)}"
         raise InputError(problem, source=_SOURCE, field="on_failed_part") from None
+    shared = {name: value for name, value in given.items() if name not in _OWN}
+    return how, cast("SubmitArguments", {**shared, "task": how.task})
 
 
 def _document(given: object) -> Document:

@@ -43,6 +43,7 @@ _FIRST_LOOK_S, _LAST_LOOK_S, _SLOWER = 0.05, 0.5, 1.5
 
 AnyContext: TypeAlias = Context[Any, Any]
 _Value = TypeVar("_Value")
+_Schema = TypeVar("_Schema", bound=BaseModel)
 
 
 class Actions:
@@ -69,8 +70,8 @@ class Actions:
         batch = await self._submit("ask", prompts, max_cost_usd, task=task, urgent=True, terms=own)
         progress = await self._settled(batch, self._ask_s, context)
         (answer,) = await self._in_thread(lambda: list(batch.answers()))
-        reply, cost = _reply(answer), _usd(progress.cost_usd)
-        value = schemas.AskResult(batch=batch.id, answer=reply, cost_usd=cost, unknown_costs=progress.unknown_costs)
+        reply = _reply(answer)
+        value = _filled(schemas.AskResult, progress, batch=batch.id, answer=reply)
         lines = [*([reply.text] if reply.text else []), job_line(answer)]
         if answer.state in OPEN_STATES and not progress.is_settled:
             lines += [
@@ -91,13 +92,7 @@ class Actions:
         """Submit a batch."""
         given, own = _prompts(prompts), mcp_key(key)
         batch = await self._submit("submit", given, max_cost_usd, task=task, name=name, key=own)
-        value = schemas.Submitted(
-            batch=batch.id,
-            is_new=batch.is_new,
-            jobs=len(given),
-            max_cost_usd=_usd(max_cost_usd),
-            not_sent=batch.not_sent,
-        )
+        value = _filled(schemas.Submitted, batch, batch=batch.id, jobs=len(given), max_cost_usd=max_cost_usd)
         line = f"batch {batch.id}: {len(given)} jobs" if batch.is_new else f"batch {batch.id}: known by its key already"
         return _result(value, [line, *_not_sent(batch)])
 
@@ -166,23 +161,22 @@ class Actions:
         answers = list(_as_many_as_fit(islice(found, limit)))
         end = offset + len(answers)
         replies = [_reply(answer) for answer in answers]
-        page = schemas.Page(
-            batch=batch.id,
-            jobs=progress.job_count,
-            answers=replies,
-            next_offset=end if end < progress.job_count else None,
-            is_settled=progress.is_settled,
-            cost_usd=_usd(progress.cost_usd),
-            unknown_costs=progress.unknown_costs,
-        )
+        more_at = end if end < progress.job_count else None
+        named: dict[str, Any] = {"batch": batch.id, "jobs": progress.job_count, "next_offset": more_at}
+        page = _filled(schemas.Page, progress, answers=replies, **named)
         pairs = zip(map(job_line, answers), replies, strict=True)
         lines = [line for job, reply in pairs for line in (job, reply.text) if line]
-        more = [f"{end} of {progress.job_count}; the rest is behind offset {end}"] if page.next_offset else []
+        more = [f"{end} of {progress.job_count}; the rest is behind offset {end}"] if more_at else []
         return _result(page, [*lines, *more] or [f"no answer is behind offset {offset}"])
 
     async def _in_thread(self, work: Callable[[], _Value]) -> _Value:
         # The server does not wait for a call without a client; the limits of the call end its thread.
         return await to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._threads)
+
+
+def _filled(schema: type[_Schema], source: object, **named: Any) -> _Schema:
+    """Fill a schema: the fields that are not named are attributes of `source`."""
+    return schema(**named, **{name: getattr(source, name) for name in schema.model_fields if name not in named})
 
 
 def _result(value: BaseModel, lines: Sequence[str]) -> CallToolResult:
@@ -218,19 +212,8 @@ def _estimated(prompts: list[Prompt], settings: Settings, task: str | None) -> C
 
 
 def _progress(progress: Progress, more: Sequence[str] = ()) -> CallToolResult:
-    value = schemas.BatchProgress(
-        batch=progress.batch_id,
-        name=progress.name,
-        jobs=progress.job_count,
-        states={str(state): count for state, count in progress.states.items()},
-        is_settled=progress.is_settled,
-        held=progress.held,
-        over_budget=progress.over_budget,
-        attempts=progress.attempts,
-        cost_usd=_usd(progress.cost_usd),
-        unknown_costs=progress.unknown_costs,
-        max_cost_usd=None if progress.cap_usd is None else _usd(progress.cap_usd),
-    )
+    named = {"batch": progress.batch_id, "jobs": progress.job_count, "max_cost_usd": progress.cap_usd}
+    value = _filled(schemas.BatchProgress, progress, **named)
     over = [over_budget_line(progress)] if progress.over_budget else []
     return _result(value, [progress_line(progress), *over, *more])
 
@@ -246,22 +229,7 @@ def _as_many_as_fit(answers: Iterator[Answer]) -> Iterator[Answer]:
 
 
 def _reply(answer: Answer) -> schemas.Reply:
-    return schemas.Reply(
-        id=answer.id,
-        job=answer.job_id,
-        state=answer.state,
-        text=_sendable(answer.text),
-        model=answer.model,
-        fallback_depth=answer.fallback_depth,
-        stop_reason=answer.stop_reason,
-        cost_usd=None if answer.cost_usd is None else _usd(answer.cost_usd),
-        outcome=answer.outcome,
-        error=_sendable(answer.error),
-    )
-
-
-def _sendable(text: str | None) -> str | None:
-    return None if text is None else text.encode(errors="replace").decode()  # a model may write half a surrogate pair
+    return _filled(schemas.Reply, answer, job=answer.job_id)
 
 
 def _found(url: str, sql: str, stop: Event) -> CallToolResult:
@@ -287,7 +255,3 @@ def _cell(value: Any) -> Any:
         case list():
             return [_cell(one) for one in value]
     return plain(value)  # a float would round money
-
-
-def _usd(amount: Decimal) -> str:
-    return f"{amount:f}"

@@ -73,19 +73,25 @@ Prompts = Annotated[
 ]
 
 
+_Usd = Annotated[str, BeforeValidator(lambda given: f"{given:f}" if isinstance(given, Decimal) else given)]
+_Sendable = Annotated[
+    str, BeforeValidator(lambda text: text.encode(errors="replace").decode())
+]  # half a surrogate pair
+
+
 class Reply(BaseModel):
     """A job and its answer. `cost_usd` is None if the cost of an attempt is unknown, or an attempt is still open."""
 
     id: str
     job: str
     state: str
-    text: str | None
+    text: _Sendable | None
     model: str | None
     fallback_depth: int | None
     stop_reason: str | None
-    cost_usd: str | None
+    cost_usd: _Usd | None
     outcome: str | None
-    error: str | None
+    error: _Sendable | None
 
 
 class BatchProgress(BaseModel):
@@ -99,9 +105,9 @@ class BatchProgress(BaseModel):
     held: int
     over_budget: int
     attempts: int
-    cost_usd: str
+    cost_usd: _Usd
     unknown_costs: int
-    max_cost_usd: str | None
+    max_cost_usd: _Usd | None
 
 
 class AskResult(BaseModel):
@@ -109,7 +115,7 @@ class AskResult(BaseModel):
 
     batch: str
     answer: Reply
-    cost_usd: str
+    cost_usd: _Usd
     unknown_costs: int
 
 
@@ -134,7 +140,7 @@ class Submitted(BaseModel):
     batch: str
     is_new: bool
     jobs: int
-    max_cost_usd: str | None
+    max_cost_usd: _Usd | None
     not_sent: str | None
 
 
@@ -146,7 +152,7 @@ class Page(BaseModel):
     answers: list[Reply]
     next_offset: int | None
     is_settled: bool
-    cost_usd: str
+    cost_usd: _Usd
     unknown_costs: int
 
 

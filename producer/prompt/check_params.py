@@ -3,9 +3,11 @@
 Rules of one model, and fields newer than this file, are left to the provider: a 400 costs nothing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from reprlib import repr as shown
-from typing import Any
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, Field, StrictStr, TypeAdapter, ValidationError
 
 _MOST_TOP_K = 1_000_000
 _MOST_USES = 10_000  # of one server tool in one request: a higher number is a slip, beyond any budget
@@ -13,9 +15,12 @@ _MOST_USES = 10_000  # of one server tool in one request: a higher number is a s
 
 def field_problem(params: Mapping[str, Any]) -> tuple[str, str] | None:
     """Return the first field that no model takes, and its problem. The messages must be checked before."""
-    for name, (is_right, right) in _FIELDS.items():
+    for name, (adapter, right) in _FIELDS.items():
         value = params.get(name)
-        if value is not None and not is_right(value):
+        try:
+            if value is not None:
+                adapter.validate_python(value)
+        except ValidationError:
             return name, f"{shown(value)} should be {right}"
     for place, tool in enumerate(params.get("tools") or ()):
         most = tool.get("max_uses")
@@ -26,88 +31,54 @@ def field_problem(params: Mapping[str, Any]) -> tuple[str, str] | None:
     return None
 
 
-def _is_number(least: float, most: float) -> Callable[[object], bool]:
-    def is_right(value: object) -> bool:
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            return False
-        return least <= value <= most  # False for NaN
-
-    return is_right
+def _visible(text: str) -> str:
+    if not text.strip():
+        raise ValueError
+    return text
 
 
-def _is_system(value: object) -> bool:
-    return isinstance(value, str) or (
-        isinstance(value, list | tuple)
-        and all(
-            isinstance(block, Mapping) and block.get("type") == "text" and _is_text(block) and _is_marked_right(block)
-            for block in value
-        )
-    )
+class _Typed(BaseModel):
+    type: str
 
 
-def _is_marked_right(block: Mapping[str, Any]) -> bool:
-    mark = block.get("cache_control")
-    return mark is None or _is_typed(mark)
+class _Marked(BaseModel):
+    cache_control: _Typed | None = None
 
 
-def _is_text(block: Mapping[str, Any]) -> bool:
-    return isinstance(block.get("text"), str) and bool(block["text"].strip())
+class _TextBlock(_Marked):
+    type: Literal["text"]
+    text: Annotated[str, AfterValidator(_visible)]
 
 
-def _is_typed(value: object) -> bool:
-    return isinstance(value, Mapping) and isinstance(value.get("type"), str)
+class _NamedTool(_Marked):
+    name: str
 
 
-def _are_tools(value: object) -> bool:
-    return isinstance(value, list | tuple) and all(
-        isinstance(tool, Mapping) and (isinstance(tool.get("name"), str) or _is_typed(tool)) and _is_marked_right(tool)
-        for tool in value
-    )
+class _TypedTool(_Marked, _Typed):
+    pass
 
 
-def _are_texts(value: object) -> bool:
-    return isinstance(value, list | tuple) and all(isinstance(text, str) for text in value)
-
-
-def _are_servers(value: object) -> bool:
-    return isinstance(value, list | tuple) and all(_is_typed(server) for server in value)
-
-
-def _are_fallbacks(value: object) -> bool:
-    are_models = isinstance(value, list | tuple) and all(isinstance(each, Mapping) for each in value)
-    return value == "default" or are_models
-
-
-def _is_object(value: object) -> bool:
-    return isinstance(value, Mapping)
-
-
-def _is_string(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _is_whole_k(value: object) -> bool:
-    return type(value) is int and 0 <= value <= _MOST_TOP_K
-
-
-_FIELDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
-    "system": (_is_system, "text, or a list of text blocks"),
-    "temperature": (_is_number(0, 1), "a number from 0 to 1"),
-    "top_p": (_is_number(0, 1), "a number from 0 to 1"),
-    "top_k": (_is_whole_k, "a whole number, 0 or more"),
-    "stop_sequences": (_are_texts, "a list of texts"),
-    "tools": (_are_tools, "a list of tools, each with a name or a type"),
-    "tool_choice": (_is_typed, "an object with a type"),
-    "thinking": (_is_typed, "an object with a type"),
-    "metadata": (_is_object, "an object"),
-    "output_config": (_is_object, "an object"),
-    "service_tier": (_is_string, "text"),
-    "stream": (lambda value: isinstance(value, bool), "true or false"),
-    "cache_control": (_is_typed, "an object with a type"),
-    "speed": (lambda value: value in ("standard", "fast"), "standard or fast"),
-    "inference_geo": (_is_string, "text"),
-    "container": (lambda value: isinstance(value, str | Mapping), "the id of a container, or an object"),
-    "context_management": (_is_object, "an object"),
-    "mcp_servers": (_are_servers, "a list of servers, each an object with a type"),
-    "fallbacks": (_are_fallbacks, 'a list of objects, or "default"'),
+_Share: TypeAlias = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
+_Object: TypeAlias = Mapping[Any, Any]
+_TYPES: Mapping[str, tuple[Any, str]] = {
+    "system": (StrictStr | list[_TextBlock], "text, or a list of text blocks"),
+    "temperature": (_Share, "a number from 0 to 1"),
+    "top_p": (_Share, "a number from 0 to 1"),
+    "top_k": (Annotated[int, Field(strict=True, ge=0, le=_MOST_TOP_K)], "a whole number, 0 or more"),
+    "stop_sequences": (list[StrictStr], "a list of texts"),
+    "tools": (list[_NamedTool | _TypedTool], "a list of tools, each with a name or a type"),
+    "tool_choice": (_Typed, "an object with a type"),
+    "thinking": (_Typed, "an object with a type"),
+    "metadata": (_Object, "an object"),
+    "output_config": (_Object, "an object"),
+    "service_tier": (StrictStr, "text"),
+    "stream": (Annotated[bool, Field(strict=True)], "true or false"),
+    "cache_control": (_Typed, "an object with a type"),
+    "speed": (Literal["standard", "fast"], "standard or fast"),
+    "inference_geo": (StrictStr, "text"),
+    "container": (StrictStr | _Object, "the id of a container, or an object"),
+    "context_management": (_Object, "an object"),
+    "mcp_servers": (list[_Typed], "a list of servers, each an object with a type"),
+    "fallbacks": (list[_Object] | Literal["default"], 'a list of objects, or "default"'),
 }
+_FIELDS = {name: (TypeAdapter(kind), right) for name, (kind, right) in _TYPES.items()}

@@ -1,7 +1,7 @@
 """Finds repeated texts among any number of texts, at eight bytes each."""
 
 from array import array
-from collections.abc import Iterator
+from collections import Counter
 
 _BUCKETS = 256
 
@@ -26,12 +26,4 @@ class Repeats:
 
     def repeated(self) -> frozenset[int]:
         """Return the hashes of repeated texts."""
-        return frozenset(self._twice())
-
-    def _twice(self) -> Iterator[int]:
-        for bucket in self._buckets:
-            once = set[int]()
-            for found in bucket:
-                if found in once:
-                    yield found
-                once.add(found)
+        return frozenset(found for bucket in self._buckets for found, count in Counter(bucket).items() if count > 1)

@@ -3,14 +3,12 @@
 import pickle
 from collections.abc import Iterator
 from tempfile import TemporaryFile, gettempdir
-from types import TracebackType
 from typing import IO, Any, Self
 
 from models.errors import InputError
 
 _CHARACTERS_AT_ONCE = 4_000_000
 _ROWS_AT_ONCE = 1000
-_LENGTH_BYTES = 8
 
 
 class Laid:
@@ -23,7 +21,7 @@ class Laid:
         self.count = self.characters = 0
         self._file: IO[bytes] | None = None
         self._last: list[Any] = []
-        self._characters = 0
+        self._characters = self._parts = 0
 
     def add(self, row: Any, *, characters: int = 0) -> None:
         """Add a row; `characters` is the size of a large row, so that memory holds few large rows.
@@ -40,27 +38,24 @@ class Laid:
     def __iter__(self) -> Iterator[Any]:
         if self._file is not None:
             self._file.seek(0)
-            while length := int.from_bytes(self._file.read(_LENGTH_BYTES)):
-                yield from pickle.loads(self._file.read(length))  # noqa: S301 - our own file, which has no name
+            for _ in range(self._parts):
+                yield from pickle.load(self._file)  # noqa: S301 - our own file, which has no name
         yield from self._last
 
     def _put_aside(self) -> None:
-        item = pickle.dumps(self._last, pickle.HIGHEST_PROTOCOL)
         try:
             if self._file is None:
                 self._file = TemporaryFile()  # noqa: SIM115 - closed by __exit__
-            self._file.write(len(item).to_bytes(_LENGTH_BYTES))
-            self._file.write(item)
+            pickle.dump(self._last, self._file, pickle.HIGHEST_PROTOCOL)
         except OSError as error:
             problem = f"cannot hold what is set aside ({error.strerror}): make room, or name another folder by TMPDIR"
             raise InputError(problem, source=gettempdir()) from None
         self._last, self._characters = [], 0
+        self._parts += 1
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         if self._file is not None:
             self._file.close()

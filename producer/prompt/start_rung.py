@@ -1,5 +1,7 @@
 """The start of a prompt, its floor and its ceiling."""
 
+from collections.abc import Callable
+
 from models.chain.chain import Chain, RungRange, called_in
 from models.errors import InputError
 from models.job.task_kinds import JobTerms, within
@@ -38,13 +40,16 @@ def span_of(
 
 
 def misplaced(
-    prompt: Prompt, chain: Chain, task: str | None, *, source: str, line: int, terms: JobTerms | None = None
+    prompt: Prompt, source: str, line: int, *, chain: Chain, task: str | None, terms: Callable[[str | None], JobTerms]
 ) -> InputError | None:
-    """Return the mistake in a line's own models. Returns None if the line names no model or all have their place."""
+    """Return the mistake in a line's own models. Returns None if the line names no model or all have their place.
+
+    `terms` are those of a task kind.
+    """
     named = (prompt.start, prompt.floor, prompt.ceiling, prompt.params and prompt.params.get("model"))
     try:
         if any(named):
-            span_of(prompt, chain, task, source=source, line=line, terms=terms)
+            span_of(prompt, chain, task, source=source, line=line, terms=terms(prompt.task or task))
     except InputError as mistake:
         return mistake
     return None

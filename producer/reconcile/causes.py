@@ -1,15 +1,14 @@
 """Compares the ledger with the provider's report, and gives the differences their causes."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
 from models.accounting.expected_bill import Bill, Unsure
 from producer.reconcile.provider_report import Billed
-from producer.reconcile.side_by_side import ALL_KINDS, DayModel, Line, Sheet, both, side_by_side
+from producer.reconcile.side_by_side import ALL_KINDS, DayModel, Line, Sheet, added, side_by_side
 
 _ZERO = Decimal(0)
 _DAY = timedelta(days=1)
@@ -30,7 +29,7 @@ class Because(StrEnum):
     ROUNDING = "rounding"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Cause:
     """A cause of a part of the drift, in USD, with the attempts or requests if counted.
 
@@ -38,7 +37,7 @@ class Cause:
     """
 
     because: Because
-    usd: Decimal
+    usd: Decimal = _ZERO
     attempts: int | None = None
     most_usd: Decimal | None = None
 
@@ -63,22 +62,23 @@ class Drift:
         return sum((line.usd for line in self.lines), _ZERO)
 
 
-@dataclass(slots=True, kw_only=True)
-class _Causes:
+class _Causes(dict[Because, Cause]):
     """Causes as they are found, added up by name."""
 
-    usd: dict[Because, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
-    attempts: dict[Because, int] = field(default_factory=dict)
-    most: dict[Because, Decimal | None] = field(default_factory=dict)
+    def __missing__(self, because: Because) -> Cause:
+        cause = self[because] = Cause(because=because)
+        return cause
 
     def add(self, because: Because, usd: Decimal, attempts: int = 0) -> None:
-        self.usd[because] += usd
+        self[because].usd += usd
         if attempts:
-            self.attempts[because] = self.attempts.get(because, 0) + attempts
+            self[because].attempts = (self[because].attempts or 0) + attempts
 
     def bound(self, because: Because, unsure: Unsure) -> None:
-        known = self.most.get(because, _ZERO)
-        self.most[because] = None if unsure.unbounded or known is None else known + unsure.most_usd
+        """Add a bound before the attempts. A part without a bound leaves the whole without a bound."""
+        cause = self[because]
+        is_unbounded = unsure.unbounded or (cause.attempts is not None and cause.most_usd is None)
+        cause.most_usd = None if is_unbounded else (cause.most_usd or _ZERO) + unsure.most_usd
 
 
 def compare(bills: Iterable[Bill], billed: Billed) -> Drift:
@@ -86,14 +86,11 @@ def compare(bills: Iterable[Bill], billed: Billed) -> Drift:
     sheet, found, unsure = side_by_side(bills, billed), _Causes(), Unsure()
     left = _past_midnight(sheet, found)
     for place, lines in left.lines.items():
-        bill = left.bills.get(place, Bill(day=place[0], model=place[1]))
-        unsure = both(unsure, _explain(lines, bill, left.requests.get(place, 0), billed.refreshed_at, found))
-    causes = tuple(
-        Cause(because=because, usd=usd, attempts=found.attempts.get(because), most_usd=found.most.get(because))
-        for because, usd in found.usd.items()
-    )
+        unsure = added(
+            unsure, _explain(lines, left.bills[place], left.requests.get(place, 0), billed.refreshed_at, found)
+        )
     lines = tuple(line for some in sheet.lines.values() for line in some)
-    return Drift(lines=lines, causes=causes, unsure=unsure, refreshed_at=billed.refreshed_at)
+    return Drift(lines=lines, causes=(*found.values(),), unsure=unsure, refreshed_at=billed.refreshed_at)
 
 
 def _past_midnight(sheet: Sheet, causes: _Causes) -> Sheet:
@@ -146,7 +143,7 @@ def _explain(
     if more > 0 or any(line.count > 0 for line in lines):
         _explain_more(more, extra, bill, causes)
         return Unsure()
-    return both(bill.unknown, bill.open)
+    return added(bill.unknown, bill.open)
 
 
 def _price_usd(line: Line, lines: Sequence[Line]) -> Decimal:
@@ -165,7 +162,7 @@ def _explain_price(line: Line, usd: Decimal, bill: Bill, causes: _Causes) -> Non
         causes.add(Because.ROUNDING, usd)
     elif bill.unpriced:
         causes.add(Because.UNPRICED, usd)
-        causes.attempts[Because.UNPRICED] = max(causes.attempts.get(Because.UNPRICED, 0), bill.unpriced)
+        causes[Because.UNPRICED].attempts = max(causes[Because.UNPRICED].attempts or 0, bill.unpriced)
     elif line.list_usd != line.provider_usd and abs(line.list_usd - line.ledger_usd) <= line.slack_usd:
         causes.add(Because.DISCOUNT, usd)
     else:
@@ -177,8 +174,8 @@ def _explain_more(more: Decimal, extra: int, bill: Bill, causes: _Causes) -> Non
     for because, unsure in ((Because.UNKNOWN, bill.unknown), (Because.OPEN, bill.open)):
         if unsure.attempts:
             explained = more if unsure.unbounded else min(more, unsure.most_usd)
-            causes.add(because, explained, unsure.attempts)
             causes.bound(because, unsure)
+            causes.add(because, explained, unsure.attempts)
             more, extra = more - explained, extra - unsure.attempts
     if more > 0 or extra > 0:
         causes.add(Because.OTHERS, more, max(0, extra))

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import reduce
+from operator import getitem
 from typing import Any
 from urllib.parse import urlencode
 
@@ -105,17 +107,8 @@ def _take_refreshed(text: str | None, billed: Billed) -> None:
 
 def _take_usage(row: Mapping[str, Any], billed: Billed) -> None:
     day, model, usage = _day(row), _model(row), row["usage"]
-    written = usage["cache_creation"]
-    counts = {
-        "input": usage["uncached_input_tokens"],
-        "cache_read": usage["cache_read_input_tokens"],
-        "cache_write_5m": written["ephemeral_5m_input_tokens"],
-        "cache_write_1h": written["ephemeral_1h_input_tokens"],
-        "output": usage["output_tokens"],
-        "web_search": usage["server_tool_use"]["web_search_requests"],
-    }
-    for kind, count in counts.items():
-        if count:
+    for path, kind in {**_TOKENS, "server_tool_use.web_search_requests": "web_search"}.items():
+        if count := reduce(getitem, path.split("."), usage):
             billed.charges[day, model, kind].count += int(count)
     billed.requests[day, model] += usage.get("requests") or 0
 

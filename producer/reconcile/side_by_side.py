@@ -3,10 +3,10 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from datetime import date
+from dataclasses import dataclass, fields, replace
+from datetime import date, datetime
 from decimal import Decimal
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from models.accounting.expected_bill import KINDS, Bill, Unsure
 from producer.reconcile.provider_report import Billed, Charge
@@ -16,6 +16,8 @@ DayModel: TypeAlias = tuple[date, str]  # a day, and a model without its date: t
 _DATED = re.compile(r"-\d{8}$")
 _NANO = Decimal("0.000000001")
 _ZERO = Decimal(0)
+_MONEY = ("ledger_usd", "provider_usd", "list_usd", "slack_usd")
+_Value = TypeVar("_Value", Bill, Charge, Unsure)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
-    """All lines by place, the bill of each place, and the requests that the provider counts there."""
+    """All lines by place, the bill of each place, perhaps empty, and the requests that the provider counts there."""
 
     lines: Mapping[DayModel, tuple[Line, ...]]
     bills: Mapping[DayModel, Bill]
@@ -75,94 +77,68 @@ def side_by_side(bills: Iterable[Bill], billed: Billed) -> Sheet:
     ours: dict[DayModel, Bill] = {}
     for bill in bills:
         place = (bill.day, _undated(bill.model))
-        ours[place] = joined(ours[place], bill) if place in ours else bill
+        ours[place] = added(ours[place], bill) if place in ours else bill
     charges = defaultdict[DayModel, dict[str, Charge]](dict)
     for (day, model, kind), charge in billed.charges.items():
-        theirs = charges[day, _undated(model)]
-        theirs[kind] = _added(theirs.get(kind, Charge()), charge)
+        place = (day, _undated(model))
+        charges[place][kind] = added(charges[place].get(kind, Charge()), charge)
+        ours.setdefault(place, Bill(day=day, model=place[1]))
     requests = defaultdict[DayModel, int](int)
     for (day, model), count in billed.requests.items():
         requests[day, _undated(model)] += count
-    lines = {place: _lines(place, ours.get(place), charges.get(place, {})) for place in sorted({*ours, *charges})}
+    lines = {place: _lines(ours[place], charges[place]) for place in sorted(ours)}
     return Sheet(lines=lines, bills=ours, requests=requests)
 
 
-def both(one: Unsure, other: Unsure) -> Unsure:
-    """Add the figures of unsure attempts."""
-    return Unsure(
-        attempts=one.attempts + other.attempts,
-        most_usd=one.most_usd + other.most_usd,
-        unbounded=one.unbounded + other.unbounded,
-    )
+def added(one: _Value, other: _Value) -> _Value:
+    """Add two values field by field. Numbers and mappings are summed, and the later time counts."""
+    sums = {field.name: _sum(getattr(one, field.name), getattr(other, field.name)) for field in fields(one)}
+    return replace(one, **sums)
 
 
-def joined(one: Bill, other: Bill) -> Bill:
-    """Add the bills of one model under two of its names."""
-
-    def added(name: str) -> dict[str, int | Decimal]:
-        ours, theirs = getattr(one, name), getattr(other, name)
-        return {kind: ours.get(kind, 0) + theirs.get(kind, 0) for kind in KINDS}
-
-    sums = {name: added(name) for name in ("counts", "usd", "late_counts", "late_usd")}
-    plain = ("attempts", "rounded", "unsplit_usd", "unpriced", "late_attempts")
-    return replace(
-        one,
-        **sums,  # type: ignore[arg-type] # counts and money, as they were
-        **{name: getattr(one, name) + getattr(other, name) for name in plain},
-        last_at=max((at for at in (one.last_at, other.last_at) if at is not None), default=None),
-        unknown=both(one.unknown, other.unknown),
-        open=both(one.open, other.open),
-    )
+def _sum(one: Any, other: Any) -> Any:
+    match one:
+        case int() | Decimal():
+            return one + other
+        case Mapping():
+            return {kind: one.get(kind, 0) + other.get(kind, 0) for kind in {**one, **other}}
+        case Unsure():
+            return added(one, other)
+        case datetime():
+            return one if other is None else max(one, other)
+    return other if one is None else one
 
 
 def _undated(model: str) -> str:
     return _DATED.sub("", model)
 
 
-def _added(one: Charge, other: Charge) -> Charge:
-    return Charge(
-        count=one.count + other.count,
-        usd=one.usd + other.usd,
-        list_usd=one.list_usd + other.list_usd,
-        unit_usd=one.unit_usd + other.unit_usd,
-    )
-
-
-def _lines(place: DayModel, bill: Bill | None, charges: Mapping[str, Charge]) -> tuple[Line, ...]:
+def _lines(bill: Bill, charges: Mapping[str, Charge]) -> tuple[Line, ...]:
     kinds = (*KINDS, *sorted(charges.keys() - set(KINDS)))
-    lines = [_line(place, kind, bill, charges.get(kind, Charge())) for kind in kinds]
-    if bill is not None and bill.unsplit_usd:
+    lines = [_line(kind, bill, charges.get(kind, Charge())) for kind in kinds]
+    if bill.unsplit_usd:
         lines = _whole(lines, bill.unsplit_usd)
     return tuple(line for line in lines if line.is_there)
 
 
-def _line(place: DayModel, kind: str, bill: Bill | None, charge: Charge) -> Line:
+def _line(kind: str, bill: Bill, charge: Charge) -> Line:
     return Line(
-        day=place[0],
-        model=place[1] if bill is None else bill.model,
+        day=bill.day,
+        model=bill.model,
         kind=kind,
-        ledger_count=0 if bill is None else bill.counts.get(kind, 0),
+        ledger_count=bill.counts.get(kind, 0),
         provider_count=charge.count,
-        ledger_usd=_ZERO if bill is None else bill.usd.get(kind, _ZERO),
+        ledger_usd=bill.usd.get(kind, _ZERO),
         provider_usd=charge.usd,
         list_usd=charge.list_usd,
         # Each attempt's part is within a nano-dollar of the exact part; the provider rounds its figures.
-        slack_usd=charge.unit_usd / 2 + (_ZERO if bill is None else bill.rounded * _NANO),
+        slack_usd=charge.unit_usd / 2 + bill.rounded * _NANO,
     )
 
 
 def _whole(lines: list[Line], unsplit_usd: Decimal) -> list[Line]:
     """Compare the money of one day and model in one line, since some costs have no parts."""
-    whole = Line(
-        day=lines[0].day,
-        model=lines[0].model,
-        kind=ALL_KINDS,
-        ledger_count=0,
-        provider_count=0,
-        ledger_usd=unsplit_usd + sum((line.ledger_usd for line in lines), _ZERO),
-        provider_usd=sum((line.provider_usd for line in lines), _ZERO),
-        list_usd=sum((line.list_usd for line in lines), _ZERO),
-        slack_usd=sum((line.slack_usd for line in lines), _ZERO),
-    )
-    counts = [replace(line, ledger_usd=_ZERO, provider_usd=_ZERO, list_usd=_ZERO) for line in lines]
-    return [*counts, whole]
+    sums: dict[str, Any] = {name: sum((getattr(line, name) for line in lines), _ZERO) for name in _MONEY}
+    sums["ledger_usd"] += unsplit_usd
+    whole = replace(lines[0], kind=ALL_KINDS, ledger_count=0, provider_count=0, **sums)
+    return [*(replace(line, ledger_usd=_ZERO, provider_usd=_ZERO, list_usd=_ZERO) for line in lines), whole]

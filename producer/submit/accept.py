@@ -1,11 +1,11 @@
 """Makes a batch of prompts: checked, priced, each with its rungs."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from reprlib import repr as shown
 from typing import Any
 
@@ -23,6 +23,7 @@ from models.reports.learned_starts import ASKED, LearnedStarts
 from models.schema.job import job_row
 from models.settings import Settings
 from producer.files.prompts import Judge, PromptFile
+from producer.prompt.arguments import SubmitArguments
 from producer.prompt.check_prompt import check, check_labels
 from producer.prompt.prompt import Prompt
 from producer.prompt.row_buffer import Laid
@@ -36,46 +37,37 @@ _MOST_URGENT = 10_000  # sent at once; the dispatcher sends the others
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitOptions:
-    """A caller's options for a whole batch; Producer.submit explains each."""
+    """The same options, checked."""
 
-    task: str | None
-    name: str | None
-    key: str | None
     tags: Mapping[str, str]
-    on_unknown: OnUnknown | None
     max_cost_usd: Decimal | None
-    is_urgent: bool = False
+    terms: JobTerms
+    task: str | None = None
+    name: str | None = None
+    key: str | None = None
+    on_unknown: OnUnknown | None = None
+    allow_unpriced: bool = False
+    urgent: bool = False
     weight: int = 1
-    own: JobTerms = JobTerms()  # noqa: RUF009 - frozen
     on_failed_part: OnFailedPart | None = None
 
 
-def terms_of(  # noqa: PLR0913 - each is a word of the caller's
-    *,
-    task: str | None,
-    name: str | None,
-    key: str | None,
-    tags: Mapping[str, str] | None,
-    on_unknown: OnUnknown | None,
-    max_cost_usd: Decimal | str | float | None,
-    urgent: bool,
-    weight: int,
-    terms: JobTerms | None,
-    on_failed_part: OnFailedPart | None = None,
+def checked_options(
+    given: SubmitArguments, chain: Chain, *, on_failed_part: OnFailedPart | None = None
 ) -> SubmitOptions:
-    """Collect the caller's options. Raises InputError."""
-    return SubmitOptions(
-        task=task,
-        name=name,
-        key=key,
-        tags=tags or {},
-        on_unknown=on_unknown,
-        max_cost_usd=max_cost(max_cost_usd),
-        is_urgent=urgent,
-        weight=weight,
-        own=terms or JobTerms(),
-        on_failed_part=on_failed_part,
-    )
+    """Check the caller's options. Raises InputError."""
+    checked: dict[str, Any] = {
+        "tags": given.get("tags") or {},
+        "max_cost_usd": max_cost(given.get("max_cost_usd")),
+        "terms": _terms(given.get("terms") or JobTerms(), chain),
+    }
+    options = SubmitOptions(**{**given, **checked}, on_failed_part=on_failed_part)
+    if mistake := check_labels(name=options.name, key=options.key, task=options.task, tags=options.tags):
+        raise mistake
+    if type(options.weight) is not int or not 1 <= options.weight <= MOST_WEIGHT:
+        problem = f"{options.weight!r} should be a whole number from 1 to {MOST_WEIGHT}"
+        raise InputError(problem, source="submit", field="weight")
+    return options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,10 +75,15 @@ class LaidOut:
     """A batch before its write: the jobs as rows, and the jobs that may have a message at once."""
 
     batch: NewBatch
-    count: int
-    characters: int
+    buffered: Laid
     first: Sequence[Unsent]
-    rows: Callable[[], Iterator[dict[str, Any]]]
+    prefixes: Prefixes
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Read the rows in order. A prefix that no other job shares is left out."""
+        shared = self.prefixes.shared()
+        for row in self.buffered:
+            yield row | {"prefix": shared(row["prefix"])}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,29 +98,21 @@ class Checked:
 
 @contextmanager
 def laid_out(
-    prompts: Iterable[Prompt] | PromptFile, settings: Settings, terms: SubmitOptions, starts: LearnedStarts
+    prompts: Iterable[Prompt] | PromptFile, settings: Settings, options: SubmitOptions, starts: LearnedStarts
 ) -> Iterator[LaidOut]:
     """Prepare a batch for a block, on disk if large: no row is written before the last prompt is checked.
 
     Raises InputError or InputMistakes for prompts that cannot be sent or kept.
     """
-    if mistake := check_labels(name=terms.name, key=terms.key, task=terms.task, tags=terms.tags):
-        raise mistake
-    if type(terms.weight) is not int or not 1 <= terms.weight <= MOST_WEIGHT:
-        problem = f"{terms.weight!r} should be a whole number from 1 to {MOST_WEIGHT}"
-        raise InputError(problem, source="submit", field="weight")
-    terms = with_own(terms, settings.chain)
     with Laid() as buffered:
-        yield _lay(_jobs(prompts, settings, terms), settings, terms, starts, buffered)
+        yield _lay(_jobs(prompts, settings, options), settings, options, starts, buffered)
 
 
-def with_own(terms: SubmitOptions, chain: Chain) -> SubmitOptions:
-    """Check the caller's terms of all jobs. Raises InputError."""
-    own, problems = parse_terms(as_entry(terms.own), chain.models)
-    if problems:
-        field, problem = problems[0]
-        raise InputError(problem, source="submit", field=field)
-    return replace(terms, own=own)
+def _terms(given: JobTerms, chain: Chain) -> JobTerms:
+    terms, problems = parse_terms(as_entry(given), chain.models)
+    for name, problem in problems:
+        raise InputError(problem, source="submit", field=name)
+    return terms
 
 
 def max_cost(given: Decimal | str | float | None, *, source: str = "submit") -> Decimal | None:
@@ -143,14 +132,13 @@ def require_prices(settings: Settings, dated: Mapping[str, Sequence[Price]]) -> 
 
 
 def _lay(
-    jobs: Iterable[NewJob], settings: Settings, terms: SubmitOptions, starts: LearnedStarts, buffered: Laid
+    jobs: Iterable[NewJob], settings: Settings, options: SubmitOptions, starts: LearnedStarts, buffered: Laid
 ) -> LaidOut:
     batch_id = new_id()
-    content = None if terms.key is None else Content(settings.climbs, terms.max_cost_usd, terms.on_failed_part)
+    content = None if options.key is None else Content(settings.climbs, options.max_cost_usd, options.on_failed_part)
     starting = starts.starting(settings)
     first = _First(settings.queue_window)
     prefixes = Prefixes(settings.chain.models if settings.prompt_cache == "on" else ())
-    columns: tuple[str, ...] = ()
     for asked in jobs:
         if content is not None:  # the digest leaves learned starts out
             content.add(asked)
@@ -158,35 +146,19 @@ def _lay(
         if job.refused is None:
             first.add(job)
         row = job_row(batch_id, job) | {"prefix": prefixes.named(job.params)}
-        columns = columns or tuple(row)
-        buffered.add((*row.values(),), characters=len(row["params"]) + len(row["columns"]))
+        buffered.add(row, characters=len(row["params"]) + len(row["columns"]))
     batch = NewBatch(
         id=batch_id,
-        name=terms.name,
-        key=None if terms.key is None else str(terms.key),
+        name=options.name,
+        key=None if options.key is None else str(options.key),
         content_sha256=None if content is None else content.hexdigest(),
-        task=terms.task,
-        tags=terms.tags,
-        deadline_s=terms.own.deadline_s or settings.job_deadline_s,
-        max_cost_usd=terms.max_cost_usd,
-        weight=terms.weight,
+        task=options.task,
+        tags=options.tags,
+        deadline_s=options.terms.deadline_s or settings.job_deadline_s,
+        max_cost_usd=options.max_cost_usd,
+        weight=options.weight,
     )
-    return LaidOut(
-        batch=batch,
-        count=buffered.count,
-        characters=buffered.characters,
-        first=first.jobs,
-        rows=lambda: _rows(buffered, columns, prefixes),
-    )
-
-
-def _rows(buffered: Laid, columns: Sequence[str], prefixes: Prefixes) -> Iterator[dict[str, Any]]:
-    shared = prefixes.shared()
-    for values in buffered:
-        row = dict(zip(columns, values, strict=True))
-        if row["prefix"] is not None:
-            row["prefix"] = shared(row["prefix"])
-        yield row
+    return LaidOut(batch=batch, buffered=buffered, first=first.jobs, prefixes=prefixes)
 
 
 @dataclass(slots=True)
@@ -204,17 +176,12 @@ class _First:
             self.jobs.append(Unsent(id=job.id, rung=job.span.start, is_urgent=job.is_urgent))
 
 
-def _jobs(prompts: Iterable[Prompt] | PromptFile, settings: Settings, terms: SubmitOptions) -> Iterator[NewJob]:
-    asked = cache(lambda task: terms_for(task, terms.own, settings.kinds, settings.climbs))
-
-    def judge(prompt: Prompt, source: str, line: int) -> InputError | None:
-        own = asked(prompt.task or terms.task)
-        return misplaced(prompt, settings.chain, terms.task, source=source, line=line, terms=own)
-
+def _jobs(prompts: Iterable[Prompt] | PromptFile, settings: Settings, options: SubmitOptions) -> Iterator[NewJob]:
+    asked = cache(lambda task: terms_for(task, options.terms, settings.kinds, settings.climbs))
+    judge = partial(misplaced, chain=settings.chain, task=options.task, terms=asked)
     seq = 0
-    for prompt in _checked(prompts, judge):
-        seq += 1
-        yield _job(prompt, seq, settings.chain, terms, asked(prompt.task or terms.task))
+    for seq, prompt in enumerate(_checked(prompts, judge), start=1):
+        yield _job(prompt, seq, settings.chain, options, asked(prompt.task or options.task))
     if not seq:
         raise InputError("no prompts: give at least one", source="submit")
 
@@ -222,9 +189,7 @@ def _jobs(prompts: Iterable[Prompt] | PromptFile, settings: Settings, terms: Sub
 def _checked(prompts: Iterable[Prompt] | PromptFile, judge: Judge) -> Iterator[Prompt]:
     if isinstance(prompts, PromptFile):
         return replace(prompts, judge=judge).prompts()
-    if isinstance(prompts, Checked):
-        return _each_once(prompts)
-    return _each_once(_each_checked(prompts))
+    return _each_once(prompts if isinstance(prompts, Checked) else _each_checked(prompts))
 
 
 def _each_checked(prompts: Iterable[Prompt]) -> Iterator[Prompt]:
@@ -252,21 +217,21 @@ def _id(prompt: Prompt, seq: int) -> str:
     return prompt.id if prompt.id is not None else str(seq)
 
 
-def _job(prompt: Prompt, seq: int, chain: Chain, terms: SubmitOptions, asked: JobTerms) -> NewJob:
-    span = span_of(prompt, chain, terms.task, source=f"prompt {seq}", terms=asked)
+def _job(prompt: Prompt, seq: int, chain: Chain, options: SubmitOptions, asked: JobTerms) -> NewJob:
+    span = span_of(prompt, chain, options.task, source=f"prompt {seq}", terms=asked)
     return NewJob(
         refused=prompt.refused,
         id=new_id(),
         seq=seq,
         prompt_id=_id(prompt, seq),
-        task=prompt.task or terms.task,
+        task=prompt.task or options.task,
         params=prompt.request() if prompt.refused is None else {},
         span=span,
         start_model=chain.models[span.start],
         columns=prompt.columns,
-        on_unknown=terms.on_unknown,
-        is_urgent=terms.is_urgent,
-        start_reason=ASKED if is_asked(prompt, chain, prompt.task or terms.task) else None,
+        on_unknown=options.on_unknown,
+        is_urgent=options.urgent,
+        start_reason=ASKED if is_asked(prompt, chain, prompt.task or options.task) else None,
         patience_s=asked.patience_s,
         climb_on=asked.climb_on,
         expects=asked.expects,

@@ -1,6 +1,7 @@
 """Rings for jobs once they are kept: a message each, as many as the queues have room for."""
 
 from collections.abc import Sequence
+from contextlib import closing
 
 from models.errors import BrokerError, LedgerError
 from models.job.values import Unsent
@@ -18,19 +19,15 @@ def send_first(jobs: Sequence[Unsent], settings: Settings, outbox: Outbox) -> st
     The dispatcher sends the others. Returns the reason if no message could be sent; the jobs are still in the ledger.
     """
     try:
-        broker = Broker(required_broker_url(settings), rungs=len(settings.chain.models), timeout_s=_RING_S)
-    except BrokerError as error:
-        return str(error)
-    try:
-        _send([job for job in jobs if job.is_urgent], broker, outbox)
-        for rung in sorted({job.rung for job in jobs if not job.is_urgent}):
-            room = max(0, min(settings.queue_window, broker.queue_window(rung).window) - broker.depth(rung))
-            bulk = [job for job in jobs if job.rung == rung and not job.is_urgent]
-            _send(bulk[:room], broker, outbox)
+        url = required_broker_url(settings)
+        with closing(Broker(url, rungs=len(settings.chain.models), timeout_s=_RING_S)) as broker:
+            _send([job for job in jobs if job.is_urgent], broker, outbox)
+            for rung in sorted({job.rung for job in jobs if not job.is_urgent}):
+                room = max(0, min(settings.queue_window, broker.queue_window(rung).window) - broker.depth(rung))
+                bulk = [job for job in jobs if job.rung == rung and not job.is_urgent]
+                _send(bulk[:room], broker, outbox)
     except (BrokerError, LedgerError) as error:  # the jobs are accepted; after an error the caller would submit again
         return str(error)
-    finally:
-        broker.close()
     return None
 
 

@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from decimal import Decimal
 from typing import Any
 
@@ -53,11 +54,9 @@ def _asked(ask: Any) -> str:
 
 
 def _ask_broker(settings: Settings) -> None:
-    broker = Broker(required_broker_url(settings), rungs=len(settings.chain.models), timeout_s=_BROKER_S)
-    try:
+    url = required_broker_url(settings)
+    with closing(Broker(url, rungs=len(settings.chain.models), timeout_s=_BROKER_S)) as broker:
         broker.depth(None)
-    finally:
-        broker.close()
 
 
 def _lines(store: Store, scope: str | None) -> Iterator[str]:

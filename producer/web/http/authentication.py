@@ -4,7 +4,6 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -61,20 +60,22 @@ class Authentication:
             scope.setdefault("state", {}).update(caller=caller, request_id=request_id)
             self._limits.take(caller, scope["method"])
             await self._app(scope, receive, numbered)
-        except Refusal as refusal:
-            await error_response(refusal, request_id)(scope, receive, numbered)
+        except Refusal as error:
+            refusal = error
         except ClientDisconnect:
             return
         except asyncio.CancelledError:  # not raised: the server would log a traceback at its own end
-            if not has_begun:
-                is_for_good = not Headers(scope=scope).get(KEY, "").strip()  # under a key the next request is that job
-                stopping = Refusal(503, _STOPPING, is_for_good=is_for_good)
-                await error_response(stopping, request_id)(scope, receive, numbered)
+            is_for_good = not Headers(scope=scope).get(KEY, "").strip()  # under a key the next request is that job
+            refusal = Refusal(503, _STOPPING, is_for_good=is_for_good)
         except Exception as error:  # noqa: BLE001 - its text may quote a prompt: the log has the place alone
-            _log.error("%s failed: %s\n%s", request_id, type(error).__name__, "".join(_frames(error)))
-            if not has_begun:
-                broken = Refusal(500, "this server has a mistake; its log has the request's id")
-                await error_response(broken, request_id)(scope, receive, numbered)
+            _log.error(
+                "%s failed: %s\n%s", request_id, type(error).__name__, "".join(traceback.format_tb(error.__traceback__))
+            )
+            refusal = Refusal(500, "this server has a mistake; its log has the request's id")
+        else:
+            return
+        if not has_begun:
+            await error_response(refusal, request_id)(scope, receive, numbered)
 
     def _caller(self, scope: Scope) -> Caller | None:
         headers = Headers(scope=scope)
@@ -123,7 +124,3 @@ def _token(headers: Headers) -> str:
     if authorization[: len(_BEARER)].lower() == _BEARER:
         return authorization[len(_BEARER) :].strip()
     return headers.get("x-api-key", "").strip()
-
-
-def _frames(error: BaseException) -> list[Any]:
-    return traceback.format_tb(error.__traceback__)

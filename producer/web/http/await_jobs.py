@@ -4,7 +4,6 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -16,12 +15,6 @@ _LOOK_EVERY_S = 0.05  # a person may wait
 _AT_ONCE = 500
 
 _log = logging.getLogger("stepdown.serve")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Awaited:
-    batch_id: str
-    is_kept: bool
 
 
 class Waiting:
@@ -36,24 +29,23 @@ class Waiting:
     ) -> None:
         self._settled = settled
         self._let_go = let_go
-        self._ends: dict[asyncio.Future[Answer], _Awaited] = {}
+        self._ends: dict[asyncio.Future[Answer], tuple[str, bool]] = {}  # batch_id, is_kept
         self._left: list[str] = []
         self._called = asyncio.Event()
 
     def end_of(self, batch_id: str, *, is_kept: bool) -> asyncio.Future[Answer]:
         """Return a future for the answer of a batch; pair with `leave`. A batch that `is_kept` is never let go."""
         end: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._ends[end] = _Awaited(batch_id=batch_id, is_kept=is_kept)
+        self._ends[end] = (batch_id, is_kept)
         self._called.set()
         return end
 
     def leave(self, end: asyncio.Future[Answer]) -> None:
         """Wait no longer. A batch that has not ended is let go, unless kept."""
-        awaited = self._ends.pop(end, None)
-        if awaited is None or not end.cancel() or awaited.is_kept:
-            return
-        self._left.append(awaited.batch_id)
-        self._called.set()
+        batch_id, is_kept = self._ends.pop(end, ("", True))
+        if end.cancel() and not is_kept:
+            self._left.append(batch_id)
+            self._called.set()
 
     async def run(self) -> None:
         """Look until cancelled. Then let go of the batches that are left."""
@@ -69,11 +61,12 @@ class Waiting:
 
     async def _look(self) -> None:
         try:
-            for some in _parts(self._open()):
-                settled = await run_in_threadpool(self._settled, some)
-                for end, awaited in self._ends.items():
-                    if awaited.batch_id in settled and not end.done():
-                        end.set_result(settled[awaited.batch_id])
+            ids = self._open()
+            for start in range(0, len(ids), _AT_ONCE):
+                settled = await run_in_threadpool(self._settled, ids[start : start + _AT_ONCE])
+                for end, (batch_id, _) in self._ends.items():
+                    if batch_id in settled and not end.done():
+                        end.set_result(settled[batch_id])
             while self._left:
                 await self._let_one_go()
         except LedgerError:  # each request has its own deadline
@@ -97,8 +90,4 @@ class Waiting:
         del self._left[0]
 
     def _open(self) -> list[str]:
-        return sorted({awaited.batch_id for end, awaited in self._ends.items() if not end.done()})
-
-
-def _parts(ids: list[str]) -> list[list[str]]:
-    return [ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE)]
+        return sorted({batch_id for end, (batch_id, _) in self._ends.items() if not end.done()})

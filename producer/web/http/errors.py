@@ -42,28 +42,18 @@ _OF_ERRORS: tuple[tuple[type[Exception], int, str | None], ...] = (
     (LedgerError, 503, _NO_LEDGER),  # the error itself names our database
     (UnpricedModelError, 503, _NO_PRICE),
 )
-_OF_OUTCOMES: Mapping[str, int] = {
-    Outcome.BAD_REQUEST: 400,
-    Outcome.REJECTED: 400,
-    Outcome.TOO_LONG: 400,
-    Outcome.REFUSED: 400,
-    OVER_BUDGET: 402,
-    Outcome.TOO_LARGE: 413,
-    Outcome.OVER_LIMIT: 413,  # no later time helps
-    Outcome.RATE_LIMITED: LIMITED,
-    Outcome.RAMP_LIMITED: LIMITED,
-    "limited": LIMITED,
-    "circuit_open": OVERLOADED,
-    "full": OVERLOADED,
-    Outcome.UNAUTHORIZED: 503,  # our key, not the caller's: a 401 would have him change his own
-    Outcome.SPEND_LIMIT: 503,
-    Outcome.REDIRECTED: 503,
-    Outcome.MODEL_DENIED: 503,
-    Outcome.BLOCKED: 502,
-    Outcome.TIMED_OUT: 504,
-    "expired": OVERLOADED,
-    Outcome.OVERLOADED: OVERLOADED,
+_STATUSES: Mapping[int, tuple[str, ...]] = {
+    400: (Outcome.BAD_REQUEST, Outcome.REJECTED, Outcome.TOO_LONG, Outcome.REFUSED),
+    402: (OVER_BUDGET,),
+    413: (Outcome.TOO_LARGE, Outcome.OVER_LIMIT),  # no later time helps
+    LIMITED: (Outcome.RATE_LIMITED, Outcome.RAMP_LIMITED, "limited"),
+    502: (Outcome.BLOCKED,),
+    # UNAUTHORIZED is about our key, not the caller's: a 401 would have him change his own.
+    503: (Outcome.UNAUTHORIZED, Outcome.SPEND_LIMIT, Outcome.REDIRECTED, Outcome.MODEL_DENIED),
+    504: (Outcome.TIMED_OUT,),
+    OVERLOADED: (Outcome.OVERLOADED, "circuit_open", "full", "expired"),
 }
+_OF_OUTCOMES = {outcome: status for status, outcomes in _STATUSES.items() for outcome in outcomes}
 
 
 class Refusal(StepdownError):  # noqa: N818 - an answer, not a failure of ours

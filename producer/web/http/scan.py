@@ -6,8 +6,9 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
+from producer.files.records import refuse_constant
 from producer.web.http.errors import Refusal
 
 _MB = 1024 * 1024
@@ -186,8 +187,4 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON value")
-
-
-_decode = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_once).decode
+_decode = json.JSONDecoder(parse_constant=refuse_constant, object_pairs_hook=_once).decode

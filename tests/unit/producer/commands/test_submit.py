@@ -12,11 +12,11 @@ import pytest
 
 from models.chain.chain import Chain
 from models.errors import InputError, InputMistakes
+from models.job.task_kinds import JobTerms
 from producer.client import Batch
 from producer.commands.submit import hints, opened_either, tags
-from producer.files.prompts import PromptFile
+from producer.files.prompts import Judge, PromptFile
 from producer.files.record_to_prompt import ReadOptions
-from producer.prompt.prompt import Prompt
 from producer.prompt.start_rung import misplaced
 
 CHAIN = Chain(models=("big", "small"), starts={"sum": 1})
@@ -32,14 +32,14 @@ def opened(path: Path, *, skip_bad: bool = False) -> Iterator[PromptFile]:
 def refused_in(path: Path, *, task: str | None = None) -> list[str]:
     with opened(path) as prompts:
         try:
-            assert list(replace(prompts, judge=partial(_judge, task)).prompts())
+            assert list(replace(prompts, judge=_judge_of(task)).prompts())
         except InputMistakes as refused:
             return [str(mistake) for mistake in refused.mistakes]
     return []
 
 
-def _judge(task: str | None, prompt: Prompt, source: str, line: int) -> InputError | None:
-    return misplaced(prompt, CHAIN, task, source=source, line=line)
+def _judge_of(task: str | None) -> Judge:
+    return partial(misplaced, chain=CHAIN, task=task, terms=lambda _: JobTerms())
 
 
 def lines(path: Path, *records: dict[str, Any]) -> Path:
