@@ -10,14 +10,15 @@ from producer.commands import batches, job_actions, ledger_upkeep, prices, proce
 from producer.commands import ledger as questions
 from producer.commands.chain import chain, whatif
 from producer.commands.estimate import estimate
-from producer.commands.options import print_version
+from producer.commands.options import WholeSummaries, print_version
 from producer.commands.reconcile import reconcile
 from producer.commands.submit import submit
-from producer.output.terminal import prepare_streams
+from producer.output.terminal import hint, prepare_streams
 from producer.running.signals import resend_dropped_signals
 
 app = typer.Typer(
     name="stepdown",
+    cls=WholeSummaries,
     help="A queue that answers prompts with the cheapest model that will do, and keeps an exact receipt.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -45,7 +46,7 @@ def main() -> None:
         finally:
             sys.stdout.flush()
     except (errors.StepdownError, TimeoutError) as error:
-        sys.stderr.write(f"stepdown: {error}\n")
+        hint(f"stepdown: {error}")
         sys.exit(errors.exit_code(error))
     except KeyboardInterrupt:
         sys.exit(errors.INTERRUPTED)
@@ -57,7 +58,7 @@ def main() -> None:
         sys.exit(errors.OK)
     except OSError as error:  # a command that writes elsewhere reports its own errors
         sys.stdout = sys.stderr
-        sys.stderr.write(f"stepdown: what it has to say cannot be written ({error.strerror})\n")
+        hint(f"stepdown: what it has to say cannot be written ({error.strerror})")
         sys.exit(errors.USAGE)
 
 
@@ -72,8 +73,8 @@ for _command in _IN_ORDER:
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 for _process in (processes.worker, processes.simulate):
     app.command(context_settings=_PASS_ON)(_process)
-_db = typer.Typer(help="The ledger's schema.", no_args_is_help=True)
-_ledger = typer.Typer(help="What everything cost.", no_args_is_help=True)
+_db = typer.Typer(cls=WholeSummaries, help="The ledger's schema.", no_args_is_help=True)
+_ledger = typer.Typer(cls=WholeSummaries, help="What everything cost.", no_args_is_help=True)
 for _group, _commands in (
     (_db, (ledger_upkeep.analyst, ledger_upkeep.upgrade)),
     (_ledger, (questions.report, questions.sql, questions.export)),

@@ -10,7 +10,8 @@ import typer
 from models import errors
 from producer.commands.options import BatchArgument, JsonOption, LinesOption, SomeBatchArgument, TimeoutOption
 from producer.commands.options import producer as open_producer
-from producer.output.terminal import hint, next_step, print_line
+from producer.output.format import counted
+from producer.output.terminal import hint, next_step, print_lines, print_whole
 
 if TYPE_CHECKING:
     from producer.client import Batch, Producer
@@ -36,14 +37,12 @@ def status(batch: BatchArgument, as_json: JsonOption = False) -> None:
         waits = ours.store.waits.of_batch(progress.batch_id, ours.models) if is_open else []
         throttles = ours.throttles() if is_open else []
         if as_json:
-            print_line(
+            print_whole(
                 json.dumps(json.loads(batch_lines.progress_json(progress)) | waits_json(waits, ours.models, throttles))
             )
         else:
-            for line in batch_lines.batch_table([progress]):
-                print_line(line)
-            for line in wait_lines(waits, ours.models, throttles):
-                print_line(line)
+            print_lines(batch_lines.batch_table([progress]))
+            print_lines(wait_lines(waits, ours.models, throttles))
             order = "watch" if is_open else "show"
             next_step(f"next: stepdown {order} {progress.batch_id}")
         for verdict in ours.store.health.today():
@@ -57,10 +56,11 @@ def ls(limit: Annotated[int, typer.Option(min=1)] = 20, as_lines: LinesOption = 
 
     with open_producer() as producer:
         found = list(producer.store.reports.batches(limit=limit))
-    for line in map(progress_json, found) if as_lines else batch_table(found):
-        print_line(line)
-    if not as_lines:
-        next_step("next: stepdown show BATCH lists its jobs" if found else "no batch yet: stepdown submit FILE")
+    if as_lines:
+        print_lines(map(progress_json, found), whole=True)
+        return
+    print_lines(batch_table(found))
+    next_step("next: stepdown show BATCH lists its jobs" if found else "no batch yet: stepdown submit FILE")
 
 
 def results(
@@ -96,12 +96,15 @@ def show(
         reports = producer.store.reports
         answers = reports.held(found) if held else reports.answers(str(found))
         chosen = (answer for answer in answers if not failed or answer.state == "failed")
-        for line in map(showing.job_json, chosen) if as_lines else showing.job_table(chosen):
-            print_line(line)
-        if found is not None and not as_lines:
+        if as_lines:
+            print_lines(map(showing.job_json, chosen), whole=True)
+            return
+        is_any = bool(print_lines(showing.job_table(chosen)))
+        if found is not None:
             _receipt(producer, found)
-        if not as_lines:
-            next_step("next: stepdown job JOB tells each call of a job, with reason and cost")
+        next_step(
+            "next: stepdown job JOB tells each call of a job, with reason and cost" if is_any else "no job to show"
+        )
 
 
 def job(job_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonOption = False) -> None:
@@ -113,8 +116,8 @@ def job(job_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonOptio
         reports = producer.store.reports
         record = job_record(reports.job_id(job_id), reports)
         throttles = [] if as_json or record.job["finished_at"] else producer.throttles()
-        for line in [story_json(record)] if as_json else story(record, producer.models, throttles):
-            print_line(line)
+        lines = [story_json(record)] if as_json else story(record, producer.models, throttles)
+        print_lines(lines, whole=as_json)
 
 
 def follow(producer: "Producer", batch: "Batch", timeout_s: float | None) -> None:
@@ -129,7 +132,8 @@ def follow(producer: "Producer", batch: "Batch", timeout_s: float | None) -> Non
         raise typer.Exit(errors.INTERRUPTED) from None
     _receipt(producer, batch.id)
     if progress.held:
-        hint(f"{progress.held} jobs are held until a person decides: stepdown show {batch.id} --held")
+        held = counted(progress.held, "job is", "jobs are")
+        hint(f"{held} held until a person decides: stepdown show {batch.id} --held")
     if progress.over_budget:
         hint(over_budget_line(progress))
         raise typer.Exit(errors.MONEY_CAP)

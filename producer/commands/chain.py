@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.errors import InputError, LedgerError, SettingsError, UnpricedModelError
-from producer.commands.options import JsonOption, producer, settings
-from producer.output.terminal import hint, next_step, print_line
+from producer.commands.options import AllowUnpricedOption, JsonOption, WholeSummaries, producer, settings
+from producer.output.terminal import hint, next_step, print_lines, print_whole
 
 if TYPE_CHECKING:
     from models.chain.best_start import WeighedStart
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
 # ruff: noqa: PLC0415
 
-chain = typer.Typer(help="The models in order, and the starts of task kinds.", no_args_is_help=True)
+chain = typer.Typer(cls=WholeSummaries, help="The models in order, and the starts of task kinds.", no_args_is_help=True)
 _USUAL_DAYS = "7d"
 
 
@@ -33,11 +33,10 @@ def show(as_json: JsonOption = False) -> None:
     given = settings()
     rungs, kinds = _rungs(given), _kinds(given)
     if as_json:
-        print_line(json.dumps(chain_json(rungs, kinds)))
+        print_whole(json.dumps(chain_json(rungs, kinds)))
         return
-    for line in chain_lines(rungs, kinds):
-        print_line(line)
-    hint("in USD per million tokens")
+    print_lines(chain_lines(rungs, kinds))
+    hint("input and output in USD per million tokens, window in tokens")
     next_step("rung: a model's place in the chain; jobs start on 0, or where their task starts")
     next_step("next: stepdown whatif --chain MODEL,... compares it with another chain")
 
@@ -116,7 +115,7 @@ def whatif(
     batch: Annotated[
         str | None, typer.Option(metavar="BATCH", help="only jobs of this batch, whatever their day")
     ] = None,
-    allow_unpriced: Annotated[bool, typer.Option(help="take models without a price; their cost is unknown")] = False,
+    allow_unpriced: AllowUnpricedOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Compare recorded jobs with the same jobs under another chain or start: cost, fallback depth and acceptance."""
@@ -136,8 +135,8 @@ def whatif(
         found = WhatIf(plan, history.records(), prices).compare(history.jobs(scope))
         question = Question(plan=plan, scope=scope, left_out=history.left_out(scope))
     _warn_of_ends(plan.models)
-    for line in [json.dumps(whatif_json(found, question))] if as_json else whatif_lines(found, question):
-        print_line(line)
+    lines = [json.dumps(whatif_json(found, question))] if as_json else whatif_lines(found, question)
+    print_lines(lines, whole=as_json)
 
 
 def _plan(given: "Settings", chain: str | None, starts: str | None) -> "Plan":

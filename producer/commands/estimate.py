@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from models.errors import InputError
-from producer.commands.options import JsonOption, settings, takes_form, takes_terms, takes_ways
-from producer.output.terminal import hint, print_line
+from producer.commands.options import AllowUnpricedOption, JsonOption, settings, takes_form, takes_terms, takes_ways
+from producer.output.terminal import hint, print_lines, print_whole
 
 if TYPE_CHECKING:
     from models.job.task_kinds import JobTerms
@@ -35,7 +35,7 @@ def estimate(  # noqa: PLR0913 - each is an option
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="as for submit; - is stdin")],
     task: Annotated[str | None, typer.Option(help="task kind: where in the chain it starts (TASK_STARTS)")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave bad lines out, and list them")] = False,
-    allow_unpriced: Annotated[bool, typer.Option(help="take models without a price; their cost is unknown")] = False,
+    allow_unpriced: AllowUnpricedOption = False,
     exact: Annotated[bool, typer.Option("--exact", help="have the API count input tokens: free, a call each")] = False,
     as_json: JsonOption = False,
     *,
@@ -57,10 +57,9 @@ def estimate(  # noqa: PLR0913 - each is an option
         for note in read.notes:
             hint(note)
     if as_json:
-        print_line(json.dumps(estimate_json(found, oracle.learned, exact=exact)))
+        print_whole(json.dumps(estimate_json(found, oracle.learned, exact=exact)))
         return
-    for line in _lines(found, oracle.learned, exact=exact):
-        print_line(line)
+    print_lines(_lines(found, oracle.learned, exact=exact))
 
 
 def _lines(found: "Expectation", learned: "TokenHistory", *, exact: bool) -> Iterator[str]:

@@ -9,6 +9,7 @@ from models.errors import InputError
 from models.outcome import State
 from producer.commands.options import BatchArgument, JobOption, SomeBatchArgument, producer, settings
 from producer.output.dates import parse_seconds
+from producer.output.format import counted
 from producer.output.terminal import print_line
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ def cancel(batch: BatchArgument) -> None:
     """Cancel a batch's open jobs; says how many calls are in flight: they end, and are billed."""
     with producer() as ours:
         cancelled, in_flight = ours.store.job_actions.cancel(ours.batch(batch).id)
-    flight = f"; {in_flight} calls are in flight: they end, and are billed" if in_flight else ""
-    print_line(f"{cancelled} jobs cancelled{flight}")
+    flight = counted(in_flight, "call is in flight: it ends, and is", "calls are in flight: they end, and are")
+    print_line(f"{counted(cancelled, 'job')} cancelled{f'; {flight} billed' if in_flight else ''}")
 
 
 def retry(
@@ -47,7 +48,7 @@ def retry(
         else:
             states = [State.FAILED] if failed else [State.FAILED, State.CANCELLED]
             count = job_actions.retry(deadline_s=deadline_s, states=states, **target)
-    print_line(f"{count} jobs queued again")
+    print_line(f"{counted(count, 'job')} queued again")
 
 
 def release(batch: SomeBatchArgument = None, job: JobOption = None) -> None:
@@ -55,14 +56,14 @@ def release(batch: SomeBatchArgument = None, job: JobOption = None) -> None:
     given = settings()
     with producer(given) as ours:
         count = ours.store.job_actions.release(deadline_s=given.job_deadline_s, **_target(ours, batch, job))
-    print_line(f"{count} held jobs go on")
+    print_line(counted(count, "held job goes on", "held jobs go on"))
 
 
 def drop(batch: SomeBatchArgument = None, job: JobOption = None) -> None:
     """Give held jobs up: they fail as dropped, and nothing more is bought for them."""
     with producer() as ours:
         count = ours.store.job_actions.drop(**_target(ours, batch, job))
-    print_line(f"{count} held jobs dropped")
+    print_line(f"{counted(count, 'held job')} dropped")
 
 
 def purge(
@@ -73,7 +74,7 @@ def purge(
     with producer() as ours:
         while count := ours.store.job_actions.purge(older_than_s=older_than_s):
             total += count
-    print_line(f"{total} jobs purged of prompt and answer; their attempts stay")
+    print_line(f"{counted(total, 'job')} purged of prompt and answer; the attempts stay")
 
 
 def _raise_cap(ours: "Producer", target: Mapping[str, str], given: str) -> None:

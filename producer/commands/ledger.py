@@ -10,7 +10,8 @@ import typer
 
 from models.errors import InputError
 from producer.commands.options import JsonOption, LinesOption, producer, settings
-from producer.output.terminal import hint, next_step, print_line
+from producer.output.format import counted
+from producer.output.terminal import hint, next_step, print_lines, print_whole
 
 if TYPE_CHECKING:
     from models.accounting.adhoc_sql import QueryResult
@@ -49,13 +50,12 @@ def report(
     with producer() as ours:
         found = laying_out.report_of(keys, ours.store.spending.sums(keys, since=first, until=last))
     if as_json:
-        print_line(laying_out.report_json(found))
+        print_whole(laying_out.report_json(found))
     elif as_csv:
         _print_csv(laying_out.report_rows(found))
     else:
-        for line in laying_out.report_table(found):
-            print_line(line)
-        next_step("a credit is $0.01; share: of the cost. Next: stepdown ledger report --by task")
+        print_lines(laying_out.report_table(found))
+        next_step("credit: $0.01; share: of the cost; a wider terminal has more columns. Next: --by task")
 
 
 def sql(
@@ -105,7 +105,7 @@ def export(
     with producer() as ours:
         rows = ours.store.spending.rows(chosen, since=first, until=last)
         count = write(rows, chosen.fields, path=output, format=as_format)
-    hint(f"{count:,} rows in {output}")
+    hint(f"{counted(count, 'row')} in {output}")
 
 
 def _one_of(command: str, chosen: dict[str, bool]) -> int:
@@ -122,15 +122,14 @@ def _print_found(found: "QueryResult", *, as_json: bool, as_lines: bool, as_csv:
         _print_csv(chain([found.columns], (map(plain, row) for row in found.rows)))
     elif as_lines:
         for row in found.rows:
-            print_line(json_object(found.columns, row))
+            print_whole(json_object(found.columns, row))
     elif as_json:
         sys.stdout.write(f'{{"columns": {written(list(found.columns))}, "rows": [')
         for number, row in enumerate(found.rows):
             sys.stdout.write(f"{', ' if number else ''}{written(row)}")
-        print_line("]}")
+        print_whole("]}")
     else:
-        for line in found_table(found.columns, list(found.rows)):
-            print_line(line)
+        print_lines(found_table(found.columns, list(found.rows)))
 
 
 def _print_csv(rows: Iterable[Iterable[Any]]) -> None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from producer.commands.options import JsonOption, producer, settings
-from producer.output.terminal import hint, print_line
+from producer.output.format import counted, money
+from producer.output.terminal import hint, print_line, print_lines, print_whole
 
 if TYPE_CHECKING:
     from models.accounting.repricing import Repriced, Scope
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _ZERO = Decimal(0)
+_TITLES = ("model", "attempts", "corrected", "change of cost", "were unknown", "cost of these", "still unknown")
 
 
 def upgrade() -> None:
@@ -79,7 +81,7 @@ def rebuild() -> None:
     finally:
         engine.dispose()
     between = f", {days[0]} to {days[-1]}" if days else ""
-    print_line(f"{len(days)} days added up{between}")
+    print_line(f"{counted(len(days), 'day')} added up{between}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +108,7 @@ def reprice(
 ) -> None:
     """Price past attempts anew, each by the price book of its own day; a cost that changes is a row beside them."""
     from models.money.price_book import PriceBook
+    from producer.output.table import table
 
     scope, given = _scope(since, until, model), settings()
     tallies: dict[str, Tally] = {}
@@ -115,13 +118,12 @@ def reprice(
             add(tallies, step)
         without_usage = ours.store.repricing.without_usage(scope)
     if as_json:
-        print_line(json.dumps(_as_json(tallies, without_usage, is_dry=dry_run)))
+        print_whole(json.dumps(_as_json(tallies, without_usage, is_dry=dry_run)))
         return
-    for name, tally in sorted(tallies.items()):
-        print_line(f"{name}: {_summary(tally)}")
-    print_line(f"in all: {_summary(_total(tallies))}")
+    rows = [_row(name, tally) for name, tally in (*sorted(tallies.items()), ("total", _total(tallies)))]
+    print_lines(table(_TITLES, rows, right=range(1, len(_TITLES)), folds={0}))
     if without_usage:
-        hint(f"{without_usage} more stay unknown: open, or nobody knows what they used")
+        hint(f"{counted(without_usage, 'more stays', 'more stay')} unknown: open, or of unknown usage")
     if dry_run:
         hint("nothing was written: this was a dry run")
 
@@ -153,13 +155,17 @@ def _total(tallies: Mapping[str, Tally]) -> Tally:
     return Tally(**{name: sum((one[name] for one in each), start) for name, start in asdict(Tally()).items()})
 
 
-def _summary(tally: Tally) -> str:
-    parts = [f"{tally.corrected} of {tally.attempts} attempts corrected, {tally.difference_usd:+.9f} USD"]
-    if tally.found:
-        parts.append(f"{tally.found} of them were unknown and cost {tally.found_usd:.9f} USD")
-    if tally.unknown:
-        parts.append(f"{tally.unknown} stay unknown for want of a price")
-    return "; ".join(parts)
+def _row(name: str, tally: Tally) -> list[str]:
+    change, found = money(tally.difference_usd, is_signed=True), money(tally.found_usd)
+    return [
+        name,
+        f"{tally.attempts:,}",
+        f"{tally.corrected:,}",
+        change,
+        f"{tally.found:,}",
+        found,
+        f"{tally.unknown:,}",
+    ]
 
 
 def _as_json(tallies: Mapping[str, Tally], without_usage: int, *, is_dry: bool) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from models.errors import InputError
 from producer.output.dates import parse_seconds
@@ -20,6 +21,17 @@ if TYPE_CHECKING:
 # Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
 # ruff: noqa: PLC0415
 
+
+class WholeSummaries(TyperGroup):
+    """A group whose help names each command with its whole first sentence, however narrow the terminal."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Click's own
+        """Write the list of commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, one.get_short_help_str(_LONGEST)) for name, one in self.commands.items()])
+
+
+_LONGEST = 1_000  # characters of a summary
 FORMATS_IN = "jsonl, text, csv, parquet, anthropic or openai"
 BatchArgument = Annotated[str, typer.Argument(metavar="BATCH", help="its id, a unique beginning of it, or its name")]
 SomeBatchArgument = Annotated[
@@ -40,6 +52,9 @@ RetryFailedOption = Annotated[
 TimeoutOption = Annotated[float | None, typer.Option(help="seconds to wait; then exit 124, and the batch goes on")]
 
 UrgentOption = Annotated[bool, typer.Option("--urgent", help="never behind jobs that are not")]
+AllowUnpricedOption = Annotated[
+    bool, typer.Option(show_default=False, help="take models without a price; their cost is unknown")
+]
 WeightOption = Annotated[int, typer.Option(min=1, max=100, help="its share beside other batches: 2 is twice the jobs")]
 
 _SOURCE = "options"

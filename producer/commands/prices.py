@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from models.errors import InputError
-from producer.commands.options import JsonOption, producer, settings
-from producer.output.terminal import hint, next_step, print_line
+from producer.commands.options import JsonOption, WholeSummaries, producer, settings
+from producer.output.terminal import hint, next_step, print_line, print_lines, print_whole
 
 if TYPE_CHECKING:
     from models.money.pricing import Price
@@ -23,7 +23,7 @@ _WRONG, _LEDGER_AWAY = 1, 4
 _Rate = Annotated[str | None, typer.Option(metavar="USD", help="per million tokens; left out, it follows from --input")]
 _ABOVE = "TOKENS:INPUT:OUTPUT[:CACHE_READ[:WRITE_5M[:WRITE_1H]]]"
 
-prices = typer.Typer(help="What models cost, and since when.", no_args_is_help=True)
+prices = typer.Typer(cls=WholeSummaries, help="What models cost, and since when.", no_args_is_help=True)
 
 
 @prices.command("list")
@@ -36,11 +36,10 @@ def list_prices(
 
     listed = _every_row() if show_all else _chain()
     if as_json:
-        print_line(json.dumps({"prices": [price_json(one) for one in listed]}))
+        print_whole(json.dumps({"prices": [price_json(one) for one in listed]}))
         return
-    for line in price_table(listed):
-        print_line(line)
-    hint("in USD per million tokens")
+    print_lines(price_table(listed))
+    hint("all rates in USD per million tokens")
     next_step("next: stepdown prices check compares them with the price book")
 
 
@@ -57,7 +56,7 @@ def check(as_json: JsonOption = False) -> None:
             {"kind": one.kind, "model": one.model, "message": one.message, "amounts": _figures(one.amounts)}
             for one in found
         ]
-        print_line(json.dumps({"is_ok": not found, "age": age_of_prices(now), "findings": findings}))
+        print_whole(json.dumps({"is_ok": not found, "age": age_of_prices(now), "findings": findings}))
     else:
         for one in found:
             print_line(one.message)

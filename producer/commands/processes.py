@@ -8,7 +8,7 @@ from models import errors
 from models.errors import InputError
 from producer.commands.options import LinesOption
 from producer.commands.options import settings as read_settings
-from producer.output.terminal import next_step, print_line
+from producer.output.terminal import next_step, print_lines, print_whole
 
 # Nothing heavy is imported at the top: --help and shell completion answer in a fraction of a second.
 # ruff: noqa: PLC0415
@@ -98,11 +98,10 @@ def doctor(
     for finding in examine(read_settings()):
         verdicts.append(finding)
         if as_lines:
-            print_line(json.dumps(asdict(finding)))
+            print_whole(json.dumps(asdict(finding)))
     if not as_lines:
         rows = [[finding.verdict, finding.what, finding.message] for finding in verdicts]
-        for line in table(("state", "part", "finding"), rows, folds={2}):
-            print_line(line)
+        print_lines(table(("state", "part", "finding"), rows, folds={2}))
         counts = Counter(finding.verdict for finding in verdicts)
         next_step(f"{counts['fail']} of {len(rows)} findings stop jobs (fail), {counts['warn']} may (warn)")
     failed = {finding.what for finding in verdicts if finding.verdict == "fail"}

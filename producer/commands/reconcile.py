@@ -10,7 +10,7 @@ import typer
 
 from models.errors import LedgerError
 from producer.commands.options import JsonOption, settings
-from producer.output.terminal import print_line
+from producer.output.terminal import print_lines, print_whole
 
 if TYPE_CHECKING:
     from producer.reconcile.causes import Cause, Drift
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 # ruff: noqa: PLC0415
 
 _DRIFT = 1
-_TITLES = ["day", "model", "kind", "ledger", "provider", "more there", "ledger", "provider", "more there", ""]
+_COUNTS, _COSTS = (("ledger", "provider", "more there"), ("ledger cost", "provider cost", "cost more there"))
+_TITLES = ["day", "model", "tokens or searches", *_COUNTS, *_COSTS, "differs"]
 _SAID = {
     "midnight": "calls that ran over midnight UTC: on the next day there; no money is missing",
     "unknown": "calls whose end nobody saw were billed after all",
@@ -60,19 +61,20 @@ def reconcile(
     bills = read_bills(given.database_url.get_secret_value(), first, last, book)
     drift = compare(bills, billed)
     if as_json:
-        print_line(json.dumps(_as_json(drift, first, last)))
+        print_whole(json.dumps(_as_json(drift, first, last)))
     else:
-        for line in _report_lines(drift, first, last):
-            print_line(line)
+        print_lines(_report_lines(drift, first, last))
     if drift.is_drift:
         raise typer.Exit(_DRIFT)
 
 
 def _report_lines(drift: "Drift", first: date, last: date) -> Iterator[str]:
-    from producer.output.format import money
+    from producer.output.format import counted, money
     from producer.output.table import table
 
-    yield from table(_TITLES, [_row(line) for line in drift.lines], right=range(3, len(_TITLES)), folds={1, 2})
+    yield from table(
+        _TITLES, [_row(line) for line in drift.lines], right=range(3, len(_TITLES)), folds={1, 2}, drops=(5, 3, 4)
+    )
     ledger = sum((line.ledger_usd for line in drift.lines), Decimal(0))
     provider = sum((line.provider_usd for line in drift.lines), Decimal(0))
     refreshed = "" if drift.refreshed_at is None else f", as of {drift.refreshed_at:%Y-%m-%d %H:%M} UTC"
@@ -81,7 +83,8 @@ def _report_lines(drift: "Drift", first: date, last: date) -> Iterator[str]:
     for cause in drift.causes:
         yield _cause(cause)
     if drift.unsure.attempts:
-        yield f"{drift.unsure.attempts} attempts of unknown cost or still open; the provider billed nothing for them"
+        unsure = counted(drift.unsure.attempts, "attempt")
+        yield f"{unsure} of unknown cost or still open; the provider billed nothing for that"
 
 
 def _row(line: "Line") -> list[str]:
@@ -89,22 +92,21 @@ def _row(line: "Line") -> list[str]:
 
     counts = (f"{line.ledger_count:,}", f"{line.provider_count:,}", f"{line.count:+,}" if line.count else "0")
     usd = (money(_nano(line.ledger_usd)), money(_nano(line.provider_usd)), _signed(line.usd))
-    return [str(line.day), line.model, line.kind, *counts, *usd, "<" if line.is_drift else ""]
+    return [str(line.day), line.model, line.kind, *counts, *usd, "yes" if line.is_drift else ""]
 
 
 def _cause(cause: "Cause") -> str:
-    from producer.output.format import money
+    from producer.output.format import counted, money
 
     bound = "" if cause.most_usd is None else f" of at most {money(_nano(cause.most_usd))}"
-    count = "" if cause.attempts is None else f", {cause.attempts:,} calls"
+    count = "" if cause.attempts is None else f", {counted(cause.attempts, 'call')}"
     return f"  {cause.because:<10} {_signed(cause.usd)}{bound}{count}: {_SAID[cause.because]}"
 
 
 def _signed(usd: Decimal) -> str:
     from producer.output.format import money
 
-    rounded = _nano(usd)
-    return f"{'-' if rounded < 0 else '+' if rounded else ''}{money(abs(rounded))}"
+    return money(_nano(usd), is_signed=True)
 
 
 def _nano(usd: Decimal) -> Decimal:

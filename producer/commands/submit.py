@@ -11,6 +11,7 @@ from models.errors import NOTHING_QUEUED, InputError
 from models.outcome import OnUnknown, State
 from producer.commands.batches import follow
 from producer.commands.options import (
+    AllowUnpricedOption,
     MaxCostOption,
     OnUnknownOption,
     RetryFailedOption,
@@ -57,7 +58,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     urgent: UrgentOption = False,
     weight: WeightOption = 1,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave bad lines out, and list them")] = False,
-    allow_unpriced: Annotated[bool, typer.Option(help="take models without a price; their cost is unknown")] = False,
+    allow_unpriced: AllowUnpricedOption = False,
     watch: Annotated[bool, typer.Option("--watch", help="wait for the answers, then exit 0 or 1")] = False,
     timeout_s: TimeoutOption = None,
     *,

@@ -52,11 +52,15 @@ class Kind:
 def chain_lines(rungs: Sequence[Rung], kinds: Sequence[Kind]) -> Iterator[str]:
     """Write the chain as a table, and a paragraph for each task kind."""
     yield from table(
-        _HEAD, [_row(number, rung) for number, rung in enumerate(rungs)], right={0, 2, 3, 4}, is_last_below=True
+        _HEAD,
+        [_row(number, rung) for number, rung in enumerate(rungs)],
+        right={0, 2, 3, 4},
+        folds={1},
+        is_last_below=True,
     )
     models = [rung.model for rung in rungs]
+    yield from [""] if kinds else []
     for kind in kinds:
-        yield ""
         span = f"floor {_named(models, kind.floor)}, ceiling {_named(models, kind.ceiling)}"
         yield f"{terminal_text(kind.task)} starts on {_named(models, kind.start)}{_because(kind)}; {span}"
         for one in kind.weighed:

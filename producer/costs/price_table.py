@@ -27,7 +27,7 @@ class Listed:
 def price_table(listed: Sequence[Listed]) -> Iterator[str]:
     """Write a row for each price, and one below it for each tier."""
     rows = [row for one in listed for row in _rows(one)]
-    return table(_HEAD, rows, right=range(1, len(KINDS) + 2), is_last_below=True)
+    return table(_HEAD, rows, right=range(1, len(KINDS) + 2), folds={0}, is_last_below=True)
 
 
 def price_json(one: Listed) -> dict[str, Any]:

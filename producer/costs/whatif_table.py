@@ -9,6 +9,7 @@ from models.chain.best_start import LEAST, StartRecord, bounds
 from models.money.pricing import NANO_USD
 from models.reports.job_history import Scope
 from models.reports.what_if import Assumption, Comparison, Figures, Plan
+from producer.output.batch_lines import DEPTH_NOTE
 from producer.output.format import usd_rounded
 from producer.output.table import table
 from producer.output.terminal import terminal_text
@@ -54,6 +55,7 @@ def whatif_lines(found: Comparison, question: Question) -> Iterator[str]:
         cancelled = question.left_out.get("cancelled", 0)
         yield f"left out: {cancelled:,} cancelled, {sum(question.left_out.values()) - cancelled:,} open jobs"
     yield from LIMITS if found.moved else ()
+    yield from [DEPTH_NOTE] if found.happened.jobs else []
 
 
 def sentence(assumption: Assumption) -> str:

@@ -11,7 +11,7 @@ from models.chain.chain import short_name
 from models.job.answer import Answer
 from models.job.progress import CacheUse, ModelLine, Progress
 from models.outcome import OPEN_STATES, State
-from producer.output.format import bar, milliseconds, money
+from producer.output.format import bar, counted, milliseconds, money
 from producer.output.table import table
 from producer.output.terminal import terminal_text
 
@@ -19,6 +19,7 @@ _BATCHES = ("batch", "name", "created (UTC)", "cost", "state")
 _JOBS = ("job", "prompt", "state", "model", "cost", "error")
 _RECEIPT = ("model", "depth", "attempts", "ok", "failed", "p50", "cost")
 _DEPTHS = ("fallback depth", "jobs", "share", "")
+DEPTH_NOTE = "fallback depth: how many models were given up before the one that answered"
 _JOBS_A_TABLE = 10_000  # a batch of a million jobs is never in memory
 
 
@@ -57,20 +58,21 @@ def _batch_row(progress: Progress) -> list[str]:
     states = ", ".join(f"{progress.states[state]} {state}" for state in State if progress.states.get(state))
     states += f" ({progress.held} held until a person decides)" if progress.held else ""
     states += f" ({progress.over_budget} over budget)" if progress.over_budget else ""
+    states += f" of {progress.job_count}"
+    states += "" if progress.cap_usd is None else f", cap {money(progress.cap_usd)}"
     cost = money(progress.cost_usd, unknown=progress.unknown_costs)
-    cost += "" if progress.cap_usd is None else f" of at most {money(progress.cap_usd)}"
     made = progress.created_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
-    return [progress.batch_id, progress.name or "", made, cost, f"{states} of {progress.job_count}"]
+    return [progress.batch_id, progress.name or "", made, cost, states]
 
 
 def over_budget_line(progress: Progress) -> str:
     """Say how many jobs the cap stopped, and how to go on."""
-    count = progress.over_budget
+    count = counted(progress.over_budget, "job is", "jobs are")
     if progress.cap_usd is None:
-        return f"{count} jobs are over budget: a cap of the day, a task or a tag is used up (stepdown show says which)"
+        return f"{count} over budget: a cap of the day, a task or a tag is used up (stepdown show says which)"
     spent = f"{money(progress.cost_usd)} of {money(progress.cap_usd)} are spent"
     spent += f", {money(progress.reserved_usd)} more may be" if progress.reserved_usd else ""
-    return f"{count} jobs are over budget ({spent}): stepdown retry {progress.batch_id} --failed --max-cost USD goes on"
+    return f"{count} over budget ({spent}): stepdown retry {progress.batch_id} --failed --max-cost USD goes on"
 
 
 def not_ended_line(progress: Progress, *, is_told: bool) -> str:
@@ -90,13 +92,14 @@ def receipt(lines: Sequence[ModelLine], depths: Mapping[int, int], out: TextIO |
     total = ["total", "", *_amounts(lines), "", _costs(lines)]
     yield from table(_RECEIPT, [*rows, total], right=range(1, len(_RECEIPT)), out=out)
     if not_ended := sum(line.attempts - line.answered - line.failed for line in lines):
-        yield f"{not_ended} attempts have not ended, or their worker was killed: what they cost is not known"
+        one, many = "attempt has not ended, or its worker", "attempts have not ended, or their worker"
+        yield f"{counted(not_ended, one, many)} was killed: the cost is not known"
     if finished := sum(depths.values()):
         shares = {depth: count / finished for depth, count in depths.items()}
         answers = [[str(n), str(depths[n]), f"{share:.1%}", bar(share, width=30)] for n, share in shares.items()]
         yield from table(_DEPTHS, answers, right={0, 1, 2}, out=out)
         if any(depths):
-            yield "fallback depth: how many models of the chain were given up before the one that answered"
+            yield DEPTH_NOTE
 
 
 def _amounts(lines: Sequence[ModelLine]) -> list[str]:
@@ -120,7 +123,7 @@ def job_table(answers: Iterable[Answer]) -> Iterator[str]:
     """Lay jobs out, their errors below them at a narrow terminal; a header after each 10,000 jobs."""
     jobs = map(_job_row, answers)
     while rows := list(islice(jobs, _JOBS_A_TABLE)):
-        yield from table(_JOBS, rows, right={4}, folds={3}, is_last_below=True)
+        yield from table(_JOBS, rows, right={4}, folds={1, 3}, is_last_below=True)
 
 
 def job_line(answer: Answer) -> str:

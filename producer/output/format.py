@@ -5,17 +5,29 @@ from decimal import Decimal
 _FULL, _EMPTY = "█", "·"
 
 
-def money(cost_usd: Decimal | None, *, unknown: int = 0) -> str:
+def money(cost_usd: Decimal | None, *, unknown: int = 0, is_signed: bool = False) -> str:
     """Write USD without trailing zeros, at least two decimals; `unknown` attempts are told beside the sum.
 
     >>> money(Decimal("0.940000000")), money(Decimal("0.000113000")), money(Decimal(2), unknown=3)
     ('$0.94', '$0.000113', '$2.00 + 3 unknown')
+    >>> money(Decimal("-0.5")), money(Decimal(1), is_signed=True), money(Decimal("-0.0"), is_signed=True)
+    ('-$0.50', '+$1.00', '$0.00')
     """
     if cost_usd is None:
         return "unknown"
-    whole, _, decimals = f"{cost_usd:f}".partition(".")
-    known = f"${whole}.{decimals.rstrip('0'):0<2}"
+    whole, _, decimals = f"{abs(cost_usd):f}".partition(".")
+    sign = "-" if cost_usd < 0 else "+" if is_signed and cost_usd > 0 else ""
+    known = f"{sign}${whole}.{decimals.rstrip('0'):0<2}"
     return f"{known} + {unknown} unknown" if unknown else known
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """Write a count with its noun, and the verb that goes with both.
+
+    >>> counted(1, "job"), counted(2000, "job"), counted(1, "call is", "calls are")
+    ('1 job', '2,000 jobs', '1 call is')
+    """
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
 def usd_rounded(usd: Decimal, *, is_signed: bool = False) -> str:
@@ -26,8 +38,7 @@ def usd_rounded(usd: Decimal, *, is_signed: bool = False) -> str:
     """
     size = abs(usd)
     unit = Decimal("0.01") if size >= 1 else Decimal("0.0001") if size >= Decimal("0.01") else Decimal("0.000001")
-    sign = "-" if usd < 0 else "+" if is_signed and usd > 0 else ""
-    return f"{sign}{money(size.quantize(unit))}"
+    return money(usd.quantize(unit), is_signed=is_signed)
 
 
 def rate(usd_per_mtok: Decimal) -> str:

@@ -1,7 +1,6 @@
 """Sums of the ledger as a table with bars, as JSON or as CSV."""
 
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -10,7 +9,6 @@ from models.accounting.spending import Sum
 from models.errors import InputError
 from producer.output.format import bar, money
 from producer.output.table import table
-from producer.output.terminal import columns_of
 
 KEYS = ("day", "month", "model", "task", "batch", "outcome", "depth")
 _TAG = "tag."
@@ -18,7 +16,6 @@ _MOST_KEYS = 2
 _IN_TIME = frozenset({"day", "month", "depth"})  # read in their own order; everything else by what it costs
 _FIGURES = ("attempts", "answered", "tokens in", "tokens out", "cost", "credits", "share")
 _BAR = 20
-_NEEDED = (120, 90)  # columns of a terminal that has bars, and shares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +52,8 @@ def report_table(report: Report) -> Iterator[str]:
     rows = [_row([_shown(label) for label in labels], line, report.total) for labels, line in report.lines]
     total = _row(["total", *[""] * (len(report.keys) - 1)], report.total, report.total)
     labels, counts = range(len(report.keys)), range(len(report.keys), len(header) - 1)
-    columns = columns_of(sys.stdout)
-    kept = len(header) - sum(columns is not None and columns < needed for needed in _NEEDED)
-    yield from table(header[:kept], [row[:kept] for row in (*rows, total)], right=counts, folds=labels)
+    drops = [header.index(name) for name in ("", "share", "credits", "tokens out", "tokens in", "answered")]
+    return table(header, [*rows, total], right=counts, folds=labels, drops=drops)
 
 
 def report_json(report: Report) -> str:

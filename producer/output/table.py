@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TextIO
 
-from producer.output.terminal import Styled, terminal_text
+from producer.output.terminal import Styled, columns_of, terminal_text, width_of
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.text import Text
 
 _MOST_LINES = 8  # of a folded cell; the rest is an ellipsis
@@ -30,84 +30,122 @@ def table(
     *,
     right: Collection[int] = (),
     folds: Collection[int] = (),
+    drops: Sequence[int] = (),
     is_last_below: bool = False,
     out: TextIO | None = None,
 ) -> Iterator[str]:
     r"""Lay rows out under their header, to be written to `out` (stdout if left out); columns have numbers from 0.
 
-    Columns in `right` end at one edge. A terminal that is too narrow folds headings, then columns in `folds`; with
-    `is_last_below`, the last column stands below its row there.
+    Columns in `right` end at one edge. At a terminal that is too narrow, headings fold. Next, the columns in `drops`
+    go, one after the other. With `is_last_below`, the last column stands below its row. Next, cells of `folds` fold. A
+    table that still does not fit has a line for each cell. A pipe gets everything, however wide.
 
     >>> print(*table(["model", "cost"], [["opus", "$0.94"], ["é", "$10.00"]], right={1}), sep="\n")
     model    cost
     opus    $0.94
     é      $10.00
     """
-    from rich.cells import cell_len  # noqa: PLC0415 - only a command that draws waits for rich
-
     shown = [[terminal_text(cell) for cell in row] for row in (header, *rows)]
-    widths = [max(map(cell_len, column)) for column in zip(*shown, strict=True)]
-    if console := _console(out or sys.stdout):
-        return _drawn(console, shown, widths, right=right, folds=set(folds), is_last_below=is_last_below)
+    columns = columns_of(out or sys.stdout)
+    if columns is not None:
+        return _drawn(shown, columns, right=right, folds=folds, drops=drops, is_last_below=is_last_below, out=out)
+    widths = _widths(shown)
     padded = (
-        [(" " * (widths[n] - cell_len(cell)), cell)[:: 1 if n in right else -1] for n, cell in enumerate(row)]
+        [(" " * (widths[n] - width_of(cell)), cell)[:: 1 if n in right else -1] for n, cell in enumerate(row)]
         for row in shown
     )
     return ("  ".join(map("".join, row)).rstrip() for row in padded)
 
 
-def _console(out: TextIO) -> "Console | None":
-    """Return the terminal behind `out`; None if there is none, or a plain one (NO_COLOR, TERM=dumb)."""
-    if not out.isatty():
-        return None
-    from rich.console import Console  # noqa: PLC0415 - as above
-
-    console = Console(file=out, highlight=False)
-    return None if console.no_color or console.is_dumb_terminal else console
-
-
 def _drawn(
-    console: "Console",
     shown: list[list[str]],
-    widths: list[int],
+    columns: int,
     *,
     right: Collection[int],
-    folds: set[int],
+    folds: Collection[int],
+    drops: Sequence[int],
     is_last_below: bool,
+    out: TextIO | None,
+) -> Iterator[str]:
+    from rich.console import Console  # noqa: PLC0415 - only a command that draws waits for rich
+
+    size: dict[str, Any] = {"width": columns, "height": 25}  # without a height, rich takes a dumb terminal for 80 wide
+    console = Console(file=out or sys.stdout, highlight=False, **size)
+    if console.no_color:  # NO_COLOR asks for no bold either
+        console = Console(file=out or sys.stdout, highlight=False, color_system=None, **size)
+    kept = _kept(shown, drops, columns)
+    shown = [[row[n] for n in kept] for row in shown]
+    right, folds = ({kept.index(n) for n in some if n in kept} for some in (right, folds))
+    is_below = is_last_below and _total(_widths(shown), 2) > columns
+    notes = [row.pop() if is_below else "" for row in shown]  # the first is their heading
+    if (fitted := _fitted(shown, folds, columns)) is None:
+        return _cell_by_cell(
+            console, [[*row, note] if is_below else row for row, note in zip(shown, notes, strict=True)]
+        )
+    return _row_by_row(console, shown, notes, *fitted, right=right)
+
+
+def _kept(shown: list[list[str]], drops: Sequence[int], room: int) -> list[int]:
+    """Return the numbers of the columns that stay, so that no cell of the others is folded if possible."""
+    kept = list(range(len(shown[0])))
+    for column in drops:
+        if _fitted([[row[n] for n in kept] for row in shown], (), room) is None:
+            kept.remove(column)
+    return kept
+
+
+def _row_by_row(
+    console: "Console",
+    shown: list[list[str]],
+    notes: list[str],
+    widths: list[int],
+    gap: int,
+    *,
+    right: Collection[int],
 ) -> Iterator[str]:
     from rich.padding import Padding  # noqa: PLC0415 - as above
     from rich.table import Table  # noqa: PLC0415 - as above
 
-    fitted, gap = _fitted(shown, widths, folds, console.width)
-    is_below = is_last_below and _total(fitted, gap) > console.width
-    notes = [row.pop() if is_below else "" for row in shown]  # the first is their heading
-    if is_below:
-        fitted, gap = _fitted(shown, widths[:-1], folds, console.width)
-    console.width = max(console.width, _total(fitted, gap))  # a line that cannot fit goes on in the next one
     for number, row in enumerate(shown):
         grid = Table.grid(padding=(0, gap))
-        for n, width in enumerate(fitted):
+        for n, width in enumerate(widths):
             grid.add_column(
                 justify="right" if n in right else "left", vertical="top" if number else "bottom", width=width
             )
-        grid.add_row(*(_cell(cell, shown[0][n], fitted[n], is_head=not number) for n, cell in enumerate(row)))
-        with console.capture() as drawn:
-            console.print(grid)
-            if number and notes[number]:
-                note = _cell(f"{notes[0]}: {notes[number]}", notes[0], console.width, is_head=False)
-                console.print(Padding(note, (0, 0, 0, 4)))
-        yield from (Styled(line.rstrip()) for line in drawn.get().splitlines())
+        grid.add_row(*(_cell(cell, shown[0][n], widths[n], is_head=not number) for n, cell in enumerate(row)))
+        yield from _lines(console, grid)
+        if number and notes[number]:
+            note = _cell(f"{notes[0]}: {notes[number]}", notes[0], console.width, is_head=False)
+            yield from _lines(console, Padding(note, (0, 0, 0, 4)))
 
 
-def _fitted(shown: list[list[str]], widths: list[int], folds: set[int], room: int) -> tuple[list[int], int]:
-    """Return widths that fit into `room`, if any do, and the gap between columns."""
+def _cell_by_cell(console: "Console", shown: list[list[str]]) -> Iterator[str]:
+    from rich.table import Table  # noqa: PLC0415 - as above
+
+    names = min(max(map(width_of, shown[0])), console.width // 2)
+    for number, row in enumerate(shown[1:], start=1):
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(width=names)
+        grid.add_column(width=max(1, console.width - names - 2))
+        grid.add_row(_cell(f"row {number}", "", names, is_head=True), "")
+        for head, cell in zip(shown[0], row, strict=True):
+            grid.add_row(_cell(head, head, names, is_head=True), _cell(cell, head, console.width, is_head=False))
+        yield from _lines(console, grid)
+
+
+def _lines(console: "Console", what: "RenderableType") -> Iterator[str]:
+    with console.capture() as drawn:
+        console.print(what)
+    yield from (Styled(line.rstrip()) for line in drawn.get().splitlines())
+
+
+def _fitted(shown: list[list[str]], folds: Collection[int], room: int) -> tuple[list[int], int] | None:
+    """Return widths that fit into `room`, and the gap between columns. Returns None if none do."""
+    widths = _widths(shown)
     if _total(widths, 2) <= room:
         return widths, 2
-    from rich.cells import cell_len  # noqa: PLC0415 - as above
-
-    body = [max((cell_len(row[n]) for row in shown[1:]), default=0) for n in range(len(widths))]
+    body = [max((width_of(row[n]) for row in shown[1:]), default=0) for n in range(len(widths))]
     words = [max(map(len, head.split()), default=0) for head in shown[0]]
-    tried = []
     for gap, longest in _ROOM:
         fitted = [min(width, max(wide, word)) for width, wide, word in zip(widths, body, words, strict=True)]
         least = {n: max(_NARROWEST, min(longest, _longest_word(shown, n))) for n in folds if n < len(widths)}
@@ -116,8 +154,11 @@ def _fitted(shown: list[list[str]], widths: list[int], folds: set[int], room: in
             fitted[max(wide, key=wide.__getitem__)] -= 1
         if _total(fitted, gap) <= room:
             return fitted, gap
-        tried.append((fitted, gap))
-    return tried[0]
+    return None
+
+
+def _widths(shown: list[list[str]]) -> list[int]:
+    return [max(map(width_of, column)) for column in zip(*shown, strict=True)]
 
 
 def _longest_word(shown: list[list[str]], column: int) -> int:

@@ -4,12 +4,14 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
 _USUAL_COLUMNS = 80
+_INDENT = 4  # of the lines that follow, unless a head stands before the text
+_HEAD = re.compile(r" *(?:\S+(?: \S+)* {2,})?")  # a time or a name that two spaces set apart
 _PLAIN = str.maketrans({"\u2588": "#", "\u00b7": "."})
 # Control characters, marks that turn the reading direction, other ends of lines, halves of surrogate pairs.
 _UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -50,9 +52,11 @@ def terminal_text(text: str) -> str:
 
 
 def columns_of(out: TextIO) -> int | None:
-    """Return how many characters a line of a terminal has by now; None if `out` is no terminal."""
+    """Return how many characters a line of a terminal has by now; None if `out` is no terminal. COLUMNS wins."""
     if not out.isatty():
         return None
+    if (asked := os.environ.get("COLUMNS", "")).isdecimal() and int(asked):  # noqa: TID251 - as Click's help does
+        return int(asked)
     with suppress(OSError, ValueError):
         if columns := os.get_terminal_size(out.fileno()).columns:
             return columns
@@ -108,20 +112,69 @@ def as_file(stream: TextIO) -> Iterator[TextIO]:
         out.detach()
 
 
-def _ended(line: str) -> str:
-    return Styled(f"{line}\n") if isinstance(line, Styled) else f"{line}\n"
+def wrapped(line: str, columns: int | None) -> str:
+    """Break a line of prose at its spaces to fit `columns`; a longer word, such as a path, stays whole to be copied.
+
+    The lines that follow stand below the text of the first.
+
+    >>> print(wrapped("  12:27:54  stepped down to sonnet-4-6", 27))
+      12:27:54  stepped down to
+                sonnet-4-6
+    """
+    if columns is None or width_of(line) <= columns:
+        return line
+    head = _HEAD.match(line)
+    hang = max(_INDENT, head.end() if head else 0)
+    lines = [""]
+    for word in re.findall(r"\s*\S+", line):
+        if lines == [""] or width_of(lines[-1] + word) <= columns:
+            lines[-1] += word
+        else:
+            lines.append(" " * (hang if hang <= columns // 2 else _INDENT) + word.lstrip())
+    return "\n".join(lines)
+
+
+def width_of(text: str) -> int:
+    """Return how many columns of a terminal a text takes: two for a wide character."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len  # noqa: PLC0415 - only a text with other characters waits for rich
+
+    return cell_len(text)
+
+
+def _write(out: TextIO, text: str) -> None:
+    if isinstance(text, Styled):
+        out.write(Styled(f"{text}\n"))
+    else:
+        columns = columns_of(out)
+        out.writelines(f"{wrapped(line, columns)}\n" for line in text.split("\n"))
 
 
 def print_line(line: str, *, at_once: bool = False) -> None:
-    """Print what was asked for; `at_once`, also where a pipe would keep it until there is more."""
-    sys.stdout.write(_ended(line))
+    """Print a line for people, wrapped at a terminal; `at_once`, also if a pipe would keep the line for later."""
+    _write(sys.stdout, line)
     if at_once:
         sys.stdout.flush()
 
 
+def print_whole(line: str) -> None:
+    """Print a line for a program: as it is, however wide."""
+    sys.stdout.write(f"{line}\n")
+
+
+def print_lines(lines: Iterable[str], *, whole: bool = False) -> int:
+    """Print lines for people, or for a program if `whole`. Returns how many."""
+    count = 0
+    for line in lines:
+        count += 1
+        print_whole(line) if whole else print_line(line)
+    return count
+
+
 def hint(line: str) -> None:
-    """Print what is good to know, beside it."""
-    sys.stderr.write(_ended(line))
+    """Print a note for people to stderr, wrapped at a terminal."""
+    _write(sys.stderr, line)
 
 
 def next_step(line: str) -> None:

@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from textwrap import fill
 
 from models.errors import StepdownError
 from models.queue.embedded_redis import running_broker
 from models.settings import Settings, child_environment, load_settings
-from producer.output.terminal import columns_of, print_line
+from producer.output.terminal import print_line
 from producer.running.start import flower_command, flower_variables, simulator_command, worker_command
 
 _SCRIPT = Path(__file__).parents[1] / "simulator" / "scripts" / "demo.toml"
@@ -145,9 +144,5 @@ def _free_port(wanted: int) -> int:
 
 
 def _row(what: str, where: str, started: float | None) -> None:
-    took = "" if started is None else f"{time.monotonic() - started:4.1f} s"
-    row, columns = f"  {what:<8} {where:<72} {took}".rstrip(), columns_of(sys.stdout)
-    if columns is not None and len(row) > columns:
-        words = f"  {what:<8} {where} {took}".rstrip()
-        row = fill(words, columns, subsequent_indent=" " * 11, break_long_words=False, break_on_hyphens=False)
-    print_line(row, at_once=True)
+    took = "" if started is None else f"{time.monotonic() - started:.1f} s"
+    print_line(f"  {what:<8} {where}  {took}".rstrip(), at_once=True)

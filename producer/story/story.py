@@ -1,25 +1,21 @@
 """`stepdown job ID`: all that happened to a job, in order, told to somebody who has never seen its code."""
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from textwrap import wrap
 
 from models.chain.chain import short_name
 from models.outcome import Outcome, Reason, State
 from models.queue.throttles import Throttle
 from producer.output.format import duration, money
-from producer.output.terminal import columns_of, terminal_text
+from producer.output.terminal import terminal_text
 from producer.output.wait_lines import over, throttle_line
 from producer.story import attempt_sentence, decision_sentence, open_job_sentence
 from producer.story.reason_sentence import because
 from producer.story.rows import STOP, JobRecord, Row, in_turn
 
-_WIDTH = 110
-_BESIDE = " " * 12  # where a line goes on, below what stands after its time
 _A_DAY_S = 86_400
 _MOST_NAMED = 5
 _QUEUED_AGAIN = "ended so, and was queued again by a person (stepdown retry)"
@@ -55,7 +51,7 @@ def story(record: JobRecord, models: Sequence[str], throttles: Sequence[Throttle
         if today != day:
             yield f"  {today} (UTC)"
             day = today
-        yield from _wrapped(event)
+        yield _line(event)
 
 
 def story_json(record: JobRecord) -> str:
@@ -66,16 +62,10 @@ def story_json(record: JobRecord) -> str:
     return json.dumps(whole | {"due_in_s": open_job_sentence.due_in_s(record)}, default=_plain)
 
 
-def _wrapped(event: _Event) -> list[str]:
+def _line(event: _Event) -> str:
     # Models, names and error types are other people's words.
     clock = " " * 8 if event.at is None else f"{event.at.astimezone(UTC):%H:%M:%S}"
-    return wrap(
-        terminal_text(event.message),
-        min(_WIDTH, columns_of(sys.stdout) or _WIDTH),
-        initial_indent=f"  {clock}  ",
-        subsequent_indent=_BESIDE,
-        break_on_hyphens=False,
-    )
+    return f"  {clock}  {terminal_text(event.message)}"
 
 
 def _events(record: JobRecord, models: Sequence[str], throttles: Sequence[Throttle]) -> Iterator[_Event]:

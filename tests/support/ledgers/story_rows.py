@@ -6,6 +6,7 @@ from decimal import Decimal
 from textwrap import dedent
 from typing import Any
 
+from producer.output.terminal import wrapped
 from producer.story.rows import JobRecord
 from producer.story.story import story
 
@@ -145,9 +146,10 @@ def decision(after: int, seconds: float, word: str, reason: str, **changes: Any)
 
 
 def lines(row: Row, attempts: Iterable[Row] = (), decisions: Iterable[Row] = (), **changes: Any) -> list[str]:
-    """Tell the story of a job under the chain of three."""
+    """Tell the story of a job under the chain of three, at a terminal of 110 columns."""
     throttles = changes.pop("throttles", ())
-    return list(story(reported(row, attempts, decisions, **changes), MODELS, throttles))
+    events = story(reported(row, attempts, decisions, **changes), MODELS, throttles)
+    return [line for event in events for line in wrapped(event, 110).split("\n")]
 
 
 def reported(row: Row, attempts: Iterable[Row] = (), decisions: Iterable[Row] = (), **changes: Any) -> JobRecord:

@@ -32,7 +32,7 @@ def _remember(me: Stranger, model: str, cost_usd: str, count: int) -> None:
 
 def test_without_a_ledger_it_shows_the_chain_and_makes_none(me: Stranger) -> None:
     printed = me.types("chain", "show")
-    head, opus, haiku, _, auto, _, fixed = printed.out.splitlines()
+    head, opus, haiku, _, auto, fixed = printed.out.splitlines()
     assert head.split() == ["rung", "model", "input", "output", "window", "retires", "limit", "group"]
     assert opus.split() == ["0", OPUS, "5", "25", "1,000,000", "claude-opus-4"]
     assert haiku.split()[:5] == ["1", HAIKU, "1", "5", "200,000"]

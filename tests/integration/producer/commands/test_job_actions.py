@@ -68,14 +68,14 @@ def test_watch_ends_where_only_held_jobs_are_left_and_says_how_to_see_them(worke
     for job_id in worker.ids[1:]:
         answered(worker.store.ledger, job_id)
     printed = worker.me.types("watch", "four", expect=1)
-    assert f"1 jobs are held until a person decides: stepdown show {worker.batch} --held" in printed.err
+    assert f"1 job is held until a person decides: stepdown show {worker.batch} --held" in printed.err
 
 
 def test_a_held_job_is_released_or_dropped_by_itself_or_with_its_batch(worker: Site) -> None:
     for number in range(4):
         worker.hold(number)
-    assert worker.me.types("release", "--job", worker.ids[0]).out == "1 held jobs go on\n"
-    assert worker.me.types("drop", "--job", worker.ids[1]).out == "1 held jobs dropped\n"
+    assert worker.me.types("release", "--job", worker.ids[0]).out == "1 held job goes on\n"
+    assert worker.me.types("drop", "--job", worker.ids[1]).out == "1 held job dropped\n"
     assert worker.me.types("release", "four").out == "2 held jobs go on\n"
     assert worker.me.types("drop", "four").out == "0 held jobs dropped\n"
     assert [worker.job(number)["state"] for number in range(4)] == ["queued", "failed", "queued", "queued"]
@@ -84,7 +84,7 @@ def test_a_held_job_is_released_or_dropped_by_itself_or_with_its_batch(worker: S
 
 def test_cancel_says_how_many_calls_will_still_be_billed(worker: Site) -> None:
     claimed(worker.store.ledger, worker.ids[0])
-    message = "4 jobs cancelled; 1 calls are in flight: they end, and are billed\n"
+    message = "4 jobs cancelled; 1 call is in flight: it ends, and is billed\n"
     assert worker.me.types("cancel", "four").out == message
     assert worker.me.types("cancel", "four").out == "0 jobs cancelled\n"
 
@@ -94,7 +94,7 @@ def test_retry_takes_failed_and_cancelled_jobs_or_the_failed_ones_only(worker: S
     ledger.finish(claimed(ledger, worker.ids[0]), failed(), None)
     answered(ledger, worker.ids[1])
     worker.store.job_actions.cancel(worker.batch)
-    assert worker.me.types("retry", "four", "--failed").out == "1 jobs queued again\n"
+    assert worker.me.types("retry", "four", "--failed").out == "1 job queued again\n"
     assert worker.me.types("retry", "four").out == "2 jobs queued again\n"
     assert [worker.job(number)["state"] for number in range(4)] == ["queued", "succeeded", "queued", "queued"]
 
@@ -125,7 +125,7 @@ def test_a_batch_that_is_submitted_again_under_its_key_may_retry_what_failed(wor
 def test_retry_gives_cut_answers_more_room_and_keeps_them_until_there_is_a_better_one(worker: Site) -> None:
     answered(worker.store.ledger, worker.ids[0], ending=succeeded(is_truncated=True))
     answered(worker.store.ledger, worker.ids[1])
-    assert worker.me.types("retry", "four", "--truncated", "--max-tokens", "4000").out == "1 jobs queued again\n"
+    assert worker.me.types("retry", "four", "--truncated", "--max-tokens", "4000").out == "1 job queued again\n"
     job = worker.job(0)
     assert (job["state"], job["params"]["max_tokens"], job["rebuys"]) == ("queued", 4000, 1)
     first, *_ = worker.store.reports.answers(worker.batch)
@@ -156,7 +156,7 @@ def test_a_wrong_order_changes_nothing_and_says_what_would_be_right(
 def test_purge_removes_texts_and_no_cost(worker: Site) -> None:
     answered(worker.store.ledger, worker.ids[0])
     assert worker.me.types("purge", "--older-than", "1h").out.startswith("0 jobs purged")
-    assert worker.me.types("purge", "--older-than", "0s").out.startswith("1 jobs purged")
+    assert worker.me.types("purge", "--older-than", "0s").out.startswith("1 job purged")
     assert worker.job(0)["params"] == {}
     assert worker.store.reports.progress(worker.batch).attempts == 1
     words = (worker.me.folder / ".stepdown" / "ledger.db").read_bytes()

@@ -186,15 +186,13 @@ def test_repricing_tells_by_model_what_changed_to_the_nano_dollar_and_what_stays
     dry = me.types("ledger", "reprice", "--since", "2026-11-01", "--dry-run")
     printed = me.types("ledger", "reprice", "--since", "2026-11-01")
     assert printed.out.splitlines() == [
-        "claude-opus-4-7: 1 of 1 attempts corrected, +0.000000001 USD",
-        "mine: 1 of 1 attempts corrected, +0.000000000 USD; 1 of them were unknown and cost 0.002000000 USD",
-        "nobody: 0 of 1 attempts corrected, +0.000000000 USD; 1 stay unknown for want of a price",
-        (
-            "in all: 2 of 3 attempts corrected, +0.000000001 USD; 1 of them were unknown and cost 0.002000000 USD; "
-            "1 stay unknown for want of a price"
-        ),
+        "model            attempts  corrected  change of cost  were unknown  cost of these  still unknown",
+        "claude-opus-4-7         1          1   +$0.000000001             0          $0.00              0",
+        "mine                    1          1           $0.00             1         $0.002              0",
+        "nobody                  1          0           $0.00             0          $0.00              1",
+        "total                   3          2   +$0.000000001             1         $0.002              1",
     ]
-    assert printed.err == "1 more stay unknown: open, or nobody knows what they used\n"
+    assert printed.err == "1 more stays unknown: open, or of unknown usage\n"
     assert dry.out == printed.out
     assert dry.err == f"{printed.err}nothing was written: this was a dry run\n"
     again = json.loads(me.types("ledger", "reprice", "--since", "2026-11-01", "--json").out)

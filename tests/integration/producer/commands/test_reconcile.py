@@ -158,14 +158,14 @@ def test_a_call_that_hung_and_was_billed_is_named_with_at_most_what_was_reserved
     assert causes == {"unknown": Cause(because=Because.UNKNOWN, usd=lost, attempts=1, most_usd=_reserved(worker))}
     assert worker.drift().usd == lost > 0
     worker.does("UPDATE attempts SET reserved_nano_usd = 5000000 WHERE cost_nano_usd IS NULL")
-    assert "of at most $0.005, 1 calls: calls whose end nobody saw were billed" in worker.types(expect=1).out
+    assert "of at most $0.005, 1 call: calls whose end nobody saw were billed" in worker.types(expect=1).out
 
 
 def test_a_lost_call_that_was_not_billed_is_no_drift_and_is_counted(worker: Site) -> None:
     worker.plant.simulator.set_script("[[rules]]\nmodel = 'haiku'\nanswer = 'hang'\nbilled = false\n")
     worker.buys("summarize")
     printed = worker.types(expect=0).out
-    assert "1 attempts of unknown cost or still open; the provider billed nothing for them" in printed
+    assert "1 attempt of unknown cost or still open; the provider billed nothing for that" in printed
 
 
 def test_an_attempt_still_open_explains_what_the_provider_has_more(worker: Site) -> None:

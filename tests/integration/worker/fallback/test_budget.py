@@ -110,7 +110,7 @@ def test_a_batch_that_its_cap_stops_ends_with_exit_3_and_goes_on_under_a_new_one
     assert f"stepdown retry {batch} --failed --max-cost USD goes on" in stopped.err
     assert "4 over budget" in stopped.err
     _, line = me.types("ls", "--limit", "1").out.splitlines()
-    assert line.endswith("  $0.00 of at most $0.0001  4 failed (4 over budget) of 4")
+    assert line.endswith("  $0.00  4 failed (4 over budget) of 4, cap $0.0001")
     assert plant.simulator.purchases() == [
         purchase for purchase in plant.simulator.purchases() if purchase["job"] not in _jobs_of(plant, batch)
     ]

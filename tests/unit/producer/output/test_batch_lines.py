@@ -101,7 +101,7 @@ def test_a_batch_as_json_counts_every_state_and_has_its_money_as_text() -> None:
 
 def test_a_batch_with_a_cap_tells_it_beside_what_it_cost() -> None:
     capped = progress(states={"succeeded": 3, "failed": 1}, over_budget=1, cap_usd=Decimal("0.5"))
-    assert progress_line(capped).endswith("3 succeeded, 1 failed (1 over budget) of 4  $0.000113 of at most $0.50")
+    assert progress_line(capped).endswith("3 succeeded, 1 failed (1 over budget) of 4, cap $0.50  $0.000113")
     assert json.loads(progress_json(capped))["max_cost_usd"] == "0.5"
 
 
@@ -145,7 +145,7 @@ def test_the_receipt_tells_how_deep_the_answers_came_from() -> None:
         "             0   161  75.9%  ███████████████████████·······",
         "             1    51  24.1%  ███████·······················",
         "            10     0   0.0%  ······························",
-        "fallback depth: how many models of the chain were given up before the one that answered",
+        "fallback depth: how many models were given up before the one that answered",
     ]
 
 

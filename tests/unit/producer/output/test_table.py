@@ -27,12 +27,14 @@ class Terminal(io.StringIO):
         return True
 
 
-def drawn(columns: int, rows: Sequence[Sequence[str]], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def drawn(
+    columns: int, rows: Sequence[Sequence[str]], monkeypatch: pytest.MonkeyPatch, drops: Sequence[int] = ()
+) -> list[str]:
     """Draw the rows at a terminal of so many columns."""
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    return [*table(_HEADER, rows, right={3}, folds={1}, is_last_below=True, out=Terminal())]
+    return [*table(_HEADER, rows, right={3}, folds={1}, drops=drops, is_last_below=True, out=Terminal())]
 
 
 @pytest.mark.parametrize("columns", [80, 100, 120, 200])
@@ -56,18 +58,44 @@ def test_headings_are_bold_and_states_have_colours_at_a_terminal(monkeypatch: py
 
 
 @pytest.mark.parametrize(("variable", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
-def test_a_plain_terminal_gets_the_same_text_as_a_pipe(
+def test_a_plain_terminal_gets_a_table_that_fits_without_a_style(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
+    styled = [_STYLE.sub("", line).rstrip() for line in drawn(80, _ROWS, monkeypatch)]
     monkeypatch.setenv(variable, value)
-    piped = [*table(_HEADER, _ROWS, right={3}, folds={1}, is_last_below=True, out=io.StringIO())]
-    assert piped == [*table(_HEADER, _ROWS, right={3}, folds={1}, is_last_below=True, out=Terminal())]
-    assert piped == [
+    assert [*table(_HEADER, _ROWS, right={3}, folds={1}, is_last_below=True, out=Terminal())] == styled
+
+
+def test_a_pipe_gets_every_cell_whole_on_the_line_of_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert [*table(_HEADER, _ROWS, right={3}, folds={1}, drops=(3,), is_last_below=True, out=io.StringIO())] == [
         f"{'job':<36}  {'name':<23}  state      tokens in  error",
         f"{_ID}  a name of several words  failed     1,234,567  {_LONG}",
         f"{_ID}  {'b':<23}  succeeded          1",
     ]
+
+
+def test_a_narrow_terminal_loses_the_columns_that_may_go_and_no_more_than_it_has_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = [[_ID, "news", "failed", "1,234,567", "no"]]
+    heads = {columns: _STYLE.sub("", drawn(columns, rows, monkeypatch, (3, 1))[0]).split() for columns in (80, 62, 52)}
+    assert heads == {
+        80: ["job", "name", "state", "tokens", "in", "error"],
+        62: ["job", "name", "state", "error"],
+        52: ["job", "state", "error"],
+    }
+
+
+@pytest.mark.parametrize("columns", [20, 40, 60])
+def test_a_table_that_fits_in_no_way_has_a_line_for_each_cell(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    header, row = [f"column_{n}" for n in range(20)], [str(10**n) for n in range(20)]
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "dumb")
+    lines = [*table(header, [row, row], right=range(20), out=Terminal())]
+    assert max(map(len, lines)) <= columns
+    assert [line.split()[0] for line in lines if line.startswith(("row", "column"))] == ["row", *header] * 2
+    assert "".join("".join(lines).split()).count("1000000000") >= 2
 
 
 def test_a_wide_character_takes_two_columns(monkeypatch: pytest.MonkeyPatch) -> None:

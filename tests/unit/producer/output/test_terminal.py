@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.output.terminal import REDRAW, as_file, drawable, terminal_text
+from producer.output.terminal import REDRAW, as_file, drawable, terminal_text, width_of, wrapped
 
 ANY_TEXT = st.text(st.characters())
 
@@ -44,6 +44,24 @@ def test_no_direction_is_turned_and_no_line_broken(text: str) -> None:
 )
 def test_it_becomes_an_escape_one_can_read(text: str, shown: str) -> None:
     assert terminal_text(text) == shown
+
+
+@given(
+    st.lists(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=9), min_size=1),
+    st.integers(40, 90),
+)
+def test_prose_is_broken_at_spaces_alone_and_fits(words: list[str], columns: int) -> None:
+    line = f"  12:27:54  {' '.join(words)}"
+    lines = wrapped(line, columns).split("\n")
+    assert " ".join(" ".join(lines).split()) == " ".join(line.split())
+    assert max(map(width_of, lines)) <= columns
+    assert all(each.startswith(" " * 12) for each in lines[1:])
+    assert wrapped(line, None) == line
+
+
+def test_a_word_that_is_too_long_for_a_line_stays_whole() -> None:
+    path = "/a/long/path" * 9
+    assert wrapped(f"cannot read {path}; name another", 40) == f"cannot read\n    {path};\n    name another"
 
 
 class _Screen(io.TextIOWrapper):
