@@ -20,7 +20,7 @@ from models.settings import Settings
 from producer.client import Producer
 from producer.mcp.actions import ASK_S, Actions
 from producer.mcp.http import serve
-from producer.mcp.tools import tools_of
+from producer.mcp.tool_descriptions import tools_of
 from producer.output.terminal import hint
 
 _INSTRUCTIONS = (

@@ -28,7 +28,7 @@ from producer.prompt.check_prompt import check, check_labels
 from producer.prompt.prompt import Prompt
 from producer.prompt.row_buffer import Laid
 from producer.prompt.start_rung import is_asked, misplaced, span_of
-from producer.submit.idempotency import Content
+from producer.submit.content_digest import Content
 from producer.submit.shared_prefixes import Prefixes
 
 MOST_WEIGHT = 100
