@@ -3,6 +3,7 @@
 Ledger and queues are in memory. One worker takes one job at a time, so a call moves the clock by its latency.
 """
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ from tests.support.plays.walk_scene import A_DAY_S, HandClock, message, received
 from worker.admission.capacity import free_requests
 from worker.admission.in_process import InProcessRedis
 from worker.admission.lua_script import LuaScript
+from worker.fallback.decision import WAITED, WOKEN
 from worker.fallback.walk import walk
 from worker.periodic.dispatcher import Dispatcher
 from worker.provider.reply import Received
@@ -58,6 +60,7 @@ class LimitedApi:
     chain: Chain
     buckets: RateLimits
     calls: list[tuple[str, int]] = field(default_factory=list)
+    refills_s: float = 0.0  # the time in which full buckets come again after all answers, one by one
 
     def call(self, model: str, params: Mapping[str, Any], **_reported: Any) -> Received:
         """Take the tokens of a request, or refuse it with 429, its limits and a retry-after."""
@@ -72,6 +75,8 @@ class LimitedApi:
             return _with(received(body, status=429), headers | {"retry-after": str(admission.wait_s)})
         self.clock.now_s += _LATENCY_S
         self.buckets.charge_output(group, writes)
+        # A minute fills each bucket, after a minute of patience; an answer may draw an output bucket below zero.
+        self.refills_s += 120 + 60 * writes / (self.buckets.limits[group].output_tokens_per_minute or math.inf)
         usage = {"input_tokens": reads, "output_tokens": writes, "service_tier": "standard"}
         return _with(received(message(model, usage=usage)), headers)
 
@@ -167,7 +172,8 @@ class Site(Broker, Outbox):
             and (job.rung == rung or (not job.given_up and job.ending.outcome != "full"))
         ][:limit]
         for job_id, job in found:
-            self.ledger.jobs[job_id] = replace(job, due_at=self.clock.now_s)
+            given_up = {left: WOKEN if reason == WAITED else reason for left, reason in job.given_up.items()}
+            self.ledger.jobs[job_id] = replace(job, due_at=self.clock.now_s, given_up=given_up)
         return len(found)
 
     def _unsent(self, rung: int) -> list[tuple[str, MemoryJob]]:
