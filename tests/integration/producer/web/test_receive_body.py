@@ -58,16 +58,23 @@ async def _slowly(port: int, *parts: bytes, every_s: float = 0.0, length: int = 
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     head = f"POST {_BATCHES} HTTP/1.1\r\nhost: x\r\nx-api-key: {_GREEDY}\r\ncontent-length: {length}\r\n\r\n"
     writer.write(head.encode())
-    answer = asyncio.create_task(reader.read())
+    answer = asyncio.create_task(_answer(reader))
     for part in parts:
         writer.write(part)
         await asyncio.wait({answer}, timeout=every_s)
         if answer.done():
             break
     async with asyncio.timeout(60):
-        response, _, body = (await answer).decode().partition("\r\n\r\n")
+        head, body = await answer
     writer.close()
-    return int(response.split()[1]), json.loads(body), response.lower()
+    return int(head.split()[1]), json.loads(body), head.lower()
+
+
+async def _answer(reader: asyncio.StreamReader) -> tuple[str, bytes]:
+    """Read one answer: what is sent after the server has hung up may reset the connection behind the answer."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode()
+    length = next(line for line in head.lower().splitlines() if line.startswith("content-length: "))
+    return head, await reader.readexactly(int(length.partition(": ")[2]))
 
 
 def _body_limits(*, patience_s: float = 0.2, **pace: Any) -> BodyLimits:
