@@ -157,26 +157,26 @@ class SharedAdmission:
             self._report(RedisLost(message=f"{type(error).__name__}: {error}", workers=self._workers))
 
     def _hand_back(self) -> None:
+        known, now = self._memory.copied(), time.monotonic() + self._ahead_s
         for group, model in sorted(self._known):
-            if (wait_s := self._closed_for_s(group)) > 0:
+            record = json.loads(known.get(f"{self._prefix}group:{group}", "{}"))
+            if (wait_s := record.get("closed_until", 0) - now) > 0:
                 closed = Result(ticket="", model=model, group=group, how="not_sent", retry_after_s=wait_s)
                 self._shared.release(closed)
         # For a Redis that lost its memory: a record that Redis still has stays.
         if not self._is_on_redis_time or abs(self._redis_now() - time.monotonic() - self._ahead_s) > _SKEW_S:
             return
-        known = self._memory.copied()
         with self._redis.pipeline(transaction=False) as pipeline:
             for key in {self._prefix + name for name in self._names()} & known.keys():
                 pipeline.set(key, whole_of_state(known[key], self._workers), nx=True, ex=_FORGET_S)
             pipeline.execute()
 
     def _names(self) -> list[str]:
-        known = {name for group, model in self._known for name in (f"group:{group}", f"model:{model}")}
-        return ["fleet", *sorted(known)]
-
-    def _closed_for_s(self, group: str) -> float:
-        record = json.loads(self._memory.copied().get(f"{self._prefix}group:{group}", "{}"))
-        return float(record.get("closed_until", 0)) - time.monotonic() - self._ahead_s
+        pairs = sorted(self._known)  # copied at once: other threads add to the set
+        return [
+            "fleet",
+            *dict.fromkeys(name for group, model in pairs for name in (f"group:{group}", f"model:{model}")),
+        ]
 
     def _redis_now(self) -> float:
         seconds, microseconds = self._redis.time()

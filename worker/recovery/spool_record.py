@@ -19,7 +19,7 @@ from models.money.pricing import Parts
 from models.money.usage import Usage
 from models.outcome import CostStatus, Outcome, State
 
-_VERSION = 1
+_VERSION = 2
 _LINE = re.compile(rb'(.*),"checksum":"([0-9a-f]{16})"\}\n?', re.DOTALL)
 
 

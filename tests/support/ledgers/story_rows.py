@@ -146,7 +146,7 @@ def decision(after: int, seconds: float, word: str, reason: str, **changes: Any)
 
 
 def lines(row: Row, attempts: Iterable[Row] = (), decisions: Iterable[Row] = (), **changes: Any) -> list[str]:
-    """Tell the story of a job under the chain of three, at a terminal of 110 columns."""
+    """Return the lines of a job's story under the chain of three, at a terminal of 110 columns."""
     throttles = changes.pop("throttles", ())
     events = story(reported(row, attempts, decisions, **changes), MODELS, throttles)
     return [line for event in events for line in wrapped(event, 110).split("\n")]
