@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from models.errors import InputError
-from producer.commands.options import AllowUnpricedOption, JsonOption, settings, takes_form, takes_terms, takes_ways
+from producer.commands.options import (
+    AllowUnpricedOption,
+    JsonOption,
+    settings,
+    takes_mapping,
+    takes_read_options,
+    takes_terms,
+)
 from producer.output.terminal import hint, print_lines, print_whole
 
 if TYPE_CHECKING:
@@ -29,8 +36,8 @@ _NOT_COVERED = "not in the upper bound: a call whose answer was lost, bought aga
 
 
 @takes_terms
-@takes_ways
-@takes_form
+@takes_mapping
+@takes_read_options
 def estimate(  # noqa: PLR0913 - each is an option
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="as for submit; - is stdin")],
     task: Annotated[str | None, typer.Option(help="task kind: where in the chain it starts (TASK_STARTS)")] = None,
@@ -41,25 +48,29 @@ def estimate(  # noqa: PLR0913 - each is an option
     *,
     form: "ReadOptions",
     terms: "JobTerms | None" = None,
-    ways: "dict[str, Any] | None" = None,
+    mapping: "dict[str, Any] | None" = None,
 ) -> None:
     """Estimate the cost of a file of prompts, or of documents with --map; nothing is spent."""
     from producer.commands import submit as submitting
-    from producer.costs.estimate import estimate_json, expected_of, oracle_of
+    from producer.costs.estimate import estimate_inputs, estimate_json, expected_of
 
-    if exact and ways is not None:
+    if exact and mapping is not None:
         raise InputError("cannot count answers that are not there yet", source="estimate", field="--exact")
     given = settings()
-    read_as: dict[str, Any] = {"form": replace(form, models=given.chain.models), "ways": ways, "skip_bad": skip_bad}
-    oracle = oracle_of(given, terms, allow_unpriced=allow_unpriced)
+    read_as: dict[str, Any] = {
+        "form": replace(form, models=given.chain.models),
+        "mapping": mapping,
+        "skip_bad": skip_bad,
+    }
+    inputs = estimate_inputs(given, terms, allow_unpriced=allow_unpriced)
     with submitting.opened_either(file, **read_as, end="nothing was estimated") as read:
-        found = expected_of(read, oracle, given, task, exact=exact)
+        found = expected_of(read, inputs, given, task, exact=exact)
         for note in read.notes:
             hint(note)
     if as_json:
-        print_whole(json.dumps(estimate_json(found, oracle.learned, exact=exact)))
+        print_whole(json.dumps(estimate_json(found, inputs.learned, exact=exact)))
         return
-    print_lines(_lines(found, oracle.learned, exact=exact))
+    print_lines(_lines(found, inputs.learned, exact=exact))
 
 
 def _lines(found: "Expectation", learned: "TokenHistory", *, exact: bool) -> Iterator[str]:

@@ -107,7 +107,7 @@ def with_options(command: Callable[..., None], make: Callable[..., Any], *, name
     return called
 
 
-def takes_form(command: Callable[..., None]) -> Callable[..., None]:
+def takes_read_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of `_form`; it gets what they come to as `form`, yet without the chain's models."""
     return with_options(command, _form, name="form")
 
@@ -117,9 +117,9 @@ def takes_terms(command: Callable[..., None]) -> Callable[..., None]:
     return with_options(command, _terms, name="terms")
 
 
-def takes_ways(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of `_ways`; it gets what they come to as `ways`, None without --map."""
-    return with_options(command, _ways, name="ways")
+def takes_mapping(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `_mapping`; it gets what they come to as `mapping`, None without --map."""
+    return with_options(command, _mapping, name="mapping")
 
 
 def _form(
@@ -183,7 +183,7 @@ def _schema(path: Path) -> Any:
         raise InputError(str(error), source=_SOURCE, field="--json-schema") from None
 
 
-def _ways(
+def _mapping(
     map: Annotated[  # noqa: A002 - the option's own name
         str | None,
         typer.Option(

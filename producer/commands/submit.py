@@ -18,9 +18,9 @@ from producer.commands.options import (
     TimeoutOption,
     UrgentOption,
     WeightOption,
-    takes_form,
+    takes_mapping,
+    takes_read_options,
     takes_terms,
-    takes_ways,
 )
 from producer.commands.options import producer as open_producer
 from producer.commands.options import settings as read_settings
@@ -42,8 +42,8 @@ _MANY = 10_000  # prompts: from here on people want to know how fast it was
 
 
 @takes_terms
-@takes_ways
-@takes_form
+@takes_mapping
+@takes_read_options
 def submit(  # noqa: PLR0913, PLR0917 - each is an option
     file: Annotated[
         str, typer.Argument(metavar="FILE|-", help="JSONL, text, CSV, Parquet, vendors' batches; - is stdin")
@@ -64,7 +64,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     *,
     form: "ReadOptions",
     terms: "JobTerms | None" = None,
-    ways: "dict[str, Any] | None" = None,
+    mapping: "dict[str, Any] | None" = None,
 ) -> None:
     """Enqueue a file of prompts as one batch, or of documents with --map; prints its id."""
     if retry_failed and key is None:
@@ -73,12 +73,12 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     labels: dict[str, Any] = {"task": task, "name": name, "key": key, "tags": tags(tag or [])}
     money: dict[str, Any] = {"allow_unpriced": allow_unpriced, "max_cost_usd": max_cost}
     lane: dict[str, Any] = {"urgent": urgent, "weight": weight, "on_unknown": choice(on_unknown)}
-    read_as: dict[str, Any] = {"form": replace(form, models=given.chain.models), "ways": ways, "skip_bad": skip_bad}
-    with opened_either(file, **read_as) as prompts, open_producer(given) as producer:
+    form = replace(form, models=given.chain.models)
+    with opened_either(file, form, mapping=mapping, skip_bad=skip_bad) as prompts, open_producer(given) as producer:
         batch = submitted(producer, prompts, terms=terms, **labels, **money, **lane)
         again = retried(producer, batch, given, terms) if retry_failed else None
         about: dict[str, Any] = {"ignored": prompts.ignored_models, "notes": prompts.notes, "retried": again}
-        about |= {"task": None if ways else task, "starts": given.chain.starts}
+        about |= {"task": None if mapping else task, "starts": given.chain.starts}
         _accepted(batch, hints(batch, key, **about))
         if watch:
             follow(producer, batch, timeout_s)
@@ -86,15 +86,15 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
 
 @contextmanager
 def opened_either(
-    source: str, form: "ReadOptions", *, ways: dict[str, Any] | None, skip_bad: bool, end: str = NOTHING_QUEUED
+    source: str, form: "ReadOptions", *, mapping: dict[str, Any] | None, skip_bad: bool, end: str = NOTHING_QUEUED
 ) -> "Iterator[PromptFile | Documents]":
-    """Open prompts, or read documents if some `ways` to map them are given; `end` is the last line of a refusal."""
+    """Open prompts, or read documents if some `mapping` to map them are given; `end` is the last line of a refusal."""
     import gc
 
     from producer.files.prompts import opened_prompts
 
-    if ways is not None:
-        yield _documents(source, form, ways, skip_bad=skip_bad)
+    if mapping is not None:
+        yield _documents(source, form, mapping, skip_bad=skip_bad)
         return
     gc.disable()  # nothing that is read is part of a cycle, and the search for cycles takes time
     with opened_prompts(source, form, skips_bad=skip_bad, end=end) as prompts:
@@ -107,16 +107,16 @@ def submitted(producer: "Producer", read: "PromptFile | Documents", *, task: str
 
     if isinstance(read, PromptFile):
         return producer.submit(read, task=task, **more)
-    return producer.summarize(read.documents, **read.ways_for(task), **more)
+    return producer.summarize(read.documents, **read.mapping_for(task), **more)
 
 
-def _documents(source: str, form: "ReadOptions", ways: dict[str, Any], *, skip_bad: bool) -> "Documents":
+def _documents(source: str, form: "ReadOptions", mapping: dict[str, Any], *, skip_bad: bool) -> "Documents":
     from producer.map_reduce.documents import Documents, read_documents
 
     if form.template is not None:
         raise InputError("and --map are both the template; give one", source=source, field="--template")
     bound = {} if form.max_tokens is None else {"max_tokens": form.max_tokens}
-    return Documents(documents=read_documents(source, form, skip_bad=skip_bad), ways=ways | bound)
+    return Documents(documents=read_documents(source, form, skip_bad=skip_bad), mapping=mapping | bound)
 
 
 def retried(producer: "Producer", batch: "Batch", settings: "Settings", terms: "JobTerms | None") -> int:

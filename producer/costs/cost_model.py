@@ -211,7 +211,7 @@ class EstimateInputs:
 
 def expect(
     prompts: Sequence[Prompt],
-    oracle: EstimateInputs,
+    inputs: EstimateInputs,
     *,
     task: str | None,
     counts: Sequence[int] | None = None,
@@ -223,18 +223,18 @@ def expect(
 
     Raises InputError for a prompt that names a model outside the chain.
     """
-    models = oracle.chain.models
+    models = inputs.chain.models
     sums, chain = {model: Sum() for model in models}, Sum()
     starts, tasks = Counter[str](), Counter[str | None]()
-    sizes = _sizes(prompts, oracle, reads)
+    sizes = _sizes(prompts, inputs, reads)
     for seq, (prompt, size) in enumerate(zip(prompts, sizes, strict=True), start=1):
         params, its_task, read = prompt.request(), prompt.task or task, reads.get(seq - 1)
-        span = span_of(prompt, oracle.chain, task, source=f"prompt {seq}", terms=oracle.terms(its_task))
+        span = span_of(prompt, inputs.chain, task, source=f"prompt {seq}", terms=inputs.terms(its_task))
         tokens = None if counts is None else counts[seq - 1]
-        costs = [oracle.cost(model, its_task, params, size, tokens=tokens, reads=read) for model in models]
+        costs = [inputs.cost(model, its_task, params, size, tokens=tokens, reads=read) for model in models]
         for model, cost in zip(models, costs, strict=True):
             sums[model].add(cost)
-        chain.add(oracle.along(span, costs, oracle.climbs_of(its_task)))
+        chain.add(inputs.along(span, costs, inputs.climbs_of(its_task)))
         starts[models[span.start]] += 1
         tasks[its_task] += 1
     return Expectation(
@@ -247,18 +247,18 @@ def expect(
         documents=sum(size.documents for size in sizes),
         marked=sum(size.is_marked for size in sizes),
         steps=len(reads),
-        climbs=frozenset[Outcome]().union(*map(oracle.climbs_of, tasks)),
+        climbs=frozenset[Outcome]().union(*map(inputs.climbs_of, tasks)),
     )
 
 
-def _sizes(prompts: Sequence[Prompt], oracle: EstimateInputs, reads: Mapping[int, Reading]) -> list[PromptSize]:
+def _sizes(prompts: Sequence[Prompt], inputs: EstimateInputs, reads: Mapping[int, Reading]) -> list[PromptSize]:
     requests = [prompt.request() for prompt in prompts]
     sizes = [prompt_size(request) for request in requests]
     for place, read in reads.items():
         sizes[place] = replace(sizes[place], characters=read.characters)
-    if not oracle.is_caching:
+    if not inputs.is_caching:
         return sizes
-    shared = shared_prefixes(requests, oracle.chain.models)
+    shared = shared_prefixes(requests, inputs.chain.models)
     return [replace(size, is_marked=size.is_marked or bool(of)) for size, of in zip(sizes, shared, strict=True)]
 
 

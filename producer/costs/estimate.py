@@ -27,19 +27,19 @@ from producer.prompt.start_rung import misplaced, span_of
 
 
 def expected_of(
-    read: PromptFile | Documents, oracle: EstimateInputs, given: Settings, task: str | None, *, exact: bool = False
+    read: PromptFile | Documents, inputs: EstimateInputs, given: Settings, task: str | None, *, exact: bool = False
 ) -> Expectation:
     """Work out the costs of a file of prompts, or of a map of documents. Raises InputError or InputMistakes."""
     if isinstance(read, PromptFile):
-        judge = partial(misplaced, chain=oracle.chain, task=task, terms=oracle.terms)
+        judge = partial(misplaced, chain=inputs.chain, task=task, terms=inputs.terms)
         prompts = list(replace(read, judge=judge).prompts())
-        return expect(prompts, oracle, task=task, counts=_counts(prompts, given, oracle, task) if exact else None)
-    plan = planned(read.documents, SummarizeOptions(**read.ways_for(task)), given, oracle.own)
-    prompts, reads = forecast_documents(plan, oracle)
-    return expect(prompts, oracle, task=task, reads=reads)
+        return expect(prompts, inputs, task=task, counts=_counts(prompts, given, inputs, task) if exact else None)
+    plan = planned(read.documents, SummarizeOptions(**read.mapping_for(task)), given, inputs.own)
+    prompts, reads = forecast_documents(plan, inputs)
+    return expect(prompts, inputs, task=task, reads=reads)
 
 
-def oracle_of(given: Settings, terms: JobTerms | None = None, *, allow_unpriced: bool = False) -> EstimateInputs:
+def estimate_inputs(given: Settings, terms: JobTerms | None = None, *, allow_unpriced: bool = False) -> EstimateInputs:
     """Gather the chain, the prices and the history that an estimate needs. Raises UnpricedModelError."""
     now = datetime.now(UTC)
     book, why_not = book_of(given, now=now)
@@ -68,12 +68,12 @@ def _learned(given: Settings) -> TokenHistory:
         return TokenHistory()
 
 
-def _counts(prompts: Sequence[Prompt], given: Settings, oracle: EstimateInputs, task: str | None) -> list[int]:
+def _counts(prompts: Sequence[Prompt], given: Settings, inputs: EstimateInputs, task: str | None) -> list[int]:
     requests = []
     for seq, prompt in enumerate(prompts, start=1):
-        terms = oracle.terms(prompt.task or task)
-        start = span_of(prompt, oracle.chain, task, source=f"prompt {seq}", terms=terms).start
-        requests.append((oracle.chain.models[start], prompt.request()))
+        terms = inputs.terms(prompt.task or task)
+        start = span_of(prompt, inputs.chain, task, source=f"prompt {seq}", terms=terms).start
+        requests.append((inputs.chain.models[start], prompt.request()))
     return count_tokens(requests, api_of(given))
 
 

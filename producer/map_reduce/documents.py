@@ -22,13 +22,13 @@ class Documents:
     """Documents, and the options for Producer.summarize that came with them."""
 
     documents: list[Document]
-    ways: dict[str, Any]
+    mapping: dict[str, Any]
     ignored_models: frozenset[str] = frozenset()  # as a file of prompts has them; documents name no model
     notes: tuple[str, ...] = ()  # printed already while rows were read
 
-    def ways_for(self, task: str | None) -> dict[str, Any]:
+    def mapping_for(self, task: str | None) -> dict[str, Any]:
         """Return the options, with the task of the parts if the caller names a task."""
-        return self.ways if task is None else {**self.ways, "task": task}
+        return self.mapping if task is None else {**self.mapping, "task": task}
 
 
 def read_documents(source: str, form: ReadOptions = AS_IT_IS, *, skip_bad: bool = False) -> list[Document]:

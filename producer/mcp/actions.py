@@ -25,7 +25,7 @@ from models.outcome import OPEN_STATES
 from models.settings import Settings
 from producer.client import Batch, Producer
 from producer.costs.cost_model import expect
-from producer.costs.estimate import chain_line, estimate_json, oracle_of
+from producer.costs.estimate import chain_line, estimate_inputs, estimate_json
 from producer.mcp import schemas
 from producer.output.batch_lines import job_line, over_budget_line, progress_line
 from producer.output.table import plain
@@ -202,9 +202,9 @@ def _estimated(prompts: list[Prompt], settings: Settings, task: str | None) -> C
     for seq, prompt in enumerate(prompts, start=1):
         if mistake := check(prompt, source=f"prompt {seq}", line=None):
             raise mistake
-    oracle = oracle_of(settings)
-    found = expect(prompts, oracle, task=task)
-    details = estimate_json(found, oracle.learned, exact=False)
+    inputs = estimate_inputs(settings)
+    found = expect(prompts, inputs, task=task)
+    details = estimate_json(found, inputs.learned, exact=False)
     chain = {name: details["chain"][name] for name in ("expected_usd", "low_usd", "worst_case_usd", "unbounded")}
     models = {model: one["expected_usd"] for model, one in details["models"].items()}
     value = schemas.Estimated(prompts=len(prompts), starts=details["starts"], if_one_answers_all=models, **chain)

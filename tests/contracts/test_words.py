@@ -33,7 +33,7 @@ _OLD_NAMES = re.compile(
     r"turnstile|Turnstile|Need|Go|Later|Room|ModelCooling|ModelBack|FleetAlone|FleetTogether|desk|Desk|office|"
     r"Office|House|Place|Span|Raise|Decided|InHand|Gate|Streaks|Terms|How|Ways|Form|Recipe|Told|Asked|Oracle|"
     r"Why|said|told|tells|hear|heard|heed|figures|why|passed_over|why_closed|take_turn|has_lost_all|ripen|"
-    r"held_back|cooling|in_hand|patrol|checkup|pulse|arrivals|foresee|laid"
+    r"held_back|cooling|in_hand|patrol|checkup|pulse|arrivals|foresee|laid|oracle|oracle_of|ways"
 )
 _NO_NAMES = ("Manager", "Helper", "Util", "Handler", "Service", "Impl", "Data", "Info")
 

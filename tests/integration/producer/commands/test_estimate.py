@@ -183,11 +183,11 @@ def test_what_documents_cost_lies_in_the_range_printed_for_their_map(plant: Plan
     me = stranger_in(tmp_path / "me", **plant.variables)
     chapters = "".join((EXAMPLES / "chapters.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)[:6])
     me.write("six.jsonl", chapters)
-    ways = ("--map", "Sum up: {text}", "--part-tokens", "800", "--step-tokens", "5000", "--max-tokens", "400")
+    mapping = ("--map", "Sum up: {text}", "--part-tokens", "800", "--step-tokens", "5000", "--max-tokens", "400")
     for script, is_less in (("", True), ("[[rules]]\nanswer = 'max_tokens'", False)):  # all cut, and asked for again
         plant.simulator.set_script(script)
-        printed = _estimated(me, "six.jsonl", *ways)
-        batch = plant.producer.batch(me.types("submit", "six.jsonl", *ways).out.strip())
+        printed = _estimated(me, "six.jsonl", *mapping)
+        batch = plant.producer.batch(me.types("submit", "six.jsonl", *mapping).out.strip())
         plant.finished(batch)
         real = batch.progress().cost_usd
         assert (printed["prompts"], printed["steps"] > 2) == (batch.progress().job_count, True)

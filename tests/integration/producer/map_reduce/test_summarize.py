@@ -83,8 +83,8 @@ def test_parts_are_asked_of_the_cheap_model_and_their_answers_of_the_primary(pla
 
 def test_without_a_synthesis_each_document_has_its_own_answer_and_columns(plant: Plant) -> None:
     wet = Document("Ten harbours were dredged. " * 60, id="wet", columns={"title": "On harbours"})
-    ways: dict[str, Any] = {"map": "{title}, {part}: {text}", "reduce": "Merge. {text}", "synthesize": False}
-    batch = _summarized(plant, wet, Document("It ebbed.", columns={"title": "Tide"}), **ways)
+    mapping: dict[str, Any] = {"map": "{title}, {part}: {text}", "reduce": "Merge. {text}", "synthesize": False}
+    batch = _summarized(plant, wet, Document("It ebbed.", columns={"title": "Tide"}), **mapping)
     answers = {answer.id: answer for answer in batch.wait(timeout_s=30)}
     assert set(answers) == {"wet/1", "wet/2", "2", "wet"}
     assert {answer.model for answer in answers.values()} == {HAIKU}

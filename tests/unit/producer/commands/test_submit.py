@@ -24,7 +24,7 @@ CHAIN = Chain(models=("big", "small"), starts={"sum": 1})
 
 @contextmanager
 def opened(path: Path, *, skip_bad: bool = False) -> Iterator[PromptFile]:
-    with opened_either(str(path), ReadOptions(), ways=None, skip_bad=skip_bad) as prompts:
+    with opened_either(str(path), ReadOptions(), mapping=None, skip_bad=skip_bad) as prompts:
         assert isinstance(prompts, PromptFile)
         yield prompts
 

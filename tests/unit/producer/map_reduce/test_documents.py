@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import InputError, InputMistakes
-from producer.commands.options import _ways
+from producer.commands.options import _mapping
 from producer.files.record_to_prompt import ReadOptions
 from producer.map_reduce.documents import read_documents
 from producer.map_reduce.plan import Document
@@ -80,12 +80,12 @@ def test_what_cannot_be_read_is_told(tmp_path: Path, name: str, message: str) ->
 
 
 def test_what_belongs_to_a_map_is_refused_without_one() -> None:
-    assert _ways() is None
+    assert _mapping() is None
     with pytest.raises(InputError, match="--part-tokens: is for --map TEMPLATE"):
-        _ways(part_tokens=5)
+        _mapping(part_tokens=5)
     with pytest.raises(InputError, match="--no-synthesis: is for --map TEMPLATE"):
-        _ways(synthesis=False)
-    assert _ways(map="{text}", step_tokens=9) == {"map": "{text}", "synthesize": True, "step_tokens": 9}
+        _mapping(synthesis=False)
+    assert _mapping(map="{text}", step_tokens=9) == {"map": "{text}", "synthesize": True, "step_tokens": 9}
 
 
 def test_what_is_no_text_in_a_folder_is_passed_over_and_said(
