@@ -13,17 +13,13 @@ from models.queue.fair_share import FairShare
 from models.queue.queue_window import Due
 from models.queue.redis_keys import Lane
 from models.schema.columns import UTCDateTime, db_now, now
-from models.schema.job import FREE_JOB, THROTTLED, Job
+from models.schema.job import FREE_JOB, QUEUED, SENT, THROTTLED, WAITING, Job
 
-# The states stand in the text: SQL uses a partial index only if the query has the index's own words.
-QUEUED = "state = 'queued' AND sent_at IS NULL"
-WAITING = "state = 'waiting' AND sent_at IS NULL AND due_at IS NOT NULL"
 _IS_WHOLE = "batches.job_count > 0"  # false for a large batch of which parts are still being written
 _LANE = "is_urgent = :is_urgent AND rung = :rung"
 
 
 _NOW = db_now(0.0)
-SENT = "sent_at IS NOT NULL AND state IN ('queued', 'waiting')"
 _SENT = (
     update(Job)
     .where(

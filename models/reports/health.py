@@ -7,10 +7,9 @@ from sqlalchemy import Date, column, func, select, table, text, update
 
 from models.job.primary_health import PrimaryHealth
 from models.ledger.database import LedgerPart, reading, transaction
-from models.ledger.outbox import QUEUED, WAITING
 from models.schema.columns import midnight, now
 from models.schema.daily_cost import Threshold
-from models.schema.job import Job
+from models.schema.job import QUEUED, WAITING, Job
 
 _SHARES = ("mean_depth", "share_depth_0", "share_depth_2plus")
 _FIGURES = ("start_model", "jobs", *_SHARES, "verdict")

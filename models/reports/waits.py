@@ -9,8 +9,8 @@ from typing import Any, Literal
 from sqlalchemy import TextualSelect, bindparam, text
 
 from models.ledger.database import LedgerPart, reading
-from models.ledger.outbox import QUEUED, WAITING
 from models.schema.columns import UTCDateTime, now
+from models.schema.job import QUEUED, WAITING
 
 _PER_MINUTE = re.compile(r"per_minute (\d+(?:\.\d+)?)")
 _OURS = "batch_id = :batch_id"

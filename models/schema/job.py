@@ -9,14 +9,16 @@ from models.job.values import Closing, Ending, NewJob
 from models.outcome import State
 from models.schema.columns import Base, Id, Json, Line, Time, Word, columns_of, escaped_json
 
-_DUE = "state = 'waiting' AND sent_at IS NULL AND due_at IS NOT NULL"
-# Jobs that wait for a model: the words of the index, which a query must repeat.
+# The states stand in the text: SQL uses a partial index only if the query has the index's own words.
+QUEUED = "state = 'queued' AND sent_at IS NULL"
+WAITING = "state = 'waiting' AND sent_at IS NULL AND due_at IS NOT NULL"
+SENT = "sent_at IS NOT NULL AND state IN ('queued', 'waiting')"
+# Jobs that wait for a model.
 THROTTLED = (
-    f"{_DUE} AND outcome IN ('circuit_open', 'limited', 'full', "
+    f"{WAITING} AND outcome IN ('circuit_open', 'limited', 'full', "
     "'rate_limited', 'ramp_limited', 'key_paused', 'overloaded', 'server_error', 'unreachable')"
 )
 
-_QUEUED = "state = 'queued' AND sent_at IS NULL"
 REFUSED = "refused"  # a start_reason: no model was to be asked
 
 
@@ -85,11 +87,11 @@ class Job(Base):
         Index("ix_jobs_batch_id_seq", "batch_id", "seq"),
         Index("ix_jobs_finished_at", "finished_at"),
         # The dispatcher's queries of every second must not scan the finished jobs.
-        _partial("ix_jobs_queued", _QUEUED, "is_urgent", "rung", "batch_id", "deadline_at", "seq"),
-        _partial("ix_jobs_due", _DUE, "is_urgent", "rung", "batch_id", "due_at"),
+        _partial("ix_jobs_queued", QUEUED, "is_urgent", "rung", "batch_id", "deadline_at", "seq"),
+        _partial("ix_jobs_due", WAITING, "is_urgent", "rung", "batch_id", "due_at"),
         # the dispatcher makes them due as soon as a model has room
         _partial("ix_jobs_throttled", THROTTLED, "due_at"),
-        _partial("ix_jobs_sent", "sent_at IS NOT NULL AND state IN ('queued', 'waiting')", "sent_at"),
+        _partial("ix_jobs_sent", SENT, "sent_at"),
         _partial("ix_jobs_held", "state = 'waiting' AND due_at IS NULL", "batch_id"),
         # steps that wait for their parts
         _partial("ix_jobs_parts", "state = 'waiting' AND outcome = 'parts'", "batch_id"),
