@@ -121,7 +121,7 @@ class Settings(BaseSettings):
     database_connections: int = Field(default=8, ge=2, le=200)
     state_dir: Path = Path(".stepdown")
 
-    worker_concurrency: int = Field(default=64, ge=1, le=2000)
+    worker_concurrency: int = Field(default=1000, ge=1, le=5000)
     call_timeout_s: float = Field(default=120, gt=0, le=3600)
     connect_timeout_s: float = Field(default=5, gt=0, le=120)
     lease_s: float = Field(default=30, ge=1, le=_DAY_S)
@@ -131,9 +131,8 @@ class Settings(BaseSettings):
     probe_every_s: float = Field(default=5, gt=0, le=_DAY_S)
     key_pause_s: float = Field(default=60, gt=0, le=_DAY_S)
     clock_tick_s: float = Field(default=1, ge=0.05, le=60)
-    visibility_timeout_s: float = Field(default=120, ge=1, le=_DAY_S)
     queue_window: int = Field(default=2000, ge=1)
-    urgent_threads: int = Field(default=8, ge=1, le=2000)
+    urgent_concurrency: int = Field(default=8, ge=1, le=2000)
     day_cap_usd: Usd | None = None
     task_caps_usd: str = ""
     tag_caps_usd: str = ""

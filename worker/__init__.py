@@ -4,11 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from worker.direct.call_with_fallback import call_with_fallback
-    from worker.direct.chain_client import ChainClient
+    from worker.direct.call_with_fallback import acall_with_fallback, call_with_fallback
+    from worker.direct.chain_client import AsyncChainClient, ChainClient
 
-__all__ = ["ChainClient", "call_with_fallback"]
-_HOMES = {"ChainClient": "worker.direct.chain_client", "call_with_fallback": "worker.direct.call_with_fallback"}
+__all__ = ["AsyncChainClient", "ChainClient", "acall_with_fallback", "call_with_fallback"]
+_HOMES = dict.fromkeys(("AsyncChainClient", "ChainClient"), "worker.direct.chain_client")
+_HOMES |= dict.fromkeys(("acall_with_fallback", "call_with_fallback"), "worker.direct.call_with_fallback")
 
 
 def __getattr__(name: str) -> Any:

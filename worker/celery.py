@@ -29,9 +29,9 @@ from worker.periodic.timer import run_every
 from worker.recovery.liveness import Liveness
 from worker.recovery.rescue import RescuePolicy
 from worker.run import Worker
-from worker.transport import redis_transport, urgent_lane
+from worker.transport import loop_pool, redis_transport, urgent_lane
 
-# Hundreds of threads that mostly wait need few forced switches; each costs the CPU a round of wake-ups.
+# Threads that mostly wait need few forced switches; each costs the CPU a round of wake-ups.
 _SWITCH_INTERVAL_S = 0.02
 _FLUSH_EVENTS_S = 0.2
 _RECONNECT_S = 1.0
@@ -45,7 +45,7 @@ def _enter() -> tuple[Settings, Broker]:
     try:
         settings = load_settings()
         url, rungs = required_broker_url(settings), len(settings.chain.models)
-        return settings, Broker(url, rungs=rungs, visibility_timeout_s=settings.visibility_timeout_s)
+        return settings, Broker(url, rungs=rungs)
     except StepdownError as error:
         raise _ended(error) from None
 
@@ -87,12 +87,14 @@ class Consumer(BaseConsumer):
         super().stop()
 
 
-redis_transport.install()
 _settings, _broker = _enter()
 _until_shutdown = ExitStack()
 app: Celery = _broker.app
 app.conf.worker_consumer = Consumer
-urgent_lane.install(app, urgent_threads=_settings.urgent_threads)
+app.steps["consumer"].add(urgent_lane.UrgentLane)
+app.conf.worker_pool = loop_pool.NAME
+loop_pool.LoopPool.urgent_places = _settings.urgent_concurrency
+redis_transport.install(loop_pool.LoopPool.room)
 
 
 @signals.setup_logging.connect
@@ -102,9 +104,9 @@ def _set_up_logging(**_signal: Any) -> None:
 
 @signals.celeryd_init.connect
 def _refuse_other_pools(options: dict[str, Any], **_signal: Any) -> None:
-    # A process pool would fork the worker's threads away. Celery passes the name or the class of the pool.
-    if options.get("pool") not in {None, "", "threads", urgent_lane.TaskPool}:
-        sys.stderr.write("stepdown worker: it runs on the threads pool only: leave -P out, or say -P threads\n")
+    # Any other pool would wait for the end of each task. Celery passes the name or the class of the pool.
+    if options.get("pool") not in {None, "", loop_pool.NAME, loop_pool.LoopPool}:
+        sys.stderr.write("stepdown worker: it runs on a pool of its own: leave -P out\n")
         raise SystemExit(USAGE)
 
 
@@ -115,7 +117,8 @@ def _open(**_signal: Any) -> None:
         _broker.knock()
         worker = _until_shutdown.enter_context(open_worker(_settings, report=logs.log))
         tasks.register(app, worker)
-        redis_transport.Channel.is_fit = worker.intake.is_fit
+        loop_pool.LoopPool.loop = worker.loop
+        redis_transport.install(lambda **lane: loop_pool.LoopPool.room(**lane) if worker.intake.is_fit() else 0)
         _start_timers(worker)
         _start_liveness(worker)
         signals.worker_shutting_down.connect(lambda **_signal: _drain(worker), weak=False)
@@ -128,7 +131,7 @@ def _start_timers(worker: Worker) -> None:
         queues=_broker,
         outbox=worker.store.outbox,
         steps=worker.store.steps,
-        free=partial(free_requests, _settings.chain, worker.admission),
+        free=partial(free_requests, _settings.chain, worker.admission.capacity),
         holder=worker.store.ledger.worker,
         rungs=len(_settings.chain.models),
         window=_settings.queue_window,
@@ -185,7 +188,7 @@ def _start_liveness(worker: Worker) -> None:
 def _drain(worker: Worker) -> None:
     # Celery waits for every call in flight on this pool, without a limit; our deadline ends the calls.
     worker.intake.close()
-    cutting = Timer(_settings.drain_s, worker.provider.cut)
+    cutting = Timer(_settings.drain_s, lambda: worker.loop.run(worker.provider.cut()))
     cutting.daemon = True
     cutting.start()
 

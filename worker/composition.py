@@ -1,16 +1,17 @@
 """Builds one Worker with all collaborators, once, at the entry point. All code below takes them as parameters."""
 
+import asyncio
 import os
 import random
 import secrets
 import shutil
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any
 
 from migrations.run import ensure_schema
@@ -22,7 +23,8 @@ from models.money.worst_case import worst_case_usd
 from models.queue.embedded_redis import broker_url
 from models.settings import Settings
 from models.store import Store
-from worker.admission.admission import Admission
+from worker.admission.admission import BlockingAdmission
+from worker.admission.awaited import AwaitedAdmission
 from worker.admission.cache_warmup import CacheState, CacheWarmup
 from worker.admission.cache_warmup_shared import SharedCacheState
 from worker.admission.forecast import Forecast
@@ -31,6 +33,7 @@ from worker.events import RepliesReplayed, Report
 from worker.failing_batches import FailingBatches
 from worker.fallback.caps import Caps
 from worker.intake import Intake
+from worker.loop import LoopThread
 from worker.periodic.timer import run_every
 from worker.provider.anthropic_client import AnthropicProvider
 from worker.provider.capabilities import LearnedCapabilities
@@ -70,14 +73,17 @@ def open_worker(settings: Settings, *, report: Report) -> Iterator[Worker]:
 def _worker(settings: Settings, store: Store, report: Report, until_end: ExitStack) -> Worker:
     prices = _prices(settings, store)
     ledger = _spooled(settings, store.ledger, report, until_end)
-    provider = _provider(settings, until_end)
+    loop = LoopThread()
+    provider = loop.run(_provider(settings))
+    until_end.callback(loop.close, provider.close)
     heartbeat = Heartbeat(partial(store.leases.renew, lease_s=settings.lease_s), lease_s=settings.lease_s)
     until_end.callback(run_every(settings.lease_s / 3, heartbeat.beat, name="heartbeat", report=report))
-    capabilities = _looked_up(settings, prices, store, provider, report, until_end)
+    capabilities = _looked_up(settings, prices, store, lambda model: loop.run(provider.facts(model)), report, until_end)
     intake = Intake(free_mb=lambda: _free_mb(settings), needed_mb=settings.min_free_mb, clock=monotonic, report=report)
     return Worker(
         settings=settings,
         store=store,
+        loop=loop,
         chain=settings.chain,
         caps=_caps(settings),
         climbs=settings.climbs,
@@ -86,7 +92,7 @@ def _worker(settings: Settings, store: Store, report: Report, until_end: ExitSta
         call_timeout_s=settings.call_timeout_s,
         provider=provider,
         ledger=ledger,
-        admission=_admission(settings, store.ledger.worker, report, until_end),
+        admission=AwaitedAdmission(_admission(settings, store.ledger.worker, report, until_end)),
         expected=Forecast(),
         prices=prices,
         worst_case_usd=partial(_worst_case_usd, prices, capabilities),
@@ -99,7 +105,8 @@ def _worker(settings: Settings, store: Store, report: Report, until_end: ExitSta
         failing_batches=FailingBatches(pause_after=settings.pause_batch_after),
         report=report,
         now=lambda: datetime.now(UTC),
-        sleep=sleep,
+        sleep=asyncio.sleep,
+        in_thread=asyncio.to_thread,
         draw=random.random,
     )
 
@@ -129,21 +136,19 @@ def _spooled(settings: Settings, ledger: Ledger, report: Report, until_end: Exit
     return SpooledLedger(ledger, spool, report)
 
 
-def _provider(settings: Settings, until_end: ExitStack) -> AnthropicProvider:
-    provider = AnthropicProvider(
+async def _provider(settings: Settings) -> AnthropicProvider:
+    return AnthropicProvider(
         api_key=settings.anthropic_api_key.get_secret_value() if settings.anthropic_api_key else "",
         base_url=settings.anthropic_base_url,
         connect_timeout_s=settings.connect_timeout_s,
     )
-    until_end.callback(provider.close)
-    return provider
 
 
 def _looked_up(
     settings: Settings,
     prices: PriceBook,
     store: Store,
-    provider: AnthropicProvider,
+    facts: Callable[[str], Mapping[str, Any] | None],
     report: Report,
     until_end: ExitStack,
 ) -> LearnedCapabilities:
@@ -153,7 +158,7 @@ def _looked_up(
         prices.take(store.price_list.dated())  # without the ledger, the last known prices stay
 
     until_end.callback(run_every(_PRICES_EVERY_TICKS * settings.clock_tick_s, look_up, name="prices", report=report))
-    known = LearnedCapabilities(settings.chain.models, ask=provider.facts, window_of=context_window)
+    known = LearnedCapabilities(settings.chain.models, ask=facts, window_of=context_window)
     until_end.callback(run_every(_FACTS_EVERY_S, known.ask_one, name="facts", report=report))
     return known
 
@@ -172,13 +177,15 @@ def _warming(settings: Settings, until_end: ExitStack) -> CacheWarmup | None:
         return None
     url = broker_url(settings)
     if url is None:
-        return CacheWarmup(warmth=CacheState(monotonic), clock=monotonic, sleep=sleep)
+        return CacheWarmup(
+            warmth=CacheState(monotonic), clock=monotonic, sleep=asyncio.sleep, in_thread=asyncio.to_thread
+        )
     fleet = SharedCacheState(url, monotonic, namespace=settings.namespace)
     until_end.callback(fleet.close)
-    return CacheWarmup(warmth=fleet, clock=monotonic, sleep=sleep)
+    return CacheWarmup(warmth=fleet, clock=monotonic, sleep=asyncio.sleep, in_thread=asyncio.to_thread)
 
 
-def _admission(settings: Settings, worker: str, report: Report, until_end: ExitStack) -> Admission:
+def _admission(settings: Settings, worker: str, report: Report, until_end: ExitStack) -> BlockingAdmission:
     tuning = {"probe_every_s": settings.probe_every_s, "key_pause_s": settings.key_pause_s}
     url = broker_url(settings)
     if url is None:

@@ -13,6 +13,7 @@ from worker.failing_batches import FailingBatches
 from worker.fallback.collaborators import Collaborators
 from worker.fallback.walk import Walked, walk
 from worker.intake import Intake
+from worker.loop import LoopThread
 from worker.provider.attempt_cost import total_usd
 from worker.recovery.failpoints import failpoint
 from worker.recovery.heartbeat import Heartbeat
@@ -27,12 +28,13 @@ class Worker(Collaborators):
 
     settings: Settings
     store: Store
+    loop: LoopThread
     heartbeat: Heartbeat
     intake: Intake
     failing_batches: FailingBatches
 
 
-def run(job_id: str, worker: Worker) -> str:
+async def run(job_id: str, worker: Worker) -> str:
     """Claim the job, walk the chain, and return the result in one line: model, depth, cost.
 
     A ledger that is away costs only time. The dispatcher sends an unclaimed job again, the spool keeps a reply, and
@@ -40,27 +42,27 @@ def run(job_id: str, worker: Worker) -> str:
     """
     try:
         if closed := worker.intake.closed_reason():
-            worker.store.outbox.unsend(job_id)
+            await worker.in_thread(worker.store.outbox.unsend, job_id)
             return f"left for another time: {closed}"
-        claim = worker.store.ledger.claim(job_id, lease_s=worker.heartbeat.lease_s)
+        claim = await worker.ledger.claim(job_id, lease_s=worker.heartbeat.lease_s)
         if claim is None:
             worker.report(DeliveryDropped(job_id=job_id))
             return DROPPED
         failpoint("after_claim")
         with worker.heartbeat.holding(claim):
-            return _claimed(claim, worker)
+            return await _claimed(claim, worker)
     except LedgerError as error:
         worker.intake.shut(f"the ledger is away: {error}")  # until the liveness check reaches the ledger
         return f"the ledger is away: {error}"
 
 
-def _claimed(claim: Claim, worker: Worker) -> str:
+async def _claimed(claim: Claim, worker: Worker) -> str:
     if claim.deadline_s <= 0:
-        return _expire(claim, worker)
-    walked = walk(claim, worker, time_left_s=claim.deadline_s)
+        return await _expire(claim, worker)
+    walked = await walk(claim, worker, time_left_s=claim.deadline_s)
     if walked.ending is not None and (because := worker.failing_batches.note(claim.batch_id, walked.ending)):
         batch_id = str(claim.batch_id)
-        count = worker.store.job_actions.pause(batch_id, because=because)
+        count = await worker.in_thread(worker.store.job_actions.pause, batch_id, because=because)
         worker.report(BatchPaused(batch_id=batch_id, because=because, count=count))
     return in_one_line(walked)
 
@@ -78,7 +80,7 @@ def in_one_line(walked: Walked) -> str:
     return f"failed: {ending.outcome} {spent}"
 
 
-def _expire(claim: Claim, worker: Collaborators) -> str:
+async def _expire(claim: Claim, worker: Collaborators) -> str:
     ending = Ending(
         state=State.FAILED,
         outcome=EXPIRED,
@@ -87,6 +89,6 @@ def _expire(claim: Claim, worker: Collaborators) -> str:
         given_up=claim.given_up,
         rounds=claim.rounds,
     )
-    worker.ledger.finish(claim, ending, None)
+    await worker.ledger.finish(claim, ending, None)
     worker.report(JobEnded(claim=claim, ending=ending))
     return f"failed: {EXPIRED}"

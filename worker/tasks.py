@@ -15,11 +15,11 @@ def register(app: Celery, worker: Worker) -> None:
     """Register the task of the app, run by this worker."""
 
     @app.task(name=TASK_NAME, shared=False)  # another app of this process would use this worker, too
-    def run_job(*, v: int, id: str, **_later: Any) -> str:  # noqa: A002 - the word in the message
+    async def run_job(*, v: int, id: str, **_later: Any) -> str:  # noqa: A002 - the word in the message
         # Fields of later versions are ignored; the row of the job has every fact that matters.
         if v != _VERSION:
             return f"refused: a message of version {v}, this worker reads {_VERSION}"
-        message = run(str(id), worker)
+        message = await run(str(id), worker)
         if message == DROPPED:  # another delivery reports this job to Flower, and our end may not replace its end
             raise Ignore(message)
         return message

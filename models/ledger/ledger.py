@@ -1,21 +1,23 @@
-"""All writes to the ledger's database. Each method is one transaction; a job is locked before its attempt."""
+"""All writes to the ledger's database. Each method is one operation; a job is locked before its attempt."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from concurrent.futures import Future
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Engine, Insert, bindparam, insert, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from models.errors import LedgerError
+from models.group_thread import Reply
 from models.ids import new_id
 from models.job.map_reduce import NewStep
 from models.job.values import Claim, Closing, Ending, NewBatch, NewJob, Opening, OverCap, SpooledReply
 from models.ledger.batches import BatchWriter
 from models.ledger.budgets import over_cap, reserve, settle
 from models.ledger.claims import CLAIM, claim_of
-from models.ledger.compiled_sql import CompiledSql, Cursor
+from models.ledger.compiled_sql import Cursor, GroupCommit
 from models.ledger.database import UNREACHABLE, reading, transaction, unreachable
 from models.money.pricing import Price
 from models.outcome import OPEN_STATES, Outcome, State
@@ -71,22 +73,19 @@ class Ledger(BatchWriter):
 
     def __init__(self, engine: Engine, *, worker: str) -> None:
         super().__init__(engine)
-        self._prepared = CompiledSql(engine)
+        self._writer = GroupCommit(engine, error_of=self._error_of)
         self._keep, self._keep_turn = _keep(engine, AnswerRow), _keep(engine, TurnRow)
         self.worker = worker
         self._where = engine.url.render_as_string(hide_password=True)
 
-    @contextmanager
-    def _hot(self) -> Iterator[Cursor]:
-        """Open one of the transactions that every job makes. A broken constraint, our mistake, stays bare."""
+    def _error_of(self, error: Exception) -> Exception:
+        """Return LedgerError for an error of the driver. A broken constraint, our mistake, stays bare."""
         driver = self._engine.dialect.loaded_dbapi
-        try:
-            with self._prepared.transaction() as cursor:
-                yield cursor
-        except driver.IntegrityError:
-            raise
-        except (*UNREACHABLE, driver.Error) as error:
-            raise unreachable(error, self._where) from error
+        if isinstance(error, driver.IntegrityError) or not isinstance(error, (*UNREACHABLE, driver.Error)):
+            return error
+        away = unreachable(error, self._where)
+        away.__cause__ = error
+        return away
 
     def enqueue(self, batch: NewBatch, jobs: Sequence[NewJob], steps: Sequence[NewStep] = ()) -> str:
         """Write a batch, its jobs and their places, as `enqueue_rows` does. Returns the id of their batch."""
@@ -100,34 +99,30 @@ class Ledger(BatchWriter):
 
     def claim(self, job_id: str, *, lease_s: float) -> Claim | None:
         """Take a job that is queued or due. Returns None if another worker has the job, or the job is finished."""
-        given = {"job_id": job_id, "lease_s": lease_s, "holder": self.worker}
-        with self._hot() as cursor:
-            row = cursor.first(CLAIM, given)
-        return None if row is None else claim_of(job_id, row)
+        reply: Future[Claim | None] = Future()
+        self.submit_claim(job_id, reply, lease_s=lease_s)
+        return reply.result()
 
     def open_attempt(self, claim: Claim, opening: Opening) -> bool | OverCap:
         """Commit an attempt and its reservations before its request leaves.
 
         Returns False if the job is no longer ours, OverCap if a cap has no room. Then nothing is written or sent.
         """
-        with self._hot() as cursor:
-            row = cursor.first(_OPEN, opening_row(claim, opening, self.worker))
-            if row is None:
-                return False
-            over = reserve(cursor, opening, opened_at=row["opened_at"])
-            if over is not None:
-                cursor.undo()
-            return over or True
+        reply: Future[bool | OverCap] = Future()
+        self.submit_open(claim, opening, reply)
+        return reply.result()
 
     def over_cap(self, opening: Opening) -> OverCap | None:
         """Return a cap that has no room for an attempt, whatever the calls in flight cost. Nothing is written."""
-        with self._hot() as cursor:
-            return over_cap(cursor, opening)
+        reply: Future[OverCap | None] = Future()
+        self.submit_over_cap(opening, reply)
+        return reply.result()
 
-    def close_attempt(self, _claim: Claim, closing: Closing) -> None:
+    def close_attempt(self, claim: Claim, closing: Closing) -> None:
         """Write the end of an attempt, while its job goes on."""
-        with self._hot() as cursor:
-            _close(cursor, closing, is_late=False)
+        reply: Future[None] = Future()
+        self.submit_close(claim, closing, reply)
+        reply.result()
 
     def finish(self, claim: Claim, ending: Ending, closing: Closing | None) -> bool:
         """Close the attempt, keep the answer and move the job on, in one commit.
@@ -135,8 +130,47 @@ class Ledger(BatchWriter):
         Returns False if the job is no longer ours. Then the attempt is closed as late, still with its cost: the money
         is spent. The job stays with its new owner.
         """
-        with self._hot() as cursor:
-            return self._finish(cursor, claim.job_id, claim.token, ending, closing)
+        reply: Future[bool] = Future()
+        self.submit_finish(claim, ending, closing, reply)
+        return reply.result()
+
+    def submit_claim(self, job_id: str, reply: Reply[Claim | None], *, lease_s: float) -> None:
+        """Have a `claim` written with the operations that wait now. The reply gets the result after the commit."""
+        given = {"job_id": job_id, "lease_s": lease_s, "holder": self.worker}
+
+        def claimed(cursor: Cursor) -> Claim | None:
+            row = cursor.first(CLAIM, given)
+            return None if row is None else claim_of(job_id, row)
+
+        self._writer.submit(claimed, reply)
+
+    def submit_open(self, claim: Claim, opening: Opening, reply: Reply[bool | OverCap]) -> None:
+        """Have an `open_attempt` written."""
+        given = opening_row(claim, opening, self.worker)
+
+        def opened(cursor: Cursor) -> bool | OverCap:
+            row = cursor.first(_OPEN, given)
+            if row is None:
+                return False
+            over = reserve(cursor, opening, opened_at=row["opened_at"])
+            if over is not None:
+                cursor.undo()
+            return over or True
+
+        self._writer.submit(opened, reply)
+
+    def submit_over_cap(self, opening: Opening, reply: Reply[OverCap | None]) -> None:
+        """Have an `over_cap` read."""
+        self._writer.submit(lambda cursor: over_cap(cursor, opening), reply)
+
+    def submit_close(self, _claim: Claim, closing: Closing, reply: Reply[None]) -> None:
+        """Have a `close_attempt` written."""
+        self._writer.submit(lambda cursor: _close(cursor, closing, is_late=False), reply)
+
+    def submit_finish(self, claim: Claim, ending: Ending, closing: Closing | None, reply: Reply[bool]) -> None:
+        """Have a `finish` written."""
+        write = partial(self._finish, job_id=claim.job_id, token=claim.token, ending=ending, closing=closing)
+        self._writer.submit(write, reply)
 
     def replay(self, kept: SpooledReply) -> bool:
         """Write the result of a call from the spool. Returns False if the ledger has the result already.
@@ -155,13 +189,17 @@ class Ledger(BatchWriter):
         may_answer = is_good and not is_answer
         if closed_at is not None and not may_answer:
             return False
-        with self._hot() as cursor:
-            if kept.ending is not None:
-                self._finish(cursor, kept.job_id, kept.token, kept.ending, kept.closing)
-            else:
-                cursor.count(_GO_ON, {"job_id": kept.job_id, "token": kept.token})
-                _close(cursor, kept.closing, is_late=False)
+        reply: Future[None] = Future()
+        self._writer.submit(partial(self._replay, kept=kept), reply)
+        reply.result()
         return True
+
+    def _replay(self, cursor: Cursor, kept: SpooledReply) -> None:
+        if kept.ending is not None:
+            self._finish(cursor, kept.job_id, kept.token, kept.ending, kept.closing)
+        else:
+            cursor.count(_GO_ON, {"job_id": kept.job_id, "token": kept.token})
+            _close(cursor, kept.closing, is_late=False)
 
     def _finish(self, cursor: Cursor, job_id: str, token: int, ending: Ending, closing: Closing | None) -> bool:
         row = columns_of(ending, Job) | {"job_id": job_id, "token": token}

@@ -1,7 +1,6 @@
 """The queue: one for each rung, in Redis through Celery. Messages carry a job's id, never its prompt."""
 
 import json
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -31,15 +30,10 @@ from models.queue.redis_keys import (
 
 _MESSAGES_AT_ONCE = 1000
 _TIMEOUT_S = 2.0
-_HEARD_AGAIN_S = 120.0
-_BEGUN_WITHIN_S = 10.0  # an older fetched message is with a worker that is lost, or hangs
 _WINDOW_KEPT_S = 60  # the figures of a fleet hold so long after its last job
-_FETCHED, _FETCHED_AT = f"{PREFIX}unacked", f"{PREFIX}unacked_index"  # Kombu's
 _WINDOW_FIELDS = (("window", b"window"), ("level", b"level"), ("passes", b"passes"))
 _TRANSPORT = {
     "global_keyprefix": PREFIX,
-    "unacked_restore_interval": 5,
-    "unacked_restore_throttle": 1,
     # A sender must fail at once if no Redis is there: Kombu would try again for 6 s.
     "max_retries": 1,
     "interval_start": 0,
@@ -51,14 +45,11 @@ def route(_name: str, _args: Sequence[Any], kwargs: Mapping[str, Any], *_rest: A
     return {"queue": queue_name(kwargs.get("rung", 0))}
 
 
-def celery_app(
-    url: str, *, rungs: int, timeout_s: float = _TIMEOUT_S, visibility_timeout_s: float = _HEARD_AGAIN_S
-) -> Celery:
+def celery_app(url: str, *, rungs: int, timeout_s: float = _TIMEOUT_S) -> Celery:
     """Configure Celery for producer and worker alike, which share these queues and one task name."""
     waits = {
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
-        "visibility_timeout": visibility_timeout_s,  # for a lost worker's fetched messages, then sent again
     }
     app = Celery("stepdown", broker=url, set_as_current=False)
     app.conf.update(
@@ -86,10 +77,8 @@ class Broker:
     `timeout_s` is for each request to Redis: a frozen Redis would keep us for ever.
     """
 
-    def __init__(
-        self, url: str, *, rungs: int, timeout_s: float = _TIMEOUT_S, visibility_timeout_s: float = _HEARD_AGAIN_S
-    ) -> None:
-        self.app = celery_app(url, rungs=rungs, timeout_s=timeout_s, visibility_timeout_s=visibility_timeout_s)
+    def __init__(self, url: str, *, rungs: int, timeout_s: float = _TIMEOUT_S) -> None:
+        self.app = celery_app(url, rungs=rungs, timeout_s=timeout_s)
         self._url = url
         self._redis = redis.Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
 
@@ -127,16 +116,6 @@ class Broker:
         """Count the messages waiting in a rung's queue, or in the queue of urgent jobs."""
         with _broker_errors():
             return int(self._redis.llen(queue_key(lane)))
-
-    def fetched(self) -> Mapping[str, int]:
-        """Count, by queue name, the messages that workers have fetched and no thread has begun."""
-        now = time.time()
-        with _broker_errors():
-            # Times from another machine's clock count only within reach of ours.
-            since, until = now - _BEGUN_WITHIN_S, now + _BEGUN_WITHIN_S
-            tags: Any = self._redis.zrangebyscore(_FETCHED_AT, since, until)
-            messages = self._redis.hmget(_FETCHED, tags) if tags else []
-        return Counter(queue for message in messages if (queue := _queue_of(message)) is not None)
 
     def queue_window(self, rung: int) -> QueueWindow:
         """Return the last dispatcher's record of a rung's queue."""
@@ -195,15 +174,6 @@ class Broker:
         """Close all connections."""
         self.app.close()
         self._redis.close()
-
-
-def _queue_of(fetched: Any) -> str | None:
-    """Return the queue of a message that a worker has. Returns None for a value that others put there."""
-    try:
-        _, _, queue = json.loads(fetched or b"")
-    except (ValueError, TypeError, RecursionError):
-        return None
-    return queue if isinstance(queue, str) else None
 
 
 def server_pid(url: str) -> int | None:

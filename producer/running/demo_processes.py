@@ -19,7 +19,7 @@ from producer.running.start import flower_command, flower_variables, simulator_c
 _SCRIPT = Path(__file__).parents[1] / "simulator" / "scripts" / "demo.toml"
 _SEED = 7
 _LATENCY_S = 1.5
-_THREADS = 32
+_CONCURRENCY = 32
 _TASK_STARTS = "summarize:claude-haiku-4-5-20251001,synthesize:claude-opus-4-7"
 _START_TIMEOUT_S = 60.0
 _END_TIMEOUT_S = 15.0
@@ -62,7 +62,7 @@ def worker(settings: Settings, broker_url: str) -> Iterator[None]:
     started, log = time.monotonic(), settings.state_dir / "worker.log"
     with _process(worker_command(settings), _variables(settings, broker_url), log) as has_ended:
         _until(lambda: " ready." in log.read_text(encoding="utf-8"), "worker", has_ended)
-        _row("worker", f"1 process, {settings.worker_concurrency} threads", started)
+        _row("worker", f"1 process, {settings.worker_concurrency} calls in flight", started)
         yield
 
 
@@ -89,7 +89,7 @@ def _settings(folder: Path, api: str) -> Settings:
         "database_url": f"sqlite:///{folder}/ledger.db",
         "state_dir": folder,
         "task_starts": _TASK_STARTS,
-        "worker_concurrency": _THREADS,
+        "worker_concurrency": _CONCURRENCY,
     }
     return load_settings(env_file=None, **usual | own)
 

@@ -24,7 +24,7 @@ _OF_A_SIGNAL = 128  # a shell's code for an end by a signal is 128 + the signal'
 
 def worker_command(settings: Settings, more: Sequence[str] = ()) -> list[str]:
     """Build the Celery command a worker is; `more` are Celery's own options."""
-    pool = ["-P", "threads", "-c", str(settings.worker_concurrency)]
+    pool = ["-c", str(settings.worker_concurrency)]
     quick = ["--without-gossip", "--without-mingle"]
     return [*_celery("worker"), *pool, *quick, "-n", f"stepdown-{os.getpid()}@%h", *more]
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import pytest
 from sqlalchemy import Engine
 
-from models.job.values import Cap, Claim, NewJob, OverCap
+from models.job.values import Cap, Claim, Closing, Ending, NewJob, Opening, OverCap
 from models.ledger.job_actions import JobActions
 from models.ledger.ledger import Ledger
 from models.outcome import Outcome, Reason, State
@@ -28,15 +28,18 @@ from tests.support.ledgers.job_values import (
 )
 from tests.support.ledgers.memory_ledger import MemoryAttempt, MemoryLedger
 from tests.support.servers.fixtures import opened
-from worker.fallback import collaborators
 
 _Closed = tuple[int, str | None, Decimal | None]
 
 
-class _Worked(collaborators.Ledger, Protocol):
-    """All the worker asks of a ledger."""
+class _Worked(Protocol):
+    """The operations that a worker writes."""
 
     def claim(self, job_id: str, *, lease_s: float) -> Claim | None: ...
+    def open_attempt(self, claim: Claim, opening: Opening) -> bool | OverCap: ...
+    def over_cap(self, opening: Opening) -> OverCap | None: ...
+    def close_attempt(self, claim: Claim, closing: Closing) -> None: ...
+    def finish(self, claim: Claim, ending: Ending, closing: Closing | None) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

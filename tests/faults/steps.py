@@ -1,6 +1,6 @@
 """What the state machine moves about: a queue, and a delivery that a worker is at."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from models.job.values import Claim, Closing, Ending, Opening, SpooledReply, Unsent
@@ -29,10 +29,6 @@ class Queue(Broker):
     def depth(self, lane: Lane) -> int:
         """Count; all jobs here are of one rung, and none is urgent."""
         return len(self.messages) if lane == 0 else 0
-
-    def fetched(self) -> Mapping[str, int]:
-        """Count none: what is heard is begun."""
-        return {}
 
     def queue_window(self, rung: int) -> QueueWindow:  # noqa: ARG002 - each tick is alike
         """Begin anew in each tick."""

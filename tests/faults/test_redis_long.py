@@ -1,12 +1,16 @@
-"""Redis emptied in the middle of a large batch, and messages handed out again while their jobs are at work."""
+"""Redis emptied in the middle of a large batch, and messages sent again while their jobs are at work."""
 
+from contextlib import closing
 from pathlib import Path
 
 import redis
 
+from models.job.values import Unsent
+from models.queue.broker import Broker
 from models.queue.redis_keys import queue_key
 from tests.faults.ends import ends_well, in_the_middle
 from tests.faults.site import open_site
+from tests.support.eventually import eventually
 
 
 def test_a_restart_that_keeps_everything_needs_nobody(tmp_path: Path) -> None:
@@ -29,13 +33,16 @@ def test_a_flush_in_the_middle_of_five_thousand_is_healed(tmp_path: Path) -> Non
         ends_well(site, batch_id, 5000, within_s=240)
 
 
-def test_messages_handed_out_again_and_again_during_long_calls_buy_nothing_twice(tmp_path: Path) -> None:
-    script = "[[rules]]\nanswer = 'slow'\ndelay_s = 20"
-    with open_site(
-        "sqlite", tmp_path, script=script, VISIBILITY_TIMEOUT_S="2", CALL_TIMEOUT_S="60", WORKER_CONCURRENCY="3"
-    ) as site:
+def test_messages_sent_again_and_again_during_long_calls_buy_nothing_twice(tmp_path: Path) -> None:
+    script = "[[rules]]\nanswer = 'slow'\ndelay_s = 5"
+    with open_site("sqlite", tmp_path, script=script, WORKER_CONCURRENCY="8") as site:
         worker = site.hire()
         batch = site.submit(6)
+        eventually(lambda: site.simulator.stats()["in_flight"] == 6, within_s=30, because="all calls are under way")
+        jobs = [str(row["id"]) for row in site.rows("SELECT id FROM jobs")]
+        with closing(Broker(site.variables["REDIS_URL"], rungs=1)) as broker:
+            for _ in range(3):
+                broker.send([Unsent(id=job_id, rung=0) for job_id in jobs])
         ends_well(site, batch.id, 6)
         assert "delivery dropped" in worker.message(), "no message was handed out twice: nothing was tested"
 

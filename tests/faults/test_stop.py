@@ -96,11 +96,11 @@ def test_a_job_that_kills_its_worker_is_failed_after_five(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("pool", ["gevent", "solo"])  # prefork, being the default, is ours all the same
-def test_a_worker_runs_on_threads_only(tmp_path: Path, pool: str) -> None:
+def test_a_worker_runs_on_its_own_pool_only(tmp_path: Path, pool: str) -> None:
     with open_site("sqlite", tmp_path) as site:
         command = [*worker_command(settings_of(site.variables)), "-P", pool]
         ended = subprocess.run(
             command, cwd=tmp_path, env=dict(site.variables), capture_output=True, check=False, timeout=60
         )
         assert ended.returncode != 0
-        assert b"on the threads pool only: leave -P out" in ended.stderr
+        assert b"on a pool of its own: leave -P out" in ended.stderr

@@ -1,6 +1,6 @@
 """Admission control: whether a request may leave now. Acquired before the request, released after the request."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -107,11 +107,21 @@ Change = Literal["", "opened", "closed", "key_works"]
 class Admission(Protocol):
     """Decides for the whole fleet which request leaves when."""
 
-    def acquire(self, need: Request) -> Granted | Denied:
+    async def acquire(self, need: Request) -> Granted | Denied:
         """Grant or deny a request; a denial has a time to wait."""
 
-    def release(self, ended: Result) -> Change:
+    async def release(self, ended: Result) -> Change:
         """Record the end of a granted request. Returns the change of the model's circuit breaker."""
+
+    def capacity(self, models: Mapping[str, str], *, horizon_s: float) -> Mapping[str, Capacity]:
+        """Return for each model the number of requests that could leave within `horizon_s`. `models` has each group."""
+
+
+class BlockingAdmission(Protocol):
+    """An `Admission` whose calls block their thread."""
+
+    def answer(self, group: Sequence[Request | Result]) -> Sequence[Granted | Denied | Change]:
+        """Acquire and release, in the order of the group."""
 
     def capacity(self, models: Mapping[str, str], *, horizon_s: float) -> Mapping[str, Capacity]:
         """Return for each model the number of requests that could leave within `horizon_s`. `models` has each group."""

@@ -1,9 +1,9 @@
 """The first call warms a model's cache with a batch's prefix; other calls wait a moment, and read."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from threading import Lock
-from typing import Literal
+from typing import Any, Literal
 
 from models.money.usage import Usage
 
@@ -68,9 +68,10 @@ class CacheWarmup:
 
     warmth: CacheState
     clock: Callable[[], float]
-    sleep: Callable[[float], object]
+    sleep: Callable[[float], Awaitable[object]]
+    in_thread: Callable[..., Awaitable[Any]]  # asks a `warmth` that would block the loop
 
-    def hold(
+    async def hold(
         self, spot: CachedPrefix, *, is_urgent: bool = False, is_stopping: Callable[[], bool]
     ) -> tuple[Warm, float]:
         """Wait in hand while another call warms the cache, at most ten seconds.
@@ -78,19 +79,26 @@ class CacheWarmup:
         Returns the state, and the seconds waited. Urgent jobs do not wait.
         """
         if is_urgent:
-            return ("warm" if self.warmth.is_warm(spot) else "warming"), 0.0
+            return ("warm" if await self.is_warm(spot) else "warming"), 0.0
         since, wait_s = self.clock(), _FIRST_WAIT_S
-        while (found := self.warmth.look(spot)) == "warming" and not is_stopping():
+        while (found := await self.in_thread(self.warmth.look, spot)) == "warming" and not is_stopping():
             left_s = WARMING_S - (self.clock() - since)
             if left_s <= 0:
                 break
-            self.sleep(min(wait_s, left_s))
+            await self.sleep(min(wait_s, left_s))
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
         return found, self.clock() - since
 
-    def note(self, spot: CachedPrefix, found: Warm, *, usage: Usage | None) -> None:
+    async def is_warm(self, spot: CachedPrefix, *, in_s: float = 0.0) -> bool:
+        """Return whether the cache can be read in so many seconds."""
+        return bool(await self.in_thread(self.warmth.is_warm, spot, in_s=in_s))
+
+    async def note(self, spot: CachedPrefix, found: Warm, *, usage: Usage | None) -> None:
         """Record the usage of a marked call. After a failure, or without a call (None), another warms the cache."""
         if usage is not None and usage.prompt_tokens:
-            self.warmth.note(spot, cached_tokens=usage.prompt_tokens - usage.input_tokens)
+            await self._note(spot, usage.prompt_tokens - usage.input_tokens)
         elif found == "warmer":
-            self.warmth.note(spot, cached_tokens=None)
+            await self._note(spot, None)
+
+    async def _note(self, spot: CachedPrefix, cached_tokens: int | None) -> None:
+        await self.in_thread(self.warmth.note, spot, cached_tokens=cached_tokens)

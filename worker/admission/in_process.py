@@ -49,8 +49,11 @@ class InProcessRedis:
             "PEXPIRE": lambda _key, _ms: 1,  # a process forgets by ending
         }
 
-    def run(self, words: Sequence[str]) -> list[Any]:
-        """Run the script."""
+    def run(self, group: Sequence[Sequence[str]]) -> list[list[Any]]:
+        """Run the script once for the words of each call."""
+        return [self._run(words) for words in group]
+
+    def _run(self, words: Sequence[str]) -> list[Any]:
         with self._lock:
             keys, arguments = self._lua.table(self._prefix), self._lua.table_from(list(words))
             return list(self._chunk(self._commands, self._json, keys, arguments).values())

@@ -28,7 +28,7 @@ _TELLS: Mapping[ResultKind, tuple[str, ...]] = {
 _USED_NOTHING: frozenset[ResultKind] = frozenset({"not_sent", "limited", "ramped", "unreachable"})
 _ALL_UNUSED = {"requests": "0", "input": "0", "output": "0"}
 TICKETS = "ticket:"  # begins the key of each request in flight
-Run = Callable[[Sequence[str]], Sequence[Any]]  # arguments of the script -> the script's result
+Run = Callable[[Sequence[Sequence[str]]], Sequence[Sequence[Any]]]  # arguments of each run of the script -> its result
 
 
 class LuaScript:
@@ -55,9 +55,33 @@ class LuaScript:
 
     def acquire(self, need: Request) -> Granted | Denied:
         """Grant or deny a request; a denial has a time to wait."""
-        if need.is_retry and not self._retries.has_room():
-            return Denied(reason=RETRIES_SPENT, wait_s=0, details=self._retries.details())
-        word, *values = self._run("acquire", worker=self._worker, **_request(need))
+        return cast("Granted | Denied", self.answer([need])[0])
+
+    def release(self, ended: Result) -> Change:
+        """Record the end of a granted request. Returns the change of the model's circuit breaker."""
+        return cast("Change", self.answer([ended])[0])
+
+    def answer(self, group: Sequence[Request | Result]) -> Sequence[Granted | Denied | Change]:
+        """Acquire and release, in the order of the group, in one run."""
+        answers: list[Any] = [self._spent(asked) for asked in group]
+        asked = [(place, one) for place, one in enumerate(group) if answers[place] is None]
+        replies = self._run([self._words_of(one) for _, one in asked])
+        for (place, one), reply in zip(asked, replies, strict=True):
+            answers[place] = self._granted(one, reply) if isinstance(one, Request) else reply[0]
+        return answers
+
+    def _spent(self, asked: Request | Result) -> Denied | None:
+        if isinstance(asked, Result) or not asked.is_retry or self._retries.has_room():
+            return None
+        return Denied(reason=RETRIES_SPENT, wait_s=0, details=self._retries.details())
+
+    def _words_of(self, asked: Request | Result) -> list[str]:
+        if isinstance(asked, Request):
+            return self._words("acquire", worker=self._worker, **_request(asked))
+        return self._words("release", **_result(asked))
+
+    def _granted(self, need: Request, reply: Sequence[str]) -> Granted | Denied:
+        word, *values = reply
         if word == "granted":
             self._retries.add(is_retry=need.is_retry)
             return Granted(after_s=round(float(values[0]), 3), is_probe=values[1] == "1")
@@ -67,41 +91,20 @@ class LuaScript:
             details["needs"] = _figure(_request(need)[str(details["limit"])])
         return Denied(reason=reason, wait_s=round(float(wait_s), 3), details=details)
 
-    def release(self, ended: Result) -> Change:
-        """Record the end of a granted request. Returns the change of the model's circuit breaker."""
-        known = {
-            "latency_ms": ended.latency_ms,
-            "input": ended.input_tokens,
-            "output": ended.output_tokens,
-            "retry_after_s": ended.retry_after_s,
-        }
-        for kind, (limit, remaining) in ended.limits.items():
-            known |= {f"{kind}_limit": limit, f"{kind}_remaining": remaining}
-        flags = {"is_slow": ended.is_slow, "is_again": ended.is_again, "is_own_fault": ended.is_own_fault}
-        flags |= dict.fromkeys(_TELLS[ended.how], True)
-        words = {name: str(value) for name, value in known.items() if value is not None}
-        if ended.how in _USED_NOTHING:
-            words |= _ALL_UNUSED
-        elif ended.how != "timed_out":
-            words.setdefault("output", "0")  # unknown output was not written
-        words |= _flags(flags)
-        changed, *_ = self._run(
-            "release", ticket=ended.ticket, model=ended.model, group=ended.group, result=ended.how, **words
-        )
-        return cast("Change", changed)
-
     def capacity(self, models: Mapping[str, str], *, horizon_s: float) -> Mapping[str, Capacity]:
         """Return for each model the number of requests that could leave within `horizon_s`. `models` has each group."""
-        free = self._run("capacity", horizon_s=str(horizon_s), **models)
+        (free,) = self._run([self._words("capacity", horizon_s=str(horizon_s), **models)])
         return {
             model: Capacity(free=max(0, int(count)), is_closed=int(count) < 0)
             for model, count in zip(models, free, strict=True)
         }
 
-    def _run(self, command: str, **words: str) -> list[str]:
+    def _words(self, command: str, **words: str) -> list[str]:
         now = "" if self._now is None else f"{self._now():.6f}"
-        pairs = (word for pair in words.items() for word in pair)
-        return [_text(word) for word in self._run_script([command, now, *self._tuning, *pairs])]
+        return [command, now, *self._tuning, *(word for pair in words.items() for word in pair)]
+
+    def _run(self, group: Sequence[Sequence[str]]) -> list[list[str]]:
+        return [[_text(word) for word in reply] for reply in self._run_script(group)] if group else []
 
 
 def results_of_lost(tickets: Mapping[str, bytes | None], worker: str) -> list[Result]:
@@ -126,6 +129,26 @@ def _request(need: Request) -> dict[str, str]:
         "queue_s": str(need.patience_s if need.queue_s is None else need.queue_s),
         **_flags({"is_urgent": need.is_urgent, "has_waited": need.has_waited, "is_again": need.is_again}),
     }
+
+
+def _result(ended: Result) -> dict[str, str]:
+    known = {
+        "latency_ms": ended.latency_ms,
+        "input": ended.input_tokens,
+        "output": ended.output_tokens,
+        "retry_after_s": ended.retry_after_s,
+    }
+    for kind, (limit, remaining) in ended.limits.items():
+        known |= {f"{kind}_limit": limit, f"{kind}_remaining": remaining}
+    flags = {"is_slow": ended.is_slow, "is_again": ended.is_again, "is_own_fault": ended.is_own_fault}
+    flags |= dict.fromkeys(_TELLS[ended.how], True)
+    words = {name: str(value) for name, value in known.items() if value is not None}
+    if ended.how in _USED_NOTHING:
+        words |= _ALL_UNUSED
+    elif ended.how != "timed_out":
+        words.setdefault("output", "0")  # unknown output was not written
+    reported = {"ticket": ended.ticket, "model": ended.model, "group": ended.group, "result": ended.how}
+    return reported | words | _flags(flags)
 
 
 def _flags(flags: Mapping[str, bool]) -> dict[str, str]:

@@ -3,22 +3,24 @@
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from hashlib import sha1
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from models.queue.redis_keys import admission_prefix
-from worker.admission.admission import Admission, Capacity, Change, Denied, Granted, Request, Result
+from worker.admission.admission import BlockingAdmission, Capacity, Change, Denied, Granted, Request, Result
 from worker.admission.in_process import InProcessRedis
 from worker.admission.lua_script import TEXT, TICKETS, LuaScript, results_of_lost
 from worker.events import RedisLost, RedisRecovered, Report
 
+_SHA = sha1(TEXT.encode(), usedforsecurity=False).hexdigest()  # by which Redis knows the script
 _TIMEOUT_S = 0.25
 _CONNECTIONS = 50
 _AGAIN_S = 2.0  # while Redis is away, one thread looks for Redis so often
@@ -33,7 +35,7 @@ _MOST_UNTOLD = 10_000
 _Answer = TypeVar("_Answer")
 
 
-def in_process_admission(namespace: str, *, probe_every_s: float, key_pause_s: float) -> Admission:
+def in_process_admission(namespace: str, *, probe_every_s: float, key_pause_s: float) -> BlockingAdmission:
     """Return the admission control of a process that shares its limits with no other process."""
     memory = InProcessRedis(admission_prefix(namespace))
     return LuaScript(memory.run, probe_every_s=probe_every_s, key_pause_s=key_pause_s)
@@ -61,9 +63,8 @@ class SharedAdmission:
         self._prefix = admission_prefix(namespace)
         self._worker, self._workers_key = worker, f"{self._prefix}workers"
         self._redis = connected(url, timeout_s=_TIMEOUT_S)
-        script = self._redis.register_script(TEXT)
         self._shared = LuaScript(
-            lambda words: script(keys=[self._prefix], args=list(words)),
+            self._run,
             probe_every_s=probe_every_s,
             key_pause_s=key_pause_s,
             worker=worker,
@@ -83,37 +84,56 @@ class SharedAdmission:
 
     def acquire(self, need: Request) -> Granted | Denied:
         """Grant or deny a request; a denial has a time to wait."""
-        self._known.add((need.group, need.model))
-        was_sent = False
-
-        def shared() -> Granted | Denied:
-            nonlocal was_sent
-            was_sent = True  # a frozen Redis runs its commands late, long after the client has given up
-            return self._shared.acquire(need)
-
-        def own() -> Granted | Denied:
-            answer = self._own.acquire(need)
-            if was_sent and isinstance(answer, Denied):
-                self._untold.append(Result(ticket=need.ticket, model=need.model, group=need.group, how="not_sent"))
-            elif isinstance(answer, Granted) and not was_sent:
-                self._let_through_alone.add(need.ticket)
-            return answer
-
-        return self._answered(shared, own)
+        return cast("Granted | Denied", self.answer([need])[0])
 
     def release(self, ended: Result) -> Change:
         """Record the end of a granted request. Returns the change of the model's circuit breaker."""
+        return cast("Change", self.answer([ended])[0])
 
-        def own() -> Change:
-            if ended.ticket not in self._let_through_alone:
-                self._untold.append(replace(ended, limits={}, retry_after_s=None))  # by then they are old
-            if ended.limits:
-                self._last_results[ended.group] = replace(ended, ticket="", how="not_sent")
-            return self._own.release(replace(ended, limits=part_of_limits(ended.limits, self._workers)))
+    def answer(self, group: Sequence[Request | Result]) -> Sequence[Granted | Denied | Change]:
+        """Acquire and release, in the order of the group, in one round trip."""
+        self._known |= {(asked.group, asked.model) for asked in group if isinstance(asked, Request)}
+        was_sent = False
 
-        changed = self._answered(lambda: self._shared.release(ended), own)
-        self._let_through_alone.discard(ended.ticket)
-        return changed
+        def shared() -> Sequence[Granted | Denied | Change]:
+            nonlocal was_sent
+            was_sent = True  # a frozen Redis runs its commands late, long after the client has given up
+            return self._shared.answer(group)
+
+        def own() -> Sequence[Granted | Denied | Change]:
+            return [
+                self._acquire_alone(asked, was_sent=was_sent) if isinstance(asked, Request) else self._end_alone(asked)
+                for asked in group
+            ]
+
+        answers = self._answered(shared, own)
+        self._let_through_alone -= {asked.ticket for asked in group if isinstance(asked, Result)}
+        return answers
+
+    def _acquire_alone(self, need: Request, *, was_sent: bool) -> Granted | Denied:
+        answer = self._own.acquire(need)
+        if was_sent and isinstance(answer, Denied):
+            self._untold.append(Result(ticket=need.ticket, model=need.model, group=need.group, how="not_sent"))
+        elif isinstance(answer, Granted) and not was_sent:
+            self._let_through_alone.add(need.ticket)
+        return answer
+
+    def _end_alone(self, ended: Result) -> Change:
+        if ended.ticket not in self._let_through_alone:
+            self._untold.append(replace(ended, limits={}, retry_after_s=None))  # by then they are old
+        if ended.limits:
+            self._last_results[ended.group] = replace(ended, ticket="", how="not_sent")
+        return self._own.release(replace(ended, limits=part_of_limits(ended.limits, self._workers)))
+
+    def _run(self, group: Sequence[Sequence[str]]) -> Sequence[Sequence[Any]]:
+        try:
+            with self._redis.pipeline(transaction=False) as pipeline:
+                for words in group:
+                    pipeline.evalsha(_SHA, 1, self._prefix, *words)
+                return list(pipeline.execute())
+        except redis.exceptions.NoScriptError:  # nothing of the group has run
+            self._redis.script_load(TEXT)
+            return self._run(group)
 
     def capacity(self, models: Mapping[str, str], *, horizon_s: float) -> Mapping[str, Capacity]:
         """Return for each model the number of requests that could leave within `horizon_s`. `models` has each group."""

@@ -4,7 +4,8 @@ from decimal import Decimal
 from typing import TypedDict
 
 from models.errors import InputError
-from worker.direct.direct_job import DirectCall, answer_now, check_labels
+from models.job.answer import Answer
+from worker.direct.direct_job import DirectCall, answer_now, answer_soon, check_labels
 
 _HERE = "call_with_fallback"
 
@@ -41,10 +42,32 @@ def call_with_fallback(
     path from the top, before any request or row. Raises TreeBudgetError if every rung could pass TREE_CAP_USD. Raises
     InputError for an empty prompt, a max_tokens below 1 or text that no ledger keeps; SettingsError, LedgerError.
     """
+    return _result(answer_now(_asked(prompt, max_tokens, task=task, parent=parent, depth=depth)))
+
+
+async def acall_with_fallback(
+    prompt: str,
+    max_tokens: int = 1000,
+    *,
+    task: str | None = None,
+    parent: str | None = None,
+    depth: int | None = None,
+) -> Result:
+    """Ask as `call_with_fallback` does, for a caller on an event loop. Hundreds of calls share one loop of ours.
+
+    If the caller is cancelled, the call goes on to its end, for its cost and its answer.
+    """
+    return _result(await answer_soon(_asked(prompt, max_tokens, task=task, parent=parent, depth=depth)))
+
+
+def _asked(prompt: str, max_tokens: int, *, task: str | None, parent: str | None, depth: int | None) -> DirectCall:
     _check(prompt, max_tokens)
     check_labels(_HERE, depth=depth, task=task, parent=parent)
     params = {"max_tokens": max_tokens, "messages": [{"role": "user", "content": prompt}]}
-    answer = answer_now(DirectCall(params=params, task=task, parent=parent, depth=depth))
+    return DirectCall(params=params, task=task, parent=parent, depth=depth)
+
+
+def _result(answer: Answer) -> Result:
     return Result(
         model_used=answer.model or "",
         fallback_depth=answer.fallback_depth or 0,

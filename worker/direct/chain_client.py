@@ -1,15 +1,17 @@
 """The chain in the shape of the anthropic SDK's client, for frameworks that build agents on such a client."""
 
+import asyncio
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from reprlib import repr as shown
-from typing import Any
+from typing import Any, Self
 
 from models.chain.capabilities import headers_problem
 from models.chain.chain import Chain, called_in
 from models.errors import InputError
-from worker.direct.direct_job import DirectCall, answer_now, check_labels, worker_of_this_process
+from models.job.answer import Answer
+from worker.direct.direct_job import DirectCall, answer_now, answer_soon, check_labels, worker_of_this_process
 from worker.provider.anthropic_client import ChainMessage, as_message
 
 _HERE = "messages.create"
@@ -29,13 +31,13 @@ class ChainClient:
         """The namespace of `create`, as in the SDK."""
         return Messages(client=self)
 
-    def child(self, answer: ChainMessage | str, *, task: str | None = None) -> "ChainClient":
+    def child(self, answer: ChainMessage | str, *, task: str | None = None) -> Self:
         """Return a client for a sub-agent, whose calls are one deeper, below the call that `answer` is from.
 
         `answer` is a message of this client, or the job_id of any call. `task` is the sub-agent's own, if different.
         """
         job_id = answer if isinstance(answer, str) else answer.job_id
-        return ChainClient(task=task or self.task, parent=job_id)
+        return type(self)(task=task or self.task, parent=job_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,22 +63,7 @@ class Messages:
         has. Raises InputError for unsendable options (`stream=True`, other headers), ChainExhaustedError if no model
         answered or each refused. Raises TooDeepError, TreeBudgetError, SettingsError, LedgerError.
         """
-        client = self.client
-        check_labels(_HERE, depth=client.depth, task=client.task, parent=client.parent)
-        headers = _headers(params.pop("extra_headers", None))
-        request = _request({"max_tokens": max_tokens, "messages": messages, "stream": stream, **params})
-        chain = worker_of_this_process().chain
-        start = _start(model, chain, client.task)
-        asked = DirectCall(
-            params=request, task=client.task, start=start, parent=client.parent, depth=client.depth, headers=headers
-        )
-        answer = answer_now(asked)
-        return as_message(
-            answer.message or {},
-            job_id=answer.job_id,
-            fallback_depth=answer.fallback_depth,
-            cost_usd=answer.cost_usd,
-        )
+        return _message(answer_now(_asked(self.client, model, max_tokens, messages, stream=stream, **params)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,10 +86,72 @@ class RawMessages:
 
     def create(self, **request: Any) -> RawMessage:
         """Ask as `Messages.create` does."""
-        message = self.messages.create(**request)
-        cost = {} if message.cost_usd is None else {"x-stepdown-cost-usd": f"{message.cost_usd:f}"}
-        depth = {"x-stepdown-fallback-depth": str(message.fallback_depth)}
-        return RawMessage(message=message, headers={"x-stepdown-job": message.job_id, **depth, **cost})
+        return _raw(self.messages.create(**request))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsyncChainClient(ChainClient):
+    """A `ChainClient` for callers on an event loop, as the SDK's AsyncAnthropic: hundreds of agents in one process.
+
+    If the caller is cancelled, the call goes on to its end, for its cost and its answer.
+    """
+
+    @property
+    def messages(self) -> "AsyncMessages":  # type: ignore[override]  # as in the SDK
+        """The namespace of `create`."""
+        return AsyncMessages(client=self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsyncMessages:
+    """The part of the client that asks."""
+
+    client: ChainClient
+
+    @property
+    def with_raw_response(self) -> "AsyncRawMessages":
+        """The same, as frameworks ask that look at headers."""
+        return AsyncRawMessages(messages=self)
+
+    async def create(
+        self, *, model: str, max_tokens: int, messages: Iterable[Any], stream: bool = False, **params: Any
+    ) -> ChainMessage:
+        """Ask the chain as `Messages.create` does."""
+        asked = await asyncio.to_thread(_asked, self.client, model, max_tokens, messages, stream=stream, **params)
+        return _message(await answer_soon(asked))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsyncRawMessages:
+    """The value of `with_raw_response`."""
+
+    messages: AsyncMessages
+
+    async def create(self, **request: Any) -> RawMessage:
+        """Ask as `AsyncMessages.create` does."""
+        return _raw(await self.messages.create(**request))
+
+
+def _asked(client: ChainClient, model: str, max_tokens: int, messages: Iterable[Any], **more: Any) -> DirectCall:
+    check_labels(_HERE, depth=client.depth, task=client.task, parent=client.parent)
+    headers = _headers(more.pop("extra_headers", None))
+    params = _request({"max_tokens": max_tokens, "messages": messages, **more})
+    start = _start(model, worker_of_this_process().chain, client.task)
+    return DirectCall(
+        params=params, task=client.task, start=start, parent=client.parent, depth=client.depth, headers=headers
+    )
+
+
+def _message(answer: Answer) -> ChainMessage:
+    return as_message(
+        answer.message or {}, job_id=answer.job_id, fallback_depth=answer.fallback_depth, cost_usd=answer.cost_usd
+    )
+
+
+def _raw(message: ChainMessage) -> RawMessage:
+    cost = {} if message.cost_usd is None else {"x-stepdown-cost-usd": f"{message.cost_usd:f}"}
+    depth = {"x-stepdown-fallback-depth": str(message.fallback_depth)}
+    return RawMessage(message=message, headers={"x-stepdown-job": message.job_id, **depth, **cost})
 
 
 def _start(model: str, chain: Chain, task: str | None) -> str | None:

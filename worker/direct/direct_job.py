@@ -1,5 +1,6 @@
 """A prompt for a caller who waits: through the same walk and into the same ledger, without a queue."""
 
+import asyncio
 import atexit
 import os
 from collections.abc import Mapping
@@ -53,19 +54,28 @@ def answer_now(asked: DirectCall) -> Answer:
     any row is written, TreeBudgetError, SettingsError, LedgerError.
     """
     worker = worker_of_this_process()
-    job = _job(asked, worker)
-    worker.store.ledger.open_single(job, deadline_s=_DAY_S)
-    claim = worker.store.ledger.claim(job.id, lease_s=worker.heartbeat.lease_s)
-    if claim is None:
-        raise ChainExhaustedError("somebody else claimed the job", job_id=job.id)
+    return worker.loop.run(_answer(asked, worker))
+
+
+async def answer_soon(asked: DirectCall) -> Answer:
+    """Ask as `answer_now` does, for a caller on an event loop.
+
+    If the caller is cancelled, the call goes on to its end, for its cost and its answer.
+    """
+    worker = await asyncio.to_thread(worker_of_this_process)
+    return await asyncio.shield(asyncio.wrap_future(worker.loop.submit(_answer(asked, worker))))
+
+
+async def _answer(asked: DirectCall, worker: Worker) -> Answer:
+    claim = await asyncio.to_thread(_claimed, asked, worker)
     with worker.heartbeat.holding(claim):
-        walked = walk(claim, worker, time_left_s=0)
+        walked = await walk(claim, worker, time_left_s=0)
     ending = walked.ending
     if ending is None or ending.state is not State.SUCCEEDED or ending.message is None:
         raise _failure(claim, ending)
     return Answer(
-        id=job.id,
-        job_id=job.id,
+        id=claim.job_id,
+        job_id=claim.job_id,
         state=ending.state,
         message=ending.message,
         model=ending.model_used,
@@ -73,6 +83,15 @@ def answer_now(asked: DirectCall) -> Answer:
         cost_usd=total_usd(walked.attempts),
         outcome=ending.outcome,
     )
+
+
+def _claimed(asked: DirectCall, worker: Worker) -> Claim:
+    job = _job(asked, worker)
+    worker.store.ledger.open_single(job, deadline_s=_DAY_S)
+    claim = worker.store.ledger.claim(job.id, lease_s=worker.heartbeat.lease_s)
+    if claim is None:
+        raise ChainExhaustedError("somebody else claimed the job", job_id=job.id)
+    return claim
 
 
 def check_labels(source: str, *, depth: int | None, **labels: str | None) -> None:

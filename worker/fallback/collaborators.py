@@ -1,6 +1,6 @@
 """The collaborators of a walk, as Protocols where they do I/O, and the operator's choices."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -19,13 +19,14 @@ from worker.events import Report
 from worker.fallback.caps import Caps
 from worker.provider.reply import Broken, Received
 
+InThread = Callable[..., Awaitable[Any]]  # calls a function that would block the loop, as asyncio.to_thread does
 AROUND_A_CALL_S = 30.0  # transactions before and after the call
 
 
 class Provider(Protocol):
     """Sends one request, once, and returns the response that came by the deadline."""
 
-    def call(
+    async def call(
         self,
         model: str,
         params: Mapping[str, Any],
@@ -40,23 +41,26 @@ class Provider(Protocol):
         No fault of the network or the provider raises.
         """
 
-    def cut(self) -> None:
+    async def cut(self) -> None:
         """End the calls in flight."""
 
 
 class Ledger(Protocol):
     """Records attempts before and after the request."""
 
-    def open_attempt(self, claim: Claim, opening: Opening) -> bool | OverCap:
+    async def claim(self, job_id: str, *, lease_s: float) -> Claim | None:
+        """Take a job. Returns None if another worker has the job, or the job is finished."""
+
+    async def open_attempt(self, claim: Claim, opening: Opening) -> bool | OverCap:
         """Commit the attempt and the worst case. Returns False if the job is no longer ours."""
 
-    def over_cap(self, opening: Opening) -> OverCap | None:
+    async def over_cap(self, opening: Opening) -> OverCap | None:
         """Return a cap that has no room for the attempt, even if the calls in flight cost nothing. Writes nothing."""
 
-    def close_attempt(self, claim: Claim, closing: Closing) -> None:
+    async def close_attempt(self, claim: Claim, closing: Closing) -> None:
         """Record the end of an attempt, while the job goes on."""
 
-    def finish(self, claim: Claim, ending: Ending, closing: Closing | None) -> bool:
+    async def finish(self, claim: Claim, ending: Ending, closing: Closing | None) -> bool:
         """Commit the job's ending with the last attempt's. Returns False if the job is no longer ours."""
 
 
@@ -77,7 +81,8 @@ class Collaborators:
     worst_case_usd: WorstCase
     report: Report
     now: Callable[[], datetime]
-    sleep: Callable[[float], None]
+    sleep: Callable[[float], Awaitable[object]]
+    in_thread: InThread
     draw: Callable[[], float]
     window_of: Callable[[str], int | None]
     climbs: frozenset[Outcome]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from models.chain.fallback_rules import ABOUT_THE_KEY
@@ -35,11 +36,11 @@ class EndedCall:
     change: Change = ""
 
 
-def call_and_check(rung: RungContext, call: Call) -> EndedCall:
+async def call_and_check(rung: RungContext, call: Call) -> EndedCall:
     """Send the request of an open attempt, and check the answer."""
     began_at = rung.worker.now()  # a call over midnight belongs to the day of its opening, as in every sum over days
     request = call.claim.params if call.spot is None else marked(call.claim.params)
-    received = rung.worker.provider.call(
+    received = await rung.worker.provider.call(
         call.opening.model,
         request,
         attempt_id=call.opening.id,
@@ -49,11 +50,12 @@ def call_and_check(rung: RungContext, call: Call) -> EndedCall:
     )
     found = without_prompt(classify(received, now=rung.worker.now(), lifetimes=lifetimes(request)), request)
     whole = joined(found, rung.place.content, rung.place.passes)
-    end = check_answer(whole, call.claim.expects, asks_nothing=asks_nothing(request))
+    check = partial(check_answer, whole, call.claim.expects, asks_nothing=asks_nothing(request))
+    end = await rung.worker.in_thread(check) if call.claim.expects else check()  # a pattern may take a second
     return EndedCall(began_at=began_at, received=received, end=_by_limits(end, limits_in(received), call.request))
 
 
-def release_admission(rung: RungContext, call: Call, ended: EndedCall) -> EndedCall:
+async def release_admission(rung: RungContext, call: Call, ended: EndedCall) -> EndedCall:
     """Report the end of the call to admission control, and note the effect on the circuit breaker."""
     request, end, worker, model = call.request, ended.end, rung.worker, call.request.model
     usage = end.usage if isinstance(end, Reply) else None
@@ -62,7 +64,7 @@ def release_admission(rung: RungContext, call: Call, ended: EndedCall) -> EndedC
     # A call that its own stopping worker cut says nothing about the model.
     is_ours = isinstance(ended.received, Broken) and ended.received.how == "cut" and worker.is_stopping()
     how_it_ended: ResultKind = "not_sent" if is_ours else result_kind(end)
-    change = worker.admission.release(
+    change = await worker.admission.release(
         replace(
             result_of(request, how_it_ended),
             latency_ms=end.latency_ms,
@@ -81,7 +83,7 @@ def release_admission(rung: RungContext, call: Call, ended: EndedCall) -> EndedC
     return EndedCall(began_at=ended.began_at, received=ended.received, end=end, change=change)
 
 
-def decide_next(rung: RungContext, call: Call, ended: EndedCall) -> RungResult:
+async def decide_next(rung: RungContext, call: Call, ended: EndedCall) -> RungResult:
     """Price the attempt, and decide what the job does next."""
     end, worker, opening, key_works = ended.end, rung.worker, call.opening, ended.change == "key_works"
     doubted = doubt(rung.place, rung.policy) if key_works else None
@@ -105,7 +107,7 @@ def decide_next(rung: RungContext, call: Call, ended: EndedCall) -> RungResult:
         details=_details(end, call),
         wait_s=_retry_after_s(end),
     )
-    return prefer_warm(rung, call, result)
+    return await prefer_warm(rung, call, result)
 
 
 def result_of(request: Request, how_it_ended: ResultKind) -> Result:

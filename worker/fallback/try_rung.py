@@ -29,26 +29,26 @@ class WarmedRequest:
     held_s: float = 0.0
 
 
-def try_rung(rung: RungContext) -> RungResult | None:
+async def try_rung(rung: RungContext) -> RungResult | None:
     """Pass the rung over, or make one attempt. Returns None if the job is no longer ours."""
     if rung.worker.is_stopping() and rung.policy.time_left_s:
         return put_back(rung)
     if isinstance(request := fit(rung), RungResult):
         return request
-    if isinstance(opening := price(rung, request), RungResult):
+    if isinstance(opening := await price(rung, request), RungResult):
         return opening
-    warmed, result = warm_cache(rung, request), None
+    warmed, result = await warm_cache(rung, request), None
     try:
-        if isinstance(call := acquire_admission(rung, opening, warmed), RungResult):
+        if isinstance(call := await acquire_admission(rung, opening, warmed), RungResult):
             return call
-        if not isinstance(opened := open_attempt(rung, call), Call):
+        if not isinstance(opened := await open_attempt(rung, call), Call):
             return opened
-        received = call_and_check(rung, opened)
-        released = release_admission(rung, opened, received)
-        result = decide_next(rung, opened, released)
+        received = await call_and_check(rung, opened)
+        released = await release_admission(rung, opened, received)
+        result = await decide_next(rung, opened, released)
         return result
     finally:
-        note_cache(rung, warmed, result)
+        await note_cache(rung, warmed, result)
 
 
 def fit(rung: RungContext) -> FittedRequest | RungResult:
@@ -63,7 +63,7 @@ def fit(rung: RungContext) -> FittedRequest | RungResult:
     return replace(request, params=sent_back(request.params, rung.place.content))  # no prefill: the API asks for it
 
 
-def price(rung: RungContext, request: FittedRequest) -> Opening | RungResult:
+async def price(rung: RungContext, request: FittedRequest) -> Opening | RungResult:
     """Price the worst case of the request, and name the caps over the job."""
     model, claim, sent = rung.model, rung.claim, request.params.get("max_tokens")
     opening = Opening(
@@ -82,33 +82,33 @@ def price(rung: RungContext, request: FittedRequest) -> Opening | RungResult:
         cause = why_unbounded(request.params)
         return skip(rung, OVER_BUDGET, f"over budget: nothing bounds what {model} may cost: {cause}")
     # An urgent caller stands by: no wait for a model comes before a cap without room.
-    over = rung.worker.ledger.over_cap(opening) if opening.caps and claim.is_urgent else None
+    over = await rung.worker.ledger.over_cap(opening) if opening.caps and claim.is_urgent else None
     return opening if over is None else over_cap(rung, over)
 
 
-def warm_cache(rung: RungContext, request: FittedRequest) -> WarmedRequest:
+async def warm_cache(rung: RungContext, request: FittedRequest) -> WarmedRequest:
     """Wait while another call warms the cache of the request's prefix."""
     prefix, worker = rung.claim.prefix, rung.worker
     if worker.warming is None or not prefix or not request.is_cached:
         return WarmedRequest(request=request)
     spot = CachedPrefix(model=rung.model, prefix=prefix)
-    found, held_s = worker.warming.hold(spot, is_urgent=rung.claim.is_urgent, is_stopping=worker.is_stopping)
+    found, held_s = await worker.warming.hold(spot, is_urgent=rung.claim.is_urgent, is_stopping=worker.is_stopping)
     return WarmedRequest(request=request, spot=spot, found=found, held_s=held_s)
 
 
-def note_cache(rung: RungContext, warmed: WarmedRequest, result: RungResult | None) -> None:
+async def note_cache(rung: RungContext, warmed: WarmedRequest, result: RungResult | None) -> None:
     """Note the tokens that the call read from the cache or wrote there. Without a call, another job warms the cache."""
     closing = result.closing if result is not None else None
     if warmed.spot is not None and rung.worker.warming is not None:
-        rung.worker.warming.note(warmed.spot, warmed.found, usage=closing.usage if closing is not None else None)
+        await rung.worker.warming.note(warmed.spot, warmed.found, usage=closing.usage if closing is not None else None)
 
 
-def acquire_admission(rung: RungContext, opening: Opening, warmed: WarmedRequest) -> Call | RungResult:
+async def acquire_admission(rung: RungContext, opening: Opening, warmed: WarmedRequest) -> Call | RungResult:
     """Acquire admission for the request."""
     call = _call(rung, opening, warmed)
-    answer, queued_s = acquire(rung, call.request)
+    answer, queued_s = await acquire(rung, call.request)
     if isinstance(answer, Denied):
-        return denied(rung, call, answer)
+        return await denied(rung, call, answer)
     waited_ms = round((warmed.held_s + queued_s) * 1000) or None
     return replace(call, opening=replace(opening, waited_ms=waited_ms, is_probe=answer.is_probe))
 
@@ -129,7 +129,7 @@ def _call(rung: RungContext, opening: Opening, warmed: WarmedRequest) -> Call:
         output_tokens=tokens.output,
         hold_s=deadline.after_s + AROUND_A_CALL_S,
         patience_s=min(IN_HAND_S if mark == WAITED else policy.patience_s, left_s),
-        queue_s=min(policy.queue_s, left_s),
+        queue_s=min(policy.queue_s, left_s) if left_s else policy.queue_s,
         is_urgent=claim.is_urgent,
         is_retry=opening.reason is Reason.RETRY,
         has_waited=mark in HAS_WAITED,
@@ -139,14 +139,14 @@ def _call(rung: RungContext, opening: Opening, warmed: WarmedRequest) -> Call:
     return Call(claim=claim, opening=opening, request=request, deadline=deadline, headers=headers, spot=warmed.spot)
 
 
-def open_attempt(rung: RungContext, call: Call) -> Call | RungResult | None:
+async def open_attempt(rung: RungContext, call: Call) -> Call | RungResult | None:
     """Commit the attempt, if its worst case fits under every cap. Returns None if the job is no longer ours."""
     opened: bool | OverCap = False
     try:
-        opened = rung.worker.ledger.open_attempt(call.claim, call.opening)
+        opened = await rung.worker.ledger.open_attempt(call.claim, call.opening)
     finally:
         if opened is not True:
-            rung.worker.admission.release(result_of(call.request, "not_sent"))
+            await rung.worker.admission.release(result_of(call.request, "not_sent"))
     if isinstance(opened, OverCap):
         return over_cap(rung, opened)
     return call if opened else None

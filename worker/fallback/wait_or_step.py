@@ -22,19 +22,23 @@ _PASSING_SOON = frozenset({CIRCUIT_OPEN, FULL, LIMITED})
 _SURELY_OVER = 2.0  # a forecast of tokens is never twice too high
 
 
-def acquire(rung: RungContext, request: Request) -> tuple[Granted | Denied, float]:
-    """Ask until the request may leave, for a second at most. Returns the answer, and the wait in hand in seconds."""
+async def acquire(rung: RungContext, request: Request) -> tuple[Granted | Denied, float]:
+    """Ask until the request may leave. Returns the answer, and the wait in hand in seconds.
+
+    A job that could be parked waits in hand for a second at most.
+    """
     held_s, asked, sleep = 0.0, request, rung.worker.sleep
-    most_s = IN_HAND_S if request.queue_s is None else min(IN_HAND_S, request.queue_s)
+    most_s = request.patience_s if request.queue_s is None else request.queue_s
+    most_s = min(IN_HAND_S, most_s) if rung.policy.time_left_s else most_s
     while True:
-        answer = rung.worker.admission.acquire(asked)
+        answer = await rung.worker.admission.acquire(asked)
         match answer:
             case Granted(after_s=after_s):
                 if after_s:
-                    sleep(after_s)
+                    await sleep(after_s)
                 return answer, held_s + after_s
             case Denied(reason=reason, wait_s=wait_s) if reason == FULL and held_s + wait_s <= most_s:
-                sleep(wait_s)
+                await sleep(wait_s)
                 held_s += wait_s
                 left_s = request.patience_s - held_s if request.has_waited else request.patience_s
                 asked = replace(request, has_waited=True, patience_s=left_s)
@@ -68,7 +72,7 @@ def over_cap(rung: RungContext, over: OverCap) -> RungResult:
     return skip(rung, reason, over_cap_message(over), over_cap_details(over))
 
 
-def denied(rung: RungContext, call: Call, answer: Denied) -> RungResult:
+async def denied(rung: RungContext, call: Call, answer: Denied) -> RungResult:
     """Choose what the job does instead of a call that admission control denies."""
     model, place, last, details = call.request.model, rung.place, rung.last, answer.details
     if answer.reason == CIRCUIT_OPEN:
@@ -88,10 +92,10 @@ def denied(rung: RungContext, call: Call, answer: Denied) -> RungResult:
         details=details,
         wait_s=answer.wait_s,
     )
-    return prefer_warm(rung, call, result) if answer.reason in _PASSING_SOON else result
+    return await prefer_warm(rung, call, result) if answer.reason in _PASSING_SOON else result
 
 
-def prefer_warm(rung: RungContext, call: Call, result: RungResult) -> RungResult:
+async def prefer_warm(rung: RungContext, call: Call, result: RungResult) -> RungResult:
     """Have the job wait for a warm cache here, if the next rung is dearer: once a round, and a minute at most.
 
     An urgent job, and a job with its own patience for a model, waits for no cache.
@@ -102,19 +106,19 @@ def prefer_warm(rung: RungContext, call: Call, result: RungResult) -> RungResult
     if wait_s is None or wait_s > _MOST_S or claim.is_urgent or claim.patience_s is not None:
         return result
     next_model = rung.policy.chain.models[decision.rung]
-    if not _is_worth_a_wait(rung, call, next_model, wait_s):
+    if not await _is_worth_a_wait(rung, call, next_model, wait_s):
         return result
     waiting = wait_for(rung.place, replace(rung.policy, patience_s=_MOST_S), wait_s=wait_s)
     details = {**result.details, "held_by": result.reason or result.cause, "instead_of": next_model}
     return result if waiting is None else replace(result, decision=waiting, reason=_DEARER, details=details)
 
 
-def _is_worth_a_wait(rung: RungContext, call: Call, next_model: str, wait_s: float) -> bool:
+async def _is_worth_a_wait(rung: RungContext, call: Call, next_model: str, wait_s: float) -> bool:
     worker, spot, params = rung.worker, call.spot, call.claim.params
     if spot is None or worker.warming is None:
         return False
-    cold, warmth = worker.capabilities_of(next_model), worker.warming.warmth
-    if not warmth.is_warm(spot, in_s=wait_s) or warmth.is_warm(replace(spot, model=cold.model)):
+    cold, warming = worker.capabilities_of(next_model), worker.warming
+    if not await warming.is_warm(spot, in_s=wait_s) or await warming.is_warm(replace(spot, model=cold.model)):
         return False
     stays, moves = (worker.expected.tokens(model, params, is_warm=True) for model in (spot.model, cold.model))
     return is_dearer(stays, moves, warm=spot.model, cold=cold, prices=worker.prices, at=worker.now())

@@ -13,6 +13,7 @@ from worker.fallback.result import answered, follow, odd_turn_of, whole_ending
 from worker.fallback.rung import RungContext, RungResult
 from worker.fallback.try_rung import try_rung
 
+_STANDS_BY_S = 60.0  # a caller without a queue waits so long for a place
 _INTO_THE_DAY_S = 1.0  # the next day has surely begun when the job comes back
 
 
@@ -24,13 +25,13 @@ class Walked:
     attempts: tuple[Closing, ...]
 
 
-def walk(claim: Claim, worker: Collaborators, *, time_left_s: float) -> Walked:
+async def walk(claim: Claim, worker: Collaborators, *, time_left_s: float) -> Walked:
     """Take a claimed job to its end or to a parking place."""
     rung = _first_rung(claim, worker, time_left_s)
     better, results, decisions = _better_rungs(rung), list[RungResult](), list[DecisionRecord]()
     while True:
         ahead = better.pop(0) if better else rung
-        result = try_rung(ahead)
+        result = await try_rung(ahead)
         if result is None:
             worker.report(JobLost(job_id=claim.job_id))
             return Walked(ending=None, attempts=_closings(results))
@@ -41,10 +42,10 @@ def walk(claim: Claim, worker: Collaborators, *, time_left_s: float) -> Walked:
         record, after = follow(rung if ahead is rung else replace(ahead, policy=rung.policy), result)
         decisions += [] if record is None else [record]
         if isinstance(after, Ending):
-            return Walked(ending=_finish(rung, results, decisions, after), attempts=_closings(results))
+            return Walked(ending=await _finish(rung, results, decisions, after), attempts=_closings(results))
         rung = after
         if result.closing is not None:
-            worker.ledger.close_attempt(rung.claim, result.closing)
+            await worker.ledger.close_attempt(rung.claim, result.closing)
 
 
 def _closings(results: Iterable[RungResult]) -> tuple[Closing, ...]:
@@ -82,7 +83,7 @@ def _queue_s(claim: Claim, worker: Collaborators, time_left_s: float) -> float:
     # A job waits for our own limit of calls in flight, unless the job or the operator (patience 0) forbids a wait.
     if claim.patience_s is not None:
         return claim.patience_s
-    return time_left_s if worker.patience_s > 0 else 0
+    return (time_left_s or _STANDS_BY_S) if worker.patience_s > 0 else 0
 
 
 def _first_place(claim: Claim, policy: Policy) -> ChainPosition:
@@ -112,7 +113,7 @@ def _first_reason(claim: Claim) -> Reason:
     return Reason.RESUME if claim.attempt_count or claim.rounds else Reason.START
 
 
-def _finish(
+async def _finish(
     rung: RungContext, results: Sequence[RungResult], decisions: Sequence[DecisionRecord], ending: Ending
 ) -> Ending | None:
     """Write the ending. A doubtful answer is paid for, and stands if no better answer came after.
@@ -124,12 +125,12 @@ def _finish(
     kept = next((attempt for attempt in attempts if is_better_than_none(attempt.end)), None)
     if kept is not None and ending.state is not State.SUCCEEDED:
         if closing is not None:
-            worker.ledger.close_attempt(claim, closing)
+            await worker.ledger.close_attempt(claim, closing)
         decisions = (*decisions[:-1], replace(decisions[-1], decision="stop"))
         ending, closing = answered(kept), kept.closing  # the ledger has this closing already, and changes nothing
     odd = next((turn for attempt in attempts if (turn := odd_turn_of(attempt.end))), None)
     ending = whole_ending(replace(ending, message=ending.message or odd), rung, decisions)
-    if not worker.ledger.finish(claim, ending, closing):
+    if not await worker.ledger.finish(claim, ending, closing):
         worker.report(JobLost(job_id=claim.job_id))
         return None
     worker.report(JobEnded(claim=claim, ending=ending))

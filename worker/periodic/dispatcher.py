@@ -10,11 +10,11 @@ from models.ledger.steps import Steps
 from models.queue.broker import Broker
 from models.queue.fair_share import FairShare
 from models.queue.queue_window import QueueWindow
-from models.queue.redis_keys import Lane, queue_name
+from models.queue.redis_keys import Lane
 from worker.events import JobsLate, JobsSent, MessagesLost, Report, StepsReleased
 from worker.recovery.failpoints import failpoint
 
-_LOST_AFTER_S = 10.0  # a message may wait so long in the hands of a worker whose threads are all busy
+_LOST_AFTER_S = 10.0  # a worker claims a job within a moment of fetching its message
 _AT_ONCE = 1000
 _LATE_S = 30.0  # a due time so long past is a fault of the queue, not of a busy second
 
@@ -54,17 +54,16 @@ class Dispatcher:
         return sent
 
     def _send_all(self) -> int:
-        sent, fetched, frees = self._send_urgent(), self.queues.fetched(), self.free()
+        sent, frees = self._send_urgent(), self.free()
         depths = [self.queues.depth(rung) for rung in range(self.rungs)]
-        pending = [depth + fetched.get(queue_name(rung), 0) for rung, depth in enumerate(depths)]
         for rung, free in enumerate(frees):
             if not depths[rung]:
                 self._look_for_lost(rung)
-            if (spare := free - pending[rung]) > 0:
+            if (spare := free - depths[rung]) > 0:
                 self.outbox.wake(rung, limit=min(spare, _AT_ONCE))
         # The jobs of a queue may go to the rungs below, too.
         below = tuple(accumulate(reversed(frees)))[::-1]
-        return sent + sum(self._top_up(rung, free, pending[rung]) for rung, free in enumerate(below))
+        return sent + sum(self._top_up(rung, free, depths[rung]) for rung, free in enumerate(below))
 
     def _release_ready_steps(self) -> None:
         released = self.steps.release_ready_steps(limit=_AT_ONCE)

@@ -5,15 +5,18 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from stat import S_ISREG
 from threading import Lock
 from typing import BinaryIO
 
 from models.errors import LedgerError, Mistake, SettingsError
+from models.group_thread import GroupThread, Reply
 from models.job.values import SpooledReply
 from worker.events import RepliesSetAside, Report, SpoolUnreadable
 from worker.recovery.spool_record import from_line, is_whole, to_line
@@ -24,6 +27,7 @@ _DAMAGED = ".damaged"
 # The place of a line end before a change.
 _DAMAGED_END = re.compile(rb'(?<=,"checksum":"[0-9a-f]{16}"\})[^\n](?=\{|$)', re.DOTALL)
 _Give = Callable[[SpooledReply], object]
+_Keeping = tuple[SpooledReply, Reply["SpoolRecord"]]
 
 
 @dataclass(slots=True)
@@ -31,9 +35,8 @@ class _Segment:
     path: Path
     file: BinaryIO
     written: int = 0
-    synced: int = 0
     open_lines: int = 0
-    syncing: Lock = field(default_factory=Lock)
+    is_synced: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Spool:
         self._writing = Lock()
         self._left: list[SpoolRecord] = []
         self._unreadable: set[str] = set()
+        self._group = GroupThread(self._keep_all, name="spool")
         try:
             self._segment = self._begin()
         except OSError as error:
@@ -67,24 +71,47 @@ class Spool:
 
     def keep(self, kept: SpooledReply) -> SpoolRecord:
         """Write a reply down. Raises OSError if the disk is full: only the caller then has the reply."""
-        line = to_line(kept)
+        reply: Future[SpoolRecord] = Future()
+        self.submit(kept, reply)
+        return reply.result()
+
+    def submit(self, kept: SpooledReply, reply: Reply[SpoolRecord]) -> None:
+        """Have a reply written with the replies that wait now, with one fdatasync."""
+        self._group.put((kept, reply))
+
+    def _keep_all(self, group: Sequence[_Keeping]) -> None:
+        ends: list[Callable[[], object]] = []
+        for kept, done in group:
+            try:
+                record = SpoolRecord(kept, self._append(to_line(kept)))
+            except Exception as error:  # noqa: BLE001 - the error belongs to the caller; the thread goes on
+                done.set_exception(error)
+            else:
+                ends.append(partial(self._end, record, done))
+        for end in ends:
+            end()
+
+    def _append(self, line: bytes) -> _Segment:
         with self._writing:
             segment = self._segment
             # A file that was removed ends with this process, and so do later replies in the file.
             if segment.written > _SEGMENT_BYTES or not os.fstat(segment.file.fileno()).st_nlink:
                 segment = self._turn_over()
             _append(segment, line)
-            end = segment.written
+            return segment
+
+    def _end(self, record: SpoolRecord, done: Reply[SpoolRecord]) -> None:
+        """Return a record to its caller. The first record of a group in a file syncs the file."""
+        segment = record.segment
         try:
-            with segment.syncing:
-                if segment.synced < end:
-                    upto = segment.written
-                    os.fdatasync(segment.file.fileno())
-                    segment.synced = upto
-        except OSError:
-            self.drop(SpoolRecord(kept, segment))
-            raise
-        return SpoolRecord(kept, segment)
+            if segment is not None and not segment.is_synced:
+                os.fdatasync(segment.file.fileno())
+                segment.is_synced = True
+        except OSError as error:
+            self.drop(record)
+            done.set_exception(error)
+        else:
+            done.set_result(record)
 
     def drop(self, record: SpoolRecord) -> None:
         """Drop a reply that the ledger has. The last reply of a file empties or removes the file."""
@@ -99,7 +126,7 @@ class Spool:
                 _remove(segment)
             elif segment.written > _SEGMENT_BYTES // 8:
                 segment.file.truncate(0)
-                segment.written = segment.synced = 0
+                segment.written = 0
 
     def leave(self, record: SpoolRecord) -> None:
         """Keep a reply that the ledger could not take; the next replay tries again."""
@@ -192,6 +219,7 @@ def _append(segment: _Segment, line: bytes) -> None:
         segment.file.truncate(segment.written)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     segment.written += len(line)
+    segment.is_synced = False
     segment.open_lines += 1
 
 

@@ -2,8 +2,9 @@
 
 from models.errors import LedgerError
 from models.job.values import Claim, Closing, Ending, Opening, OverCap, SpooledReply
+from models.ledger.ledger import Ledger
 from worker.events import ReplyKept, Report, SpoolFailed
-from worker.fallback.collaborators import Ledger
+from worker.loop import LoopReply
 from worker.recovery.failpoints import failpoint
 from worker.recovery.spool import Spool, SpoolRecord
 
@@ -16,32 +17,46 @@ class SpooledLedger:
         self._spool = spool
         self._report = report
 
-    def open_attempt(self, claim: Claim, opening: Opening) -> bool | OverCap:
+    async def claim(self, job_id: str, *, lease_s: float) -> Claim | None:
+        """Take a job. Returns None if another worker has the job, or the job is finished."""
+        reply = LoopReply[Claim | None]()
+        self._ledger.submit_claim(job_id, reply, lease_s=lease_s)
+        return await reply
+
+    async def open_attempt(self, claim: Claim, opening: Opening) -> bool | OverCap:
         """Commit the attempt. Returns False if the job is no longer ours, OverCap if the attempt does not fit a cap."""
         failpoint("before_open")
-        opened = self._ledger.open_attempt(claim, opening)
+        reply = LoopReply[bool | OverCap]()
+        self._ledger.submit_open(claim, opening, reply)
+        opened = await reply
         failpoint("after_open")
         return opened
 
-    def over_cap(self, opening: Opening) -> OverCap | None:
+    async def over_cap(self, opening: Opening) -> OverCap | None:
         """Return a cap without room for the attempt."""
-        return self._ledger.over_cap(opening)
+        reply = LoopReply[OverCap | None]()
+        self._ledger.submit_over_cap(opening, reply)
+        return await reply
 
-    def close_attempt(self, claim: Claim, closing: Closing) -> None:
+    async def close_attempt(self, claim: Claim, closing: Closing) -> None:
         """Write the end of an attempt, while the job goes on."""
-        record = self._kept(claim, closing, None)
+        record = await self._kept(claim, closing, None)
         try:
-            self._ledger.close_attempt(claim, closing)
+            reply = LoopReply[None]()
+            self._ledger.submit_close(claim, closing, reply)
+            await reply
         except LedgerError:
             self._leave(record)
             raise
         self._spool.drop(record)
 
-    def finish(self, claim: Claim, ending: Ending, closing: Closing | None) -> bool:
+    async def finish(self, claim: Claim, ending: Ending, closing: Closing | None) -> bool:
         """Write the end of an attempt and the state of its job. Returns False if the job was no longer ours."""
-        record = None if closing is None else self._kept(claim, closing, ending)
+        record = None if closing is None else await self._kept(claim, closing, ending)
         try:
-            is_ours = self._ledger.finish(claim, ending, closing)
+            reply = LoopReply[bool]()
+            self._ledger.submit_finish(claim, ending, closing, reply)
+            is_ours = await reply
             failpoint("after_commit")
         except LedgerError:
             self._leave(record)
@@ -50,13 +65,15 @@ class SpooledLedger:
             self._spool.drop(record)
         return is_ours
 
-    def _kept(self, claim: Claim, closing: Closing, ending: Ending | None) -> SpoolRecord:
+    async def _kept(self, claim: Claim, closing: Closing, ending: Ending | None) -> SpoolRecord:
         kept = SpooledReply(job_id=claim.job_id, token=claim.token, closing=closing, ending=ending)
         if closing.usage is None:
             return SpoolRecord(kept, None)
         failpoint("after_reply")
         try:
-            record = self._spool.keep(kept)
+            reply = LoopReply[SpoolRecord]()
+            self._spool.submit(kept, reply)
+            record = await reply
         except OSError as error:  # a full disk: the ledger may still have room, and memory keeps the reply until then
             self._report(SpoolFailed(message=str(error)))
             return SpoolRecord(kept, None)

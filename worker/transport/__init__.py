@@ -1,1 +1,1 @@
-"""From Redis to a thread: our Redis transport for Celery, and the lane of urgent jobs."""
+"""From Redis to a coroutine: our Redis transport and our pool for Celery, and the lane of urgent jobs."""

@@ -1,7 +1,7 @@
 """Celery's transport to Redis, which survives any value that other programs put into our queues.
 
 Redis is open to other programs. So a worker takes from a message the id of a job and nothing else. Each message for
-Celery is made anew here. A value without an id is discarded before Celery counts the value as fetched.
+Celery is made anew here. A value without an id is discarded.
 """
 
 import json
@@ -15,12 +15,14 @@ from uuid import uuid4
 
 from kombu.transport import TRANSPORT_ALIASES, redis
 
-from models.queue.redis_keys import TASK_NAME
+from models.queue.redis_keys import TASK_NAME, queue_name
 from worker.events import MessageDiscarded
 from worker.logs import log
 
-_OUR_QUEUE = re.compile(r"urgent|rung-[0-9]{1,4}")
+_URGENT = queue_name(None)
+_OUR_QUEUE = re.compile(rf"{_URGENT}|rung-[0-9]{{1,4}}")
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_AT_ONCE = 100  # messages of one round trip: the loop has other work, and other workers want some
 _LONGEST_BODY = 16 * 1024  # ours has 150 bytes
 _DISCARDED: Counter[str] = Counter()  # by reason
 
@@ -30,61 +32,58 @@ class NotAMessageError(ValueError):
 
 
 class QoS(redis.QoS):  # type: ignore[misc]  # kombu has no types
-    """Restores the messages that a lost worker had fetched, but for values that are no messages of ours."""
+    """Keeps no record of fetched messages: a message only wakes a worker, and the dispatcher sends a lost one again."""
 
-    def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
-        """Put a message back into its queue, or drop a value that is no message."""
-        with self.channel.conn_or_acquire(client) as connected:
-            stored = connected.hget(self.unacked_key, tag)
-        try:
-            if stored is not None:
-                _check_stored(stored)
-        except NotAMessageError as error:
-            self._remove_from_indices(tag).execute()
-            _discard(str(error))
-        else:
-            super().restore_by_tag(tag, client=client, leftmost=leftmost)
+    def append(self, message: Any, delivery_tag: Any) -> None:
+        """Forget the message."""
+
+    def ack(self, delivery_tag: Any) -> None:
+        """Have nothing to forget."""
+
+    def reject(self, delivery_tag: Any, requeue: bool = False) -> None:
+        """Have nothing to put back: the dispatcher sends the job again."""
+
+    def restore_visible(self, start: int = 0, num: int = 10, interval: int = 10) -> None:
+        """Restore nothing."""
 
 
 class Channel(redis.Channel):  # type: ignore[misc]
-    """Survives a value that is no message, and a connection that went while a message was at work.
+    """Survives a value that is no message, for which Kombu would end the worker with every call in flight.
 
-    Kombu would end the worker over either, with every call in flight. A worker that is not fit asks for no message:
-    such a worker would take messages faster, without an answer.
+    `room` returns how many more messages may be fetched, for urgent jobs or others. A worker that is not fit fetches
+    no message: such a worker would take messages faster, without an answer.
     """
 
-    is_fit: Callable[[], bool] = staticmethod(lambda: True)
+    room: Callable[..., int]
     QoS = QoS
-
-    def basic_consume(
-        self, queue: str, no_ack: bool, callback: Callable[[Any], Any], *rest: Any, **options: Any
-    ) -> Any:
-        """Consume, and acknowledge a message at which Celery fails: unacknowledged messages block further fetching."""
-
-        def acknowledging(message: Any) -> Any:
-            try:
-                return callback(message)
-            except self.connection_errors:
-                raise
-            except Exception:
-                if not (no_ack or message.acknowledged):
-                    message.ack()
-                raise
-
-        return super().basic_consume(queue, no_ack, acknowledging, *rest, **options)
 
     def _brpop_start(self, timeout: int | None = None) -> None:
         # Kombu asks again in each turn of the loop.
-        if Channel.is_fit():
+        if self.room(is_urgent=self._is_urgent):
             super()._brpop_start(timeout)
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
-            return self._bearing(super()._brpop_read, **options)
+            return self._bearing(super()._brpop_read, **options) and self._read_more()
         except self.ResponseError:
             if not self._renamed(self.active_queues):
                 raise
             return True
+
+    def _read_more(self) -> bool:
+        """Fetch more messages of the same queue, as many as jobs could begin now, in one round trip."""
+        queue = self._queue_cycle.items[-1]  # Kombu puts the queue of a message last
+        if room := min(_AT_ONCE, self.room(is_urgent=self._is_urgent)):
+            for value in self.client.rpop(self._q_for_pri(queue, 0), room) or ():
+                self._bearing(self._deliver_value, queue, value)
+        return True
+
+    def _deliver_value(self, queue: str, value: bytes) -> None:
+        self.connection._deliver(json.loads(value), queue)  # noqa: SLF001 - as Kombu's channel does
+
+    @property
+    def _is_urgent(self) -> bool:
+        return _URGENT in self.active_queues
 
     def queue_declare(self, queue: str | None = None, *rest: Any, **options: Any) -> Any:
         """Declare a queue of ours, even if another value has the name of the queue."""
@@ -117,13 +116,6 @@ class Channel(redis.Channel):  # type: ignore[misc]
             _discard(type(error).__name__)
         return True
 
-    def _connparams(self, *arguments: Any, **options: Any) -> Any:
-        # A message acknowledged after its connection was given up has no connection. A ConnectionError is expected by
-        # the code that acknowledges; an AttributeError ends the worker.
-        if self.connection is None or self.connection.client is None:
-            raise ConnectionError("the connection that this message came by is gone")
-        return super()._connparams(*arguments, **options)
-
 
 class Transport(redis.Transport):  # type: ignore[misc]
     """Kombu's own, with our channel."""
@@ -134,8 +126,9 @@ class Transport(redis.Transport):  # type: ignore[misc]
         super()._deliver(_made_anew(message, queue) if _OUR_QUEUE.fullmatch(queue) else message, queue)
 
 
-def install() -> None:
+def install(room: Callable[..., int]) -> None:
     """Use our transport for each redis:// or rediss:// URL of this process: a worker has the process for itself."""
+    Channel.room = staticmethod(room)
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"
 
@@ -194,19 +187,6 @@ def _read(message: Any) -> tuple[int, str]:
             return version, job_id
         case _:
             raise NotAMessageError("it names no job")
-
-
-def _check_stored(stored: bytes | str) -> None:
-    """Raise NotAMessageError if a value noted as fetched is no message, or is of another queue."""
-    try:
-        held = json.loads(stored)
-    except (ValueError, RecursionError):
-        raise NotAMessageError("what was fetched is no JSON") from None
-    match held:
-        case [message, "", str(queue)] if _OUR_QUEUE.fullmatch(queue):
-            _read(message)
-        case _:
-            raise NotAMessageError("what was fetched is of no queue of ours")
 
 
 def _discard(message: str) -> None:

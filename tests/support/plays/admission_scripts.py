@@ -53,7 +53,7 @@ def in_redis(url: str, clock: Callable[[], float], *, empty: bool = False) -> Lu
     if empty:
         client.flushdb()
     script = client.register_script(TEXT)
-    return _script(lambda words: script(keys=[PREFIX], args=list(words)), clock)
+    return _script(lambda group: [script(keys=[PREFIX], args=list(words)) for words in group], clock)
 
 
 def _script(run: Run, clock: Callable[[], float]) -> LuaScript:

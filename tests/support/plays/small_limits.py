@@ -21,6 +21,7 @@ from models.queue.redis_keys import Lane
 from producer.simulator.account.buckets import Limits, RateLimits
 from tests.support.ledgers.memory_ledger import MemoryJob, MemoryLedger, MemorySteps
 from tests.support.plays.admission_scripts import PREFIX
+from tests.support.plays.awaited import finished
 from tests.support.plays.walk_scene import A_DAY_S, HandClock, message, received, scene
 from worker.admission.capacity import free_requests
 from worker.admission.in_process import InProcessRedis
@@ -116,10 +117,6 @@ class Site(Broker, Outbox):
         """Count the messages of a queue."""
         return sum(self.ledger.jobs[job_id].rung == lane for job_id in self.messages)
 
-    def fetched(self) -> Mapping[str, int]:
-        """Hold nothing in a worker's hands."""
-        return {}
-
     def queue_window(self, rung: int) -> QueueWindow:
         """Return the pace that was kept."""
         return self.windows.get(rung, QueueWindow())
@@ -202,7 +199,7 @@ class Play:
             job_id = self.site.messages.popleft()
             self.site.sent.discard(job_id)
             if (claim := self.site.ledger.claim(job_id, lease_s=60)) is not None:
-                walk(claim, self.worker, time_left_s=A_DAY_S)
+                finished(walk(claim, self.worker, time_left_s=A_DAY_S))
 
 
 def play(tasks: Sequence[Task], limits: Sequence[Limits], models: tuple[str, ...]) -> Play:
@@ -223,7 +220,7 @@ def play(tasks: Sequence[Task], limits: Sequence[Limits], models: tuple[str, ...
         queues=site,
         outbox=site,
         steps=MemorySteps(),
-        free=partial(free_requests, chain, admission),
+        free=partial(free_requests, chain, admission.capacity),
         holder="us",
         rungs=len(models),
         window=2000,

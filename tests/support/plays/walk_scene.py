@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +15,8 @@ from models.job.values import NewJob
 from models.money.pricing import Price, Rates
 from models.settings import load_settings
 from tests.support.ledgers.memory_ledger import MemoryAttempt, MemoryJob, MemoryLedger
-from worker.admission.admission import Capacity, Change, Denied, Granted, Request, Result
+from tests.support.plays.awaited import awaited, directly, finished
+from tests.support.plays.scripted_admission import ScriptedAdmission
 from worker.admission.forecast import Forecast
 from worker.events import Event
 from worker.failing_batches import FailingBatches
@@ -23,7 +25,7 @@ from worker.fallback.walk import Walked, walk
 from worker.intake import Intake
 from worker.provider.reply import Broken, Received
 from worker.recovery.heartbeat import Heartbeat
-from worker.run import Worker
+from worker.run import Worker, run
 
 OPUS, SONNET, HAIKU = "claude-opus-4-7", "claude-sonnet-4-6", "claude-haiku-4-5-20251001"
 CHAIN = (OPUS, SONNET, HAIKU)
@@ -137,37 +139,6 @@ class ScriptedProvider:
         """Have no call in flight."""
 
 
-@dataclass(slots=True)
-class ScriptedAdmission:
-    """Answers each question with the next word of its script: go, or a reason and seconds, as in circuit_open:5.
-
-    After the last it lets everything through.
-    """
-
-    script: list[str] = field(default_factory=list)
-    needs: list[Request] = field(default_factory=list)
-    ends: list[Result] = field(default_factory=list)
-    changes: list[Change] = field(default_factory=list)  # what each end makes of a breaker; nothing after the last
-    details: Mapping[str, float | str] = field(default_factory=dict)  # of each denial
-
-    def acquire(self, need: Request) -> Granted | Denied:
-        """Answer as the script says."""
-        self.needs.append(need)
-        reason, _, seconds = (self.script.pop(0) if self.script else "go").partition(":")
-        if reason == "go":
-            return Granted(after_s=float(seconds or 0))
-        return Denied(reason=reason, wait_s=float(seconds), details=self.details)
-
-    def release(self, ended: Result) -> Change:
-        """Keep it."""
-        self.ends.append(ended)
-        return self.changes.pop(0) if self.changes and ended.how != "not_sent" else ""
-
-    def capacity(self, models: Mapping[str, str], *, horizon_s: float) -> Mapping[str, Capacity]:  # noqa: ARG002 - the Protocol's
-        """Have room for everything."""
-        return {model: Capacity(free=1_000, is_closed=False) for model in models}
-
-
 class OnePrice:
     """Says that every model costs the same, but those it is told not to know."""
 
@@ -215,7 +186,11 @@ class Scene:
         """Claim the job and walk."""
         claim = self.ledger.claim(self.job_id, lease_s=60)
         assert claim is not None, f"it cannot be claimed: {self.job}"
-        return walk(claim, self.worker, time_left_s=time_left_s)
+        return finished(walk(claim, self.worker, time_left_s=time_left_s))
+
+    def run(self, job_id: str | None = None) -> str:
+        """Deliver a message, and return the line for Flower."""
+        return finished(run(job_id or self.job_id, self.worker))
 
 
 @dataclass(slots=True)
@@ -227,6 +202,12 @@ class HandClock:
     def __call__(self) -> float:
         """Tell the seconds."""
         return self.now_s
+
+
+def _awaited(name: str, change: Any) -> Any:
+    if name in {"provider", "ledger", "admission"}:
+        return awaited(change)
+    return partial(directly, change) if name == "sleep" else change
 
 
 def scene(
@@ -251,7 +232,7 @@ def scene(
     return Scene(
         provider=provider,
         ledger=ledger,
-        worker=replace(worker, **changes),
+        worker=replace(worker, **{name: _awaited(name, change) for name, change in changes.items()}),
         events=events,
         intake=intake,
         admission=admission,
@@ -272,20 +253,22 @@ def _worker(
     return Worker(
         settings=load_settings(env_file=None),
         store=store,
+        loop=awaited(None),
         heartbeat=Heartbeat(lambda claims: ledger.renew(claims, lease_s=60), lease_s=60),
         intake=intake,
         failing_batches=FailingBatches(pause_after=0),
         chain=Chain(models=chain),
-        provider=provider,
-        ledger=ledger,
+        provider=awaited(provider),
+        ledger=awaited(ledger),
         prices=OnePrice(),
         caps=Caps(),
         worst_case_usd=lambda model, _params: WORST_USD.get(model, Decimal("0.2")),
-        admission=admission,
+        admission=awaited(admission),
         expected=Forecast(),
         report=events.append,
         now=lambda: NOW,
-        sleep=slept.append,
+        sleep=partial(directly, slept.append),
+        in_thread=directly,
         draw=lambda: 1.0,
         window_of=WINDOWS.get,
         climbs=frozenset(),

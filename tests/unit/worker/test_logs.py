@@ -20,7 +20,6 @@ from worker.events import (
     RedisRecovered,
     TimerFailed,
 )
-from worker.run import run
 
 _CANARY = "canary-of-the-prompt"
 _PARAMS = {**PARAMS, "system": _CANARY, "messages": [{"role": "user", "content": _CANARY}]}
@@ -49,8 +48,8 @@ def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 @pytest.mark.parametrize("script", _SCRIPTS)
 def test_no_line_holds_a_word_of_prompt_or_answer(logged: pytest.LogCaptureFixture, script: list[str]) -> None:
     job = scene(*script, params=_PARAMS, report=logs.log)
-    run(job.job_id, job.worker)
-    run(job.job_id, job.worker)
+    job.run()
+    job.run()
     assert "job job-1: attempt 1 (start) on opus-4-7 d0: " in logged.text
     assert "delivery dropped" in logged.text
     for secret in (_CANARY, "Harbours were dredged."):
@@ -59,7 +58,7 @@ def test_no_line_holds_a_word_of_prompt_or_answer(logged: pytest.LogCaptureFixtu
 
 def test_an_attempt_is_told_with_its_model_depth_end_time_and_cost(logged: pytest.LogCaptureFixture) -> None:
     job = scene("529", "cut", "ok", report=logs.log)
-    run(job.job_id, job.worker)
+    job.run()
     assert logged.messages == [
         "job job-1: attempt 1 (start) on opus-4-7 d0: overloaded in 7 ms, cost $0",
         "job job-1: attempt 2 (fallback) on sonnet-4-6 d1: cut in 7 ms, cost unknown",
@@ -78,7 +77,7 @@ def test_an_end_without_an_answer_is_told(
     logged: pytest.LogCaptureFixture, script: list[str], level: int, message: str
 ) -> None:
     job = scene(*script, report=logs.log)
-    run(job.job_id, job.worker)
+    job.run()
     assert logged.record_tuples[-1] == ("stepdown", level, message)
 
 
@@ -111,9 +110,9 @@ def test_the_other_events_have_a_line_each(logged: pytest.LogCaptureFixture) -> 
 def test_a_model_of_a_resumed_job_is_named_as_people_do(logged: pytest.LogCaptureFixture) -> None:
     clock = HandClock()
     job = scene("429:3", "ok", chain=(OPUS,), clock=clock, report=logs.log)
-    run(job.job_id, job.worker)
+    job.run()
     clock.now_s = 3
-    run(job.job_id, job.worker)
+    job.run()
     assert "attempt 2 (resume) on opus-4-7 d0: answered" in logged.messages[-1]
 
 

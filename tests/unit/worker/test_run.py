@@ -8,6 +8,7 @@ import pytest
 from models.errors import LedgerError
 from models.job.values import Claim
 from models.outcome import State
+from tests.support.plays.awaited import finished
 from tests.support.plays.walk_scene import HandClock, scene
 from worker.events import BatchPaused, DeliveryDropped, JobEnded
 from worker.failing_batches import FailingBatches
@@ -31,14 +32,14 @@ from worker.run import run
 )
 def test_what_came_of_it_is_said_in_one_line(script: list[str], line: str) -> None:
     job = scene(*script)
-    assert run(job.job_id, job.worker) == line
+    assert job.run() == line
 
 
 def test_a_delivery_for_a_job_that_is_finished_or_unknown_is_dropped() -> None:
     job = scene("ok")
-    run(job.job_id, job.worker)
+    job.run()
     for job_id in (job.job_id, "nobody"):
-        assert run(job_id, job.worker) == "dropped: finished, or somebody else has it"
+        assert job.run(job_id) == "dropped: finished, or somebody else has it"
         assert job.events[-1] == DeliveryDropped(job_id=job_id)
     assert len(job.provider.calls) == 1
 
@@ -46,24 +47,24 @@ def test_a_delivery_for_a_job_that_is_finished_or_unknown_is_dropped() -> None:
 def test_a_delivery_for_a_job_that_somebody_has_is_dropped() -> None:
     job = scene("ok")
     assert job.ledger.claim(job.job_id, lease_s=60) is not None
-    assert run(job.job_id, job.worker).startswith("dropped")
+    assert job.run().startswith("dropped")
     assert job.provider.calls == []
 
 
 def test_a_delivery_that_comes_too_early_is_dropped() -> None:
     clock = HandClock()
     job = scene("429:3", "ok", clock=clock)
-    run(job.job_id, job.worker)
-    assert run(job.job_id, job.worker).startswith("dropped")
+    job.run()
+    assert job.run().startswith("dropped")
     clock.now_s = 3
-    assert run(job.job_id, job.worker) == "opus-4-7 d0 $0.0075"
+    assert job.run() == "opus-4-7 d0 $0.0075"
 
 
 def test_a_job_whose_deadline_passed_fails_without_a_call() -> None:
     clock = HandClock()
     job = scene("ok", clock=clock)
     clock.now_s = 86_400
-    assert run(job.job_id, job.worker) == "failed: expired"
+    assert job.run() == "failed: expired"
     assert (job.job.state, job.provider.calls, job.attempts) == (State.FAILED, [], [])
     assert job.job.ending is not None
     assert job.job.ending.error == "its deadline passed before it could be called"
@@ -74,33 +75,33 @@ def test_a_job_is_not_parked_beyond_its_deadline() -> None:
     clock = HandClock()
     job = scene("401", clock=clock)
     clock.now_s = 86_400 - 60
-    assert run(job.job_id, job.worker) == "failed: unauthorized $0.0000"
+    assert job.run() == "failed: unauthorized $0.0000"
 
 
 def test_a_job_that_was_lost_says_so() -> None:
     job = scene("ok")
     job.provider.meanwhile = lambda: job.ledger.cancel(job.job_id)
-    assert run(job.job_id, job.worker) == "lost: finished or cancelled meanwhile"
+    assert job.run() == "lost: finished or cancelled meanwhile"
 
 
 def test_a_worker_that_stops_leaves_a_delivery_for_another() -> None:
     job = scene("ok")
     job.intake.close()
-    assert run(job.job_id, job.worker) == "left for another time: the worker stops"
+    assert job.run() == "left for another time: the worker stops"
     assert (job.ledger.unsent, job.job.state, job.provider.calls) == ([job.job_id], State.QUEUED, [])
 
 
 def test_a_worker_that_stops_takes_no_job_further_than_the_call_it_is_at() -> None:
     job = scene("529", "ok")
     job.provider.meanwhile = job.intake.close
-    assert run(job.job_id, job.worker) == "waiting 0 s: worker_stopped"
+    assert job.run() == "waiting 0 s: worker_stopped"
     assert (job.job.state, job.job.rung, len(job.provider.calls)) == (State.WAITING, 1, 1)
 
 
 def test_an_answer_that_comes_while_the_worker_stops_is_taken() -> None:
     job = scene("ok")
     job.provider.meanwhile = job.intake.close
-    assert run(job.job_id, job.worker) == "opus-4-7 d0 $0.0075"
+    assert job.run() == "opus-4-7 d0 $0.0075"
 
 
 def test_a_ledger_that_is_away_costs_nothing_but_time() -> None:
@@ -109,7 +110,7 @@ def test_a_ledger_that_is_away_costs_nothing_but_time() -> None:
 
     job = scene("ok")
     job.ledger.claim = away  # type: ignore[assignment]  # as a database that went away
-    assert run(job.job_id, job.worker) == "the ledger is away: no connection"
+    assert job.run() == "the ledger is away: no connection"
     assert job.provider.calls == []
 
 
@@ -124,7 +125,7 @@ def test_a_job_is_in_hand_while_it_is_called_and_not_longer() -> None:
 
     job.ledger.renew = renew  # type: ignore[method-assign]
     job.provider.meanwhile = worker.heartbeat.beat
-    run(job.job_id, worker)
+    finished(run(job.job_id, worker))
     worker.heartbeat.beat()
     assert beats == [[job.job_id], []]
 
@@ -144,6 +145,6 @@ def test_jobs_of_a_batch_that_fail_alike_pause_it() -> None:
 
     job.ledger.claim, job.ledger.pause = of_a_batch, pause  # type: ignore[method-assign]
     worker = replace(job.worker, failing_batches=FailingBatches(pause_after=1))
-    assert run(job.job_id, worker) == "failed: bad_request $0.0000"
+    assert finished(run(job.job_id, worker)) == "failed: bad_request $0.0000"
     ((batch_id, because),) = paused
     assert (batch_id, job.events[-1]) == ("batch-1", BatchPaused(batch_id="batch-1", because=because, count=7))

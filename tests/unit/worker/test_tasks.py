@@ -8,6 +8,7 @@ from celery import Celery
 from celery.exceptions import Ignore
 
 from models.queue.redis_keys import TASK_NAME
+from tests.support.plays.awaited import finished
 from tests.support.plays.walk_scene import Scene, scene
 from worker.tasks import register
 
@@ -25,7 +26,8 @@ def task(job: Scene) -> Iterator[Task]:
     """Register the task in an app of its own."""
     app = Celery("test", broker="memory://", set_as_current=False)
     register(app, job.worker)
-    yield app.tasks[TASK_NAME]
+    run_job = app.tasks[TASK_NAME]
+    yield lambda **message: finished(run_job(**message))
     app.close()
 
 

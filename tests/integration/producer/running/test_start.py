@@ -131,7 +131,7 @@ def test_a_setting_that_is_found_wrong_later_ends_it_with_2_too(
 
 
 def test_a_pool_that_is_not_ours_ends_it_with_2(me: Stranger) -> None:
-    assert "leave -P out, or say -P threads" in me.types("worker", "-P", "solo", expect=2).err
+    assert "leave -P out" in me.types("worker", "-P", "solo", expect=2).err
 
 
 def get(url: str, path: str) -> Any:

@@ -8,6 +8,7 @@ import redis
 
 from models.money.usage import Usage
 from models.queue.redis_keys import cache_state_key
+from tests.support.plays.awaited import directly, finished
 from tests.support.plays.walk_scene import OPUS, SONNET, HandClock
 from tests.support.servers.ports import free_port
 from tests.support.threads_at_once import at_once
@@ -124,13 +125,13 @@ def _waiting(
 ) -> Iterator[tuple[CacheWarmup, list[float]]]:
     own, waits = CacheState(clock), list[float]()
 
-    def sleep(seconds: float) -> None:
+    async def sleep(seconds: float) -> None:
         waits.append(seconds)
         clock.now_s += seconds
         at_each_wait(own)
 
     own.look(_SPOT)
-    yield CacheWarmup(warmth=own, clock=clock, sleep=sleep), waits
+    yield CacheWarmup(warmth=own, clock=clock, sleep=sleep, in_thread=directly), waits
 
 
 def _nothing(_: object = None) -> None:
@@ -139,7 +140,7 @@ def _nothing(_: object = None) -> None:
 
 def test_nobody_waits_longer_than_ten_seconds_or_a_second_at_a_time(clock: HandClock) -> None:
     with _waiting(clock, at_each_wait=_nothing) as (warming, waits):
-        found, held_s = warming.hold(_SPOT, is_stopping=lambda: False)
+        found, held_s = finished(warming.hold(_SPOT, is_stopping=lambda: False))
     assert (found, held_s) == ("warmer", WARMING_S)  # by then the turn is its own
     assert waits[:4] == [0.1, 0.2, 0.4, 0.8]
     assert max(waits) == 1
@@ -147,13 +148,13 @@ def test_nobody_waits_longer_than_ten_seconds_or_a_second_at_a_time(clock: HandC
 
 def test_whoever_waits_goes_as_soon_as_it_is_warm(clock: HandClock) -> None:
     with _waiting(clock, at_each_wait=lambda own: own.note(_SPOT, cached_tokens=1)) as (warming, waits):
-        assert warming.hold(_SPOT, is_stopping=lambda: False) == ("warm", 0.1)
+        assert finished(warming.hold(_SPOT, is_stopping=lambda: False)) == ("warm", 0.1)
     assert waits == [0.1]
 
 
 def test_a_worker_that_stops_waits_for_no_cache(clock: HandClock) -> None:
     with _waiting(clock, at_each_wait=_nothing) as (warming, waits):
-        assert warming.hold(_SPOT, is_stopping=lambda: True) == ("warming", 0)
+        assert finished(warming.hold(_SPOT, is_stopping=lambda: True)) == ("warming", 0)
     assert waits == []
 
 
@@ -163,7 +164,7 @@ def test_a_worker_that_stops_waits_for_no_cache(clock: HandClock) -> None:
 )
 def test_a_call_warms_by_what_it_used(clock: HandClock, usage: Usage | None, then: str) -> None:
     with _waiting(clock, at_each_wait=_nothing) as (warming, _):
-        warming.note(_SPOT, "warmer", usage=usage)
+        finished(warming.note(_SPOT, "warmer", usage=usage))
         assert warming.warmth.look(_SPOT) == then
 
 
@@ -171,7 +172,7 @@ def test_what_is_urgent_waits_for_no_cache_and_a_call_that_had_to_wait_leaves_th
     clock: HandClock,
 ) -> None:
     with _waiting(clock, at_each_wait=_nothing) as (warming, waits):
-        assert warming.hold(_SPOT, is_urgent=True, is_stopping=lambda: False) == ("warming", 0)
-        warming.note(_SPOT, "warming", usage=None)
+        assert finished(warming.hold(_SPOT, is_urgent=True, is_stopping=lambda: False)) == ("warming", 0)
+        finished(warming.note(_SPOT, "warming", usage=None))
         assert warming.warmth.look(_SPOT) == "warming"
     assert waits == []

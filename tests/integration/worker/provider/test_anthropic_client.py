@@ -10,9 +10,9 @@ from models.chain.deadline import Deadline
 from producer.simulator.process import RunningSimulator, running_simulator
 from tests.support.eventually import eventually
 from tests.support.servers.ports import free_port
+from tests.support.sites.blocking_provider import BlockingProvider
 from tests.support.sites.worker_site import OPUS
 from tests.support.threads_at_once import at_once
-from worker.provider.anthropic_client import AnthropicProvider
 from worker.provider.reply import Broken, Received
 
 _PARAMS = {"max_tokens": 100, "messages": [{"role": "user", "content": "Ten harbours were dredged in spring."}]}
@@ -27,27 +27,27 @@ def simulator() -> Iterator[RunningSimulator]:
 
 
 @contextmanager
-def _open(url: str) -> Iterator[AnthropicProvider]:
-    provider = AnthropicProvider(api_key="k", base_url=url, connect_timeout_s=5)
+def _open(url: str) -> Iterator[BlockingProvider]:
+    provider = BlockingProvider(api_key="k", base_url=url, connect_timeout_s=5)
     with closing(provider):
         yield provider
 
 
 @pytest.fixture
-def provider(simulator: RunningSimulator) -> Iterator[AnthropicProvider]:
+def provider(simulator: RunningSimulator) -> Iterator[BlockingProvider]:
     """Open one for one test."""
     with _open(simulator.url) as provider:
         yield provider
 
 
 def _call(
-    provider: AnthropicProvider, *, attempt_id: str = "attempt", job_id: str = "job", after_s: float = _DEADLINE_S
+    provider: BlockingProvider, *, attempt_id: str = "attempt", job_id: str = "job", after_s: float = _DEADLINE_S
 ) -> Received | Broken:
     deadline = Deadline(after_s=after_s, reason="CALL_TIMEOUT_S")
     return provider.call(OPUS, _PARAMS, attempt_id=attempt_id, job_id=job_id, deadline=deadline)
 
 
-def test_the_request_carries_the_attempt_and_the_job(simulator: RunningSimulator, provider: AnthropicProvider) -> None:
+def test_the_request_carries_the_attempt_and_the_job(simulator: RunningSimulator, provider: BlockingProvider) -> None:
     simulator.set_script("")
     end = _call(provider, attempt_id="attempt-7", job_id="job-3")
     assert isinstance(end, Received)
@@ -60,7 +60,7 @@ def test_the_request_carries_the_attempt_and_the_job(simulator: RunningSimulator
 
 @pytest.mark.parametrize("rule", ["answer = 'hang'", "answer = 'drip'\nevery_s = 0.02", "answer = 'ok'\ndelay_s = 60"])
 def test_a_call_without_an_end_is_cut_at_the_deadline(
-    simulator: RunningSimulator, provider: AnthropicProvider, rule: str
+    simulator: RunningSimulator, provider: BlockingProvider, rule: str
 ) -> None:
     simulator.set_script(f"[[rules]]\n{rule}")
     before = len(simulator.purchases())
@@ -72,7 +72,7 @@ def test_a_call_without_an_end_is_cut_at_the_deadline(
     eventually(lambda: simulator.stats()["in_flight"] == 0, within_s=5, because="the connection is given up")
 
 
-def test_each_call_has_its_own_deadline(simulator: RunningSimulator, provider: AnthropicProvider) -> None:
+def test_each_call_has_its_own_deadline(simulator: RunningSimulator, provider: BlockingProvider) -> None:
     simulator.set_script("[[rules]]\nanswer = 'slow'\ndelay_s = 1.5")
     ends = at_once(2, lambda number: _call(provider, after_s=(0.5, 10)[number]))
     assert [type(end) for end in ends] == [Broken, Received]
@@ -80,7 +80,7 @@ def test_each_call_has_its_own_deadline(simulator: RunningSimulator, provider: A
 
 @pytest.mark.parametrize("word", ["reset_before", "reset_after", "cut"])
 def test_a_connection_that_breaks_after_the_request_has_left_is_cut_and_not_asked_again(
-    simulator: RunningSimulator, provider: AnthropicProvider, word: str
+    simulator: RunningSimulator, provider: BlockingProvider, word: str
 ) -> None:
     simulator.set_script(f"[[rules]]\nanswer = '{word}'")
     before = len(simulator.purchases())
@@ -110,7 +110,7 @@ _STATUSES = [400, 401, 402, 403, 404, 408, 413, 429, 500, 502, 503, 504, 529]
 
 @pytest.mark.parametrize("status", _STATUSES)
 def test_an_error_comes_back_whole_after_one_request(
-    simulator: RunningSimulator, provider: AnthropicProvider, status: int
+    simulator: RunningSimulator, provider: BlockingProvider, status: int
 ) -> None:
     retry_after = "retry_after_s = 0" if status in {429, 500, 502, 503, 529} else ""
     simulator.set_script(f"[[rules]]\nanswer = {status}\n{retry_after}")
@@ -137,7 +137,7 @@ def test_no_call_waits_for_a_connection_of_another(simulator: RunningSimulator) 
     simulator.set_script("[[rules]]\nanswer = 'hang'")
     calls = 150  # the pool's own default is a hundred
 
-    def watch_or_call(number: int, provider: AnthropicProvider) -> Broken | Received | None:
+    def watch_or_call(number: int, provider: BlockingProvider) -> Broken | Received | None:
         if number < calls:
             return _call(provider, after_s=12)
         all_left = "every request has left before any call has ended"
@@ -154,7 +154,7 @@ def test_a_key_that_no_header_can_hold_is_unreachable_for_nothing_is_sent(
     simulator: RunningSimulator, key: str
 ) -> None:
     before = len(simulator.purchases())
-    spoiled = AnthropicProvider(api_key=key, base_url=simulator.url, connect_timeout_s=5)
+    spoiled = BlockingProvider(api_key=key, base_url=simulator.url, connect_timeout_s=5)
     with closing(spoiled) as provider:
         end = _call(provider)
     assert isinstance(end, Broken)
@@ -173,7 +173,7 @@ def test_closing_leaves_no_thread_and_no_open_call(simulator: RunningSimulator) 
     assert set(threading.enumerate()) == before
 
 
-def test_what_a_model_takes_is_asked_for_nothing(simulator: RunningSimulator, provider: AnthropicProvider) -> None:
+def test_what_a_model_takes_is_asked_for_nothing(simulator: RunningSimulator, provider: BlockingProvider) -> None:
     simulator.set_script("")
     reported = provider.facts(OPUS)
     assert reported is not None

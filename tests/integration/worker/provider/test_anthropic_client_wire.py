@@ -8,7 +8,8 @@ from threading import Thread
 import pytest
 
 from models.chain.deadline import Deadline
-from worker.provider.anthropic_client import AnthropicProvider, probing_socket
+from tests.support.sites.blocking_provider import BlockingProvider
+from worker.provider.anthropic_client import probing_socket
 from worker.provider.reply import Broken, Received
 
 _PARAMS = {"max_tokens": 100, "messages": [{"role": "user", "content": "Ten harbours were dredged in spring."}]}
@@ -46,7 +47,7 @@ class Wire:
 @contextmanager
 def _asked(answer: bytes) -> Iterator[tuple[Wire, Received | Broken]]:
     with closing(Wire(answer)) as wire:
-        provider = AnthropicProvider(api_key="k", base_url=wire.url, connect_timeout_s=1)
+        provider = BlockingProvider(api_key="k", base_url=wire.url, connect_timeout_s=1)
         with closing(provider):
             yield wire, provider.call("claude-opus-4-7", _PARAMS, attempt_id="a", job_id="j", deadline=_DEADLINE)
 
@@ -99,7 +100,7 @@ def test_a_server_that_takes_no_connection_is_unreachable_within_the_connect_tim
         server.listen(0)
         address = server.getsockname()
         with _filling(address):
-            provider = AnthropicProvider(
+            provider = BlockingProvider(
                 api_key="k",
                 base_url=f"http://127.0.0.1:{address[1]}",
                 connect_timeout_s=0.3,

@@ -11,8 +11,6 @@ import pytest
 import redis
 
 from models.ids import new_id
-from models.job.values import Unsent
-from models.queue.broker import Broker
 from models.queue.redis_keys import PREFIX, TASK_NAME, queue_key
 from producer.prompt.prompt import Prompt
 from tests.support.eventually import eventually
@@ -66,29 +64,18 @@ _KINDS = (
     _message(_GOOD, headers={"task": TASK_NAME, "id": {}, "eta": "never", "timelimit": 3, "compression": "zip"}),
     _message(_GOOD, properties={"delivery_tag": [], "delivery_info": None, "body_encoding": "base64"}),
 )
-_FETCHED = (
-    b"rubbish",
-    b"[]",
-    b'[1, "", "rung-0"]',
-    b"[{}, [], {}]",
-    b'[{"headers": 1}, "", "elsewhere"]',
-    b"[" * 200_000,
-)
 
 
 @pytest.fixture(params=["sqlite"])
 def plant(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Plant]:
-    """Prepare everything but the worker, whose prefetch is a few messages."""
-    with idle_plant(request, tmp_path, VISIBILITY_TIMEOUT_S="1") as plant:
+    """Prepare everything but the worker."""
+    with idle_plant(request, tmp_path) as plant:
         yield plant
 
 
 def _strew(client: redis.Redis) -> None:
     for lane in (0, None):
         client.lpush(queue_key(lane), *islice(cycle(_KINDS), _COUNT))
-    for number, stored in enumerate(islice(cycle(_FETCHED), _COUNT)):
-        client.hset(f"{PREFIX}unacked", f"tag-{number}", stored)
-        client.zadd(f"{PREFIX}unacked_index", {f"tag-{number}": number})
 
 
 def _answered(plant: Plant) -> None:
@@ -113,8 +100,6 @@ def test_five_hundred_values_that_are_no_messages_keep_no_job_waiting_also_after
         assert 5 <= len(reported) <= 40, "each kind is told once, and then its tenth, its hundredth"
         assert "Traceback" not in text
         assert "nobody" not in "".join(reported)
-    stored: Any = plant.redis.hvals(f"{PREFIX}unacked")
-    assert not [value for value in stored if b"nobody" in value], "none is left as fetched and not acknowledged"
 
 
 def test_a_key_in_the_place_of_a_queue_is_renamed_and_the_queue_serves(plant: Plant) -> None:
@@ -123,13 +108,3 @@ def test_a_key_in_the_place_of_a_queue_is_renamed_and_the_queue_serves(plant: Pl
     with running_worker(plant.variables, plant.worker_log):
         eventually(lambda: len(plant.redis.keys(f"{PREFIX}*.no-queue-*")) == 2, within_s=30, because="both are renamed")
         _answered(plant)
-
-
-def test_what_others_noted_as_fetched_is_not_counted(plant: Plant) -> None:
-    _strew(plant.redis)
-    broker = Broker(plant.variables["REDIS_URL"], rungs=3)
-    for number in range(_COUNT):
-        plant.redis.zadd(f"{PREFIX}unacked_index", {f"tag-{number}": plant.redis.time()[0]})
-    broker.send([Unsent(id=new_id(), rung=0)])
-    assert sum(broker.fetched().values()) <= 2 * _COUNT
-    broker.close()

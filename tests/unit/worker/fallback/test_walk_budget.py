@@ -9,6 +9,7 @@ from models.job.values import Cap
 from models.outcome import Outcome, State
 from tests.support.ledgers.job_values import closing, new_job, opening
 from tests.support.ledgers.memory_ledger import MemoryLedger
+from tests.support.plays.awaited import finished
 from tests.support.plays.walk_scene import A_DAY_S, HAIKU, OPUS, SONNET, WORST_USD, Scene, scene
 from worker.events import WorstCasePassed
 from worker.fallback.caps import Caps
@@ -98,7 +99,7 @@ def test_a_job_waits_for_the_end_of_the_ledgers_day_not_of_its_workers() -> None
     found = _used_up()
     claim = found.ledger.claim("job-1", lease_s=60)
     assert claim is not None
-    ending = walk(replace(claim, day_left_s=7), found.worker, time_left_s=A_DAY_S).ending
+    ending = finished(walk(replace(claim, day_left_s=7), found.worker, time_left_s=A_DAY_S)).ending
     assert ending is not None
     assert ending.due_in_s == 8
 

@@ -13,6 +13,7 @@ from models.money.pricing import parse_costs
 from models.money.usage import Usage
 from models.outcome import State
 from tests.support.ledgers.memory_ledger import MemoryLedger
+from tests.support.plays.awaited import asleep, directly
 from tests.support.plays.walk_scene import HAIKU, OPUS, PARAMS, SONNET, HandClock, Scene, scene
 from worker.admission.cache_warmup import KEPT_S, CachedPrefix, CacheState, CacheWarmup
 
@@ -28,7 +29,7 @@ def _job(*script: str, held: tuple[str, ...] = (), warm: tuple[str, ...] = (OPUS
     own = CacheState(clock)
     for model in warm:
         own.note(CachedPrefix(model=model, prefix="shared"), cached_tokens=50_000)
-    warming = CacheWarmup(warmth=own, clock=clock, sleep=lambda _: None)
+    warming = CacheWarmup(warmth=own, clock=clock, sleep=asleep, in_thread=directly)
     terms = {"prefix": "shared", **changes.pop("terms", {})}
     settled = {"params": _LONG, "prices": _BOOK, "clock": clock, **changes}
     job = scene(*script, held=held, terms=terms, warming=warming, **settled)

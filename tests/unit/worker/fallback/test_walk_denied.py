@@ -106,9 +106,12 @@ def test_a_jobs_own_patience_and_a_caller_who_stands_by_hold_for_our_limit_too()
     job = scene(held=["full:3"], terms={"patience_s": 2.0})
     job.walk()
     assert job.provider.calls == [SONNET]
+    standing_by = scene(held=["full:3", "full:70"])
+    standing_by.walk(time_left_s=0)
+    assert (standing_by.slept, standing_by.provider.calls) == ([3], [SONNET])
     standing_by = scene(held=["full:3"])
     standing_by.walk(time_left_s=0)
-    assert standing_by.provider.calls == [SONNET]
+    assert (standing_by.slept, standing_by.provider.calls) == ([3], [OPUS])
 
 
 @pytest.mark.parametrize(("terms", "changes"), [({"patience_s": 0.0}, {}), ({}, {"patience_s": 0.0})])

@@ -1,7 +1,7 @@
 """The clock's tick: whose turn it is, how much room there is, and what goes first."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from threading import Event as Flag
 from typing import Any
@@ -15,7 +15,7 @@ from models.ledger.outbox import Outbox
 from models.queue.broker import Broker
 from models.queue.fair_share import FairShare
 from models.queue.queue_window import Due, QueueWindow
-from models.queue.redis_keys import Lane, queue_name
+from models.queue.redis_keys import Lane
 from tests.support.ledgers.memory_ledger import MemorySteps
 from worker.events import Event, JobsLate, JobsSent, MessagesLost, StepsReleased, TimerFailed
 from worker.periodic.dispatcher import Dispatcher
@@ -27,7 +27,6 @@ class MemoryQueues(Broker):
     """Queues in memory. Whoever's name is in `turn` has the turn; `reported` are the turns asked for."""
 
     depths: dict[Lane, int] = field(default_factory=dict)
-    hands: dict[str, int] = field(default_factory=dict)
     windows: dict[int, QueueWindow] = field(default_factory=dict)
     turn: str = "us"
     reported: list[tuple[str, float]] = field(default_factory=list)
@@ -47,9 +46,6 @@ class MemoryQueues(Broker):
 
     def depth(self, lane: Lane) -> int:
         return self.depths.get(lane, 0)
-
-    def fetched(self) -> Mapping[str, int]:
-        return self.hands
 
     def queue_window(self, rung: int) -> QueueWindow:
         return self.windows.get(rung, QueueWindow())
@@ -246,11 +242,9 @@ def test_urgent_jobs_go_first_and_in_full_whatever_room_there_is() -> None:
     assert events[0] == JobsSent(lane=None, count=9)
 
 
-@pytest.mark.parametrize(("depth", "fetched", "free", "sent"), [(0, 0, 3, 3), (1, 1, 3, 1), (0, 3, 3, 0), (0, 0, 0, 0)])
-def test_a_queue_holds_no_more_than_could_leave_with_what_workers_have_fetched(
-    depth: int, fetched: int, free: int, sent: int
-) -> None:
-    queues = MemoryQueues({1: depth}, {queue_name(1): fetched, queue_name(0): 99})
+@pytest.mark.parametrize(("depth", "free", "sent"), [(0, 3, 3), (2, 3, 1), (3, 3, 0), (0, 0, 0)])
+def test_a_queue_holds_no_more_than_could_leave(depth: int, free: int, sent: int) -> None:
+    queues = MemoryQueues({1: depth})
     assert _clock(queues, MemoryOutbox({1: _jobs(1, 8)}), [], free=lambda: (0, free, 0)).tick() == sent
 
 
@@ -280,7 +274,7 @@ def test_the_turns_of_batches_go_on_from_one_clock_to_the_next() -> None:
 
 
 def test_jobs_that_wait_for_a_model_are_made_due_as_soon_as_it_has_room_for_them() -> None:
-    queues, outbox = MemoryQueues({0: 3, 1: 9}, {queue_name(0): 2}), MemoryOutbox()
+    queues, outbox = MemoryQueues({0: 5, 1: 9}), MemoryOutbox()
     _clock(queues, outbox, [], free=lambda: (7, 9, 4)).tick()
     assert outbox.woken == [(0, 2), (2, 4)]
 

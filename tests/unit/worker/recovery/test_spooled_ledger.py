@@ -1,13 +1,16 @@
 """The disk before the ledger: what a ledger that is away could not take is given to it later, whatever it was."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from models.errors import LedgerError
-from models.job.values import Claim, Closing, Ending, Opening, SpooledReply
+from models.job.values import Claim, Closing, Ending, SpooledReply
 from models.outcome import Outcome
 from tests.support.ledgers.job_values import closing, failing, parked, succeeded
+from tests.support.plays.awaited import finished
 from tests.support.plays.walk_scene import scene
 from worker.events import Event, ReplyKept
 from worker.recovery.spool import Spool
@@ -17,17 +20,12 @@ from worker.recovery.spooled_ledger import SpooledLedger
 class AwayLedger:
     """A ledger that cannot be reached."""
 
-    def open_attempt(self, *_given: object) -> bool:
-        raise LedgerError("away")
+    def __getattr__(self, _operation: str) -> Callable[..., None]:
+        """Fail each operation."""
+        return lambda *given: given[-1].set_exception(LedgerError("away"))
 
-    def over_cap(self, _opening: Opening) -> None:
-        """Know of no cap."""
 
-    def close_attempt(self, *_given: object) -> None:
-        raise LedgerError("away")
-
-    def finish(self, *_given: object) -> bool:
-        raise LedgerError("away")
+_AWAY: Any = AwayLedger()
 
 
 def _claim() -> Claim:
@@ -39,9 +37,9 @@ def _claim() -> Claim:
 
 def _write(spooled: SpooledLedger, claim: Claim, ending: Ending | None, end: Closing) -> None:
     if ending is None:
-        spooled.close_attempt(claim, end)
+        finished(spooled.close_attempt(claim, end))
     else:
-        spooled.finish(claim, ending, end)
+        finished(spooled.finish(claim, ending, end))
 
 
 @pytest.mark.parametrize(
@@ -58,7 +56,7 @@ def test_what_came_of_a_call_waits_for_the_ledger_on_disk_if_it_was_paid_for(
 ) -> None:
     events: list[Event] = []
     claim, spool = _claim(), Spool(tmp_path, holder="here", report=print)
-    spooled = SpooledLedger(AwayLedger(), spool, events.append)
+    spooled = SpooledLedger(_AWAY, spool, events.append)
     with pytest.raises(LedgerError):
         _write(spooled, claim, ending, end)
     assert events == [ReplyKept(job_id=claim.job_id)]
@@ -74,6 +72,6 @@ def test_what_came_of_a_call_waits_for_the_ledger_on_disk_if_it_was_paid_for(
 def test_a_job_that_ends_without_a_call_leaves_nothing_behind(tmp_path: Path) -> None:
     spool = Spool(tmp_path, holder="here", report=print)
     with pytest.raises(LedgerError):
-        SpooledLedger(AwayLedger(), spool, lambda _event: None).finish(_claim(), parked(5), None)
+        finished(SpooledLedger(_AWAY, spool, lambda _event: None).finish(_claim(), parked(5), None))
     assert spool.replay(lambda _kept: None) == 0
     spool.close()
