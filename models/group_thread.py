@@ -1,4 +1,4 @@
-"""A thread that works on whatever waits, as one group: one commit, one sync of a file, one round trip for many."""
+"""A thread that works on whatever waits, as one group. Many items share one commit, one sync or one round trip."""
 
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from decimal import Decimal
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Self, Unpack
 
 from migrations.run import ensure_schema
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from producer.map_reduce.summarize import SummarizeArguments
     from producer.prompt.arguments import SubmitArguments
     from producer.submit.accept import SubmitOptions
+    from producer.submit.send_first import FirstMessages
 
 _LOOK_EVERY_S = 0.5
 _ASK_LOOK_EVERY_S = 0.05  # the caller waits
@@ -97,6 +98,14 @@ class Producer:
         ensure_schema(engine)
         self.store = Store(engine, worker="producer")
 
+    @cached_property
+    def _first_messages(self) -> "FirstMessages":
+        from producer.submit.send_first import FirstMessages  # noqa: PLC0415 - as in submit
+
+        first = FirstMessages(self._settings, self.store.outbox)
+        self._until_close.callback(first.close)
+        return first
+
     @property
     def models(self) -> tuple[str, ...]:
         """The chain's models, primary first."""
@@ -164,7 +173,6 @@ class Producer:
         place: "Callable[[Sequence[str]], Sequence[NewStep]] | None" = None,
     ) -> Batch:
         from producer.submit.accept import laid_out, require_prices  # noqa: PLC0415 - nor are prices and Celery
-        from producer.submit.send_first import send_first  # noqa: PLC0415
 
         if not options.allow_unpriced:
             require_prices(self._settings, self.store.price_list.dated())
@@ -178,7 +186,7 @@ class Producer:
         took_s = time.monotonic() - began
         waiting = {step.job_id for step in steps if step.parts}
         first = [job for job in ready.first if job.id not in waiting]
-        not_sent = send_first(first, self._settings, self.store.outbox)
+        not_sent = self._first_messages.send(first)
         return Batch(kept_as, self, is_new=True, not_sent=not_sent, accepted=ready.buffered.count, took_s=took_s)
 
     def ask(

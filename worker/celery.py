@@ -15,12 +15,13 @@ from celery.worker.consumer import Consumer as BaseConsumer
 from models.errors import SOME_FAILED, USAGE, LedgerGoneError, StepdownError, exit_code
 from models.queue.broker import Broker
 from models.queue.embedded_redis import required_broker_url
+from models.queue.end_signals import EndSignals
 from models.queue.liveness import LivenessProofs
 from models.settings import Settings, load_settings
 from worker import logs, tasks
 from worker.admission.capacity import free_requests
 from worker.composition import open_worker
-from worker.events import WorkerEnds
+from worker.events import Event, JobEnded, WorkerEnds
 from worker.periodic.dispatcher import Dispatcher
 from worker.periodic.health_alarm import HealthAlarm
 from worker.periodic.rescuer import Rescuer
@@ -115,7 +116,9 @@ def _open(**_signal: Any) -> None:
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     try:
         _broker.knock()
-        worker = _until_shutdown.enter_context(open_worker(_settings, report=logs.log))
+        signals_of_ends = EndSignals(required_broker_url(_settings))
+        _until_shutdown.callback(signals_of_ends.close)
+        worker = _until_shutdown.enter_context(open_worker(_settings, report=partial(_report, signals_of_ends)))
         tasks.register(app, worker)
         loop_pool.LoopPool.loop = worker.loop
         redis_transport.install(lambda **lane: loop_pool.LoopPool.room(**lane) if worker.intake.is_fit() else 0)
@@ -124,6 +127,13 @@ def _open(**_signal: Any) -> None:
         signals.worker_shutting_down.connect(lambda **_signal: _drain(worker), weak=False)
     except Exception as error:  # any error: a worker with a part missing must take no job
         raise _ended(error) from error
+
+
+def _report(ends: EndSignals, event: Event) -> None:
+    """Log an event. The end of an urgent job is signalled, too, for the waiting caller."""
+    logs.log(event)
+    if isinstance(event, JobEnded) and event.claim.is_urgent and event.ending.due_in_s is None:
+        ends.send(str(event.claim.batch_id))
 
 
 def _start_timers(worker: Worker) -> None:

@@ -8,6 +8,7 @@ PREFIX = "stepdown:"
 TASK_NAME = "stepdown.run"  # a change would have workers of another version discard messages
 DISPATCHER_LEADER = f"{PREFIX}clock"
 PULSES = f"{PREFIX}workers"  # the workers that claim jobs, each with the time of its last proof
+ENDS = f"{PREFIX}ends"  # the channel of ended jobs that callers wait for
 FILLED = f"{PREFIX}filled"  # there while Redis has lost nothing since a dispatcher's last look
 
 

@@ -1,4 +1,4 @@
-"""How a reply reaches the caller: whole, late, in drops, cut off, or never."""
+"""How a reply reaches the caller: whole, as a stream, late, in drops, cut off, or never."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import struct
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+
+from producer.simulator.answer.stream import error_event
 
 if TYPE_CHECKING:
     from producer.simulator.simulation import Reply
@@ -20,6 +22,8 @@ async def deliver(request: web.Request, reply: Reply) -> web.StreamResponse:
     """Send a reply; for a broken connection the response returned here goes nowhere."""
     if reply.delivery == "hang":
         await asyncio.sleep(_FOREVER_S)
+    if reply.events and reply.delivery != "reset_before":
+        return await _stream(request, reply)
     if reply.delay_s:
         await asyncio.sleep(reply.delay_s)
     match reply.delivery:
@@ -30,13 +34,41 @@ async def deliver(request: web.Request, reply: Reply) -> web.StreamResponse:
         case "reset_after":
             await _send_half(request, reply)
             _reset(request)
-        case "cut":
+        case "stall":
+            await _send_half(request, reply)
+            await asyncio.sleep(_FOREVER_S)
+        case "cut" | "error_event":
             await _send_half(request, reply)
             if request.transport is not None:
                 request.transport.close()
     return web.Response(
         status=reply.status, body=reply.body, headers={"content-type": reply.content_type, **reply.headers}
     )
+
+
+async def _stream(request: web.Request, reply: Reply) -> web.StreamResponse:
+    """Send events as they are generated: all, or the first half before the stream breaks."""
+    response = web.StreamResponse(status=reply.status, headers=reply.headers)
+    response.content_type = "text/event-stream"
+    await asyncio.sleep(reply.first_s)
+    await response.prepare(request)
+    is_whole = reply.delivery in ("whole", "drip")
+    events = reply.events if is_whole else reply.events[: len(reply.events) // 2]
+    pause_s = reply.every_s if reply.delivery == "drip" else (reply.delay_s - reply.first_s) / len(reply.events)
+    for event in events:
+        await response.write(event)
+        if pause_s:
+            await asyncio.sleep(pause_s)
+    match reply.delivery:
+        case "stall":
+            await asyncio.sleep(_FOREVER_S)
+        case "error_event":
+            await response.write(error_event("overloaded_error", "Overloaded"))
+        case "reset_after":
+            _reset(request)
+        case "cut" if request.transport is not None:
+            request.transport.close()
+    return response
 
 
 async def _drip(request: web.Request, reply: Reply) -> web.StreamResponse:

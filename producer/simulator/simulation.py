@@ -15,6 +15,7 @@ from producer.simulator.account.purchases import Purchase, PurchaseLog
 from producer.simulator.answer.choose import Chooser
 from producer.simulator.answer.compose import Generated, generate
 from producer.simulator.answer.draw import Draw, draw_for
+from producer.simulator.answer.stream import events_of
 from producer.simulator.answer.wire import body_of, page_of, retry_after, status_of
 from producer.simulator.request.checks import RefusedError, read_prompt
 from producer.simulator.request.errors import ApiError, error_json, filled
@@ -43,7 +44,10 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """The reply, sent after `delay_s`; a dripping body gives a byte each `every_s`."""
+    """The reply, sent after `delay_s`; a dripping body gives a byte each `every_s`.
+
+    A streamed reply has `events`: the first leaves after `first_s`, the last after `delay_s`.
+    """
 
     delivery: Delivery = "whole"
     status: int = 200
@@ -52,6 +56,8 @@ class Reply:
     body: bytes
     delay_s: float = 0.0
     every_s: float = 0.2
+    events: tuple[bytes, ...] = ()
+    first_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,14 +158,18 @@ class Simulation:
             usage=generated.usage.as_api() if generated else None,
             billed_nano_usd=bill(generated.served, generated.usage) if generated and billed else 0,
         )
+        body = body_of(rule, prompt, generated, message_id=message_id, request_id=visit.request_id)
+        first_s, whole_s = self._takes_s(visit, rule, generated)
         return Reply(
             delivery=answer.delivery,
             status=status,
             content_type=page.media_type if page else "application/json",
             headers=dict(page.headers) if page else self._headers(visit, prompt) | self._advice(rule),
-            body=body_of(rule, prompt, generated, message_id=message_id, request_id=visit.request_id),
-            delay_s=self._takes_s(visit, rule, generated) + rule.delay_s,
+            body=body,
+            delay_s=whole_s + rule.delay_s,
             every_s=rule.every_s,
+            events=tuple(events_of(body)) if prompt.body.get("stream") else (),
+            first_s=first_s,
         )
 
     def _advice(self, rule: Rule) -> dict[str, str]:
@@ -168,12 +178,12 @@ class Simulation:
         form = rule.retry_after_form or self.script.retry_after_form
         return retry_after(rule.retry_after_s, form, self.utc_now())
 
-    def _takes_s(self, visit: _Visit, rule: Rule, generated: Generated | None) -> float:
-        """Draw the seconds of a reply: its latency, and with `tokens_per_s` the time of its output."""
+    def _takes_s(self, visit: _Visit, rule: Rule, generated: Generated | None) -> tuple[float, float]:
+        """Draw the seconds to the first event, and to the end: with `tokens_per_s` the output takes time."""
         if generated is None:
-            return self._error_s(visit)
-        per_s = rule.tokens_per_s or self.script.tokens_per_s
-        return visit.draw.latency_s(self.latency_s) + (generated.usage.output / per_s if per_s else 0)
+            return 0.0, self._error_s(visit)
+        per_s, latency_s = rule.tokens_per_s or self.script.tokens_per_s, visit.draw.latency_s(self.latency_s)
+        return latency_s, latency_s + (generated.usage.output / per_s if per_s else 0)
 
     def _limited(self, visit: _Visit, prompt: Prompt, admission: Admission, wait_s: int) -> Reply:
         error = ApiError(status=429, type="rate_limit_error", message=filled(admission.message, prompt))

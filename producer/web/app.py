@@ -17,6 +17,8 @@ from starlette.routing import Route
 
 from models.errors import StepdownError
 from models.outcome import State
+from models.queue.embedded_redis import broker_url
+from models.queue.end_signals import ended_batches
 from models.settings import Settings
 from producer.client import Producer
 from producer.web import metrics
@@ -32,6 +34,7 @@ _Endpoint: TypeAlias = Callable[[Request], Any]  # a function that is not async 
 _BATCHES = "/v1/messages/batches"
 _OWN = "/api/v1"
 _SILENT_S = 10.0  # proxies and readers wait longer for a first byte
+_IDLE_S = 60.0  # the client may ask elsewhere in time; SDKs wait for ten minutes
 _COUNTING_S = 30.0
 _ROUTES: Mapping[str, Mapping[str, _Endpoint]] = {
     "/v1/messages": {"POST": messages.create},
@@ -56,7 +59,12 @@ _ROUTES: Mapping[str, Mapping[str, _Endpoint]] = {
 
 
 def app_over(
-    producer: Producer, settings: Settings, *, silent_s: float = _SILENT_S, body_limits: BodyLimits | None = None
+    producer: Producer,
+    settings: Settings,
+    *,
+    silent_s: float = _SILENT_S,
+    idle_s: float = _IDLE_S,
+    body_limits: BodyLimits | None = None,
 ) -> Starlette:
     """Return the application. The caller closes the producer.
 
@@ -81,6 +89,7 @@ def app_over(
         ),
         counting=Slots(what="requests to count tokens", per_caller=4, in_all=16, patience_s=_COUNTING_S),
         silent_s=silent_s,
+        idle_s=idle_s,
     )
     return app
 
@@ -99,13 +108,20 @@ def _route(path: str, endpoints: Mapping[str, _Endpoint]) -> Route:
 
 @asynccontextmanager
 async def _waiting(app: Starlette) -> AsyncIterator[None]:
-    looking = asyncio.create_task(app.state.server.waiting.run())
+    server: Server = app.state.server
+    tasks = [asyncio.create_task(server.waiting.run()), asyncio.create_task(_listen(server))]
     try:
         yield
     finally:
-        looking.cancel()
-        with suppress(asyncio.CancelledError):
-            await looking
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+async def _listen(server: Server) -> None:
+    async for batch_id in ended_batches(partial(broker_url, server.settings)):
+        server.waiting.signal(batch_id)
 
 
 async def _not_routed(request: Request, error: Exception) -> Response:

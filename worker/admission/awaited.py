@@ -1,4 +1,4 @@
-"""Admission control for coroutines: one thread asks for all, so that a slow Redis stops no other job of the loop."""
+"""Admission control for coroutines: one thread asks for all. A slow Redis stops no other job of the loop."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

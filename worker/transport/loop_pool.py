@@ -86,7 +86,7 @@ class LoopPool(BasePool):  # type: ignore[misc]  # celery has no types
 
 
 def _result(job: Future[Any], runtime_s: float) -> tuple[int, Any, float]:
-    """Return the end of a task in the form of Celery's trace: whether it failed, its result or error, its seconds."""
+    """Return the end of a task in the form of Celery's trace: failed or not, result or error, seconds."""
     try:
         return 0, job.result(), runtime_s
     except Exception as error:

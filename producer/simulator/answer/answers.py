@@ -8,7 +8,7 @@ from typing import Literal
 from producer.simulator.answer.pages import PAGES, Page
 from producer.simulator.request.errors import ERRORS, ApiError
 
-Delivery = Literal["whole", "hang", "drip", "reset_before", "reset_after", "cut"]
+Delivery = Literal["whole", "hang", "stall", "drip", "reset_before", "reset_after", "cut", "error_event"]
 Content = Literal["message", "error", "page", "malformed", "empty", "no_usage"]
 
 
@@ -81,6 +81,8 @@ ANSWERS: dict[str, Answer] = {
         _generated("reset_before", delivery="reset_before"),
         _generated("reset_after", delivery="reset_after"),
         _generated("cut", delivery="cut"),
+        _generated("stall", delivery="stall"),
+        _generated("error_event", delivery="error_event"),
         _generated("malformed", content="malformed"),
         _generated("empty", content="empty"),
         _generated("no_usage", content="no_usage"),

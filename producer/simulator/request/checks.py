@@ -101,8 +101,8 @@ def _check_max_tokens(body: Body, model: Model) -> None:
 
 
 def _check_stream(body: Body, _: Model) -> None:
-    if body.get("stream"):
-        raise _invalid("stream: this simulator answers non-streaming requests only")
+    if not isinstance(body.get("stream", False), bool):
+        raise _invalid("stream: Input should be a valid boolean")
 
 
 def _check_tool_choice(body: Body, model: Model) -> None:

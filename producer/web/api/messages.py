@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import partial
 from math import inf, nan
+from time import monotonic
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -27,6 +29,7 @@ from producer.web.http.request import COST, DEPTH, JOB, KEY, checked, headers_of
 _TIMEOUTS = ("x-stainless-timeout", "x-stainless-read-timeout")
 _OF_LIMITS = frozenset({"limited", Outcome.RATE_LIMITED, Outcome.RAMP_LIMITED})
 _AFTER_S = 1.0  # a job is cancelled at the end of its caller's patience, and expires so much later
+_AGAIN_S = 5.0  # between looks at a job that has kept its caller waiting
 _SHARE = 0.9  # of the caller's own patience: a later answer is bought for nothing
 
 
@@ -37,21 +40,55 @@ async def create(request: Request) -> Response:
     waiting = server_of(request).waiting
     is_kept = label(request, KEY) is not None
     silent_s = min(server_of(request).silent_s, _usable_s(request) / 2)  # a stream's client waits for each event
-    late = partial(_too_late, producer_of(request), batch.id, timeout_s, is_kept=is_kept)
+    late = partial(_too_late, producer_of(request), batch.id, is_kept=is_kept)
+    patience = _Patience(timeout_s=timeout_s, idle_s=server_of(request).idle_s, is_idle=partial(_is_idle, batch))
     with ExitStack() as until_end:
         end = waiting.end_of(batch.id, is_kept=is_kept)
         until_end.callback(waiting.leave, end)
-        answer = await _ended(request, end, silent_s if is_stream else timeout_s)
+        answer = await _ended(request, end, silent_s if is_stream else patience.next_s())
         if answer is None and is_stream:
             until_end.pop_all()  # the stream leaves at its own end
-            return _stream(_late_events(waiting, end, late, timeout_s=timeout_s, silent_s=silent_s))
+            return _stream(_late_events(waiting, end, late, patience, silent_s=silent_s))
+        while answer is None and not await patience.is_over():
+            answer = await _ended(request, end, patience.next_s())
         if answer is None:
-            raise await run_in_threadpool(late)
+            raise await run_in_threadpool(late, patience.waited_s)
     if answer.turn is None:
         raise refusal_for(answer, is_kept=is_kept)
     if is_stream:
         return _stream(sse.events(answer.turn), headers=_headers(answer))
     return JSONResponse(dict(answer.turn), headers=_headers(answer))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Patience:
+    """The time that a caller stands by: `timeout_s` in all, and `idle_s` while no call is in flight."""
+
+    timeout_s: float
+    idle_s: float
+    is_idle: Callable[[], bool]
+    began_s: float = field(default_factory=monotonic)
+
+    @property
+    def waited_s(self) -> float:
+        """The seconds so far."""
+        return monotonic() - self.began_s
+
+    def next_s(self) -> float:
+        """Return the seconds until the next look."""
+        waited_s = self.waited_s
+        look_s = self.idle_s - waited_s if waited_s < self.idle_s else _AGAIN_S
+        return max(0.0, min(look_s, self.timeout_s - waited_s))
+
+    async def is_over(self) -> bool:
+        """Return whether the caller is to hear of a later time."""
+        if self.waited_s >= self.timeout_s:
+            return True
+        return self.waited_s >= self.idle_s and await run_in_threadpool(self.is_idle)
+
+
+def _is_idle(batch: Batch) -> bool:
+    return not batch.progress().states.get(State.RUNNING)
 
 
 def _taken(request: Request, body: Body) -> tuple[Batch, bool, float]:
@@ -113,19 +150,17 @@ def _stream(events: AsyncIterator[str] | Iterator[str], *, headers: dict[str, st
 async def _late_events(
     waiting: Waiting,
     end: asyncio.Future[Answer],
-    late: Callable[[], Refusal],
+    late: Callable[[float], Refusal],
+    patience: _Patience,
     *,
-    timeout_s: float,
     silent_s: float,
 ) -> AsyncIterator[str]:
     """Send pings until the end is there. An error is an event, since the status is sent by then."""
-    clock = asyncio.get_running_loop().time
-    until = clock() + timeout_s - silent_s
     try:
-        while not end.done() and clock() < until:
+        while not end.done() and not await patience.is_over():
             yield sse.PING
-            await asyncio.wait({end}, timeout=min(silent_s, max(0.0, until - clock())))
-        refusal = None if end.done() else await run_in_threadpool(late)
+            await asyncio.wait({end}, timeout=min(silent_s, max(0.0, patience.timeout_s - patience.waited_s)))
+        refusal = None if end.done() else await run_in_threadpool(late, patience.waited_s)
         if refusal is None and (answer := end.result()).turn is not None:
             for event in sse.events(answer.turn):
                 yield event
@@ -136,7 +171,7 @@ async def _late_events(
         waiting.leave(end)
 
 
-def _too_late(producer: Producer, batch_id: str, timeout_s: float, *, is_kept: bool) -> Refusal:
+def _too_late(producer: Producer, batch_id: str, waited_s: float, *, is_kept: bool) -> Refusal:
     """Return the error for an answer that is too late. The status is that of the limit which the job waits for.
 
     A client may send the request again by itself. To buy nothing twice, a request under a key is the same job. Without
@@ -147,7 +182,7 @@ def _too_late(producer: Producer, batch_id: str, timeout_s: float, *, is_kept: b
     status = LIMITED if any(wait.reason in _OF_LIMITS for wait in waits) else OVERLOADED
     after_s = next((wait.next_in_s for wait in waits if wait.next_in_s), LATER_S)
     then = "sent again under its key, it is the same job" if is_kept else "a job that had not begun is cancelled"
-    message = f"no answer within {timeout_s:g} s; {then}"
+    message = f"no answer within {waited_s:.3g} s; {then}"
     return Refusal(status, message, is_for_good=not is_free, retry_after_s=after_s)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import traceback
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from models.errors import LedgerError
 from models.job.answer import Answer
 
-_LOOK_EVERY_S = 0.05  # a person may wait
+_LOOK_EVERY_S = 0.5  # for an end without a signal, such as one whose signal was lost
 _AT_ONCE = 500
 
 _log = logging.getLogger("stepdown.serve")
@@ -20,8 +21,8 @@ _log = logging.getLogger("stepdown.serve")
 class Waiting:
     """The requests that wait for batches of one job. Several may wait for the same batch.
 
-    `settled` reads the answers of ended batches. `let_go` cancels a batch without a waiting request. Both run in a
-    thread, and run again if the ledger is away.
+    A `signal` has a batch looked at. `settled` reads the answers of ended batches. `let_go` cancels a batch without a
+    waiting request. Both run in a thread, and run again if the ledger is away.
     """
 
     def __init__(
@@ -31,21 +32,34 @@ class Waiting:
         self._let_go = let_go
         self._ends: dict[asyncio.Future[Answer], tuple[str, bool]] = {}  # batch_id, is_kept
         self._left: list[str] = []
-        self._called = asyncio.Event()
+        self._called, self._signalled = asyncio.Event(), asyncio.Event()
+        self._waited_for: Counter[str] = Counter()
+        self._to_look_at: set[str] = set()
 
     def end_of(self, batch_id: str, *, is_kept: bool) -> asyncio.Future[Answer]:
         """Return a future for the answer of a batch; pair with `leave`. A batch that `is_kept` is never let go."""
         end: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._ends[end] = (batch_id, is_kept)
+        self._waited_for[batch_id] += 1
         self._called.set()
+        self.signal(batch_id)  # the job may have ended before
         return end
+
+    def signal(self, batch_id: str | None) -> None:
+        """Look for the end of a batch now; of all batches for None."""
+        ended = {batch_id} if batch_id is not None else self._waited_for.keys()
+        self._to_look_at |= ended & self._waited_for.keys()
+        if self._to_look_at:
+            self._signalled.set()
 
     def leave(self, end: asyncio.Future[Answer]) -> None:
         """Wait no longer. A batch that has not ended is let go, unless kept."""
         batch_id, is_kept = self._ends.pop(end, ("", True))
+        self._waited_for -= Counter([batch_id])
         if end.cancel() and not is_kept:
             self._left.append(batch_id)
             self._called.set()
+            self._signalled.set()
 
     async def run(self) -> None:
         """Look until cancelled. Then let go of the batches that are left."""
@@ -53,15 +67,21 @@ class Waiting:
             while True:
                 await self._called.wait()
                 await self._look()
-                await asyncio.sleep(_LOOK_EVERY_S)
+                try:
+                    async with asyncio.timeout(_LOOK_EVERY_S):
+                        await self._signalled.wait()
+                except TimeoutError:
+                    self.signal(None)
         finally:
             for end in [*self._ends]:
                 self.leave(end)
             await self._look()
 
     async def _look(self) -> None:
+        self._signalled.clear()
         try:
-            ids = self._open()
+            ids = sorted(self._to_look_at)
+            self._to_look_at.clear()
             for start in range(0, len(ids), _AT_ONCE):
                 settled = await run_in_threadpool(self._settled, ids[start : start + _AT_ONCE])
                 for end, (batch_id, _) in self._ends.items():
@@ -69,14 +89,14 @@ class Waiting:
                         end.set_result(settled[batch_id])
             while self._left:
                 await self._let_one_go()
-        except LedgerError:  # each request has its own deadline
+        except LedgerError:  # each request has its own deadline; the next look is for all
             return
         except Exception as error:  # noqa: BLE001 - else no request would get its answer any more
             _log.error(
                 "a look for ends failed: %s at %s", type(error).__name__, traceback.format_tb(error.__traceback__)[-1]
             )
             return
-        if not self._open() and not self._left:
+        if not any(not end.done() for end in self._ends) and not self._left:
             self._called.clear()
 
     async def _let_one_go(self) -> None:
@@ -88,6 +108,3 @@ class Waiting:
             del self._left[0]
             raise
         del self._left[0]
-
-    def _open(self) -> list[str]:
-        return sorted({batch_id for end, (batch_id, _) in self._ends.items() if not end.done()})

@@ -14,13 +14,17 @@ from producer.web.http.limits import Slots
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """The parts that all requests share. A stream sends an event every `silent_s` seconds at least."""
+    """The parts that all requests share. A stream sends an event every `silent_s` seconds at least.
+
+    A caller whose job has no call in flight after `idle_s` seconds is asked to come back later.
+    """
 
     producer: Producer
     settings: Settings
     waiting: Waiting
     counting: Slots
     silent_s: float
+    idle_s: float
 
 
 def caller_of(request: Request) -> Caller:

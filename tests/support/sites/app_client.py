@@ -21,9 +21,10 @@ async def visiting(
     address: str = "127.0.0.1",
     headers: Mapping[str, str] | None = None,
     silent_s: float = 10,
+    idle_s: float = 60,
 ) -> AsyncIterator[httpx2.AsyncClient]:
     """Give a client of a fresh application, which calls from `address`."""
-    app = app_over(producer, settings, silent_s=silent_s)
+    app = app_over(producer, settings, silent_s=silent_s, idle_s=idle_s)
     transport = httpx2.ASGITransport(app=app, client=(address, 50_000))
     async with (
         app.router.lifespan_context(app),

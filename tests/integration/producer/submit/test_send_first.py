@@ -14,7 +14,7 @@ from models.queue.redis_keys import queue_key
 from models.schema.job import Job
 from models.settings import load_settings
 from producer import Producer, Prompt
-from producer.submit.send_first import send_first
+from producer.submit.send_first import FirstMessages
 from tests.support.eventually import eventually
 from tests.support.servers.fixtures import opened
 from tests.support.servers.ports import free_port
@@ -42,7 +42,7 @@ def unsent(engine: Engine) -> int:
 def test_a_ledger_that_goes_after_it_has_accepted_does_not_have_it_said_that_nothing_was(redis_url: str) -> None:
     settings = load_settings(env_file=None, redis_url=redis_url)
     with opened(f"postgresql://u:secret@127.0.0.1:{free_port()}/d") as gone:
-        not_sent = send_first([Unsent(id="j", rung=0)], settings, Outbox(gone))
+        not_sent = FirstMessages(settings, Outbox(gone)).send([Unsent(id="j", rung=0)])
     assert not_sent is not None
     assert not_sent.startswith("ledger ")
     assert "secret" not in not_sent

@@ -49,7 +49,7 @@ def _refusal(**changes: object) -> RefusedError:
             {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "("}]},
             "does not support assistant message prefill",
         ),
-        ({"stream": True}, "non-streaming requests only"),
+        ({"stream": "yes"}, "stream: Input should be a valid boolean"),
         ({"system": 5}, "system: Input should be a valid list"),
         ({"tools": ["x"]}, "tools: Input should be a valid list"),
         ({"system": [{"type": "text", "text": "x", "cache_control": 5}]}, "cache_control: Input should be a valid"),

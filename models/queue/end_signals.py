@@ -1,0 +1,58 @@
+"""A signal for each end of a job that a caller waits for. Who waits also looks by itself: a signal may be lost."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+
+import redis
+import redis.asyncio
+
+from models.group_thread import GroupThread
+from models.queue.redis_keys import ENDS
+
+_TIMEOUT_S = 0.5
+_AGAIN_S = 1.0  # while Redis is away, the listener looks for Redis so often
+
+
+class EndSignals:
+    """Sends signals from a thread of its own: no job waits for Redis."""
+
+    def __init__(self, url: str) -> None:
+        self._redis = redis.Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)
+        self._group = GroupThread(self._send, name="end signals")
+
+    def send(self, batch_id: str) -> None:
+        """Signal the end of a job of a batch."""
+        self._group.put(batch_id)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._redis.close()
+
+    def _send(self, batch_ids: Sequence[str]) -> None:
+        with suppress(redis.RedisError, OSError), self._redis.pipeline(transaction=False) as pipeline:
+            for batch_id in batch_ids:
+                pipeline.publish(ENDS, batch_id)
+            pipeline.execute()
+
+
+async def ended_batches(url: Callable[[], str | None]) -> AsyncIterator[str | None]:
+    """Yield the batch of each signal, for ever. Yields None each time that signals may have been lost.
+
+    `url` returns the address of Redis, or None without a broker.
+    """
+    while True:
+        if (address := url()) is not None:
+            with suppress(redis.RedisError, OSError):
+                async for batch_id in _signals(address):
+                    yield batch_id
+        yield None
+        await asyncio.sleep(_AGAIN_S)
+
+
+async def _signals(url: str) -> AsyncIterator[str | None]:
+    client = redis.asyncio.Redis.from_url(url, socket_connect_timeout=_TIMEOUT_S, health_check_interval=10)
+    async with client, client.pubsub() as pubsub:
+        await pubsub.subscribe(ENDS)
+        async for message in pubsub.listen():
+            yield message["data"].decode() if message["type"] == "message" else None

@@ -1,0 +1,61 @@
+"""Signals of ended jobs reach who waits, also after Redis was away; a lost one costs a look."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+from models.queue.end_signals import EndSignals, ended_batches
+from tests.support.servers.ports import free_port
+from tests.support.servers.valkey import running_valkey
+
+
+async def _next(batches: AsyncIterator[str | None]) -> str | None:
+    return await asyncio.wait_for(anext(batches), timeout=20)
+
+
+def test_each_end_is_signalled_to_everyone_who_listens(redis_url: str) -> None:
+    async def received() -> list[list[str | None]]:
+        listeners = [ended_batches(lambda: redis_url) for _ in range(2)]
+        for listener in listeners:
+            assert await _next(listener) is None, "from here on signals arrive"
+        with closing(EndSignals(redis_url)) as signals:
+            for number in range(3):
+                signals.send(f"batch-{number}")
+            return [[await _next(listener) for _ in range(3)] for listener in listeners]
+
+    assert asyncio.run(received()) == [["batch-0", "batch-1", "batch-2"]] * 2
+
+
+def test_a_listener_outlives_its_redis_and_hears_that_signals_may_be_lost(tmp_path: Path) -> None:
+    port = free_port()
+    url = f"redis://tests:secret@127.0.0.1:{port}/0"
+
+    async def received() -> list[str | None]:
+        batches = ended_batches(lambda: url)
+        found = [await _next(batches)]  # no server yet
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+            with running_valkey(tmp_path / name, port=port, password="secret"), closing(EndSignals(url)) as signals:
+                sending = asyncio.create_task(_send_often(signals, name))
+                while (batch_id := await _next(batches)) is None:
+                    found.append(batch_id)
+                found.append(batch_id)
+                sending.cancel()
+        return found
+
+    found = asyncio.run(received())
+    assert [batch_id for batch_id in found if batch_id] == ["a", "b"]
+    assert None in found[found.index("a") :], "who waited over the change is to look for itself"
+
+
+async def _send_often(signals: EndSignals, batch_id: str) -> None:
+    while True:
+        signals.send(batch_id)
+        await asyncio.sleep(0.2)
+
+
+def test_without_a_redis_a_signal_is_lost_and_nothing_else() -> None:
+    with closing(EndSignals(f"redis://127.0.0.1:{free_port()}/0")) as signals:
+        signals.send("nobody hears")
+        signals.send("nobody hears this either")

@@ -1,0 +1,62 @@
+"""A caller whose job has no call in flight is asked to come back later; one whose call goes on is left to wait."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from models.outcome import State
+from models.settings import Settings, load_settings
+from producer.client import Producer
+from tests.support.eventually import eventually
+from tests.support.sites.app_client import asked, visiting
+
+_SDKS_PATIENCE = {"x-stainless-timeout": "600"}
+
+
+@pytest.fixture
+def settings(sqlite_url: str, tmp_path: Path) -> Settings:
+    """Set up a ledger that no worker looks into."""
+    return load_settings(env_file=None, database_url=sqlite_url, state_dir=tmp_path)
+
+
+def _states(producer: Producer) -> list[dict[str, int]]:
+    return [one.states for one in producer.store.reports.batches(limit=2)]
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_job_that_nobody_works_on_is_given_up_long_before_the_clients_own_time(
+    settings: Settings, is_stream: bool
+) -> None:
+    async def ask(producer: Producer) -> httpx2.Response:
+        async with visiting(producer, settings, headers=_SDKS_PATIENCE, silent_s=0.1, idle_s=0.5) as client:
+            return await client.post("/v1/messages", json=asked(stream=is_stream))
+
+    started = time.monotonic()
+    with Producer(settings) as producer:
+        late = asyncio.run(ask(producer))
+        assert _states(producer) == [{State.CANCELLED: 1}]
+    assert time.monotonic() - started < 60
+    assert "overloaded_error" in late.text
+    if not is_stream:
+        assert (late.status_code, late.headers["x-should-retry"]) == (529, "true")
+
+
+def test_a_job_with_a_call_in_flight_is_waited_for_to_the_end_of_the_clients_time(settings: Settings) -> None:
+    async def ask(producer: Producer) -> tuple[httpx2.Response, float]:
+        async with visiting(producer, settings, headers={"x-stainless-timeout": "3"}, idle_s=0.5) as client:
+            began = time.monotonic()
+            asking = asyncio.create_task(client.post("/v1/messages", json=asked()))
+            (urgent,) = await asyncio.to_thread(
+                eventually, lambda: producer.store.outbox.urgent(limit=1), within_s=20, because="it is accepted"
+            )
+            assert producer.store.ledger.claim(urgent.id, lease_s=60) is not None
+            return await asking, time.monotonic() - began
+
+    with Producer(settings) as producer:
+        late, waited_s = asyncio.run(ask(producer))
+        assert _states(producer) == [{State.RUNNING: 1}]
+    assert waited_s > 2
+    assert (late.status_code, late.headers["x-should-retry"]) == (529, "false")
