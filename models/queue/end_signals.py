@@ -1,4 +1,4 @@
-"""A signal for each end of a job that a caller waits for. Who waits also looks by itself: a signal may be lost."""
+"""A signal for each end of a job that a caller waits for. A signal may be lost, so that waiting callers also look."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence

@@ -68,7 +68,7 @@ def test_each_part_is_told_with_its_address_and_its_start(printed: Ended) -> Non
         r"\n  broker   valkey \(embedded\)  redis://127\.0\.0\.1:\d+/0 +\d+\.\d s\n",
         r"\n  api      simulator http://127\.0\.0\.1:\d+  seed 7; .* +\d+\.\d s\n",
         r"\n  flower   http://127\.0\.0\.1:\d+  user stepdown, password demo\n",
-        r"\n  worker   1 process, \d+ threads +\d+\.\d s\n",
+        r"\n  worker   1 process, \d+ calls in flight +\d+\.\d s\n",
     ):
         assert re.search(pattern, printed.out), pattern
 

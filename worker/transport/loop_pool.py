@@ -11,8 +11,7 @@ from threading import Event
 from time import monotonic
 from typing import Any, ClassVar
 
-from billiard.einfo import ExceptionInfo
-from celery.concurrency.base import BasePool
+from celery.concurrency.base import BasePool, ExceptionInfo
 from celery.exceptions import Ignore
 from celery.utils.log import get_logger
 

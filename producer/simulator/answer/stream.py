@@ -1,4 +1,4 @@
-"""A message as the API streams it: server-sent events, from `message_start` to `message_stop`."""
+"""A message in its streamed form: server-sent events, from `message_start` to `message_stop`."""
 
 from __future__ import annotations
 

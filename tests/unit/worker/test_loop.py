@@ -66,6 +66,7 @@ def test_a_reply_to_a_coroutine_that_was_cancelled_is_dropped(loop: LoopThread) 
 
 
 def test_closing_cancels_what_runs_then_does_what_is_left_and_ends_the_thread() -> None:
+    before = set(threading.enumerate())
     loop, order = LoopThread(), list[str]()
 
     async def endless() -> None:
@@ -82,4 +83,4 @@ def test_closing_cancels_what_runs_then_does_what_is_left_and_ends_the_thread() 
     loop.close(at_end)
     assert running.cancelled()
     assert order == ["cancelled", "closed"]
-    assert "loop" not in {thread.name for thread in threading.enumerate()}
+    assert set(threading.enumerate()) <= before

@@ -78,6 +78,7 @@ def test_status_and_job_tell_the_limit_that_jobs_wait_for_and_a_true_time(
     simulator.set_script("[limits.haiku-4-5]\nrequests_per_minute = 12\n")
     me.configure(MODEL_CHAIN=HAIKU, PATIENCE_S="600")
     with me.starts("worker", log="worker.log"):
+        me.types("watch", _submit(me, 1))  # its reply tells the limit
         batch = _submit(me, 30)
 
         def limited() -> list[dict[str, Any]]:
