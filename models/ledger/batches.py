@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from time import monotonic, sleep
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
+from sqlalchemy import Compiled, Connection, Dialect, Engine, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from models.errors import KeyConflictError, LedgerError
@@ -198,15 +198,8 @@ class _Deadlines:
 
     def insert(self, connection: Connection, rows: Sequence[Row], *, is_sent: bool = False) -> None:
         # The statement is compiled once and rows go to the driver unchanged: half the time of 50,000 prompts.
-        columns = [name for name in rows[0] if name != "deadline_s"]
-        times: dict[str, Any] = {
-            "created_at": _NOW,
-            "deadline_at": bindparam("deadline_at"),
-            "finished_at": bindparam("finished_at"),
-            "sent_at": _NOW if is_sent else None,  # a job of no batch is its caller's: no dispatcher may send it
-        }
-        statement = insert(Job).values(**times, **{name: bindparam(name) for name in columns})
-        compiled = statement.compile(dialect=connection.dialect)
+        columns = tuple(name for name in rows[0] if name != "deadline_s")
+        compiled = _insert_of(connection.dialect, columns, is_sent=is_sent)
         shared = {name: value for name, value in compiled.params.items() if name not in columns}
         left = iter(rows)
         while part := [shared | self._dated(connection, row) for row in islice(left, _ROWS_AT_ONCE)]:
@@ -224,6 +217,17 @@ class _Deadlines:
             now = select(db_now(in_s)).compile(dialect=connection.dialect)
             self._at[in_s] = connection.exec_driver_sql(now.string, now.params).scalar_one()
         return self._at[in_s]
+
+
+@lru_cache(maxsize=32)
+def _insert_of(dialect: Dialect, columns: tuple[str, ...], *, is_sent: bool) -> Compiled:
+    times: dict[str, Any] = {
+        "created_at": _NOW,
+        "deadline_at": bindparam("deadline_at"),
+        "finished_at": bindparam("finished_at"),
+        "sent_at": _NOW if is_sent else None,  # a job of no batch is its caller's: no dispatcher may send it
+    }
+    return insert(Job).values(**times, **{name: bindparam(name) for name in columns}).compile(dialect=dialect)
 
 
 def _parts(rows: Iterable[Row], most: int) -> Iterator[list[Row]]:

@@ -11,12 +11,13 @@ from tempfile import TemporaryDirectory
 
 import aiohttp
 
-from producer.simulator.process import running_simulator
+from producer.simulator.process import RunningSimulator, running_simulator
 from tests.benchmarks.figure import Figure
 from tests.support.servers.valkey import running_valkey
 from tests.support.sites.worker_site import environment_of, running_server, running_worker
 
-_SCRIPT = "[[rules]]\nanswer = 'slow'\ndelay_s = 0.1"  # every answer takes as long
+_SCRIPT = "[[rules]]\nanswer = 'slow'\ndelay_s = {delay_s}"  # every answer takes as long
+_ALONE_S, _TOGETHER_S = 0.1, 0.5
 _AT_ONCE = 50
 _WARM_UP = 30
 _MOST_P50_MS, _MOST_P99_MS, _LEAST_SHARE = 15.0, 40.0, 0.8
@@ -27,11 +28,13 @@ def served(share: float) -> list[Figure]:
     """Measure one call at a time, and 50 at once: against the server, and against the simulator directly."""
     with _served() as (api, server):
         asyncio.run(_seconds(server, _WARM_UP, at_once=_WARM_UP))
-        direct, through = (asyncio.run(_seconds(url, int(100 * share) + 20)) for url in (api, server))
+        direct, through = (asyncio.run(_seconds(url, int(100 * share) + 20)) for url in (api.url, server))
         own, ours = ([1000 * each for each in _percentiles(one)] for one in (direct, through))
+        api.set_script(_SCRIPT.format(delay_s=_TOGETHER_S))
+        asyncio.run(_wall_s(server, 4 * _AT_ONCE))  # slow start is over
         rates = [
             calls / asyncio.run(_wall_s(url, calls))
-            for url, calls in ((api, int(1500 * share)), (server, int(1500 * share)))
+            for url, calls in ((api.url, int(1500 * share)), (server, int(1500 * share)))
         ]
     return [
         Figure(name="serve, one at a time: added p50, ms", value=ours[0] - own[0], target=_MOST_P50_MS),
@@ -75,8 +78,12 @@ async def _seconds(url: str, calls: int, *, at_once: int = 1) -> list[float]:
 
 
 @contextmanager
-def _served() -> Iterator[tuple[str, str]]:
-    with TemporaryDirectory() as name, running_simulator(script=_SCRIPT) as api, ExitStack() as until_end:
+def _served() -> Iterator[tuple[RunningSimulator, str]]:
+    with (
+        TemporaryDirectory() as name,
+        running_simulator(script=_SCRIPT.format(delay_s=_ALONE_S)) as api,
+        ExitStack() as until_end,
+    ):
         folder = Path(name)
         environment = environment_of(
             {
@@ -88,4 +95,4 @@ def _served() -> Iterator[tuple[str, str]]:
             }
         )
         until_end.enter_context(running_worker(environment, folder / "worker.log"))
-        yield api.url, until_end.enter_context(running_server(environment, folder / "serve.log"))
+        yield api, until_end.enter_context(running_server(environment, folder / "serve.log"))

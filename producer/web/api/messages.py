@@ -43,7 +43,7 @@ async def create(request: Request) -> Response:
     late = partial(_too_late, producer_of(request), batch.id, is_kept=is_kept)
     patience = _Patience(timeout_s=timeout_s, idle_s=server_of(request).idle_s, is_idle=partial(_is_idle, batch))
     with ExitStack() as until_end:
-        end = waiting.end_of(batch.id, is_kept=is_kept)
+        end = waiting.end_of(batch.id, is_kept=is_kept, is_new=batch.is_new)
         until_end.callback(waiting.leave, end)
         answer = await _ended(request, end, silent_s if is_stream else patience.next_s())
         if answer is None and is_stream:

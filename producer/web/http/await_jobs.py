@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import traceback
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +14,7 @@ from models.job.answer import Answer
 
 _LOOK_EVERY_S = 0.5  # for an end without a signal, such as one whose signal was lost
 _AT_ONCE = 500
+_EARLY = 1000
 
 _log = logging.getLogger("stepdown.serve")
 
@@ -35,18 +36,25 @@ class Waiting:
         self._called, self._signalled = asyncio.Event(), asyncio.Event()
         self._waited_for: Counter[str] = Counter()
         self._to_look_at: set[str] = set()
+        self._early: deque[str] = deque(maxlen=_EARLY)  # signals that came before their caller waited
 
-    def end_of(self, batch_id: str, *, is_kept: bool) -> asyncio.Future[Answer]:
-        """Return a future for the answer of a batch; pair with `leave`. A batch that `is_kept` is never let go."""
+    def end_of(self, batch_id: str, *, is_kept: bool, is_new: bool = True) -> asyncio.Future[Answer]:
+        """Return a future for the answer of a batch; pair with `leave`. A batch that `is_kept` is never let go.
+
+        A batch that is not new may have ended long ago.
+        """
         end: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._ends[end] = (batch_id, is_kept)
         self._waited_for[batch_id] += 1
         self._called.set()
-        self.signal(batch_id)  # the job may have ended before
+        if not is_new or batch_id in self._early:
+            self.signal(batch_id)
         return end
 
     def signal(self, batch_id: str | None) -> None:
         """Look for the end of a batch now; of all batches for None."""
+        if batch_id is not None and batch_id not in self._waited_for:
+            self._early.append(batch_id)
         ended = {batch_id} if batch_id is not None else self._waited_for.keys()
         self._to_look_at |= ended & self._waited_for.keys()
         if self._to_look_at:
@@ -80,7 +88,7 @@ class Waiting:
     async def _look(self) -> None:
         self._signalled.clear()
         try:
-            ids = sorted(self._to_look_at)
+            ids = sorted(self._to_look_at & {batch_id for end, (batch_id, _) in self._ends.items() if not end.done()})
             self._to_look_at.clear()
             for start in range(0, len(ids), _AT_ONCE):
                 settled = await run_in_threadpool(self._settled, ids[start : start + _AT_ONCE])
