@@ -34,6 +34,7 @@ _Endpoint: TypeAlias = Callable[[Request], Any]  # a function that is not async 
 _BATCHES = "/v1/messages/batches"
 _OWN = "/api/v1"
 _SILENT_S = 10.0  # proxies and readers wait longer for a first byte
+_CANCEL_AGAIN_S = 0.5
 _IDLE_S = 60.0  # the client may ask elsewhere in time; SDKs wait for ten minutes
 _COUNTING_S = 30.0
 _ROUTES: Mapping[str, Mapping[str, _Endpoint]] = {
@@ -109,14 +110,17 @@ def _route(path: str, endpoints: Mapping[str, _Endpoint]) -> Route:
 @asynccontextmanager
 async def _waiting(app: Starlette) -> AsyncIterator[None]:
     server: Server = app.state.server
-    tasks = [asyncio.create_task(server.waiting.run()), asyncio.create_task(_listen(server))]
+    looking, listening = asyncio.create_task(server.waiting.run()), asyncio.create_task(_listen(server))
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        # A client of Redis may take a cancellation for the loss of its connection.
+        while not listening.done():
+            listening.cancel()
+            await asyncio.wait({listening}, timeout=_CANCEL_AGAIN_S)
+        looking.cancel()
+        with suppress(asyncio.CancelledError):
+            await looking
 
 
 async def _listen(server: Server) -> None:

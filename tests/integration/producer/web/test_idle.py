@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from pydantic import SecretStr
 
 from models.outcome import State
 from models.settings import Settings, load_settings
@@ -60,3 +61,16 @@ def test_a_job_with_a_call_in_flight_is_waited_for_to_the_end_of_the_clients_tim
         assert _states(producer) == [{State.RUNNING: 1}]
     assert waited_s > 2
     assert (late.status_code, late.headers["x-should-retry"]) == (529, "false")
+
+
+def test_a_server_ends_at_whatever_moment_it_is_asked_to(settings: Settings, redis_url: str) -> None:
+    """While it connects to Redis, the client of Redis may take the cancellation for a lost connection."""
+    with_redis = settings.model_copy(update={"redis_url": SecretStr(redis_url)})
+
+    async def open_and_close(producer: Producer) -> None:
+        for number in range(40):
+            async with visiting(producer, with_redis):
+                await asyncio.sleep(number % 8 / 1000)
+
+    with Producer(with_redis) as producer:
+        asyncio.run(asyncio.wait_for(open_and_close(producer), timeout=120))
