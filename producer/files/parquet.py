@@ -26,7 +26,8 @@ _USUALLY_PACKED = 20  # times; texts by some 3 to 10
 _ROW_BYTES = 64  # of memory for a row beside its texts
 # A time to the nanosecond, beyond the year 9999 or in no known zone; bytes that are not UTF-8.
 _WITHOUT_VALUE = (ValueError, OverflowError, KeyError)
-_WITHOUT_TEXT = (*_WITHOUT_VALUE, TypeError, NotImplementedError)  # Arrow's errors of a cast derive from these
+# Arrow raises these for an impossible cast: ArrowTypeError and ArrowNotImplementedError derive from them.
+_WITHOUT_TEXT = (*_WITHOUT_VALUE, TypeError, NotImplementedError)
 _UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 

@@ -56,8 +56,8 @@ class LoopPool(BasePool):  # type: ignore[misc]  # celery has no types
         name, _id, _request, body, *_ = args
         accept_callback(os.getpid(), monotonic())
         task_args, task_kwargs, _ = json.loads(body)
-        LoopPool.in_flight += 1
         job = self.loop.submit(self.app.tasks[name].run(*task_args, **task_kwargs))
+        LoopPool.in_flight += 1  # only now: a message that begins no job takes no place
         job.add_done_callback(partial(self._end, callback, monotonic()))
 
     def on_stop(self) -> None:

@@ -12,19 +12,12 @@ from anthropic import Anthropic, AsyncAnthropic, DefaultAioHttpClient
 from anthropic.types.shared.enforced_spend_limit_reached_error import EnforcedSpendLimitReachedError
 from anthropic.types.shared.ramp_limit_exceeded_error import RampLimitExceededError
 
-from producer.simulator.process import RunningSimulator, SimulatorError, running_simulator
+from producer.simulator.process import RunningSimulator, SimulatorError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PROMPT = "Three bridges were closed before dawn on Tuesday. Nobody was hurt."
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[RunningSimulator]:
-    """One process for all tests of this file; each sets its own script."""
-    with running_simulator() as running:
-        yield running
 
 
 @pytest.fixture

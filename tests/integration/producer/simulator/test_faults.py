@@ -14,10 +14,10 @@ import anthropic
 import pytest
 from anthropic import Anthropic
 
-from producer.simulator.process import RunningSimulator, running_simulator
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+
+    from producer.simulator.process import RunningSimulator
 
 _BODY = json.dumps(
     {
@@ -26,13 +26,6 @@ _BODY = json.dumps(
         "messages": [{"role": "user", "content": "Three bridges were closed before dawn on Tuesday."}],
     }
 ).encode()
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[RunningSimulator]:
-    """One process for all tests of this file; each sets its own script."""
-    with running_simulator() as running:
-        yield running
 
 
 def _address(simulator: RunningSimulator) -> tuple[str, int]:

@@ -9,10 +9,10 @@ import httpx2
 import pytest
 from anthropic import Anthropic
 
-from producer.simulator.process import RunningSimulator, running_simulator
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from producer.simulator.process import RunningSimulator
 
 _ASKED: dict[str, Any] = {
     "model": "claude-opus-4-7",
@@ -20,13 +20,6 @@ _ASKED: dict[str, Any] = {
     "messages": [{"role": "user", "content": "Three bridges were closed before dawn on Tuesday."}],
 }
 _TOOL = {"name": "look_up", "description": "Looks it up.", "input_schema": {"type": "object"}}
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[RunningSimulator]:
-    """One process for all tests of this file; each sets its own script."""
-    with running_simulator() as running:
-        yield running
 
 
 @pytest.fixture

@@ -108,3 +108,18 @@ def test_a_key_in_the_place_of_a_queue_is_renamed_and_the_queue_serves(plant: Pl
     with running_worker(plant.variables, plant.worker_log):
         eventually(lambda: len(plant.redis.keys(f"{PREFIX}*.no-queue-*")) == 2, within_s=30, because="both are renamed")
         _answered(plant)
+
+
+def test_a_worker_fetches_no_message_whose_job_it_could_not_begin_but_begins_urgent_ones(plant: Plant) -> None:
+    plant.simulator.set_script("[[rules]]\nanswer = 'slow'\ndelay_s = 4")
+    few = {**plant.variables, "WORKER_CONCURRENCY": "2", "URGENT_CONCURRENCY": "1"}
+    with running_worker(few, plant.worker_log):
+        batch = plant.submit(*(f"Harbour {number} was dredged." for number in range(6)))
+        in_flight = plant.simulator.stats
+        eventually(lambda: in_flight()["in_flight"] == 2, within_s=30, because="both places are taken")
+        assert plant.redis.llen(queue_key(0)) == 4
+        urgent = plant.producer.submit([Prompt("Ten bridges were closed.")], urgent=True)
+        eventually(lambda: in_flight()["in_flight"] == 3, within_s=30, because="the urgent job has a place of its own")
+        for one in (batch, urgent):
+            assert {answer.state for answer in plant.finished(one, within_s=60)} == {"succeeded"}
+        assert in_flight()["most_in_flight"] == 3
