@@ -3,9 +3,11 @@
 import json
 from base64 import b64encode
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
 
 import redis
 from redis.backoff import NoBackoff
@@ -20,12 +22,24 @@ from models.queue.redis_keys import (
     TASK_NAME,
     Lane,
     queue_key,
+    queue_name,
     queue_window_key,
 )
 
 _MESSAGES_AT_ONCE = 1000
 _TIMEOUT_S = 2.0
 _WINDOW_KEPT_S = 60  # the figures of a fleet hold so long after its last job
+_HEADERS: dict[str, Any] = {
+    "lang": "py",
+    "task": TASK_NAME,
+    "argsrepr": "()",
+    "retries": 0,
+    "timelimit": [None, None],
+    "ignore_result": False,
+    "replaced_task_nesting": 0,
+    "stamps": {},
+    **dict.fromkeys(("shadow", "eta", "expires", "group", "group_index", "parent_id", "origin", "stamped_headers")),
+}
 _WINDOW_FIELDS = (("window", b"window"), ("level", b"level"), ("passes", b"passes"))
 
 
@@ -47,7 +61,9 @@ class Broker:
     def _push(self, jobs: Sequence[Unsent]) -> None:
         lanes: defaultdict[Lane, list[str]] = defaultdict(list)
         for job in jobs:
-            lanes[None if job.is_urgent else job.rung].append(_message(job))
+            lane = None if job.is_urgent else job.rung
+            message = task_message(queue_name(lane), {"v": 1, "id": job.id, "rung": job.rung})
+            lanes[lane].append(json.dumps(message))
         with _broker_errors(), self._redis.pipeline(transaction=False) as pipeline:
             for lane, messages in lanes.items():
                 pipeline.lpush(queue_key(lane), *messages)
@@ -119,18 +135,28 @@ class Broker:
         self._redis.close()
 
 
-def _message(job: Unsent) -> str:
-    """Return a message of Celery's protocol, as far as a worker reads one: the task, its arguments, their encoding."""
-    body = json.dumps([[], {"v": 1, "id": job.id, "rung": job.rung}, {}])
-    return json.dumps(
-        {
-            "body": b64encode(body.encode()).decode(),
-            "content-encoding": "utf-8",
-            "content-type": "application/json",
-            "headers": {"lang": "py", "task": TASK_NAME, "id": job.id},
-            "properties": {"body_encoding": "base64"},
-        }
-    )
+def task_message(queue: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a message of Celery's protocol 2 for the task of a job, as Celery's own Redis transport lays it out.
+
+    `kwargs` holds the id of the job, which is the id of the task and all that Flower shows of the arguments.
+    """
+    job_id = kwargs["id"]
+    body = json.dumps([[], kwargs, dict.fromkeys(("callbacks", "errbacks", "chain", "chord"))])
+    return {
+        "body": b64encode(body.encode()).decode(),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": _HEADERS | {"id": job_id, "root_id": job_id, "kwargsrepr": job_id},
+        "properties": {
+            "correlation_id": job_id,
+            "reply_to": "",
+            "delivery_mode": 2,
+            "delivery_info": {"exchange": "", "routing_key": queue},
+            "priority": 0,
+            "body_encoding": "base64",
+            "delivery_tag": str(uuid4()),
+        },
+    }
 
 
 def server_pid(url: str) -> int | None:

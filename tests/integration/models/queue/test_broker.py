@@ -4,12 +4,14 @@ import base64
 import json
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from celery.contrib.testing.worker import start_worker
 
 from models.errors import BrokerError
 from models.ids import new_id
@@ -114,6 +116,40 @@ def test_thousands_are_sent_without_loss(broker: Broker, valkey: redis.Redis) ->
     broker.send(jobs)
     assert broker.depth(0) == 2_500
     assert {message["headers"]["id"] for message in _messages(valkey, 0)} == {job.id for job in jobs}
+
+
+def test_a_message_is_one_of_celerys_own(broker: Broker, valkey: redis.Redis, redis_url: str) -> None:
+    (job,) = _unsent(1, rung=1)
+    broker.send([job])
+    kwargs = {"v": 1, "id": job.id, "rung": 1}
+    with closing(celery_app(redis_url, rungs=_RUNGS)) as app, app.producer_pool.acquire(block=True) as producer:
+        made = app.amqp.as_task_v2(job.id, TASK_NAME, kwargs=kwargs, argsrepr="()", kwargsrepr=job.id)
+        to_rung = {"exchange": "", "routing_key": "rung-1", "serializer": "json"}
+        producer.publish(made.body, headers=made.headers, **to_rung, **made.properties)
+    theirs, ours = _messages(valkey, 1)
+    assert ours["properties"].pop("delivery_tag") != theirs["properties"].pop("delivery_tag")
+    assert (ours["headers"].pop("origin"), bool(theirs["headers"].pop("origin"))) == (None, True)
+    assert ours == theirs
+
+
+def test_a_plain_worker_of_celerys_runs_our_messages(broker: Broker, redis_url: str) -> None:
+    jobs, ran = _unsent(3, rung=1), []
+    with closing(celery_app(redis_url, rungs=_RUNGS)) as app:
+
+        @app.task(name=TASK_NAME, shared=False, bind=True)  # type: ignore[untyped-decorator]  # celery has no types
+        def run(task: Any, **kwargs: Any) -> None:
+            ran.append((kwargs, task.request.id, task.request.argsrepr, task.request.delivery_info["routing_key"]))
+
+        broker.send(jobs)
+        with start_worker(app, pool="solo", perform_ping_check=False):
+            eventually(lambda: len(ran) == len(jobs), within_s=60, because="a worker reads the queue")
+    assert ran == [({"v": 1, "id": job.id, "rung": 1}, job.id, "()", "rung-1") for job in jobs]
+
+
+def test_thousands_are_sent_in_a_few_commands(broker: Broker, valkey: redis.Redis) -> None:
+    before = int(valkey.info("stats")["total_commands_processed"])
+    broker.send(_unsent(2_500))
+    assert int(valkey.info("stats")["total_commands_processed"]) - before < 20
 
 
 def test_sending_nothing_is_no_message(broker: Broker, valkey: redis.Redis) -> None:
