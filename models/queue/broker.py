@@ -136,9 +136,9 @@ class Broker:
 
 
 def task_message(queue: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a message of Celery's protocol 2 for the task of a job, as Celery's own Redis transport lays it out.
+    """Return a message of Celery's protocol 2 for a job's task, laid out as by Celery's own Redis transport.
 
-    `kwargs` holds the id of the job, which is the id of the task and all that Flower shows of the arguments.
+    The id of the job in `kwargs` is the task's id, and all that Flower shows of the arguments.
     """
     job_id = kwargs["id"]
     body = json.dumps([[], kwargs, dict.fromkeys(("callbacks", "errbacks", "chain", "chord"))])
