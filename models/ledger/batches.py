@@ -7,8 +7,8 @@ from functools import lru_cache, partial
 from time import monotonic, sleep
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Compiled, Connection, Dialect, Engine, Float, bindparam, delete, insert, select, update
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from models.errors import KeyConflictError, LedgerError
 from models.job.map_reduce import NewStep
@@ -29,6 +29,7 @@ _PATIENCE_S = 300.0  # for a ledger that is busy or away between two parts
 _AGAIN_S = 1.0
 _LOST_S = 900.0  # a batch without a new part for so long is not arriving any more
 _NOW = db_now(0.0)
+_LEAST_COPIED = 100  # rows; fewer take one round trip less by INSERT
 _MARK = {"sqlite": "?", "postgresql": "%s"}  # of a parameter
 
 
@@ -196,46 +197,55 @@ class _Deadlines:
 
     def insert(self, connection: Connection, rows: Sequence[JobRow], *, is_sent: bool = False) -> None:
         """Write rows. The driver gets no NULL and no name, each of which costs more time than a value."""
-        now = _moment(connection, 0.0)
+        shared = {id(row.shared): row.shared for row in rows}  # many rows have the same object
+        now = self._look(connection, {kind.get("deadline_s", self._usual_s) for kind in shared.values()})
         # A job of no batch is its caller's: no dispatcher may send the job.
         times = {"created_at": now, "sent_at": now} if is_sent else {"created_at": now}
+        dated = {known: self._dated(kind, times) for known, kind in shared.items()}
+        values = {known: (*kind.values(),) for known, kind in dated.items()}
+        names = {known: ((*OWN_COLUMNS[:-1], *kind), (*OWN_COLUMNS, *kind)) for known, kind in dated.items()}
         alike: defaultdict[tuple[str, ...], list[tuple[Any, ...]]] = defaultdict(list)
-        known: dict[tuple[int, bool], tuple[tuple[Any, ...], list[tuple[Any, ...]]]] = {}
         for row in rows:
-            kind = (id(row.shared), row.prefix is None)  # `rows` holds the object
-            if kind not in known:
-                dated = self._dated(connection, row.shared, times)
-                known[kind] = (*dated.values(),), alike[*OWN_COLUMNS[: _own(row)], *dated]
-            shared, found = known[kind]
-            found.append(row[: _own(row)] + shared)
-        for names, values in alike.items():
-            connection.exec_driver_sql(_insert_of(connection.dialect.name, names), values)
+            known, has_prefix = id(row.shared), row.prefix is not None  # the prefix is the last column of its own
+            alike[names[known][has_prefix]].append(row[: -1 if has_prefix else -2] + values[known])
+        for named, found in alike.items():
+            _write(connection, named, found)
 
-    def _dated(self, connection: Connection, shared: Mapping[str, Any], times: Mapping[str, Any]) -> dict[str, Any]:
+    def _look(self, connection: Connection, deadlines: Iterable[float]) -> Any:
+        """Return the time by the database's clock, and keep the deadlines that are not known yet."""
+        new = [in_s for in_s in deadlines if in_s not in self._at]
+        asked = _moments_of(connection.dialect, len(new) + 1)
+        seconds = {f"s{place}": in_s for place, in_s in enumerate([0.0, *new])}
+        now, *found = connection.exec_driver_sql(asked.string, seconds).one()
+        self._at.update(zip(new, found, strict=True))
+        return now
+
+    def _dated(self, shared: Mapping[str, Any], times: Mapping[str, Any]) -> dict[str, Any]:
         dated = {**shared, **times}
-        in_s = dated.pop("deadline_s", self._usual_s)
-        if in_s not in self._at:
-            self._at[in_s] = _moment(connection, in_s)
-        dated["deadline_at"] = self._at[in_s]
-        if dated["state"] in FINAL_STATES:
-            dated["finished_at"] = times["created_at"]
-        return dated
+        dated["deadline_at"] = self._at[dated.pop("deadline_s", self._usual_s)]
+        return dated | {"finished_at": times["created_at"]} if dated["state"] in FINAL_STATES else dated
 
 
-def _own(row: JobRow) -> int:
-    """Return the number of a row's own columns that are not NULL: the prefix is the last of them."""
-    return len(OWN_COLUMNS) - (row.prefix is None)
+@lru_cache(maxsize=8)
+def _moments_of(dialect: Dialect, count: int) -> Compiled:
+    return select(*(db_now(bindparam(f"s{place}", type_=Float)) for place in range(count))).compile(dialect=dialect)
 
 
-def _moment(connection: Connection, in_s: float) -> Any:
-    now = select(db_now(in_s)).compile(dialect=connection.dialect)
-    return connection.exec_driver_sql(now.string, now.params).scalar_one()
-
-
-@lru_cache(maxsize=32)
-def _insert_of(dialect: str, names: tuple[str, ...]) -> str:
-    marks = ", ".join([_MARK[dialect]] * len(names))
-    return f"INSERT INTO jobs ({', '.join(names)}) VALUES ({marks})"  # noqa: S608 - names of our own columns
+def _write(connection: Connection, names: Sequence[str], values: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows of the same columns; Postgres copies many rows in a fraction of the time."""
+    named, dialect = ", ".join(names), connection.dialect
+    if dialect.name == "sqlite" or len(values) < _LEAST_COPIED:
+        marks = ", ".join([_MARK[dialect.name]] * len(names))
+        connection.exec_driver_sql(f"INSERT INTO jobs ({named}) VALUES ({marks})", [*values])  # noqa: S608 - our own names
+        return
+    cursor: Any = connection.connection.cursor()
+    copying, driver = f"COPY jobs ({named}) FROM STDIN", dialect.loaded_dbapi
+    try:
+        with cursor.copy(copying) as copy:
+            for row in values:
+                copy.write_row(row)
+    except driver.Error as error:  # as SQLAlchemy wraps the errors of its own statements
+        raise DBAPIError.instance(copying, None, error, driver.Error, hide_parameters=True, dialect=dialect) from error
 
 
 def _parts(rows: Iterable[JobRow], most: int) -> Iterator[list[JobRow]]:

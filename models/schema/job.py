@@ -140,7 +140,7 @@ IS_HELD = (Job.state == literal_column(f"'{State.WAITING}'")) & Job.due_at.is_(N
 
 
 class JobRow(NamedTuple):
-    """A new job as columns: six of its own, and the `shared` columns, which many jobs of a batch have alike.
+    """A new job as columns: six of its own, and the `shared` columns, in which many jobs are alike.
 
     `params` and `columns` are JSON. A shared column that is NULL is left out.
     """

@@ -11,7 +11,7 @@ from typing import Any
 
 from models.chain.chain import Chain
 from models.errors import InputError, UnpricedModelError
-from models.ids import new_id
+from models.ids import new_ids
 from models.job.map_reduce import OnFailedPart
 from models.job.task_kinds import JobTerms, as_entry, parse_terms, terms_for
 from models.job.values import NewBatch, NewJob, Unsent
@@ -140,7 +140,8 @@ def _lay(
     starts: LearnedStarts,
     buffered: Laid,
 ) -> LaidOut:
-    batch_id = new_id()
+    ids = new_ids()
+    batch_id = next(ids)
     content = None if options.key is None else Content(settings.climbs, options.max_cost_usd, options.on_failed_part)
     terms = cache(lambda task: terms_for(task, options.terms, settings.kinds, settings.climbs))
     judge = partial(misplaced, chain=settings.chain, task=options.task, terms=terms)
@@ -155,7 +156,7 @@ def _lay(
     first = _First(settings.queue_window)
     prefixes = Prefixes(settings.chain.models if settings.prompt_cache == "on" else ())
     for seq, prompt in enumerate(_checked(prompts, judge), start=1):
-        job_id, prompt_id = new_id(), _id(prompt, seq)
+        job_id, prompt_id = next(ids), _id(prompt, seq)
         params = prompt.request() if prompt.refused is None else {}
         shared = alike.shared(prompt, id=job_id, seq=seq, prompt_id=prompt_id, params=params)
         if prompt.refused is None:
