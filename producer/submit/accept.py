@@ -166,18 +166,22 @@ def _lay(
         buffered.add(row, characters=len(sent) + len(kept))
     if not buffered.count:
         raise InputError("no prompts: give at least one", source="submit")
-    batch = NewBatch(
+    batch = _batch(batch_id, settings, options, None if content is None else content.hexdigest())
+    return LaidOut(batch=batch, buffered=buffered, first=first.jobs, prefixes=prefixes)
+
+
+def _batch(batch_id: str, settings: Settings, options: SubmitOptions, content_sha256: str | None) -> NewBatch:
+    return NewBatch(
         id=batch_id,
         name=options.name,
         key=None if options.key is None else str(options.key),
-        content_sha256=None if content is None else content.hexdigest(),
+        content_sha256=content_sha256,
         task=options.task,
         tags=options.tags,
         deadline_s=options.terms.deadline_s or settings.job_deadline_s,
         max_cost_usd=options.max_cost_usd,
         weight=options.weight,
     )
-    return LaidOut(batch=batch, buffered=buffered, first=first.jobs, prefixes=prefixes)
 
 
 @dataclass(slots=True)
