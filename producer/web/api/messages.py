@@ -18,13 +18,14 @@ from models.job.answer import Answer
 from models.job.task_kinds import JobTerms
 from models.outcome import Outcome, State
 from producer.client import Batch, Producer
+from producer.submit.accept import LaidOut
 from producer.web.api import sse
-from producer.web.api.batches import submitted_once
+from producer.web.api.batches import one_key_each, own_options
 from producer.web.http.await_jobs import Waiting
-from producer.web.http.context import producer_of, server_of, settings_of
+from producer.web.http.context import caller_of, producer_of, server_of, settings_of
 from producer.web.http.errors import LATER_S, LIMITED, OVERLOADED, Refusal, refusal_for
 from producer.web.http.receive_body import LARGEST_MESSAGE, Body, received
-from producer.web.http.request import COST, DEPTH, JOB, KEY, checked, headers_of, label
+from producer.web.http.request import COST, DEPTH, JOB, KEY, TASK, checked, headers_of, label
 
 _TIMEOUTS = ("x-stainless-timeout", "x-stainless-read-timeout")
 _OF_LIMITS = frozenset({"limited", Outcome.RATE_LIMITED, Outcome.RAMP_LIMITED})
@@ -36,7 +37,11 @@ _SHARE = 0.9  # of the caller's own patience: a later answer is bought for nothi
 async def create(request: Request) -> Response:
     """Accept a Messages API request, wait for its job, and answer as the provider does."""
     async with received(request, LARGEST_MESSAGE) as body:
-        batch, is_stream, timeout_s = await body.read_by(_taken)  # from here on no prompt is in memory
+        is_quick = producer_of(request).is_quick(label(request, TASK))
+        ready, is_stream, timeout_s = await body.read_by(_prepared, is_quick=is_quick)
+    with one_key_each("request"):
+        batch = await producer_of(request).enqueue(ready)
+    del ready  # from here on no prompt is in memory
     waiting = server_of(request).waiting
     is_kept = label(request, KEY) is not None
     silent_s = min(server_of(request).silent_s, _usable_s(request) / 2)  # a stream's client waits for each event
@@ -91,8 +96,8 @@ def _is_idle(batch: Batch) -> bool:
     return not batch.progress().states.get(State.RUNNING)
 
 
-def _taken(request: Request, body: Body) -> tuple[Batch, bool, float]:
-    """Queue the request of a body. Return the batch, whether to stream, and the seconds that the caller waits."""
+def _prepared(request: Request, body: Body) -> tuple[LaidOut, bool, float]:
+    """Check the request of a body. Return the batch, whether to stream, and the seconds that the caller waits."""
     given = body.object()
     is_stream = given.pop("stream", None) or False
     if not isinstance(is_stream, bool):
@@ -102,8 +107,14 @@ def _taken(request: Request, body: Body) -> tuple[Batch, bool, float]:
     longest_s = stands_by_s(prompt.request(), call_timeout_s=settings_of(request).call_timeout_s)
     timeout_s = longest_s if is_stream else min(longest_s, _usable_s(request))
     deadline_s = timeout_s + _AFTER_S if label(request, KEY) is None else longest_s  # a caller with a key comes back
-    options: dict[str, Any] = {"urgent": True, "terms": JobTerms(deadline_s=deadline_s)}
-    return submitted_once([prompt], request, "message", called="request", **options), is_stream, timeout_s
+    ready = producer_of(request).prepared(
+        prompt,
+        key=caller_of(request).own_key("message", label(request, KEY)),
+        tags=caller_of(request).batch_tags,
+        terms=JobTerms(deadline_s=deadline_s),
+        **own_options(request),
+    )
+    return ready, is_stream, timeout_s
 
 
 def _usable_s(request: Request) -> float:
