@@ -6,6 +6,8 @@ A reply takes the result of an item, in a thread or in an event loop.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import InvalidStateError
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any, Generic, Protocol, TypeVar
@@ -31,31 +33,37 @@ class Reply(Protocol[Given_contra]):
 
 
 class GroupThread(Generic[Item]):
-    """Calls `work` with the items that wait, the oldest first, in one thread. `work` raises no error.
+    """Calls `work` with the items that wait, the oldest first, in one thread.
 
-    The thread starts with the first item, and ends after a silence. A forked child starts its own thread.
+    Each item has a reply. An error of `work` goes to all replies of the group that have no result. The thread starts
+    with the first item, and ends after a silence. A forked child starts its own thread.
     """
 
-    def __init__(self, work: Callable[[Sequence[Item]], object], *, name: str) -> None:
+    def __init__(self, work: Callable[[Sequence[tuple[Item, Reply[Any]]]], object], *, name: str) -> None:
         self._work = work
         self._name = name
-        self._waiting: SimpleQueue[Item] = SimpleQueue()
+        self._waiting: SimpleQueue[tuple[Item, Reply[Any]]] = SimpleQueue()
         self._starting = Lock()
         self._thread: Thread | None = None
 
-    def put(self, item: Item) -> None:
+    def put(self, item: Item, reply: Reply[Any]) -> None:
         """Add an item to the next group."""
         with self._starting:
-            self._waiting.put(item)
+            self._waiting.put((item, reply))
             if self._thread is None or not self._thread.is_alive():
                 self._thread = Thread(target=self._work_all, name=self._name, daemon=True)
                 self._thread.start()
 
     def _work_all(self) -> None:
         while group := self._next_group():
-            self._work(group)
+            try:
+                self._work(group)
+            except Exception as error:  # noqa: BLE001 - the error belongs to the callers; the thread goes on
+                for _, reply in group:
+                    with suppress(InvalidStateError):  # this one has its result
+                        reply.set_exception(error)
 
-    def _next_group(self) -> list[Item]:
+    def _next_group(self) -> list[tuple[Item, Reply[Any]]]:
         """Return the items that wait. Returns none after a silence: the thread ends."""
         try:
             group = [self._waiting.get(timeout=_IDLE_S)]
@@ -83,7 +91,8 @@ class _Inbox:
         self._settled.append(settled)
         if not self._is_woken:
             self._is_woken = True
-            self._wake(self._settle)
+            with suppress(RuntimeError):  # the loop is closed, and its coroutines have ended
+                self._wake(self._settle)
 
     def _settle(self) -> None:
         self._is_woken = False  # a reply that comes now is settled below, or wakes the loop again
@@ -106,6 +115,8 @@ class LoopReply(Generic[T]):
         loop = asyncio.get_running_loop()
         inbox = _inboxes.get(loop)
         if inbox is None:
+            for closed in [known for known in _inboxes if known.is_closed()]:
+                del _inboxes[closed]
             inbox = _inboxes[loop] = _Inbox(loop)
         self._inbox, self._future = inbox, loop.create_future()
 

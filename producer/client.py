@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from decimal import Decimal
@@ -108,7 +109,8 @@ class Producer:
 
     @cached_property
     def _urgent(self) -> "GroupThread[Unsent]":
-        return GroupThread(self._messages(self.store.ledger.submit_sent).send, name="urgent messages")
+        first = self._messages(self.store.ledger.submit_sent)
+        return GroupThread(lambda group: first.send([job for job, _ in group]), name="urgent messages")
 
     def _messages(self, mark_sent: "Callable[[Sequence[Unsent]], object]") -> "FirstMessages":
         from producer.submit.send_first import FirstMessages  # noqa: PLC0415 - as in submit
@@ -221,7 +223,7 @@ class Producer:
         self.store.ledger.submit_one(ready.batch, row, reply)
         kept_as = await reply
         if kept_as == ready.batch.id:
-            self._urgent.put(ready.first[0])
+            self._urgent.put(ready.first[0], Future())
         return Batch(kept_as, self, is_new=kept_as == ready.batch.id)
 
     def _require_prices(self, options: "SubmitOptions") -> None:

@@ -129,7 +129,7 @@ class GroupCommit:
 
     def submit(self, write: Callable[[Cursor], _Result], reply: Reply[_Result]) -> None:
         """Have an operation written. The reply gets the result after the commit, or the operation's error."""
-        self._group.put((write, reply))
+        self._group.put(write, reply)
 
     def _write(self, group: Sequence[_Operation]) -> None:
         if len(group) == 1 or not self._write_group(group):
