@@ -91,7 +91,7 @@ def _served() -> Iterator[tuple[RunningSimulator, str]]:
                 "DATABASE_URL": f"sqlite:///{folder}/ledger.db",
                 "ANTHROPIC_BASE_URL": api.url,
                 "STATE_DIR": str(folder),
-                "CLOCK_TICK_S": "",
+                **dict.fromkeys(("CLOCK_TICK_S", "WORKER_CONCURRENCY", "PATIENCE_S"), ""),  # the defaults
             }
         )
         until_end.enter_context(running_worker(environment, folder / "worker.log"))
