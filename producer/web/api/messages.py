@@ -61,7 +61,8 @@ async def create(request: Request) -> Response:
                 silent_s=silent_s,
                 until_end=until_end.pop_all(),
             )
-            return streamed(late_stream.events(), headers={JOB: job_id} if batch.is_new else None)
+            depth = {} if live.depth is None or not live.has_begun else {DEPTH: str(live.depth)}
+            return streamed(late_stream.events(), headers={JOB: job_id, **depth} if batch.is_new else None)
         while answer is None and not await patience.is_over():
             answer = await _ended(request, end, patience.next_s())
         if answer is None:
