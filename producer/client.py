@@ -190,7 +190,7 @@ class Producer:
         self._require_prices(options)
         began = time.monotonic()
         with laid_out(prompts, self._settings, options, self.store.learned_starts) as ready:
-            steps = () if place is None else place([row["id"] for row in ready.rows()])
+            steps = () if place is None else place([row.id for row in ready.rows()])
             size = {"count": ready.buffered.count, "characters": ready.buffered.characters}
             kept_as = self.store.ledger.enqueue_rows(ready.batch, ready.rows(), **size, steps=steps)
         if kept_as != ready.batch.id:

@@ -15,6 +15,7 @@ from celery.worker.consumer import Consumer as BaseConsumer
 from models.errors import SOME_FAILED, USAGE, LedgerGoneError, StepdownError, exit_code
 from models.job.values import Claim, Opening
 from models.queue.broker import Broker
+from models.queue.celery_app import celery_app
 from models.queue.embedded_redis import required_broker_url
 from models.queue.end_signals import EndSignals
 from models.queue.live_events import ALIVE_EVERY_S, LiveEvents
@@ -46,11 +47,10 @@ _LIVENESS_S = 2.0
 _LISTENS_S = 5.0  # without a turn of the loop for so long, Celery receives no more
 
 
-def _enter() -> tuple[Settings, Broker]:
+def _enter() -> tuple[Settings, str]:
     try:
         settings = load_settings()
-        url, rungs = required_broker_url(settings), len(settings.chain.models)
-        return settings, Broker(url, rungs=rungs)
+        return settings, required_broker_url(settings)
     except StepdownError as error:
         raise _ended(error) from None
 
@@ -92,9 +92,9 @@ class Consumer(BaseConsumer):
         super().stop()
 
 
-_settings, _broker = _enter()
-_until_shutdown = ExitStack()
-app: Celery = _broker.app
+_settings, _url = _enter()
+_broker, _until_shutdown = Broker(_url), ExitStack()
+app: Celery = celery_app(_url, rungs=len(_settings.chain.models))
 app.conf.worker_consumer = Consumer
 app.steps["consumer"].add(urgent_lane.UrgentLane)
 app.conf.worker_pool = loop_pool.NAME
@@ -120,7 +120,7 @@ def _open(**_signal: Any) -> None:
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     try:
         _broker.knock()
-        ends, live = EndSignals(required_broker_url(_settings)), LiveEvents(required_broker_url(_settings))
+        ends, live = EndSignals(_url), LiveEvents(_url)
         for sender in (ends, live):
             _until_shutdown.callback(sender.close)
         opening = open_worker(_settings, report=partial(_report, ends, live), listener=partial(_listener, live))
@@ -201,8 +201,8 @@ def _end_without_ledger(worker: Worker) -> None:
 
 
 def _start_liveness(worker: Worker) -> None:
-    url, name = required_broker_url(_settings), worker.store.ledger.worker
-    proofs = _until_shutdown.enter_context(LivenessProofs(url, _settings.state_dir, worker=name))
+    name = worker.store.ledger.worker
+    proofs = _until_shutdown.enter_context(LivenessProofs(_url, _settings.state_dir, worker=name))
     liveness = Liveness(
         intake=worker.intake,
         claim=worker.store.ledger.claim,

@@ -152,7 +152,7 @@ class Simulation:
         message_id = "msg_01" + visit.draw.token(f"message {self.log.earlier}")
         answer, status, page = rule.answer, status_of(rule), page_of(rule)
         body = body_of(rule, prompt, generated, message_id=message_id, request_id=visit.request_id)
-        events = tuple(events_of(body)) if prompt.body.get("stream") else ()
+        events = tuple(events_of(body)) if prompt.body.get("stream") and page is None else ()
         sent = len(events) // 2 if rule.after_events is None else rule.after_events
         first_s, whole_s = self._takes_s(visit, rule, generated)
         if generated and answer.delivery in BREAKING:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from models.queue.broker import celery_app
+from models.queue.celery_app import celery_app
 from models.settings import load_settings
 from producer.client import Producer
 from producer.prompt.prompt import Prompt

@@ -147,6 +147,19 @@ def test_a_stream_that_breaks_has_the_tokens_so_far_and_a_cost_within_its_bounds
         )
 
 
+def test_a_gateway_that_does_not_stream_has_the_whole_deadline_and_is_understood(
+    simulator: RunningSimulator, provider: BlockingProvider
+) -> None:
+    simulator.set_script("")
+    whole = _call(provider, _SHORT)
+    assert isinstance(whole, Received)
+    body = whole.body.decode().replace('"', '\\"')
+    simulator.set_script(f'[[rules]]\nanswer = "raw"\nstatus = 200\nbody = "{body}"\ndelay_s = 1.5')
+    end = _call(provider)
+    assert isinstance(end, Received)
+    assert (end.body, end.headers["content-type"], end.latency_ms >= 1_500) == (whole.body, "application/json", True)
+
+
 def test_an_error_event_before_the_message_is_that_error_and_free(
     simulator: RunningSimulator, provider: BlockingProvider
 ) -> None:
