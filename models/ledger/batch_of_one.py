@@ -1,8 +1,6 @@
 """A batch of one job, as an operation of the ledger writer's group: its caller waits for the answer."""
 
-from collections.abc import Mapping
 from functools import cache
-from typing import Any
 
 from sqlalchemy import Insert, Text, bindparam, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -13,14 +11,14 @@ from models.ledger.compiled_sql import Cursor
 from models.schema.batch import Batch, batch_row
 from models.schema.budget import BudgetRow, budget_row
 from models.schema.columns import EscapedJSON, db_now
-from models.schema.job import Job
+from models.schema.job import OWN_COLUMNS, Job, JobRow
 
 _NOW = db_now(0.0)
 _EARLIER = select(Batch.id, Batch.content_sha256).where(Batch.idempotency_key == bindparam("key"))
 _CAP = insert(BudgetRow)
 
 
-def enqueue_one(cursor: Cursor, batch: NewBatch, row: Mapping[str, Any], *, dialect: str) -> str:
+def enqueue_one(cursor: Cursor, batch: NewBatch, row: JobRow, *, dialect: str) -> str:
     """Write a batch and its only job, a row of `job_row`. Returns the id of the batch that holds the job.
 
     That is an earlier batch if its idempotency key and content are the same. Raises KeyConflictError if the key belongs
@@ -33,8 +31,9 @@ def enqueue_one(cursor: Cursor, batch: NewBatch, row: Mapping[str, Any], *, dial
         return str(earlier["id"])
     if batch.max_cost_usd is not None:
         cursor.count(_CAP, budget_row(batch_scope(batch.id), batch.max_cost_usd))
-    deadline_s = batch.deadline_s if row["deadline_s"] is None else row["deadline_s"]
-    cursor.count(_insert_job(tuple(row)), {**row, "deadline_s": deadline_s})
+    own = {name: value for name, value in zip(OWN_COLUMNS, row[:-1], strict=True) if value is not None}
+    given = {"deadline_s": batch.deadline_s, "is_urgent": False, **own, **row.shared}
+    cursor.count(_insert_job(tuple(given)), given)
     return batch.id
 
 

@@ -15,7 +15,7 @@ from models.ids import new_id
 from models.job.map_reduce import NewStep
 from models.job.values import Claim, Closing, Ending, NewBatch, NewJob, Opening, OverCap, SpooledReply, Unsent
 from models.ledger.batch_of_one import enqueue_one
-from models.ledger.batches import BatchWriter, Row
+from models.ledger.batches import BatchWriter
 from models.ledger.budgets import over_cap, reserve, settle
 from models.ledger.claims import CLAIM, claim_of
 from models.ledger.compiled_sql import Cursor, GroupCommit
@@ -27,7 +27,7 @@ from models.schema.attempt import OPENING_COLUMNS, Attempt, closing_row, opening
 from models.schema.columns import columns_of, db_now
 from models.schema.daily_cost import MARK_STALE
 from models.schema.decision import DecisionRow, decision_row
-from models.schema.job import AnswerRow, Job, TurnRow, answer_row, job_row
+from models.schema.job import AnswerRow, Job, JobRow, TurnRow, answer_row, job_row
 from models.schema.price import PriceRow, price_row
 
 _TICK = timedelta(milliseconds=1)  # the resolution of SQLite's clock
@@ -93,7 +93,7 @@ class Ledger(BatchWriter):
         """Write a batch, its jobs and their places, as `enqueue_rows` does. Returns the id of their batch."""
         return self.enqueue_rows(batch, (job_row(batch.id, job) for job in jobs), count=len(jobs), steps=steps)
 
-    def submit_one(self, batch: NewBatch, row: Row, reply: Reply[str]) -> None:
+    def submit_one(self, batch: NewBatch, row: JobRow, reply: Reply[str]) -> None:
         """Have a batch of one queued job written, as `enqueue_rows` does."""
         self._writer.submit(partial(enqueue_one, batch=batch, row=row, dialect=self._engine.dialect.name), reply)
 
