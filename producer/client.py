@@ -220,11 +220,22 @@ class Producer:
         Raises KeyConflictError, LedgerError.
         """
         (row,), reply = ready.rows(), LoopReply[str]()
-        self.store.ledger.submit_one(ready.batch, row, reply)
+        written: Future[str] = Future()
+        # The message leaves right after the commit, from the writer's thread, also if the caller is gone by then.
+        written.add_done_callback(partial(self._send_new, ready, reply))
+        self.store.ledger.submit_one(ready.batch, row, written)
         kept_as = await reply
+        return Batch(kept_as, self, is_new=kept_as == ready.batch.id)
+
+    def _send_new(self, ready: "LaidOut", reply: LoopReply[str], written: "Future[str]") -> None:
+        try:
+            kept_as = written.result()
+        except Exception as error:  # noqa: BLE001 - the error belongs to the caller
+            reply.set_exception(error)
+            return
         if kept_as == ready.batch.id:
             self._urgent.put(ready.first[0], Future())
-        return Batch(kept_as, self, is_new=kept_as == ready.batch.id)
+        reply.set_result(kept_as)
 
     def _require_prices(self, options: "SubmitOptions") -> None:
         from producer.submit.accept import require_prices  # noqa: PLC0415 - as in submit
