@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from producer.map_reduce.plan import Document
     from producer.map_reduce.summarize import SummarizeArguments
     from producer.prompt.arguments import SubmitArguments
-    from producer.submit.accept import LaidOut, SubmitOptions
+    from producer.submit.accept import Prepared, SubmitOptions
     from producer.submit.send_first import FirstMessages
 
 _LOOK_EVERY_S = 0.5
@@ -205,26 +205,37 @@ class Producer:
         """Return whether `prepared` would not read the ledger for a prompt of this kind."""
         return time.monotonic() < self._priced_until and task not in self._settings.chain.autos
 
-    def prepared(self, prompt: Prompt, **options: Unpack["SubmitArguments"]) -> "LaidOut":
+    def prepared(self, prompt: Prompt, **options: Unpack["SubmitArguments"]) -> "Prepared":
         """Check an urgent prompt as `submit` does, and lay out a batch for `enqueue`. Nothing is written."""
-        from producer.submit.accept import Checked, checked_options, laid_out  # noqa: PLC0415 - as in submit
+        from producer.submit.accept import Checked, Prepared, checked_options, laid_out  # noqa: PLC0415 - as in submit
 
         checked = checked_options({**options, "urgent": True}, self._settings.chain)
         self._require_prices(checked)
         with laid_out(Checked([prompt]), self._settings, checked, self.store.learned_starts) as ready:
-            return ready  # a single row is in memory
+            (row,) = ready.rows()  # a long row is on disk until the end of the block
+            return Prepared(batch=ready.batch, row=row, job=ready.first[0])
 
-    async def enqueue(self, ready: "LaidOut") -> Batch:
+    async def enqueue(self, ready: "Prepared") -> Batch:
         """Write a prepared batch, in one commit with all that wait for the ledger's writer. Then send the job.
 
         Raises KeyConflictError, LedgerError.
         """
-        (row,), reply = ready.rows(), LoopReply[str]()
-        self.store.ledger.submit_one(ready.batch, row, reply)
+        reply, written = LoopReply[str](), Future[str]()
+        # The message leaves right after the commit, from the writer's thread, also if the caller is gone by then.
+        written.add_done_callback(partial(self._send_new, ready, reply))
+        self.store.ledger.submit_one(ready.batch, ready.row, written)
         kept_as = await reply
-        if kept_as == ready.batch.id:
-            self._urgent.put(ready.first[0], Future())
         return Batch(kept_as, self, is_new=kept_as == ready.batch.id)
+
+    def _send_new(self, ready: "Prepared", reply: LoopReply[str], written: "Future[str]") -> None:
+        try:
+            kept_as = written.result()
+        except Exception as error:  # noqa: BLE001 - the error belongs to the caller
+            reply.set_exception(error)
+            return
+        if kept_as == ready.batch.id:
+            self._urgent.put(ready.job, Future())
+        reply.set_result(kept_as)
 
     def _require_prices(self, options: "SubmitOptions") -> None:
         from producer.submit.accept import require_prices  # noqa: PLC0415 - as in submit

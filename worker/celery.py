@@ -149,7 +149,9 @@ def _report(ends: EndSignals, live: LiveEvents, event: Event) -> None:
 
 def _listener(live: LiveEvents, claim: Claim, opening: Opening) -> OnEvent | None:
     """Return the function that sends the events of an attempt. Returns None if no caller may read the stream."""
-    return None if may_be_replaced(claim, _settings.climbs) else live.begin(claim.job_id, opening.id)
+    if may_be_replaced(claim, _settings.climbs):
+        return None
+    return live.begin(claim.job_id, opening.id, depth=opening.fallback_depth)
 
 
 def _start_timers(worker: Worker) -> None:

@@ -31,9 +31,9 @@ def enqueue_one(cursor: Cursor, batch: NewBatch, row: JobRow, *, dialect: str) -
         return str(earlier["id"])
     if batch.max_cost_usd is not None:
         cursor.count(_CAP, budget_row(batch_scope(batch.id), batch.max_cost_usd))
-    own = {name: value for name, value in zip(OWN_COLUMNS, row, strict=False) if value is not None}
-    columns = {"deadline_s": batch.deadline_s, "is_urgent": False, **own, **row.shared}
-    cursor.count(_insert_job(tuple(columns)), columns)
+    own = {name: value for name, value in zip(OWN_COLUMNS, row[:-1], strict=True) if value is not None}
+    given = {"deadline_s": batch.deadline_s, "is_urgent": False, **own, **row.shared}
+    cursor.count(_insert_job(tuple(given)), given)
     return batch.id
 
 

@@ -1,4 +1,4 @@
-"""The events of a streamed answer, on their way from a worker through Redis to the caller's server.
+"""The events of a streamed answer, on their way through Redis from a worker to the server of the caller.
 
 Any event may be lost: the ledger has the whole answer in the end. A server names the job that its caller waits for.
 From then on each worker sends the events of that job's attempts to the channel of the server.
@@ -27,7 +27,7 @@ ALIVE_EVERY_S = 2.0
 
 
 class ListenedJobs:
-    """A server's jobs whose events are wanted. The events arrive in `channel`."""
+    """The jobs whose events a server wants. The events arrive in `channel`."""
 
     def __init__(self, url: Callable[[], str | None]) -> None:
         self._url = url
@@ -71,11 +71,14 @@ class LiveEvents:
                     if len(self._servers) > _MOST_JOBS:
                         del self._servers[next(iter(self._servers))]
 
-    def begin(self, job_id: str, attempt_id: str) -> Callable[[Mapping[str, Any]], None] | None:
-        """Return the function that sends an attempt's events. Returns None if no caller waits for the job."""
+    def begin(self, job_id: str, attempt_id: str, *, depth: int) -> Callable[[Mapping[str, Any]], None] | None:
+        """Return the function that sends an attempt's events. Returns None if no caller waits for the job.
+
+        `depth` is the fallback depth of the attempt.
+        """
         if job_id not in self._servers:
             return None
-        attempt = self._attempts[attempt_id] = _LiveAttempt(self, job_id, attempt_id)
+        attempt = self._attempts[attempt_id] = _LiveAttempt(self, job_id, attempt_id, depth)
         return attempt.send
 
     def end(self, attempt_id: str, outcome: str) -> None:
@@ -115,11 +118,11 @@ class LiveEvents:
 class _LiveAttempt:
     """The events of one attempt, numbered from 1: a reader notices a lost event."""
 
-    def __init__(self, live: LiveEvents, job_id: str, attempt_id: str) -> None:
+    def __init__(self, live: LiveEvents, job_id: str, attempt_id: str, depth: int) -> None:
         self.is_whole = False
         self._live = live
         self._job_id = job_id
-        self._of = {"job": job_id, "attempt": attempt_id}
+        self._of = {"job": job_id, "attempt": attempt_id, "depth": depth}
         self._count = 0
 
     def send(self, event: Mapping[str, Any]) -> None:

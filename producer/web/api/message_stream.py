@@ -41,7 +41,7 @@ class MessageStream:
     until_end: ExitStack
 
     async def events(self) -> AsyncIterator[str]:
-        """Yield live events, and pings if none come. Then yield the rest of the answer that the ledger has."""
+        """Yield live events, and pings in a silence. Then yield the rest of the answer that the ledger has."""
         sent = sse.SentMessage()
         self.end.add_done_callback(lambda _end: self.live.arrived.set())
         with self.until_end:

@@ -15,7 +15,7 @@ from models.job.answer import Answer
 from models.job.task_kinds import JobTerms
 from models.outcome import Outcome, State
 from producer.client import Batch, Producer
-from producer.submit.accept import LaidOut
+from producer.submit.accept import Prepared
 from producer.web.api import sse
 from producer.web.api.batches import one_key_each, own_options
 from producer.web.api.message_stream import MessageStream, streamed
@@ -37,7 +37,7 @@ async def create(request: Request) -> Response:
     async with received(request, LARGEST_MESSAGE) as body:
         is_quick = producer_of(request).is_quick(label(request, TASK))
         ready, is_stream, timeout_s = await body.read_by(_prepared, is_quick=is_quick)
-    server, job_id = server_of(request), ready.first[0].id
+    server, job_id = server_of(request), ready.job.id
     is_kept = label(request, KEY) is not None
     silent_s = min(server.silent_s, _usable_s(request) / 2)  # a stream's client waits for each event
     with ExitStack() as until_end:
@@ -61,7 +61,8 @@ async def create(request: Request) -> Response:
                 silent_s=silent_s,
                 until_end=until_end.pop_all(),
             )
-            return streamed(late_stream.events(), headers={JOB: job_id} if batch.is_new else None)
+            depth = {} if live.depth is None or not live.has_begun else {DEPTH: str(live.depth)}
+            return streamed(late_stream.events(), headers={JOB: job_id, **depth} if batch.is_new else None)
         while answer is None and not await patience.is_over():
             answer = await _ended(request, end, patience.next_s())
         if answer is None:
@@ -77,7 +78,7 @@ def _is_idle(batch: Batch) -> bool:
     return not batch.progress().states.get(State.RUNNING)
 
 
-def _prepared(request: Request, body: Body) -> tuple[LaidOut, bool, float]:
+def _prepared(request: Request, body: Body) -> tuple[Prepared, bool, float]:
     """Check the request of a body. Return the batch, whether to stream, and the seconds that the caller waits."""
     given = body.object()
     is_stream = given.pop("stream", None) or False

@@ -48,7 +48,19 @@ class SentMessage:
         return True
 
     def rest(self, message: Mapping[str, Any]) -> list[str] | None:
-        """Write the events from here to the end of a job's Message. Returns None if the Message begins otherwise."""
+        """Write the events from here to the end of a job's Message.
+
+        A whole turn of the provider's keeps its own end, even if the job went on to another answer. Returns None for a
+        part of a turn with which the Message does not begin.
+        """
+        has_end = [each["type"] for each in self._held] == _ENDS
+        left = self._left(message)
+        if left is None:
+            return [*map(written, self._held)] if has_end else None
+        is_same = has_end and self._id == message.get("id")
+        return [written(event) for event in (*left, *(self._held if is_same else _end_of(message)))]
+
+    def _left(self, message: Mapping[str, Any]) -> list[_Event] | None:
         content = message.get("content") or []
         if self._model != message.get("model") or len(self._blocks) > len(content):
             return None
@@ -59,8 +71,7 @@ class SentMessage:
             if events is None:
                 return None
             left += events
-        is_same = self._id == message.get("id") and [each["type"] for each in self._held] == _ENDS
-        return [written(event) for event in (*left, *(self._held if is_same else _end_of(message)))]
+        return left
 
 
 class _SentBlock:

@@ -18,13 +18,15 @@ _DELTA = "content_block_delta"
 class LiveStream:
     """The events of one attempt: of the first one that has a delta. Events before a delta are held back.
 
-    After a lost event no more events come. `failed` is the outcome of an attempt that ended in the middle.
+    After a lost event no more events come. `failed` is the outcome of an attempt that ended in the middle, and `depth`
+    the fallback depth of the attempt.
     """
 
     def __init__(self) -> None:
         self.arrived = asyncio.Event()
         self.has_begun = False
         self.failed: str | None = None
+        self.depth: int | None = None
         self.is_deaf = False  # the connection to Redis was lost: silence has no meaning
         self._events: deque[Mapping[str, Any]] = deque()
         self._attempt = ""
@@ -37,7 +39,7 @@ class LiveStream:
         if attempt != self._attempt:
             if self.has_begun or message.get("number") != 1 or not isinstance(attempt, str):
                 return  # another attempt cannot go on with the part that the client has
-            self._attempt, self._next = attempt, 1
+            self._attempt, self._next, self.depth = attempt, 1, message.get("depth")
             self._events.clear()
         match message:
             case {"end": str(outcome)}:
