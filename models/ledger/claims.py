@@ -40,6 +40,7 @@ CLAIM = (
         lease_holder=bindparam("holder"),
         deliveries=Job.deliveries + 1,
         due_at=None,
+        sent_at=func.coalesce(Job.sent_at, _NOW),
     )
     .returning(
         *(getattr(Job, name) for name in (*_SAME, *_CHANGED)),

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from threading import Thread
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Dialect, Engine, Select
 from sqlalchemy.sql.dml import UpdateBase
@@ -23,9 +23,19 @@ _FIRST = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SET LOCAL lock_timeout = '
 _LOST = ("08", "57")  # the classes of SQL states that end a connection
 _FULL = "SQLITE_FULL"
 _Result = TypeVar("_Result")
-_Operation = tuple[Callable[["Cursor"], Any], Reply[Any]]
+_End = Callable[[], object]
 _Process = Callable[[Any], Any]
 _Statement = UpdateBase | Select[*tuple[Any, ...]]
+
+
+class _UndoneError(Exception):
+    """An operation of a group without savepoints takes back its writes."""
+
+
+class _Operation(NamedTuple):
+    write: Callable[["Cursor"], Any]
+    reply: Reply[Any]
+    is_single: bool  # makes one statement, which needs no BEGIN and no COMMIT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,17 +54,21 @@ class CompiledSql:
         self._compiled: dict[tuple[int, tuple[str, ...]], _Compiled] = {}
 
     @contextmanager
-    def transaction(self, *, has_savepoints: bool = False) -> Iterator["Cursor"]:
+    def transaction(self, *, of_group: bool = False, is_single: bool = False) -> Iterator["Cursor"]:
         """Yield a cursor. Commit at the end of the block, roll back if the block fails."""
-        connection = self._engine.raw_connection()
+        connection: Any = self._engine.raw_connection()
+        has_own = is_single and self._engine.dialect.name == "postgresql" and not connection.info.get("limits")
         try:
+            if has_own:
+                connection.driver_connection.autocommit = True
             cursor = connection.cursor()
-            if has_savepoints:
+            if of_group:
                 cursor.execute(_FIRST[self._engine.dialect.name])
-            undo = partial(cursor.execute, _UNDO) if has_savepoints else connection.rollback
-            yield Cursor(self, cursor, undo)
+            yield Cursor(self, cursor, _cannot_undo if of_group else connection.rollback)
             connection.commit()
         finally:
+            if has_own and not connection.driver_connection.closed:
+                connection.driver_connection.autocommit = False
             connection.close()  # the pool rolls back every write without a commit
 
     def compiled(self, statement: _Statement, given: Mapping[str, Any]) -> _Compiled:
@@ -103,8 +117,9 @@ class Cursor:
 class GroupCommit:
     """Writes the operations that wait in one transaction, in a thread of its own.
 
-    A commit costs a lock of the whole SQLite file, or a round trip and a flush of Postgres' log. Each operation has a
-    savepoint of its own, and its caller gets the result after the commit.
+    A commit costs a lock of the whole SQLite file, or a round trip and a flush of Postgres' log. The caller of each
+    operation gets the result after the commit. If an operation fails, the whole group is written once more. Each
+    operation then has a savepoint of its own.
     """
 
     def __init__(self, engine: Engine, *, error_of: Callable[[Exception], Exception]) -> None:
@@ -113,49 +128,52 @@ class GroupCommit:
         self._error_of = error_of  # the error that a caller gets for an error of the driver
         self._group = GroupThread(self._write, name="ledger writer")
 
-    def submit(self, write: Callable[[Cursor], _Result], reply: Reply[_Result]) -> None:
-        """Have an operation written. The reply gets the result after the commit, or the operation's error."""
-        self._group.put((write, reply))
+    def submit(self, write: Callable[[Cursor], _Result], reply: Reply[_Result], *, is_single: bool = False) -> None:
+        """Have an operation written. The reply gets the result after the commit, or the operation's error.
+
+        `is_single` is True for an operation that makes one statement only.
+        """
+        self._group.put(_Operation(write, reply, is_single))
 
     def _write(self, group: Sequence[_Operation]) -> None:
-        if len(group) == 1 or not self._write_group(group):
+        if len(group) == 1 or not (self._write_group(group, _plainly) or self._write_group(group, self._on_savepoint)):
             for operation in group:
-                self._write_alone(*operation)
+                self._write_alone(operation)
 
-    def _write_group(self, group: Sequence[_Operation]) -> bool:
-        """Commit a group. Returns False if nothing is written, and each operation may be written alone."""
-        ends: list[Callable[[], object]] = []
+    def _write_group(self, group: Sequence[_Operation], write: Callable[[Cursor, _Operation], _End]) -> bool:
+        """Commit a group. Returns False if nothing is written, and each operation may be written in another way."""
+        ends: list[_End] = []
         try:
-            with self._prepared.transaction(has_savepoints=True) as cursor:
-                ends = [self._on_savepoint(cursor, *operation) for operation in group]
+            with self._prepared.transaction(of_group=True) as cursor:
+                ends = [write(cursor, operation) for operation in group]
         except Exception as error:  # noqa: BLE001 - the error belongs to the callers; the thread goes on
-            if getattr(error, "sqlite_errorname", "") == _FULL:  # a smaller operation may have room
+            is_full = getattr(error, "sqlite_errorname", "") == _FULL  # a smaller operation may have room
+            if is_full or (write is _plainly and not self._ends_transaction(error)):
                 return False
-            ends = [partial(self._fail, written, error) for _, written in group]
+            ends = [partial(self._fail, operation.reply, error) for operation in group]
         for end in ends:
             end()
         return True
 
-    def _on_savepoint(
-        self, cursor: Cursor, write: Callable[[Cursor], Any], written: Reply[Any]
-    ) -> Callable[[], object]:
+    def _on_savepoint(self, cursor: Cursor, operation: _Operation) -> _End:
         """Run an operation of a group. Returns the call that ends the operation after the commit.
 
         Raises an error after which the transaction cannot go on.
         """
         cursor.run(_BEGIN)
+        cursor.undo = partial(cursor.run, _UNDO)
         try:
-            result = write(cursor)
+            result = operation.write(cursor)
         except Exception as error:
             if self._ends_transaction(error):
                 raise
             cursor.undo()
             if isinstance(error, self._engine.dialect.loaded_dbapi.OperationalError):
                 # No lock in time: the operation waits for the lock alone.
-                return Thread(target=self._write_alone, args=(write, written), daemon=True).start
-            return partial(self._fail, written, error)
+                return Thread(target=self._write_alone, args=(operation,), daemon=True).start
+            return partial(self._fail, operation.reply, error)
         cursor.run(_END)
-        return partial(written.set_result, result)
+        return partial(operation.reply.set_result, result)
 
     def _ends_transaction(self, error: Exception) -> bool:
         driver = self._engine.dialect.loaded_dbapi
@@ -163,17 +181,25 @@ class GroupCommit:
         # SQLite, and a connection that is lost, know no state.
         return isinstance(error, driver.OperationalError) if state is None else state.startswith(_LOST)
 
-    def _write_alone(self, write: Callable[[Cursor], Any], written: Reply[Any]) -> None:
+    def _write_alone(self, operation: _Operation) -> None:
         try:
-            with self._prepared.transaction() as cursor:
-                result = write(cursor)
+            with self._prepared.transaction(is_single=operation.is_single) as cursor:
+                result = operation.write(cursor)
         except Exception as error:  # noqa: BLE001 - the error belongs to the caller; the thread goes on
-            self._fail(written, error)
+            self._fail(operation.reply, error)
         else:
-            written.set_result(result)
+            operation.reply.set_result(result)
 
     def _fail(self, written: Reply[Any], error: Exception) -> None:
         written.set_exception(self._error_of(error))
+
+
+def _plainly(cursor: Cursor, operation: _Operation) -> _End:
+    return partial(operation.reply.set_result, operation.write(cursor))
+
+
+def _cannot_undo() -> None:
+    raise _UndoneError
 
 
 def _compile(statement: _Statement, columns: list[str], dialect: Dialect) -> _Compiled:

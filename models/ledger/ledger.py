@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Engine, Insert, bindparam, insert, literal, select, update
+from sqlalchemy import Engine, Insert, bindparam, func, insert, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from models.errors import LedgerError
@@ -45,7 +45,7 @@ _GO_ON = (
     update(Job)
     .where(_IS_STILL_OURS, Job.state == State.WAITING, Job.due_at.is_(None), Job.outcome == Outcome.UNKNOWN)
     # A lease that is over: the next rescuer decides how the job goes on, with the attempt's end known.
-    .values(state=State.RUNNING, outcome=None, error=None, lease_until=_NOW)
+    .values(state=State.RUNNING, outcome=None, error=None, lease_until=_NOW, sent_at=func.coalesce(Job.sent_at, _NOW))
 )
 _OPEN = (
     insert(Attempt)
@@ -142,7 +142,7 @@ class Ledger(BatchWriter):
             row = cursor.first(CLAIM, given)
             return None if row is None else claim_of(job_id, row)
 
-        self._writer.submit(claimed, reply)
+        self._writer.submit(claimed, reply, is_single=True)
 
     def submit_open(self, claim: Claim, opening: Opening, reply: Reply[bool | OverCap]) -> None:
         """Have an `open_attempt` written."""
@@ -157,7 +157,7 @@ class Ledger(BatchWriter):
                 cursor.undo()
             return over or True
 
-        self._writer.submit(opened, reply)
+        self._writer.submit(opened, reply, is_single=not opening.caps)
 
     def submit_over_cap(self, opening: Opening, reply: Reply[OverCap | None]) -> None:
         """Have an `over_cap` read."""

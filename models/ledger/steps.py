@@ -29,7 +29,7 @@ _OPEN_PART = """
     WHERE parts.job_id = step.id AND part.state IN ('queued', 'running', 'waiting')
 """
 # The state stands in the text: SQL uses a partial index only if the query has the index's own words.
-_WAITING = "step.state = 'waiting' AND step.outcome = 'parts'"
+_WAITING = "step.phase = 'waiting' AND step.outcome = 'parts'"
 _RIPE = text(f"SELECT id FROM jobs AS step WHERE {_WAITING} AND NOT EXISTS ({_OPEN_PART}) LIMIT :count")  # noqa: S608
 _BLOCKED = text(
     f"SELECT COUNT(*) FROM jobs AS step WHERE {_WAITING} AND batch_id = :batch_id AND EXISTS ({_OPEN_PART})"  # noqa: S608
