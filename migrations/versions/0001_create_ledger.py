@@ -37,6 +37,10 @@ _COLUMNS = {
         id id!, name line?, idempotency_key line?, content_sha256 hash?, task line?, tags text, job_count int,
         weight int=1, created_at time
     """,
+    "batch_counts": """
+        batch_id id!>batches, writer line!, succeeded int, failed int, cancelled int, over_budget int, attempts int,
+        unknown_costs int, cost_nano_usd money
+    """,
     "prices": """
         id id!, model line, valid_from time, source line, input_nano_usd_per_mtok money,
         output_nano_usd_per_mtok money, cache_read_nano_usd_per_mtok money, cache_write_5m_nano_usd_per_mtok money,
@@ -122,7 +126,7 @@ _COMPUTED = {
 """
 }
 # Postgres fills a page so far, and writes later versions of its rows beside them. SQLite takes no notice.
-_FILL_PERCENT = {"jobs": 50, "attempts": 30}
+_FILL_PERCENT = {"jobs": 50, "attempts": 30, "batch_counts": 50}
 _COLUMN = re.compile(r"(?P<name>\w+) (?P<kind>\w+)(?P<key>!)?(?P<null>\?)?(>(?P<parent>\w+))?(=(?P<default>\w+))?")
 _DEFAULTS = {"false": sa.false()}
 _THRESHOLDS = {"health_min_jobs": 20, "health_degraded_percent": 25, "health_unreliable_percent": 50}

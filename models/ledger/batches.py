@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from models.errors import KeyConflictError, LedgerError
 from models.job.map_reduce import NewStep
 from models.job.values import NewBatch, NewJob, batch_scope
+from models.ledger.batch_counts import COUNTED_FROM, begin
 from models.ledger.database import reading, transaction
 from models.ledger.steps import lay_out
 from models.outcome import FINAL_STATES
@@ -47,8 +48,10 @@ class BatchWriter:
         most_at_once: int = _MOST_AT_ONCE,
         rows_of_a_part: int = _ROWS_OF_A_PART,
         patience_s: float = _PATIENCE_S,
+        counted_from: int = COUNTED_FROM,
     ) -> None:
         self._engine = engine
+        self._counted_from = counted_from
         self._most_at_once = most_at_once
         self._rows_of_a_part = rows_of_a_part
         self._patience_s = patience_s
@@ -109,6 +112,8 @@ class BatchWriter:
             _insert_cap(connection, batch)
             for part in _parts(rows, self._rows_of_a_part):
                 deadlines.insert(connection, part)
+            if count >= self._counted_from:
+                begin(connection, batch.id, has_ended=deadlines.has_ended)
             if steps:
                 lay_out(connection, batch.id, steps)
 
@@ -122,7 +127,10 @@ class BatchWriter:
                 add = partial(self._add, batch.id, part, deadlines)
                 self._patiently(add, is_done=partial(self._is_there, Job.id == first))
             whole = (Batch.id == batch.id) & (Batch.job_count == count)
-            self._patiently(lambda: self._complete(batch, count, steps), is_done=lambda: self._is_there(whole))
+            self._patiently(
+                lambda: self._complete(batch, count, steps, has_ended=deadlines.has_ended),
+                is_done=lambda: self._is_there(whole),
+            )
         except BaseException:  # Ctrl-C too
             with suppress(LedgerError):
                 self._remove(batch.id)
@@ -142,10 +150,12 @@ class BatchWriter:
                 deadlines.insert(connection, part)
         return is_ours
 
-    def _complete(self, batch: NewBatch, count: int, steps: Sequence[NewStep]) -> bool:
+    def _complete(self, batch: NewBatch, count: int, steps: Sequence[NewStep], *, has_ended: bool) -> bool:
         known = {"idempotency_key": batch.key, "content_sha256": batch.content_sha256}
         with transaction(self._engine) as connection:
             is_ours = _touched(connection, batch.id, job_count=count, **known)
+            if is_ours and count >= self._counted_from:
+                begin(connection, batch.id, has_ended=has_ended)
             if is_ours and steps:
                 lay_out(connection, batch.id, steps)
         return is_ours
@@ -195,6 +205,7 @@ class _Deadlines:
     def __init__(self, usual_s: float) -> None:
         self._usual_s = usual_s
         self._at: dict[float, Any] = {}
+        self.has_ended = False  # whether a row is of a job that was refused
 
     def insert(self, connection: Connection, rows: Sequence[Row], *, is_sent: bool = False) -> None:
         # The statement is compiled once and rows go to the driver unchanged: half the time of 50,000 prompts.
@@ -210,6 +221,7 @@ class _Deadlines:
         dated = {name: value for name, value in row.items() if name != "deadline_s"}
         dated["deadline_at"] = self._moment(connection, self._usual_s if asked_s is None else asked_s)
         dated["finished_at"] = self._moment(connection, 0.0) if row["state"] in FINAL_STATES else None
+        self.has_ended |= dated["finished_at"] is not None
         return dated
 
     def _moment(self, connection: Connection, in_s: float) -> Any:

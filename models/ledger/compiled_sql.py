@@ -4,6 +4,7 @@ Connection.execute looks the statement up, builds its parameters and wraps its r
 two thirds of a short transaction's CPU. A worker makes hundreds of operations a second, and commits them in groups.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,8 +55,10 @@ class CompiledSql:
         self._compiled: dict[tuple[int, tuple[str, ...]], _Compiled] = {}
 
     @contextmanager
-    def transaction(self, *, of_group: bool = False, is_single: bool = False) -> Iterator["Cursor"]:
-        """Yield a cursor. Commit at the end of the block, roll back if the block fails."""
+    def transaction(
+        self, *, of_group: bool = False, is_single: bool = False, last: Callable[["Cursor"], object] | None = None
+    ) -> Iterator["Cursor"]:
+        """Yield a cursor. Commit at the end of the block, after `last`; roll back if the block fails."""
         connection: Any = self._engine.raw_connection()
         has_own = is_single and self._engine.dialect.name == "postgresql" and not connection.info.get("limits")
         try:
@@ -64,7 +67,10 @@ class CompiledSql:
             cursor = connection.cursor()
             if of_group:
                 cursor.execute(_FIRST[self._engine.dialect.name])
-            yield Cursor(self, cursor, _cannot_undo if of_group else connection.rollback)
+            found = Cursor(self, cursor, _cannot_undo if of_group else connection.rollback)
+            yield found
+            if last is not None:
+                last(found)
             connection.commit()
         finally:
             if has_own and not connection.driver_connection.closed:
@@ -87,7 +93,17 @@ class Cursor:
         self._prepared = prepared
         self._cursor = cursor
         self.run: Callable[[str], object] = cursor.execute  # runs a plain statement
-        self.undo = undo  # takes back all writes of this operation so far
+        self.take_back = undo
+        self.changes: dict[str, Counter[str]] = {}  # of counts, by batch; written before the commit
+
+    def undo(self) -> None:
+        """Take back all writes of this operation so far."""
+        self.take_back()
+        self.changes.clear()
+
+    def note(self, batch_id: str, **changes: Any) -> None:
+        """Add changes to the counts of a batch."""
+        self.changes.setdefault(batch_id, Counter()).update(changes)
 
     def count(self, statement: UpdateBase, given: Mapping[str, Any]) -> int:
         """Execute a statement. Returns the number of written rows."""
@@ -122,7 +138,14 @@ class GroupCommit:
     operation then has a savepoint of its own.
     """
 
-    def __init__(self, engine: Engine, *, error_of: Callable[[Exception], Exception]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        error_of: Callable[[Exception], Exception],
+        last: Callable[[Cursor], object] | None = None,
+    ) -> None:
+        self._last = last  # runs before each commit
         self._prepared = CompiledSql(engine)
         self._engine = engine
         self._error_of = error_of  # the error that a caller gets for an error of the driver
@@ -144,7 +167,7 @@ class GroupCommit:
         """Commit a group. Returns False if nothing is written, and each operation may be written in another way."""
         ends: list[_End] = []
         try:
-            with self._prepared.transaction(of_group=True) as cursor:
+            with self._prepared.transaction(of_group=True, last=self._last) as cursor:
                 ends = [write(cursor, operation) for operation in group]
         except Exception as error:  # noqa: BLE001 - the error belongs to the callers; the thread goes on
             is_full = getattr(error, "sqlite_errorname", "") == _FULL  # a smaller operation may have room
@@ -161,18 +184,23 @@ class GroupCommit:
         Raises an error after which the transaction cannot go on.
         """
         cursor.run(_BEGIN)
-        cursor.undo = partial(cursor.run, _UNDO)
+        cursor.take_back = partial(cursor.run, _UNDO)
+        earlier, cursor.changes = cursor.changes, {}
         try:
             result = operation.write(cursor)
         except Exception as error:
             if self._ends_transaction(error):
                 raise
             cursor.undo()
+            cursor.changes = earlier
             if isinstance(error, self._engine.dialect.loaded_dbapi.OperationalError):
                 # No lock in time: the operation waits for the lock alone.
                 return Thread(target=self._write_alone, args=(operation,), daemon=True).start
             return partial(self._fail, operation.reply, error)
         cursor.run(_END)
+        made, cursor.changes = cursor.changes, earlier
+        for batch_id, changes in made.items():
+            cursor.note(batch_id, **changes)
         return partial(operation.reply.set_result, result)
 
     def _ends_transaction(self, error: Exception) -> bool:
@@ -183,7 +211,7 @@ class GroupCommit:
 
     def _write_alone(self, operation: _Operation) -> None:
         try:
-            with self._prepared.transaction(is_single=operation.is_single) as cursor:
+            with self._prepared.transaction(is_single=operation.is_single, last=self._last) as cursor:
                 result = operation.write(cursor)
         except Exception as error:  # noqa: BLE001 - the error belongs to the caller; the thread goes on
             self._fail(operation.reply, error)

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Integer, bindparam, null, select, text, updat
 
 from models.chain.chain import RungRange
 from models.job.values import Claim, Past, Rescue, Stray
+from models.ledger.batch_counts import add, ends
 from models.ledger.budgets import settle
 from models.ledger.database import LedgerPart, transaction
 from models.outcome import FINAL_STATES, OnUnknown, Outcome, State
@@ -126,6 +127,7 @@ class Leases(LedgerPart):
                 return False
             if is_ours:
                 mark_unknown(connection, stray.job_id)
+                add(connection, stray.batch_id, **ends(rescue.state, rescue.outcome))
         return is_ours
 
     def mark_cancelled_unknown(self, *, limit: int) -> int:

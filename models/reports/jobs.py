@@ -11,6 +11,7 @@ from models.errors import NotFoundError
 from models.job.answer import Answer
 from models.job.progress import CacheUse, ModelLine, Progress
 from models.job.values import batch_scope
+from models.ledger.batch_counts import PROGRESS
 from models.ledger.database import LedgerPart, reading
 from models.ledger.steps import blocked
 from models.money.pricing import NANO_USD
@@ -81,29 +82,18 @@ class Reports(LedgerPart):
             return [self._progress(connection, row) for row in rows]
 
     def _progress(self, connection: Connection, batch: RowMapping) -> Progress:
-        ours = Job.batch_id == batch["id"]
-        over = func.count().filter(Job.outcome == OVER_BUDGET)
-        states = select(Job.state, func.count(), func.count().filter(IS_HELD), over).where(ours).group_by(Job.state)
         cap = select(BudgetRow.cap_nano_usd, _RESERVED).where(BudgetRow.scope == batch_scope(batch["id"]))
-        money = select(func.count(), _COST, _UNKNOWN).where(_ATTEMPT.batch_id == batch["id"])
-        by_state = connection.execute(states).all()  # first: once all jobs have ended, the cost is whole
-        attempts, cost, unknown = connection.execute(money).one()
+        counts = kept_counts(connection, batch) or live_counts(connection, batch["id"])
         capped = connection.execute(cap).one_or_none()
-        is_waiting = any(state == State.WAITING for state, *_ in by_state)
         return Progress(
             batch_id=batch["id"],
             name=batch["name"],
             created_at=batch["created_at"],
             job_count=batch["job_count"],
-            states={state: count for state, count, _, _ in by_state},
-            held=sum(held for _, _, held, _ in by_state),
-            over_budget=sum(over for _, _, _, over in by_state),
-            blocked=blocked(connection, batch["id"]) if is_waiting else 0,
-            attempts=attempts,
-            cost_usd=cost or _ZERO,
-            unknown_costs=unknown,
+            blocked=blocked(connection, batch["id"]) if counts["states"].get(State.WAITING) else 0,
             cap_usd=None if capped is None else capped[0],
             reserved_usd=_ZERO if capped is None else capped[1],
+            **counts,
         )
 
     def answers(self, batch_id: str, *, after: int = 0) -> Iterator[Answer]:
@@ -190,6 +180,41 @@ class Reports(LedgerPart):
         with reading(self._engine) as connection:
             first, last = connection.execute(select(func.min(Job.finished_at), func.max(Job.finished_at))).one()
         return None if first is None or last is None else (first, last)
+
+
+def kept_counts(connection: Connection, batch: RowMapping) -> dict[str, Any] | None:
+    """Return the counts of a progress that were kept. Returns None if the batch is not counted."""
+    row = connection.execute(PROGRESS, {"of_batch": batch["id"]}).mappings().one()
+    if not row["parts"]:
+        return None
+    states = {state.value: int(row[state.value]) for state in State if state is not State.QUEUED}
+    states[State.QUEUED.value] = batch["job_count"] - sum(states.values())
+    return {
+        "states": {state: count for state, count in states.items() if count},
+        "held": row["held"],
+        "over_budget": row["over_budget"] + row["over_budget_waiting"],
+        "attempts": row["attempts"],
+        "cost_usd": int(row["cost_nano_usd"]) * NANO_USD,
+        "unknown_costs": row["unknown_costs"],
+    }
+
+
+def live_counts(connection: Connection, batch_id: str) -> dict[str, Any]:
+    """Count the jobs of a batch by state, and add up its attempts."""
+    is_over = (Job.outcome == OVER_BUDGET) & Job.state.in_([State.FAILED, State.WAITING])
+    counts = (func.count(), func.count().filter(IS_HELD), func.count().filter(is_over))
+    states = select(Job.state, *counts).where(Job.batch_id == batch_id).group_by(Job.state)
+    money = select(func.count(), _COST, _UNKNOWN).where(_ATTEMPT.batch_id == batch_id)
+    by_state = connection.execute(states).all()  # first: once all jobs have ended, the cost is whole
+    attempts, cost, unknown = connection.execute(money).one()
+    return {
+        "states": {state: count for state, count, _, _ in by_state},
+        "held": sum(held for _, _, held, _ in by_state),
+        "over_budget": sum(over for _, _, _, over in by_state),
+        "attempts": attempts,
+        "cost_usd": cost or _ZERO,
+        "unknown_costs": unknown,
+    }
 
 
 def _jobs() -> Select[Any]:
