@@ -1,9 +1,11 @@
 """A thread that works on whatever waits, as one group. Many items share one commit, one sync or one round trip."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import InvalidStateError
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 _MOST = 100  # items of one group: others wait for its locks
 _IDLE_S = 2.0  # then the thread ends
@@ -23,31 +25,37 @@ class Reply(Protocol[Given_contra]):
 
 
 class GroupThread(Generic[Item]):
-    """Calls `work` with the items that wait, the oldest first, in one thread. `work` raises no error.
+    """Calls `work` with the items that wait, the oldest first, in one thread.
 
-    The thread starts with the first item, and ends after a silence. A forked child starts its own thread.
+    Each item has a reply. An error of `work` goes to all replies of the group that have no result. The thread starts
+    with the first item, and ends after a silence. A forked child starts its own thread.
     """
 
-    def __init__(self, work: Callable[[Sequence[Item]], object], *, name: str) -> None:
+    def __init__(self, work: Callable[[Sequence[tuple[Item, Reply[Any]]]], object], *, name: str) -> None:
         self._work = work
         self._name = name
-        self._waiting: SimpleQueue[Item] = SimpleQueue()
+        self._waiting: SimpleQueue[tuple[Item, Reply[Any]]] = SimpleQueue()
         self._starting = Lock()
         self._thread: Thread | None = None
 
-    def put(self, item: Item) -> None:
+    def put(self, item: Item, reply: Reply[Any]) -> None:
         """Add an item to the next group."""
         with self._starting:
-            self._waiting.put(item)
+            self._waiting.put((item, reply))
             if self._thread is None or not self._thread.is_alive():
                 self._thread = Thread(target=self._work_all, name=self._name, daemon=True)
                 self._thread.start()
 
     def _work_all(self) -> None:
         while group := self._next_group():
-            self._work(group)
+            try:
+                self._work(group)
+            except Exception as error:  # noqa: BLE001 - the error belongs to the callers; the thread goes on
+                for _, reply in group:
+                    with suppress(InvalidStateError):  # this one has its result
+                        reply.set_exception(error)
 
-    def _next_group(self) -> list[Item]:
+    def _next_group(self) -> list[tuple[Item, Reply[Any]]]:
         """Return the items that wait. Returns none after a silence: the thread ends."""
         try:
             group = [self._waiting.get(timeout=_IDLE_S)]

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.callers import Caller, caps_of, read_callers
-from models.chain.chain import Chain, parse_autos, parse_chain, parse_groups, parse_starts
+from models.chain.chain import Chain, parse_autos, parse_chain, parse_groups, parse_requests_per_minute, parse_starts
 from models.errors import Mistake, SettingsError
 from models.job.task_kinds import JobTerms, parse_climbs, read_kinds
 from models.money.cap_settings import Usd, parse_caps
@@ -109,6 +110,7 @@ class Settings(BaseSettings):
     model_costs: str = ""
     task_starts: str = ""
     limit_groups: str = ""
+    requests_per_minute: str = ""
     climb_on: str = ""
     explore_share: Decimal = Field(default=Decimal("0.02"), ge=0, le=Decimal("0.1"), allow_inf_nan=False)
     explore_per_day: int = Field(default=200, ge=0)
@@ -171,10 +173,11 @@ class Settings(BaseSettings):
 
     @cached_property
     def chain(self) -> Chain:
-        """MODEL_CHAIN with TASK_STARTS and LIMIT_GROUPS."""
+        """MODEL_CHAIN with TASK_STARTS, LIMIT_GROUPS and REQUESTS_PER_MINUTE."""
         models = parse_chain(self.model_chain)
         starts, groups = parse_starts(self.task_starts, models), parse_groups(self.limit_groups, models)
-        return Chain(models=models, starts=starts, autos=parse_autos(self.task_starts), groups=groups)
+        chain = Chain(models=models, starts=starts, autos=parse_autos(self.task_starts), groups=groups)
+        return replace(chain, requests_per_minute=parse_requests_per_minute(self.requests_per_minute, chain))
 
     @cached_property
     def namespace(self) -> str:

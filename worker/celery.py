@@ -14,6 +14,7 @@ from celery.worker.consumer import Consumer as BaseConsumer
 
 from models.errors import SOME_FAILED, USAGE, LedgerGoneError, StepdownError, exit_code
 from models.queue.broker import Broker
+from models.queue.celery_app import celery_app
 from models.queue.embedded_redis import required_broker_url
 from models.queue.end_signals import EndSignals
 from models.queue.liveness import LivenessProofs
@@ -42,11 +43,10 @@ _LIVENESS_S = 2.0
 _LISTENS_S = 5.0  # without a turn of the loop for so long, Celery receives no more
 
 
-def _enter() -> tuple[Settings, Broker]:
+def _enter() -> tuple[Settings, str]:
     try:
         settings = load_settings()
-        url, rungs = required_broker_url(settings), len(settings.chain.models)
-        return settings, Broker(url, rungs=rungs)
+        return settings, required_broker_url(settings)
     except StepdownError as error:
         raise _ended(error) from None
 
@@ -88,9 +88,9 @@ class Consumer(BaseConsumer):
         super().stop()
 
 
-_settings, _broker = _enter()
-_until_shutdown = ExitStack()
-app: Celery = _broker.app
+_settings, _url = _enter()
+_broker, _until_shutdown = Broker(_url), ExitStack()
+app: Celery = celery_app(_url, rungs=len(_settings.chain.models))
 app.conf.worker_consumer = Consumer
 app.steps["consumer"].add(urgent_lane.UrgentLane)
 app.conf.worker_pool = loop_pool.NAME
@@ -116,7 +116,7 @@ def _open(**_signal: Any) -> None:
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     try:
         _broker.knock()
-        signals_of_ends = EndSignals(required_broker_url(_settings))
+        signals_of_ends = EndSignals(_url)
         _until_shutdown.callback(signals_of_ends.close)
         worker = _until_shutdown.enter_context(open_worker(_settings, report=partial(_report, signals_of_ends)))
         tasks.register(app, worker)
@@ -183,8 +183,8 @@ def _end_without_ledger(worker: Worker) -> None:
 
 
 def _start_liveness(worker: Worker) -> None:
-    url, name = required_broker_url(_settings), worker.store.ledger.worker
-    proofs = _until_shutdown.enter_context(LivenessProofs(url, _settings.state_dir, worker=name))
+    name = worker.store.ledger.worker
+    proofs = _until_shutdown.enter_context(LivenessProofs(_url, _settings.state_dir, worker=name))
     liveness = Liveness(
         intake=worker.intake,
         claim=worker.store.ledger.claim,

@@ -28,6 +28,7 @@ from worker.admission.awaited import AwaitedAdmission
 from worker.admission.cache_warmup import CacheState, CacheWarmup
 from worker.admission.cache_warmup_shared import SharedCacheState
 from worker.admission.forecast import Forecast
+from worker.admission.lua_script import Tuning
 from worker.admission.shared import SharedAdmission, in_process_admission
 from worker.events import RepliesReplayed, Report
 from worker.failing_batches import FailingBatches
@@ -186,11 +187,15 @@ def _warming(settings: Settings, until_end: ExitStack) -> CacheWarmup | None:
 
 
 def _admission(settings: Settings, worker: str, report: Report, until_end: ExitStack) -> BlockingAdmission:
-    tuning = {"probe_every_s": settings.probe_every_s, "key_pause_s": settings.key_pause_s}
+    tuning = Tuning(
+        probe_every_s=settings.probe_every_s,
+        key_pause_s=settings.key_pause_s,
+        requests_per_minute=settings.chain.requests_per_minute,
+    )
     url = broker_url(settings)
     if url is None:
-        return in_process_admission(settings.namespace, **tuning)
-    fleet = SharedAdmission(url, namespace=settings.namespace, worker=worker, report=report, **tuning)
+        return in_process_admission(settings.namespace, tuning)
+    fleet = SharedAdmission(url, tuning, namespace=settings.namespace, worker=worker, report=report)
     until_end.callback(fleet.close)
     until_end.callback(run_every(_REFRESH_EVERY_S, fleet.refresh, name="admission", report=report))
     return fleet

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Future
+from contextlib import suppress
 from threading import Thread
 from typing import Any, Generic, TypeVar
 
@@ -65,7 +66,8 @@ class _Inbox:
         self._settled.append(settled)
         if not self._is_woken:
             self._is_woken = True
-            self._wake(self._settle)
+            with suppress(RuntimeError):  # the loop is closed, and its coroutines have ended
+                self._wake(self._settle)
 
     def _settle(self) -> None:
         self._is_woken = False  # a reply that comes now is settled below, or wakes the loop again
@@ -88,6 +90,8 @@ class LoopReply(Generic[T]):
         loop = asyncio.get_running_loop()
         inbox = _inboxes.get(loop)
         if inbox is None:
+            for closed in [known for known in _inboxes if known.is_closed()]:
+                del _inboxes[closed]
             inbox = _inboxes[loop] = _Inbox(loop)
         self._inbox, self._future = inbox, loop.create_future()
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from models.errors import Mistake, SettingsError
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*")
+_MOST_PER_MINUTE = 10_000_000
 _AUTO = "auto"  # in the place of a model: the start is learned
 _DATE = re.compile(r"-\d{8}$")
 _VERSION = re.compile(r"claude-(opus|sonnet)-4-([5-8])(?!\d)")
@@ -17,13 +18,15 @@ class Chain:
     """Ordered models: rung 0 is the primary, the last rung the cheapest.
 
     `starts` are the rungs of task kinds. The start of a kind in `autos` is learned; until then `starts` holds. `groups`
-    names the limit group of each model that has not the usual group.
+    names the limit group of each model that has not the usual group. `requests_per_minute` holds the stated limits of
+    groups.
     """
 
     models: tuple[str, ...]
     starts: Mapping[str, int] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)
     autos: frozenset[str] = frozenset()
+    requests_per_minute: Mapping[str, int] = field(default_factory=dict)
 
     def span(self, *, task: str | None = None, start: int | None = None) -> "RungRange":
         """Return the rungs of a job: from its own start, else its task's, else the primary, within the whole chain."""
@@ -125,6 +128,26 @@ def parse_groups(text: str, models: tuple[str, ...]) -> dict[str, str]:
             raise _wrong("LIMIT_GROUPS", text, f"{model} is named twice")
         groups[model] = group
     return groups
+
+
+def parse_requests_per_minute(text: str, chain: Chain) -> dict[str, int]:
+    """Read REQUESTS_PER_MINUTE: model:number by comma. Returns the limit of each named model's group.
+
+    >>> parse_requests_per_minute("claude-opus-4-7:4000", Chain(models=("claude-opus-4-7",)))
+    {'claude-opus-4': 4000}
+    """
+    limits: dict[str, int] = {}
+    for model, number in _pairs(text):
+        if model not in chain.models:
+            known = ", ".join(chain.models)
+            raise _wrong("REQUESTS_PER_MINUTE", text, f"{model or '(empty)'} is not in MODEL_CHAIN ({known})")
+        if not (number.isdecimal() and 0 < int(number) < _MOST_PER_MINUTE):
+            fix = f"{model}:{number} should be model:number, the requests a minute of your plan, from 1"
+            raise _wrong("REQUESTS_PER_MINUTE", text, fix)
+        group = chain.group_of(model)
+        if limits.setdefault(group, int(number)) != int(number):
+            raise _wrong("REQUESTS_PER_MINUTE", text, f"{model} shares the limit {limits[group]} of group {group}")
+    return limits
 
 
 def parse_starts(text: str, models: tuple[str, ...]) -> dict[str, int]:

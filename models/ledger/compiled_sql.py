@@ -156,9 +156,10 @@ class GroupCommit:
 
         `is_single` is True for an operation that makes one statement only.
         """
-        self._group.put(_Operation(write, reply, is_single))
+        self._group.put(_Operation(write, reply, is_single), reply)
 
-    def _write(self, group: Sequence[_Operation]) -> None:
+    def _write(self, waiting: Sequence[tuple[_Operation, Reply[Any]]]) -> None:
+        group = [operation for operation, _ in waiting]
         if len(group) == 1 or not (self._write_group(group, _plainly) or self._write_group(group, self._on_savepoint)):
             for operation in group:
                 self._write_alone(operation)

@@ -135,7 +135,7 @@ def _is_owned(state_dir: Path) -> bool:
 
 def _end_orphan(state_dir: Path) -> None:
     # A worker that was killed leaves its server behind. A second server on the same files would spoil them.
-    from models.queue.broker import end_server, server_pid  # noqa: PLC0415 - Celery takes half a second, this is rare
+    from models.queue.broker import end_server, server_pid  # noqa: PLC0415 - Redis' client loads slowly, this is rare
 
     url = _note(state_dir)
     if url is None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 
 import redis
@@ -23,15 +24,15 @@ class EndSignals:
 
     def send(self, batch_id: str) -> None:
         """Signal the end of a job of a batch."""
-        self._group.put(batch_id)
+        self._group.put(batch_id, Future[None]())  # nobody waits for a signal
 
     def close(self) -> None:
         """Close the connection."""
         self._redis.close()
 
-    def _send(self, batch_ids: Sequence[str]) -> None:
+    def _send(self, group: Sequence[tuple[str, object]]) -> None:
         with suppress(redis.RedisError, OSError), self._redis.pipeline(transaction=False) as pipeline:
-            for batch_id in batch_ids:
+            for batch_id, _ in group:
                 pipeline.publish(ENDS, batch_id)
             pipeline.execute()
 

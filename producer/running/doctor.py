@@ -146,7 +146,7 @@ def _broker(settings: Settings) -> Iterator[Finding]:
         yield Finding(what="broker", verdict="warn", message=fix)
         yield workers(None)
         return
-    broker = Broker(url, rungs=len(settings.chain.models))
+    broker = Broker(url)
     try:
         facts = broker.facts()
     except StepdownError as error:

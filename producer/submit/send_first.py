@@ -55,7 +55,7 @@ class FirstMessages:
         of = (os.getpid(), url)  # a forked child may not write to its parent's connections
         with self._opening:
             if self._broker is None or self._broker[0] != of:
-                self._broker = (of, Broker(url, rungs=len(self._settings.chain.models), timeout_s=_RING_S))
+                self._broker = (of, Broker(url, timeout_s=_RING_S))
             return self._broker[1]
 
     def _send(self, messages: Sequence[Unsent], broker: Broker) -> None:

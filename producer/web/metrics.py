@@ -55,7 +55,7 @@ def _asked(ask: Any) -> str:
 
 def _ask_broker(settings: Settings) -> None:
     url = required_broker_url(settings)
-    with closing(Broker(url, rungs=len(settings.chain.models), timeout_s=_BROKER_S)) as broker:
+    with closing(Broker(url, timeout_s=_BROKER_S)) as broker:
         broker.depth(None)
 
 

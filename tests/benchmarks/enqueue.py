@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from models.queue.broker import celery_app
+from models.queue.celery_app import celery_app
 from producer.files.prompts import opened_prompts
 from producer.files.record_to_prompt import ReadOptions
 from tests.support.peak_memory import run_to_peak

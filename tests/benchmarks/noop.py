@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from models.queue.broker import celery_app
+from models.queue.celery_app import celery_app
 
 app = celery_app(os.environ["REDIS_URL"], rungs=1)
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from models.queue.broker import celery_app
+from models.queue.celery_app import celery_app
 from models.settings import load_settings
 from producer.client import Producer
 from producer.prompt.prompt import Prompt

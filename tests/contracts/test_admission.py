@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.plays.admission_scripts import FIRST, Clock, Door
+from tests.support.plays.admission_scripts import FIRST, STATED, STATED_GROUP, Clock, Door
 from worker.admission.admission import FULL, PAUSED, RETRIES_SPENT, Capacity, Denied, Granted, ResultKind
 
 
@@ -94,6 +94,39 @@ def test_a_known_requests_limit_is_used_from_its_first_reply_on(door: Door) -> N
     door.through(latency_ms=1_000, limits={"requests": (3_600, 3_599)})
     door.leave(60)
     assert _why(door.acquire()) == FULL
+
+
+def test_a_model_that_nobody_called_begins_as_the_stated_limit_of_its_group_allows(door: Door) -> None:
+    door.model, door.group = "stated", STATED_GROUP
+    allowed = STATED * 10 // 60  # an answer is supposed to take ten seconds
+    door.leave(allowed)
+    denied = door.acquire()
+    assert isinstance(denied, Denied)
+    assert (denied.reason, denied.details["cap"]) == ("full", allowed)
+
+
+def test_a_model_that_nobody_called_begins_as_headers_of_its_group_allow(door: Door) -> None:
+    door.through(limits={"requests": (1_200, 1_190)})
+    door.model = "another of the group"
+    door.leave(200)
+    assert _why(door.acquire()) == FULL
+
+
+def test_a_stated_limit_that_the_model_pushes_back_at_once_is_left_for_the_slow_start(door: Door) -> None:
+    door.model, door.group = "stated", STATED_GROUP
+    flight = door.leave(FIRST + 4)
+    for ticket in flight[:3]:
+        door.release(ticket, "limited", latency_ms=0)
+    assert _why(door.acquire()) == FULL
+
+
+def test_headers_replace_a_stated_limit(door: Door) -> None:
+    door.model, door.group = "stated", STATED_GROUP
+    door.through(limits={"requests": (60, 2)})
+    door.leave(2)
+    denied = door.acquire()
+    assert isinstance(denied, Denied)
+    assert (denied.reason, denied.details["per_minute"]) == ("limited", 60)
 
 
 def test_what_is_not_used_does_not_grow(door: Door) -> None:

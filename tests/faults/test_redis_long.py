@@ -40,7 +40,7 @@ def test_messages_sent_again_and_again_during_long_calls_buy_nothing_twice(tmp_p
         batch = site.submit(6)
         eventually(lambda: site.simulator.stats()["in_flight"] == 6, within_s=30, because="all calls are under way")
         jobs = [str(row["id"]) for row in site.rows("SELECT id FROM jobs")]
-        with closing(Broker(site.variables["REDIS_URL"], rungs=1)) as broker:
+        with closing(Broker(site.variables["REDIS_URL"])) as broker:
             for _ in range(3):
                 broker.send([Unsent(id=job_id, rung=0) for job_id in jobs])
         ends_well(site, batch.id, 6)

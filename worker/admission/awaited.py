@@ -7,7 +7,7 @@ from models.group_thread import GroupThread, Reply
 from worker.admission.admission import BlockingAdmission, Capacity, Change, Denied, Granted, Request, Result
 from worker.loop import LoopReply
 
-_Asked = tuple[Request, Reply[Granted | Denied]] | tuple[Result, Reply[Change]]
+_Asked = Request | Result
 
 
 class AwaitedAdmission:
@@ -20,26 +20,20 @@ class AwaitedAdmission:
     async def acquire(self, need: Request) -> Granted | Denied:
         """Grant or deny a request; a denial has a time to wait."""
         reply = LoopReply[Granted | Denied]()
-        self._group.put((need, reply))
+        self._group.put(need, reply)
         return await reply
 
     async def release(self, ended: Result) -> Change:
         """Record the end of a granted request. Returns the change of the model's circuit breaker."""
         reply = LoopReply[Change]()
-        self._group.put((ended, reply))
+        self._group.put(ended, reply)
         return await reply
 
     def capacity(self, models: Mapping[str, str], *, horizon_s: float) -> Mapping[str, Capacity]:
         """Return for each model the number of requests that could leave within `horizon_s`. `models` has each group."""
         return self._admission.capacity(models, horizon_s=horizon_s)
 
-    def _answer(self, group: Sequence[_Asked]) -> None:
-        replies: Sequence[Reply[Any]] = [reply for _, reply in group]
-        try:
-            answers = self._admission.answer([asked for asked, _ in group])
-        except Exception as error:  # noqa: BLE001 - the error belongs to the callers; the thread goes on
-            for reply in replies:
-                reply.set_exception(error)
-        else:
-            for reply, answer in zip(replies, answers, strict=True):
-                reply.set_result(answer)
+    def _answer(self, group: Sequence[tuple[_Asked, Reply[Any]]]) -> None:
+        answers = self._admission.answer([asked for asked, _ in group])
+        for (_, reply), answer in zip(group, answers, strict=True):
+            reply.set_result(answer)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import Any, cast
@@ -31,26 +32,37 @@ TICKETS = "ticket:"  # begins the key of each request in flight
 Run = Callable[[Sequence[Sequence[str]]], Sequence[Sequence[Any]]]  # arguments of each run of the script -> its result
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """An operator's choices. A model that is out is probed after `probe_every_s`, a refused key after `key_pause_s`.
+
+    `requests_per_minute` holds the limits of groups, for the time before a reply's headers give them.
+    """
+
+    probe_every_s: float
+    key_pause_s: float
+    requests_per_minute: Mapping[str, int] = field(default_factory=dict)
+
+
 class LuaScript:
     """Admission control over a host that runs the script. `now` is for tests; the default is the time of the host.
 
-    `worker` is recorded with each granted request. `probe_every_s` is the interval of probes of a model that is out of
-    rotation. `key_pause_s` is the rest of a refused key.
+    `worker` is recorded with each granted request.
     """
 
     def __init__(
         self,
         run: Run,
+        tuning: Tuning,
         *,
-        probe_every_s: float,
-        key_pause_s: float,
         worker: str = "-",
         now: Callable[[], float] | None = None,
     ) -> None:
         self._retries = RetryBudget(now or monotonic)
         self._run_script = run
         self._worker = worker
-        self._tuning = (f"{probe_every_s}", f"{key_pause_s}")
+        self._tuning = (f"{tuning.probe_every_s}", f"{tuning.key_pause_s}")
+        self._stated = tuning.requests_per_minute
         self._now = now
 
     def acquire(self, need: Request) -> Granted | Denied:
@@ -77,7 +89,9 @@ class LuaScript:
 
     def _words_of(self, asked: Request | Result) -> list[str]:
         if isinstance(asked, Request):
-            return self._words("acquire", worker=self._worker, **_request(asked))
+            return self._words(
+                "acquire", worker=self._worker, stated=str(self._stated.get(asked.group, 0)), **_request(asked)
+            )
         return self._words("release", **_result(asked))
 
     def _granted(self, need: Request, reply: Sequence[str]) -> Granted | Denied:

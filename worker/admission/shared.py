@@ -17,7 +17,7 @@ from redis.retry import Retry
 from models.queue.redis_keys import admission_prefix
 from worker.admission.admission import BlockingAdmission, Capacity, Change, Denied, Granted, Request, Result
 from worker.admission.in_process import InProcessRedis
-from worker.admission.lua_script import TEXT, TICKETS, LuaScript, results_of_lost
+from worker.admission.lua_script import TEXT, TICKETS, LuaScript, Tuning, results_of_lost
 from worker.events import RedisLost, RedisRecovered, Report
 
 _SHA = sha1(TEXT.encode(), usedforsecurity=False).hexdigest()  # by which Redis knows the script
@@ -35,10 +35,9 @@ _MOST_UNTOLD = 10_000
 _Answer = TypeVar("_Answer")
 
 
-def in_process_admission(namespace: str, *, probe_every_s: float, key_pause_s: float) -> BlockingAdmission:
+def in_process_admission(namespace: str, tuning: Tuning) -> BlockingAdmission:
     """Return the admission control of a process that shares its limits with no other process."""
-    memory = InProcessRedis(admission_prefix(namespace))
-    return LuaScript(memory.run, probe_every_s=probe_every_s, key_pause_s=key_pause_s)
+    return LuaScript(InProcessRedis(admission_prefix(namespace)).run, tuning)
 
 
 def connected(url: str, *, timeout_s: float) -> redis.Redis:
@@ -57,21 +56,14 @@ def connected(url: str, *, timeout_s: float) -> redis.Redis:
 class SharedAdmission:
     """The admission control of a worker's threads, and of all workers of one key. No call waits for an absent Redis."""
 
-    def __init__(
-        self, url: str, *, namespace: str, worker: str, probe_every_s: float, key_pause_s: float, report: Report
-    ) -> None:
+    def __init__(self, url: str, tuning: Tuning, *, namespace: str, worker: str, report: Report) -> None:
         self._prefix = admission_prefix(namespace)
         self._worker, self._workers_key = worker, f"{self._prefix}workers"
         self._redis = connected(url, timeout_s=_TIMEOUT_S)
-        self._shared = LuaScript(
-            self._run,
-            probe_every_s=probe_every_s,
-            key_pause_s=key_pause_s,
-            worker=worker,
-        )
+        self._shared = LuaScript(self._run, tuning, worker=worker)
         self._ahead_s, self._is_on_redis_time = 0.0, False  # of our monotonic clock, Redis' time
         self._memory = InProcessRedis(self._prefix, clock=lambda: time.monotonic() + self._ahead_s)
-        self._own = LuaScript(self._memory.run, probe_every_s=probe_every_s, key_pause_s=key_pause_s)
+        self._own = LuaScript(self._memory.run, tuning)
         self._report = report
         self._looking, self._turning = Lock(), Lock()
         self._away_until = 0.0  # 0: Redis is there

@@ -77,14 +77,14 @@ class Spool:
 
     def submit(self, kept: SpooledReply, reply: Reply[SpoolRecord]) -> None:
         """Have a reply written with the replies that wait now, with one fdatasync."""
-        self._group.put((kept, reply))
+        self._group.put(kept, reply)
 
     def _keep_all(self, group: Sequence[_Keeping]) -> None:
         ends: list[Callable[[], object]] = []
         for kept, done in group:
             try:
                 record = SpoolRecord(kept, self._append(to_line(kept)))
-            except Exception as error:  # noqa: BLE001 - the error belongs to the caller; the thread goes on
+            except Exception as error:  # noqa: BLE001 - the error belongs to the caller; the others go on
                 done.set_exception(error)
             else:
                 ends.append(partial(self._end, record, done))

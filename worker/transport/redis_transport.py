@@ -6,7 +6,7 @@ Celery is made anew here. A value without an id is discarded.
 
 import json
 import re
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable, Iterable
 from queue import Empty
@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from kombu.transport import TRANSPORT_ALIASES, redis
 
+from models.queue.broker import task_message
 from models.queue.redis_keys import TASK_NAME, queue_name
 from worker.events import MessageDiscarded
 from worker.logs import log
@@ -123,7 +124,10 @@ class Transport(redis.Transport):  # type: ignore[misc]
     Channel = Channel
 
     def _deliver(self, message: Any, queue: str) -> None:
-        super()._deliver(_made_anew(message, queue) if _OUR_QUEUE.fullmatch(queue) else message, queue)
+        if _OUR_QUEUE.fullmatch(queue):
+            version, job_id = _read(message)
+            message = task_message(queue, {"v": version, "id": job_id})
+        super()._deliver(message, queue)
 
 
 def install(room: Callable[..., int]) -> None:
@@ -133,37 +137,8 @@ def install(room: Callable[..., int]) -> None:
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"
 
 
-def _made_anew(message: Any, queue: str) -> dict[str, Any]:
-    """Make a new message of another's version and job id. Raises NotAMessageError if an id is missing."""
-    version, job_id = _read(message)
-    kwargs = {"v": version, "id": job_id}
-    none = dict.fromkeys(("callbacks", "errbacks", "chain", "chord"))
-    empty = dict.fromkeys(("shadow", "eta", "expires", "group", "parent_id", "origin"))
-    headers = {
-        "lang": "py",
-        "task": TASK_NAME,
-        "id": job_id,
-        "root_id": job_id,
-        "retries": 0,
-        "timelimit": [None, None],
-    }
-    return {
-        "body": b64encode(json.dumps([[], kwargs, none]).encode()).decode(),
-        "content-type": "application/json",
-        "content-encoding": "utf-8",
-        "headers": {**headers, **empty, "argsrepr": "()", "kwargsrepr": job_id},
-        "properties": {
-            "correlation_id": job_id,
-            "delivery_mode": 2,
-            "delivery_info": {"exchange": "", "routing_key": queue},
-            "priority": 0,
-            "body_encoding": "base64",
-            "delivery_tag": str(uuid4()),
-        },
-    }
-
-
 def _read(message: Any) -> tuple[int, str]:
+    """Return the version and the job id of a message. Raises NotAMessageError if an id is missing."""
     match message:
         case {
             "content-type": "application/json",

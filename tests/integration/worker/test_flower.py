@@ -75,7 +75,7 @@ def test_a_job_that_is_rung_for_twice_shows_its_end_and_not_the_second_delivery(
     _, answer = plant.answered(_PROMPT)
     dropped = f"job {answer.job_id}: delivery dropped".encode()
     before = plant.worker_log.read_bytes().count(dropped)
-    with closing(Broker(plant.variables["REDIS_URL"], rungs=3)) as broker:
+    with closing(Broker(plant.variables["REDIS_URL"])) as broker:
         broker.send([Unsent(id=answer.job_id, rung=0)])
     eventually(
         lambda: plant.worker_log.read_bytes().count(dropped) > before, within_s=20, because="the delivery is dropped"

@@ -1,13 +1,14 @@
 """A worker that cannot work takes no message from those that can, says so, and goes on by itself."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import make_url, text
 
-from models.queue.broker import Broker
+from models.queue.celery_app import celery_app
 from models.queue.liveness import claiming
 from tests.support.eventually import eventually
 from tests.support.sites.worker_site import Plant, idle_plant, running_worker
@@ -33,9 +34,8 @@ def _do(plant: Plant, *statements: str) -> None:
 
 def _run(plant: Plant) -> list[int]:
     """Count the messages that each worker has run, as it tells itself."""
-    broker = Broker(plant.variables["REDIS_URL"], rungs=3)
-    reported: dict[str, dict[str, Any]] = broker.app.control.inspect(timeout=5).stats() or {}
-    broker.close()
+    with closing(celery_app(plant.variables["REDIS_URL"], rungs=3)) as app:
+        reported: dict[str, dict[str, Any]] = app.control.inspect(timeout=5).stats() or {}
     return sorted(sum(worker["total"].values()) for worker in reported.values())
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Engine, text
 from models.ids import new_id
 from models.job.values import Unsent
 from models.queue.broker import Broker
+from models.queue.celery_app import celery_app
 from tests.support.eventually import eventually
 from tests.support.sites.worker_site import ENGINES, HAIKU, OPUS, SONNET, Plant, one_test, running_plant
 
@@ -30,7 +31,7 @@ def plant(whole: Plant) -> Iterator[Plant]:
 @pytest.fixture
 def broker(plant: Plant) -> Iterator[Broker]:
     """Send messages past the producer."""
-    broker = Broker(plant.variables["REDIS_URL"], rungs=3)
+    broker = Broker(plant.variables["REDIS_URL"])
     yield broker
     broker.close()
 
@@ -80,21 +81,23 @@ def test_forged_messages_and_unknown_jobs_harm_nothing(plant: Plant, broker: Bro
     before = len(plant.simulator.purchases())
     forged = ["", "nobody", "' OR 1=1 --", "a\0b", "\ud800", "x" * 5000, new_id()]
     broker.send([Unsent(id=job_id, rung=0) for job_id in forged])
+    app = celery_app(plant.variables["REDIS_URL"], rungs=3)
     kwargs: list[dict[str, object]] = [{}, {"v": 1}, {"v": 1, "id": {"a": [1]}}, {"v": 1, "id": None}, {"v": "1"}]
     for wrong in kwargs:
-        broker.app.send_task("stepdown.run", kwargs=wrong)
-    broker.app.send_task("stepdown.unknown", kwargs={"v": 1})
+        app.send_task("stepdown.run", kwargs=wrong)
+    app.send_task("stepdown.unknown", kwargs={"v": 1})
     _, answer = plant.answered("Ten harbours were dredged in spring.")
     assert answer.state == "succeeded"
     assert len(plant.simulator.purchases()) == before + 1
 
 
-def test_a_message_of_a_later_version_is_refused_and_its_extra_words_are_not(plant: Plant, broker: Broker) -> None:
+def test_a_message_of_a_later_version_is_refused_and_its_extra_words_are_not(plant: Plant) -> None:
+    app = celery_app(plant.variables["REDIS_URL"], rungs=3)
     plant.simulator.set_script("[[rules]]\nanswer = 'slow'\ndelay_s = 0.3")
     batch = plant.submit("Ten harbours were dredged in spring.")
     job_id = plant.jobs(batch)[0]["id"]
-    broker.app.send_task("stepdown.run", kwargs={"v": 2, "id": job_id})
-    broker.app.send_task("stepdown.run", kwargs={"v": 1, "id": job_id, "priority": "high", "rung": 2})
+    app.send_task("stepdown.run", kwargs={"v": 2, "id": job_id})
+    app.send_task("stepdown.run", kwargs={"v": 1, "id": job_id, "priority": "high", "rung": 2})
     assert plant.finished(batch)[0].state == "succeeded"
     assert len(plant.purchases(batch)) == 1
 

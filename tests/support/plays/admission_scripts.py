@@ -9,11 +9,12 @@ import redis
 
 from worker.admission.admission import Change, Denied, Granted, Request, Result, ResultKind
 from worker.admission.in_process import InProcessRedis
-from worker.admission.lua_script import TEXT, LuaScript, Run
+from worker.admission.lua_script import TEXT, LuaScript, Run, Tuning
 from worker.admission.own_measurements import RepeatedFailures
 from worker.admission.shared import part_of_state
 
 PREFIX = "stepdown:admission:tests:"
+STATED_GROUP, STATED = "stated-4", 600  # requests a minute that the operator states
 PROBE_EVERY_S, KEY_PAUSE_S = 5.0, 60.0
 FIRST = 16  # calls in flight of a model nobody knows yet
 
@@ -57,7 +58,8 @@ def in_redis(url: str, clock: Callable[[], float], *, empty: bool = False) -> Lu
 
 
 def _script(run: Run, clock: Callable[[], float]) -> LuaScript:
-    return LuaScript(run, probe_every_s=PROBE_EVERY_S, key_pause_s=KEY_PAUSE_S, now=clock)
+    tuning = Tuning(probe_every_s=PROBE_EVERY_S, key_pause_s=KEY_PAUSE_S, requests_per_minute={STATED_GROUP: STATED})
+    return LuaScript(run, tuning, now=clock)
 
 
 @dataclass(slots=True)

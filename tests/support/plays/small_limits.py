@@ -25,7 +25,7 @@ from tests.support.plays.awaited import finished
 from tests.support.plays.walk_scene import A_DAY_S, HandClock, message, received, scene
 from worker.admission.capacity import free_requests
 from worker.admission.in_process import InProcessRedis
-from worker.admission.lua_script import LuaScript
+from worker.admission.lua_script import LuaScript, Tuning
 from worker.fallback.decision import WAITED, WOKEN
 from worker.fallback.walk import walk
 from worker.periodic.dispatcher import Dispatcher
@@ -208,7 +208,7 @@ def play(tasks: Sequence[Task], limits: Sequence[Limits], models: tuple[str, ...
     groups = {chain.group_of(model): limit for model, limit in zip(models, limits, strict=True)}
     api = LimitedApi(clock=clock, chain=chain, buckets=RateLimits(groups, clock.now_s))
     admission = LuaScript(
-        InProcessRedis(PREFIX).run, probe_every_s=5, key_pause_s=60, now=lambda: 1_000_000 + clock.now_s
+        InProcessRedis(PREFIX).run, Tuning(probe_every_s=5, key_pause_s=60), now=lambda: 1_000_000 + clock.now_s
     )
     ledger = MemoryLedger(clock)
     setting = scene(chain=models, clock=clock, ledger=ledger, provider=api, admission=admission, sleep=_sleeps(clock))

@@ -7,7 +7,7 @@ from threading import Thread
 
 import pytest
 
-from worker.loop import LoopReply, LoopThread
+from worker.loop import LoopReply, LoopThread, _inboxes
 
 
 @pytest.fixture
@@ -63,6 +63,16 @@ def test_a_reply_to_a_coroutine_that_was_cancelled_is_dropped(loop: LoopThread) 
     reply = loop.run(cancelled())
     reply.set_result(1)
     assert loop.run(_replied([])) == 7  # the loop goes on
+
+
+def test_a_reply_to_a_loop_that_is_closed_is_dropped_and_its_inbox_with_it() -> None:
+    async def reply() -> LoopReply[int]:
+        return LoopReply[int]()
+
+    late = asyncio.run(reply())
+    late.set_result(1)
+    asyncio.run(reply())
+    assert len([loop for loop in _inboxes if loop.is_closed()]) == 1  # of the last run alone
 
 
 def test_closing_cancels_what_runs_then_does_what_is_left_and_ends_the_thread() -> None:

@@ -44,8 +44,8 @@ local function acquire()
     local figures = { 'kind', owner.kind, 'for_s', NOW - owner.opened_at, 'failures', owner.streak }
     if wait > 0 then return { 'denied', reason, wait, unpack(figures) } end
   end
-  for i, bucket in ipairs(group.buckets) do needs[i] = math.min(number(bucket.kind), limit_of(bucket)) end
-  local flying, limit = in_flight(words.model, group), limit_now(model)
+  for i, bucket in ipairs(group.buckets) do needs[i] = math.min(number(bucket.kind), size_of(bucket)) end
+  local flying, limit = in_flight(words.model, group), limit_now(model, group)
   if flying >= limit + (is_urgent and math.max(1, math.floor(limit / 10)) or 0) and model.opened_at == 0 then
     local wait = wait_for_place(model, limit, 1 + (returns and 0 or group.buckets[1].reserved))
     if wait <= number('queue_s') then join_line(group, place, needs, wait) end
@@ -79,12 +79,11 @@ local function capacity(name, group_name)
   local model, group = load_model(name), load_group(group_name)
   if group.closed_until > NOW or wait_for_probe(fleet) + wait_for_probe(model) > 0 then return -1 end
   if fleet.opened_at + model.opened_at > 0 then return 1 end
-  local limit, flying, _, _, fit = limit_now(model), in_flight(name, group), wait_for_tokens(group, nil, false, true)
-  local free = math.min(limit - flying + limit * number('horizon_s') / latency_s(model), fit)
-  return math.max(flying == 0 and 1 or 0, math.floor(free))
+  local limit, busy, _, _, fit = limit_now(model, group), in_flight(name, group), wait_for_tokens(group, nil, nil, true)
+  local free = math.min(limit - busy + limit * number('horizon_s') / latency_s(model), fit)
+  return math.max(busy == 0 and 1 or 0, math.floor(free))
 end
-local run, answer = ({ acquire = acquire, release = release })[COMMAND], {}
-if run then answer = run() end
+local answer = ({ acquire = acquire, release = release, capacity = function() return {} end })[COMMAND]()
 for i = 7, COMMAND == 'capacity' and #ARGV or 0, 2 do answer[#answer + 1] = capacity(ARGV[i], ARGV[i + 1]) end
 save_all()
 for i, word in ipairs(answer) do answer[i] = tostring(word) end

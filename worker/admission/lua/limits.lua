@@ -2,7 +2,7 @@
 local KEPT, MOST_KEPT, KEPT_HALF_LIFE, LATE, SURPLUS, DOUBLES, MOST_SLOW = 0.01, 0.1, 600, 30, 0.3, 73, 219
 -- Return the speed of the fleet, up to 1. A ramp limit halves the speed.
 local function speed() return math.min(1, 2 ^ ((NOW - fleet.full_speed_at) / DOUBLES)) end
-local function limit_of(bucket) return bucket.limit > 0 and bucket.limit or math.huge end
+local function size_of(bucket) return bucket.limit > 0 and bucket.limit or math.huge end
 -- Each waiting job reserves its tokens, once, until the job returns, steps down or is late.
 local function leave_line(group, place)
   local needs = read(place).needs
@@ -19,10 +19,10 @@ end
 local function load_group(name)
   local buckets = { { kind = 'requests' }, { kind = 'input' }, { kind = 'output' } }
   local group = read('group:' .. name, { at = NOW, name = name, buckets = buckets })
-  for _, bucket in ipairs(group.buckets) do
+  for i, bucket in ipairs(group.buckets) do
     setmetatable(bucket, ZERO)
-    local dripped = math.max(0, NOW - group.at) * bucket.limit / 60 * speed()
-    bucket.tokens = math.min(limit_of(bucket), bucket.tokens + dripped)
+    if i == 1 and bucket.limit == 0 then bucket.limit, bucket.tokens = number('stated'), number('stated') end
+    bucket.tokens = math.min(size_of(bucket), bucket.tokens + math.max(0, NOW - group.at) * bucket.limit / 60 * speed())
   end
   group.at = NOW
   for _, place in ipairs(overdue('line:' .. name)) do leave_line(group, place) end
@@ -44,7 +44,7 @@ local function wait_for_tokens(group, needs, is_urgent, may_take_reserved)
 end
 -- Drift is all that changes tokens but taking and dripping: headers are compared without drift.
 local function move(bucket, amount)
-  bucket.tokens, bucket.drift = math.min(limit_of(bucket), bucket.tokens + amount), bucket.drift + amount
+  bucket.tokens, bucket.drift = math.min(size_of(bucket), bucket.tokens + amount), bucket.drift + amount
 end
 -- Headers are the provider's own count. Output in flight may be counted already, or not yet.
 local function correct(bucket, limit, remaining, ticket, i)
@@ -71,8 +71,8 @@ end
 -- A 429 closes its group until its retry-after. Requests that left before the last 429 came are part of that one.
 local function close_group(group, left_at)
   if left_at >= group.kept_at then
-    group.closed_times, group.kept = group.closed_times + 1, math.min(MOST_KEPT, kept_share(group) * 1.5)
-    group.kept_at = NOW
+    local kept = math.min(MOST_KEPT, kept_share(group) * 1.5)
+    group.closed_times, group.kept, group.kept_at = group.closed_times + 1, kept, NOW
   end
   local rest = tonumber(words.retry_after_s) or math.min(60, 2 ^ (group.closed_times - 1))
   group.closed_until = math.max(group.closed_until, NOW + rest)

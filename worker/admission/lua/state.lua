@@ -7,10 +7,8 @@ local words, records, ZERO = {}, {}, { __index = function() return 0 end }
 for i = 5, #ARGV, 2 do words[ARGV[i]] = ARGV[i + 1] end
 local function number(name) return tonumber(words[name]) or 0 end
 local function read(name, new)
-  if not records[name] then
-    local text = redis.call('GET', PREFIX .. name)
-    records[name] = setmetatable(text and cjson.decode(text) or new or {}, ZERO)
-  end
+  local text = not records[name] and redis.call('GET', PREFIX .. name)
+  records[name] = records[name] or setmetatable(text and cjson.decode(text) or new or {}, ZERO)
   return records[name]
 end
 local function save_all()

@@ -4,19 +4,22 @@ import base64
 import json
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from celery.contrib.testing.worker import start_worker
 
 from models.errors import BrokerError
 from models.ids import new_id
 from models.job.values import Unsent
 from models.ledger.ledger import Ledger
 from models.ledger.outbox import Outbox
-from models.queue.broker import Broker, route
+from models.queue.broker import Broker
+from models.queue.celery_app import celery_app, route
 from models.queue.redis_keys import PREFIX, TASK_NAME, queue_key
 from tests.support.eventually import eventually
 from tests.support.ledgers.job_values import new_batch, new_job
@@ -30,7 +33,7 @@ _RUNGS = 3
 @pytest.fixture
 def broker(redis_url: str) -> Iterator[Broker]:
     """Open the queues, and close them at the end."""
-    broker = Broker(redis_url, rungs=_RUNGS)
+    broker = Broker(redis_url)
     yield broker
     broker.close()
 
@@ -115,13 +118,47 @@ def test_thousands_are_sent_without_loss(broker: Broker, valkey: redis.Redis) ->
     assert {message["headers"]["id"] for message in _messages(valkey, 0)} == {job.id for job in jobs}
 
 
+def test_a_message_is_one_of_celerys_own(broker: Broker, valkey: redis.Redis, redis_url: str) -> None:
+    (job,) = _unsent(1, rung=1)
+    broker.send([job])
+    kwargs = {"v": 1, "id": job.id, "rung": 1}
+    with closing(celery_app(redis_url, rungs=_RUNGS)) as app, app.producer_pool.acquire(block=True) as producer:
+        made = app.amqp.as_task_v2(job.id, TASK_NAME, kwargs=kwargs, argsrepr="()", kwargsrepr=job.id)
+        to_rung = {"exchange": "", "routing_key": "rung-1", "serializer": "json"}
+        producer.publish(made.body, headers=made.headers, **to_rung, **made.properties)
+    theirs, ours = _messages(valkey, 1)
+    assert ours["properties"].pop("delivery_tag") != theirs["properties"].pop("delivery_tag")
+    assert (ours["headers"].pop("origin"), bool(theirs["headers"].pop("origin"))) == (None, True)
+    assert ours == theirs
+
+
+def test_a_plain_worker_of_celerys_runs_our_messages(broker: Broker, redis_url: str) -> None:
+    jobs, ran = _unsent(3, rung=1), []
+    with closing(celery_app(redis_url, rungs=_RUNGS)) as app:
+
+        @app.task(name=TASK_NAME, shared=False, bind=True)  # type: ignore[untyped-decorator]  # celery has no types
+        def run(task: Any, **kwargs: Any) -> None:
+            ran.append((kwargs, task.request.id, task.request.argsrepr, task.request.delivery_info["routing_key"]))
+
+        broker.send(jobs)
+        with start_worker(app, pool="solo", perform_ping_check=False):
+            eventually(lambda: len(ran) == len(jobs), within_s=60, because="a worker reads the queue")
+    assert ran == [({"v": 1, "id": job.id, "rung": 1}, job.id, "()", "rung-1") for job in jobs]
+
+
+def test_thousands_are_sent_in_a_few_commands(broker: Broker, valkey: redis.Redis) -> None:
+    before = int(valkey.info("stats")["total_commands_processed"])
+    broker.send(_unsent(2_500))
+    assert int(valkey.info("stats")["total_commands_processed"]) - before < 20
+
+
 def test_sending_nothing_is_no_message(broker: Broker, valkey: redis.Redis) -> None:
     broker.send([])
     assert valkey.dbsize() == 0
 
 
-def test_celery_itself_sends_a_job_to_its_rungs_queue(broker: Broker) -> None:
-    broker.app.send_task(TASK_NAME, kwargs={"v": 1, "id": new_id(), "rung": 1})
+def test_celery_itself_sends_a_job_to_its_rungs_queue(broker: Broker, redis_url: str) -> None:
+    celery_app(redis_url, rungs=_RUNGS).send_task(TASK_NAME, kwargs={"v": 1, "id": new_id(), "rung": 1})
     assert [broker.depth(rung) for rung in range(_RUNGS)] == [0, 1, 0]
 
 
@@ -144,7 +181,7 @@ def test_a_server_without_a_password_is_open(tmp_path: Path) -> None:
     with running_valkey(tmp_path) as url:
         with redis.Redis.from_url(url) as client:
             client.acl_setuser("default", enabled=True, nopass=True, categories=["+@all"], keys=["*"])
-        broker = Broker(url, rungs=_RUNGS)
+        broker = Broker(url)
         assert broker.facts()["open"] == "yes"
         broker.close()
 
@@ -152,7 +189,7 @@ def test_a_server_without_a_password_is_open(tmp_path: Path) -> None:
 def test_a_server_with_a_password_is_asked_once_whether_it_is_open(tmp_path: Path) -> None:
     with running_valkey(tmp_path) as url, redis.Redis.from_url(url) as client:
         client.acl_setuser("default", enabled=True, reset_passwords=True, passwords=["+secret"], categories=["+@all"])
-        broker = Broker(url, rungs=_RUNGS)
+        broker = Broker(url)
         broker.facts()
         before = client.info("stats")["total_connections_received"]
         assert broker.facts()["open"] == "no"
@@ -162,18 +199,18 @@ def test_a_server_with_a_password_is_asked_once_whether_it_is_open(tmp_path: Pat
 
 def test_a_server_that_refuses_us_is_told_and_one_that_is_away_is_waited_for(redis_url: str) -> None:
     for refused in (redis_url.replace("://tests:", "://tests:wrong-"), f"redis://{redis_url.partition('@')[2]}"):
-        broker = Broker(refused, rungs=_RUNGS)
+        broker = Broker(refused)
         with pytest.raises(BrokerError, match="put the right user and password into REDIS_URL"):
             broker.knock()
         broker.close()
     for there_or_away in (redis_url, f"redis://127.0.0.1:{free_port()}/0"):
-        broker = Broker(there_or_away, rungs=_RUNGS)
+        broker = Broker(there_or_away)
         broker.knock()
         broker.close()
 
 
 def test_a_server_that_is_away_is_told_without_its_password() -> None:
-    broker = Broker(f"redis://us:canary-7391@127.0.0.1:{free_port()}/0", rungs=_RUNGS)
+    broker = Broker(f"redis://us:canary-7391@127.0.0.1:{free_port()}/0")
     for use in (broker.facts, lambda: broker.depth(0), lambda: broker.send(_unsent(1))):
         with pytest.raises(BrokerError, match="is Redis running, and is REDIS_URL right") as caught:
             use()
@@ -182,7 +219,7 @@ def test_a_server_that_is_away_is_told_without_its_password() -> None:
 
 
 def test_whoever_sends_is_told_at_once_that_nobody_is_there() -> None:
-    broker = Broker(f"redis://127.0.0.1:{free_port()}/0", rungs=_RUNGS)
+    broker = Broker(f"redis://127.0.0.1:{free_port()}/0")
     started = time.monotonic()
     with pytest.raises(BrokerError):
         broker.send(_unsent(1))
@@ -192,7 +229,7 @@ def test_whoever_sends_is_told_at_once_that_nobody_is_there() -> None:
 
 def test_a_wrong_password_is_told_without_it(valkey_url: str) -> None:
     wrong = f"redis://tests:canary-7391@{valkey_url.partition('@')[2]}"
-    broker = Broker(wrong, rungs=_RUNGS)
+    broker = Broker(wrong)
     for use in (lambda: broker.depth(0), lambda: broker.send(_unsent(1))):
         with pytest.raises(BrokerError, match="invalid username-password") as caught:
             use()
@@ -203,7 +240,7 @@ def test_a_wrong_password_is_told_without_it(valkey_url: str) -> None:
 def test_a_server_that_comes_back_is_used_again(tmp_path: Path) -> None:
     again = partial(running_valkey, tmp_path, port=free_port(), password="again", keeps=True)
     with again() as url:
-        broker = Broker(url, rungs=_RUNGS)
+        broker = Broker(url)
         broker.send(_unsent(2))
     with pytest.raises(BrokerError):
         broker.send(_unsent(1))

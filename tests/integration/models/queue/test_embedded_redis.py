@@ -49,7 +49,7 @@ def url(settings: Settings) -> Iterator[str]:
 
 
 def test_it_holds_messages_like_any_other(url: str) -> None:
-    broker = Broker(url, rungs=3)
+    broker = Broker(url)
     broker.send([Unsent(id=new_id(), rung=1)])
     assert (broker.depth(1), broker.try_lead("here", for_s=5)) == (1, True)
     facts = broker.facts()
@@ -151,11 +151,11 @@ def _killed_owner(settings: Settings) -> Iterator[str]:
 
 def test_messages_outlive_an_owner_that_was_killed(settings: Settings) -> None:
     with _killed_owner(settings) as left:
-        broker = Broker(left, rungs=3)
+        broker = Broker(left)
         broker.send([Unsent(id=new_id(), rung=0)])
         broker.close()
         with running_broker(settings) as url:
-            broker = Broker(url, rungs=3)
+            broker = Broker(url)
             assert broker.depth(0) == 1
             broker.close()
 
@@ -163,7 +163,7 @@ def test_messages_outlive_an_owner_that_was_killed(settings: Settings) -> None:
 def test_messages_outlive_a_restart(settings: Settings) -> None:
     for expected in (1, 2):
         with running_broker(settings) as url:
-            broker = Broker(url, rungs=3)
+            broker = Broker(url)
             broker.send([Unsent(id=new_id(), rung=0)])
             assert broker.depth(0) == expected
             broker.close()

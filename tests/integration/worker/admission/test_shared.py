@@ -28,6 +28,7 @@ from worker.admission.admission import (
     Result,
     ResultKind,
 )
+from worker.admission.lua_script import Tuning
 from worker.admission.shared import SharedAdmission
 from worker.events import Event, RedisLost, RedisRecovered
 
@@ -54,10 +55,9 @@ def joins(broker: Broker, events: list[Event]) -> Iterator[Joins]:
     with ExitStack() as fleets:
 
         def join(worker: str = "one", *, namespace: str = "key") -> SharedAdmission:
-            choices: dict[str, Any] = {"probe_every_s": 5, "key_pause_s": 60, "report": events.append}
-            return fleets.enter_context(
-                closing(SharedAdmission(broker.url, namespace=namespace, worker=worker, **choices))
-            )
+            tuning = Tuning(probe_every_s=5, key_pause_s=60)
+            choices: dict[str, Any] = {"namespace": namespace, "worker": worker, "report": events.append}
+            return fleets.enter_context(closing(SharedAdmission(broker.url, tuning, **choices)))
 
         yield join
 

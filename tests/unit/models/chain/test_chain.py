@@ -11,6 +11,7 @@ from models.chain.chain import (
     limit_group,
     parse_chain,
     parse_groups,
+    parse_requests_per_minute,
     parse_starts,
     short_name,
 )
@@ -196,4 +197,29 @@ def test_models_may_be_told_to_share_their_limits() -> None:
 def test_a_wrong_group_is_named_with_what_is_right(text: str, fix: str) -> None:
     with pytest.raises(SettingsError, match="LIMIT_GROUPS") as raised:
         parse_groups(text, (OPUS, SONNET, HAIKU))
+    assert fix in str(raised.value)
+
+
+def test_requests_a_minute_are_of_the_group_of_each_model() -> None:
+    chain = Chain(models=(OPUS, SONNET, HAIKU), groups={HAIKU: "ours"})
+    assert parse_requests_per_minute(f" {HAIKU}:50, {OPUS}:4000 ", chain) == {"ours": 50, chain.group_of(OPUS): 4000}
+    assert parse_requests_per_minute("", chain) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        (OPUS, "should be model:number"),
+        (f"{OPUS}:0", "should be model:number"),
+        (f"{OPUS}:-5", "should be model:number"),
+        (f"{OPUS}:4k", "should be model:number"),
+        ("claude-2:50", "claude-2 is not in MODEL_CHAIN"),
+        (":50", "(empty) is not in MODEL_CHAIN"),
+        (f"{OPUS}:50,{SONNET}:60", f"{SONNET} shares the limit 50 of group ours"),
+    ],
+)
+def test_wrong_requests_a_minute_are_named_with_what_is_right(text: str, fix: str) -> None:
+    chain = Chain(models=(OPUS, SONNET, HAIKU), groups={OPUS: "ours", SONNET: "ours"})
+    with pytest.raises(SettingsError, match="REQUESTS_PER_MINUTE") as raised:
+        parse_requests_per_minute(text, chain)
     assert fix in str(raised.value)
