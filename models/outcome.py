@@ -88,6 +88,7 @@ class CostStatus(StrEnum):
     EXACT = "exact"
     FREE = "free"  # HTTP errors, refusals without output, nothing sent
     ESTIMATED = "estimated"  # a total and its parts disagree in its usage: the larger counts
+    AT_LEAST = "at_least"  # a stream that broke: cost is NULL, and the usage that was seen costs `least_nano_usd`
     UNKNOWN = "unknown"  # cut, timed out, killed, or no price: cost is NULL
 
 

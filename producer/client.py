@@ -178,7 +178,7 @@ class Producer:
             require_prices(self._settings, self.store.price_list.dated())
         began = time.monotonic()
         with laid_out(prompts, self._settings, options, self.store.learned_starts) as ready:
-            steps = () if place is None else place([row["id"] for row in ready.rows()])
+            steps = () if place is None else place([row.id for row in ready.rows()])
             size = {"count": ready.buffered.count, "characters": ready.buffered.characters}
             kept_as = self.store.ledger.enqueue_rows(ready.batch, ready.rows(), **size, steps=steps)
         if kept_as != ready.batch.id:

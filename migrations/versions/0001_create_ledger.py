@@ -63,9 +63,9 @@ _COLUMNS = {
         input_tokens int?, cache_read_tokens int?, cache_write_5m_tokens int?, cache_write_1h_tokens int?,
         output_tokens int?, thinking_tokens int?, web_searches int?, service_tier line?, speed line?,
         inference_geo line?, usage text?, reserved_nano_usd money?, budgets text?, unknown_at time?,
-        cost_nano_usd money?, input_nano_usd money?, cache_read_nano_usd money?, cache_write_5m_nano_usd money?,
-        cache_write_1h_nano_usd money?, output_nano_usd money?, web_search_nano_usd money?, cost_status word,
-        price_source line?, worker line, lease_token int
+        cost_nano_usd money?, least_nano_usd money?, input_nano_usd money?, cache_read_nano_usd money?,
+        cache_write_5m_nano_usd money?, cache_write_1h_nano_usd money?, output_nano_usd money?,
+        web_search_nano_usd money?, cost_status word, price_source line?, worker line, lease_token int
     """,
     "answers": """
         job_id id!>jobs, attempt_id id>attempts, message text, is_truncated flag, created_at time
@@ -113,7 +113,8 @@ _UNIQUE = (
     ("corrections", ("attempt_id", "number")),
 )
 _CHECKS = {
-    ("attempts", "cost_known"): "(cost_nano_usd IS NULL) = (cost_status = 'unknown')",
+    ("attempts", "cost_known"): "(cost_nano_usd IS NULL) = (cost_status IN ('unknown', 'at_least'))",
+    ("attempts", "least_known"): "(least_nano_usd IS NULL) = (cost_status <> 'at_least')",
     ("attempts", "cost_positive"): "cost_nano_usd >= 0",
     ("jobs", "running_sent"): "state <> 'running' OR sent_at IS NOT NULL",
 }

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, and_, case, func, select, type_coerce
+from sqlalchemy import ColumnElement, Connection, Select, Text, and_, case, func, or_, select, type_coerce
 from sqlalchemy.orm import aliased
 
 from models.errors import LedgerError
@@ -20,6 +20,7 @@ from models.schema.correction import Correction
 KINDS = tuple(part.name for part in fields(Parts))
 _COUNTERS = {kind: "web_searches" if kind == "web_search" else f"{kind}_tokens" for kind in KINDS}
 _USED = (Attempt.usage, Attempt.cache_write_1h_tokens, Attempt.web_searches)
+_HAS_WHOLE_USAGE = and_(Attempt.usage.is_not(None), Attempt.cost_status.not_in((CostStatus.FREE, CostStatus.AT_LEAST)))
 _ZERO = Decimal(0)
 _DAY = timedelta(days=1)
 
@@ -132,14 +133,15 @@ def _charged(where: ColumnElement[bool]) -> Select[Any]:
         select(*columns)
         .select_from(Attempt)
         .join(last, _is_last(last), isouter=True)
-        .where(where, Attempt.usage.is_not(None), Attempt.cost_status != CostStatus.FREE)
+        .where(where, _HAS_WHOLE_USAGE)
         .group_by(model)
     )
 
 
 def _unsure(connection: Connection, where: ColumnElement[bool]) -> dict[str, Unsure]:
-    """Count the attempts that have neither a cost nor tokens: nobody knows whether the provider billed them."""
+    """Count the attempts that have neither a cost nor all of their tokens: nobody knows the bill."""
     last = aliased(Correction)
+    no_usage = or_(Attempt.usage.is_(None), Attempt.cost_status == CostStatus.AT_LEAST)
     counts = (
         select(
             Attempt.requested_model,
@@ -149,7 +151,7 @@ def _unsure(connection: Connection, where: ColumnElement[bool]) -> dict[str, Uns
         )
         .select_from(Attempt)
         .join(last, _is_last(last), isouter=True)
-        .where(where, Attempt.usage.is_(None), func.coalesce(last.cost_nano_usd, Attempt.cost_nano_usd).is_(None))
+        .where(where, no_usage, func.coalesce(last.cost_nano_usd, Attempt.cost_nano_usd).is_(None))
         .group_by(Attempt.requested_model)
     )
     return {
@@ -162,7 +164,7 @@ def _move_passes(connection: Connection, where: ColumnElement[bool], bills: _Bil
     """Move the tokens of other models inside an answer to those models: the provider's report lists them there."""
     has_passes = type_coerce(Attempt.usage, Text).contains('"iterations":[{', autoescape=True)
     columns = (_model().label("model"), Attempt.opened_at, Attempt.cost_status, *_USED)
-    rows = select(*columns).where(where, has_passes, Attempt.cost_status != CostStatus.FREE)
+    rows = select(*columns).where(where, has_passes, _HAS_WHOLE_USAGE)
     for row in connection.execute(rows).mappings().all():
         usage = usage_kept(dict(**row))
         for each in passes(usage) if usage is not None else ():

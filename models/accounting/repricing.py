@@ -76,8 +76,9 @@ class Repricing(LedgerPart):
                 return
 
     def without_usage(self, scope: Scope) -> int:
-        """Count the attempts that no price book can price: nobody knows their usage, or they are open."""
-        unknown = [Attempt.cost_nano_usd.is_(None), Attempt.usage.is_(None), ~_HAS_COST]
+        """Count the attempts that no price book can price: nobody knows their whole usage, or they are open."""
+        no_usage = or_(Attempt.usage.is_(None), Attempt.cost_status == CostStatus.AT_LEAST)
+        unknown = [Attempt.cost_nano_usd.is_(None), no_usage, ~_HAS_COST]
         count = select(func.count()).select_from(Attempt).where(*_within(scope), *unknown)
         with transaction(self._engine) as connection:
             return connection.scalar(count) or 0
@@ -124,11 +125,11 @@ def _page(scope: Scope, after: tuple[datetime, str] | None) -> Any:
         Attempt.web_searches,
         Attempt.cost_nano_usd,
     )
-    # An HTTP error or a refusal without output is free, whatever its usage counts.
+    # An HTTP error or a refusal without output is free, whatever its usage counts. A broken stream shows a part only.
     is_billed = [
         Attempt.closed_at.is_not(None),
         Attempt.usage.is_not(None),
-        Attempt.cost_status != CostStatus.FREE,
+        Attempt.cost_status.not_in((CostStatus.FREE, CostStatus.AT_LEAST)),
     ]
     page = select(*columns).where(*_within(scope), *is_billed).order_by(Attempt.opened_at, Attempt.id).limit(_AT_ONCE)
     if after is None:

@@ -165,9 +165,8 @@ class Claim:
 class Opening:
     """The attempt row written before a request leaves. `number` counts from 1 within the job.
 
-    `worst_case_usd` is reserved under each of the caps, which are in the order of their scopes. None means no bound;
-    no cap may be set then. `waited_ms` is the time that a worker held the call for its turn. `max_tokens` is None
-    if sent as the job asked. `note` names the parameters dropped or mapped to suit the model.
+    `worst_case_usd` is reserved under each of the caps, in the order of their scopes. None: no bound, and no cap.
+    `waited_ms` is the wait in a worker for a turn. `max_tokens` is None if unchanged. `note` names changed parameters.
     """
 
     id: str
@@ -186,7 +185,7 @@ class Opening:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closing:
-    """The end of an attempt, as written into its row. `cost_usd` is None exactly if `cost_status` is unknown.
+    """The end of an attempt, as written into its row. `cost_usd` is None if the status is unknown or at_least.
 
     `parts` sum to the cost if a price was known. `error` is the provider's words, or the problem of the answer.
     """
@@ -196,6 +195,7 @@ class Closing:
     cost_usd: Decimal | None
     cost_status: CostStatus
     latency_ms: int
+    least_usd: Decimal | None = None  # the cost of the usage seen, if the status is at_least
     parts: Parts | None = None
     price_source: str | None = None
     http_status: int | None = None

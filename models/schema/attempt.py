@@ -89,6 +89,7 @@ class Attempt(Base):
     budgets: Mapped[Json | None]  # the scopes of its reservations, sorted
     unknown_at: Mapped[Time | None]  # when its worker was found lost: its reservation counts as spent from then on
     cost_nano_usd: Mapped[Money | None]
+    least_nano_usd: Mapped[Money | None]  # of a broken stream: the cost of its usage so far, the bill's lower bound
     input_nano_usd: Mapped[Money | None]  # the parts of the cost, which is their sum
     cache_read_nano_usd: Mapped[Money | None]
     cache_write_5m_nano_usd: Mapped[Money | None]
@@ -104,7 +105,8 @@ class Attempt(Base):
         UniqueConstraint("job_id", "attempt_no"),
         Index(None, "opened_at"),
         Index(None, "batch_id"),
-        CheckConstraint("(cost_nano_usd IS NULL) = (cost_status = 'unknown')", name="cost_known"),
+        CheckConstraint("(cost_nano_usd IS NULL) = (cost_status IN ('unknown', 'at_least'))", name="cost_known"),
+        CheckConstraint("(least_nano_usd IS NULL) = (cost_status <> 'at_least')", name="least_known"),
         CheckConstraint("cost_nano_usd >= 0", name="cost_positive"),
     )
 
@@ -148,7 +150,11 @@ def opening_row(claim: Claim, opening: Opening, worker: str) -> dict[str, Any]:
 def closing_row(closing: Closing, *, is_late: bool) -> dict[str, Any]:
     """Return the columns for an attempt's end."""
     usage = closing.usage
-    row = columns_of(closing, Attempt) | {"cost_nano_usd": closing.cost_usd, "usage": usage and usage.raw}
+    row = columns_of(closing, Attempt) | {
+        "cost_nano_usd": closing.cost_usd,
+        "least_nano_usd": closing.least_usd,
+        "usage": usage and usage.raw,
+    }
     if is_late:
         row["outcome"] = Outcome.LATE
     return row | (parts_row(closing.parts) if closing.parts else {}) | (columns_of(usage, Attempt) if usage else {})

@@ -1,6 +1,7 @@
 """The job: one prompt to be answered once; and its answer."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     CheckConstraint,
@@ -175,24 +176,47 @@ class TurnRow(Base):
     created_at: Mapped[Time]
 
 
-_IN_JSON = ("params", "headers", "columns", "expects")
 IS_HELD = Job.phase == literal_column("'held'")  # as in the partial index
 
 
-def job_row(batch_id: str | None, job: NewJob) -> dict[str, Any]:
-    """Return the columns of a new job, queued at its own start or refused. JSON and words are text for the driver.
+class JobRow(NamedTuple):
+    """A new job as columns: six of its own, and the `shared` columns, in which many jobs are alike.
+
+    `params` and `columns` are JSON. A shared column that is NULL is left out.
+    """
+
+    id: str
+    seq: int
+    prompt_id: str
+    params: str
+    columns: str
+    prefix: str | None
+    shared: Mapping[str, Any]
+
+
+OWN_COLUMNS = JobRow._fields[:-1]
+
+
+def job_row(batch_id: str | None, job: NewJob) -> JobRow:
+    """Return the columns of a new job, queued at its own start or refused."""
+    texts = escaped_json(job.params), escaped_json(job.columns)
+    return JobRow(job.id, job.seq, job.prompt_id, *texts, job.prefix, shared_columns(batch_id, job))
+
+
+def shared_columns(batch_id: str | None, job: NewJob) -> dict[str, Any]:
+    """Return the columns of a new job beside its own. JSON and words are text for the driver.
 
     `deadline_s` is no column: the writer turns it into a deadline.
     """
-    branch, refused, row = job.branch, job.refused, columns_of(job, Job)
-    texts = {name: None if row[name] is None else escaped_json(row[name]) for name in _IN_JSON}
-    return {
-        **row,
-        **texts,
+    branch, refused = job.branch, job.refused
+    row = columns_of(job, Job) | {
         "batch_id": batch_id,
+        "headers": None if job.headers is None else escaped_json(job.headers),
+        "expects": None if job.expects is None else escaped_json(job.expects),
         "start_rung": job.span.start,
         "floor_rung": job.span.floor,
         "ceiling_rung": job.span.ceiling,
+        "is_urgent": job.is_urgent or None,  # false by default
         "patience_ms": None if job.patience_s is None else round(job.patience_s * 1000),
         "climb_on": None if job.climb_on is None else ",".join(sorted(job.climb_on)),
         "start_reason": job.start_reason if refused is None else REFUSED,
@@ -208,6 +232,7 @@ def job_row(batch_id: str | None, job: NewJob) -> dict[str, Any]:
         **dict.fromkeys(("rounds", "crashes", "rebuys", "lease_token", "deliveries"), 0),
         "deadline_s": job.deadline_s,
     }
+    return {name: value for name, value in row.items() if value is not None and name not in OWN_COLUMNS}
 
 
 def answer_row(job_id: str, closing: Closing, ending: Ending) -> dict[str, Any]:

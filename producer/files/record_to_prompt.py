@@ -92,10 +92,11 @@ def row(record: Record, recipe: SourceOptions) -> Prompt | InputError:
 def filled(record: Record, recipe: SourceOptions, *, template: Template) -> Prompt | InputError:
     """Make a prompt by filling the template; every field is a column, no field is an option."""
     columns = as_columns(record.fields)
-    for column in template.columns:
-        if column not in columns:
-            return missing_column("template", column, [*columns], source=recipe.source, line=record.line)
-    if not any(columns[name].strip() for name in template.columns):
+    try:
+        cells = [columns[name] for name in template.columns]
+    except KeyError as missing:
+        return missing_column("template", missing.args[0], [*columns], source=recipe.source, line=record.line)
+    if not any(map(str.strip, cells)):
         problem = f"all of its columns are empty here ({', '.join(template.columns)})"
         return _wrong(record, recipe, "template", problem)
     if template.length(columns) > MAX_REQUEST_BYTES:
@@ -150,7 +151,6 @@ def _with_id(
     if not (isinstance(found, str | int) and not isinstance(found, bool) and str(found).strip()):
         return _wrong(record, recipe, name, f"{shown(found)} should be text or a whole number")
     if name == "id":
-        columns = columns.copy()
         columns.pop("id", None)
     return Prompt(id=str(found), columns=columns, **options)
 

@@ -3,8 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, BinaryIO, NoReturn, TypeAlias
+from typing import Any, BinaryIO, NamedTuple, NoReturn, TypeAlias
 
 from models.errors import InputError
 from producer.files.lines import elements, is_list, lines
@@ -14,8 +13,7 @@ _A_LINE = "; write one object a line"
 _AN_ELEMENT = " in the list"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(NamedTuple):
     """The fields of a line; `line` is the first line (from 1) of a record of several."""
 
     line: int

@@ -36,7 +36,7 @@ def check(prompt: Prompt, *, source: str, line: int | None, fills_cache: bool = 
         or (_text_problem(prompt) if prompt.params is None else _params_problem(prompt.params, least))
         or _written_problem(prompt)
         or (None if prompt.params is None else field_problem(prompt.params))
-        or headers_problem(prompt.headers or {})
+        or (headers_problem(prompt.headers) if prompt.headers else None)
     )
     return None if problem is None else InputError(problem[1], source=source, line=line, field=problem[0])
 
@@ -73,26 +73,27 @@ def check_id(prompt: Prompt, *, position: int, source: str, line: int, used: dic
 
 
 def _names_problem(prompt: Prompt) -> _Problem | None:
-    for name in _NAMES:
-        value = getattr(prompt, name)
+    for name, value in zip(_NAMES, _named(prompt), strict=True):
         if value is not None and _blank(value):
             return name, f"{shown(value)} should be text, or be left out"
-    for name in ("id", "task"):
-        if problem := _length_problem(name, getattr(prompt, name) or ""):
-            return name, problem
-    return None
+    return _length_problem("id", prompt.id or "") or _length_problem("task", prompt.task or "")
+
+
+def _named(prompt: Prompt) -> tuple[str | None, ...]:
+    return prompt.id, prompt.task, prompt.start, prompt.floor, prompt.ceiling
 
 
 def _label_problem(field: str, value: object, *, may_be_blank: bool = False) -> str | None:
     if not isinstance(value, str) or (_blank(value) and not may_be_blank):
         return f"{shown(value)} should be text, or be left out"
-    return _length_problem(field, value) or (None if _is_storable(value) else _character_problem(field, value)[1])
+    problem = _length_problem(field, value) or (None if _is_storable(value) else _character_problem(field, value))
+    return problem and problem[1]
 
 
-def _length_problem(field: str, text: str) -> str | None:
+def _length_problem(field: str, text: str) -> _Problem | None:
     if len(text) <= MAX_ID_LENGTH:
         return None
-    return f"has {len(text)} characters; {_KEPT[field]} has at most {MAX_ID_LENGTH}"
+    return field, f"has {len(text)} characters; {_KEPT[field]} has at most {MAX_ID_LENGTH}"
 
 
 def _columns_problem(columns: Mapping[Any, Any]) -> _Problem | None:
@@ -161,16 +162,21 @@ def _content_problem(content: object, field: str) -> _Problem | None:
 
 def _written_problem(prompt: Prompt) -> _Problem | None:
     """Return the first text that cannot be stored, or a size above the limit. Only a suspicion causes a walk."""
-    own = _own_texts(prompt)
+    own = [*prompt.columns, *prompt.columns.values(), *filter(None, _named(prompt))]
     try:
-        written = "" if prompt.params is None else _as_ascii_json(dict(prompt.params))
+        if prompt.params is None:
+            own += prompt.text, prompt.system or ""
+            written = ""
+        else:
+            written = _as_ascii_json(dict(prompt.params))
     except (TypeError, ValueError, RecursionError) as error:
         return "params", f"cannot be written as JSON: {error}"
-    if not _is_storable("".join([text for _, text in own])) or r"\u0000" in written or r"\ud" in written:
-        for field, text in (*own, *_strings(prompt.params, "")):
+    joined = "".join(own)
+    if not _is_storable(joined) or r"\u0000" in written or r"\ud" in written:
+        for field, text in (*_own_texts(prompt), *_strings(prompt.params, "")):
             if not _is_storable(text):
                 return _character_problem(field, text)
-    longest = _LONGEST_ESCAPE * sum(len(text) for _, text in own) + len(written)
+    longest = _LONGEST_ESCAPE * len(joined) + len(written)
     return _size_problem(prompt) if longest > MAX_REQUEST_BYTES // 2 else None
 
 
@@ -179,8 +185,7 @@ def _own_texts(prompt: Prompt) -> list[tuple[str, str]]:
     texts = [*prompt.columns.items(), ("columns", "".join(prompt.columns))]
     if prompt.params is None:
         texts += [("prompt", prompt.text), ("system", prompt.system or "")]
-    named = (prompt.id, prompt.task, prompt.start, prompt.floor, prompt.ceiling)
-    return texts + [(name, text) for name, text in zip(_NAMES, named, strict=True) if text]
+    return texts + [(name, text) for name, text in zip(_NAMES, _named(prompt), strict=True) if text]
 
 
 def _is_storable(text: str) -> bool:

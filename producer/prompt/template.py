@@ -20,11 +20,11 @@ class Template:
 
     def fill(self, row: Mapping[str, str]) -> str:
         """Put the row's values in place. Raises KeyError if the row lacks a column."""
-        return "".join(row[piece] if is_column else piece for piece, is_column in self.pieces)
+        return "".join([row[piece] if is_column else piece for piece, is_column in self.pieces])
 
     def length(self, row: Mapping[str, str]) -> int:
         """Return the length of the filled text in characters, without filling."""
-        return sum(len(row[piece]) if is_column else len(piece) for piece, is_column in self.pieces)
+        return sum([len(row[piece]) if is_column else len(piece) for piece, is_column in self.pieces])
 
 
 def parse_template(text: str) -> Template:

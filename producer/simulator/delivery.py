@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from producer.simulator.answer.stream import error_event
+from producer.simulator.answer.stream import PING
 
 if TYPE_CHECKING:
     from producer.simulator.simulation import Reply
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: closing sends RST instead of FIN
 _FOREVER_S = 86_400.0
+_HEAD = 61  # bytes of an event in its first packet
 
 
 async def deliver(request: web.Request, reply: Reply) -> web.StreamResponse:
@@ -34,7 +35,7 @@ async def deliver(request: web.Request, reply: Reply) -> web.StreamResponse:
         case "reset_after":
             await _send_half(request, reply)
             _reset(request)
-        case "stall":
+        case "stall" | "pings":
             await _send_half(request, reply)
             await asyncio.sleep(_FOREVER_S)
         case "cut" | "error_event":
@@ -47,23 +48,28 @@ async def deliver(request: web.Request, reply: Reply) -> web.StreamResponse:
 
 
 async def _stream(request: web.Request, reply: Reply) -> web.StreamResponse:
-    """Send events as they are generated: all, or the first half before the stream breaks."""
+    """Send events as they are generated: all, or some before the stream breaks. Each packet ends within an event."""
     response = web.StreamResponse(status=reply.status, headers=reply.headers)
     response.content_type = "text/event-stream"
     await asyncio.sleep(reply.first_s)
     await response.prepare(request)
     is_whole = reply.delivery in ("whole", "drip")
-    events = reply.events if is_whole else reply.events[: len(reply.events) // 2]
+    events = reply.events if is_whole else reply.events[: reply.sent]
     pause_s = reply.every_s if reply.delivery == "drip" else (reply.delay_s - reply.first_s) / len(reply.events)
     for event in events:
-        await response.write(event)
+        await response.write(event[:_HEAD])
+        await response.write(event[_HEAD:])
         if pause_s:
             await asyncio.sleep(pause_s)
     match reply.delivery:
         case "stall":
             await asyncio.sleep(_FOREVER_S)
         case "error_event":
-            await response.write(error_event("overloaded_error", "Overloaded"))
+            await response.write(reply.error)
+        case "pings":
+            while True:
+                await response.write(PING)
+                await asyncio.sleep(reply.every_s)
         case "reset_after":
             _reset(request)
         case "cut" if request.transport is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,10 +13,11 @@ from producer.simulator.account.billing import bill
 from producer.simulator.account.buckets import Admission, RateLimits
 from producer.simulator.account.cache import PromptCache
 from producer.simulator.account.purchases import Purchase, PurchaseLog
+from producer.simulator.answer.answers import BREAKING, Delivery
 from producer.simulator.answer.choose import Chooser
-from producer.simulator.answer.compose import Generated, generate
+from producer.simulator.answer.compose import Generated, generate, stopped
 from producer.simulator.answer.draw import Draw, draw_for
-from producer.simulator.answer.stream import events_of
+from producer.simulator.answer.stream import error_event, events_of
 from producer.simulator.answer.wire import body_of, page_of, retry_after, status_of
 from producer.simulator.request.checks import RefusedError, read_prompt
 from producer.simulator.request.errors import ApiError, error_json, filled
@@ -25,10 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from producer.simulator.account.cache import Split
-    from producer.simulator.answer.answers import Delivery
     from producer.simulator.answer.script import Rule, Script
     from producer.simulator.request.prompt import Prompt
 
+_STREAM = re.compile(rb',\s*"stream"\s*:\s*(true|false)')  # a streamed answer is the same answer
 _ERROR_S = 0.05  # median; nothing is generated before an error is sent
 
 
@@ -46,7 +48,8 @@ class Incoming:
 class Reply:
     """The reply, sent after `delay_s`; a dripping body gives a byte each `every_s`.
 
-    A streamed reply has `events`: the first leaves after `first_s`, the last after `delay_s`.
+    A streamed reply has `events`: the first leaves after `first_s`, the last after `delay_s`. A stream that breaks
+    has `sent` events, and perhaps an `error`.
     """
 
     delivery: Delivery = "whole"
@@ -57,6 +60,8 @@ class Reply:
     delay_s: float = 0.0
     every_s: float = 0.2
     events: tuple[bytes, ...] = ()
+    sent: int = 0
+    error: bytes = b""
     first_s: float = 0.0
 
 
@@ -131,7 +136,7 @@ class Simulation:
         return self._reply(visit, prompt, rule, generated, billed=billed and not generated.is_free)
 
     def _visit(self, incoming: Incoming) -> _Visit:
-        digest = blake2b(incoming.body, digest_size=16).digest()
+        digest = blake2b(_STREAM.sub(b"", incoming.body), digest_size=16).digest()
         self._seen[digest] += 1
         draw = draw_for(self.seed, digest, self._seen[digest])
         return _Visit(
@@ -146,6 +151,12 @@ class Simulation:
     def _reply(self, visit: _Visit, prompt: Prompt, rule: Rule, generated: Generated | None, *, billed: bool) -> Reply:
         message_id = "msg_01" + visit.draw.token(f"message {self.log.earlier}")
         answer, status, page = rule.answer, status_of(rule), page_of(rule)
+        body = body_of(rule, prompt, generated, message_id=message_id, request_id=visit.request_id)
+        events = tuple(events_of(body)) if prompt.body.get("stream") and page is None else ()
+        sent = len(events) // 2 if rule.after_events is None else rule.after_events
+        first_s, whole_s = self._takes_s(visit, rule, generated)
+        if generated and answer.delivery in BREAKING:
+            generated = stopped(generated, sent, len(events))
         self._write(
             visit,
             message_id=message_id if generated else None,
@@ -158,8 +169,6 @@ class Simulation:
             usage=generated.usage.as_api() if generated else None,
             billed_nano_usd=bill(generated.served, generated.usage) if generated and billed else 0,
         )
-        body = body_of(rule, prompt, generated, message_id=message_id, request_id=visit.request_id)
-        first_s, whole_s = self._takes_s(visit, rule, generated)
         return Reply(
             delivery=answer.delivery,
             status=status,
@@ -168,7 +177,9 @@ class Simulation:
             body=body,
             delay_s=whole_s + rule.delay_s,
             every_s=rule.every_s,
-            events=tuple(events_of(body)) if prompt.body.get("stream") else (),
+            events=events,
+            sent=sent,
+            error=error_event(rule.error_type, rule.error_type.removesuffix("_error").title()),
             first_s=first_s,
         )
 

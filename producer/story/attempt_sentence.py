@@ -81,6 +81,10 @@ def _tokens(attempt: Row) -> str:
 
 def _cost(attempt: Row) -> str:
     if attempt["cost_nano_usd"] is None:
-        return "cost not known yet" if attempt["outcome"] is None else "cost unknown"
+        least, most = (attempt.get(f"{name}_nano_usd") for name in ("least", "reserved"))
+        bounds = [f"at least {money(least)}"] if least is not None else []
+        bounds += [f"at most {money(most)}"] if bounds and most is not None else []
+        unknown = ", ".join(["cost unknown", *bounds])
+        return "cost not known yet" if attempt["outcome"] is None else unknown
     status = attempt["cost_status"]
     return f"{money(attempt['cost_nano_usd'])}{_SURE.get(status, f' ({status})')}"

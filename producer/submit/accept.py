@@ -1,7 +1,7 @@
 """Makes a batch of prompts: checked, priced, each with its rungs."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -11,7 +11,7 @@ from typing import Any
 
 from models.chain.chain import Chain
 from models.errors import InputError, UnpricedModelError
-from models.ids import new_id
+from models.ids import new_ids
 from models.job.map_reduce import OnFailedPart
 from models.job.task_kinds import JobTerms, as_entry, parse_terms, terms_for
 from models.job.values import NewBatch, NewJob, Unsent
@@ -19,8 +19,9 @@ from models.money.cap_settings import usd
 from models.money.price_book import PriceBook
 from models.money.pricing import Price
 from models.outcome import OnUnknown
-from models.reports.learned_starts import ASKED, LearnedStarts
-from models.schema.job import job_row
+from models.reports.learned_starts import ASKED, LearnedStarts, is_auto
+from models.schema.columns import escaped_json
+from models.schema.job import JobRow, shared_columns
 from models.settings import Settings
 from producer.files.prompts import Judge, PromptFile
 from producer.prompt.arguments import SubmitArguments
@@ -32,6 +33,7 @@ from producer.submit.content_digest import Content
 from producer.submit.shared_prefixes import Prefixes
 
 MOST_WEIGHT = 100
+_MOST_KNOWN = 1000
 _MOST_URGENT = 10_000  # sent at once; the dispatcher sends the others
 
 
@@ -79,11 +81,11 @@ class LaidOut:
     first: Sequence[Unsent]
     prefixes: Prefixes
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> Iterator[JobRow]:
         """Read the rows in order. A prefix that no other job shares is left out."""
         shared = self.prefixes.shared()
-        for row in self.buffered:
-            yield row | {"prefix": shared(row["prefix"])}
+        for row in map(JobRow._make, self.buffered):
+            yield row if row.prefix is None else row._replace(prefix=shared(row.prefix))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ def laid_out(
     Raises InputError or InputMistakes for prompts that cannot be sent or kept.
     """
     with Laid() as buffered:
-        yield _lay(_jobs(prompts, settings, options), settings, options, starts, buffered)
+        yield _lay(prompts, settings, options, starts, buffered)
 
 
 def _terms(given: JobTerms, chain: Chain) -> JobTerms:
@@ -132,33 +134,54 @@ def require_prices(settings: Settings, dated: Mapping[str, Sequence[Price]]) -> 
 
 
 def _lay(
-    jobs: Iterable[NewJob], settings: Settings, options: SubmitOptions, starts: LearnedStarts, buffered: Laid
+    prompts: Iterable[Prompt] | PromptFile,
+    settings: Settings,
+    options: SubmitOptions,
+    starts: LearnedStarts,
+    buffered: Laid,
 ) -> LaidOut:
-    batch_id = new_id()
+    ids = new_ids()
+    batch_id = next(ids)
     content = None if options.key is None else Content(settings.climbs, options.max_cost_usd, options.on_failed_part)
-    starting = starts.starting(settings)
+    terms = cache(lambda task: terms_for(task, options.terms, settings.kinds, settings.climbs))
+    judge = partial(misplaced, chain=settings.chain, task=options.task, terms=terms)
+    alike = _Alike(
+        batch_id=batch_id,
+        settings=settings,
+        options=options,
+        terms=terms,
+        starting=starts.starting(settings),
+        content=content,
+    )
     first = _First(settings.queue_window)
     prefixes = Prefixes(settings.chain.models if settings.prompt_cache == "on" else ())
-    for asked in jobs:
-        if content is not None:  # the digest leaves learned starts out
-            content.add(asked)
-        job = starting(asked) if asked.refused is None else asked
-        if job.refused is None:
-            first.add(job)
-        row = job_row(batch_id, job) | {"prefix": prefixes.named(job.params)}
-        buffered.add(row, characters=len(row["params"]) + len(row["columns"]))
-    batch = NewBatch(
+    for seq, prompt in enumerate(_checked(prompts, judge), start=1):
+        job_id, prompt_id = next(ids), _id(prompt, seq)
+        params = prompt.request() if prompt.refused is None else {}
+        shared = alike.shared(prompt, id=job_id, seq=seq, prompt_id=prompt_id, params=params)
+        if prompt.refused is None:
+            first.add(job_id, shared["rung"], is_urgent=options.urgent)
+        sent, kept = escaped_json(params), escaped_json(prompt.columns)
+        row = (job_id, seq, prompt_id, sent, kept, prefixes.named(params), shared)
+        buffered.add(row, characters=len(sent) + len(kept))
+    if not buffered.count:
+        raise InputError("no prompts: give at least one", source="submit")
+    batch = _batch(batch_id, settings, options, None if content is None else content.hexdigest())
+    return LaidOut(batch=batch, buffered=buffered, first=first.jobs, prefixes=prefixes)
+
+
+def _batch(batch_id: str, settings: Settings, options: SubmitOptions, content_sha256: str | None) -> NewBatch:
+    return NewBatch(
         id=batch_id,
         name=options.name,
         key=None if options.key is None else str(options.key),
-        content_sha256=None if content is None else content.hexdigest(),
+        content_sha256=content_sha256,
         task=options.task,
         tags=options.tags,
         deadline_s=options.terms.deadline_s or settings.job_deadline_s,
         max_cost_usd=options.max_cost_usd,
         weight=options.weight,
     )
-    return LaidOut(batch=batch, buffered=buffered, first=first.jobs, prefixes=prefixes)
 
 
 @dataclass(slots=True)
@@ -169,21 +192,11 @@ class _First:
     jobs: list[Unsent] = field(default_factory=list)
     counts: Counter[int | None] = field(default_factory=Counter)
 
-    def add(self, job: NewJob) -> None:
-        lane = None if job.is_urgent else job.span.start
+    def add(self, job_id: str, rung: int, *, is_urgent: bool) -> None:
+        lane = None if is_urgent else rung
         self.counts[lane] += 1
-        if self.counts[lane] <= (_MOST_URGENT if job.is_urgent else self.window):
-            self.jobs.append(Unsent(id=job.id, rung=job.span.start, is_urgent=job.is_urgent))
-
-
-def _jobs(prompts: Iterable[Prompt] | PromptFile, settings: Settings, options: SubmitOptions) -> Iterator[NewJob]:
-    asked = cache(lambda task: terms_for(task, options.terms, settings.kinds, settings.climbs))
-    judge = partial(misplaced, chain=settings.chain, task=options.task, terms=asked)
-    seq = 0
-    for seq, prompt in enumerate(_checked(prompts, judge), start=1):
-        yield _job(prompt, seq, settings.chain, options, asked(prompt.task or options.task))
-    if not seq:
-        raise InputError("no prompts: give at least one", source="submit")
+        if self.counts[lane] <= (_MOST_URGENT if is_urgent else self.window):
+            self.jobs.append(Unsent(id=job_id, rung=rung, is_urgent=is_urgent))
 
 
 def _checked(prompts: Iterable[Prompt] | PromptFile, judge: Judge) -> Iterator[Prompt]:
@@ -217,24 +230,62 @@ def _id(prompt: Prompt, seq: int) -> str:
     return prompt.id if prompt.id is not None else str(seq)
 
 
-def _job(prompt: Prompt, seq: int, chain: Chain, options: SubmitOptions, asked: JobTerms) -> NewJob:
-    span = span_of(prompt, chain, options.task, source=f"prompt {seq}", terms=asked)
-    return NewJob(
-        refused=prompt.refused,
-        id=new_id(),
-        seq=seq,
-        prompt_id=_id(prompt, seq),
-        task=prompt.task or options.task,
-        params=prompt.request() if prompt.refused is None else {},
-        span=span,
-        start_model=chain.models[span.start],
-        columns=prompt.columns,
-        on_unknown=options.on_unknown,
-        is_urgent=options.urgent,
-        start_reason=ASKED if is_asked(prompt, chain, prompt.task or options.task) else None,
-        patience_s=asked.patience_s,
-        climb_on=asked.climb_on,
-        expects=asked.expects,
-        deadline_s=asked.deadline_s,
-        headers=prompt.headers or None,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Alike:
+    """Lays out the columns that jobs share, once for all prompts of one task that ask for the same models."""
+
+    batch_id: str
+    settings: Settings
+    options: SubmitOptions
+    terms: Callable[[str | None], JobTerms]
+    starting: Callable[[NewJob], NewJob]
+    content: Content | None  # the digest leaves learned starts out
+    known: dict[Hashable, tuple[NewJob, Mapping[str, Any]]] = field(default_factory=dict)
+
+    def shared(self, prompt: Prompt, **own: Any) -> Mapping[str, Any]:
+        """Return the shared columns of a prompt's job. The digest of the batch takes in the job."""
+        params, headers = prompt.params or {}, prompt.headers or {}
+        named = (prompt.task, prompt.start, prompt.floor, prompt.ceiling, params.get("model"))
+        asked = (*named, prompt.refused, *headers.items())
+        job, shared = self.known.get(asked) or self._keep(asked, self._job(prompt, own["seq"]))
+        is_moved = prompt.refused is None and is_auto(job, self.settings)
+        if self.content is None and not is_moved:
+            return shared
+        whole = replace(job, columns=prompt.columns, **own)
+        if self.content is not None:
+            self.content.add(whole)
+        if not is_moved:
+            return shared
+        started = self.starting(whole)
+        moved = (asked, started.span.start, started.start_reason)
+        return (self.known.get(moved) or self._keep(moved, started))[1]
+
+    def _keep(self, asked: Hashable, job: NewJob) -> tuple[NewJob, Mapping[str, Any]]:
+        if len(self.known) >= _MOST_KNOWN:
+            self.known.clear()
+        self.known[asked] = job, shared_columns(self.batch_id, job)
+        return self.known[asked]
+
+    def _job(self, prompt: Prompt, seq: int) -> NewJob:
+        """Make the job of a prompt, without columns of its own."""
+        chain, task = self.settings.chain, prompt.task or self.options.task
+        asked = self.terms(task)
+        span = span_of(prompt, chain, self.options.task, source=f"prompt {seq}", terms=asked)
+        return NewJob(
+            refused=prompt.refused,
+            id="",
+            seq=seq,
+            prompt_id="",
+            task=task,
+            params={},
+            span=span,
+            start_model=chain.models[span.start],
+            on_unknown=self.options.on_unknown,
+            is_urgent=self.options.urgent,
+            start_reason=ASKED if is_asked(prompt, chain, task) else None,
+            patience_s=asked.patience_s,
+            climb_on=asked.climb_on,
+            expects=asked.expects,
+            deadline_s=asked.deadline_s,
+            headers=prompt.headers or None,
+        )

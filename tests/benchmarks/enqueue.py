@@ -29,8 +29,13 @@ def write_prompts(path: Path, count: int) -> None:
 
 
 def by_stepdown(path: Path, redis_url: str, folder: Path) -> float:
-    """Run `stepdown submit` on the file as one batch; seconds, from its start to its end, all prompts committed."""
+    """Run `stepdown submit` on the file as one batch; seconds, from its start to its end, all prompts committed.
+
+    An earlier submission has made the ledger, and the compiled files of Python.
+    """
     variables = {"REDIS_URL": redis_url, "DATABASE_URL": f"sqlite:///{folder}/enqueue.db"}
+    write_prompts(folder / "first.csv", 10)
+    _stepdown(variables, "submit", str(folder / "first.csv"), "--template", _TEMPLATE, "--id-column", "id")
     started = time.monotonic()
     batch = _stepdown(variables, "submit", str(path), "--template", _TEMPLATE, "--id-column", "id")
     seconds = time.monotonic() - started
@@ -45,6 +50,7 @@ def by_stepdown(path: Path, redis_url: str, folder: Path) -> float:
 
 def _stepdown(variables: Mapping[str, str], *arguments: str) -> str:
     environment = {**os.environ, **variables}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed product is compiled
     return subprocess.run(
         [*_COMMAND, *arguments], env=environment, check=True, capture_output=True, text=True
     ).stdout.strip()

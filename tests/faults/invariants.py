@@ -57,7 +57,7 @@ def examine(site: Site) -> Findings:
         held=len(held),
         purchases=len(purchases),
         attempts=len(attempts),
-        unknown_costs=sum(row["cost_status"] == "unknown" for row in attempts.values()),
+        unknown_costs=sum(row["cost_nano_usd"] is None for row in attempts.values()),
         rebuys=sum(row["rebuys"] for row in jobs.values()),
         wrong=tuple(wrong),
     )
@@ -109,12 +109,15 @@ def _budgets(site: Site, attempts: dict[str, Any]) -> list[str]:
 
 
 def _costs(purchases: list[dict[str, Any]], attempts: dict[str, Any]) -> list[str]:
-    """I10: each known cost is the simulator's own, to the nano-dollar."""
+    """I10: each known cost is the simulator's own, to the nano-dollar, and no least cost is above the simulator's."""
     wrong = []
     for purchase in purchases:
         row = attempts.get(purchase["attempt"])
         if row is not None and row["cost_nano_usd"] not in {None, purchase["billed_nano_usd"]}:
             wrong.append(f"I10: attempt {row['id']} cost {purchase['billed_nano_usd']}, not {row['cost_nano_usd']}")
+        least = 0 if row is None else row["least_nano_usd"] or 0
+        if least > purchase["billed_nano_usd"]:
+            wrong.append(f"I10: attempt {purchase['attempt']} cost {purchase['billed_nano_usd']}, less than {least}")
     bought = {purchase["attempt"] for purchase in purchases}
     return wrong + [
         f"I10: attempt {row['id']} has a cost and was never asked for"

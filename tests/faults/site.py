@@ -159,9 +159,10 @@ class Site:
         self.workers.append(worker)
         return worker
 
-    def submit(self, count: int, **options: Any) -> Batch:
+    def submit(self, count: int, *, max_tokens: int = 1024, **options: Any) -> Batch:
         """Submit so many prompts, each of its own."""
-        prompts = [Prompt(f"Summarize: harbour {number} was dredged.", id=str(number)) for number in range(count)]
+        texts = [f"Summarize: harbour {number} was dredged." for number in range(count)]
+        prompts = [Prompt(text, id=str(number), max_tokens=max_tokens) for number, text in enumerate(texts)]
         return self.producer.submit(prompts, **options)
 
     def finished(self, batch: Batch, *, within_s: float = 60) -> None:

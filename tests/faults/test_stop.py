@@ -33,14 +33,18 @@ def test_a_deploy_waits_for_the_calls_in_flight_and_leaves_the_rest_to_others(tm
         assert {row["crashes"] for row in site.rows("SELECT crashes FROM jobs")} == {0}
 
 
-def test_a_call_that_outlasts_the_drain_is_cut_and_its_job_goes_on_elsewhere(tmp_path: Path) -> None:
-    with open_site("sqlite", tmp_path, script=_slow(15), DRAIN_S="1") as site:
+@pytest.mark.parametrize(("max_tokens", "status"), [(500, "unknown"), (9_000, "at_least")])
+def test_a_call_that_outlasts_the_drain_is_cut_and_its_job_goes_on_elsewhere(
+    tmp_path: Path, max_tokens: int, status: str
+) -> None:
+    script = f"[[rules]]\nanswer = 'text'\ntext = '{'Harbour. ' * 300}'\ndelay_s = 15"  # an event each 0.1 s
+    with open_site("sqlite", tmp_path, script=script, DRAIN_S="1") as site:
         old = site.hire()
-        batch = site.submit(3)
+        batch = site.submit(3, max_tokens=max_tokens)
         eventually(lambda: site.in_flight() == 3, within_s=30, because="they are called")
         old.ask_to_end()
         assert old.ended(within_s=12) == 0
-        assert {row["cost_status"] for row in site.rows("SELECT cost_status FROM attempts")} == {"unknown"}
+        assert {row["cost_status"] for row in site.rows("SELECT cost_status FROM attempts")} == {status}
         site.simulator.set_script("")
         site.hire()
         site.finished(batch)

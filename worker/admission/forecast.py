@@ -213,7 +213,7 @@ def limits_in(received: Received | Broken) -> dict[str, tuple[int, int]]:
     Source: anthropic 2.12.0.
     """
     found: dict[str, tuple[int, int]] = {}
-    headers = received.headers if isinstance(received, Received) else {}
+    headers = received.headers
     for kind, name in _LIMITS.items():
         limit = _count(headers.get(f"anthropic-ratelimit-{name}-limit"))
         remaining = _count(headers.get(f"anthropic-ratelimit-{name}-remaining"))

@@ -18,6 +18,7 @@ from worker.admission.forecast import Forecast
 from worker.events import Report
 from worker.fallback.caps import Caps
 from worker.provider.reply import Broken, Received
+from worker.provider.stream import OnEvent
 
 InThread = Callable[..., Awaitable[Any]]  # calls a function that would block the loop, as asyncio.to_thread does
 AROUND_A_CALL_S = 30.0  # transactions before and after the call
@@ -35,10 +36,11 @@ class Provider(Protocol):
         job_id: str,
         deadline: Deadline,
         headers: Mapping[str, str] | None = None,
+        on_event: OnEvent | None = None,
     ) -> Received | Broken:
         """Call the model. `headers` name the version of the API and the betas; None: those of the SDK.
 
-        No fault of the network or the provider raises.
+        `on_event` receives each event of a stream at once. No fault of the network or the provider raises.
         """
 
     async def cut(self) -> None:
@@ -69,6 +71,7 @@ class Collaborators:
     """The collaborators of a walk, built once at the entry point. `now` is UTC; `draw` returns numbers from 0 to 1.
 
     `call_timeout_s` is the least time for a call. A call's ticket lapses `AROUND_A_CALL_S` after the deadline.
+    `listener` returns the function that receives the events of an attempt's stream, None if nobody listens.
     """
 
     chain: Chain
@@ -91,4 +94,5 @@ class Collaborators:
     call_timeout_s: float
     is_stopping: Callable[[], bool] = lambda: False
     capabilities_of: Callable[[str], Capabilities] = capabilities_of
+    listener: Callable[[Claim, Opening], OnEvent | None] = lambda _claim, _opening: None
     warming: CacheWarmup | None = None  # None: no request is marked for the cache

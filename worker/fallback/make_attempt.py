@@ -47,6 +47,7 @@ async def call_and_check(rung: RungContext, call: Call) -> EndedCall:
         job_id=call.claim.job_id,
         deadline=call.deadline,
         headers=call.headers,
+        on_event=rung.worker.listener(call.claim, call.opening),
     )
     found = without_prompt(classify(received, now=rung.worker.now(), lifetimes=lifetimes(request)), request)
     whole = joined(found, rung.place.content, rung.place.passes)
@@ -122,8 +123,8 @@ def _retry_after_s(end: Reply | Failure) -> float | None:
 
 def _details(end: Reply | Failure, call: Call) -> Mapping[str, Any]:
     match end.outcome:
-        case Outcome.TIMED_OUT:
-            return {"deadline": str(call.deadline)}
+        case Outcome.TIMED_OUT if isinstance(end, Failure):
+            return {"deadline": end.deadline or str(call.deadline)}
         case Outcome.OVER_LIMIT if isinstance(end, Failure):
             return {"needs": call.request.input_tokens, "per_minute": end.per_minute}
         case _:

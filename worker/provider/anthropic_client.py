@@ -17,10 +17,13 @@ from anthropic.types import Message
 from models.chain.deadline import Deadline
 from models.text import line
 from worker.provider.reply import Broken, Received
+from worker.provider.stream import IncomingStream, OnEvent, StreamError
+from worker.provider.stream_times import StreamTimes
 
 _NOTHING_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)  # no byte has left; else some may have
 _PROBES = {"TCP_KEEPIDLE": 60, "TCP_KEEPALIVE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}  # seconds; KEEPCNT: probes
 _OK, _NOT_FOUND = 200, 404
+_EVENTS = "text/event-stream"
 _FACTS_S = 2.0
 _LIMITS = (
     f"anthropic-ratelimit-{kind}-{figure}"
@@ -50,7 +53,9 @@ class AnthropicProvider:
     """
 
     def __init__(self, *, api_key: str, base_url: str, connect_timeout_s: float) -> None:
-        self._in_flight: set[asyncio.Task[Received]] = set()
+        self._in_flight: set[asyncio.Task[Received | Broken]] = set()
+        self._streaming: set[str] = set()  # models whose streams were seen to begin early
+        self._clock = asyncio.get_running_loop().time
         sdk = AsyncAnthropic(api_key=api_key, base_url=base_url)
         self._url = str(sdk.base_url).rstrip("/")
         self._session = aiohttp.ClientSession(
@@ -72,39 +77,58 @@ class AnthropicProvider:
         job_id: str,
         deadline: Deadline,
         headers: Mapping[str, str] | None = None,
+        on_event: OnEvent | None = None,
     ) -> Received | Broken:
-        """Send a request and wait for the whole body, until the deadline at most, in wall-clock time."""
-        started = time.monotonic()
+        """Send a request and wait for the whole body, until the deadline at most, in wall-clock time.
+
+        An answer that may be long is streamed, and so is an answer with a listener, `on_event`.
+        """
+        started, stream = time.monotonic(), IncomingStream(on_event)
+        is_streamed = deadline.is_long or on_event is not None
         sent_as = {**(headers or {}), "x-stepdown-attempt": attempt_id, "x-stepdown-job": job_id}
-        sent = asyncio.ensure_future(self._send({"model": model, **params}, sent_as, deadline.after_s))
+        body = {"model": model, **params, **({"stream": True} if is_streamed else {})}
+        times = StreamTimes(deadline, now=self._clock(), is_known=is_streamed and model in self._streaming)
+        sent = asyncio.ensure_future(self._send(body, sent_as, stream, times))
         self._in_flight.add(sent)
         sent.add_done_callback(self._in_flight.discard)
         try:
-            return await sent
+            end = await sent
         except asyncio.CancelledError:
             if (job := asyncio.current_task()) is not None and job.cancelling():
                 raise
-            return Broken(how="cut", detail="the worker was stopped during the call", latency_ms=_since(started))
+            end = Broken(how="cut", detail="the worker was stopped during the call", latency_ms=_since(started))
         except TimeoutError as error:
-            if isinstance(error, aiohttp.ClientError):
-                return _broken(error, _since(started))
-            detail = f"no complete reply within {deadline}"
-            return Broken(how="timed_out", detail=detail, latency_ms=_since(started))
+            is_ours = not isinstance(error, aiohttp.ClientError)
+            end = _timed_out(times.waited_for, _since(started)) if is_ours else _broken(error, _since(started))
+        except StreamError as error:
+            detail = f"the stream cannot be read: {error}"
+            end = Broken(how="malformed", detail=detail, latency_ms=_since(started))
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return _broken(error, _since(started))
+            end = _broken(error, _since(started))
+        if times.has_begun_early:
+            self._streaming.add(model)
+        return end if isinstance(end, Received) else stream.ended(end)
 
-    async def _send(self, body: Mapping[str, Any], headers: Mapping[str, str], timeout_s: float) -> Received:
+    async def _send(
+        self, body: Mapping[str, Any], headers: Mapping[str, str], stream: IncomingStream, times: StreamTimes
+    ) -> Received | Broken:
         started = time.monotonic()
         text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
         # A redirect that is followed would be a second request, without its row.
         request = self._session.post(f"{self._url}/v1/messages", data=text, headers=headers, allow_redirects=False)
-        async with asyncio.timeout(timeout_s), request as response:
-            return Received(
-                status=response.status,
-                headers={name: response.headers[name] for name in _HEADERS if name in response.headers},
-                body=await response.read(),
-                latency_ms=_since(started),
-            )
+        async with asyncio.timeout_at(times.until) as timeout, request as response:
+            stream.headers = {name: response.headers[name] for name in _HEADERS if name in response.headers}
+            if response.status != _OK or response.content_type != _EVENTS:
+                timeout.reschedule(times.of_plain_reply())
+                reply = await response.read()
+                return Received(status=response.status, headers=stream.headers, body=reply, latency_ms=_since(started))
+            async for chunk in response.content.iter_any():
+                sign = stream.feed(chunk)
+                if stream.message.error is not None:
+                    break
+                if sign:
+                    timeout.reschedule(times.after(sign, now=self._clock(), is_whole=stream.message.is_whole))
+        return Broken(how="cut", detail="the stream ended in the middle", latency_ms=_since(started))
 
     async def facts(self, model: str) -> Mapping[str, Any] | None:
         """Return the API's facts of a model, at no cost. Empty if the API has no such model, None without an answer."""
@@ -157,6 +181,11 @@ def _broken(error: Exception, latency_ms: int) -> Broken:
     # A header that cannot be written, such as a key with a line break, is refused before sending.
     nothing_sent = isinstance(error, (*_NOTHING_SENT, ValueError))
     return Broken(how="unreachable" if nothing_sent else "cut", detail=detail, latency_ms=latency_ms)
+
+
+def _timed_out(waited_for: str, latency_ms: int) -> Broken:
+    detail = f"no complete reply within {waited_for}"
+    return Broken(how="timed_out", detail=detail, latency_ms=latency_ms, deadline=waited_for)
 
 
 def _since(started: float) -> int:

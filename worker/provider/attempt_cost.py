@@ -16,7 +16,9 @@ _MAY_BE_BILLED = {Outcome.MALFORMED, Outcome.CUT, Outcome.TIMED_OUT}
 
 def closing_of(attempt_id: str, end: Reply | Failure, prices: Prices, *, at: datetime) -> Closing:
     """Return the end of an attempt for the ledger, priced by the model that answered and the usage's tier."""
-    return _of_reply(attempt_id, end, prices, at) if isinstance(end, Reply) else _of_failure(attempt_id, end)
+    if isinstance(end, Reply):
+        return _of_reply(attempt_id, end, prices, at)
+    return _of_failure(attempt_id, end, prices, at)
 
 
 def total_usd(closings: Iterable[Closing]) -> Decimal | None:
@@ -56,18 +58,32 @@ def _of_reply(attempt_id: str, reply: Reply, prices: Prices, at: datetime) -> Cl
     )
 
 
-def _of_failure(attempt_id: str, failure: Failure) -> Closing:
-    is_unknown = failure.outcome in _MAY_BE_BILLED
+def _of_failure(attempt_id: str, failure: Failure, prices: Prices, at: datetime) -> Closing:
+    is_unknown, least_usd = failure.outcome in _MAY_BE_BILLED, _least_usd(failure, prices, at)
+    unknown = CostStatus.UNKNOWN if least_usd is None else CostStatus.AT_LEAST
     return Closing(
         attempt_id=attempt_id,
         outcome=failure.outcome,
         cost_usd=None if is_unknown else _ZERO,
-        cost_status=CostStatus.UNKNOWN if is_unknown else CostStatus.FREE,
+        cost_status=unknown if is_unknown else CostStatus.FREE,
+        least_usd=least_usd if is_unknown else None,
         latency_ms=failure.latency_ms,
         http_status=failure.http_status,
         error_type=failure.error_type,
         error_code=failure.error_code,
         error=failure.message or None,
         retry_after_ms=None if failure.retry_after_s is None else round(failure.retry_after_s * 1000),
+        served_model=failure.served_model,
+        message_id=failure.message_id,
         request_id=failure.request_id,
+        usage=failure.usage,
     )
+
+
+def _least_usd(failure: Failure, prices: Prices, at: datetime) -> Decimal | None:
+    """Return the cost of the usage that a broken stream has shown. Returns None if that is no bound of the bill."""
+    usage, model = failure.usage, failure.served_model
+    if usage is None or model is None or not failure.is_least:
+        return None
+    least = priced(usage, model, prices, at=at)
+    return None if least is None else least.parts.total

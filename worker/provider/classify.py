@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,7 +37,7 @@ def classify(
     A 200 is not yet a success: the body is checked. `lifetimes` are the cache lifetimes that the request asks for.
     """
     if isinstance(end, Broken):
-        return Failure(outcome=Outcome(end.how), message=end.detail, latency_ms=end.latency_ms)
+        return _broken(end, lifetimes)
     at = now or datetime.now(UTC)
     if end.status == _OK:
         return _reply(end, _json_object(end.body), lifetimes) or _malformed(end, at)
@@ -63,6 +64,25 @@ def _reply(end: Received, body: Mapping[str, Any], lifetimes: Collection[str]) -
         latency_ms=end.latency_ms,
         category=_detail(body, "category") if outcome is Outcome.REFUSED else "",
         explanation=_detail(body, "explanation") if outcome is Outcome.REFUSED else "",
+    )
+
+
+def _broken(end: Broken, lifetimes: Collection[str]) -> Failure:
+    """Keep the usage that a stream has shown. Contradictory figures are no bound of the bill."""
+    failure = Failure(outcome=Outcome(end.how), message=end.detail, latency_ms=end.latency_ms, deadline=end.deadline)
+    begun = end.begun
+    if begun is None:
+        return failure
+    usage = usage_from(begun.usage, lifetimes=lifetimes)
+    return replace(
+        failure,
+        http_status=_OK,
+        error_type=line(end.error_type),
+        request_id=line(end.headers.get("request-id")),
+        message_id=begun.message_id,
+        served_model=begun.served_model,
+        usage=usage,
+        is_least=begun.has_output and usage is not None and usage.is_sure,
     )
 
 

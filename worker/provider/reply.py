@@ -1,7 +1,7 @@
 """The reply: the bytes as received, and their meaning."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from models.money.usage import Usage
@@ -19,12 +19,32 @@ class Received:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Broken:
-    """No complete response. `unreachable`: no byte of the request can have left; else the call may be billed."""
+class Begun:
+    """The known part of a message whose stream broke.
 
-    how: Literal["unreachable", "cut", "timed_out"]
+    `usage` is the last seen, in the API's own form. `has_output`: the answer had begun, so its tokens are billed.
+    """
+
+    message_id: str | None
+    served_model: str
+    usage: Mapping[str, Any]
+    has_output: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """No complete response. `unreachable`: no byte of the request can have left; else the call may be billed.
+
+    `headers`, `begun` and `error_type` are those of a stream that broke. `deadline` is the time that passed.
+    """
+
+    how: Literal["unreachable", "cut", "timed_out", "malformed"]
     detail: str
     latency_ms: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    begun: Begun | None = None
+    error_type: str | None = None
+    deadline: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +72,8 @@ class Reply:
 class Failure:
     """No Message. `message` is the provider's own sentence, or ours about the connection.
 
-    `per_minute` is the limit that an over_limit request exceeds, in tokens.
+    `per_minute` is the limit that an over_limit request exceeds, in tokens. `usage` is the last seen of a stream that
+    broke; `is_least`: that usage is billed at least. `deadline` is the time that passed before a timed_out call ended.
     """
 
     outcome: Outcome
@@ -64,3 +85,8 @@ class Failure:
     retry_after_s: float | None = None
     per_minute: int | None = None
     request_id: str | None = None
+    message_id: str | None = None
+    served_model: str | None = None
+    usage: Usage | None = None
+    is_least: bool = False
+    deadline: str | None = None

@@ -77,11 +77,11 @@ def _plain(value: object) -> Any:
 
 
 def _closing(entry: dict[str, Any]) -> Closing:
-    cost_usd, parts, usage = entry["cost_usd"], entry["parts"], entry["usage"]
+    parts, usage = entry["parts"], entry["usage"]
     known = {
         "outcome": Outcome(entry["outcome"]),
         "cost_status": CostStatus(entry["cost_status"]),
-        "cost_usd": None if cost_usd is None else Decimal(cost_usd),
+        **{name: None if entry.get(name) is None else Decimal(entry[name]) for name in ("cost_usd", "least_usd")},
         "parts": parts and Parts(**{name: Decimal(part) for name, part in parts.items()}),
         "usage": usage and Usage(**usage),
     }

@@ -43,6 +43,8 @@ SELECT
     CASE WHEN c.id IS NULL THEN a.cost_nano_usd ELSE c.cost_nano_usd END AS cost_nano_usd,
     USD(CASE WHEN c.id IS NULL THEN a.cost_nano_usd ELSE c.cost_nano_usd END) AS cost_usd,
     CREDITS(CASE WHEN c.id IS NULL THEN a.cost_nano_usd ELSE c.cost_nano_usd END) AS credits,
+    CASE WHEN c.id IS NULL THEN a.least_nano_usd END AS least_nano_usd,
+    USD(CASE WHEN c.id IS NULL THEN a.least_nano_usd END) AS least_usd,
     CASE WHEN c.id IS NULL THEN a.input_nano_usd ELSE c.input_nano_usd END AS input_nano_usd,
     CASE WHEN c.id IS NULL THEN a.cache_read_nano_usd ELSE c.cache_read_nano_usd END AS cache_read_nano_usd,
     CASE WHEN c.id IS NULL THEN a.cache_write_5m_nano_usd ELSE c.cache_write_5m_nano_usd END AS cache_write_5m_nano_usd,

@@ -1,4 +1,4 @@
--- Attempts whose cost nobody knows, why, and what each may have cost at most.
+-- Attempts whose cost nobody knows, why, and what each may have cost at least and at most.
 SELECT
     a.attempt_id,
     a.job_id,
@@ -18,6 +18,8 @@ SELECT
     END AS explanation,
     a.opened_at,
     a.closed_at,
+    a.least_nano_usd,
+    a.least_usd,
     a.reserved_nano_usd,
     a.reserved_usd
 FROM v_attempts AS a

@@ -1,6 +1,7 @@
 -- Attempts that are, or may be, billed and did not become their job's answer. Those in flight are not among them.
 SELECT
-    day, model, outcome, reason, explanation, attempts, unknown_costs, at_most_nano_usd, cost_nano_usd,
+    day, model, outcome, reason, explanation, attempts, unknown_costs, at_least_nano_usd, at_most_nano_usd,
+    cost_nano_usd,
     USD(cost_nano_usd) AS cost_usd,
     CREDITS(cost_nano_usd) AS credits
 FROM (
@@ -24,6 +25,7 @@ FROM (
         END AS explanation,
         COUNT(*) AS attempts,
         COUNT(CASE WHEN a.cost_nano_usd IS NULL THEN 1 END) AS unknown_costs,
+        WHOLE(SUM(a.least_nano_usd)) AS at_least_nano_usd,
         -- Unknown itself where one of them had no bound.
         CASE WHEN COUNT(CASE WHEN a.cost_nano_usd IS NULL AND a.reserved_nano_usd IS NULL THEN 1 END) = 0
             THEN WHOLE(SUM(CASE WHEN a.cost_nano_usd IS NULL THEN a.reserved_nano_usd END)) END AS at_most_nano_usd,

@@ -8,7 +8,8 @@ from typing import Literal
 from producer.simulator.answer.pages import PAGES, Page
 from producer.simulator.request.errors import ERRORS, ApiError
 
-Delivery = Literal["whole", "hang", "stall", "drip", "reset_before", "reset_after", "cut", "error_event"]
+Delivery = Literal["whole", "hang", "stall", "drip", "reset_before", "reset_after", "cut", "error_event", "pings"]
+BREAKING = frozenset(("stall", "reset_after", "cut", "error_event", "pings"))  # in the middle of a stream
 Content = Literal["message", "error", "page", "malformed", "empty", "no_usage"]
 
 
@@ -79,10 +80,11 @@ ANSWERS: dict[str, Answer] = {
         _generated("hang", delivery="hang"),
         _generated("drip", delivery="drip", takes="every_s"),
         _generated("reset_before", delivery="reset_before"),
-        _generated("reset_after", delivery="reset_after"),
-        _generated("cut", delivery="cut"),
-        _generated("stall", delivery="stall"),
-        _generated("error_event", delivery="error_event"),
+        _generated("reset_after", delivery="reset_after", takes="after_events"),
+        _generated("cut", delivery="cut", takes="after_events"),
+        _generated("stall", delivery="stall", takes="after_events"),
+        _generated("pings", delivery="pings", takes="after_events every_s"),
+        _generated("error_event", delivery="error_event", takes="after_events error_type"),
         _generated("malformed", content="malformed"),
         _generated("empty", content="empty"),
         _generated("no_usage", content="no_usage"),

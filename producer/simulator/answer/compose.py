@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from producer.simulator.account.billing import Usage, honest
@@ -65,6 +65,16 @@ def generate(prompt: Prompt, rule: Rule, split: Split, draw: Draw) -> Generated:
         told={**usage.as_api(), **rule.usage},
         is_free=is_free,
     )
+
+
+def stopped(generated: Generated, sent: int, events: int) -> Generated:
+    """Return an answer whose stream breaks after some of its events: no more is written, and charged.
+
+    An answer that is not streamed was written as a whole.
+    """
+    output = generated.usage.output
+    written = max(min(1, output), output * min(sent, events) // events) if events else output
+    return replace(generated, usage=replace(generated.usage, output=written))
 
 
 def _output_tokens(prompt: Prompt, rule: Rule, blocks: Sequence[_Block]) -> int:

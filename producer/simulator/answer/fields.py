@@ -123,6 +123,8 @@ RULE_FIELDS: dict[str, Field] = {
     "retry_after_s": _seconds(),
     "retry_after_form": _FORMS,
     "every_s": _seconds(above_zero=True),
+    "after_events": _whole(0),
+    "error_type": _NAME,
     "served_model": _NAME,
     "service_tier": _one_of("priority", "batch"),
     "output": _FLAG,

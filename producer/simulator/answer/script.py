@@ -55,6 +55,8 @@ class Rule:
     retry_after_s: float | None = None
     retry_after_form: str = ""
     every_s: float = 0.2
+    after_events: int | None = None
+    error_type: str = "overloaded_error"
     served_model: str = ""
     service_tier: str = ""
     output: bool = True

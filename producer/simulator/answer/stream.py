@@ -11,6 +11,13 @@ if TYPE_CHECKING:
 _PIECE = 24  # characters of a delta
 _DELTAS = {"text": "text_delta", "thinking": "thinking_delta"}  # field of a block -> the delta that adds to the field
 _IN_DELTA = ("stop_reason", "stop_sequence", "stop_details")
+# The counters of the last event; the first event has the others, and one token of output.
+_AT_END = frozenset(
+    ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens", "server_tool_use")
+) | {"output_tokens_details", "iterations"}
+_ONLY_AT_END = frozenset(("server_tool_use", "output_tokens_details", "iterations"))
+_COMMENT = b": a gateway's sign of life\n\n"
+PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
 
 def events_of(body: bytes) -> list[bytes]:
@@ -21,7 +28,8 @@ def events_of(body: bytes) -> list[bytes]:
         return []
     if not isinstance(message, dict) or message.get("type") != "message":
         return []
-    return [_written(event) for event in _events(message)]
+    first, *others = map(_written, _events(message))
+    return [first, _COMMENT + PING, *others]
 
 
 def error_event(kind: str, words: str) -> bytes:
@@ -32,20 +40,23 @@ def error_event(kind: str, words: str) -> bytes:
 def _events(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     usage = message.get("usage") or {}
     begun = {**message, "content": [], **{name: None for name in _IN_DELTA if name in message}}
-    yield {"type": "message_start", "message": {**begun, "usage": {**usage, "output_tokens": 1}}}
-    yield {"type": "ping"}
+    if "usage" in message:
+        at_start = {name: value for name, value in usage.items() if name not in _ONLY_AT_END}
+        begun["usage"] = {**at_start, "output_tokens": 1}
+    yield {"type": "message_start", "message": begun}
     for index, block in enumerate(message.get("content") or ()):
         yield {"type": "content_block_start", "index": index, "content_block": _start_of(block)}
         for delta in _deltas(block):
             yield {"type": "content_block_delta", "index": index, "delta": delta}
         yield {"type": "content_block_stop", "index": index}
     delta = {name: message[name] for name in _IN_DELTA if name in message}
-    yield {"type": "message_delta", "delta": delta, "usage": usage}
+    at_end = {name: value for name, value in usage.items() if name in _AT_END}
+    yield {"type": "message_delta", "delta": delta, **({"usage": at_end} if "usage" in message else {})}
     yield {"type": "message_stop"}
 
 
 def _start_of(block: Mapping[str, Any]) -> dict[str, Any]:
-    if block.get("type") == "tool_use":
+    if "input" in block:
         return {**block, "input": {}}
     return {name: "" if name in _DELTAS or name == "signature" else value for name, value in block.items()}
 
@@ -54,7 +65,7 @@ def _deltas(block: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for name, kind in _DELTAS.items():
         for piece in _pieces(block.get(name)):
             yield {"type": kind, name: piece}
-    if block.get("type") == "tool_use":
+    if "input" in block:
         for piece in _pieces(json.dumps(block.get("input"))):
             yield {"type": "input_json_delta", "partial_json": piece}
     if block.get("signature"):
@@ -67,4 +78,8 @@ def _pieces(text: object) -> Iterator[str]:
 
 
 def _written(event: Mapping[str, Any]) -> bytes:
-    return f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
+    try:  # the API sends characters, and escapes only halves of surrogate pairs
+        data = json.dumps(event, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        data = json.dumps(event).encode()
+    return f"event: {event['type']}\ndata: ".encode() + data + b"\n\n"

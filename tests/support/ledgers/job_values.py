@@ -110,6 +110,14 @@ def unknown(attempt_id: str, **changes: Any) -> Closing:
     return failing(attempt_id, Outcome.TIMED_OUT, cost_usd=None, cost_status=CostStatus.UNKNOWN, **changes)
 
 
+def broken(attempt_id: str, **changes: Any) -> Closing:
+    """Make what is written after an attempt whose stream broke, and that is billed 0.2 cents at least."""
+    seen = Usage(input_tokens=1000, output_tokens=1, raw={"input_tokens": 1000, "output_tokens": 1})
+    shown = {"usage": seen, "served_model": "claude-opus-4-7", "least_usd": Decimal("0.002")}
+    status, cut = CostStatus.AT_LEAST, Outcome.CUT
+    return failing(attempt_id, cut, **{"cost_usd": None, "cost_status": status, "error_type": None, **shown, **changes})
+
+
 def stray(*attempts: Past, **changes: Any) -> Stray:
     """Make a job whose worker was lost with these attempts behind it."""
     lost = Stray(

@@ -1,11 +1,12 @@
 """Ids are UUIDv7: they sort by the time they were made, and others can read them."""
 
+from itertools import islice
 from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.ids import new_id
+from models.ids import new_id, new_ids
 
 _MS = st.integers(min_value=0, max_value=2**48 - 1)
 _BITS = st.integers(min_value=0, max_value=2**74 - 1)
@@ -35,3 +36,11 @@ def test_ids_sort_as_text_by_the_millisecond_they_were_made(earlier: int, later:
 
 def test_ids_of_the_same_millisecond_differ() -> None:
     assert len({new_id(now_ms=1) for _ in range(10_000)}) == 10_000
+
+
+def test_ids_made_in_numbers_are_ids_like_any_other() -> None:
+    before, made, after = new_id(), [*islice(new_ids(), 2_500)], new_id()
+    assert len(set(made)) == 2_500
+    assert {(number.version, number.variant) for number in map(UUID, made)} == {(7, UUID(before).variant)}
+    assert all(before[:13] <= one[:13] <= after[:13] for one in made)
+    assert [str(UUID(one)) for one in made] == made

@@ -18,7 +18,7 @@ from models.outcome import CostStatus, Outcome
 from models.schema.attempt import Attempt
 from models.schema.correction import Correction
 from models.schema.daily_cost import RolledDay
-from tests.support.ledgers.job_values import accepted, answered, claimed, failing, opening, succeeded, unknown
+from tests.support.ledgers.job_values import accepted, answered, broken, claimed, failing, opening, succeeded, unknown
 from tests.support.threads_at_once import at_once
 
 _SINCE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -150,17 +150,17 @@ def test_the_tier_the_region_and_the_passes_are_read_from_the_kept_usage(
 def test_what_is_free_or_has_no_usage_or_is_open_stays_as_it_is(
     repricing: Repricing, ledger: Ledger, engine: Engine
 ) -> None:
-    _, (refused, failed, lost, still_open) = accepted(ledger, 4)
+    _, (refused, failed, lost, cut, still_open) = accepted(ledger, 5)
     refusal: dict[str, Any] = {"outcome": Outcome.REFUSED, "cost_usd": Decimal(0), "cost_status": CostStatus.FREE}
     answered(ledger, refused, **refusal, **_using(output_tokens=0))
-    for job_id, end in ((failed, failing), (lost, unknown)):
+    for job_id, end in ((failed, failing), (lost, unknown), (cut, broken)):
         claim, attempt = claimed(ledger, job_id), opening()
         ledger.open_attempt(claim, attempt)
         ledger.finish(claim, succeeded(message=None), end(attempt.id))
     ledger.open_attempt(claimed(ledger, still_open), opening())
     assert _run(repricing, _DEARER) == []
     assert _rows(engine, Correction) == []
-    assert repricing.without_usage(_ALL) == 2  # the lost one and the open one
+    assert repricing.without_usage(_ALL) == 3  # the lost one, the one that shows a part, and the open one
 
 
 def test_an_unreadable_usage_is_left_alone(repricing: Repricing, ledger: Ledger, engine: Engine) -> None:

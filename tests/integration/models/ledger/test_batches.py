@@ -14,11 +14,11 @@ from sqlalchemy import Engine, create_engine, event, text
 
 from models.errors import KeyConflictError, LedgerError, NotFoundError
 from models.job.values import NewBatch
-from models.ledger.batches import BatchWriter, Row
+from models.ledger.batches import BatchWriter
 from models.ledger.outbox import Outbox
 from models.outcome import State
 from models.reports.jobs import Reports
-from models.schema.job import job_row
+from models.schema.job import JobRow, job_row
 from tests.support.ledgers.job_values import accepted, new_batch, new_job
 from tests.support.threads_at_once import at_once
 
@@ -41,7 +41,7 @@ writer.enqueue_rows(batch, until_killed(batch), count=30)
 """
 
 
-def rows_of(batch: NewBatch, count: int, **changes: Any) -> Iterator[Row]:
+def rows_of(batch: NewBatch, count: int, **changes: Any) -> Iterator[JobRow]:
     return (job_row(batch.id, new_job(seq, **changes)) for seq in range(1, count + 1))
 
 
@@ -77,9 +77,9 @@ def test_nobody_sees_a_batch_before_its_last_part(
     batch = new_batch(key="monday")
     seen = []
 
-    def looked_at() -> Iterator[Row]:
+    def looked_at() -> Iterator[JobRow]:
         for row in rows_of(batch, 30, is_urgent=is_urgent):
-            if row["seq"] == 25:
+            if row.seq == 25:
                 sendable = [*outbox.unsent(0, limit=9), *outbox.urgent(limit=9)]
                 seen.append((count_of(engine, "jobs"), sendable, reports.batches(limit=9)))
             yield row
@@ -92,7 +92,7 @@ def test_nobody_sees_a_batch_before_its_last_part(
 def test_what_fails_in_the_middle_leaves_nothing(engine: Engine) -> None:
     batch = new_batch(key="monday", max_cost_usd=Decimal(1))
 
-    def failing() -> Iterator[Row]:
+    def failing() -> Iterator[JobRow]:
         yield from rows_of(batch, 25)
         raise KeyboardInterrupt
 
@@ -125,9 +125,9 @@ def test_what_a_killed_producer_leaves_never_runs_and_the_next_large_batch_remov
 def test_who_was_taken_for_lost_is_told_and_adds_nothing_more(engine: Engine) -> None:
     batch = new_batch()
 
-    def paused() -> Iterator[Row]:
+    def paused() -> Iterator[JobRow]:
         for row in rows_of(batch, 40):
-            if row["seq"] == 25:
+            if row.seq == 25:
                 assert in_parts(engine).forget_lost(older_than_s=-60) == 1
             yield row
 
@@ -140,10 +140,10 @@ def test_the_same_key_and_content_is_the_same_batch_in_parts_too(engine: Engine)
     first, other = new_batch(key="monday"), new_batch(key="monday")
     in_parts(engine).enqueue_rows(first, rows_of(first, 25), count=25)
 
-    def untouched() -> Iterator[Row]:
+    def untouched() -> Iterator[JobRow]:
         if first.id:
             pytest.fail("a row was asked for")
-        yield {}
+        yield from rows_of(other, 1)
 
     assert in_parts(engine).enqueue_rows(other, untouched(), count=25) == first.id
     changed = new_batch(key="monday", content_sha256="1" * 64)
@@ -165,9 +165,9 @@ def test_a_small_batch_takes_the_key_from_a_large_one_that_is_still_arriving(eng
     large = new_batch(key="monday")
     small = []
 
-    def overtaken() -> Iterator[Row]:
+    def overtaken() -> Iterator[JobRow]:
         for row in rows_of(large, 30):
-            if row["seq"] == 25:
+            if row.seq == 25:
                 small.append(accepted(ledger, 3, key="monday")[0])
             yield row
 
@@ -190,9 +190,9 @@ def test_a_ledger_that_is_busy_makes_it_slower_until_patience_ends(
             locked.set()
             refused.wait(20)
 
-    def locked_meanwhile() -> Iterator[Row]:
+    def locked_meanwhile() -> Iterator[JobRow]:
         for row in rows_of(batch, 30):
-            if row["seq"] == 15:
+            if row.seq == 15:
                 holder.start()
                 assert locked.wait(20)
             yield row

@@ -1,6 +1,7 @@
 """A batch is written whole or not at all, and under one key only once; on both engines."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
@@ -10,7 +11,7 @@ from models.chain.chain import RungRange
 from models.errors import KeyConflictError
 from models.ledger.ledger import Ledger
 from models.ledger.outbox import Outbox
-from models.outcome import State
+from models.outcome import Outcome, Refused, State
 from models.reports.jobs import Reports
 from tests.support.ledgers.job_values import accepted, claimed, new_batch, new_job, new_jobs
 from tests.support.threads_at_once import at_once
@@ -44,6 +45,34 @@ def test_a_batch_of_thousands_is_one_transaction(ledger: Ledger, reports: Report
     progress = reports.progress(batch_id)
     assert (progress.job_count, progress.states, progress.cost_usd) == (2_500, {State.QUEUED: 2_500}, Decimal(0))
     assert [answer.job_id for answer in reports.answers(batch_id)] == ids
+
+
+def test_jobs_of_many_kinds_are_kept_each_with_its_own_in_one_batch(ledger: Ledger, reports: Reports) -> None:
+    hostile = 'a\\b\\N\t"\n\r\\.\n\0\ud800ü, end'
+    kinds: list[dict[str, Any]] = [
+        {},
+        {"prefix": "shared", "task": "summarize", "patience_s": 0.5, "climb_on": frozenset({Outcome.EMPTY})},
+        {"refused": Refused(outcome=Outcome.TOO_LARGE, error="no model\ttakes \\N it"), "headers": {"a": hostile}},
+        {"deadline_s": 7.0, "is_urgent": True, "expects": {"min_chars": 4}, "columns": {hostile: hostile}},
+    ]
+    jobs = [new_job(seq, **kinds[seq % 4]) for seq in range(1, 1_001)]
+    batch = new_batch(deadline_s=60)
+    ledger.enqueue(batch, jobs)
+    rows = [reports.job(job.id) for job in jobs[:8]]
+    for job, row in zip(jobs, rows, strict=False):
+        kept = {name: row[name] for name in ("seq", "prompt_id", "task", "params", "columns", "headers", "prefix")}
+        assert kept == {name: getattr(job, name) for name in kept}
+        assert (row["is_urgent"], row["expects"], row["climb_on"]) == (job.is_urgent, job.expects, _words(job.climb_on))
+        assert (row["state"] == State.FAILED, row["error"]) == (bool(job.refused), job.refused and job.refused.error)
+        assert (row["finished_at"] is None) == (job.refused is None)
+        left_s = (row["deadline_at"] - row["created_at"]).total_seconds()
+        assert left_s == pytest.approx(job.deadline_s or 60, abs=0.1)
+    states = reports.progress(batch.id).states
+    assert states == {State.QUEUED: 750, State.FAILED: 250}
+
+
+def _words(outcomes: frozenset[Outcome] | None) -> str | None:
+    return None if outcomes is None else ",".join(sorted(outcomes))
 
 
 def test_the_same_key_and_content_is_the_same_batch(ledger: Ledger, engine: Engine) -> None:

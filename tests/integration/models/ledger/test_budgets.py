@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select, text
 
-from models.job.values import Cap, Opening, OverCap, Rescue, SpooledReply, Stray
+from models.job.values import Cap, Closing, Opening, OverCap, Rescue, SpooledReply, Stray
 from models.ledger.job_actions import JobActions
 from models.ledger.leases import Leases
 from models.ledger.ledger import Ledger
 from models.outcome import Outcome, State
 from models.schema.budget import BudgetRow
-from tests.support.ledgers.job_values import accepted, claimed, closing, failing, opening, succeeded, unknown
+from tests.support.ledgers.job_values import accepted, broken, claimed, closing, failing, opening, succeeded, unknown
 
 _CENT = Decimal("0.01")
 _DAY = Cap(scope="day", cap_usd=Decimal("0.105"))
@@ -117,11 +117,14 @@ def test_an_error_gives_the_whole_reservation_back(ledger: Ledger, budget: Any) 
     assert ledger.open_attempt(claim, _capped(batch_id, number=2)) is True
 
 
-def test_a_call_of_unknown_cost_stays_spent_at_its_worst_case(ledger: Ledger, budget: Any) -> None:
+@pytest.mark.parametrize("end", [unknown, broken])
+def test_a_call_of_unknown_cost_stays_spent_at_its_worst_case(
+    ledger: Ledger, budget: Any, end: Callable[[str], Closing]
+) -> None:
     batch_id, (job_id,) = accepted(ledger, max_cost_usd=Decimal("0.015"))
     claim, first = claimed(ledger, job_id), _capped(batch_id)
     ledger.open_attempt(claim, first)
-    ledger.close_attempt(claim, unknown(first.id))
+    ledger.close_attempt(claim, end(first.id))
     assert budget(f"batch:{batch_id}") == (0, _CENT, 0)
     over = ledger.open_attempt(claim, _capped(batch_id, number=2))
     assert isinstance(over, OverCap)

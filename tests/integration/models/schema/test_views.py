@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import IntegrityError
 
 from migrations import views
 from migrations.views import VIEWS
@@ -155,6 +156,20 @@ def test_what_became_no_answer_is_wasted_and_the_unknown_of_it_is_counted(booked
         ("2026-04-01", OPUS, "late", "start", 1, 0, 0, 9 * 10**6),
         ("2026-04-01", OPUS, "refused", "start", 1, 0, 0, 300_000),
     ]
+
+
+def test_a_stream_that_broke_has_bounds_wherever_its_cost_is_unknown(booked: Engine) -> None:
+    least = "cost_status = 'at_least', least_nano_usd = 2000000, reserved_nano_usd = 9000000"
+    with booked.begin() as connection:
+        connection.execute(text(f"UPDATE attempts SET {least} WHERE id = 'a14'"))
+    bounds = "unknown_costs, at_least_nano_usd, at_most_nano_usd, cost_nano_usd"
+    assert asked(booked, f"SELECT {bounds} FROM v_wasted WHERE outcome = 'cut'") == [(1, 2 * 10**6, 9 * 10**6, 0)]
+    for view in ("v_unpriced", "v_attempts"):
+        found = f"SELECT least_nano_usd, CAST(least_usd AS TEXT) FROM {view} WHERE attempt_id = 'a14'"
+        ((nano, usd),) = asked(booked, found)
+        assert (nano, Decimal(usd)) == (2 * 10**6, Decimal("0.002"))
+    with booked.begin() as connection, pytest.raises(IntegrityError):
+        connection.execute(text("UPDATE attempts SET cost_status = 'unknown' WHERE id = 'a14'"))
 
 
 def test_an_attempt_without_a_cost_says_why_and_what_it_costs_at_most(booked: Engine) -> None:

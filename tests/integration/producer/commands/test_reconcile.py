@@ -28,8 +28,9 @@ import sys
 from worker import call_with_fallback
 
 for number, line in enumerate(sys.stdin):
+    task, _, most = line.strip().partition(" ")
     try:
-        call_with_fallback(f"Summarize: harbour {number} was dredged in spring.", task=line.strip(), max_tokens=200)
+        call_with_fallback(f"Summarize: harbour {number} was dredged.", task=task, max_tokens=int(most or 200))
         told = "answered"
     except Exception as error:
         told = repr(error)
@@ -48,7 +49,7 @@ class Site:
     process: "subprocess.Popen[str]"
 
     def buys(self, *tasks: str) -> list[str]:
-        """Make a call for each task, without a queue; tells how each ended."""
+        """Make a call for each task, or task and max_tokens, without a queue; tells how each ended."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         ended = []
@@ -283,3 +284,11 @@ def test_a_year_is_asked_for_month_by_month(worker: Site) -> None:
     worker.buys("summarize")
     drift = worker.drift(since=_yesterday() - timedelta(days=200))
     assert (drift.is_drift, len(drift.lines)) == (False, 2)
+
+
+def test_a_stream_that_broke_is_of_unknown_cost_though_its_row_has_tokens(worker: Site) -> None:
+    worker.plant.simulator.set_script("[[rules]]\nmodel = 'opus'\nanswer = 'cut'\n")
+    worker.buys("write 9000")
+    lost = worker.spent(answer="cut")
+    found = Cause(because=Because.UNKNOWN, usd=lost, attempts=1, most_usd=_reserved(worker))
+    assert worker.causes() == {"unknown": found}

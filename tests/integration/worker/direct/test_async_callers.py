@@ -69,6 +69,15 @@ def test_a_hundred_threads_share_the_loop(simulator: RunningSimulator) -> None:
     assert Counter(result["model_used"] for result in results) == {SONNET: 100}
 
 
+def test_a_long_answer_is_streamed_to_callers_without_a_queue_too(simulator: RunningSimulator) -> None:
+    simulator.set_script("[[rules]]\nmodel = 'opus'\nanswer = 'cut'")
+    result = asyncio.run(acall_with_fallback("Write a long report.", max_tokens=32_000))
+    broken, answered = worker_of_this_process().store.reports.attempts(result["job_id"])
+    assert (result["model_used"], result["estimated_cost_usd"], answered["cost_status"]) == (SONNET, None, "exact")
+    assert (broken["outcome"], broken["cost_status"], broken["input_tokens"] > 0) == ("cut", "at_least", True)
+    assert 0 < broken["least_nano_usd"] < broken["reserved_nano_usd"]
+
+
 def test_an_async_child_is_one_deeper(simulator: RunningSimulator) -> None:
     simulator.set_script("")
 

@@ -1,6 +1,7 @@
 """Every fault of a single call, against a real worker: one purchase at most, an honest cost, and an answer."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 
 import pytest
 
@@ -53,7 +54,44 @@ def test_a_job_whose_calls_were_all_cut_names_the_deadline_and_the_setting(plant
     reason = "no complete reply within 2 s (max_tokens 3840 at 1,920 tokens/s; CALL_TIMEOUT_S is 1)"
     assert answer.error is not None
     assert reason in answer.error
-    assert [2_000 <= attempt["latency_ms"] <= 4_000 for attempt in plant.attempts(batch)] == [True] * 3
+    # The streams of the first model are known to begin early.
+    assert [attempt["latency_ms"] // 1_000 for attempt in plant.attempts(batch)] == [1, 2, 2]
+
+
+_WORDS = "Harbour. " * 24  # 54 tokens
+
+
+def test_a_stream_that_lives_is_one_call_and_is_kept_however_long(plant: Plant) -> None:
+    plant.simulator.set_script(f"tokens_per_s = 9\n[[rules]]\nanswer = 'text'\ntext = '{_WORDS}'")
+    batch, answer = plant.answered(Prompt(_PROMPT, max_tokens=3_840))
+    (attempt,), (purchase,) = plant.attempts(batch), plant.purchases(batch)
+    assert (answer.state, answer.text, attempt["cost_status"]) == ("succeeded", _WORDS, "exact")
+    assert attempt["latency_ms"] > 5_000  # the deadline of an unstreamed call is 2 s
+    assert attempt["cost_nano_usd"] * 10**9 == purchase["billed_nano_usd"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "outcome", "words"),
+    [
+        ("answer = 'cut'", "cut", "ClientPayloadError"),
+        ("answer = 'stall'", "timed_out", "within 1 s of the event before"),
+        ("answer = 'error_event'", "cut", "Overloaded"),
+    ],
+)
+def test_a_stream_that_breaks_is_not_bought_again_and_costs_at_least_what_was_seen(
+    plant: Plant, rule: str, outcome: str, words: str
+) -> None:
+    plant.simulator.set_script(f"tokens_per_s = 60\n[[rules]]\nmodel = 'opus'\n{rule}")
+    batch, answer = plant.answered(Prompt(_PROMPT, max_tokens=3_840))
+    (broken, answered), (purchase, _) = plant.attempts(batch), plant.purchases(batch)
+    assert (broken["outcome"], words in broken["error"], answered["reason"]) == (outcome, True, "fallback")
+    assert (broken["cost_nano_usd"], broken["cost_status"], answer.cost_usd) == (None, "at_least", None)
+    assert (broken["message_id"], broken["request_id"]) == (purchase["message_id"], purchase["request_id"])
+    assert (broken["input_tokens"], broken["served_model"]) == (purchase["usage"]["input_tokens"], OPUS)
+    billed = Decimal(purchase["billed_nano_usd"]).scaleb(-9)
+    assert 0 < broken["least_nano_usd"] <= billed <= broken["reserved_nano_usd"]
+    assert broken["budgets"] is None
+    assert batch.progress().unknown_costs == 1
 
 
 @pytest.mark.parametrize(

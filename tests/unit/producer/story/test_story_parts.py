@@ -89,6 +89,13 @@ def test_an_open_attempt_has_no_end_and_an_unknown_cost() -> None:
     assert below_head(job(), running)[0] == "22:54:14  1. asked opus-4-7: no end was seen yet; cost not known yet"
 
 
+def test_a_stream_that_broke_tells_its_tokens_and_the_bounds_of_its_cost() -> None:
+    shown = {"input_tokens": 318, "output_tokens": 1, "cost_nano_usd": None, "cost_status": "at_least"}
+    bounds = {"least_nano_usd": Decimal("0.00125"), "reserved_nano_usd": Decimal("0.5")}
+    sentence = one_line(below_head(job(), attempt(1, outcome="cut", error_type=None, **shown, **bounds)))
+    assert "318 tokens in, 1 out; cost unknown, at least $0.00125, at most $0.50" in sentence
+
+
 def test_cached_tokens_an_error_code_a_note_and_how_sure_a_cost_is_are_told() -> None:
     cached = {"cache_read_tokens": 2, "cache_write_5m_tokens": 30, "cache_write_1h_tokens": 400}
     sure = {"cost_status": "corrected", "note": "temperature dropped"}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from models.job.values import SpooledReply
 from models.money.pricing import Parts
-from tests.support.ledgers.job_values import closing, failing, message, parked, succeeded, unknown
+from tests.support.ledgers.job_values import broken, closing, failing, message, parked, succeeded, unknown
 from worker.recovery.spool_record import from_line, to_line
 
 
@@ -31,6 +31,7 @@ def _kept(text: str) -> SpooledReply:
         replace(_kept(""), closing=closing("attempt-1", parts=Parts(input=Decimal("0.004"), output=Decimal("0.006")))),
         replace(_kept(""), ending=parked(3)),
         SpooledReply(job_id="job-1", token=1, closing=unknown("attempt-1"), ending=None),
+        SpooledReply(job_id="job-1", token=1, closing=broken("attempt-1"), ending=None),
         SpooledReply(job_id="job-1", token=1, closing=failing("attempt-1", retry_after_ms=7), ending=parked(0)),
     ],
 )
