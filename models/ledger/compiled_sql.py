@@ -103,7 +103,9 @@ class Cursor:
 
     def note(self, batch_id: str, **changes: Any) -> None:
         """Add changes to the counts of a batch."""
-        self.changes.setdefault(batch_id, Counter()).update(changes)
+        found = self.changes.setdefault(batch_id, Counter())
+        for name, change in changes.items():  # a third of the time of Counter.update
+            found[name] += change
 
     def count(self, statement: UpdateBase, given: Mapping[str, Any]) -> int:
         """Execute a statement. Returns the number of written rows."""
