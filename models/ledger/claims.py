@@ -8,9 +8,10 @@ from sqlalchemy import bindparam, func, literal, or_, select, update
 
 from models.chain.chain import RungRange
 from models.job.values import BATCH, Claim
+from models.ledger.batch_counts import NO_WRITER
 from models.outcome import Outcome, State
 from models.schema.attempt import Attempt
-from models.schema.batch import Batch
+from models.schema.batch import Batch, BatchCount
 from models.schema.budget import BudgetRow
 from models.schema.columns import db_now, midnight
 from models.schema.job import Job
@@ -40,6 +41,7 @@ CLAIM = (
         lease_holder=bindparam("holder"),
         deliveries=Job.deliveries + 1,
         due_at=None,
+        sent_at=func.coalesce(Job.sent_at, _NOW),
     )
     .returning(
         *(getattr(Job, name) for name in (*_SAME, *_CHANGED)),
@@ -54,6 +56,11 @@ CLAIM = (
         .correlate(Job)
         .scalar_subquery()
         .label("cap"),
+        select(BatchCount.batch_id)
+        .where(BatchCount.batch_id == Job.batch_id, BatchCount.writer == NO_WRITER)
+        .correlate(Job)
+        .scalar_subquery()
+        .label("counted"),
         db_now(0.0).label("claimed_at"),
     )
 )

@@ -13,13 +13,14 @@ from models.queue.fair_share import FairShare
 from models.queue.queue_window import Due
 from models.queue.redis_keys import Lane
 from models.schema.columns import UTCDateTime, db_now, now
-from models.schema.job import FREE_JOB, QUEUED, SENT, THROTTLED, WAITING, Job
+from models.schema.job import FREE_JOB, QUEUED, SENT, THROTTLED, WAITING, Job, free_jobs
 
 _IS_WHOLE = "batches.job_count > 0"  # false for a large batch of which parts are still being written
 _LANE = "is_urgent = :is_urgent AND rung = :rung"
 
 
 _NOW = db_now(0.0)
+_IS_OPEN = "state IN ('queued', 'waiting')"
 MARK_SENT = (
     update(Job)
     .where(
@@ -29,6 +30,7 @@ MARK_SENT = (
     )
     .values(sent_at=_NOW)
 )
+_ALL_SENT = text(f"UPDATE jobs SET sent_at = clock_timestamp() WHERE {free_jobs('deliveries', _IS_OPEN)}")  # noqa: S608
 _UNSEND = (
     update(Job)
     .where(Job.id == bindparam("job_id"), or_(Job.state == State.QUEUED, Job.state == State.WAITING))
@@ -194,10 +196,14 @@ class Outbox(LedgerPart):
 
         The record comes after sending: a crash between the two sends twice, which is harmless, and never not at all.
         """
-        received = [sent_row(job) for job in jobs]
-        if received:
-            with transaction(self._engine) as connection:
-                connection.execute(MARK_SENT, received)
+        if not jobs:
+            return
+        with transaction(self._engine) as connection:
+            if connection.dialect.name == "postgresql":
+                given = {"ids": [job.id for job in jobs], "numbers": [job.deliveries for job in jobs]}
+                connection.execute(_ALL_SENT, given)
+            else:
+                connection.execute(MARK_SENT, [sent_row(job) for job in jobs])
 
     def unsend(self, job_id: str) -> None:
         """Record that a job's message was received and not obeyed; the dispatcher sends another message."""

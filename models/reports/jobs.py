@@ -16,7 +16,8 @@ from models.ledger.compiled_sql import CompiledSql
 from models.ledger.database import LedgerPart, reading
 from models.ledger.steps import blocked
 from models.money.pricing import NANO_USD
-from models.outcome import FINAL_STATES, OVER_BUDGET, Outcome, State
+from models.outcome import FINAL_STATES, Outcome, State
+from models.reports.batch_counts import COST, kept_counts, live_counts
 from models.schema.attempt import Attempt
 from models.schema.batch import Batch
 from models.schema.budget import BudgetRow
@@ -29,8 +30,6 @@ from models.text import is_storable
 
 _ZERO = Decimal(0)
 _ATTEMPT = ATTEMPTS.c  # with the corrected cost of each attempt
-_COST = func.sum(_ATTEMPT.cost_nano_usd, type_=_ATTEMPT.cost_nano_usd.type)
-_UNKNOWN = func.count().filter(_ATTEMPT.cost_nano_usd.is_(None), _ATTEMPT.closed_at.is_not(None))
 _UNSUMMED = func.count().filter(_ATTEMPT.cost_nano_usd.is_(None))  # open attempts among them
 _RESERVED = type_coerce(BudgetRow.reserved_nano_usd + BudgetRow.unknown_nano_usd, NanoUSD())
 _CACHE = text(
@@ -90,29 +89,18 @@ class Reports(LedgerPart):
             return [self._progress(connection, row) for row in rows]
 
     def _progress(self, connection: Connection, batch: RowMapping) -> Progress:
-        ours = Job.batch_id == batch["id"]
-        over = func.count().filter(Job.outcome == OVER_BUDGET)
-        states = select(Job.state, func.count(), func.count().filter(IS_HELD), over).where(ours).group_by(Job.state)
         cap = select(BudgetRow.cap_nano_usd, _RESERVED).where(BudgetRow.scope == batch_scope(batch["id"]))
-        money = select(func.count(), _COST, _UNKNOWN).where(_ATTEMPT.batch_id == batch["id"])
-        by_state = connection.execute(states).all()  # first: once all jobs have ended, the cost is whole
-        attempts, cost, unknown = connection.execute(money).one()
+        counts = kept_counts(connection, batch) or live_counts(connection, batch["id"])
         capped = connection.execute(cap).one_or_none()
-        is_waiting = any(state == State.WAITING for state, *_ in by_state)
         return Progress(
             batch_id=batch["id"],
             name=batch["name"],
             created_at=batch["created_at"],
             job_count=batch["job_count"],
-            states={state: count for state, count, _, _ in by_state},
-            held=sum(held for _, _, held, _ in by_state),
-            over_budget=sum(over for _, _, _, over in by_state),
-            blocked=blocked(connection, batch["id"]) if is_waiting else 0,
-            attempts=attempts,
-            cost_usd=cost or _ZERO,
-            unknown_costs=unknown,
+            blocked=blocked(connection, batch["id"]) if counts["states"].get(State.WAITING) else 0,
             cap_usd=None if capped is None else capped[0],
             reserved_usd=_ZERO if capped is None else capped[1],
+            **counts,
         )
 
     def answers(self, batch_id: str, *, after: int = 0) -> Iterator[Answer]:
@@ -217,7 +205,7 @@ def _settled(count: int) -> Select[Any]:
 def _jobs(*columns: Any) -> Select[Any]:
     """Return the statement that reads jobs with their answers: these columns of a job, or all."""
     cost = (
-        select(case((_UNSUMMED > 0, None), else_=func.coalesce(_COST, 0, type_=_COST.type)))
+        select(case((_UNSUMMED > 0, None), else_=func.coalesce(COST, 0, type_=COST.type)))
         .where(_ATTEMPT.job_id == Job.id)
         .correlate(Job)
         .scalar_subquery()
@@ -255,7 +243,7 @@ def _by_model(batch_id: str | None) -> Select[Any]:
             func.count().label("attempts"),
             answered.label("answered"),
             func.count(_ATTEMPT.latency_ms).label("timed"),
-            _COST.label("cost"),
+            COST.label("cost"),
             _UNSUMMED.label("unknown_costs"),
             func.count().filter(_ATTEMPT.closed_at.is_(None)).label("open"),
         )
