@@ -16,10 +16,9 @@ from models.ids import new_id
 from models.job.map_reduce import NewStep
 from models.job.values import Claim, Closing, Ending, NewBatch, NewJob, Opening, OverCap, SpooledReply, Unsent
 from models.ledger.batch_counts import ADD, COUNTED_FROM, ends, more
-from models.ledger.batch_of_one import enqueue_one
 from models.ledger.batches import BatchWriter
 from models.ledger.budgets import over_cap, reserve, settle
-from models.ledger.claims import CLAIM, claim_of
+from models.ledger.claims import CLAIM, claim_of, enqueue_one
 from models.ledger.compiled_sql import Cursor, GroupCommit
 from models.ledger.database import UNREACHABLE, reading, transaction, unreachable
 from models.ledger.outbox import MARK_SENT, sent_row
