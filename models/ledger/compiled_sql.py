@@ -15,6 +15,7 @@ from sqlalchemy import Dialect, Engine, Select
 from sqlalchemy.sql.dml import UpdateBase
 
 from models.group_thread import GroupThread, Reply
+from models.ledger.database import UNREACHABLE, unreachable
 
 _BEGIN, _END, _UNDO = (f"{word} SAVEPOINT operation" for word in ("", "RELEASE", "ROLLBACK TO"))
 # SQLite's driver begins with a write, which a savepoint is not. In Postgres an operation that waits for a lock of
@@ -34,6 +35,11 @@ class _Compiled:
     shared: Mapping[str, Any]
     processes: Mapping[str, _Process]
     columns: tuple[tuple[str, _Process | None], ...]
+
+    def named(self, row: Sequence[Any]) -> dict[str, Any]:
+        """Return a row of the driver by column."""
+        pairs = zip(self.columns, row, strict=True)
+        return {name: value if process is None else process(value) for (name, process), value in pairs}
 
 
 class CompiledSql:
@@ -56,6 +62,14 @@ class CompiledSql:
             connection.commit()
         finally:
             connection.close()  # the pool rolls back every write without a commit
+
+    def read(self, statement: _Statement, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the rows of a statement, by column. Raises LedgerError if the database is away."""
+        try:
+            with self.transaction() as cursor:
+                return cursor.all(statement, given)
+        except (*UNREACHABLE, self._engine.dialect.loaded_dbapi.Error) as error:
+            raise unreachable(error, self._engine.url.render_as_string(hide_password=True)) from error
 
     def compiled(self, statement: _Statement, given: Mapping[str, Any]) -> _Compiled:
         """Compile the statement for these parameters and columns, once."""
@@ -84,12 +98,12 @@ class Cursor:
         """Execute a statement. Returns the first row by column, None if there is no row."""
         compiled = self._execute(statement, given)
         row = self._cursor.fetchone()
-        if row is None:
-            return None
-        return {
-            name: value if process is None else process(value)
-            for (name, process), value in zip(compiled.columns, row, strict=True)
-        }
+        return None if row is None else compiled.named(row)
+
+    def all(self, statement: _Statement, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Execute a statement. Returns all rows by column."""
+        compiled = self._execute(statement, given)
+        return [compiled.named(row) for row in self._cursor.fetchall()]
 
     def _execute(self, statement: _Statement, given: Mapping[str, Any]) -> _Compiled:
         compiled = self._prepared.compiled(statement, given)

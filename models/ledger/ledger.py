@@ -13,19 +13,21 @@ from models.errors import LedgerError
 from models.group_thread import Reply
 from models.ids import new_id
 from models.job.map_reduce import NewStep
-from models.job.values import Claim, Closing, Ending, NewBatch, NewJob, Opening, OverCap, SpooledReply
+from models.job.values import Claim, Closing, Ending, NewBatch, NewJob, Opening, OverCap, SpooledReply, Unsent
+from models.ledger.batch_of_one import enqueue_one
 from models.ledger.batches import BatchWriter
 from models.ledger.budgets import over_cap, reserve, settle
 from models.ledger.claims import CLAIM, claim_of
 from models.ledger.compiled_sql import Cursor, GroupCommit
 from models.ledger.database import UNREACHABLE, reading, transaction, unreachable
+from models.ledger.outbox import MARK_SENT, sent_row
 from models.money.pricing import Price
 from models.outcome import OPEN_STATES, Outcome, State
 from models.schema.attempt import OPENING_COLUMNS, Attempt, closing_row, opening_row, opening_values
 from models.schema.columns import columns_of, db_now
 from models.schema.daily_cost import MARK_STALE
 from models.schema.decision import DecisionRow, decision_row
-from models.schema.job import AnswerRow, Job, TurnRow, answer_row, job_row
+from models.schema.job import AnswerRow, Job, JobRow, TurnRow, answer_row, job_row
 from models.schema.price import PriceRow, price_row
 
 _TICK = timedelta(milliseconds=1)  # the resolution of SQLite's clock
@@ -90,6 +92,19 @@ class Ledger(BatchWriter):
     def enqueue(self, batch: NewBatch, jobs: Sequence[NewJob], steps: Sequence[NewStep] = ()) -> str:
         """Write a batch, its jobs and their places, as `enqueue_rows` does. Returns the id of their batch."""
         return self.enqueue_rows(batch, (job_row(batch.id, job) for job in jobs), count=len(jobs), steps=steps)
+
+    def submit_one(self, batch: NewBatch, row: JobRow, reply: Reply[str]) -> None:
+        """Have a batch of one queued job written, as `enqueue_rows` does."""
+        self._writer.submit(partial(enqueue_one, batch=batch, row=row, dialect=self._engine.dialect.name), reply)
+
+    def submit_sent(self, jobs: Sequence[Unsent]) -> None:
+        """Have the jobs marked as sent, as `Outbox.mark_sent` does. After an error each job is sent once more."""
+
+        def marked(cursor: Cursor) -> None:
+            for job in jobs:
+                cursor.count(MARK_SENT, sent_row(job))
+
+        self._writer.submit(marked, Future())
 
     def look(self) -> None:
         """Raise LedgerGoneError if the opened file of SQLite was removed or replaced."""

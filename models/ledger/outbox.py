@@ -20,7 +20,7 @@ _LANE = "is_urgent = :is_urgent AND rung = :rung"
 
 
 _NOW = db_now(0.0)
-_SENT = (
+MARK_SENT = (
     update(Job)
     .where(
         Job.id == FREE_JOB,  # a job that is being claimed needs no mark, and a job that a lost host holds is sent again
@@ -194,10 +194,10 @@ class Outbox(LedgerPart):
 
         The record comes after sending: a crash between the two sends twice, which is harmless, and never not at all.
         """
-        received = [{"job_id": job.id, "known_deliveries": job.deliveries} for job in jobs]
+        received = [sent_row(job) for job in jobs]
         if received:
             with transaction(self._engine) as connection:
-                connection.execute(_SENT, received)
+                connection.execute(MARK_SENT, received)
 
     def unsend(self, job_id: str) -> None:
         """Record that a job's message was received and not obeyed; the dispatcher sends another message."""
@@ -235,6 +235,11 @@ class Outbox(LedgerPart):
             given = {"now": at, "rung": rung, "is_urgent": False, "most": limit}
             row = connection.execute(_DUE, given).one()
         return Due(jobs=row.jobs, late_s=0.0 if row.oldest is None else (at - row.oldest).total_seconds())
+
+
+def sent_row(job: Unsent) -> dict[str, Any]:
+    """Return the parameters of MARK_SENT."""
+    return {"job_id": job.id, "known_deliveries": job.deliveries}
 
 
 def _chosen(candidates: Candidates, limit: int, shares: FairShare) -> list[Candidate]:
