@@ -1,4 +1,4 @@
-"""One job's way in: a batch of its own, and the claim, which is the one UPDATE that decides its owner."""
+"""One job's way in: a batch of its own, and the claim, the one UPDATE that decides its owner."""
 
 from collections.abc import Mapping
 from datetime import timedelta
