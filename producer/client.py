@@ -233,9 +233,9 @@ class Producer:
         except Exception as error:  # noqa: BLE001 - the error belongs to the caller
             reply.set_exception(error)
             return
+        reply.set_result(kept_as)
         if kept_as == ready.batch.id:
             self._urgent.put(ready.job, Future())
-        reply.set_result(kept_as)
 
     def _require_prices(self, options: "SubmitOptions") -> None:
         from producer.submit.accept import require_prices  # noqa: PLC0415 - as in submit

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.plays.admission_scripts import FIRST, STATED, STATED_GROUP, Clock, Door
+from tests.support.plays.admission_scripts import FIRST, STATED, STATED_GROUP, Clock, Door, restated
 from worker.admission.admission import FULL, PAUSED, RETRIES_SPENT, Capacity, Denied, Granted, ResultKind
 
 
@@ -118,6 +118,24 @@ def test_a_stated_limit_that_the_model_pushes_back_at_once_is_left_for_the_slow_
     for ticket in flight[:3]:
         door.release(ticket, "limited", latency_ms=0)
     assert _why(door.acquire()) == FULL
+
+
+def test_a_stated_limit_that_no_header_confirmed_is_changed_and_removed_by_the_operator(
+    door: Door, clock: Clock
+) -> None:
+    def fits(stated: int) -> int:
+        door.admission = restated(door.admission, {STATED_GROUP: stated})
+        count = 0
+        while isinstance(door.acquire(patience_s=0), Granted):
+            count += 1
+        clock.pass_s(200)  # the tickets of these lapse
+        return count
+
+    door.model, door.group = "stated", STATED_GROUP
+    assert fits(60) == FIRST
+    assert fits(1_200) == 200
+    assert fits(30) == FIRST
+    assert fits(0) == FIRST
 
 
 def test_headers_replace_a_stated_limit(door: Door) -> None:

@@ -128,7 +128,7 @@ def _call(rung: RungContext, opening: Opening, warmed: WarmedRequest) -> Call:
         group=policy.chain.group_of(model),
         input_tokens=tokens.input,
         output_tokens=tokens.output,
-        hold_s=deadline.after_s + AROUND_A_CALL_S,
+        hold_s=(deadline.streamed_s if deadline.is_long else deadline.after_s) + AROUND_A_CALL_S,
         patience_s=min(IN_HAND_S if mark == WAITED else policy.patience_s, left_s),
         queue_s=min(policy.queue_s, left_s) if left_s else policy.queue_s,
         is_urgent=claim.is_urgent,

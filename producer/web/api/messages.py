@@ -34,17 +34,17 @@ _SHARE = 0.9  # of the caller's own patience: a later answer is bought for nothi
 
 async def create(request: Request) -> Response:
     """Accept a Messages API request, wait for its job, and answer as the provider does."""
-    async with received(request, LARGEST_MESSAGE) as body:
-        is_quick = producer_of(request).is_quick(label(request, TASK))
-        ready, is_stream, timeout_s = await body.read_by(_prepared, is_quick=is_quick)
-    server, job_id = server_of(request), ready.job.id
-    is_kept = label(request, KEY) is not None
+    server, is_kept = server_of(request), label(request, KEY) is not None
     silent_s = min(server.silent_s, _usable_s(request) / 2)  # a stream's client waits for each event
     with ExitStack() as until_end:
-        live = await _live(server, job_id, until_end) if is_stream else None
-        with one_key_each("request"):
-            batch = await producer_of(request).enqueue(ready)
-        del ready  # from here on no prompt is in memory
+        async with received(request, LARGEST_MESSAGE) as body:  # a large one has its slot until the prompt is written
+            is_quick = producer_of(request).is_quick(label(request, TASK))
+            ready, is_stream, timeout_s = await body.read_by(_prepared, is_quick=is_quick)
+            job_id = ready.job.id
+            live = await _live(server, job_id, until_end) if is_stream else None
+            with one_key_each("request"):
+                batch = await producer_of(request).enqueue(ready)
+            del ready  # from here on no prompt is in memory
         late = partial(_too_late, producer_of(request), batch.id, is_kept=is_kept)
         patience = Patience(timeout_s=timeout_s, idle_s=server.idle_s, is_idle=partial(_is_idle, batch))
         end = server.waiting.end_of(batch.id, is_kept=is_kept, is_new=batch.is_new)

@@ -60,19 +60,19 @@ class Body:
     request: Request
     file: IO[bytes]
     size: int
+    until_end: AsyncExitStack
 
     async def read_by(self, read: Callable[[Request, "Body"], _Made], *, is_quick: bool = False) -> _Made:
         """Call `read` in a thread, or here for a small body if `read` is quick and waits for nothing.
 
-        At most two large bodies, and one of each caller, are read at once.
+        At most two large bodies, and one of each caller, are read at once. Each has its slot until `received` ends.
         """
         if is_quick and self.size <= _SMALL:
             return read(self.request, self)
-        async with AsyncExitStack() as until_end:
-            if self.size > _LARGE:
-                limits: BodyLimits = self.request.app.state.body_limits
-                await until_end.enter_async_context(limits.reading.slot(caller_of(self.request).name))
-            return await run_in_threadpool(read, self.request, self)
+        if self.size > _LARGE:
+            limits: BodyLimits = self.request.app.state.body_limits
+            await self.until_end.enter_async_context(limits.reading.slot(caller_of(self.request).name))
+        return await run_in_threadpool(read, self.request, self)
 
     def object(self) -> dict[str, Any]:
         """Read the whole body as an object. Raises Refusal."""
@@ -106,7 +106,7 @@ async def received(request: Request, most_bytes: int) -> AsyncIterator[Body]:
         except Refusal:
             await _skip(request)
             raise
-        yield Body(request=request, file=file, size=arrival.size)
+        yield Body(request=request, file=file, size=arrival.size, until_end=until_end)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Turnstiles for tests: both hosts of the script, on a clock that a test sets, and short words for asking."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
@@ -55,6 +55,12 @@ def in_redis(url: str, clock: Callable[[], float], *, empty: bool = False) -> Lu
         client.flushdb()
     script = client.register_script(TEXT)
     return _script(lambda group: [script(keys=[PREFIX], args=list(words)) for words in group], clock)
+
+
+def restated(admission: LuaScript, requests_per_minute: Mapping[str, int]) -> LuaScript:
+    """Start again with other stated limits, on what the fleet knows."""
+    tuning = Tuning(probe_every_s=PROBE_EVERY_S, key_pause_s=KEY_PAUSE_S, requests_per_minute=requests_per_minute)
+    return LuaScript(admission._run_script, tuning, now=admission._now)  # noqa: SLF001 - the state outlives a worker
 
 
 def _script(run: Run, clock: Callable[[], float]) -> LuaScript:

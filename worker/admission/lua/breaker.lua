@@ -3,10 +3,9 @@ local STREAK, STREAK_SHARE, LEAST_FAILURES, KEY_REFUSALS, KEY_KNOWN = 5, 0.75, 2
 local PROBE_SHARE, MOST_INTERVAL, MOST_ALONE = 0.1, 60, 150
 -- One failure is noise: a streak tells, or a share of the window. Good ends of what left before are old news.
 local function observe(owner, is_failure, is_pushback, left_at)
-  local is_good = not is_failure and not is_pushback
-  local kinds = { failures = is_failure, pushbacks = is_pushback, goods = is_good }
+  local kinds = { failures = is_failure, pushbacks = is_pushback, goods = not is_failure and not is_pushback }
   for name, is_so in pairs(kinds) do if is_so then count(owner, name, WINDOW) end end
-  if not is_good then owner.streak, owner.failed_at = owner.streak + 1, math.max(owner.failed_at, left_at)
+  if not kinds.goods then owner.streak, owner.failed_at = owner.streak + 1, math.max(owner.failed_at, left_at)
   elseif left_at > owner.failed_at then owner.streak, owner.left = 0, 0 end
 end
 -- A streak is most of the requests that left since its first failure.

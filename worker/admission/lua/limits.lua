@@ -16,12 +16,13 @@ local function join_line(group, place, needs, wait)
   read(place).needs = needs
   line_up('line:' .. group.name, place, NOW + wait + LATE)
 end
+local function state(of, limit) of.tokens, of.limit = math.min(of.limit == 0 and limit or of.tokens, limit), limit end
 local function load_group(name)
   local buckets = { { kind = 'requests' }, { kind = 'input' }, { kind = 'output' } }
   local group = read('group:' .. name, { at = NOW, name = name, buckets = buckets })
   for i, bucket in ipairs(group.buckets) do
     setmetatable(bucket, ZERO)
-    if i == 1 and bucket.limit == 0 then bucket.limit, bucket.tokens = number('stated'), number('stated') end
+    if i == 1 and words.stated and bucket.known == 0 then state(bucket, number('stated')) end
     bucket.tokens = math.min(size_of(bucket), bucket.tokens + math.max(0, NOW - group.at) * bucket.limit / 60 * speed())
   end
   group.at = NOW
@@ -48,8 +49,8 @@ local function move(bucket, amount)
 end
 -- Headers are the provider's own count. Output in flight may be counted already, or not yet.
 local function correct(bucket, limit, remaining, ticket, i)
-  if bucket.limit == 0 then move(bucket, remaining - bucket.tokens) end
-  bucket.limit = limit
+  if bucket.known == 0 then move(bucket, remaining - bucket.tokens) end
+  bucket.limit, bucket.known = limit, 1
   local least = ticket and ticket.seen[i] + bucket.drift or bucket.tokens
   local most = ticket and least + (bucket.kind == 'output' and ticket.held or 0) or math.huge
   if remaining < least then move(bucket, remaining - least)
