@@ -29,7 +29,7 @@ check: $(STAMP)      ## format, lint, import contracts, types
 chaos: $(STAMP)      ## real processes under faults: make chaos ARGS="--seconds 600 --seed 7"
 	$(RUN) tests.faults.chaos $(ARGS)
 
-bench: $(STAMP)      ## CPU, memory, makespan, serve and submit beside their targets: make bench ARGS="--check --only serve"
+bench: $(STAMP)      ## CPU, memory, makespan, serve, submit and Postgres beside their targets: make bench ARGS="--check --only serve"
 	$(RUN) tests.benchmarks $(ARGS)
 
 bench-chain: $(STAMP) ## overload, outage, mixed load beside four peers: make bench-chain ARGS="--table overload --quick"

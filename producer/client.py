@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from decimal import Decimal
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 from migrations.run import ensure_schema
 from models.chain.deadline import stands_by_s
 from models.errors import BrokerError
+from models.group_thread import GroupThread, LoopReply
 from models.job.answer import Answer
 from models.job.progress import Progress
 from models.job.task_kinds import JobTerms
@@ -22,15 +24,17 @@ from producer.prompt.prompt import Prompt
 
 if TYPE_CHECKING:
     from models.job.map_reduce import NewStep
+    from models.job.values import Unsent
     from models.queue.throttles import Throttle
     from producer.map_reduce.plan import Document
     from producer.map_reduce.summarize import SummarizeArguments
     from producer.prompt.arguments import SubmitArguments
-    from producer.submit.accept import SubmitOptions
+    from producer.submit.accept import Prepared, SubmitOptions
     from producer.submit.send_first import FirstMessages
 
 _LOOK_EVERY_S = 0.5
 _ASK_LOOK_EVERY_S = 0.05  # the caller waits
+_PRICED_S = 2.0  # the prices of a chain are looked up again so much later, once all were there
 
 
 class Batch:
@@ -97,12 +101,21 @@ class Producer:
         self._until_close.callback(engine.dispose)
         ensure_schema(engine)
         self.store = Store(engine, worker="producer")
+        self._priced_until = 0.0
 
     @cached_property
     def _first_messages(self) -> "FirstMessages":
+        return self._messages(self.store.outbox.mark_sent)
+
+    @cached_property
+    def _urgent(self) -> "GroupThread[Unsent]":
+        first = self._messages(self.store.ledger.submit_sent)
+        return GroupThread(lambda group: first.send([job for job, _ in group]), name="urgent messages")
+
+    def _messages(self, mark_sent: "Callable[[Sequence[Unsent]], object]") -> "FirstMessages":
         from producer.submit.send_first import FirstMessages  # noqa: PLC0415 - as in submit
 
-        first = FirstMessages(self._settings, self.store.outbox)
+        first = FirstMessages(self._settings, mark_sent)
         self._until_close.callback(first.close)
         return first
 
@@ -172,10 +185,9 @@ class Producer:
         *,
         place: "Callable[[Sequence[str]], Sequence[NewStep]] | None" = None,
     ) -> Batch:
-        from producer.submit.accept import laid_out, require_prices  # noqa: PLC0415 - nor are prices and Celery
+        from producer.submit.accept import laid_out  # noqa: PLC0415 - nor are prices and Celery
 
-        if not options.allow_unpriced:
-            require_prices(self._settings, self.store.price_list.dated())
+        self._require_prices(options)
         began = time.monotonic()
         with laid_out(prompts, self._settings, options, self.store.learned_starts) as ready:
             steps = () if place is None else place([row.id for row in ready.rows()])
@@ -188,6 +200,49 @@ class Producer:
         first = [job for job in ready.first if job.id not in waiting]
         not_sent = self._first_messages.send(first)
         return Batch(kept_as, self, is_new=True, not_sent=not_sent, accepted=ready.buffered.count, took_s=took_s)
+
+    def is_quick(self, task: str | None) -> bool:
+        """Return whether `prepared` would not read the ledger for a prompt of this kind."""
+        return time.monotonic() < self._priced_until and task not in self._settings.chain.autos
+
+    def prepared(self, prompt: Prompt, **options: Unpack["SubmitArguments"]) -> "Prepared":
+        """Check an urgent prompt as `submit` does, and lay out a batch for `enqueue`. Nothing is written."""
+        from producer.submit.accept import Checked, Prepared, checked_options, laid_out  # noqa: PLC0415 - as in submit
+
+        checked = checked_options({**options, "urgent": True}, self._settings.chain)
+        self._require_prices(checked)
+        with laid_out(Checked([prompt]), self._settings, checked, self.store.learned_starts) as ready:
+            (row,) = ready.rows()  # a long row is on disk until the end of the block
+            return Prepared(batch=ready.batch, row=row, job=ready.first[0])
+
+    async def enqueue(self, ready: "Prepared") -> Batch:
+        """Write a prepared batch, in one commit with all that wait for the ledger's writer. Then send the job.
+
+        Raises KeyConflictError, LedgerError.
+        """
+        reply, written = LoopReply[str](), Future[str]()
+        # The message leaves right after the commit, from the writer's thread, also if the caller is gone by then.
+        written.add_done_callback(partial(self._send_new, ready, reply))
+        self.store.ledger.submit_one(ready.batch, ready.row, written)
+        kept_as = await reply
+        return Batch(kept_as, self, is_new=kept_as == ready.batch.id)
+
+    def _send_new(self, ready: "Prepared", reply: LoopReply[str], written: "Future[str]") -> None:
+        try:
+            kept_as = written.result()
+        except Exception as error:  # noqa: BLE001 - the error belongs to the caller
+            reply.set_exception(error)
+            return
+        if kept_as == ready.batch.id:
+            self._urgent.put(ready.job, Future())
+        reply.set_result(kept_as)
+
+    def _require_prices(self, options: "SubmitOptions") -> None:
+        from producer.submit.accept import require_prices  # noqa: PLC0415 - as in submit
+
+        if not options.allow_unpriced and time.monotonic() >= self._priced_until:
+            require_prices(self._settings, self.store.price_list.dated())
+            self._priced_until = time.monotonic() + _PRICED_S
 
     def ask(
         self,

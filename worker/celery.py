@@ -13,21 +13,25 @@ from celery.worker import state
 from celery.worker.consumer import Consumer as BaseConsumer
 
 from models.errors import SOME_FAILED, USAGE, LedgerGoneError, StepdownError, exit_code
+from models.job.values import Claim, Opening
 from models.queue.broker import Broker
 from models.queue.celery_app import celery_app
 from models.queue.embedded_redis import required_broker_url
 from models.queue.end_signals import EndSignals
+from models.queue.live_events import ALIVE_EVERY_S, LiveEvents
 from models.queue.liveness import LivenessProofs
 from models.settings import Settings, load_settings
 from worker import logs, tasks
 from worker.admission.capacity import free_requests
 from worker.composition import open_worker
-from worker.events import Event, JobEnded, WorkerEnds
+from worker.events import AttemptClosed, Event, JobEnded, WorkerEnds
+from worker.fallback.longer_answer import may_be_replaced
 from worker.periodic.dispatcher import Dispatcher
 from worker.periodic.health_alarm import HealthAlarm
 from worker.periodic.rescuer import Rescuer
 from worker.periodic.rollup import roll_up
 from worker.periodic.timer import run_every
+from worker.provider.stream import OnEvent
 from worker.recovery.liveness import Liveness
 from worker.recovery.rescue import RescuePolicy
 from worker.run import Worker
@@ -116,9 +120,13 @@ def _open(**_signal: Any) -> None:
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     try:
         _broker.knock()
-        signals_of_ends = EndSignals(_url)
-        _until_shutdown.callback(signals_of_ends.close)
-        worker = _until_shutdown.enter_context(open_worker(_settings, report=partial(_report, signals_of_ends)))
+        ends, live = EndSignals(_url), LiveEvents(_url)
+        for sender in (ends, live):
+            _until_shutdown.callback(sender.close)
+        opening = open_worker(_settings, report=partial(_report, ends, live), listener=partial(_listener, live))
+        worker = _until_shutdown.enter_context(opening)
+        _until_shutdown.callback(worker.loop.submit(live.listen()).cancel)  # a task without a reference is collected
+        _start("live events", live.beat, ALIVE_EVERY_S)
         tasks.register(app, worker)
         loop_pool.LoopPool.loop = worker.loop
         redis_transport.install(lambda **lane: loop_pool.LoopPool.room(**lane) if worker.intake.is_fit() else 0)
@@ -129,11 +137,21 @@ def _open(**_signal: Any) -> None:
         raise _ended(error) from error
 
 
-def _report(ends: EndSignals, event: Event) -> None:
+def _report(ends: EndSignals, live: LiveEvents, event: Event) -> None:
     """Log an event. The end of an urgent job is signalled, too, for the waiting caller."""
     logs.log(event)
+    if isinstance(event, AttemptClosed):
+        live.end(event.opening.id, event.closing.outcome)
     if isinstance(event, JobEnded) and event.claim.is_urgent and event.ending.due_in_s is None:
+        live.forget(event.claim.job_id)
         ends.send(str(event.claim.batch_id))
+
+
+def _listener(live: LiveEvents, claim: Claim, opening: Opening) -> OnEvent | None:
+    """Return the function that sends the events of an attempt. Returns None if no caller may read the stream."""
+    if may_be_replaced(claim, _settings.climbs):
+        return None
+    return live.begin(claim.job_id, opening.id, depth=opening.fallback_depth)
 
 
 def _start_timers(worker: Worker) -> None:

@@ -8,6 +8,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -33,6 +34,7 @@ from worker.admission.shared import SharedAdmission, in_process_admission
 from worker.events import RepliesReplayed, Report
 from worker.failing_batches import FailingBatches
 from worker.fallback.caps import Caps
+from worker.fallback.collaborators import Listener, nobody
 from worker.intake import Intake
 from worker.loop import LoopThread
 from worker.periodic.timer import run_every
@@ -53,7 +55,7 @@ _MB = 1024 * 1024
 
 
 @contextmanager
-def open_worker(settings: Settings, *, report: Report) -> Iterator[Worker]:
+def open_worker(settings: Settings, *, report: Report, listener: Listener = nobody) -> Iterator[Worker]:
     """Open the ledger, the spool and the provider, and close them at the end of the block.
 
     The replies of the spool are in the ledger before this yields. Threads renew leases and replay the spool. Raises
@@ -68,7 +70,8 @@ def open_worker(settings: Settings, *, report: Report) -> Iterator[Worker]:
         until_end.callback(engine.dispose)
         ensure_schema(engine)
         failpoints.arm(settings.stepdown_failpoint)
-        yield _worker(settings, Store(engine, worker=worker_name()), report, until_end)
+        worker = _worker(settings, Store(engine, worker=worker_name()), report, until_end)
+        yield replace(worker, listener=listener)
 
 
 def _worker(settings: Settings, store: Store, report: Report, until_end: ExitStack) -> Worker:

@@ -1,18 +1,14 @@
 """The event loop of a process, in a thread of its own. Each job is a coroutine on this loop."""
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from contextlib import suppress
 from threading import Thread
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from uvloop import new_event_loop
 
 T = TypeVar("T")
-_Settled = tuple["asyncio.Future[Any]", Any, Exception | None]
-_inboxes: dict[asyncio.AbstractEventLoop, "_Inbox"] = {}
 
 
 class LoopThread:
@@ -51,58 +47,3 @@ class LoopThread:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._loop.shutdown_default_executor()
-
-
-class _Inbox:
-    """The replies of other threads to a loop. The replies of one moment wake the loop once."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._wake = loop.call_soon_threadsafe
-        self._settled: deque[_Settled] = deque()
-        self._is_woken = False
-
-    def put(self, settled: _Settled) -> None:
-        """Add a reply, in any thread."""
-        self._settled.append(settled)
-        if not self._is_woken:
-            self._is_woken = True
-            with suppress(RuntimeError):  # the loop is closed, and its coroutines have ended
-                self._wake(self._settle)
-
-    def _settle(self) -> None:
-        self._is_woken = False  # a reply that comes now is settled below, or wakes the loop again
-        while self._settled:
-            future, result, error = self._settled.popleft()
-            if future.done():  # its job was cancelled
-                continue
-            if error is None:
-                future.set_result(result)
-            else:
-                future.set_exception(error)
-
-
-class LoopReply(Generic[T]):
-    """The reply of another thread to the coroutine that awaits the reply."""
-
-    __slots__ = ("_future", "_inbox")
-
-    def __init__(self) -> None:
-        loop = asyncio.get_running_loop()
-        inbox = _inboxes.get(loop)
-        if inbox is None:
-            for closed in [known for known in _inboxes if known.is_closed()]:
-                del _inboxes[closed]
-            inbox = _inboxes[loop] = _Inbox(loop)
-        self._inbox, self._future = inbox, loop.create_future()
-
-    def __await__(self) -> Generator[Any, None, T]:
-        """Wait for the result. Raises the error."""
-        return self._future.__await__()
-
-    def set_result(self, result: T) -> None:
-        """Give the result, in any thread."""
-        self._inbox.put((self._future, result, None))
-
-    def set_exception(self, error: Exception) -> None:
-        """Give the error, in any thread."""
-        self._inbox.put((self._future, None, error))

@@ -37,6 +37,10 @@ _COLUMNS = {
         id id!, name line?, idempotency_key line?, content_sha256 hash?, task line?, tags text, job_count int,
         weight int=1, created_at time
     """,
+    "batch_counts": """
+        batch_id id!>batches, writer line!, succeeded int, failed int, cancelled int, over_budget int, attempts int,
+        unknown_costs int, cost_nano_usd money
+    """,
     "prices": """
         id id!, model line, valid_from time, source line, input_nano_usd_per_mtok money,
         output_nano_usd_per_mtok money, cache_read_nano_usd_per_mtok money, cache_write_5m_nano_usd_per_mtok money,
@@ -49,7 +53,7 @@ _COLUMNS = {
         tree line?, call_depth int?, state word, outcome word?, error text?, rung int, given_up text, rounds int,
         on_unknown word?, crashes int=0, rebuys int=0, lease_token int, lease_until time?, lease_holder line?,
         deliveries int, sent_at time?, due_at time?, deadline_at time, created_at time, finished_at time?,
-        purged_at time?, model_used line?, fallback_depth int?
+        purged_at time?, model_used line?, fallback_depth int?, phase word?
     """,
     "attempts": """
         id id!, job_id id>jobs, batch_id id?, task line?, attempt_no int, rung int, fallback_depth int, reason word,
@@ -109,14 +113,25 @@ _UNIQUE = (
     ("corrections", ("attempt_id", "number")),
 )
 _CHECKS = {
-    "cost_known": "(cost_nano_usd IS NULL) = (cost_status IN ('unknown', 'at_least'))",
-    "least_known": "(least_nano_usd IS NULL) = (cost_status <> 'at_least')",
-    "cost_positive": "cost_nano_usd >= 0",
+    ("attempts", "cost_known"): "(cost_nano_usd IS NULL) = (cost_status IN ('unknown', 'at_least'))",
+    ("attempts", "least_known"): "(least_nano_usd IS NULL) = (cost_status <> 'at_least')",
+    ("attempts", "cost_positive"): "cost_nano_usd >= 0",
+    ("jobs", "running_sent"): "state <> 'running' OR sent_at IS NOT NULL",
 }
+_COMPUTED = {
+    "phase": """
+    CASE WHEN state IN ('queued', 'running') THEN 'line'
+        WHEN state = 'waiting' AND due_at IS NOT NULL THEN 'waiting'
+        WHEN state = 'waiting' THEN 'held'
+        WHEN state = 'cancelled' AND lease_until IS NOT NULL THEN 'cut' END
+"""
+}
+# Postgres fills a page so far, and writes later versions of its rows beside them. SQLite takes no notice.
+_FILL_PERCENT = {"jobs": 50, "attempts": 30, "batch_counts": 50}
 _COLUMN = re.compile(r"(?P<name>\w+) (?P<kind>\w+)(?P<key>!)?(?P<null>\?)?(>(?P<parent>\w+))?(=(?P<default>\w+))?")
 _DEFAULTS = {"false": sa.false()}
 _THRESHOLDS = {"health_min_jobs": 20, "health_degraded_percent": 25, "health_unreliable_percent": 50}
-_DUE = "state = 'waiting' AND sent_at IS NULL AND due_at IS NOT NULL"
+_DUE = "phase = 'waiting' AND sent_at IS NULL"
 _THROTTLES = ("circuit_open", "limited", "full", "rate_limited", "ramp_limited")
 _FAILURES = ("key_paused", "overloaded", "server_error", "unreachable")
 _THROTTLED = f"{_DUE} AND outcome IN {(*_THROTTLES, *_FAILURES)}"
@@ -124,20 +139,20 @@ _THROTTLED = f"{_DUE} AND outcome IN {(*_THROTTLES, *_FAILURES)}"
 _INDEXES: tuple[tuple[str, str, tuple[str, ...], str | None], ...] = (
     ("ix_batches_created_at", "batches", ("created_at",), None),
     ("ix_jobs_batch_id_seq", "jobs", ("batch_id", "seq"), None),
+    ("ix_jobs_cut", "jobs", ("id",), "phase = 'cut'"),
     ("ix_jobs_due", "jobs", ("is_urgent", "rung", "batch_id", "due_at"), _DUE),
     ("ix_jobs_explored", "jobs", ("task", "created_at"), "start_reason = 'explored'"),
-    ("ix_jobs_finished_at", "jobs", ("finished_at",), None),
-    ("ix_jobs_held", "jobs", ("batch_id",), "state = 'waiting' AND due_at IS NULL"),
-    ("ix_jobs_lease", "jobs", ("lease_until",), "lease_until IS NOT NULL"),
+    ("ix_jobs_finished_at", "jobs", ("finished_at",), "finished_at IS NOT NULL"),
+    ("ix_jobs_held", "jobs", ("batch_id",), "phase = 'held'"),
     ("ix_jobs_parent", "jobs", ("parent",), "parent IS NOT NULL"),
-    ("ix_jobs_parts", "jobs", ("batch_id",), "state = 'waiting' AND outcome = 'parts'"),
+    ("ix_jobs_parts", "jobs", ("batch_id",), "phase = 'waiting' AND outcome = 'parts'"),
     (
         "ix_jobs_queued",
         "jobs",
         ("is_urgent", "rung", "batch_id", "deadline_at", "seq"),
-        "state = 'queued' AND sent_at IS NULL",
+        "phase = 'line' AND sent_at IS NULL",
     ),
-    ("ix_jobs_sent", "jobs", ("sent_at",), "sent_at IS NOT NULL AND state IN ('queued', 'waiting')"),
+    ("ix_jobs_sent", "jobs", ("sent_at",), "sent_at IS NOT NULL AND phase IN ('line', 'waiting')"),
     ("ix_jobs_throttled", "jobs", ("due_at",), _THROTTLED),
     ("ix_jobs_tree", "jobs", ("tree",), "tree IS NOT NULL"),
     ("ix_attempts_batch_id", "attempts", ("batch_id",), None),
@@ -151,6 +166,8 @@ def upgrade() -> None:
     """Make the tables, their indexes, and the views."""
     for table, columns in _COLUMNS.items():
         op.create_table(table, *_parts(table, columns))
+        if op.get_bind().dialect.name == "postgresql" and table in _FILL_PERCENT:
+            op.execute(f"ALTER TABLE {table} SET (fillfactor = {_FILL_PERCENT[table]})")
     for name, table, indexed, where in _INDEXES:
         condition = None if where is None else sa.text(where)
         op.create_index(name, table, list(indexed), sqlite_where=condition, postgresql_where=condition)
@@ -171,12 +188,13 @@ def _parts(table: str, columns: str) -> Iterator[sa.schema.SchemaItem]:
     parts = [part.groupdict() for part in found if part]
     for part in parts:
         default = _DEFAULTS.get(part["default"], part["default"])
-        yield sa.Column(part["name"], _KINDS[part["kind"]], nullable=bool(part["null"]), server_default=default)
+        computed = [sa.Computed(_COMPUTED[part["name"]], persisted=True)] if part["name"] in _COMPUTED else []
+        kind, may_be_null = _KINDS[part["kind"]], bool(part["null"])
+        yield sa.Column(part["name"], kind, *computed, nullable=may_be_null, server_default=default)
     yield sa.PrimaryKeyConstraint(*(part["name"] for part in parts if part["key"]), name=f"pk_{table}")
     for name, parent in ((part["name"], part["parent"]) for part in parts if part["parent"]):
         yield sa.ForeignKeyConstraint([name], [f"{parent}.id"], name=f"fk_{table}_{name}")
     for names in (unique for owner, unique in _UNIQUE if owner == table):
         yield sa.UniqueConstraint(*names, name="_".join(("uq", table, *names)))
-    if table == "attempts":
-        for check, condition in _CHECKS.items():
-            yield sa.CheckConstraint(condition, name=op.f(f"ck_attempts_{check}"))
+    for check, condition in ((name, condition) for (owner, name), condition in _CHECKS.items() if owner == table):
+        yield sa.CheckConstraint(condition, name=op.f(f"ck_{table}_{check}"))

@@ -5,12 +5,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from models.ids import new_id
+from models.ledger.batch_counts import add
 from models.ledger.database import LedgerPart, transaction
 from models.money.pricing import Priced, Prices, priced
 from models.money.usage import usage_kept
@@ -22,6 +25,7 @@ from models.schema.daily_cost import MARK_STALE
 
 _AT_ONCE = 300
 _TRIES = 20
+_ZERO = Decimal(0)
 _NOW = db_now(0.0)
 _HAS_COST = select(Correction.id).where(Correction.attempt_id == Attempt.id).exists()
 
@@ -96,6 +100,7 @@ class Repricing(LedgerPart):
             step = [_repriced(dict(**row), known.get(row["id"]), prices) for row in rows]
             if not is_dry:
                 _write(connection, step, known)
+                _count(connection, step, {row["id"]: row["batch_id"] for row in rows})
         return step, (rows[-1]["opened_at"], rows[-1]["id"]) if len(rows) == _AT_ONCE else None
 
 
@@ -111,6 +116,7 @@ def _within(scope: Scope) -> list[ColumnElement[bool]]:
 def _page(scope: Scope, after: tuple[datetime, str] | None) -> Any:
     columns = (
         Attempt.id,
+        Attempt.batch_id,
         Attempt.opened_at,
         Attempt.served_model,
         Attempt.requested_model,
@@ -153,6 +159,16 @@ def _repriced(row: Mapping[str, Any], correction: tuple[int, Decimal] | None, pr
         was_usd=was,
         change=cost if is_change else None,
     )
+
+
+def _count(connection: Connection, step: Sequence[Repriced], batches: Mapping[str, str | None]) -> None:
+    """Change the counts of the batches, in one order, so that no two repricings wait for each other."""
+    changed = [(batches[one.attempt_id] or "", one, one.change) for one in step if one.change is not None]
+    for batch_id, of_batch in groupby(sorted(changed, key=itemgetter(0)), key=itemgetter(0)):
+        costs = [(one.was_usd, change.parts.total) for _, one, change in of_batch]
+        unknown = sum(was is None for was, _ in costs)
+        more = sum((now - (was or _ZERO) for was, now in costs), _ZERO)
+        add(connection, batch_id or None, unknown_costs=-unknown, cost_nano_usd=more)
 
 
 def _write(connection: Connection, step: Sequence[Repriced], known: Mapping[str, tuple[int, Decimal]]) -> None:

@@ -21,7 +21,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from models.accounting.exports import CREDITS_PER_USD, Export, between
-from models.ledger.database import LedgerPart, reading
+from models.ledger.database import LedgerPart, reading, transaction
 from models.money.usage import COUNTERS
 from models.outcome import Outcome
 from models.schema.batch import Batch, in_scope
@@ -115,7 +115,7 @@ class Spending(LedgerPart):
 
     def rows(self, export: Export, *, since: date | None = None, until: date | None = None) -> Iterator[Sequence[Any]]:
         """Read an export's rows, a few thousand at a time, in the order of its fields."""
-        with reading(self._engine) as connection:
+        with transaction(self._engine) as connection:  # a cursor of Postgres lives in a transaction
             asked = connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(export.asked(since, until))
             yield from asked
 

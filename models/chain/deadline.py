@@ -18,7 +18,7 @@ class Deadline:
     """The wall-clock time of one call, in seconds, and the reason for so much time, with the setting to change.
 
     A stream may take `streamed_s` in all. Before its first event, and then between two events other than pings, a
-    stream may take `after_s`. A model whose streams are known sends the first event within `call_timeout_s`.
+    stream may take `after_s`. A model whose streams begin early sends the first event within `call_timeout_s`.
     `is_long`: the answer may take longer than CALL_TIMEOUT_S, and is streamed.
     """
 

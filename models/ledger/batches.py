@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from models.errors import KeyConflictError, LedgerError
 from models.job.map_reduce import NewStep
 from models.job.values import NewBatch, NewJob, batch_scope
+from models.ledger.batch_counts import COUNTED_FROM, begin
 from models.ledger.database import reading, transaction
 from models.ledger.steps import lay_out
 from models.outcome import FINAL_STATES
@@ -46,8 +47,10 @@ class BatchWriter:
         most_at_once: int = _MOST_AT_ONCE,
         rows_of_a_part: int = _ROWS_OF_A_PART,
         patience_s: float = _PATIENCE_S,
+        counted_from: int = COUNTED_FROM,
     ) -> None:
         self._engine = engine
+        self._counted_from = counted_from
         self._most_at_once = most_at_once
         self._rows_of_a_part = rows_of_a_part
         self._patience_s = patience_s
@@ -108,6 +111,8 @@ class BatchWriter:
             _insert_cap(connection, batch)
             for part in _parts(rows, self._rows_of_a_part):
                 deadlines.insert(connection, part)
+            if count >= self._counted_from:
+                begin(connection, batch.id, has_ended=deadlines.has_ended)
             if steps:
                 lay_out(connection, batch.id, steps)
 
@@ -121,7 +126,10 @@ class BatchWriter:
                 add = partial(self._add, batch.id, part, deadlines)
                 self._patiently(add, is_done=partial(self._is_there, Job.id == first))
             whole = (Batch.id == batch.id) & (Batch.job_count == count)
-            self._patiently(lambda: self._complete(batch, count, steps), is_done=lambda: self._is_there(whole))
+            self._patiently(
+                lambda: self._complete(batch, count, steps, has_ended=deadlines.has_ended),
+                is_done=lambda: self._is_there(whole),
+            )
         except BaseException:  # Ctrl-C too
             with suppress(LedgerError):
                 self._remove(batch.id)
@@ -141,10 +149,12 @@ class BatchWriter:
                 deadlines.insert(connection, part)
         return is_ours
 
-    def _complete(self, batch: NewBatch, count: int, steps: Sequence[NewStep]) -> bool:
+    def _complete(self, batch: NewBatch, count: int, steps: Sequence[NewStep], *, has_ended: bool) -> bool:
         known = {"idempotency_key": batch.key, "content_sha256": batch.content_sha256}
         with transaction(self._engine) as connection:
             is_ours = _touched(connection, batch.id, job_count=count, **known)
+            if is_ours and count >= self._counted_from:
+                begin(connection, batch.id, has_ended=has_ended)
             if is_ours and steps:
                 lay_out(connection, batch.id, steps)
         return is_ours
@@ -194,6 +204,7 @@ class _Deadlines:
     def __init__(self, usual_s: float) -> None:
         self._usual_s = usual_s
         self._at: dict[float, Any] = {}
+        self.has_ended = False  # whether a row is of a job that was refused
 
     def insert(self, connection: Connection, rows: Sequence[JobRow], *, is_sent: bool = False) -> None:
         """Write rows. The driver gets no NULL and no name, each of which costs more time than a value."""
@@ -223,7 +234,10 @@ class _Deadlines:
     def _dated(self, shared: Mapping[str, Any], times: Mapping[str, Any]) -> dict[str, Any]:
         dated = {**shared, **times}
         dated["deadline_at"] = self._at[dated.pop("deadline_s", self._usual_s)]
-        return dated | {"finished_at": times["created_at"]} if dated["state"] in FINAL_STATES else dated
+        if dated["state"] not in FINAL_STATES:
+            return dated
+        self.has_ended = True
+        return dated | {"finished_at": times["created_at"]}
 
 
 @lru_cache(maxsize=8)

@@ -4,17 +4,19 @@ Connection.execute looks the statement up, builds its parameters and wraps its r
 two thirds of a short transaction's CPU. A worker makes hundreds of operations a second, and commits them in groups.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from threading import Thread
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Dialect, Engine, Select
 from sqlalchemy.sql.dml import UpdateBase
 
 from models.group_thread import GroupThread, Reply
+from models.ledger.database import UNREACHABLE, unreachable
 
 _BEGIN, _END, _UNDO = (f"{word} SAVEPOINT operation" for word in ("", "RELEASE", "ROLLBACK TO"))
 # SQLite's driver begins with a write, which a savepoint is not. In Postgres an operation that waits for a lock of
@@ -23,9 +25,19 @@ _FIRST = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SET LOCAL lock_timeout = '
 _LOST = ("08", "57")  # the classes of SQL states that end a connection
 _FULL = "SQLITE_FULL"
 _Result = TypeVar("_Result")
-_Operation = tuple[Callable[["Cursor"], Any], Reply[Any]]
+_End = Callable[[], object]
 _Process = Callable[[Any], Any]
 _Statement = UpdateBase | Select[*tuple[Any, ...]]
+
+
+class _UndoneError(Exception):
+    """An operation of a group without savepoints takes back its writes."""
+
+
+class _Operation(NamedTuple):
+    write: Callable[["Cursor"], Any]
+    reply: Reply[Any]
+    is_single: bool  # makes one statement, which needs no BEGIN and no COMMIT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +46,11 @@ class _Compiled:
     shared: Mapping[str, Any]
     processes: Mapping[str, _Process]
     columns: tuple[tuple[str, _Process | None], ...]
+
+    def named(self, row: Sequence[Any]) -> dict[str, Any]:
+        """Return a row of the driver by column."""
+        pairs = zip(self.columns, row, strict=True)
+        return {name: value if process is None else process(value) for (name, process), value in pairs}
 
 
 class CompiledSql:
@@ -44,18 +61,35 @@ class CompiledSql:
         self._compiled: dict[tuple[int, tuple[str, ...]], _Compiled] = {}
 
     @contextmanager
-    def transaction(self, *, has_savepoints: bool = False) -> Iterator["Cursor"]:
-        """Yield a cursor. Commit at the end of the block, roll back if the block fails."""
-        connection = self._engine.raw_connection()
+    def transaction(
+        self, *, of_group: bool = False, is_single: bool = False, last: Callable[["Cursor"], object] | None = None
+    ) -> Iterator["Cursor"]:
+        """Yield a cursor. Commit at the end of the block, after `last`; roll back if the block fails."""
+        connection: Any = self._engine.raw_connection()
+        has_own = is_single and self._engine.dialect.name == "postgresql" and not connection.info.get("limits")
         try:
+            if has_own:
+                connection.driver_connection.autocommit = True
             cursor = connection.cursor()
-            if has_savepoints:
+            if of_group:
                 cursor.execute(_FIRST[self._engine.dialect.name])
-            undo = partial(cursor.execute, _UNDO) if has_savepoints else connection.rollback
-            yield Cursor(self, cursor, undo)
+            found = Cursor(self, cursor, _cannot_undo if of_group else connection.rollback)
+            yield found
+            if last is not None:
+                last(found)
             connection.commit()
         finally:
+            if has_own and not connection.driver_connection.closed:
+                connection.driver_connection.autocommit = False
             connection.close()  # the pool rolls back every write without a commit
+
+    def read(self, statement: _Statement, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the rows of a statement, by column. Raises LedgerError if the database is away."""
+        try:
+            with self.transaction() as cursor:
+                return cursor.all(statement, given)
+        except (*UNREACHABLE, self._engine.dialect.loaded_dbapi.Error) as error:
+            raise unreachable(error, self._engine.url.render_as_string(hide_password=True)) from error
 
     def compiled(self, statement: _Statement, given: Mapping[str, Any]) -> _Compiled:
         """Compile the statement for these parameters and columns, once."""
@@ -73,7 +107,19 @@ class Cursor:
         self._prepared = prepared
         self._cursor = cursor
         self.run: Callable[[str], object] = cursor.execute  # runs a plain statement
-        self.undo = undo  # takes back all writes of this operation so far
+        self.take_back = undo
+        self.changes: dict[str, Counter[str]] = {}  # of counts, by batch; written before the commit
+
+    def undo(self) -> None:
+        """Take back all writes of this operation so far."""
+        self.take_back()
+        self.changes.clear()
+
+    def note(self, batch_id: str, **changes: Any) -> None:
+        """Add changes to the counts of a batch."""
+        found = self.changes.setdefault(batch_id, Counter())
+        for name, change in changes.items():  # a third of the time of Counter.update
+            found[name] += change
 
     def count(self, statement: UpdateBase, given: Mapping[str, Any]) -> int:
         """Execute a statement. Returns the number of written rows."""
@@ -84,12 +130,12 @@ class Cursor:
         """Execute a statement. Returns the first row by column, None if there is no row."""
         compiled = self._execute(statement, given)
         row = self._cursor.fetchone()
-        if row is None:
-            return None
-        return {
-            name: value if process is None else process(value)
-            for (name, process), value in zip(compiled.columns, row, strict=True)
-        }
+        return None if row is None else compiled.named(row)
+
+    def all(self, statement: _Statement, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Execute a statement. Returns all rows by column."""
+        compiled = self._execute(statement, given)
+        return [compiled.named(row) for row in self._cursor.fetchall()]
 
     def _execute(self, statement: _Statement, given: Mapping[str, Any]) -> _Compiled:
         compiled = self._prepared.compiled(statement, given)
@@ -103,59 +149,76 @@ class Cursor:
 class GroupCommit:
     """Writes the operations that wait in one transaction, in a thread of its own.
 
-    A commit costs a lock of the whole SQLite file, or a round trip and a flush of Postgres' log. Each operation has a
-    savepoint of its own, and its caller gets the result after the commit.
+    A commit costs a lock of the whole SQLite file, or a round trip and a flush of Postgres' log. The caller of each
+    operation gets the result after the commit. If an operation fails, the whole group is written once more. Each
+    operation then has a savepoint of its own.
     """
 
-    def __init__(self, engine: Engine, *, error_of: Callable[[Exception], Exception]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        error_of: Callable[[Exception], Exception],
+        last: Callable[[Cursor], object] | None = None,
+    ) -> None:
+        self._last = last  # runs before each commit
         self._prepared = CompiledSql(engine)
         self._engine = engine
         self._error_of = error_of  # the error that a caller gets for an error of the driver
         self._group = GroupThread(self._write, name="ledger writer")
 
-    def submit(self, write: Callable[[Cursor], _Result], reply: Reply[_Result]) -> None:
-        """Have an operation written. The reply gets the result after the commit, or the operation's error."""
-        self._group.put(write, reply)
+    def submit(self, write: Callable[[Cursor], _Result], reply: Reply[_Result], *, is_single: bool = False) -> None:
+        """Have an operation written. The reply gets the result after the commit, or the operation's error.
 
-    def _write(self, group: Sequence[_Operation]) -> None:
-        if len(group) == 1 or not self._write_group(group):
+        `is_single` is True for an operation that makes one statement only.
+        """
+        self._group.put(_Operation(write, reply, is_single), reply)
+
+    def _write(self, waiting: Sequence[tuple[_Operation, Reply[Any]]]) -> None:
+        group = [operation for operation, _ in waiting]
+        if len(group) == 1 or not (self._write_group(group, _plainly) or self._write_group(group, self._on_savepoint)):
             for operation in group:
-                self._write_alone(*operation)
+                self._write_alone(operation)
 
-    def _write_group(self, group: Sequence[_Operation]) -> bool:
-        """Commit a group. Returns False if nothing is written, and each operation may be written alone."""
-        ends: list[Callable[[], object]] = []
+    def _write_group(self, group: Sequence[_Operation], write: Callable[[Cursor, _Operation], _End]) -> bool:
+        """Commit a group. Returns False if nothing is written, and each operation may be written in another way."""
+        ends: list[_End] = []
         try:
-            with self._prepared.transaction(has_savepoints=True) as cursor:
-                ends = [self._on_savepoint(cursor, *operation) for operation in group]
+            with self._prepared.transaction(of_group=True, last=self._last) as cursor:
+                ends = [write(cursor, operation) for operation in group]
         except Exception as error:  # noqa: BLE001 - the error belongs to the callers; the thread goes on
-            if getattr(error, "sqlite_errorname", "") == _FULL:  # a smaller operation may have room
+            is_full = getattr(error, "sqlite_errorname", "") == _FULL  # a smaller operation may have room
+            if is_full or (write is _plainly and not self._ends_transaction(error)):
                 return False
-            ends = [partial(self._fail, written, error) for _, written in group]
+            ends = [partial(self._fail, operation.reply, error) for operation in group]
         for end in ends:
             end()
         return True
 
-    def _on_savepoint(
-        self, cursor: Cursor, write: Callable[[Cursor], Any], written: Reply[Any]
-    ) -> Callable[[], object]:
+    def _on_savepoint(self, cursor: Cursor, operation: _Operation) -> _End:
         """Run an operation of a group. Returns the call that ends the operation after the commit.
 
         Raises an error after which the transaction cannot go on.
         """
         cursor.run(_BEGIN)
+        cursor.take_back = partial(cursor.run, _UNDO)
+        earlier, cursor.changes = cursor.changes, {}
         try:
-            result = write(cursor)
+            result = operation.write(cursor)
         except Exception as error:
             if self._ends_transaction(error):
                 raise
             cursor.undo()
+            cursor.changes = earlier
             if isinstance(error, self._engine.dialect.loaded_dbapi.OperationalError):
                 # No lock in time: the operation waits for the lock alone.
-                return Thread(target=self._write_alone, args=(write, written), daemon=True).start
-            return partial(self._fail, written, error)
+                return Thread(target=self._write_alone, args=(operation,), daemon=True).start
+            return partial(self._fail, operation.reply, error)
         cursor.run(_END)
-        return partial(written.set_result, result)
+        made, cursor.changes = cursor.changes, earlier
+        for batch_id, changes in made.items():
+            cursor.note(batch_id, **changes)
+        return partial(operation.reply.set_result, result)
 
     def _ends_transaction(self, error: Exception) -> bool:
         driver = self._engine.dialect.loaded_dbapi
@@ -163,17 +226,25 @@ class GroupCommit:
         # SQLite, and a connection that is lost, know no state.
         return isinstance(error, driver.OperationalError) if state is None else state.startswith(_LOST)
 
-    def _write_alone(self, write: Callable[[Cursor], Any], written: Reply[Any]) -> None:
+    def _write_alone(self, operation: _Operation) -> None:
         try:
-            with self._prepared.transaction() as cursor:
-                result = write(cursor)
+            with self._prepared.transaction(is_single=operation.is_single, last=self._last) as cursor:
+                result = operation.write(cursor)
         except Exception as error:  # noqa: BLE001 - the error belongs to the caller; the thread goes on
-            self._fail(written, error)
+            self._fail(operation.reply, error)
         else:
-            written.set_result(result)
+            operation.reply.set_result(result)
 
     def _fail(self, written: Reply[Any], error: Exception) -> None:
         written.set_exception(self._error_of(error))
+
+
+def _plainly(cursor: Cursor, operation: _Operation) -> _End:
+    return partial(operation.reply.set_result, operation.write(cursor))
+
+
+def _cannot_undo() -> None:
+    raise _UndoneError
 
 
 def _compile(statement: _Statement, columns: list[str], dialect: Dialect) -> _Compiled:

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, delete, exists, fu
 
 from models.errors import InputError
 from models.job.values import batch_scope
+from models.ledger.batch_counts import add, recount
 from models.ledger.database import LedgerPart, transaction
 from models.ledger.leases import mark_unknown
 from models.ledger.steps import IS_READ_LATER, forget, reopen
@@ -42,6 +43,7 @@ class JobActions(LedgerPart):
                     state=State.CANCELLED, outcome="cancelled", finished_at=_NOW
                 )  # a lease marks the call in flight
             ).rowcount
+            add(connection, batch_id, cancelled=cancelled)
         return cancelled, min(in_flight or 0, cancelled)
 
     def release(self, *, deadline_s: float, batch_id: str | None = None, job_id: str | None = None) -> int:
@@ -58,7 +60,11 @@ class JobActions(LedgerPart):
         """Give held jobs up: they fail, and nothing is bought again. Returns the number of jobs."""
         given_up = {"state": State.FAILED, "outcome": DROPPED, "finished_at": _NOW}
         with transaction(self._engine) as connection:
-            return connection.execute(update(Job).where(_of(batch_id, job_id), IS_HELD).values(**given_up)).rowcount
+            dropped = update(Job).where(_of(batch_id, job_id), IS_HELD).values(**given_up).returning(Job.batch_id)
+            batches = connection.scalars(dropped).all()
+            if batches:
+                add(connection, batches[0], failed=len(batches))
+        return len(batches)
 
     def retry(
         self,
@@ -178,7 +184,9 @@ def _again(deadline_s: float) -> dict[str, Any]:
 def _reopened(connection: Connection, deadline_s: float, batch_id: str | None, job_id: str | None) -> int:
     if batch_id is None:
         batch_id = connection.scalar(select(Job.batch_id).where(Job.id == job_id))
-    return reopen(connection, batch_id, _again(deadline_s))
+    reopened = reopen(connection, batch_id, _again(deadline_s))
+    recount(connection, batch_id)
+    return reopened
 
 
 def _of(batch_id: str | None, job_id: str | None) -> ColumnElement[bool]:

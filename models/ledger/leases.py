@@ -3,17 +3,18 @@
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from sqlalchemy import Connection, Integer, bindparam, null, select, update
+from sqlalchemy import Connection, Integer, bindparam, null, select, text, update
 
 from models.chain.chain import RungRange
 from models.job.values import Claim, Past, Rescue, Stray
+from models.ledger.batch_counts import add, ends
 from models.ledger.budgets import settle
 from models.ledger.database import LedgerPart, transaction
 from models.outcome import FINAL_STATES, OnUnknown, Outcome, State
 from models.schema.attempt import Attempt
 from models.schema.columns import columns_of, db_now
 from models.schema.daily_cost import MARK_STALE
-from models.schema.job import FREE_JOB, Job
+from models.schema.job import FREE_JOB, RUNNING, Job, free_jobs
 
 _MARK = (
     update(Attempt)
@@ -31,11 +32,15 @@ _RENEW = (
     .where(Job.id == FREE_JOB, Job.lease_token == bindparam("token"), Job.state == State.RUNNING)
     .values(lease_until=db_now(bindparam("lease_s")))
 )
+_RENEW_ALL = text(f"""
+    UPDATE jobs SET lease_until = clock_timestamp() + make_interval(secs => :lease_s)
+    WHERE {free_jobs("lease_token", "state = 'running'")}
+""")  # noqa: S608 - of our own words
 _SAME = ("batch_id", "params", "rung", "crashes", "rebuys")
 _OF_STRAY = ("id", "lease_token", "start_rung", "floor_rung", "ceiling_rung", "given_up", "on_unknown", *_SAME)
 _STRAYS = (
     select(*(getattr(Job, name) for name in _OF_STRAY))
-    .where(Job.state == State.RUNNING, Job.lease_until <= _NOW)
+    .where(text(RUNNING), Job.lease_until <= _NOW)
     .order_by(Job.lease_until)
     .limit(bindparam("limit", type_=Integer))
 )
@@ -50,7 +55,7 @@ _RESCUE = (
     .values(lease_until=None, due_at=None, sent_at=None)
 )
 _CANCELLED = (
-    select(Job.id).where(Job.state != State.RUNNING, Job.lease_until <= _NOW).limit(bindparam("limit", type_=Integer))
+    select(Job.id).where(text("phase = 'cut'"), Job.lease_until <= _NOW).limit(bindparam("limit", type_=Integer))
 )
 _LET_GO = (
     update(Job).where(Job.id == FREE_JOB, Job.state != State.RUNNING, Job.lease_until <= _NOW).values(lease_until=None)
@@ -79,9 +84,14 @@ class Leases(LedgerPart):
 
     def renew(self, claims: Iterable[Claim], *, lease_s: float) -> None:
         """Hold these jobs for `lease_s` more seconds. A job that is not ours any more stays unchanged."""
-        rows = [{"job_id": claim.job_id, "token": claim.token, "lease_s": lease_s} for claim in claims]
-        if rows:
-            with transaction(self._engine) as connection:
+        if not (held := list(claims)):
+            return
+        with transaction(self._engine) as connection:
+            if connection.dialect.name == "postgresql":
+                given = {"ids": [claim.job_id for claim in held], "numbers": [claim.token for claim in held]}
+                connection.execute(_RENEW_ALL, given | {"lease_s": lease_s})
+            else:
+                rows = [{"job_id": claim.job_id, "token": claim.token, "lease_s": lease_s} for claim in held]
                 connection.execute(_RENEW, rows)
 
     def strays(self, *, limit: int) -> list[Stray]:
@@ -117,6 +127,7 @@ class Leases(LedgerPart):
                 return False
             if is_ours:
                 mark_unknown(connection, stray.job_id)
+                add(connection, stray.batch_id, **ends(rescue.state, rescue.outcome))
         return is_ours
 
     def mark_cancelled_unknown(self, *, limit: int) -> int:

@@ -13,14 +13,15 @@ from models.queue.fair_share import FairShare
 from models.queue.queue_window import Due
 from models.queue.redis_keys import Lane
 from models.schema.columns import UTCDateTime, db_now, now
-from models.schema.job import FREE_JOB, QUEUED, SENT, THROTTLED, WAITING, Job
+from models.schema.job import FREE_JOB, QUEUED, SENT, THROTTLED, WAITING, Job, free_jobs
 
 _IS_WHOLE = "batches.job_count > 0"  # false for a large batch of which parts are still being written
 _LANE = "is_urgent = :is_urgent AND rung = :rung"
 
 
 _NOW = db_now(0.0)
-_SENT = (
+_IS_OPEN = "state IN ('queued', 'waiting')"
+MARK_SENT = (
     update(Job)
     .where(
         Job.id == FREE_JOB,  # a job that is being claimed needs no mark, and a job that a lost host holds is sent again
@@ -29,6 +30,7 @@ _SENT = (
     )
     .values(sent_at=_NOW)
 )
+_ALL_SENT = text(f"UPDATE jobs SET sent_at = clock_timestamp() WHERE {free_jobs('deliveries', _IS_OPEN)}")  # noqa: S608
 _UNSEND = (
     update(Job)
     .where(Job.id == bindparam("job_id"), or_(Job.state == State.QUEUED, Job.state == State.WAITING))
@@ -194,10 +196,14 @@ class Outbox(LedgerPart):
 
         The record comes after sending: a crash between the two sends twice, which is harmless, and never not at all.
         """
-        received = [{"job_id": job.id, "known_deliveries": job.deliveries} for job in jobs]
-        if received:
-            with transaction(self._engine) as connection:
-                connection.execute(_SENT, received)
+        if not jobs:
+            return
+        with transaction(self._engine) as connection:
+            if connection.dialect.name == "postgresql":
+                given = {"ids": [job.id for job in jobs], "numbers": [job.deliveries for job in jobs]}
+                connection.execute(_ALL_SENT, given)
+            else:
+                connection.execute(MARK_SENT, [sent_row(job) for job in jobs])
 
     def unsend(self, job_id: str) -> None:
         """Record that a job's message was received and not obeyed; the dispatcher sends another message."""
@@ -235,6 +241,11 @@ class Outbox(LedgerPart):
             given = {"now": at, "rung": rung, "is_urgent": False, "most": limit}
             row = connection.execute(_DUE, given).one()
         return Due(jobs=row.jobs, late_s=0.0 if row.oldest is None else (at - row.oldest).total_seconds())
+
+
+def sent_row(job: Unsent) -> dict[str, Any]:
+    """Return the parameters of MARK_SENT."""
+    return {"job_id": job.id, "known_deliveries": job.deliveries}
 
 
 def _chosen(candidates: Candidates, limit: int, shares: FairShare) -> list[Candidate]:

@@ -16,6 +16,7 @@ from models.job.map_reduce import (
     named,
     question,
 )
+from models.ledger.batch_counts import add, ends
 from models.ledger.database import LedgerPart, reading, transaction
 from models.outcome import FINAL_STATES, OPEN_STATES, PART_FAILED, WAITS_FOR_PARTS, State
 from models.schema.columns import db_now
@@ -29,7 +30,7 @@ _OPEN_PART = """
     WHERE parts.job_id = step.id AND part.state IN ('queued', 'running', 'waiting')
 """
 # The state stands in the text: SQL uses a partial index only if the query has the index's own words.
-_WAITING = "step.state = 'waiting' AND step.outcome = 'parts'"
+_WAITING = "step.phase = 'waiting' AND step.outcome = 'parts'"
 _RIPE = text(f"SELECT id FROM jobs AS step WHERE {_WAITING} AND NOT EXISTS ({_OPEN_PART}) LIMIT :count")  # noqa: S608
 _BLOCKED = text(
     f"SELECT COUNT(*) FROM jobs AS step WHERE {_WAITING} AND batch_id = :batch_id AND EXISTS ({_OPEN_PART})"  # noqa: S608
@@ -73,7 +74,7 @@ class Steps(LedgerPart):
     def _release_ready_steps(self, job_id: str) -> State | None:
         with transaction(self._engine) as connection:
             step = connection.execute(
-                select(Step.pieces, Step.on_failed_part, Job.params, Job.columns)
+                select(Step.pieces, Step.on_failed_part, Job.batch_id, Job.params, Job.columns)
                 .join(Job, Job.id == Step.job_id)
                 .where(Step.job_id == job_id)
             ).one()
@@ -90,6 +91,8 @@ class Steps(LedgerPart):
                 new = {"state": State.QUEUED, "outcome": None, "error": None, "params": params, "columns": columns}
             statement = update(Job).where(_IS_WAITING, ~_HAS_OPEN_PART).values(due_at=None, sent_at=None, **new)
             is_ours = connection.execute(statement, {"job": job_id}).rowcount
+            if is_ours:
+                add(connection, step.batch_id, **ends(new["state"], new["outcome"]))
         return State(new["state"]) if is_ours else None
 
 

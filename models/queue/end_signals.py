@@ -37,23 +37,24 @@ class EndSignals:
             pipeline.execute()
 
 
-async def ended_batches(url: Callable[[], str | None]) -> AsyncIterator[str | None]:
-    """Yield the batch of each signal, for ever. Yields None each time that signals may have been lost.
+async def signals(url: Callable[[], str | None], *channels: str) -> AsyncIterator[tuple[str, str] | None]:
+    """Yield the channel and the text of each signal, for ever. Yields None each time that signals may have been lost.
 
     `url` returns the address of Redis, or None without a broker.
     """
     while True:
         if (address := url()) is not None:
             with suppress(redis.RedisError, OSError):
-                async for batch_id in _signals(address):
-                    yield batch_id
+                async for signal in _signals(address, channels):
+                    yield signal
         yield None
         await asyncio.sleep(_AGAIN_S)
 
 
-async def _signals(url: str) -> AsyncIterator[str | None]:
+async def _signals(url: str, channels: Sequence[str]) -> AsyncIterator[tuple[str, str] | None]:
     client = redis.asyncio.Redis.from_url(url, socket_connect_timeout=_TIMEOUT_S, health_check_interval=10)
     async with client, client.pubsub() as pubsub:
-        await pubsub.subscribe(ENDS)
+        await pubsub.subscribe(*channels)
         async for message in pubsub.listen():
-            yield message["data"].decode() if message["type"] == "message" else None
+            is_signal = message["type"] == "message"
+            yield (message["channel"].decode(), message["data"].decode(errors="replace")) if is_signal else None

@@ -9,6 +9,8 @@ TASK_NAME = "stepdown.run"  # a change would have workers of another version dis
 DISPATCHER_LEADER = f"{PREFIX}clock"
 PULSES = f"{PREFIX}workers"  # the workers that claim jobs, each with the time of its last proof
 ENDS = f"{PREFIX}ends"  # the channel of ended jobs that callers wait for
+LISTENED = f"{PREFIX}listened"  # the channel of jobs whose callers read a stream
+LIVE = f"{PREFIX}live:"  # followed by the name of a server: the channel of events for its callers
 FILLED = f"{PREFIX}filled"  # there while Redis has lost nothing since a dispatcher's last look
 
 

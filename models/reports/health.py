@@ -9,7 +9,7 @@ from models.job.primary_health import PrimaryHealth
 from models.ledger.database import LedgerPart, reading, transaction
 from models.schema.columns import midnight, now
 from models.schema.daily_cost import Threshold
-from models.schema.job import QUEUED, WAITING, Job
+from models.schema.job import IN_FLIGHT, QUEUED, WAITING, Job
 
 _SHARES = ("mean_depth", "share_depth_0", "share_depth_2plus")
 _FIGURES = ("start_model", "jobs", *_SHARES, "verdict")
@@ -20,11 +20,8 @@ OPEN_JOBS = text(f"""
     SELECT state, SUM(jobs) FROM (
         SELECT 'queued' AS state, COUNT(*) AS jobs FROM jobs WHERE {QUEUED}
         UNION ALL SELECT 'waiting', COUNT(*) FROM jobs WHERE {WAITING}
-        UNION ALL SELECT state, COUNT(*) FROM jobs
-            WHERE sent_at IS NOT NULL AND state IN ('queued', 'waiting') AND (state = 'queued' OR due_at IS NOT NULL)
-            GROUP BY state
-        UNION ALL SELECT 'held', COUNT(*) FROM jobs WHERE state = 'waiting' AND due_at IS NULL
-        UNION ALL SELECT 'running', COUNT(*) FROM jobs WHERE lease_until IS NOT NULL AND state = 'running'
+        UNION ALL SELECT state, COUNT(*) FROM jobs WHERE {IN_FLIGHT} GROUP BY state
+        UNION ALL SELECT 'held', COUNT(*) FROM jobs WHERE phase = 'held'
     ) AS counted GROUP BY state
 """)  # noqa: S608 - of our own words
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, RowMapping, Select, case, func, select
 
 from models.accounting.exports import between
 from models.chain.best_start import StartRecord
-from models.ledger.database import LedgerPart, reading
+from models.ledger.database import LedgerPart, reading, transaction
 from models.money.token_estimate import PromptSize, prompt_size
 from models.money.usage import COUNTERS, Usage
 from models.outcome import OPEN_STATES, Outcome, State
@@ -93,7 +93,7 @@ class JobHistory(LedgerPart):
 
     def jobs(self, scope: Scope) -> Iterator[RecordedJob]:
         """Read the jobs that succeeded or failed, a thousand at a time."""
-        with reading(self._engine) as connection:
+        with transaction(self._engine) as connection:  # a cursor of Postgres lives in a transaction
             for jobs in connection.execute(_jobs(scope)).mappings().partitions():
                 rows = connection.execute(_calls([job["id"] for job in jobs])).mappings()
                 calls = {row["job_id"]: row for row in rows}

@@ -1,20 +1,23 @@
 """All reads for people: progress, answers, a job's story, the receipt. Nothing here writes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any, cast
 
-from sqlalchemy import Connection, RowMapping, Select, case, func, select, text, type_coerce
+from sqlalchemy import Connection, Engine, RowMapping, Select, bindparam, case, func, literal, select, text, type_coerce
 
 from models.errors import NotFoundError
 from models.job.answer import Answer
 from models.job.progress import CacheUse, ModelLine, Progress
 from models.job.values import batch_scope
+from models.ledger.compiled_sql import CompiledSql
 from models.ledger.database import LedgerPart, reading
 from models.ledger.steps import blocked
 from models.money.pricing import NANO_USD
-from models.outcome import FINAL_STATES, OVER_BUDGET, Outcome, State
+from models.outcome import FINAL_STATES, Outcome, State
+from models.reports.batch_counts import COST, kept_counts, live_counts
 from models.schema.attempt import Attempt
 from models.schema.batch import Batch
 from models.schema.budget import BudgetRow
@@ -27,8 +30,6 @@ from models.text import is_storable
 
 _ZERO = Decimal(0)
 _ATTEMPT = ATTEMPTS.c  # with the corrected cost of each attempt
-_COST = func.sum(_ATTEMPT.cost_nano_usd, type_=_ATTEMPT.cost_nano_usd.type)
-_UNKNOWN = func.count().filter(_ATTEMPT.cost_nano_usd.is_(None), _ATTEMPT.closed_at.is_not(None))
 _UNSUMMED = func.count().filter(_ATTEMPT.cost_nano_usd.is_(None))  # open attempts among them
 _RESERVED = type_coerce(BudgetRow.reserved_nano_usd + BudgetRow.unknown_nano_usd, NanoUSD())
 _CACHE = text(
@@ -36,12 +37,19 @@ _CACHE = text(
     " SUM(saved_nano_usd) AS saved FROM v_cache WHERE batch_id = :batch_id"
 )
 _ROWS_AT_ONCE = 500
+_SETTLED_AT_ONCE = 50
+_SETTLED_NAMES = [f"batch_{number}" for number in range(_SETTLED_AT_ONCE)]
+_OF_ANSWER = ["prompt_id", "id", "state", "model_used", "fallback_depth", "outcome", "error", "columns", "finished_at"]
 _IS_WHOLE = Batch.job_count > 0  # not still being written
 _WHERE_IDS_ARE = "`stepdown ls` lists the batches, `stepdown show` their jobs"
 
 
 class Reports(LedgerPart):
     """Reads the ledger. An id may be any unique beginning. Raises NotFoundError and LedgerError."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self._compiled = CompiledSql(engine)
 
     def batch_id(self, text: str) -> str:
         """Return the id of a batch, from its whole name or the beginning of its id. Only one batch may match."""
@@ -81,29 +89,18 @@ class Reports(LedgerPart):
             return [self._progress(connection, row) for row in rows]
 
     def _progress(self, connection: Connection, batch: RowMapping) -> Progress:
-        ours = Job.batch_id == batch["id"]
-        over = func.count().filter(Job.outcome == OVER_BUDGET)
-        states = select(Job.state, func.count(), func.count().filter(IS_HELD), over).where(ours).group_by(Job.state)
         cap = select(BudgetRow.cap_nano_usd, _RESERVED).where(BudgetRow.scope == batch_scope(batch["id"]))
-        money = select(func.count(), _COST, _UNKNOWN).where(_ATTEMPT.batch_id == batch["id"])
-        by_state = connection.execute(states).all()  # first: once all jobs have ended, the cost is whole
-        attempts, cost, unknown = connection.execute(money).one()
+        counts = kept_counts(connection, batch) or live_counts(connection, batch["id"])
         capped = connection.execute(cap).one_or_none()
-        is_waiting = any(state == State.WAITING for state, *_ in by_state)
         return Progress(
             batch_id=batch["id"],
             name=batch["name"],
             created_at=batch["created_at"],
             job_count=batch["job_count"],
-            states={state: count for state, count, _, _ in by_state},
-            held=sum(held for _, _, held, _ in by_state),
-            over_budget=sum(over for _, _, _, over in by_state),
-            blocked=blocked(connection, batch["id"]) if is_waiting else 0,
-            attempts=attempts,
-            cost_usd=cost or _ZERO,
-            unknown_costs=unknown,
+            blocked=blocked(connection, batch["id"]) if counts["states"].get(State.WAITING) else 0,
             cap_usd=None if capped is None else capped[0],
             reserved_usd=_ZERO if capped is None else capped[1],
+            **counts,
         )
 
     def answers(self, batch_id: str, *, after: int = 0) -> Iterator[Answer]:
@@ -117,9 +114,14 @@ class Reports(LedgerPart):
 
     def settled(self, batch_ids: Sequence[str]) -> dict[str, Answer]:
         """Return the job of each single-job batch whose job has ended or waits for a person, by batch."""
-        settled = Job.state.in_(FINAL_STATES) | IS_HELD
-        jobs = _jobs().where(Job.batch_id.in_(batch_ids), settled)
-        return {row["batch_id"]: _answer(row) for row in self._rows(jobs)}
+        found = dict[str, Answer]()
+        for start in range(0, len(batch_ids), _SETTLED_AT_ONCE):
+            part = batch_ids[start : start + _SETTLED_AT_ONCE]
+            names = _SETTLED_NAMES[: 1 if len(part) == 1 else None]
+            padded = [*part, *[part[-1]] * (len(names) - len(part))]
+            given = dict(zip(names, padded, strict=True))
+            found |= {row["batch_id"]: _answer(row) for row in self._compiled.read(_settled(len(names)), given)}
+        return found
 
     def held(self, batch_id: str | None = None) -> list[Answer]:
         """List the jobs of one batch, or of all, that wait for a person. Each has the reason as its error."""
@@ -192,20 +194,29 @@ class Reports(LedgerPart):
         return None if first is None or last is None else (first, last)
 
 
-def _jobs() -> Select[Any]:
+@cache
+def _settled(count: int) -> Select[Any]:
+    """Return the statement that reads the ended jobs of so many batches, compiled once for all answers."""
+    settled = Job.state.in_([literal(state) for state in FINAL_STATES]) | IS_HELD
+    given: list[Any] = [bindparam(name) for name in _SETTLED_NAMES[:count]]
+    return _jobs(Job.batch_id, *(getattr(Job, name) for name in _OF_ANSWER)).where(Job.batch_id.in_(given), settled)
+
+
+def _jobs(*columns: Any) -> Select[Any]:
+    """Return the statement that reads jobs with their answers: these columns of a job, or all."""
     cost = (
-        select(case((_UNSUMMED > 0, None), else_=func.coalesce(_COST, 0, type_=_COST.type)))
+        select(case((_UNSUMMED > 0, None), else_=func.coalesce(COST, 0, type_=COST.type)))
         .where(_ATTEMPT.job_id == Job.id)
         .correlate(Job)
         .scalar_subquery()
         .label("cost_usd")
     )
     declined = (TurnRow.job_id == Job.id) & (Job.state == State.FAILED)
-    both = select(Job.__table__, AnswerRow.message, TurnRow.message.label("declined"), cost)
+    both = select(*(columns or [Job.__table__]), AnswerRow.message, TurnRow.message.label("declined"), cost)
     return both.join(AnswerRow, AnswerRow.job_id == Job.id, isouter=True).join(TurnRow, declined, isouter=True)
 
 
-def _answer(row: RowMapping) -> Answer:
+def _answer(row: Mapping[Any, Any]) -> Answer:
     return Answer(
         id=row["prompt_id"],
         job_id=row["id"],
@@ -232,7 +243,7 @@ def _by_model(batch_id: str | None) -> Select[Any]:
             func.count().label("attempts"),
             answered.label("answered"),
             func.count(_ATTEMPT.latency_ms).label("timed"),
-            _COST.label("cost"),
+            COST.label("cost"),
             _UNSUMMED.label("unknown_costs"),
             func.count().filter(_ATTEMPT.closed_at.is_(None)).label("open"),
         )

@@ -10,7 +10,7 @@ from sqlalchemy import TextualSelect, bindparam, text
 
 from models.ledger.database import LedgerPart, reading
 from models.schema.columns import UTCDateTime, now
-from models.schema.job import QUEUED, WAITING
+from models.schema.job import IN_FLIGHT, QUEUED, WAITING
 
 _PER_MINUTE = re.compile(r"per_minute (\d+(?:\.\d+)?)")
 _OURS = "batch_id = :batch_id"
@@ -71,11 +71,8 @@ def _waits_of(rungs: int) -> TextualSelect:
             FROM ({_in_lanes("outcome, error, rung, due_at", WAITING, rungs)}) AS throttled
             UNION ALL SELECT 'queued', {_NOTHING}, rung, NULL, NULL, 0
             FROM ({_in_lanes("rung", QUEUED, rungs)}) AS unsent
-            UNION ALL SELECT 'sent', {_NOTHING}, rung, NULL, NULL, 0 FROM jobs
-                WHERE sent_at IS NOT NULL AND state IN ('queued', 'waiting')
-                    AND (state = 'queued' OR due_at IS NOT NULL) AND {_OURS_AMONG_FEW}
-            UNION ALL SELECT 'running', {_NOTHING}, rung, NULL, NULL, 0 FROM jobs
-                WHERE lease_until IS NOT NULL AND state = 'running' AND {_OURS_AMONG_FEW}
+            UNION ALL SELECT CASE WHEN state = 'running' THEN 'running' ELSE 'sent' END, {_NOTHING}, rung, NULL, NULL, 0
+            FROM jobs WHERE {IN_FLIGHT} AND {_OURS_AMONG_FEW}
         ) AS open_jobs
         GROUP BY stage, reason, about, limited_by, rung ORDER BY stage DESC, rung, jobs DESC
     """)  # noqa: S608 - of our own words

@@ -2,17 +2,17 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Index, String, func
+from sqlalchemy import ColumnElement, ForeignKey, Index, String, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.job.values import NewBatch
-from models.schema.columns import Base, Id, Json, Line, Time, columns_of
+from models.schema.columns import Base, Id, Json, Line, Money, Time, columns_of
 
 ARRIVING, LEAVING = 0, -1  # job counts of a large batch while its jobs are being written, or removed again
 
 
 class Batch(Base):
-    """One row a submission. The progress is counted from the jobs, never kept beside them."""
+    """One row a submission."""
 
     __tablename__ = "batches"
 
@@ -27,6 +27,25 @@ class Batch(Base):
     created_at: Mapped[Time]
 
     __table_args__ = (Index(None, "created_at"),)
+
+
+class BatchCount(Base):
+    """A writer's share of the counts of a large batch. The shares add up; one of them may be negative.
+
+    `cost_nano_usd` sums the known costs, `unknown_costs` counts the ended attempts of unknown cost.
+    """
+
+    __tablename__ = "batch_counts"
+
+    batch_id: Mapped[Id] = mapped_column(ForeignKey("batches.id"), primary_key=True)
+    writer: Mapped[Line] = mapped_column(primary_key=True)
+    succeeded: Mapped[int]
+    failed: Mapped[int]
+    cancelled: Mapped[int]
+    over_budget: Mapped[int]  # among the failed
+    attempts: Mapped[int]
+    unknown_costs: Mapped[int]
+    cost_nano_usd: Mapped[Money]
 
 
 def batch_row(batch: NewBatch, *, job_count: int) -> dict[str, Any]:

@@ -3,7 +3,19 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint, bindparam, false, literal_column, select, text
+from sqlalchemy import (
+    CheckConstraint,
+    Computed,
+    ForeignKey,
+    Index,
+    Text,
+    UniqueConstraint,
+    bindparam,
+    false,
+    literal_column,
+    select,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.job.values import Closing, Ending, NewJob
@@ -11,14 +23,26 @@ from models.outcome import State
 from models.schema.columns import Base, Id, Json, Line, Time, Word, columns_of, escaped_json
 
 # The states stand in the text: SQL uses a partial index only if the query has the index's own words.
-QUEUED = "state = 'queued' AND sent_at IS NULL"
-WAITING = "state = 'waiting' AND sent_at IS NULL AND due_at IS NOT NULL"
-SENT = "sent_at IS NOT NULL AND state IN ('queued', 'waiting')"
+_IN_LINE = "phase = 'line' AND sent_at IS NULL"
+QUEUED = f"{_IN_LINE} AND state = 'queued'"
+WAITING = "phase = 'waiting' AND sent_at IS NULL"
+IN_FLIGHT = "sent_at IS NOT NULL AND phase IN ('line', 'waiting')"  # in a queue of the broker, or running
+SENT = f"{IN_FLIGHT} AND state <> 'running'"
+RUNNING = f"{IN_FLIGHT} AND state = 'running'"
 # Jobs that wait for a model.
 THROTTLED = (
     f"{WAITING} AND outcome IN ('circuit_open', 'limited', 'full', "
     "'rate_limited', 'ramp_limited', 'key_paused', 'overloaded', 'server_error', 'unreachable')"
 )
+
+# Indexes name the phase, not the state and not the lease. A claim and a renewal then change no indexed column, so that
+# Postgres writes both in place. A cancelled job with a lease has a call in flight, whose worker may be gone.
+PHASE = """
+    CASE WHEN state IN ('queued', 'running') THEN 'line'
+        WHEN state = 'waiting' AND due_at IS NOT NULL THEN 'waiting'
+        WHEN state = 'waiting' THEN 'held'
+        WHEN state = 'cancelled' AND lease_until IS NOT NULL THEN 'cut' END
+"""
 
 REFUSED = "refused"  # a start_reason: no model was to be asked
 
@@ -83,24 +107,28 @@ class Job(Base):
     model_used: Mapped[Line | None]
     fallback_depth: Mapped[int | None]
 
+    phase: Mapped[Word | None] = mapped_column(Computed(PHASE, persisted=True))  # NULL once the job has ended
+
     __table_args__ = (
         UniqueConstraint("batch_id", "prompt_id"),
         Index("ix_jobs_batch_id_seq", "batch_id", "seq"),
-        Index("ix_jobs_finished_at", "finished_at"),
+        _partial("ix_jobs_finished_at", "finished_at IS NOT NULL", "finished_at"),
         # The dispatcher's queries of every second must not scan the finished jobs.
-        _partial("ix_jobs_queued", QUEUED, "is_urgent", "rung", "batch_id", "deadline_at", "seq"),
+        _partial("ix_jobs_queued", _IN_LINE, "is_urgent", "rung", "batch_id", "deadline_at", "seq"),
         _partial("ix_jobs_due", WAITING, "is_urgent", "rung", "batch_id", "due_at"),
         # the dispatcher makes them due as soon as a model has room
         _partial("ix_jobs_throttled", THROTTLED, "due_at"),
-        _partial("ix_jobs_sent", SENT, "sent_at"),
-        _partial("ix_jobs_held", "state = 'waiting' AND due_at IS NULL", "batch_id"),
+        _partial("ix_jobs_sent", IN_FLIGHT, "sent_at"),
+        _partial("ix_jobs_held", "phase = 'held'", "batch_id"),
         # steps that wait for their parts
-        _partial("ix_jobs_parts", "state = 'waiting' AND outcome = 'parts'", "batch_id"),
+        _partial("ix_jobs_parts", "phase = 'waiting' AND outcome = 'parts'", "batch_id"),
         # few, and counted before another job explores
         _partial("ix_jobs_explored", "start_reason = 'explored'", "task", "created_at"),
-        _partial("ix_jobs_lease", "lease_until IS NOT NULL", "lease_until"),
+        _partial("ix_jobs_cut", "phase = 'cut'", "id"),
         _partial("ix_jobs_tree", "tree IS NOT NULL", "tree"),
         _partial("ix_jobs_parent", "parent IS NOT NULL", "parent"),
+        # `ix_jobs_sent` finds a running job.
+        CheckConstraint("state <> 'running' OR sent_at IS NOT NULL", name="running_sent"),
     )
 
 
@@ -112,6 +140,18 @@ FREE_JOB = (
     .with_for_update(skip_locked=True)
     .scalar_subquery()
 )
+
+
+def free_jobs(number: str, condition: str) -> str:
+    """Return Postgres' condition for the jobs `ids` whose column `number` is as in `numbers`, each locked.
+
+    A job that another transaction holds is passed over.
+    """
+    return f"""jobs.id = ANY(ARRAY(
+        SELECT job.id FROM unnest(CAST(:ids AS text[]), CAST(:numbers AS int[])) AS known (id, number)
+        JOIN jobs AS job ON job.id = known.id AND job.{number} = known.number AND job.{condition}
+        FOR UPDATE OF job SKIP LOCKED
+    ))"""  # noqa: S608 - of our own words
 
 
 class AnswerRow(Base):
@@ -136,7 +176,7 @@ class TurnRow(Base):
     created_at: Mapped[Time]
 
 
-IS_HELD = (Job.state == literal_column(f"'{State.WAITING}'")) & Job.due_at.is_(None)  # as in the partial index
+IS_HELD = Job.phase == literal_column("'held'")  # as in the partial index
 
 
 class JobRow(NamedTuple):

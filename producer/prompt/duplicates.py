@@ -17,13 +17,16 @@ class Repeats:
     """
 
     def __init__(self) -> None:
-        self._buckets = [array("q") for _ in range(_BUCKETS)]
+        self._buckets: list[array[int]] = []
 
     def add(self, text: str) -> None:
         """Add a text."""
+        if not self._buckets:  # few batches have a text to remember
+            self._buckets = [array("q") for _ in range(_BUCKETS)]
         found = hash(text)
         self._buckets[found % _BUCKETS].append(found)
 
     def repeated(self) -> frozenset[int]:
         """Return the hashes of repeated texts."""
-        return frozenset(found for bucket in self._buckets for found, count in Counter(bucket).items() if count > 1)
+        several = (Counter(bucket) for bucket in self._buckets if len(bucket) > 1)
+        return frozenset(found for counts in several for found, count in counts.items() if count > 1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cache, partial
 from reprlib import repr as shown
-from typing import Any
+from typing import Any, NamedTuple
 
 from models.chain.chain import Chain
 from models.errors import InputError, UnpricedModelError
@@ -86,6 +86,14 @@ class LaidOut:
         shared = self.prefixes.shared()
         for row in map(JobRow._make, self.buffered):
             yield row if row.prefix is None else row._replace(prefix=shared(row.prefix))
+
+
+class Prepared(NamedTuple):
+    """A batch of one job before its write: the job as a row, and as a message."""
+
+    batch: NewBatch
+    row: JobRow
+    job: Unsent
 
 
 @dataclass(frozen=True, slots=True)

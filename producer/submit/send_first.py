@@ -1,12 +1,11 @@
 """Rings for jobs once they are kept: a message each, as many as the queues have room for."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Lock
 
 from models.errors import BrokerError, LedgerError
 from models.job.values import Unsent
-from models.ledger.outbox import Outbox
 from models.queue.broker import Broker
 from models.queue.embedded_redis import required_broker_url
 from models.settings import Settings
@@ -15,11 +14,14 @@ _RING_S = 0.3  # the caller does not wait for a frozen Redis: the dispatcher sen
 
 
 class FirstMessages:
-    """Sends the first messages of batches, on connections that stay open; safe for threads."""
+    """Sends the first messages of batches, on connections that stay open; safe for threads.
 
-    def __init__(self, settings: Settings, outbox: Outbox) -> None:
+    `mark_sent` records in the ledger that the messages of jobs are sent.
+    """
+
+    def __init__(self, settings: Settings, mark_sent: Callable[[Sequence[Unsent]], object]) -> None:
         self._settings = settings
-        self._outbox = outbox
+        self._mark_sent = mark_sent
         self._opening = Lock()
         self._broker: tuple[tuple[int, str], Broker] | None = None  # the process and the address, and connections
 
@@ -60,4 +62,4 @@ class FirstMessages:
 
     def _send(self, messages: Sequence[Unsent], broker: Broker) -> None:
         broker.send(messages)
-        self._outbox.mark_sent(messages)
+        self._mark_sent(messages)

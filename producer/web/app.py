@@ -18,7 +18,9 @@ from starlette.routing import Route
 from models.errors import StepdownError
 from models.outcome import State
 from models.queue.embedded_redis import broker_url
-from models.queue.end_signals import ended_batches
+from models.queue.end_signals import signals
+from models.queue.live_events import ListenedJobs
+from models.queue.redis_keys import ENDS
 from models.settings import Settings
 from producer.client import Producer
 from producer.web import metrics
@@ -28,6 +30,7 @@ from producer.web.http.await_jobs import Waiting
 from producer.web.http.context import Server
 from producer.web.http.errors import Refusal, refusal_of
 from producer.web.http.limits import Limits, Slots
+from producer.web.http.live_streams import LiveStreams
 from producer.web.http.receive_body import BodyLimits
 
 _Endpoint: TypeAlias = Callable[[Request], Any]  # a function that is not async runs in a thread
@@ -88,6 +91,7 @@ def app_over(
             settled=producer.store.reports.settled,
             let_go=partial(producer.store.job_actions.cancel, states=(State.QUEUED, State.WAITING)),
         ),
+        live=LiveStreams(ListenedJobs(partial(broker_url, settings))),
         counting=Slots(what="requests to count tokens", per_caller=4, in_all=16, patience_s=_COUNTING_S),
         silent_s=silent_s,
         idle_s=idle_s,
@@ -121,11 +125,19 @@ async def _waiting(app: Starlette) -> AsyncIterator[None]:
         looking.cancel()
         with suppress(asyncio.CancelledError):
             await looking
+        await server.live.close()
 
 
 async def _listen(server: Server) -> None:
-    async for batch_id in ended_batches(partial(broker_url, server.settings)):
-        server.waiting.signal(batch_id)
+    async for signal in signals(partial(broker_url, server.settings), ENDS, server.live.channel):
+        match signal:
+            case None:
+                server.live.deafen()
+                server.waiting.signal(None)
+            case (channel, text) if channel == ENDS:
+                server.waiting.signal(text)
+            case (_, text):
+                server.live.receive(text)
 
 
 async def _not_routed(request: Request, error: Exception) -> Response:

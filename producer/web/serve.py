@@ -6,6 +6,7 @@ import socket
 import sys
 
 import uvicorn
+from uvloop import new_event_loop
 
 from models.errors import InputError
 from models.settings import Settings
@@ -38,7 +39,8 @@ def run(settings: Settings, *, host: str, port: int) -> None:
         )
         sys.stderr.write(f"serving {url_of(listener, host)} ({_for_whom(settings)})\n")
         sys.stderr.flush()
-        asyncio.run(_serve(uvicorn.Server(config), listener))
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(_serve(uvicorn.Server(config), listener))
 
 
 async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:

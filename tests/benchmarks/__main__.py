@@ -21,6 +21,7 @@ from tests.benchmarks.chain.peer import install
 from tests.benchmarks.figure import Figure, medians
 from tests.benchmarks.in_flight import in_flight
 from tests.benchmarks.measured import Measured
+from tests.benchmarks.postgres import postgres
 from tests.benchmarks.serve import served
 from tests.benchmarks.workers import bare_worker, stepdown_worker
 from tests.support.servers.valkey import running_valkey
@@ -179,6 +180,7 @@ _SECTIONS: Mapping[str, Callable[[float], list[Figure]]] = {
     "in-flight": in_flight,
     "serve": served,
     "enqueue": _enqueue,
+    "postgres": postgres,
 }
 
 if __name__ == "__main__":

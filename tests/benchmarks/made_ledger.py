@@ -15,7 +15,7 @@ _MODELS = (
 _TASKS = "CASE i % 5 WHEN 0 THEN 'summarize' WHEN 1 THEN 'synthesize' WHEN 2 THEN 'translate' WHEN 3 THEN 'label' END"
 
 
-def fill(engine: Engine, attempts: int) -> None:
+def fill(engine: Engine, attempts: int, *, jobs_a_batch: int = JOBS_A_BATCH) -> None:
     """Make so many attempts over the year up to now: of five, one is the second of its job; one in 200 is unknown.
 
     One in a hundred has been corrected. Prompts are short, and there are no answers: no measured question reads them.
@@ -27,7 +27,7 @@ def fill(engine: Engine, attempts: int) -> None:
             connection.exec_driver_sql("SET max_parallel_workers_per_gather = 0")
         else:
             connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
-        for statement in _statements(_Words(is_postgres=is_postgres, jobs=attempts * 4 // 5)):
+        for statement in _statements(_Words(is_postgres=is_postgres, jobs=attempts * 4 // 5), jobs_a_batch):
             connection.exec_driver_sql(statement.replace("%", "%%") if is_postgres else statement)
             connection.commit()
     if is_postgres:
@@ -74,18 +74,18 @@ class _Words:
         return f"strftime('%Y-%m-%d %H:%M:%f000', julianday('now') - {DAYS} + ({i} * {seconds} + {more_s}) / 86400.0)"
 
 
-def _statements(words: _Words) -> Iterator[str]:
+def _statements(words: _Words, jobs_a_batch: int) -> Iterator[str]:
     named, at, numbers, jobs = words.named, words.at, words.numbers, words.jobs
-    batch = f"CAST(i / {JOBS_A_BATCH} AS INTEGER)"
+    batch = f"CAST(i / {jobs_a_batch} AS INTEGER)"
     yield f"""
         INSERT INTO batches (id, tags, job_count, created_at)
-        SELECT {named("b", "i")}, '{{}}', {JOBS_A_BATCH}, {at(f"i * {JOBS_A_BATCH}")}
+        SELECT {named("b", "i")}, '{{}}', {jobs_a_batch}, {at(f"i * {jobs_a_batch}")}
         FROM {numbers(-(-jobs // JOBS_A_BATCH))}"""
     yield f"""
         INSERT INTO jobs (id, batch_id, seq, prompt_id, task, params, columns, start_model, start_rung, floor_rung,
             ceiling_rung, state, outcome, rung, given_up, rounds, lease_token, deliveries, deadline_at, created_at,
             sent_at, finished_at, model_used, fallback_depth)
-        SELECT {named("a", "i")}, {named("b", batch)}, i % {JOBS_A_BATCH} + 1, 'doc-' || i, {_TASKS},
+        SELECT {named("a", "i")}, {named("b", batch)}, i % {jobs_a_batch} + 1, 'doc-' || i, {_TASKS},
             '{{"max_tokens":300,"messages":[{{"role":"user","content":"Summarize: bridges were closed."}}]}}',
             '{{}}', 'claude-opus-4-7', 0, 2, 0, 'succeeded', 'answered', 0, '{{}}', 0, 1, 1, {at("i", 86_400)},
             {at("i")}, {at("i")}, {at("i", 20)}, {_MODELS}, CASE WHEN i % 4 = 0 THEN 1 ELSE 0 END

@@ -4,8 +4,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from models.queue.celery_app import celery_app
@@ -25,29 +26,61 @@ _NOOP = ["-A", "tests.benchmarks.noop", "worker", "-P", "threads", "--without-go
 
 def stepdown_worker(redis_url: str, api: str, folder: Path, *, jobs: int, concurrency: int) -> Measured:
     """Measure this project's worker, end to end: claim, attempt, call, answer, cost, on a SQLite ledger."""
+    ledger = f"sqlite:///{folder}/ledger.db"
+    with stepdown_site(redis_url, api, folder, ledger=ledger, most=jobs, concurrency=concurrency) as (pid, run):
+        run(_WARM_UP)
+        return measured(pid, jobs, lambda: run(jobs))
+
+
+@contextmanager
+def stepdown_site(
+    redis_url: str,
+    api: str,
+    folder: Path,
+    *,
+    ledger: str,
+    most: int,
+    concurrency: int,
+    reader: str | None = None,
+    workers: int = 1,
+) -> Iterator[tuple[int, Callable[[int], float]]]:
+    """Run workers on a ledger. Yields the first one's process id, and the call that runs so many jobs to their end.
+
+    That call returns its seconds. `reader` is the ledger's URL for whoever submits and looks, by default `ledger`.
+    """
     variables = {
         "REDIS_URL": redis_url,
-        "DATABASE_URL": f"sqlite:///{folder}/ledger.db",
+        "DATABASE_URL": ledger,
         "ANTHROPIC_API_KEY": "bench",
         "ANTHROPIC_BASE_URL": api,
         "WORKER_CONCURRENCY": str(concurrency),
-        "QUEUE_WINDOW": str(max(2000, jobs)),
+        "QUEUE_WINDOW": str(max(2000, most)),
     }
     settings = load_settings(env_file=None, **{name.lower(): value for name, value in variables.items()})
-    with Producer(settings) as producer, _process(worker_command(settings), variables, folder) as pid:
+    looks = load_settings(
+        env_file=None,
+        **{name.lower(): value for name, value in (variables | {"DATABASE_URL": reader or ledger}).items()},
+    )
+    with ExitStack() as site:
+        producer = site.enter_context(Producer(looks))
+        pids = []
+        for number in range(workers):
+            own = folder / f"worker-{number}"
+            own.mkdir(exist_ok=True)
+            command = [*worker_command(settings), "-n", f"bench-{number}@%h"]
+            pids.append(site.enter_context(_process(command, variables, own)))
+        yield pids[0], partial(_run, producer)
 
-        def submit(count: int) -> float:
-            started = time.monotonic()
-            batch = producer.submit([Prompt(f"{PROMPT} {number}") for number in range(count)])
-            eventually(lambda: batch.progress().is_finished, within_s=_WITHIN_S, because="the batch ends")
-            succeeded = batch.progress().succeeded
-            if succeeded != count:
-                message = f"{succeeded} of {count} jobs succeeded: what was measured is not the work"
-                raise RuntimeError(message)
-            return time.monotonic() - started
 
-        submit(_WARM_UP)
-        return measured(pid, jobs, lambda: submit(jobs))
+def _run(producer: Producer, count: int) -> float:
+    started = time.monotonic()
+    batch = producer.submit([Prompt(f"{PROMPT} {number}") for number in range(count)])
+    eventually(lambda: batch.progress().is_finished, within_s=_WITHIN_S, because="the batch ends")
+    succeeded = batch.progress().succeeded
+    if succeeded != count:
+        message = f"{succeeded} of {count} jobs succeeded: what was measured is not the work"
+        raise RuntimeError(message)
+    return time.monotonic() - started
 
 
 def bare_worker(redis_url: str, folder: Path, *, jobs: int, concurrency: int) -> Measured:

@@ -205,10 +205,7 @@ def _submitting(site: Site) -> Iterator[tuple[list[Batch], list[str]]]:
         while not over.wait(0.5):
             try:
                 # Every other batch has a cap that it does not reach: what is reserved must be right all the same.
-                # Every fourth batch is streamed.
-                max_tokens = 9_000 if len(batches) % 4 == 2 else 1_024
-                cap_usd = 1 if len(batches) % 2 else None
-                batches.append(site.submit(10, max_tokens=max_tokens, max_cost_usd=cap_usd))
+                batches.append(site.submit(10, max_cost_usd=1 if len(batches) % 2 else None))
             except LedgerError as error:
                 refused.append(str(error))
 

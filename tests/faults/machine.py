@@ -14,7 +14,9 @@ from sqlalchemy import Engine, text
 
 from models.job.map_reduce import OnFailedPart
 from models.job.values import Opening
+from models.ledger.ledger import Ledger
 from models.outcome import FINAL_STATES, OnUnknown, Outcome, Reason
+from models.reports.batch_counts import kept_counts, live_counts
 from models.store import Store
 from tests.faults.steps import Hand, Queue
 from tests.support.ledgers.job_values import (
@@ -35,7 +37,7 @@ from worker.recovery.rescue import RescuePolicy
 from worker.recovery.spool import Spool
 
 _MODEL = "claude-opus-4-7"
-_TABLES = ("parts", "steps", "decisions", "turns", "answers", "attempts", "jobs", "batches")
+_TABLES = ("parts", "steps", "decisions", "turns", "answers", "attempts", "jobs", "batch_counts", "batches")
 _AWAY_S = 1_000_000.0
 _TOO_EARLY = """
     SELECT step.id FROM jobs AS step JOIN parts ON parts.job_id = step.id JOIN jobs AS part ON part.id = parts.part_id
@@ -57,6 +59,7 @@ class Life(RuleBasedStateMachine):
                 connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608 - five names from above
         self.folder = Path(tempfile.mkdtemp(prefix="stepdown-machine-"))
         self.store = Store(self.engine, worker="here")
+        self.store.ledger = Ledger(self.engine, worker="here", counted_from=1)
         self.queue = Queue()
         self.hands: list[Hand] = []
         self.purchases: list[tuple[str, str]] = []  # attempt and job of each request that was billed
@@ -254,6 +257,9 @@ class Life(RuleBasedStateMachine):
         assert {job_id for job_id, row in jobs.items() if row["state"] == "succeeded"} == set(answers), "I9"
         assert all(attempts[row["attempt_id"]]["job_id"] == job_id for job_id, row in answers.items()), "I9"
         assert not self._rows(_TOO_EARLY), "a step was asked before its parts had ended"
+        with self.engine.connect() as connection:
+            for batch in connection.execute(text("SELECT id, job_count FROM batches")).mappings().all():
+                assert kept_counts(connection, batch) == live_counts(connection, batch["id"])
         numbers = Counter((row["job_id"], row["attempt_no"]) for row in attempts.values())
         assert all(count == 1 for count in numbers.values())
 

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from models.group_thread import GroupThread, Reply
+from models.group_thread import GroupThread, LoopReply, Reply
 from worker.admission.admission import BlockingAdmission, Capacity, Change, Denied, Granted, Request, Result
-from worker.loop import LoopReply
 
 _Asked = Request | Result
 

@@ -20,6 +20,7 @@ from worker.fallback.caps import Caps
 from worker.provider.reply import Broken, Received
 from worker.provider.stream import OnEvent
 
+Listener = Callable[[Claim, Opening], OnEvent | None]
 InThread = Callable[..., Awaitable[Any]]  # calls a function that would block the loop, as asyncio.to_thread does
 AROUND_A_CALL_S = 30.0  # transactions before and after the call
 
@@ -66,6 +67,10 @@ class Ledger(Protocol):
         """Commit the job's ending with the last attempt's. Returns False if the job is no longer ours."""
 
 
+def nobody(_claim: Claim, _opening: Opening) -> None:
+    """Listen to no attempt."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collaborators:
     """The collaborators of a walk, built once at the entry point. `now` is UTC; `draw` returns numbers from 0 to 1.
@@ -94,5 +99,5 @@ class Collaborators:
     call_timeout_s: float
     is_stopping: Callable[[], bool] = lambda: False
     capabilities_of: Callable[[str], Capabilities] = capabilities_of
-    listener: Callable[[Claim, Opening], OnEvent | None] = lambda _claim, _opening: None
+    listener: Listener = nobody
     warming: CacheWarmup | None = None  # None: no request is marked for the cache

@@ -41,6 +41,11 @@ def longer_answer(
     return RetryLonger(max_tokens=most) if claim.raised_max_tokens is None else None
 
 
+def may_be_replaced(claim: Claim, climbs: Collection[Outcome]) -> bool:
+    """Return whether an answer that came may give way to another: nobody may read the answer before its check."""
+    return bool(claim.expects or (climbs if claim.climb_on is None else claim.climb_on))
+
+
 def sent_back(params: Mapping[str, Any], content: Blocks) -> Mapping[str, Any]:
     """Append the content of the paused passes, if any, to a request."""
     kept = [block for block in content if not _is_blank(block)]

@@ -54,7 +54,7 @@ class AnthropicProvider:
 
     def __init__(self, *, api_key: str, base_url: str, connect_timeout_s: float) -> None:
         self._in_flight: set[asyncio.Task[Received | Broken]] = set()
-        self._streaming: set[str] = set()  # models whose streams were seen to begin early
+        self._early: dict[str, int] = {}  # model: the longest request, in bytes, whose stream was seen to begin early
         self._clock = asyncio.get_running_loop().time
         sdk = AsyncAnthropic(api_key=api_key, base_url=base_url)
         self._url = str(sdk.base_url).rstrip("/")
@@ -87,7 +87,7 @@ class AnthropicProvider:
         is_streamed = deadline.is_long or on_event is not None
         sent_as = {**(headers or {}), "x-stepdown-attempt": attempt_id, "x-stepdown-job": job_id}
         body = {"model": model, **params, **({"stream": True} if is_streamed else {})}
-        times = StreamTimes(deadline, now=self._clock(), is_known=is_streamed and model in self._streaming)
+        times = StreamTimes(deadline, now=self._clock())
         sent = asyncio.ensure_future(self._send(body, sent_as, stream, times))
         self._in_flight.add(sent)
         sent.add_done_callback(self._in_flight.discard)
@@ -105,8 +105,6 @@ class AnthropicProvider:
             end = Broken(how="malformed", detail=detail, latency_ms=_since(started))
         except (aiohttp.ClientError, OSError, ValueError) as error:
             end = _broken(error, _since(started))
-        if times.has_begun_early:
-            self._streaming.add(model)
         return end if isinstance(end, Received) else stream.ended(end)
 
     async def _send(
@@ -114,6 +112,9 @@ class AnthropicProvider:
     ) -> Received | Broken:
         started = time.monotonic()
         text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        early = self._early.get(body["model"], 0)
+        if "stream" in body and len(text) <= early:
+            times.expect_early()
         # A redirect that is followed would be a second request, without its row.
         request = self._session.post(f"{self._url}/v1/messages", data=text, headers=headers, allow_redirects=False)
         async with asyncio.timeout_at(times.until) as timeout, request as response:
@@ -128,6 +129,8 @@ class AnthropicProvider:
                     break
                 if sign:
                     timeout.reschedule(times.after(sign, now=self._clock(), is_whole=stream.message.is_whole))
+        if times.has_begun_early:
+            self._early[body["model"]] = max(early, len(text))
         return Broken(how="cut", detail="the stream ended in the middle", latency_ms=_since(started))
 
     async def facts(self, model: str) -> Mapping[str, Any] | None:

@@ -12,17 +12,17 @@ _TAIL_S = 1.0  # for the end of the body after the end of the message: a connect
 class StreamTimes:
     """Decides until when a stream is waited for. Times are seconds of the loop's clock.
 
-    A model whose streams begin early (`is_known`) sends the first event within CALL_TIMEOUT_S. Before that is known, a
-    gateway may hold the whole answer back. Pings alone are no answer, however many come.
+    A model whose streams begin early sends the first event within CALL_TIMEOUT_S. Before that is known, a gateway may
+    hold the whole answer back. Pings alone are no answer, however many come.
     """
 
-    def __init__(self, deadline: Deadline, *, now: float, is_known: bool = False) -> None:
+    def __init__(self, deadline: Deadline, *, now: float) -> None:
         self.has_begun_early = False
         self._deadline = deadline
         self._began_at = now
         self._moved_at: float | None = None
         self._first_at = now
-        self._limit: _Limit = "first" if is_known else "whole"
+        self._limit: _Limit = "whole"
 
     @property
     def until(self) -> float:
@@ -44,6 +44,10 @@ class StreamTimes:
             case "stream":
                 return f"{deadline.streamed_s:,.4g} s (the job's own deadline)"
         return str(deadline)
+
+    def expect_early(self) -> None:
+        """Expect the first event within CALL_TIMEOUT_S."""
+        self._limit = "first"
 
     def of_plain_reply(self) -> float:
         """Return the end of the wait for a reply that is no stream."""

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from reprlib import repr as shown
 from typing import Any
@@ -139,32 +140,35 @@ def _prompt(each: object, where: str, models: tuple[str, ...], headers: Mapping[
 def _submitted(prompts: Callable[[], Iterator[Prompt]], request: Request) -> str:
     if label(request, KEY) is None and settings_of(request).repeated_batch == "same":
         return _once_a_day(prompts, request)
-    batch = submitted_once(prompts(), request, _KIND, called=_KIND)
+    with one_key_each(_KIND):
+        batch = _submit(prompts(), request, caller_of(request).own_key(_KIND, label(request, KEY)))
     return batch.id if batch.is_new else _gone_on(batch.id, request)
 
 
-def submitted_once(prompts: Iterable[Prompt], request: Request, kind: str, *, called: str, **options: Any) -> Batch:
-    """Submit under the caller's own key, or under a new key. Raises Refusal for the key of other prompts."""
+@contextmanager
+def one_key_each(called: str) -> Iterator[None]:
+    """Raise Refusal for the key of another batch or request (`called`) of the same caller."""
     try:
-        return _submit(prompts, request, caller_of(request).own_key(kind, label(request, KEY)), **options)
+        yield
     except KeyConflictError:
         problem = f"{KEY}: is that of another {called} of yours; send the same again, or choose another key"
         raise Refusal(409, problem, is_for_good=True) from None
 
 
-def _submit(prompts: Iterable[Prompt], request: Request, key: str, **options: Any) -> Batch:
-    own = {**_own_options(request), "tags": caller_of(request).batch_tags, **options}
+def _submit(prompts: Iterable[Prompt], request: Request, key: str) -> Batch:
+    own = {**own_options(request), "tags": caller_of(request).batch_tags}
     return producer_of(request).submit(Checked(prompts), key=key, **own)
 
 
-def _own_options(request: Request) -> dict[str, Any]:
+def own_options(request: Request) -> dict[str, Any]:
+    """Return the options in the headers of a request. Raises Refusal."""
     return {"task": label(request, TASK), "max_cost_usd": cap_of(request)}
 
 
 def _once_a_day(prompts: Callable[[], Iterator[Prompt]], request: Request) -> str:
     """Submit content that was not sent within a day, in any order. Else return the id of the earlier batch."""
     served = store_of(request).served_batches
-    digest, today = _digest(prompts(), _own_options(request)), served.today()
+    digest, today = _digest(prompts(), own_options(request)), served.today()
     keys = [caller_of(request).key(_KIND, digest, f"{day}") for day in (today, today - timedelta(days=1))]
     if same := served.same(keys):
         return _gone_on(same, request)

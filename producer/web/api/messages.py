@@ -1,54 +1,68 @@
 """POST /v1/messages: a prompt through the chain, ahead of all batches, answered at the end of its job."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import partial
 from math import inf, nan
-from time import monotonic
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
 from models.chain.deadline import stands_by_s
 from models.job.answer import Answer
 from models.job.task_kinds import JobTerms
 from models.outcome import Outcome, State
 from producer.client import Batch, Producer
+from producer.submit.accept import Prepared
 from producer.web.api import sse
-from producer.web.api.batches import submitted_once
-from producer.web.http.await_jobs import Waiting
-from producer.web.http.context import producer_of, server_of, settings_of
+from producer.web.api.batches import one_key_each, own_options
+from producer.web.api.message_stream import MessageStream, streamed
+from producer.web.http.await_jobs import Patience
+from producer.web.http.context import Server, caller_of, producer_of, server_of, settings_of
 from producer.web.http.errors import LATER_S, LIMITED, OVERLOADED, Refusal, refusal_for
+from producer.web.http.live_streams import LiveStream
 from producer.web.http.receive_body import LARGEST_MESSAGE, Body, received
-from producer.web.http.request import COST, DEPTH, JOB, KEY, checked, headers_of, label
+from producer.web.http.request import COST, DEPTH, JOB, KEY, TASK, checked, headers_of, label
 
 _TIMEOUTS = ("x-stainless-timeout", "x-stainless-read-timeout")
 _OF_LIMITS = frozenset({"limited", Outcome.RATE_LIMITED, Outcome.RAMP_LIMITED})
 _AFTER_S = 1.0  # a job is cancelled at the end of its caller's patience, and expires so much later
-_AGAIN_S = 5.0  # between looks at a job that has kept its caller waiting
 _SHARE = 0.9  # of the caller's own patience: a later answer is bought for nothing
 
 
 async def create(request: Request) -> Response:
     """Accept a Messages API request, wait for its job, and answer as the provider does."""
     async with received(request, LARGEST_MESSAGE) as body:
-        batch, is_stream, timeout_s = await body.read_by(_taken)  # from here on no prompt is in memory
-    waiting = server_of(request).waiting
+        is_quick = producer_of(request).is_quick(label(request, TASK))
+        ready, is_stream, timeout_s = await body.read_by(_prepared, is_quick=is_quick)
+    server, job_id = server_of(request), ready.job.id
     is_kept = label(request, KEY) is not None
-    silent_s = min(server_of(request).silent_s, _usable_s(request) / 2)  # a stream's client waits for each event
-    late = partial(_too_late, producer_of(request), batch.id, is_kept=is_kept)
-    patience = _Patience(timeout_s=timeout_s, idle_s=server_of(request).idle_s, is_idle=partial(_is_idle, batch))
+    silent_s = min(server.silent_s, _usable_s(request) / 2)  # a stream's client waits for each event
     with ExitStack() as until_end:
-        end = waiting.end_of(batch.id, is_kept=is_kept, is_new=batch.is_new)
-        until_end.callback(waiting.leave, end)
-        answer = await _ended(request, end, silent_s if is_stream else patience.next_s())
-        if answer is None and is_stream:
-            until_end.pop_all()  # the stream leaves at its own end
-            return _stream(_late_events(waiting, end, late, patience, silent_s=silent_s))
+        live = await _live(server, job_id, until_end) if is_stream else None
+        with one_key_each("request"):
+            batch = await producer_of(request).enqueue(ready)
+        del ready  # from here on no prompt is in memory
+        late = partial(_too_late, producer_of(request), batch.id, is_kept=is_kept)
+        patience = Patience(timeout_s=timeout_s, idle_s=server.idle_s, is_idle=partial(_is_idle, batch))
+        end = server.waiting.end_of(batch.id, is_kept=is_kept, is_new=batch.is_new)
+        until_end.callback(server.waiting.leave, end)
+        answer = await _ended(request, end, patience.next_s() if live is None else silent_s, live)
+        if answer is None and live is not None:
+            # the stream gives everything back at its own end
+            late_stream = MessageStream(
+                job_id=job_id,
+                end=end,
+                live=live,
+                late=late,
+                patience=patience,
+                silent_s=silent_s,
+                until_end=until_end.pop_all(),
+            )
+            depth = {} if live.depth is None or not live.has_begun else {DEPTH: str(live.depth)}
+            return streamed(late_stream.events(), headers={JOB: job_id, **depth} if batch.is_new else None)
         while answer is None and not await patience.is_over():
             answer = await _ended(request, end, patience.next_s())
         if answer is None:
@@ -56,43 +70,16 @@ async def create(request: Request) -> Response:
     if answer.turn is None:
         raise refusal_for(answer, is_kept=is_kept)
     if is_stream:
-        return _stream(sse.events(answer.turn), headers=_headers(answer))
+        return streamed(sse.events(answer.turn), headers=_headers(answer))
     return JSONResponse(dict(answer.turn), headers=_headers(answer))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Patience:
-    """The time that a caller stands by: `timeout_s` in all, and `idle_s` while no call is in flight."""
-
-    timeout_s: float
-    idle_s: float
-    is_idle: Callable[[], bool]
-    began_s: float = field(default_factory=monotonic)
-
-    @property
-    def waited_s(self) -> float:
-        """The seconds so far."""
-        return monotonic() - self.began_s
-
-    def next_s(self) -> float:
-        """Return the seconds until the next look."""
-        waited_s = self.waited_s
-        look_s = self.idle_s - waited_s if waited_s < self.idle_s else _AGAIN_S
-        return max(0.0, min(look_s, self.timeout_s - waited_s))
-
-    async def is_over(self) -> bool:
-        """Return whether the caller is to hear of a later time."""
-        if self.waited_s >= self.timeout_s:
-            return True
-        return self.waited_s >= self.idle_s and await run_in_threadpool(self.is_idle)
 
 
 def _is_idle(batch: Batch) -> bool:
     return not batch.progress().states.get(State.RUNNING)
 
 
-def _taken(request: Request, body: Body) -> tuple[Batch, bool, float]:
-    """Queue the request of a body. Return the batch, whether to stream, and the seconds that the caller waits."""
+def _prepared(request: Request, body: Body) -> tuple[Prepared, bool, float]:
+    """Check the request of a body. Return the batch, whether to stream, and the seconds that the caller waits."""
     given = body.object()
     is_stream = given.pop("stream", None) or False
     if not isinstance(is_stream, bool):
@@ -102,8 +89,14 @@ def _taken(request: Request, body: Body) -> tuple[Batch, bool, float]:
     longest_s = stands_by_s(prompt.request(), call_timeout_s=settings_of(request).call_timeout_s)
     timeout_s = longest_s if is_stream else min(longest_s, _usable_s(request))
     deadline_s = timeout_s + _AFTER_S if label(request, KEY) is None else longest_s  # a caller with a key comes back
-    options: dict[str, Any] = {"urgent": True, "terms": JobTerms(deadline_s=deadline_s)}
-    return submitted_once([prompt], request, "message", called="request", **options), is_stream, timeout_s
+    ready = producer_of(request).prepared(
+        prompt,
+        key=caller_of(request).own_key("message", label(request, KEY)),
+        tags=caller_of(request).batch_tags,
+        terms=JobTerms(deadline_s=deadline_s),
+        **own_options(request),
+    )
+    return ready, is_stream, timeout_s
 
 
 def _usable_s(request: Request) -> float:
@@ -122,14 +115,25 @@ def _seconds(header: str | None) -> float:
         return nan
 
 
-async def _ended(request: Request, end: asyncio.Future[Answer], timeout_s: float) -> Answer | None:
-    """Wait for the end while the caller is there. Return None if the end is late."""
+async def _live(server: Server, job_id: str, until_end: ExitStack) -> LiveStream:
+    live = await server.live.open(job_id)
+    until_end.callback(server.live.leave, job_id, live)
+    return live
+
+
+async def _ended(
+    request: Request, end: asyncio.Future[Answer], timeout_s: float, live: LiveStream | None = None
+) -> Answer | None:
+    """Wait for the end while the caller is there. Return None if the end is late, or live events come before."""
     gone = asyncio.create_task(_gone(request))
-    either: set[asyncio.Future[Any]] = {end, gone}
+    others: list[asyncio.Task[Any]] = [gone]
+    others += [] if live is None else [asyncio.create_task(live.arrived.wait())]
+    either: set[asyncio.Future[Any]] = {end, *others}
     try:
         done, _ = await asyncio.wait(either, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        gone.cancel()
+        for other in others:
+            other.cancel()
     if end in done:
         return end.result()
     if gone in done:
@@ -140,35 +144,6 @@ async def _ended(request: Request, end: asyncio.Future[Answer], timeout_s: float
 async def _gone(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-def _stream(events: AsyncIterator[str] | Iterator[str], *, headers: dict[str, str] | None = None) -> StreamingResponse:
-    never_kept = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-    return StreamingResponse(events, media_type="text/event-stream", headers={**(headers or {}), **never_kept})
-
-
-async def _late_events(
-    waiting: Waiting,
-    end: asyncio.Future[Answer],
-    late: Callable[[float], Refusal],
-    patience: _Patience,
-    *,
-    silent_s: float,
-) -> AsyncIterator[str]:
-    """Send pings until the end is there. An error is an event, since the status is sent by then."""
-    try:
-        while not end.done() and not await patience.is_over():
-            yield sse.PING
-            await asyncio.wait({end}, timeout=min(silent_s, max(0.0, patience.timeout_s - patience.waited_s)))
-        refusal = None if end.done() else await run_in_threadpool(late, patience.waited_s)
-        if refusal is None and (answer := end.result()).turn is not None:
-            for event in sse.events(answer.turn):
-                yield event
-            return
-        error = refusal or refusal_for(end.result(), is_kept=True)  # an event has no retry-after
-        yield sse.written({"type": "error", "error": {"type": error.kind, "message": str(error)}})
-    finally:
-        waiting.leave(end)
 
 
 def _too_late(producer: Producer, batch_id: str, waited_s: float, *, is_kept: bool) -> Refusal:

@@ -1,4 +1,4 @@
-"""Writes a whole Message as the events of the provider's stream."""
+"""Writes a Message as the events of the provider's stream: all of the Message, or the rest after live events."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -6,12 +6,128 @@ from typing import Any
 
 PING = 'event: ping\ndata: {"type": "ping"}\n\n'
 _Event = dict[str, Any]
+_ENDS = ["message_delta", "message_stop"]
+_TEXTS = {  # the field of each delta that grows
+    "text_delta": "text",
+    "thinking_delta": "thinking",
+    "signature_delta": "signature",
+    "input_json_delta": "partial_json",
+}
 
 
 def events(message: Mapping[str, Any]) -> Iterator[str]:
     """Write a Message from message_start to message_stop. The Message begins empty, and grows block by block."""
     for event in _events(message):
         yield written(event)
+
+
+class SentMessage:
+    """The part of a Message that a client has as events. The end of a message waits for the end of its job."""
+
+    def __init__(self) -> None:
+        self._id = self._model = None
+        self._blocks: dict[int, _SentBlock] = {}
+        self._held: list[Mapping[str, Any]] = []  # the last events as the provider sent them
+
+    def pass_on(self, event: Mapping[str, Any]) -> bool:
+        """Take an event of the provider's. Returns whether the event goes to the client now."""
+        match event:
+            case {"type": "message_start", "message": dict(message)}:
+                self._id, self._model = message.get("id"), message.get("model")
+            case {"type": "content_block_start", "index": int(index), "content_block": dict(block)}:
+                self._blocks[index] = _SentBlock(block)
+                if block.get("type") == "fallback":  # the API relabels the message
+                    self._model = block["to"]["model"]
+            case {"type": "content_block_delta", "index": int(index), "delta": dict(delta)} if index in self._blocks:
+                self._blocks[index].add(delta)
+            case {"type": "content_block_stop", "index": int(index)} if index in self._blocks:
+                self._blocks[index].is_stopped = True
+            case {"type": "message_delta" | "message_stop"}:
+                self._held.append(event)
+                return False
+        return True
+
+    def rest(self, message: Mapping[str, Any]) -> list[str] | None:
+        """Write the events from here to the end of a job's Message.
+
+        A whole turn of the provider's keeps its own end, even if the job went on to another answer. Returns None for a
+        part of a turn with which the Message does not begin.
+        """
+        has_end = [each["type"] for each in self._held] == _ENDS
+        left = self._left(message)
+        if left is None:
+            return [*map(written, self._held)] if has_end else None
+        is_same = has_end and self._id == message.get("id")
+        return [written(event) for event in (*left, *(self._held if is_same else _end_of(message)))]
+
+    def _left(self, message: Mapping[str, Any]) -> list[_Event] | None:
+        content = message.get("content") or []
+        if self._model != message.get("model") or len(self._blocks) > len(content):
+            return None
+        left = list[_Event]()
+        for index, block in enumerate(content):
+            sent = self._blocks.get(index)
+            events = _block_events(index, block) if sent is None else sent.rest(index, block)
+            if events is None:
+                return None
+            left += events
+        return left
+
+
+class _SentBlock:
+    """The part of a block that a client has."""
+
+    def __init__(self, start: Mapping[str, Any]) -> None:
+        self.is_stopped = False
+        self._start = start
+        self._texts: dict[str, str] = {}  # by delta
+        self._citations = len(start.get("citations") or ())
+
+    def add(self, delta: Mapping[str, Any]) -> None:
+        """Add a delta."""
+        kind = str(delta.get("type"))
+        if kind == "citations_delta":
+            self._citations += 1
+        elif isinstance(text := delta.get(_TEXTS.get(kind, "")), str):
+            self._texts[kind] = self._texts.get(kind, "") + text
+
+    def rest(self, index: int, block: Mapping[str, Any]) -> list[_Event] | None:
+        """Return the events from here to the end of a block. Returns None if the block begins otherwise."""
+        if block.get("type") != self._start.get("type"):
+            return None
+        if self.is_stopped and "input" in block:  # the same JSON may be written in many ways
+            return [] if _read(self._texts.get("input_json_delta") or "{}") == block["input"] else None
+        whole = _block(block)[1]
+        cited = [delta for delta in whole if delta["type"] == "citations_delta"]
+        left = cited[self._citations :]
+        for delta in whole[len(cited) :]:
+            name = _TEXTS[delta["type"]]
+            text, sent = _joined(delta[name]), self._sent(delta["type"])
+            if not text.startswith(sent):
+                return None
+            left += [{**delta, name: text[len(sent) :]}] if text != sent else []
+        if self.is_stopped:
+            return None if left else []
+        return [
+            *({"type": "content_block_delta", "index": index, "delta": delta} for delta in left),
+            {"type": "content_block_stop", "index": index},
+        ]
+
+    def _sent(self, kind: str) -> str:
+        begun = self._start.get(_TEXTS[kind])
+        return _joined((begun if isinstance(begun, str) else "") + self._texts.get(kind, ""))
+
+
+def _joined(text: str) -> str:
+    """Make one character of the two halves of a surrogate pair, which may be in two deltas."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+
+
+def _read(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def written(event: Mapping[str, Any]) -> str:
@@ -30,14 +146,26 @@ def _events(message: Mapping[str, Any]) -> Iterator[_Event]:
     }
     yield {"type": "message_start", "message": begun}
     for index, block in enumerate(message.get("content") or []):
-        shell, deltas = _block(block)
-        yield {"type": "content_block_start", "index": index, "content_block": shell}
-        for delta in deltas:
-            yield {"type": "content_block_delta", "index": index, "delta": delta}
-        yield {"type": "content_block_stop", "index": index}
+        yield from _block_events(index, block)
+    yield from _end_of(message)
+
+
+def _block_events(index: int, block: Mapping[str, Any]) -> list[_Event]:
+    shell, deltas = _block(block)
+    return [
+        {"type": "content_block_start", "index": index, "content_block": shell},
+        *({"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas),
+        {"type": "content_block_stop", "index": index},
+    ]
+
+
+def _end_of(message: Mapping[str, Any]) -> list[_Event]:
+    usage = message.get("usage") or {}
     ended = {name: message.get(name) for name in ("stop_reason", "stop_sequence", "stop_details", "container")}
-    yield {"type": "message_delta", "delta": ended, "usage": {"output_tokens": 0, **usage}}
-    yield {"type": "message_stop"}
+    return [
+        {"type": "message_delta", "delta": ended, "usage": {"output_tokens": 0, **usage}},
+        {"type": "message_stop"},
+    ]
 
 
 def _block(block: Mapping[str, Any]) -> tuple[_Event, list[_Event]]:

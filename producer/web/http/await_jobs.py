@@ -5,6 +5,8 @@ import logging
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -13,10 +15,38 @@ from models.errors import LedgerError
 from models.job.answer import Answer
 
 _LOOK_EVERY_S = 0.5  # for an end without a signal, such as one whose signal was lost
+_AGAIN_S = 5.0  # between looks at a job that has kept its caller waiting
 _AT_ONCE = 500
 _EARLY = 1000
 
 _log = logging.getLogger("stepdown.serve")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """The time that a caller stands by: `timeout_s` in all, and `idle_s` while no call is in flight."""
+
+    timeout_s: float
+    idle_s: float
+    is_idle: Callable[[], bool]
+    began_s: float = field(default_factory=monotonic)
+
+    @property
+    def waited_s(self) -> float:
+        """The seconds so far."""
+        return monotonic() - self.began_s
+
+    def next_s(self) -> float:
+        """Return the seconds until the next look."""
+        waited_s = self.waited_s
+        look_s = self.idle_s - waited_s if waited_s < self.idle_s else _AGAIN_S
+        return max(0.0, min(look_s, self.timeout_s - waited_s))
+
+    async def is_over(self) -> bool:
+        """Return whether the caller is to hear of a later time."""
+        if self.waited_s >= self.timeout_s:
+            return True
+        return self.waited_s >= self.idle_s and await run_in_threadpool(self.is_idle)
 
 
 class Waiting:

@@ -10,6 +10,7 @@ from models.store import Store
 from producer.client import Producer
 from producer.web.http.await_jobs import Waiting
 from producer.web.http.limits import Slots
+from producer.web.http.live_streams import LiveStreams
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,7 @@ class Server:
     producer: Producer
     settings: Settings
     waiting: Waiting
+    live: LiveStreams
     counting: Slots
     silent_s: float
     idle_s: float

@@ -108,6 +108,12 @@ def refusal_of(error: StepdownError) -> Refusal:
     return Refusal(_SERVER_ERROR, "something is not set up here; whoever runs this server can see what")
 
 
+def broken_off(outcome: str, job_id: str) -> Refusal:
+    """Return the error for a client that has the beginning of an answer whose call ended so (`outcome`)."""
+    message = f"the answer broke off ({outcome or 'replaced'}); the ledger has the end of job {job_id}"
+    return Refusal(_OF_OUTCOMES.get(outcome, _SERVER_ERROR), message, is_for_good=True)
+
+
 def refusal_for(answer: Answer, *, is_kept: bool) -> Refusal:
     """Return the refusal for a job that ended without an answer.
 

@@ -21,6 +21,7 @@ _MB = 1024 * 1024
 LARGEST_MESSAGE, LARGEST_BATCH = 32 * _MB, 256 * _MB
 MOST_PROMPTS = 100_000  # in a batch
 _LARGE = 256 * 1024  # bytes: a larger body is on disk, and the only large body of its caller that is read
+_SMALL = 16 * 1024  # bytes: read in a millisecond
 _QUICK_S = 1.0  # a slower body takes a slot, as a large body does
 _SKIPPED_S = 1.0  # the rest of a refused body is read for so long: a client that still sends reads no answer
 
@@ -60,8 +61,13 @@ class Body:
     file: IO[bytes]
     size: int
 
-    async def read_by(self, read: Callable[[Request, "Body"], _Made]) -> _Made:
-        """Call `read` in a thread. At most two large bodies, and one of each caller, are read at once."""
+    async def read_by(self, read: Callable[[Request, "Body"], _Made], *, is_quick: bool = False) -> _Made:
+        """Call `read` in a thread, or here for a small body if `read` is quick and waits for nothing.
+
+        At most two large bodies, and one of each caller, are read at once.
+        """
+        if is_quick and self.size <= _SMALL:
+            return read(self.request, self)
         async with AsyncExitStack() as until_end:
             if self.size > _LARGE:
                 limits: BodyLimits = self.request.app.state.body_limits

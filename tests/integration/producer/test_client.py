@@ -1,5 +1,6 @@
 """Submitting on both ledgers, with a real broker: what is kept, what is sent, what is refused."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from models.schema.job import Job
 from models.settings import load_settings
 from producer import Batch, Producer, Prompt
 from producer.files.prompts import opened_prompts
+from tests.support.eventually import eventually
 from tests.support.threads_at_once import at_once
 
 HAIKU = "claude-haiku-4-5-20251001"
@@ -90,6 +92,30 @@ def test_each_job_is_sent_to_the_queue_of_its_own_rung(producer: Producer, engin
     assert (batch.is_new, batch.not_sent) == (True, None)
     assert [client.llen(queue_key(rung)) for rung in range(3)] == [1, 0, 2]
     assert all(row["sent_at"] is not None for row in rows(engine, batch))
+
+
+@pytest.mark.parametrize("length", [10, 5_000_000])
+def test_a_prompt_of_a_server_is_kept_and_sent_once_however_long(
+    producer: Producer, engine: Engine, client: redis.Redis, length: int
+) -> None:
+    params = {"max_tokens": 9, "messages": [{"role": "user", "content": "a" * length}]}
+
+    async def enqueue() -> Batch:
+        return await producer.enqueue(producer.prepared(Prompt(params=params), key="mail/7", tags={"team": "maps"}))
+
+    first, again = asyncio.run(enqueue()), asyncio.run(enqueue())
+    assert (first.is_new, again.is_new, again.id) == (True, False, first.id)
+    with engine.connect() as connection:
+        rows = connection.execute(select(Job.batch_id, Job.is_urgent, Job.params)).all()
+        assert rows == [(first.id, True, params)]
+    eventually(lambda: client.llen(queue_key(None)) == 1, within_s=20, because="the job is sent")
+    eventually(lambda: not _unsent(engine), within_s=20, because="the job is marked as sent")
+    assert client.llen(queue_key(None)) == 1
+
+
+def _unsent(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return connection.scalar(select(func.count()).where(Job.sent_at.is_(None))) or 0
 
 
 def test_no_prompt_is_in_the_broker(producer: Producer, client: redis.Redis) -> None:

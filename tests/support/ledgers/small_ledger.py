@@ -92,7 +92,8 @@ def _book_jobs(connection: Connection) -> None:
             "model_used": model_used,
             "fallback_depth": depth,
         }
-        connection.execute(insert(Job).values(**(row | changes)))
+        sent = {"sent_at": row["created_at"]} if state == "running" else {}
+        connection.execute(insert(Job).values(**(row | sent | changes)))
 
 
 def _book_attempts(connection: Connection) -> None:

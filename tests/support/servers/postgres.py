@@ -80,6 +80,7 @@ class Postgres:
     port: int
     password: str
     pid: int
+    log: Path
     left: list[_Database] = field(default_factory=list)  # databases that a test may have
 
     def url(self, database: str, *, user: str = OWNER) -> str:
@@ -140,15 +141,15 @@ class Cluster:
     identity: dict[str, Any]
 
     @contextmanager
-    def running(self) -> Iterator[Postgres]:
-        """Run the server for a block."""
-        options = [f"--{name}={value}" for name, value in _OPTIONS.items()]
+    def running(self, **more: str) -> Iterator[Postgres]:
+        """Run the server for a block; `more` are options of the server."""
+        options = [f"--{name}={value}" for name, value in (_OPTIONS | more).items()]
         command: list[str | Path] = [self.programs / "postgres", f"--port={self.port}", "-D", self.data, *options]
         with (
             (self.data.parent / "log").open("ab") as log,
             subprocess.Popen(command, cwd=self.data, stdout=log, stderr=subprocess.STDOUT, **self.identity) as process,
         ):
-            server = Postgres(port=self.port, password=self.password, pid=process.pid)
+            server = Postgres(port=self.port, password=self.password, pid=process.pid, log=self.data.parent / "log")
             try:
                 eventually(lambda: _is_ready(server, process), within_s=_START_TIMEOUT_S, because="Postgres starts")
                 _make_owner(server)
@@ -171,9 +172,9 @@ def created_cluster() -> Iterator[Cluster]:
 
 
 @contextmanager
-def running_postgres() -> Iterator[Postgres]:
-    """Start a server on a free loopback port; its data ends with it."""
-    with created_cluster() as cluster, cluster.running() as server:
+def running_postgres(**more: str) -> Iterator[Postgres]:
+    """Start a server on a free loopback port; its data ends with it. `more` are options of the server."""
+    with created_cluster() as cluster, cluster.running(**more) as server:
         yield server
 
 

@@ -7,7 +7,8 @@ from threading import Thread
 
 import pytest
 
-from worker.loop import LoopReply, LoopThread, _inboxes
+from models.group_thread import LoopReply, _inboxes
+from worker.loop import LoopThread
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """A batch is written whole or not at all, and under one key only once; on both engines."""
 
+from concurrent.futures import Future
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -9,10 +11,13 @@ from sqlalchemy.exc import IntegrityError
 
 from models.chain.chain import RungRange
 from models.errors import KeyConflictError
+from models.ids import new_id
+from models.job.values import NewBatch, NewJob, Unsent
 from models.ledger.ledger import Ledger
 from models.ledger.outbox import Outbox
 from models.outcome import Outcome, Refused, State
 from models.reports.jobs import Reports
+from models.schema.job import job_row
 from tests.support.ledgers.job_values import accepted, claimed, new_batch, new_job, new_jobs
 from tests.support.threads_at_once import at_once
 
@@ -20,6 +25,35 @@ from tests.support.threads_at_once import at_once
 def _count(engine: Engine, table: str) -> int:
     with engine.connect() as connection:
         return int(connection.scalar(text(f"SELECT count(*) FROM {table}")) or 0)  # noqa: S608 - our own word
+
+
+def _submitted(ledger: Ledger, batch: NewBatch, job: NewJob) -> Future[str]:
+    """Have a batch of one job written in the writer's group."""
+    kept_as: Future[str] = Future()
+    ledger.submit_one(batch, job_row(batch.id, job), kept_as)
+    return kept_as
+
+
+def _rows_of(engine: Engine, batch_id: str) -> dict[str, Any]:
+    """Read all that a batch of one job wrote, but ids and times."""
+    with engine.connect() as connection:
+        of = {"batch": batch_id, "scope": f"batch:{batch_id}"}
+        batch = connection.execute(text("SELECT * FROM batches WHERE id = :batch"), of).mappings().one()
+        job = connection.execute(text("SELECT * FROM jobs WHERE batch_id = :batch"), of).mappings().one()
+        caps = connection.execute(text("SELECT * FROM budgets WHERE scope = :scope"), of).mappings().all()
+        # The deadline is some seconds after the creation, by the database's own clock.
+        seconds = "strftime('%s', deadline_at) - strftime('%s', created_at)"
+        if engine.dialect.name == "postgresql":
+            seconds = "extract(epoch FROM deadline_at - created_at)"
+        left_s = connection.scalar(text(f"SELECT {seconds} FROM jobs WHERE batch_id = :batch"), of)  # noqa: S608
+    kept = {f"{place}.{name}": value for place, row in (("batch", batch), ("job", job)) for name, value in row.items()}
+    own = ("batch.id", "batch.idempotency_key", "job.id", "job.batch_id")
+    read = {
+        name: value
+        for name, value in kept.items()
+        if name not in own and not name.endswith(("created_at", "deadline_at"))
+    }
+    return read | {"left_s": round(float(left_s or 0)), "caps": [{**cap, "scope": ""} for cap in caps]}
 
 
 def test_a_batch_is_kept_with_all_it_was_given(ledger: Ledger, reports: Reports) -> None:
@@ -134,3 +168,53 @@ def test_a_call_without_the_queue_is_a_job_without_a_batch(ledger: Ledger, repor
     assert reports.job(job.id)["batch_id"] is None
     assert outbox.unsent(0, limit=10) == []
     assert claimed(ledger, job.id).batch_id is None
+
+
+@pytest.mark.parametrize("deadline_s", [None, 90.0])
+def test_a_batch_of_one_in_a_group_is_the_batch_that_is_written_alone(
+    ledger: Ledger, engine: Engine, deadline_s: float | None
+) -> None:
+    job = new_job(
+        task="summarize",
+        params={"max_tokens": 9, "messages": [{"role": "user", "content": "caf\u00e9 \ud800"}]},
+        columns={"": "\u00fc"},
+        headers={"anthropic-version": "2023-06-01"},
+        expects={"min_chars": 3},
+        climb_on=frozenset({Outcome.REFUSED, Outcome.EMPTY}),
+        patience_s=1.5,
+        is_urgent=True,
+        deadline_s=deadline_s,
+    )
+    batch = {"task": "summarize", "tags": {"team": "\u00fc"}, "max_cost_usd": Decimal("0.25"), "deadline_s": 60}
+    alone, grouped = new_batch(key="a", **batch), new_batch(key="b", **batch)
+    ledger.enqueue(alone, [job])
+    assert _submitted(ledger, grouped, replace(job, id=new_id())).result(30) == grouped.id
+    assert _rows_of(engine, grouped.id) == _rows_of(engine, alone.id)
+    assert _rows_of(engine, grouped.id)["left_s"] == (deadline_s or 60)
+
+
+def test_many_batches_of_one_under_one_key_are_one_job(ledger: Ledger, engine: Engine) -> None:
+    ids = at_once(12, lambda _: _submitted(ledger, new_batch(key="monday"), new_job()).result(30))
+    assert len(set(ids)) == 1
+    assert (_count(engine, "batches"), _count(engine, "jobs")) == (1, 1)
+
+
+def test_a_key_of_other_content_is_refused_without_harm_to_its_group(ledger: Ledger, engine: Engine) -> None:
+    first = _submitted(ledger, new_batch(key="monday"), new_job()).result(30)
+    batches = [new_batch(key=key, content_sha256=f"{number:064}") for number, key in enumerate(["monday", "b", "c"], 1)]
+    refused, *others = [_submitted(ledger, batch, new_job()) for batch in batches]
+    with pytest.raises(KeyConflictError, match=f"'monday' was used for batch {first}"):
+        refused.result(30)
+    assert [one.result(30) for one in others] == [batch.id for batch in batches[1:]]
+    assert (_count(engine, "batches"), _count(engine, "jobs")) == (3, 3)
+
+
+def test_a_job_that_is_received_first_is_not_marked_as_sent(ledger: Ledger, reports: Reports) -> None:
+    job, other = new_job(is_urgent=True), new_job(is_urgent=True)
+    for one in (job, other):
+        _submitted(ledger, new_batch(), one).result(30)
+    claimed(ledger, job.id)
+    claimed_at = reports.job(job.id)["sent_at"]
+    ledger.submit_sent([Unsent(id=one.id, rung=0, is_urgent=True) for one in (job, other)])
+    _submitted(ledger, new_batch(), new_job()).result(30)  # the writer takes operations in their order
+    assert (reports.job(job.id)["sent_at"], reports.job(other.id)["sent_at"] is None) == (claimed_at, False)

@@ -14,6 +14,8 @@ from models.ledger.leases import Leases
 from models.ledger.ledger import Ledger
 from models.outcome import OnUnknown, Outcome, State
 from models.reports.jobs import Reports
+from models.store import Store
+from tests.support.eventually import eventually
 from tests.support.ledgers.job_values import (
     SPAN,
     accepted,
@@ -26,6 +28,7 @@ from tests.support.ledgers.job_values import (
     succeeded,
     unknown,
 )
+from tests.support.servers.fixtures import opened
 
 Over = Callable[[str], None]
 
@@ -55,6 +58,33 @@ def _lost(ledger: Ledger, end_lease: Over) -> tuple[str, Claim, str]:
     assert ledger.open_attempt(claim, attempt)
     end_lease(job_id)
     return job_id, claim, attempt.id
+
+
+def test_a_claim_a_renewal_and_the_end_of_a_call_are_written_in_place(postgres_url: str) -> None:
+    with opened(postgres_url) as engine:
+        store = Store(engine, worker="here")
+        _, (job_id,) = accepted(store.ledger)
+        store.outbox.mark_sent(store.outbox.unsent(0, limit=1))
+    with opened(postgres_url) as engine:
+        before = _updates(engine)
+        store = Store(engine, worker="here")
+        claim, attempt = claimed(store.ledger, job_id), opening()
+        assert store.ledger.open_attempt(claim, attempt)
+        store.leases.renew([claim], lease_s=600)
+        store.ledger.close_attempt(claim, unknown(attempt.id))
+    with opened(postgres_url) as engine:  # a session that has ended has reported its counts
+        eventually(lambda: _updates(engine)[0] == before[0] + 3, within_s=30, because="the counts are reported")
+        assert _updates(engine)[1] == before[1] + 3
+
+
+def _updates(engine: Engine) -> tuple[int, int]:
+    """Count the updates so far of jobs and attempts, and those among them that touched no index."""
+    with engine.begin() as connection:
+        counts = (
+            "SELECT SUM(n_tup_upd), SUM(n_tup_hot_upd) FROM pg_stat_user_tables WHERE relname IN ('jobs', 'attempts')"
+        )
+        updates, in_place = connection.execute(text(counts)).one()
+        return int(updates), int(in_place)
 
 
 def test_a_job_in_hand_is_no_stray(ledger: Ledger, leases: Leases) -> None:

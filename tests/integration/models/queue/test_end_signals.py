@@ -5,23 +5,26 @@ from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
-from models.queue.end_signals import EndSignals, ended_batches
+from models.queue.end_signals import EndSignals, signals
+from models.queue.redis_keys import ENDS
 from tests.support.servers.ports import free_port
 from tests.support.servers.valkey import running_valkey
 
 
-async def _next(batches: AsyncIterator[str | None]) -> str | None:
-    return await asyncio.wait_for(anext(batches), timeout=20)
+async def _next(listener: AsyncIterator[tuple[str, str] | None]) -> str | None:
+    found = await asyncio.wait_for(anext(listener), timeout=20)
+    assert found is None or found[0] == ENDS
+    return None if found is None else found[1]
 
 
 def test_each_end_is_signalled_to_everyone_who_listens(redis_url: str) -> None:
     async def received() -> list[list[str | None]]:
-        listeners = [ended_batches(lambda: redis_url) for _ in range(2)]
+        listeners = [signals(lambda: redis_url, ENDS) for _ in range(2)]
         for listener in listeners:
             assert await _next(listener) is None, "from here on signals arrive"
-        with closing(EndSignals(redis_url)) as signals:
+        with closing(EndSignals(redis_url)) as ends:
             for number in range(3):
-                signals.send(f"batch-{number}")
+                ends.send(f"batch-{number}")
             return [[await _next(listener) for _ in range(3)] for listener in listeners]
 
     assert asyncio.run(received()) == [["batch-0", "batch-1", "batch-2"]] * 2
@@ -32,12 +35,12 @@ def test_a_listener_outlives_its_redis_and_hears_that_signals_may_be_lost(tmp_pa
     url = f"redis://tests:secret@127.0.0.1:{port}/0"
 
     async def received() -> list[str | None]:
-        batches = ended_batches(lambda: url)
+        batches = signals(lambda: url, ENDS)
         found = [await _next(batches)]  # no server yet
         for name in ("a", "b"):
             (tmp_path / name).mkdir()
-            with running_valkey(tmp_path / name, port=port, password="secret"), closing(EndSignals(url)) as signals:
-                sending = asyncio.create_task(_send_often(signals, name))
+            with running_valkey(tmp_path / name, port=port, password="secret"), closing(EndSignals(url)) as ends:
+                sending = asyncio.create_task(_send_often(ends, name))
                 while (batch_id := await _next(batches)) != name:  # None, or one more of those before
                     found.append(batch_id)
                 found.append(batch_id)
@@ -49,13 +52,13 @@ def test_a_listener_outlives_its_redis_and_hears_that_signals_may_be_lost(tmp_pa
     assert None in found[found.index("a") :], "who waited over the change is to look for itself"
 
 
-async def _send_often(signals: EndSignals, batch_id: str) -> None:
+async def _send_often(ends: EndSignals, batch_id: str) -> None:
     while True:
-        signals.send(batch_id)
+        ends.send(batch_id)
         await asyncio.sleep(0.2)
 
 
 def test_without_a_redis_a_signal_is_lost_and_nothing_else() -> None:
-    with closing(EndSignals(f"redis://127.0.0.1:{free_port()}/0")) as signals:
-        signals.send("nobody hears")
-        signals.send("nobody hears this either")
+    with closing(EndSignals(f"redis://127.0.0.1:{free_port()}/0")) as ends:
+        ends.send("nobody hears")
+        ends.send("nobody hears this either")

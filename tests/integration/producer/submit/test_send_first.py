@@ -42,7 +42,7 @@ def unsent(engine: Engine) -> int:
 def test_a_ledger_that_goes_after_it_has_accepted_does_not_have_it_said_that_nothing_was(redis_url: str) -> None:
     settings = load_settings(env_file=None, redis_url=redis_url)
     with opened(f"postgresql://u:secret@127.0.0.1:{free_port()}/d") as gone:
-        not_sent = FirstMessages(settings, Outbox(gone)).send([Unsent(id="j", rung=0)])
+        not_sent = FirstMessages(settings, Outbox(gone).mark_sent).send([Unsent(id="j", rung=0)])
     assert not_sent is not None
     assert not_sent.startswith("ledger ")
     assert "secret" not in not_sent

@@ -108,7 +108,10 @@ def test_an_odd_turn_is_the_answer_as_at_the_api(
         has_text,
     )
     billed = sum(bought["billed_nano_usd"] for bought in _bought(site, response))
-    assert Decimal(response.headers["x-stepdown-cost-usd"]) * 10**9 == billed
+    cost = response.headers.get("x-stepdown-cost-usd")
+    is_live = is_stream and bool(message["content"])  # its headers leave before its cost is known
+    assert (cost is None) == is_live
+    assert cost is None or Decimal(cost) * 10**9 == billed
 
 
 def test_a_turn_that_only_fills_the_cache_is_empty_and_asked_once(site: Site) -> None:
@@ -150,9 +153,10 @@ def test_a_stream_ends_with_the_usage_it_began_with(site: Site) -> None:
     events = _events(_post(site, asked("Why is it counted?", stream=True)).text)
     (begun,) = (event["message"]["usage"] for event in events if event["type"] == "message_start")
     (ended,) = (event["usage"] for event in events if event["type"] == "message_delta")
-    assert ended == begun | {"output_tokens": ended["output_tokens"]}
+    both = ended.keys() & begun.keys() - {"output_tokens"}
+    assert {name: ended[name] for name in both} == {name: begun[name] for name in both}
     assert ended["output_tokens"] > 0
-    assert "cache_read_input_tokens" in ended
+    assert "cache_read_input_tokens" in both
 
 
 @pytest.mark.parametrize(

@@ -191,6 +191,7 @@ def test_a_model_whose_streams_begin_early_is_not_waited_for_longer_than_the_set
     assert isinstance(_call(provider), Received)
     simulator.set_script("[[rules]]\nanswer = 'hang'")
     assert 1_000 <= _took_ms(_call(provider, then)) < 3_000
+    assert _took_ms(_call(provider, then, {**_PARAMS, "system": "A longer prompt takes its time."})) >= 3_000
 
 
 def _took_ms(end: Received | Broken) -> int:

@@ -239,8 +239,9 @@ def test_a_listener_has_every_event_in_order_and_its_failure_ends_no_call(caplog
 
 def test_a_stream_is_waited_for_as_long_as_it_lives_and_brings_something() -> None:
     deadline = Deadline(after_s=500, reason="max_tokens", call_timeout_s=120, streamed_s=2_000, is_long=True)
-    times = StreamTimes(deadline, now=0)
-    assert (times.until, StreamTimes(deadline, now=0, is_known=True).until) == (500, 120)
+    times, early = StreamTimes(deadline, now=0), StreamTimes(deadline, now=0)
+    early.expect_early()
+    assert (times.until, early.until, early.of_plain_reply()) == (500, 120, 500)
     signs = [(10, "progress"), (60, "alive"), (500, "alive"), (505, "progress"), (990, "alive"), (1_990, "progress")]
     ends = [times.after(sign, now=now, is_whole=False) for now, sign in signs]  # type: ignore[arg-type]  # all are signs
     assert ends == [70, 120, 510, 565, 1_005, 2_000]

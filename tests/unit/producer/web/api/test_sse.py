@@ -1,6 +1,7 @@
 """A whole Message as events: the SDK puts together what was there, whatever blocks it has."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from anthropic.lib.streaming._messages import accumulate_event
 from anthropic.types import Message, RawMessageStreamEvent
 from pydantic import TypeAdapter
 
+from producer.simulator.answer.stream import events_of
 from producer.web.api import sse
 
 _EVENTS: TypeAdapter[Any] = TypeAdapter(RawMessageStreamEvent)
@@ -34,9 +36,9 @@ def _message(*blocks: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _put_together(message: dict[str, Any]) -> dict[str, Any]:
+def _put_together(texts: Iterable[str]) -> dict[str, Any]:
     snapshot, buffers = None, dict[int, bytes]()
-    for text in sse.events(message):
+    for text in texts:
         name, data = text.removesuffix("\n\n").split("\n")
         event = _EVENTS.validate_python(json.loads(data.removeprefix("data: ")))
         assert name == f"event: {event.type}"
@@ -45,7 +47,7 @@ def _put_together(message: dict[str, Any]) -> dict[str, Any]:
     return snapshot.to_dict()
 
 
-@pytest.mark.parametrize(
+_BLOCKS = pytest.mark.parametrize(
     "blocks",
     [
         [{"type": "text", "text": "Because of the rivers.\n\nAnd \ud83d\ude00"}],
@@ -60,9 +62,73 @@ def _put_together(message: dict[str, Any]) -> dict[str, Any]:
         [],
     ],
 )
+
+
+@_BLOCKS
 def test_the_sdk_puts_the_message_together_again(blocks: list[dict[str, Any]]) -> None:
     message = _message(*blocks)
-    together, whole = _put_together(message), Message.model_validate(message).to_dict()
+    together, whole = _put_together(sse.events(message)), Message.model_validate(message).to_dict()
     for name in ("id", "model", "content", "stop_reason"):
         assert json.dumps(together[name], sort_keys=True) == json.dumps(whole[name], sort_keys=True)
     assert {name: together["usage"][name] for name in message["usage"]} == message["usage"]
+
+
+def _live(message: dict[str, Any]) -> list[dict[str, Any]]:
+    """Make the provider's own events: deltas of a few characters, and a last event with the last counters only."""
+    lines = [line for event in events_of(json.dumps(message).encode()) for line in event.split(b"\n")]
+    return [json.loads(line[len(b"data: ") :]) for line in lines if line.startswith(b"data: ")]
+
+
+def _after(message: dict[str, Any], live: list[dict[str, Any]]) -> list[str] | None:
+    """Return what a client has that read some live events, and then the rest. None if there is no honest rest."""
+    sent = sse.SentMessage()
+    read = [sse.written(event) for event in live if sent.pass_on(event)]
+    rest = sent.rest(message)
+    return None if rest is None else [*read, *rest]
+
+
+@_BLOCKS
+def test_from_any_event_on_the_ledger_has_the_rest(blocks: list[dict[str, Any]]) -> None:
+    message = _message(*blocks)
+    whole, live = Message.model_validate(message).to_dict(), _live(message)
+    for count in range(1, len(live) + 1):
+        texts = _after(message, live[:count])
+        assert texts is not None
+        together = _put_together(text for text in texts if not text.startswith("event: ping"))
+        assert json.dumps(together["content"], sort_keys=True) == json.dumps(whole["content"], sort_keys=True)
+        assert (together["stop_reason"], together["usage"]["output_tokens"]) == ("tool_use", 40)
+
+
+def test_a_whole_stream_ends_with_the_events_of_the_provider() -> None:
+    message = _message({"type": "text", "text": "Because of the rivers."})
+    live = _live(message)
+    assert _after(message, live) == [sse.written(event) for event in live]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        [{"type": "text", "text": "Nobody knows."}],
+        [{"type": "text", "text": "Because"}],
+        [{"type": "thinking", "thinking": "Because of the rivers.", "signature": "x"}],
+        [],
+    ],
+)
+def test_another_answer_is_no_rest_of_the_first(other: list[dict[str, Any]]) -> None:
+    message = _message({"type": "text", "text": "Because of the rivers, and the rain."})
+    live = _live(message)[:-2]
+    assert _after(_message(*other), live) is None
+    assert _after({**message, "model": "another"}, live) is None
+
+
+def test_a_whole_turn_keeps_its_end_though_the_job_has_another_answer() -> None:
+    live = _live(_message({"type": "text", "text": "Because of the rivers."}))
+    assert _after(_message({"type": "text", "text": "Nobody knows."}), live) == [sse.written(event) for event in live]
+
+
+def test_a_tools_input_that_is_written_otherwise_is_the_same_input() -> None:
+    block = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"at": [1, 2]}}
+    compact = [json.loads(json.dumps(event).replace("1, 2", "1,2")) for event in _live(_message(block))]
+    assert "[1,2]" in str(compact)
+    assert _after(_message(block), compact) is not None
+    assert _after(_message({**block, "input": {"at": [1]}}), compact[:-2]) is None
