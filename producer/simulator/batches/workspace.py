@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from producer.simulator.answer.draw import Draw
     from producer.simulator.request.versions import Head
 
-_SLICE = 100  # items that run before other calls have their turn
+_SLICE = 20  # items that run before other calls have their turn
 
 
 @dataclass(slots=True)

@@ -85,3 +85,26 @@ def test_a_fault_of_the_wire_leaves_items_alone(simulator: RunningSimulator) -> 
     simulator.set_script(f"{_AT_ONCE}{rules}[[rules]]\nlane = 'live'\nanswer = 400\n[noise]\n529 = 1.0")
     created_id(simulator)
     assert until(simulator)["request_counts"]["succeeded"] == 4
+    assert [one["answer"] for one in simulator.purchases()] == ["ok"] * 4
+
+
+@pytest.mark.parametrize(
+    ("rule", "times_half"),
+    [
+        ("answer = 'other_tier'\nservice_tier = 'standard'", 2),
+        ("answer = 'ok'\nusage = {service_tier = 'standard'}", 2),
+        ("answer = 'ok'\nmessage = {usage = {service_tier = 'standard', input_tokens = 1, output_tokens = 1}}", 1),
+        ("answer = 'ok'\nwithout = ['service_tier']", 1),
+        ("answer = 'no_usage'", 1),
+    ],
+)
+def test_a_tier_that_is_wrong_or_missing_has_one_known_price(
+    simulator: RunningSimulator, rule: str, times_half: int
+) -> None:
+    created_id(simulator, 1)
+    until(simulator)
+    simulator.set_script(f"{_AT_ONCE}[[rules]]\n{rule}")
+    created_id(simulator, 1)
+    until(simulator)
+    half, asked = (one["billed_nano_usd"] for one in simulator.purchases())
+    assert asked == times_half * half > 0
