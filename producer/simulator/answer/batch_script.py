@@ -36,6 +36,8 @@ _ANSWERS: dict[str, Answer] = {
     **{word: Answer(word=word) for word in _LINES},
 }
 _HABITS: dict[str, Field] = {  # of one message batch; a rule for its create may have its own
+    "median_s": seconds(above_zero=True),
+    "p95_s": seconds(above_zero=True),
     "takes_s": seconds(),
     "cancel_s": seconds(),
     "expires_s": seconds(above_zero=True),
@@ -56,8 +58,6 @@ _OFFSET = Field(
 )
 _SETTINGS: dict[str, Field] = {
     **_HABITS,
-    "median_s": seconds(above_zero=True),
-    "p95_s": seconds(above_zero=True),
     "times_faster": _FACTOR,
     "kept_s": seconds(above_zero=True),
     "skew_s": _OFFSET,

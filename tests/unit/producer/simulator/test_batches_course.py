@@ -12,7 +12,7 @@ import pytest
 
 from producer.simulator.account.purchases import PurchaseLog
 from producer.simulator.answer.script import parse_script
-from producer.simulator.batches.choose import WELL
+from producer.simulator.batches.choose import WELL, Call
 from producer.simulator.batches.requests import Item
 from producer.simulator.batches.workspace import Workspace
 from producer.simulator.request.checks import RefusedError
@@ -66,6 +66,15 @@ def test_durations_have_the_median_and_the_p95_of_the_settings() -> None:
     took = [_create(workspace, 1, str(number).encode()).ends_s - clock() for number in range(3_000)]
     assert 440 < median(took) < 520
     assert 3_500 < quantiles(took, n=20)[-1] < 5_000
+
+
+def test_a_rule_makes_the_message_batches_of_one_model_slower() -> None:
+    rule = "[[batch_rules]]\ncall = 'create'\nprompt_contains = 'claude-sonnet'\nmedian_s = 48_000\np95_s = 420_000"
+    workspace, clock = _workspace(f"{rule}\nexpires_s = 1e9")
+    draw, items = workspace.draw("create", b"x"), _items(1)
+    slow = workspace.create(items, Head(), workspace.choose(Call(kind="create", number=1, items=items), draw), draw)
+    plain = workspace.create(items, Head(), WELL, draw)
+    assert slow.ends_s - clock() == pytest.approx((plain.ends_s - clock()) * 100)
 
 
 def test_a_seed_fixes_the_durations() -> None:
