@@ -120,3 +120,8 @@ class Policy:
     window_of: Callable[[str], int | None]
     queue_s: float = 0.0
     until_tomorrow_s: float | None = None  # None: a job over a day's cap does not wait for the next
+
+    @property
+    def can_park(self) -> bool:
+        """Return whether the job may go back to its queue. A caller who stands by has no queue."""
+        return self.time_left_s > 0

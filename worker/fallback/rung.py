@@ -19,8 +19,9 @@ from worker.provider.reply import Failure, Reply
 class RungResult:
     """The result of one rung: the position, the end of the attempt, and the decision.
 
-    Without an attempt, `closing` and `end` are None, `skip_reason` names the cause, and `message` becomes the job's
-    error if the job ends or waits. `reason` and `details` are those of the decision. The rung may be free in `wait_s`.
+    Without an attempt, `closing` is None, and `end` is None or the last attempt's. Then `skip_reason` names the
+    cause, and `message` becomes the job's error if the job ends or waits. `reason` and `details` are those of the
+    decision. The rung may be free in `wait_s`.
     """
 
     place: ChainPosition

@@ -31,21 +31,22 @@ class WarmedRequest:
 
 async def try_rung(rung: RungContext) -> RungResult | None:
     """Pass the rung over, or make one attempt. Returns None if the job is no longer ours."""
-    if rung.worker.is_stopping() and rung.policy.time_left_s:
+    if rung.worker.is_stopping() and rung.policy.can_park:
         return put_back(rung)
     if isinstance(request := fit(rung), RungResult):
         return request
     if isinstance(opening := await price(rung, request), RungResult):
         return opening
-    warmed, result = await warm_cache(rung, request), None
+    warmed = await warm_cache(rung, request)
+    result = None
     try:
         if isinstance(call := await acquire_admission(rung, opening, warmed), RungResult):
             return call
         if not isinstance(opened := await open_attempt(rung, call), Call):
             return opened
-        received = await call_and_check(rung, opened)
-        released = await release_admission(rung, opened, received)
-        result = await decide_next(rung, opened, released)
+        ended = await call_and_check(rung, call)
+        ended = await release_admission(rung, call, ended)
+        result = await decide_next(rung, call, ended)
         return result
     finally:
         await note_cache(rung, warmed, result)
@@ -60,7 +61,7 @@ def fit(rung: RungContext) -> FittedRequest | RungResult:
     if isinstance(request, Misfit):
         message = f"bad_request: no request was made: {request.reason}"
         return skip(rung, UNFIT, message, {"because": request.reason})
-    return replace(request, params=sent_back(request.params, rung.place.content))  # no prefill: the API asks for it
+    return replace(request, params=sent_back(request.params, rung.place.content))  # an unfinished turn goes on
 
 
 async def price(rung: RungContext, request: FittedRequest) -> Opening | RungResult:
@@ -81,7 +82,7 @@ async def price(rung: RungContext, request: FittedRequest) -> Opening | RungResu
     if opening.caps and opening.worst_case_usd is None:
         cause = why_unbounded(request.params)
         return skip(rung, OVER_BUDGET, f"over budget: nothing bounds what {model} may cost: {cause}")
-    # An urgent caller stands by: no wait for a model comes before a cap without room.
+    # An urgent caller waits for the answer: a cap without room is known before any wait for a cache or a model.
     over = await rung.worker.ledger.over_cap(opening) if opening.caps and claim.is_urgent else None
     return opening if over is None else over_cap(rung, over)
 
@@ -97,7 +98,7 @@ async def warm_cache(rung: RungContext, request: FittedRequest) -> WarmedRequest
 
 
 async def note_cache(rung: RungContext, warmed: WarmedRequest, result: RungResult | None) -> None:
-    """Note the tokens that the call read from the cache or wrote there. Without a call, another job warms the cache."""
+    """Note the tokens that the call read from the cache or wrote there. Without a call, another job may warm."""
     closing = result.closing if result is not None else None
     if warmed.spot is not None and rung.worker.warming is not None:
         await rung.worker.warming.note(warmed.spot, warmed.found, usage=closing.usage if closing is not None else None)

@@ -29,7 +29,7 @@ async def acquire(rung: RungContext, request: Request) -> tuple[Granted | Denied
     """
     held_s, asked, sleep = 0.0, request, rung.worker.sleep
     most_s = request.patience_s if request.queue_s is None else request.queue_s
-    most_s = min(IN_HAND_S, most_s) if rung.policy.time_left_s else most_s
+    most_s = min(IN_HAND_S, most_s) if rung.policy.can_park else most_s
     while True:
         answer = await rung.worker.admission.acquire(asked)
         match answer:
