@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from producer.simulator.account.purchases import PurchaseLog
-from producer.simulator.answer.script import Script, ScriptError, parse_script
+from producer.simulator.answer.fields import ScriptError
+from producer.simulator.answer.script import Script, parse_script
 from producer.simulator.server import Server
 from producer.simulator.simulation import Simulation
 

@@ -95,7 +95,7 @@ async def _send_half(request: web.Request, reply: Reply) -> None:
     response.content_type = reply.content_type
     response.content_length = len(reply.body)
     await response.prepare(request)
-    await response.write(reply.body[: len(reply.body) // 2])
+    await response.write(reply.body[: len(reply.body) // 2 if reply.half is None else reply.half])
 
 
 def _reset(request: web.Request) -> None:

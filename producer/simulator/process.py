@@ -44,6 +44,11 @@ class RunningSimulator:
         if status != HTTPStatus.OK:
             raise SimulatorError(answer.decode())
 
+    def batches(self) -> list[dict[str, Any]]:
+        """Ask for all message batches, the oldest first, each with `number`, `is_foreign` and `custom_ids`."""
+        batches: list[dict[str, Any]] = json.loads(self._call("GET", "/_simulator/batches")[1])
+        return batches
+
     def stats(self) -> dict[str, Any]:
         """Ask for counts: requests, billed_nano_usd, answers, jobs, in_flight, most_in_flight, cpu_s."""
         stats: dict[str, Any] = json.loads(self._call("GET", "/_simulator/stats")[1])

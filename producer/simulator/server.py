@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count
@@ -12,16 +14,21 @@ from aiohttp import web
 
 from producer.simulator.account.report import cost_page, usage_page
 from producer.simulator.account.report_query import BETA, AskedError, asked_for
-from producer.simulator.answer.script import ScriptError, parse_script
+from producer.simulator.answer.fields import ScriptError
+from producer.simulator.answer.script import parse_script
+from producer.simulator.batch_routes import LARGEST_READ, BatchRoutes
+from producer.simulator.batches.workspace import Workspace
 from producer.simulator.delivery import deliver
 from producer.simulator.request.catalog import MODELS, Model, find
-from producer.simulator.request.checks import LARGEST_BODY, RefusedError, check_head, read_prompt
+from producer.simulator.request.checks import RefusedError, check_head, read_prompt
 from producer.simulator.request.errors import ApiError, error_json
 from producer.simulator.request.reasoning import EFFORTS, KINDS
 from producer.simulator.request.versions import head_of
 from producer.simulator.simulation import Incoming, Simulation
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
     from aiohttp.typedefs import Handler
 
 _RELEASE_UNKNOWN = "1970-01-01T00:00:00Z"  # the API's own value for an unknown date
@@ -32,14 +39,20 @@ class Server:
     """The routes over a simulation."""
 
     simulation: Simulation
+    _batches: BatchRoutes = field(init=False)
     _in_flight: int = 0
     _most_in_flight: int = 0
     _started_s: float = field(default_factory=time.monotonic)
     _ids: count[int] = field(default_factory=count)
 
+    def __post_init__(self) -> None:
+        self._batches = BatchRoutes(Workspace(self.simulation))
+
     def app(self) -> web.Application:
         """Return the application; bodies are read whole, even bodies that are then refused as too large."""
-        app = web.Application(client_max_size=2 * LARGEST_BODY, middlewares=[self._refusing])
+        app = web.Application(client_max_size=LARGEST_READ, middlewares=[self._refusing])
+        app.cleanup_ctx.append(self._running_batches)
+        self._batches.add_to(app)
         app.router.add_post("/v1/messages", self._messages)
         app.router.add_post("/v1/messages/count_tokens", self._count_tokens)
         app.router.add_get("/v1/models", self._models)
@@ -53,13 +66,20 @@ class Server:
         app.router.add_route("*", "/{path:.*}", self._unknown)
         return app
 
+    async def _running_batches(self, _: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(self._batches.run())
+        yield
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
     @web.middleware
     async def _refusing(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Send the API's error if a route refuses."""
         try:
             return await handler(request)
         except RefusedError as refused:
-            return self._error(refused.error)
+            return self._error(refused.error, refused.headers)
 
     async def _messages(self, request: web.Request) -> web.StreamResponse:
         incoming = Incoming(
@@ -123,6 +143,8 @@ class Server:
             "answers": {key[7:]: number for key, number in tally.items() if key.startswith("answer ")},
             "noise": {key[6:]: number for key, number in tally.items() if key.startswith("noise ")},
             "jobs": self.simulation.jobs,
+            "batch_calls": dict(self._batches.workspace.calls),
+            "batch_items_waiting": self._batches.workspace.waiting,
             "in_flight": self._in_flight,
             "most_in_flight": self._most_in_flight,
             "uptime_s": time.monotonic() - self._started_s,
@@ -136,6 +158,7 @@ class Server:
         except (ScriptError, UnicodeDecodeError) as error:
             return web.Response(status=400, text=str(error))
         self.simulation.play(script)
+        self._batches.play()
         return web.json_response({"rules": len(script.rules), "limits": sorted(script.limits)})
 
     async def _health(self, _: web.Request) -> web.Response:
@@ -147,8 +170,8 @@ class Server:
     def _headers(self) -> dict[str, str]:
         return {"request-id": f"req_sim{next(self._ids):06d}"}
 
-    def _error(self, error: ApiError) -> web.Response:
-        headers = self._headers()
+    def _error(self, error: ApiError, more: Mapping[str, str] | None = None) -> web.Response:
+        headers = self._headers() | dict(more or {})
         return web.Response(
             status=error.status,
             body=error_json(error, headers["request-id"]),

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from producer.simulator.account.cache import Split
-    from producer.simulator.answer.script import Rule, Script
+    from producer.simulator.answer.rule import Rule
+    from producer.simulator.answer.script import Script
     from producer.simulator.request.prompt import Prompt
 
 _STREAM = re.compile(rb',\s*"stream"\s*:\s*(true|false)')  # a streamed answer is the same answer
@@ -36,12 +37,19 @@ _ERROR_S = 0.05  # median; nothing is generated before an error is sent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incoming:
-    """The parts of a request that decide the answer."""
+    """The parts of a request that decide the answer; an item of a message batch has a `batch_id`."""
 
     body: bytes
     head: Head = field(default_factory=Head)
     job: str | None = None
     attempt: str | None = None
+    batch_id: str | None = None
+    custom_id: str | None = None
+
+    @property
+    def is_item(self) -> bool:
+        """Whether the request came in a message batch."""
+        return self.batch_id is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +57,7 @@ class Reply:
     """The reply, sent after `delay_s`; a dripping body gives a byte each `every_s`.
 
     A streamed reply has `events`: the first leaves after `first_s`, the last after `delay_s`. A stream that breaks
-    has `sent` events, and perhaps an `error`.
+    has `sent` events, and perhaps an `error`. A body that breaks has `half` of its bytes, or the first half.
     """
 
     delivery: Delivery = "whole"
@@ -63,6 +71,7 @@ class Reply:
     sent: int = 0
     error: bytes = b""
     first_s: float = 0.0
+    half: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,12 +118,16 @@ class Simulation:
         return self._chooser.jobs
 
     def answer(self, incoming: Incoming) -> Reply:
-        """Answer a request to /v1/messages; on return the purchase is written."""
+        """Answer a request to /v1/messages, or an item of a message batch; on return the purchase is written."""
         visit = self._visit(incoming)
+        per_token, is_item = self.script.bytes_per_token, incoming.is_item
         try:
-            prompt = read_prompt(incoming.body, incoming.head, bytes_per_token=self.script.bytes_per_token)
+            prompt = read_prompt(incoming.body, incoming.head, bytes_per_token=per_token, in_batch=is_item)
         except RefusedError as refused:
             return self._error(visit, refused.word, refused.error, model=refused.model)
+        if is_item:  # neither noise nor the limits of live requests reach an item
+            rule = self._chooser.choose(prompt, visit.job_number, visit.draw, visit.now_s, item=True)
+            return self._follow(rule, visit, prompt, self._split_in_batch(prompt, visit))
         split = self._cache.split(prompt, visit.now_s)
         if (noise := self._chooser.noise(visit.draw)) is not None:
             self.tally[f"noise {noise.answer.word}"] += 1
@@ -125,14 +138,22 @@ class Simulation:
         rule = self._chooser.choose(prompt, visit.job_number, visit.draw, visit.now_s)
         return self._follow(rule, visit, prompt, split)
 
+    def _split_in_batch(self, prompt: Prompt, visit: _Visit) -> Split:
+        """Find the prompt in the cache as far as luck allows: items run side by side, on machines apart."""
+        batches = self.script.batches
+        is_hit = visit.draw.share("cache") < (batches.hits_1h if prompt.ttl == "1h" else batches.hits_5m)
+        return (self._cache if is_hit else PromptCache()).split(prompt, visit.now_s)
+
     def _follow(self, rule: Rule, visit: _Visit, prompt: Prompt, split: Split) -> Reply:
         """Answer by a rule."""
         billed = rule.answer.billed if rule.billed is None else rule.billed
         if not billed and rule.answer.content in ("error", "page"):
             return self._reply(visit, prompt, rule, None, billed=False)
-        generated = generate(prompt, rule, split, visit.text_draw)
+        is_item = visit.incoming.is_item
+        generated = generate(prompt, rule, split, visit.text_draw, tier="batch" if is_item else "standard")
         self._cache.keep(prompt, visit.now_s)
-        self._limits.charge_output(prompt.model.group, generated.usage.output)
+        if not is_item:
+            self._limits.charge_output(prompt.model.group, generated.usage.output)
         return self._reply(visit, prompt, rule, generated, billed=billed and not generated.is_free)
 
     def _visit(self, incoming: Incoming) -> _Visit:
@@ -244,6 +265,8 @@ class Simulation:
             attempt=visit.incoming.attempt,
             version=visit.incoming.head.version,
             betas=visit.incoming.head.betas,
+            batch_id=visit.incoming.batch_id,
+            custom_id=visit.incoming.custom_id,
             **fields,  # type: ignore[arg-type]  # two callers, both above
         )
         self.log.append(purchase)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purchase:
-    """The answer to a request, and the charge.
+    """The answer to a request or to an item of a message batch, and the charge.
 
     `status` is None without a status line (hang, reset_before). `usage` counts the generated tokens, delivered or not,
     and is None without any. `rule` is None if no rule of the script decided.
@@ -35,6 +35,8 @@ class Purchase:
     billed_nano_usd: int
     version: str | None
     betas: tuple[str, ...]
+    batch_id: str | None
+    custom_id: str | None
 
 
 @dataclass(slots=True)

@@ -29,6 +29,12 @@ class Answer:
     needs: frozenset[str] = frozenset()
     takes: frozenset[str] = frozenset()
 
+    @property
+    def is_of_wire(self) -> bool:
+        """Whether the answer is a fault of a connection or of a gateway. No item of a message batch has one."""
+        whole = self.delivery == "whole" and self.content in ("message", "error", "no_usage")
+        return not whole or self.word == "error_200"
+
 
 _RETRY_AFTER = {"429", "429_ramp_limit", "500", "502", "503", "529"}
 # A 5xx is presumed free; a rule may make an answer with such a word generated and billed.
@@ -54,7 +60,7 @@ def _generated(
     needs: str = "",
     takes: str = "",
 ) -> Answer:
-    extra = {"billed", "web_searches", "iterations", "message", "usage", "tokens_per_s"}
+    extra = {"billed", "web_searches", "iterations", "message", "usage", "tokens_per_s", "without"}
     return Answer(
         word=word,
         delivery=delivery,

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from producer.simulator.answer.answers import ANSWERS
-from producer.simulator.answer.script import Rule, Script
-from producer.simulator.request.catalog import MODELS
+from producer.simulator.answer.rule import EVERY_MODEL, Rule
 
 if TYPE_CHECKING:
     from producer.simulator.answer.draw import Draw
+    from producer.simulator.answer.script import Script
     from producer.simulator.request.prompt import Prompt
 
-ANSWER_WELL = Rule(number=0, answer=ANSWERS["ok"], models=frozenset(model.id for model in MODELS))
+ANSWER_WELL = Rule(number=0, answer=ANSWERS["ok"], models=EVERY_MODEL)
 
 
 @dataclass(slots=True)
@@ -53,12 +53,13 @@ class Chooser:
             point -= rule.share
         return None
 
-    def choose(self, prompt: Prompt, job_number: int, draw: Draw, now_s: float) -> Rule:
+    def choose(self, prompt: Prompt, job_number: int, draw: Draw, now_s: float, *, item: bool = False) -> Rule:
         """Return the first rule that fits, or the rule that answers well."""
         age_s = now_s - self.started_s
         for rule in self.script.rules:
             if (
                 prompt.model.id in rule.models
+                and rule.is_for(item=item)
                 and rule.from_job <= job_number
                 and (rule.to_job is None or job_number <= rule.to_job)
                 and rule.from_s <= age_s

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from producer.simulator.account.cache import Split
     from producer.simulator.answer.draw import Draw
-    from producer.simulator.answer.script import Rule
+    from producer.simulator.answer.rule import Rule
 
 
 _Block = dict[str, Any]
@@ -37,7 +37,7 @@ class Generated:
     is_free: bool
 
 
-def generate(prompt: Prompt, rule: Rule, split: Split, draw: Draw) -> Generated:
+def generate(prompt: Prompt, rule: Rule, split: Split, draw: Draw, tier: str = "standard") -> Generated:
     """Let the model of the rule answer the prompt; the same draw gives the same text."""
     # Without a token to write the prompt goes into the cache, and nothing is generated.
     blocks, stop_reason = _content(prompt, rule, draw) if prompt.max_tokens else ([], "max_tokens")
@@ -51,18 +51,19 @@ def generate(prompt: Prompt, rule: Rule, split: Split, draw: Draw) -> Generated:
         write_5m=split.write_5m * times,
         write_1h=split.write_1h * times,
         web_searches=rule.web_searches or int(is_paused),
-        service_tier=rule.service_tier or "standard",
+        service_tier=rule.service_tier or tier,
         further=tuple(
             (each["type"], each.get("model"), each["input_tokens"], each["output_tokens"]) for each in rule.iterations
         ),
         geo="us" if rule.answer.word == "geo_us" or prompt.body.get("inference_geo") == "us" else "global",
     )
+    told = {**usage.as_api(), **rule.usage}
     return Generated(
         blocks=blocks,
         stop_reason=rule.message.get("stop_reason", stop_reason),
         served=find(rule.served_model) or prompt.model,
         usage=honest(rule.usage, usage, ttl=prompt.ttl),
-        told={**usage.as_api(), **rule.usage},
+        told={name: value for name, value in told.items() if name not in rule.without},
         is_free=is_free,
     )
 

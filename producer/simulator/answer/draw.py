@@ -33,9 +33,12 @@ class Draw:
         """Draw a log-normal latency in seconds around the median; a median of 0 gives exactly 0."""
         if median_s <= 0:
             return 0.0
-        radius = math.sqrt(-2 * math.log(1 - self.share("latency radius")))
-        normal = radius * math.cos(2 * math.pi * self.share("latency angle"))
-        return median_s * min(math.exp(_SPREAD * normal), _SLOWEST)
+        return median_s * min(math.exp(_SPREAD * self.normal("latency")), _SLOWEST)
+
+    def normal(self, label: str) -> float:
+        """Draw from the normal distribution around 0 with the spread 1."""
+        radius = math.sqrt(-2 * math.log(1 - self.share(f"{label} radius")))
+        return radius * math.cos(2 * math.pi * self.share(f"{label} angle"))
 
 
 def draw_for(seed: int, body_digest: bytes, occurrence: int = 0) -> Draw:

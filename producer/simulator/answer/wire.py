@@ -15,7 +15,7 @@ from producer.simulator.request.errors import error_json, filled
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from producer.simulator.answer.script import Rule
+    from producer.simulator.answer.rule import Rule
     from producer.simulator.request.prompt import Prompt
 
 _REDIRECTS = range(300, 400)

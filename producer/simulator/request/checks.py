@@ -12,7 +12,7 @@ from producer.simulator.request.reasoning import wrong_reasoning
 from producer.simulator.request.versions import Head, wrong_for_head, wrong_head
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 LARGEST_BODY = 32 * 1024 * 1024
 _MOST_MARKS = 4
@@ -21,11 +21,14 @@ _MOST_MARKS = 4
 class RefusedError(Exception):
     """A request that the API answers with an error; `word` is the answer word of the purchase log."""
 
-    def __init__(self, word: str, error: ApiError, model: str | None = None) -> None:
+    def __init__(
+        self, word: str, error: ApiError, model: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(error.message)
         self.word = word
         self.error = error
         self.model = model
+        self.headers = headers or {}
 
 
 def check_head(head: Head) -> None:
@@ -33,10 +36,17 @@ def check_head(head: Head) -> None:
     if not head.has_key:
         raise RefusedError("401", ERRORS["401"])
     if wrong := wrong_head(head):
-        raise _invalid(wrong)
+        raise invalid(wrong)
 
 
-def read_prompt(raw: bytes, head: Head, *, for_count: bool = False, bytes_per_token: int = BYTES_PER_TOKEN) -> Prompt:
+def read_prompt(
+    raw: bytes,
+    head: Head,
+    *,
+    for_count: bool = False,
+    in_batch: bool = False,
+    bytes_per_token: int = BYTES_PER_TOKEN,
+) -> Prompt:
     """Check a request in the API's order: headers, size, JSON, model, fields, length."""
     check_head(head)
     if len(raw) > LARGEST_BODY:
@@ -47,7 +57,9 @@ def read_prompt(raw: bytes, head: Head, *, for_count: bool = False, bytes_per_to
         for check in _CHECKS:
             check(body, model)
         if wrong := wrong_for_head(body, model, head):
-            raise _invalid(wrong)
+            raise invalid(wrong)
+        if in_batch:
+            _check_for_batch(body)
         if not for_count:
             _check_max_tokens(body, model)
         prompt = Prompt(body=body, model=model, bytes_per_token=bytes_per_token)
@@ -58,7 +70,8 @@ def read_prompt(raw: bytes, head: Head, *, for_count: bool = False, bytes_per_to
     return prompt
 
 
-def _invalid(message: str, word: str = "400") -> RefusedError:
+def invalid(message: str, word: str = "400") -> RefusedError:
+    """Refuse a request in the API's words for a wrong field."""
     return RefusedError(word, ApiError(status=400, type="invalid_request_error", message=message))
 
 
@@ -66,18 +79,18 @@ def _parse(raw: bytes) -> Body:
     try:
         body = json.loads(raw)
     except ValueError as error:
-        raise _invalid(f"The request body is not valid JSON: {error}") from None
+        raise invalid(f"The request body is not valid JSON: {error}") from None
     if not isinstance(body, dict):
-        raise _invalid("The request body must be a JSON object")
+        raise invalid("The request body must be a JSON object")
     return body
 
 
 def _check_model(body: Body) -> Model:
     name = body.get("model")
     if name is None:
-        raise _invalid("model: Field required")
+        raise invalid("model: Field required")
     if not isinstance(name, str):
-        raise _invalid("model: Input should be a valid string")
+        raise invalid("model: Input should be a valid string")
     model = find(name)
     if model is None:
         error = ApiError(status=404, type="not_found_error", message=f"model: {name}")
@@ -88,92 +101,103 @@ def _check_model(body: Body) -> Model:
 def _check_max_tokens(body: Body, model: Model) -> None:
     limit = body.get("max_tokens")
     if limit is None:
-        raise _invalid("max_tokens: Field required")
+        raise invalid("max_tokens: Field required")
     if not isinstance(limit, int) or isinstance(limit, bool):
-        raise _invalid("max_tokens: Input should be a valid integer")
+        raise invalid("max_tokens: Input should be a valid integer")
     if limit < 0:
-        raise _invalid("max_tokens: Input should be greater than or equal to 0")
+        raise invalid("max_tokens: Input should be greater than or equal to 0")
     if limit > model.max_output:
-        raise _invalid(
+        raise invalid(
             f"max_tokens: {limit} > {model.max_output}, which is the maximum allowed number "
             f"of output tokens for {model.id}"
         )
 
 
+def _check_for_batch(body: Body) -> None:
+    """Refuse the fields that an item of a message batch cannot have."""
+    for name in ("speed", "store"):
+        if body.get(name) is not None:
+            raise invalid(f"{name}: not supported in a Message Batch")
+    if body.get("stream"):
+        raise invalid("stream: not supported in a Message Batch")
+    if body.get("max_tokens") == 0:
+        raise invalid("max_tokens: Input should be greater than or equal to 1 in a Message Batch")
+
+
 def _check_stream(body: Body, _: Model) -> None:
     if not isinstance(body.get("stream", False), bool):
-        raise _invalid("stream: Input should be a valid boolean")
+        raise invalid("stream: Input should be a valid boolean")
 
 
 def _check_tool_choice(body: Body, model: Model) -> None:
     choice = body.get("tool_choice")
     if isinstance(choice, dict) and choice.get("type") in ("any", "tool") and not model.forced_tools:
-        raise _invalid(f"tool_choice.type: '{choice['type']}' is not supported for this model.")
+        raise invalid(f"tool_choice.type: '{choice['type']}' is not supported for this model.")
 
 
 def _check_reasoning(body: Body, model: Model) -> None:
     if wrong := wrong_reasoning(body, model):
-        raise _invalid(wrong)
+        raise invalid(wrong)
 
 
 def _check_messages(body: Body, model: Model) -> None:
     messages = body.get("messages")
     if messages is None:
-        raise _invalid("messages: Field required")
+        raise invalid("messages: Field required")
     if not isinstance(messages, list):
-        raise _invalid("messages: Input should be a valid list")
+        raise invalid("messages: Input should be a valid list")
     if not messages:
-        raise _invalid("messages: at least one message is required")
+        raise invalid("messages: at least one message is required")
     for position, message in enumerate(messages):
         _check_message(message, f"messages.{position}")
     if messages[0]["role"] == "assistant":
-        raise _invalid('messages: first message must use the "user" role')
+        raise invalid('messages: first message must use the "user" role')
     if messages[-1]["role"] == "assistant" and not (model.prefill or is_paused(messages[-1])):
-        raise _invalid(
+        raise invalid(
             "This model does not support assistant message prefill. The conversation must end with a user message."
         )
 
 
 def _check_message(message: Any, where: str) -> None:
     if not isinstance(message, dict):
-        raise _invalid(f"{where}: Input should be a valid dictionary")
+        raise invalid(f"{where}: Input should be a valid dictionary")
     if message.get("role") not in ("user", "assistant", "system"):
-        raise _invalid(f"{where}.role: Input should be 'user', 'assistant' or 'system'")
+        raise invalid(f"{where}.role: Input should be 'user', 'assistant' or 'system'")
     if "content" not in message:
-        raise _invalid(f"{where}.content: Field required")
+        raise invalid(f"{where}.content: Field required")
     _check_content(message["content"], f"{where}.content")
     if not message["content"]:
-        raise _invalid(f"{where}: user messages must have non-empty content")
+        raise invalid(f"{where}: user messages must have non-empty content")
 
 
 def _check_content(content: Any, where: str) -> None:
     if isinstance(content, str):
         return
     if not isinstance(content, list):
-        raise _invalid(f"{where}: Input should be a valid list")
+        raise invalid(f"{where}: Input should be a valid list")
     for position, block in enumerate(content):
         if not isinstance(block, dict) or not isinstance(block.get("type"), str):
-            raise _invalid(f"{where}.{position}.type: Field required")
+            raise invalid(f"{where}.{position}.type: Field required")
         if block["type"] == "text" and not isinstance(block.get("text"), str):
-            raise _invalid(f"{where}.{position}.text.text: Field required")
+            raise invalid(f"{where}.{position}.text.text: Field required")
 
 
 def _check_system(body: Body, _: Model) -> None:
     _check_content(body.get("system") or "", "system")
     tools = body.get("tools") or []
     if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
-        raise _invalid("tools: Input should be a valid list")
+        raise invalid("tools: Input should be a valid list")
 
 
 def _check_blocks(prompt: Prompt) -> None:
     if any(part.control and not isinstance(part.control, dict) for part in prompt.parts):
-        raise _invalid("cache_control: Input should be a valid dictionary or object to extract fields from")
+        raise invalid("cache_control: Input should be a valid dictionary or object to extract fields from")
     marks = sum(1 for part in prompt.parts if part.control)
     if marks > _MOST_MARKS:
-        raise _invalid(f"A maximum of {_MOST_MARKS} blocks with cache_control may be provided. Found {marks}.")
+        raise invalid(f"A maximum of {_MOST_MARKS} blocks with cache_control may be provided. Found {marks}.")
     if prompt.tokens > prompt.model.context:
         message = f"prompt is too long: {prompt.tokens} tokens > {prompt.model.context} maximum"
-        raise _invalid(message, word="400_too_long")
+        raise invalid(message, word="400_too_long")
 
 
 _CHECKS: tuple[Callable[[Body, Model], None], ...] = (

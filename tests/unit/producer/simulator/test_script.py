@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from producer.simulator.answer.script import ScriptError, parse_script
+from producer.simulator.answer.fields import ScriptError
+from producer.simulator.answer.script import parse_script
 
 _SCRIPTS = sorted(Path(__file__).parents[4].joinpath("producer", "simulator", "scripts").glob("*.toml"))
 

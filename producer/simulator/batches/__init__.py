@@ -1,0 +1,1 @@
+"""The message batches of a workspace: created, run, cancelled, expired, read and deleted."""
