@@ -128,14 +128,20 @@ class _LiveAttempt:
     def send(self, event: Mapping[str, Any]) -> None:
         """Send the next event."""
         self._count += 1
-        delta = event.get("delta")
-        has_stopped = isinstance(delta, dict) and delta.get("stop_reason") is not None
-        self.is_whole = self.is_whole or has_stopped or event.get("type") == "message_stop"
+        self.is_whole = self.is_whole or ends_turn(event)
         self.put(number=self._count, event=event)
 
     def put(self, **more: Any) -> None:
         """Send a message about the attempt."""
         self._live.put(self._job_id, json.dumps({**self._of, **more}, separators=(",", ":")))
+
+
+def ends_turn(event: Any) -> bool:
+    """Return whether a turn is whole with this event of the provider's."""
+    match event:
+        case {"type": "message_stop"} | {"delta": {"stop_reason": str()}}:
+            return True
+    return False
 
 
 def _parsed(text: str) -> Any:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any
 
-from models.queue.live_events import ALIVE_EVERY_S, ListenedJobs
+from models.queue.live_events import ALIVE_EVERY_S, ListenedJobs, ends_turn
 
 _MOST_EVENTS = 5_000  # of one request whose client reads slowly: the rest of its answer comes from the ledger
 _LOST_S = 5 * ALIVE_EVERY_S  # without a sign of life for so long, the worker is lost
@@ -18,13 +18,14 @@ _DELTA = "content_block_delta"
 class LiveStream:
     """The events of one attempt: of the first one that has a delta. Events before a delta are held back.
 
-    After a lost event no more events come. `failed` is the outcome of an attempt that ended in the middle, and `depth`
-    the fallback depth of the attempt.
+    After a lost event no more events come. A turn that `is_whole` waits for the end of its job. `failed` is the outcome
+    of an attempt that ended in the middle, and `depth` the fallback depth of the attempt.
     """
 
     def __init__(self) -> None:
         self.arrived = asyncio.Event()
         self.has_begun = False
+        self.is_whole = False
         self.failed: str | None = None
         self.depth: int | None = None
         self.is_deaf = False  # the connection to Redis was lost: silence has no meaning
@@ -40,7 +41,9 @@ class LiveStream:
             if self.has_begun or message.get("number") != 1 or not isinstance(attempt, str):
                 return  # another attempt cannot go on with the part that the client has
             self._attempt, self._next, self.depth = attempt, 1, message.get("depth")
+            self.is_whole = False
             self._events.clear()
+        self.is_whole = self.is_whole or ends_turn(message.get("event"))
         match message:
             case {"end": str(outcome)}:
                 self.failed = outcome if self.has_begun else None
@@ -62,7 +65,8 @@ class LiveStream:
 
     def is_lost(self) -> bool:
         """Return whether the worker that streams an answer is gone, with the answer in the middle."""
-        return self.has_begun and not self.is_deaf and monotonic() - self._alive_at > _LOST_S
+        is_awaited = self.has_begun and not self.is_whole
+        return is_awaited and not self.is_deaf and monotonic() - self._alive_at > _LOST_S
 
 
 class LiveStreams:

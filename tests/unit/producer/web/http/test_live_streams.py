@@ -85,6 +85,23 @@ def test_a_silent_worker_is_lost_unless_we_are_deaf(monkeypatch: pytest.MonkeyPa
     assert not stream.is_lost()
 
 
+_STOPPED: dict[str, Any] = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}
+
+
+@pytest.mark.parametrize("last", [_STOPPED, {"type": "message_stop"}])
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_whole_turn_waits_for_the_end_of_its_job(
+    monkeypatch: pytest.MonkeyPatch, last: dict[str, Any], lost: int
+) -> None:
+    """The worker gives no sign of life for a call that has ended, and the ledger may be away for long."""
+    now = [100.0]
+    monkeypatch.setattr(live_streams, "monotonic", lambda: now[0])
+    stream = _received(*_numbered("a", _START, _delta("x")))
+    stream.receive({"job": "j", "attempt": "a", "number": 3 + lost, "event": last})
+    now[0] += 3600
+    assert not stream.is_lost()
+
+
 def _opened(text: str) -> LiveStream:
     async def receive() -> LiveStream:
         streams = LiveStreams(ListenedJobs(lambda: None))
