@@ -32,23 +32,32 @@ class ListenedJobs:
     def __init__(self, url: Callable[[], str | None]) -> None:
         self._url = url
         self._name = new_id()
+        self._address: str | None = None
         self._client: redis.asyncio.Redis | None = None
         self.channel = f"{LIVE}{self._name}"
 
     async def announce(self, job_id: str) -> None:
         """Have the workers send the events of a job. Without Redis nothing is sent."""
-        with suppress(redis.RedisError, OSError):
-            if self._client is None and (url := self._url()) is not None:
-                self._client = redis.asyncio.Redis.from_url(
-                    url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
-                )
-            if self._client is not None:
-                await self._client.publish(LISTENED, json.dumps({"job": job_id, "to": self._name}))
+        await self._publish(LISTENED, json.dumps({"job": job_id, "to": self._name}))
 
     async def close(self) -> None:
         """Close the connection."""
-        if self._client is not None:
-            await self._client.aclose()
+        client, self._client, self._address = self._client, None, None
+        if client is not None:
+            with suppress(redis.RedisError, OSError):
+                await client.aclose()
+
+    async def _publish(self, channel: str, text: str) -> None:
+        with suppress(redis.RedisError, OSError):
+            if (url := self._url()) != self._address:  # an embedded broker that starts again has another address
+                await self.close()
+            if self._client is None and url is not None:
+                self._address, self._client = (
+                    url,
+                    redis.asyncio.Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S),
+                )
+            if self._client is not None:
+                await self._client.publish(channel, text)
 
 
 class LiveEvents:

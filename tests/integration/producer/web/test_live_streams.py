@@ -1,5 +1,7 @@
 """The SDK's stream helper through a real server and a real worker: the provider's events arrive as they come."""
 
+import asyncio
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -11,10 +13,13 @@ from typing import Any
 
 import anthropic
 import pytest
+import redis.asyncio
 from anthropic.types import Message, MessageParam
 
 from models.job.answer import Answer
 from models.outcome import State
+from models.queue.live_events import ListenedJobs
+from models.queue.redis_keys import LISTENED
 from tests.support.eventually import eventually
 from tests.support.sites.worker_site import (
     ENGINES,
@@ -154,6 +159,25 @@ def test_an_answer_that_a_check_may_refuse_is_no_live_stream(site: Site) -> None
     with site.client.messages.stream(**asked) as stream:
         final = stream.get_final_message()
     assert final.stop_reason == "end_turn"
+
+
+def test_the_jobs_are_announced_at_the_present_address_of_redis(redis_url: str) -> None:
+    """An embedded broker that starts again has another port and another password."""
+    addresses = ["redis://stepdown:old@127.0.0.1:1/0", None, redis_url]
+
+    async def announce() -> list[str]:
+        jobs = ListenedJobs(lambda: addresses[0])
+        async with redis.asyncio.Redis.from_url(redis_url) as client, client.pubsub() as pubsub:
+            await pubsub.subscribe(LISTENED)
+            while addresses:
+                await jobs.announce(f"job-{len(addresses)}")
+                await jobs.announce(f"again-{len(addresses)}")
+                del addresses[0]
+            await jobs.close()
+            heard = [await pubsub.get_message(timeout=5) for _ in range(3)]
+        return [json.loads(message["data"])["job"] for message in heard if message and message["type"] == "message"]
+
+    assert asyncio.run(announce()) == ["job-1", "again-1"]
 
 
 @pytest.fixture(params=["sqlite"])
