@@ -40,6 +40,10 @@ class ListenedJobs:
         """Have the workers send the events of a job. Without Redis nothing is sent."""
         await self._publish(LISTENED, json.dumps({"job": job_id, "to": self._name}))
 
+    async def beat(self) -> None:
+        """Send a message to `channel`: a server without its own beats does not hear the workers either."""
+        await self._publish(self.channel, json.dumps({"beat": self._name}))
+
     async def close(self) -> None:
         """Close the connection."""
         client, self._client, self._address = self._client, None, None

@@ -5,13 +5,12 @@ import json
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from time import monotonic
 from typing import Any
 
 from models.queue.live_events import ALIVE_EVERY_S, ListenedJobs, ends_turn
 
 _MOST_EVENTS = 5_000  # of one request whose client reads slowly: the rest of its answer comes from the ledger
-_LOST_S = 5 * ALIVE_EVERY_S  # without a sign of life for so long, the worker is lost
+_LOST_BEATS = 5  # of our own without a sign of life between them: Redis is heard, and the worker is lost
 _DELTA = "content_block_delta"
 
 
@@ -32,11 +31,11 @@ class LiveStream:
         self._events: deque[Mapping[str, Any]] = deque()
         self._attempt = ""
         self._next = 1
-        self._alive_at = monotonic()
+        self._silent_beats = 0
 
     def receive(self, message: Mapping[str, Any]) -> None:
         """Take a message of a worker."""
-        self._alive_at, attempt = monotonic(), message.get("attempt")
+        self._silent_beats, attempt = 0, message.get("attempt")
         if attempt != self._attempt:
             if self.has_begun or message.get("number") != 1 or not isinstance(attempt, str):
                 return  # another attempt cannot go on with the part that the client has
@@ -57,6 +56,10 @@ class LiveStream:
                 if self.has_begun:
                     self.arrived.set()
 
+    def hear_beat(self) -> None:
+        """Count a beat of our own: Redis is heard, and the worker is silent."""
+        self._silent_beats += 1
+
     def take(self) -> Iterator[Mapping[str, Any]]:
         """Yield the events that came, the oldest first."""
         self.arrived.clear()
@@ -66,7 +69,7 @@ class LiveStream:
     def is_lost(self) -> bool:
         """Return whether the worker that streams an answer is gone, with the answer in the middle."""
         is_awaited = self.has_begun and not self.is_whole
-        return is_awaited and not self.is_deaf and monotonic() - self._alive_at > _LOST_S
+        return is_awaited and not self.is_deaf and self._silent_beats > _LOST_BEATS
 
 
 class LiveStreams:
@@ -98,9 +101,21 @@ class LiveStreams:
         """Hand a message to all who read the job's stream. Other programs may send anything."""
         with suppress(ValueError, RecursionError):
             message = json.loads(text)
-            if isinstance(message, dict):
-                for stream in self._streams.get(str(message.get("job")), ()):
-                    stream.receive(message)
+            match message:
+                case {"beat": _}:
+                    for streams in self._streams.values():
+                        for stream in streams:
+                            stream.hear_beat()
+                case {"job": str(job_id)}:
+                    for stream in self._streams.get(job_id, ()):
+                        stream.receive(message)
+
+    async def beat(self) -> None:
+        """Send our own beats for ever: the silence of a Redis that is frozen is not the silence of a worker."""
+        while True:
+            if self._streams:
+                await self._jobs.beat()
+            await asyncio.sleep(ALIVE_EVERY_S)
 
     def deafen(self) -> None:
         """Record that messages may be lost."""

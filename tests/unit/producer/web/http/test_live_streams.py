@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from models.queue.live_events import ListenedJobs
-from producer.web.http import live_streams
 from producer.web.http.live_streams import LiveStream, LiveStreams
 
 _START: dict[str, Any] = {"type": "message_start", "message": {"id": "msg_1"}}
@@ -71,15 +70,19 @@ def test_a_client_that_reads_slowly_costs_no_more_than_a_bounded_memory() -> Non
     assert [*stream.take()] == []
 
 
-def test_a_silent_worker_is_lost_unless_we_are_deaf(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr(live_streams, "monotonic", lambda: now[0])
+def _hear_beats(count: int, *streams: LiveStream) -> None:
+    for stream in streams:
+        for _ in range(count):
+            stream.hear_beat()
+
+
+def test_a_silent_worker_is_lost_unless_we_are_deaf() -> None:
     stream, unbegun = _received(*_numbered("a", _START, _delta("x"))), _received(*_numbered("a", _START))
-    now[0] += 9
+    _hear_beats(5, stream, unbegun)
     stream.receive({"job": "j", "attempt": "a"})
-    now[0] += 9
+    _hear_beats(5, stream, unbegun)
     assert not stream.is_lost()
-    now[0] += 2
+    _hear_beats(1, stream, unbegun)
     assert (stream.is_lost(), unbegun.is_lost()) == (True, False)
     stream.is_deaf = True
     assert not stream.is_lost()
@@ -90,15 +93,11 @@ _STOPPED: dict[str, Any] = {"type": "message_delta", "delta": {"stop_reason": "e
 
 @pytest.mark.parametrize("last", [_STOPPED, {"type": "message_stop"}])
 @pytest.mark.parametrize("lost", [0, 1])
-def test_a_whole_turn_waits_for_the_end_of_its_job(
-    monkeypatch: pytest.MonkeyPatch, last: dict[str, Any], lost: int
-) -> None:
+def test_a_whole_turn_waits_for_the_end_of_its_job(last: dict[str, Any], lost: int) -> None:
     """The worker gives no sign of life for a call that has ended, and the ledger may be away for long."""
-    now = [100.0]
-    monkeypatch.setattr(live_streams, "monotonic", lambda: now[0])
     stream = _received(*_numbered("a", _START, _delta("x")))
     stream.receive({"job": "j", "attempt": "a", "number": 3 + lost, "event": last})
-    now[0] += 3600
+    _hear_beats(1000, stream)
     assert not stream.is_lost()
 
 
