@@ -44,8 +44,8 @@ class LiveStream:
             self._events.clear()
         self.is_whole = self.is_whole or ends_turn(message.get("event"))
         match message:
-            case {"end": str(outcome)}:
-                self.failed = outcome if self.has_begun else None
+            case {"end": str(outcome)} if self.has_begun:  # else the status of the answer is not sent yet
+                self.failed = outcome
                 self.arrived.set()
             case {"number": int(number), "event": {"type": str(kind)} as event} if number == self._next:
                 if len(self._events) >= _MOST_EVENTS:
