@@ -32,23 +32,36 @@ class ListenedJobs:
     def __init__(self, url: Callable[[], str | None]) -> None:
         self._url = url
         self._name = new_id()
+        self._address: str | None = None
         self._client: redis.asyncio.Redis | None = None
         self.channel = f"{LIVE}{self._name}"
 
     async def announce(self, job_id: str) -> None:
         """Have the workers send the events of a job. Without Redis nothing is sent."""
-        with suppress(redis.RedisError, OSError):
-            if self._client is None and (url := self._url()) is not None:
-                self._client = redis.asyncio.Redis.from_url(
-                    url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
-                )
-            if self._client is not None:
-                await self._client.publish(LISTENED, json.dumps({"job": job_id, "to": self._name}))
+        await self._publish(LISTENED, json.dumps({"job": job_id, "to": self._name}))
+
+    async def beat(self) -> None:
+        """Send a message to `channel`: a server without its own beats does not hear the workers either."""
+        await self._publish(self.channel, json.dumps({"beat": self._name}))
 
     async def close(self) -> None:
         """Close the connection."""
-        if self._client is not None:
-            await self._client.aclose()
+        client, self._client, self._address = self._client, None, None
+        if client is not None:
+            with suppress(redis.RedisError, OSError):
+                await client.aclose()
+
+    async def _publish(self, channel: str, text: str) -> None:
+        with suppress(redis.RedisError, OSError):
+            if (url := self._url()) != self._address:  # an embedded broker that starts again has another address
+                await self.close()
+            if self._client is None and url is not None:
+                self._address, self._client = (
+                    url,
+                    redis.asyncio.Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S),
+                )
+            if self._client is not None:
+                await self._client.publish(channel, text)
 
 
 class LiveEvents:
@@ -128,14 +141,20 @@ class _LiveAttempt:
     def send(self, event: Mapping[str, Any]) -> None:
         """Send the next event."""
         self._count += 1
-        delta = event.get("delta")
-        has_stopped = isinstance(delta, dict) and delta.get("stop_reason") is not None
-        self.is_whole = self.is_whole or has_stopped or event.get("type") == "message_stop"
+        self.is_whole = self.is_whole or ends_turn(event)
         self.put(number=self._count, event=event)
 
     def put(self, **more: Any) -> None:
         """Send a message about the attempt."""
         self._live.put(self._job_id, json.dumps({**self._of, **more}, separators=(",", ":")))
+
+
+def ends_turn(event: Any) -> bool:
+    """Return whether a turn is whole with this event of the provider's."""
+    match event:
+        case {"type": "message_stop"} | {"delta": {"stop_reason": str()}}:
+            return True
+    return False
 
 
 def _parsed(text: str) -> Any:

@@ -114,14 +114,16 @@ def _route(path: str, endpoints: Mapping[str, _Endpoint]) -> Route:
 @asynccontextmanager
 async def _waiting(app: Starlette) -> AsyncIterator[None]:
     server: Server = app.state.server
-    looking, listening = asyncio.create_task(server.waiting.run()), asyncio.create_task(_listen(server))
+    looking = asyncio.create_task(server.waiting.run())
+    of_redis = {asyncio.create_task(_listen(server)), asyncio.create_task(server.live.beat())}
     try:
         yield
     finally:
         # A client of Redis may take a cancellation for the loss of its connection.
-        while not listening.done():
-            listening.cancel()
-            await asyncio.wait({listening}, timeout=_CANCEL_AGAIN_S)
+        while of_redis:
+            for task in of_redis:
+                task.cancel()
+            _, of_redis = await asyncio.wait(of_redis, timeout=_CANCEL_AGAIN_S)
         looking.cancel()
         with suppress(asyncio.CancelledError):
             await looking

@@ -1,6 +1,7 @@
 """Writes a Message as the events of the provider's stream: all of the Message, or the rest after live events."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ _TEXTS = {  # the field of each delta that grows
     "signature_delta": "signature",
     "input_json_delta": "partial_json",
 }
+_SPACES = re.compile(r'("(?:[^"\\]|\\.)*"?)|\s+')  # between the strings of a JSON text, which may end in a string
 
 
 def events(message: Mapping[str, Any]) -> Iterator[str]:
@@ -102,10 +104,13 @@ class _SentBlock:
         left = cited[self._citations :]
         for delta in whole[len(cited) :]:
             name = _TEXTS[delta["type"]]
-            text, sent = _joined(delta[name]), self._sent(delta["type"])
-            if not text.startswith(sent):
+            sent = self._sent(delta["type"])
+            rest = (
+                _rest_of_json(sent, block["input"]) if name == "partial_json" else _rest_of(sent, _joined(delta[name]))
+            )
+            if rest is None:
                 return None
-            left += [{**delta, name: text[len(sent) :]}] if text != sent else []
+            left += [{**delta, name: rest}] if rest else []
         if self.is_stopped:
             return None if left else []
         return [
@@ -121,6 +126,20 @@ class _SentBlock:
 def _joined(text: str) -> str:
     """Make one character of the two halves of a surrogate pair, which may be in two deltas."""
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+
+
+def _rest_of(sent: str, text: str) -> str | None:
+    return text[len(sent) :] if text.startswith(sent) else None
+
+
+def _rest_of_json(sent: str, value: Any) -> str | None:
+    """Return the rest of a JSON text that begins with any spaces, and with escapes or without."""
+    begun = _SPACES.sub(r"\1", sent)
+    for is_ascii in (True, False):
+        whole = json.dumps(value, ensure_ascii=is_ascii, separators=(",", ":"))
+        if (rest := _rest_of(begun, whole)) is not None and _read(sent + rest) == value:
+            return rest
+    return None
 
 
 def _read(text: str) -> Any:

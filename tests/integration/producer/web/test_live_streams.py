@@ -1,5 +1,7 @@
 """The SDK's stream helper through a real server and a real worker: the provider's events arrive as they come."""
 
+import asyncio
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -11,11 +13,20 @@ from typing import Any
 
 import anthropic
 import pytest
+import redis.asyncio
 from anthropic.types import Message, MessageParam
 
 from models.job.answer import Answer
 from models.outcome import State
+from models.queue.broker import server_pid
+from models.queue.live_events import ListenedJobs
+from models.queue.redis_keys import LISTENED
+from models.settings import Settings, load_settings
+from producer.client import Producer
+from producer.web.app import app_over
+from producer.web.http import live_streams
 from tests.support.eventually import eventually
+from tests.support.servers.valkey import running_valkey
 from tests.support.sites.worker_site import (
     ENGINES,
     HAIKU,
@@ -154,6 +165,55 @@ def test_an_answer_that_a_check_may_refuse_is_no_live_stream(site: Site) -> None
     with site.client.messages.stream(**asked) as stream:
         final = stream.get_final_message()
     assert final.stop_reason == "end_turn"
+
+
+def test_the_jobs_are_announced_at_the_present_address_of_redis(redis_url: str) -> None:
+    """An embedded broker that starts again has another port and another password."""
+    addresses = ["redis://stepdown:old@127.0.0.1:1/0", None, redis_url]
+
+    async def announce() -> list[str]:
+        jobs = ListenedJobs(lambda: addresses[0])
+        async with redis.asyncio.Redis.from_url(redis_url) as client, client.pubsub() as pubsub:
+            await pubsub.subscribe(LISTENED)
+            while addresses:
+                await jobs.announce(f"job-{len(addresses)}")
+                await jobs.announce(f"again-{len(addresses)}")
+                del addresses[0]
+            await jobs.close()
+            heard = [await pubsub.get_message(timeout=5) for _ in range(3)]
+        return [json.loads(message["data"])["job"] for message in heard if message and message["type"] == "message"]
+
+    assert asyncio.run(announce()) == ["job-1", "again-1"]
+
+
+def test_only_a_redis_that_is_heard_makes_a_silent_worker_lost(
+    monkeypatch: pytest.MonkeyPatch, sqlite_url: str, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(live_streams, "ALIVE_EVERY_S", 0.05)
+
+    async def watch(settings: Settings, producer: Producer, pid: int) -> list[bool]:
+        app = app_over(producer, settings)
+        async with app.router.lifespan_context(app):
+            await asyncio.sleep(1)  # the subscription deafens open streams
+            live = app.state.server.live
+            stream = await live.open("job")
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Salt"}}
+                live.receive(json.dumps({"job": "job", "attempt": "a", "number": 1, "event": delta}))
+                await asyncio.sleep(2)
+                lost = [stream.is_lost()]
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            await asyncio.to_thread(eventually, stream.is_lost, within_s=30, because="Redis is heard, and no worker")
+            return [*lost, stream.is_lost()]
+
+    with running_valkey(tmp_path) as url:
+        settings = load_settings(env_file=None, database_url=sqlite_url, state_dir=tmp_path, redis_url=url)
+        pid = server_pid(url)
+        assert pid is not None
+        with Producer(settings) as producer:
+            assert asyncio.run(watch(settings, producer, pid)) == [False, True]
 
 
 @pytest.fixture(params=["sqlite"])

@@ -126,6 +126,32 @@ def test_a_whole_turn_keeps_its_end_though_the_job_has_another_answer() -> None:
     assert _after(_message({"type": "text", "text": "Nobody knows."}), live) == [sse.written(event) for event in live]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"city": "Z\u00fcrich \\"\U0001f600\\" 1", "n": [1, 2.5], "is": true}',
+        '{"city":"Z\u00fcrich \\"\U0001f600\\" 1","n":[1,2.5],"is":true}',
+        '{"city": "Z\\u00fcrich \\"\\ud83d\\ude00\\" 1", "n": [1,2.5],"is":true}',
+        '{\n  "city" : "Z\u00fcrich \\"\U0001f600\\" 1",\n  "n": [\n    1, 2.5 ],\n  "is": true\n}\n',
+    ],
+)
+def test_the_rest_of_a_tools_input_follows_however_the_model_writes_json(text: str) -> None:
+    block = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": json.loads(text)}
+    start, began = (event for event in _live(_message(block)) if event["type"].endswith("_start"))
+    for count in range(len(text) + 1):
+        delta = {"type": "input_json_delta", "partial_json": text[:count]}
+        texts = _after(_message(block), [start, began, {"type": "content_block_delta", "index": 0, "delta": delta}])
+        assert texts is not None
+        assert _put_together(texts)["content"][0]["input"] == block["input"]
+
+
+def test_a_number_that_was_whole_is_no_beginning_of_a_longer_one() -> None:
+    block = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"n": 12}}
+    start, began = (event for event in _live(_message(block)) if event["type"].endswith("_start"))
+    delta = {"type": "input_json_delta", "partial_json": '{"n": 1 '}
+    assert _after(_message(block), [start, began, {"type": "content_block_delta", "index": 0, "delta": delta}]) is None
+
+
 def test_a_tools_input_that_is_written_otherwise_is_the_same_input() -> None:
     block = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"at": [1, 2]}}
     compact = [json.loads(json.dumps(event).replace("1, 2", "1,2")) for event in _live(_message(block))]

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from models.queue.live_events import ListenedJobs
-from producer.web.http import live_streams
 from producer.web.http.live_streams import LiveStream, LiveStreams
 
 _START: dict[str, Any] = {"type": "message_start", "message": {"id": "msg_1"}}
@@ -42,7 +41,7 @@ def test_events_before_a_delta_are_held_back_for_a_fallback() -> None:
 
 def test_the_end_of_an_attempt_without_a_delta_is_no_failure() -> None:
     stream = _received(*_numbered("a", _START), {"job": "j", "attempt": "a", "end": "overloaded"})
-    assert not stream.failed
+    assert (stream.failed, stream.arrived.is_set()) == (None, False), "the status of the answer is not sent yet"
     for message in _numbered("b", _START, _delta("x")):
         stream.receive(message)
     stream.receive({"job": "j", "attempt": "b", "end": "cut"})
@@ -71,17 +70,34 @@ def test_a_client_that_reads_slowly_costs_no_more_than_a_bounded_memory() -> Non
     assert [*stream.take()] == []
 
 
-def test_a_silent_worker_is_lost_unless_we_are_deaf(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr(live_streams, "monotonic", lambda: now[0])
+def _hear_beats(count: int, *streams: LiveStream) -> None:
+    for stream in streams:
+        for _ in range(count):
+            stream.hear_beat()
+
+
+def test_a_silent_worker_is_lost_unless_we_are_deaf() -> None:
     stream, unbegun = _received(*_numbered("a", _START, _delta("x"))), _received(*_numbered("a", _START))
-    now[0] += 9
+    _hear_beats(5, stream, unbegun)
     stream.receive({"job": "j", "attempt": "a"})
-    now[0] += 9
+    _hear_beats(5, stream, unbegun)
     assert not stream.is_lost()
-    now[0] += 2
+    _hear_beats(1, stream, unbegun)
     assert (stream.is_lost(), unbegun.is_lost()) == (True, False)
     stream.is_deaf = True
+    assert not stream.is_lost()
+
+
+_STOPPED: dict[str, Any] = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}
+
+
+@pytest.mark.parametrize("last", [_STOPPED, {"type": "message_stop"}])
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_whole_turn_waits_for_the_end_of_its_job(last: dict[str, Any], lost: int) -> None:
+    """The worker gives no sign of life for a call that has ended, and the ledger may be away for long."""
+    stream = _received(*_numbered("a", _START, _delta("x")))
+    stream.receive({"job": "j", "attempt": "a", "number": 3 + lost, "event": last})
+    _hear_beats(1000, stream)
     assert not stream.is_lost()
 
 
