@@ -54,8 +54,9 @@ def _key_paused(event: events.KeyPaused) -> tuple[int, str]:
 
 
 def _passed(event: events.WorstCasePassed) -> tuple[int, str]:
-    cost, worst = event.closing.cost_usd, event.opening.worst_case_usd
-    amounts = f"attempt {event.opening.id} cost ${cost}, and at most ${worst} were reserved"
+    closing, worst = event.closing, event.opening.worst_case_usd
+    cost = f"${closing.cost_usd}" if closing.cost_usd is not None else f"at least ${closing.least_usd}"
+    amounts = f"attempt {event.opening.id} cost {cost}, and at most ${worst} were reserved"
     return ERROR, f"{amounts}: caps may be passed by the difference"
 
 

@@ -94,10 +94,11 @@ def over_cap(cursor: Cursor, opening: Opening) -> OverCap | None:
     return None
 
 
-def settle(do: _Execute, row: Mapping[str, Any], cost_usd: Decimal | None) -> None:
+def settle(do: _Execute, row: Mapping[str, Any], cost_usd: Decimal | None, *, least_usd: Decimal | None = None) -> None:
     """Turn the reservation of an attempt's row into its cost. While the cost is None, the worst case counts.
 
-    The row names the budgets and the amount reserved in each. `unknown_at` is set if the end was given up before.
+    A cost above the worst case counts whole, and so does a least cost. The row names the budgets and the amount that is
+    reserved in each. `unknown_at` is set if the end was given up before.
     """
     if not row["budgets"]:
         return
@@ -106,7 +107,7 @@ def settle(do: _Execute, row: Mapping[str, Any], cost_usd: Decimal | None) -> No
     is_unknown = cost_usd is None
     change = {
         "spent": cost_usd or _ZERO,
-        "unknown": reserved * (is_unknown - was_unknown),
+        "unknown": max(reserved, least_usd or _ZERO) * is_unknown - reserved * was_unknown,
         "reserved": _ZERO if was_unknown else -reserved,
     }
     for scope in row["budgets"]:

@@ -188,7 +188,7 @@ class GroupCommit:
                 ends = [write(cursor, operation) for operation in group]
         except Exception as error:  # noqa: BLE001 - the error belongs to the callers; the thread goes on
             is_full = getattr(error, "sqlite_errorname", "") == _FULL  # a smaller operation may have room
-            if is_full or (write is _plainly and not self._ends_transaction(error)):
+            if is_full or not self._ends_transaction(error):  # or no lock in time for the counts of all
                 return False
             ends = [partial(self._fail, operation.reply, error) for operation in group]
         for end in ends:

@@ -74,6 +74,7 @@ _LATEST_PRICE = (
     .order_by(PriceRow.valid_from.desc())
     .limit(1)
 )
+_MOST_UNCOUNTED = 10_000  # each served request is a batch of its own
 
 
 class Ledger(BatchWriter):
@@ -165,6 +166,8 @@ class Ledger(BatchWriter):
             if row is None:
                 return None
             if row["counted"] is None:
+                if len(self._uncounted) > _MOST_UNCOUNTED:
+                    self._uncounted = {None}  # changes of a forgotten one are written nowhere
                 self._uncounted.add(row["batch_id"])
             return claim_of(job_id, row)
 
@@ -255,7 +258,7 @@ class Ledger(BatchWriter):
             return
         cost = closing.cost_usd
         self._note(cursor, row["batch_id"], unknown_costs=int(cost is None), cost_nano_usd=cost or _ZERO)
-        settle(cursor.count, row, cost)
+        settle(cursor.count, row, cost, least_usd=closing.least_usd)
         if row["opened_at"].date() != row["closed_at"].date():  # the rollup may have added up its day since
             cursor.count(MARK_STALE, {"of_day": row["opened_at"].date()})
 

@@ -94,7 +94,7 @@ def _budgets(site: Site, attempts: dict[str, Any]) -> list[str]:
         in_flight = [one for one in own if one["closed_at"] is None and one["unknown_at"] is None]
         reported = {
             "spent_nano_usd": sum(one["cost_nano_usd"] for one in known),
-            "unknown_nano_usd": sum(one["reserved_nano_usd"] for one in unknown),
+            "unknown_nano_usd": sum(max(one["reserved_nano_usd"], one["least_nano_usd"] or 0) for one in unknown),
             "reserved_nano_usd": sum(one["reserved_nano_usd"] for one in in_flight),
         }
         wrong += [
@@ -102,7 +102,8 @@ def _budgets(site: Site, attempts: dict[str, Any]) -> list[str]:
             for name, sum_ in reported.items()
             if row[name] != sum_
         ]
-        above = sum(max(0, one["cost_nano_usd"] - one["reserved_nano_usd"]) for one in known)
+        shown = [(one["reserved_nano_usd"], one["cost_nano_usd"] or one["least_nano_usd"] or 0) for one in own]
+        above = sum(max(0, least - reserved) for reserved, least in shown)
         if sum(reported.values()) > row["cap_nano_usd"] + above:
             wrong.append(f"I4: {row['scope']} is over its cap of {row['cap_nano_usd']}: {reported}")
     return wrong

@@ -93,7 +93,8 @@ async def decide_next(rung: RungContext, call: Call, ended: EndedCall) -> RungRe
         end = replace(end, outcome=Outcome.REJECTED, message=message)
     closing, worst = closing_of(opening.id, end, worker.prices, at=ended.began_at), opening.worst_case_usd
     worker.report(AttemptClosed(claim=call.claim, opening=opening, closing=closing))
-    if closing.cost_usd is not None and worst is not None and closing.cost_usd > worst:
+    known = closing.least_usd if closing.cost_usd is None else closing.cost_usd
+    if known is not None and worst is not None and known > worst:
         worker.report(WorstCasePassed(opening=opening, closing=closing))
     if end.outcome in ABOUT_THE_KEY and not key_works:
         worker.report(KeyPaused(outcome=end.outcome, message=message_of(end), for_s=worker.key_pause_s))

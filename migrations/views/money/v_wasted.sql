@@ -28,7 +28,14 @@ FROM (
         WHOLE(SUM(a.least_nano_usd)) AS at_least_nano_usd,
         -- Unknown itself where one of them had no bound.
         CASE WHEN COUNT(CASE WHEN a.cost_nano_usd IS NULL AND a.reserved_nano_usd IS NULL THEN 1 END) = 0
-            THEN WHOLE(SUM(CASE WHEN a.cost_nano_usd IS NULL THEN a.reserved_nano_usd END)) END AS at_most_nano_usd,
+            THEN WHOLE(SUM(
+                CASE
+                    WHEN a.cost_nano_usd IS NOT NULL THEN NULL
+                    WHEN a.least_nano_usd > a.reserved_nano_usd THEN a.least_nano_usd
+                    ELSE a.reserved_nano_usd
+                END
+            ))
+        END AS at_most_nano_usd,
         WHOLE(SUM(a.cost_nano_usd)) AS cost_nano_usd
     FROM EACH_DAY(v_attempts, opened_at, a)
     JOIN jobs AS j ON j.id = a.job_id

@@ -131,6 +131,29 @@ def test_a_call_of_unknown_cost_stays_spent_at_its_worst_case(
     assert not over.may_fit_later
 
 
+def test_a_least_cost_above_the_worst_case_counts_whole(ledger: Ledger, engine: Engine, budget: Any) -> None:
+    batch_id, (job_id,) = accepted(ledger, max_cost_usd=_CENT)
+    claim, first = claimed(ledger, job_id), _capped(batch_id, usd=Decimal("0.001"))
+    ledger.open_attempt(claim, first)
+    ledger.close_attempt(claim, broken(first.id))  # its stream has shown 0.2 cents
+    assert budget(f"batch:{batch_id}") == (0, Decimal("0.002"), 0)
+    with engine.connect() as connection:
+        (bounds,) = connection.execute(text("SELECT at_least_nano_usd, at_most_nano_usd FROM v_wasted")).all()
+    assert tuple(bounds) == (2_000_000, 2_000_000)
+
+
+def test_a_lost_call_whose_stream_had_shown_more_than_its_worst_case_counts_whole(
+    ledger: Ledger, leases: Leases, engine: Engine, budget: Any
+) -> None:
+    batch_id, (job_id,) = accepted(ledger, max_cost_usd=_CENT)
+    claim, first = claimed(ledger, job_id), _capped(batch_id, usd=Decimal("0.001"))
+    ledger.open_attempt(claim, first)
+    _is_rescued(engine, leases, job_id)
+    assert budget(f"batch:{batch_id}") == (0, Decimal("0.001"), 0)
+    ledger.close_attempt(claim, broken(first.id))
+    assert budget(f"batch:{batch_id}") == (0, Decimal("0.002"), 0)
+
+
 def test_an_attempt_is_settled_once(ledger: Ledger, budget: Any) -> None:
     batch_id, (job_id,) = accepted(ledger, max_cost_usd=_CENT)
     claim, call = claimed(ledger, job_id), _capped(batch_id)

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from decimal import Decimal
 from threading import Event
+from time import sleep
 from typing import Any, TypeVar
 
 import pytest
@@ -17,7 +18,7 @@ from models.ledger.compiled_sql import Cursor, GroupCommit
 from models.ledger.ledger import Ledger
 from models.schema.budget import BudgetRow
 from models.schema.job import Job
-from tests.support.ledgers.job_values import LEASE_S, accepted
+from tests.support.ledgers.job_values import LEASE_S, accepted, claimed, opening
 from tests.support.servers.fixtures import opened
 from tests.support.sites.command_line import ROOT
 
@@ -137,6 +138,21 @@ def test_an_operation_whose_job_is_locked_keeps_no_other_waiting(postgres_url: s
             assert not locked.done()
         assert locked.result(_WITHIN_S)
         assert _running(engine) == 3
+
+
+def test_locked_counts_of_a_batch_keep_a_group_waiting_and_fail_none(postgres_url: str) -> None:
+    with opened(postgres_url) as engine:
+        ledger = Ledger(engine, worker="here", counted_from=2)
+        _, jobs = accepted(ledger, 4)
+        claims = [claimed(ledger, job) for job in jobs[:3]]
+        ledger.open_attempt(claims[0], opening())  # makes the counts of this writer
+        with engine.begin() as slow:
+            slow.execute(text("UPDATE batch_counts SET attempts = attempts WHERE writer = 'here'"))
+            opened_as = [Future[Any]() for _ in claims[1:]]
+            for claim, reply in zip(claims[1:], opened_as, strict=True):
+                ledger.submit_open(claim, opening(), reply)
+            sleep(1)  # many times the lock_timeout of a group
+        assert [reply.result(_WITHIN_S) for reply in opened_as] == [True, True]
 
 
 def test_on_a_full_disk_what_has_room_is_written(sqlite_url: str) -> None:
