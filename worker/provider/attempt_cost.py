@@ -17,9 +17,10 @@ _MAY_BE_BILLED = {Outcome.MALFORMED, Outcome.CUT, Outcome.TIMED_OUT}
 
 def closing_of(attempt_id: str, end: Reply | Failure, prices: Prices, *, at: datetime) -> Closing:
     """Return the end of an attempt for the ledger, priced by the model that answered and the usage's tier."""
-    if isinstance(end, Reply):
-        return _of_reply(attempt_id, end, prices, at)
-    return _of_failure(attempt_id, end, prices, at)
+    if isinstance(end, Failure):
+        return _of_failure(attempt_id, end, prices, at)
+    closing = _of_reply(attempt_id, end, prices, at)
+    return _of_part(closing, end, prices, at) if end.is_part else closing
 
 
 def total_usd(closings: Iterable[Closing]) -> Decimal | None:
@@ -78,7 +79,7 @@ def _of_failure(attempt_id: str, failure: Failure, prices: Prices, at: datetime)
     return _of_part(free, failure, prices, at) if failure.outcome in _MAY_BE_BILLED else free
 
 
-def _of_part(closing: Closing, end: Failure, prices: Prices, at: datetime) -> Closing:
+def _of_part(closing: Closing, end: Reply | Failure, prices: Prices, at: datetime) -> Closing:
     """Return the closing of an attempt whose whole usage nobody saw. Only a part with a price is kept, as the least."""
     least = _least_usd(end, prices, at)
     return replace(
@@ -86,11 +87,13 @@ def _of_part(closing: Closing, end: Failure, prices: Prices, at: datetime) -> Cl
         cost_usd=None,
         cost_status=CostStatus.UNKNOWN if least is None else CostStatus.AT_LEAST,
         least_usd=least,
+        parts=None,
+        price_source=None,
         usage=None if least is None else end.usage,
     )
 
 
-def _least_usd(end: Failure, prices: Prices, at: datetime) -> Decimal | None:
+def _least_usd(end: Reply | Failure, prices: Prices, at: datetime) -> Decimal | None:
     """Return the cost of the usage that a stream has shown. Returns None if that is no bound of the bill."""
     usage, model = end.usage, end.served_model
     if usage is None or model is None or not end.is_least:

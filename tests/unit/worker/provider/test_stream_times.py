@@ -1,0 +1,24 @@
+"""A stream has its time for the first event, between two events, and in all."""
+
+from models.chain.deadline import Deadline
+from worker.provider.stream_times import StreamTimes
+
+
+def test_a_stream_is_waited_for_as_long_as_it_lives_and_brings_something() -> None:
+    deadline = Deadline(after_s=500, reason="max_tokens", call_timeout_s=120, streamed_s=2_000, is_long=True)
+    times, early = StreamTimes(deadline, now=0), StreamTimes(deadline, now=0)
+    early.expect_early()
+    assert (times.until, early.until, early.of_plain_reply()) == (500, 120, 500)
+    signs = [(10, "progress"), (60, "alive"), (500, "alive"), (505, "progress"), (990, "alive"), (1_990, "progress")]
+    ends = [times.after(sign, now=now, is_whole=False) for now, sign in signs]  # type: ignore[arg-type]  # all are signs
+    assert ends == [70, 120, 510, 565, 1_005, 2_000]
+    assert times.waited_for == "2,000 s (the job's own deadline)"
+    assert times.after("progress", now=1_995, is_whole=True) < 2_000
+    assert times.has_begun_early
+
+
+def test_a_gateway_that_holds_the_whole_answer_back_is_no_model_whose_streams_begin_early() -> None:
+    times = StreamTimes(Deadline(after_s=500, reason="max_tokens"), now=0)
+    times.after("progress", now=130, is_whole=False)
+    times.after("progress", now=131, is_whole=True)
+    assert not times.has_begun_early
