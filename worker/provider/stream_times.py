@@ -22,6 +22,7 @@ class StreamTimes:
         self._began_at = now
         self._moved_at: float | None = None
         self._first_at = now
+        self._tail_ends_at: float | None = None
         self._limit: _Limit = "whole"
 
     @property
@@ -60,7 +61,9 @@ class StreamTimes:
             self._first_at = self._moved_at = now
         if is_whole:
             self.has_begun_early = self._first_at - self._began_at < (now - self._began_at) / 2
-            return now + _TAIL_S
+            self._tail_ends_at = self._tail_ends_at or now + _TAIL_S  # no sign of life makes the tail longer
+            return self._tail_ends_at
+        self._tail_ends_at = None
         if sign == "progress":
             self._moved_at = now
         limits: dict[_Limit, float] = {

@@ -22,3 +22,12 @@ def test_a_gateway_that_holds_the_whole_answer_back_is_no_model_whose_streams_be
     times.after("progress", now=130, is_whole=False)
     times.after("progress", now=131, is_whole=True)
     assert not times.has_begun_early
+
+
+def test_no_sign_of_life_after_the_whole_message_makes_the_wait_longer() -> None:
+    times = StreamTimes(Deadline(after_s=500, reason="max_tokens"), now=0)
+    times.after("progress", now=10, is_whole=False)
+    ends = [times.after("progress", now=11, is_whole=True)]
+    ends += [times.after("alive", now=now, is_whole=True) for now in (11.5, 11.9, 12.0)]
+    assert ends == [12] * 4
+    assert times.after("progress", now=12, is_whole=False) > 12  # the message goes on after all
