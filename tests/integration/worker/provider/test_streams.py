@@ -188,7 +188,7 @@ def test_a_model_whose_streams_begin_early_is_not_waited_for_longer_than_the_set
     simulator.set_script("[[rules]]\nanswer = 'hang'")
     assert _took_ms(_call(provider, first)) >= 3_000
     simulator.set_script("tokens_per_s = 50\n[[rules]]\nanswer = 'text'\ntext = '" + "Harbour. " * 16 + "'")
-    assert isinstance(_call(provider), Received)
+    assert isinstance(_call(provider, Deadline(after_s=20, reason="long", call_timeout_s=10, is_long=True)), Received)
     simulator.set_script("[[rules]]\nanswer = 'hang'")
     assert 1_000 <= _took_ms(_call(provider, then)) < 3_000
     assert _took_ms(_call(provider, then, {**_PARAMS, "system": "A longer prompt takes its time."})) >= 3_000

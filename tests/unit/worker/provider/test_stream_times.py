@@ -1,5 +1,7 @@
 """A stream has its time for the first event, between two events, and in all."""
 
+import pytest
+
 from models.chain.deadline import Deadline
 from worker.provider.stream_times import StreamTimes
 
@@ -15,6 +17,14 @@ def test_a_stream_is_waited_for_as_long_as_it_lives_and_brings_something() -> No
     assert times.waited_for == "2,000 s (the job's own deadline)"
     assert times.after("progress", now=1_995, is_whole=True) < 2_000
     assert times.has_begun_early
+
+
+@pytest.mark.parametrize(("first_at", "is_early"), [(10, True), (59, True), (60, False), (180, False)])
+def test_a_stream_begins_early_if_its_first_event_comes_in_half_of_the_setting(first_at: int, is_early: bool) -> None:
+    times = StreamTimes(Deadline(after_s=2_000, reason="max_tokens", call_timeout_s=120), now=0)
+    times.after("progress", now=first_at, is_whole=False)
+    times.after("progress", now=1_000, is_whole=True)
+    assert times.has_begun_early is is_early
 
 
 def test_a_gateway_that_holds_the_whole_answer_back_is_no_model_whose_streams_begin_early() -> None:
