@@ -155,7 +155,8 @@ class Forecast:
 
     def is_slow(self, model: str, end: Reply | Failure, *, is_probe: bool) -> bool:
         """Return whether this reply makes its model slow. No failure does."""
-        usage = end.usage if isinstance(end, Reply) and result_kind(end) == "well" else None
+        is_known = isinstance(end, Reply) and not end.is_part and result_kind(end) == "well"
+        usage = end.usage if is_known else None
         if usage is None or not end.latency_ms:
             return False
         read, written, latency_s = uncached(usage), usage.output_tokens, end.latency_ms / 1000

@@ -59,7 +59,7 @@ async def call_and_check(rung: RungContext, call: Call) -> EndedCall:
 async def release_admission(rung: RungContext, call: Call, ended: EndedCall) -> EndedCall:
     """Report the end of the call to admission control, and note the effect on the circuit breaker."""
     request, end, worker, model = call.request, ended.end, rung.worker, call.request.model
-    usage = end.usage if isinstance(end, Reply) else None
+    usage = end.usage if isinstance(end, Reply) and not end.is_part else None
     if usage is not None:
         worker.expected.learn(model, call.claim.params, usage, latency_ms=end.latency_ms)
     # A call that its own stopping worker cut says nothing about the model.

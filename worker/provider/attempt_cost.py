@@ -1,6 +1,7 @@
 """The cost of an attempt: an end and the price list give one closed row of the ledger."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -16,9 +17,10 @@ _MAY_BE_BILLED = {Outcome.MALFORMED, Outcome.CUT, Outcome.TIMED_OUT}
 
 def closing_of(attempt_id: str, end: Reply | Failure, prices: Prices, *, at: datetime) -> Closing:
     """Return the end of an attempt for the ledger, priced by the model that answered and the usage's tier."""
-    if isinstance(end, Reply):
-        return _of_reply(attempt_id, end, prices, at)
-    return _of_failure(attempt_id, end, prices, at)
+    if isinstance(end, Failure):
+        return _of_failure(attempt_id, end, prices, at)
+    closing = _of_reply(attempt_id, end, prices, at)
+    return _of_part(closing, end, prices, at) if end.is_part else closing
 
 
 def total_usd(closings: Iterable[Closing]) -> Decimal | None:
@@ -59,14 +61,11 @@ def _of_reply(attempt_id: str, reply: Reply, prices: Prices, at: datetime) -> Cl
 
 
 def _of_failure(attempt_id: str, failure: Failure, prices: Prices, at: datetime) -> Closing:
-    is_unknown, least_usd = failure.outcome in _MAY_BE_BILLED, _least_usd(failure, prices, at)
-    unknown = CostStatus.UNKNOWN if least_usd is None else CostStatus.AT_LEAST
-    return Closing(
+    free = Closing(
         attempt_id=attempt_id,
         outcome=failure.outcome,
-        cost_usd=None if is_unknown else _ZERO,
-        cost_status=unknown if is_unknown else CostStatus.FREE,
-        least_usd=least_usd if is_unknown else None,
+        cost_usd=_ZERO,
+        cost_status=CostStatus.FREE,
         latency_ms=failure.latency_ms,
         http_status=failure.http_status,
         error_type=failure.error_type,
@@ -76,14 +75,28 @@ def _of_failure(attempt_id: str, failure: Failure, prices: Prices, at: datetime)
         served_model=failure.served_model,
         message_id=failure.message_id,
         request_id=failure.request_id,
-        usage=failure.usage,
+    )
+    return _of_part(free, failure, prices, at) if failure.outcome in _MAY_BE_BILLED else free
+
+
+def _of_part(closing: Closing, end: Reply | Failure, prices: Prices, at: datetime) -> Closing:
+    """Return the closing of an attempt whose whole usage nobody saw. Only a part with a price is kept, as the least."""
+    least = _least_usd(end, prices, at)
+    return replace(
+        closing,
+        cost_usd=None,
+        cost_status=CostStatus.UNKNOWN if least is None else CostStatus.AT_LEAST,
+        least_usd=least,
+        parts=None,
+        price_source=None,
+        usage=None if least is None else end.usage,
     )
 
 
-def _least_usd(failure: Failure, prices: Prices, at: datetime) -> Decimal | None:
-    """Return the cost of the usage that a broken stream has shown. Returns None if that is no bound of the bill."""
-    usage, model = failure.usage, failure.served_model
-    if usage is None or model is None or not failure.is_least:
+def _least_usd(end: Reply | Failure, prices: Prices, at: datetime) -> Decimal | None:
+    """Return the cost of the usage that a stream has shown. Returns None if that is no bound of the bill."""
+    usage, model = end.usage, end.served_model
+    if usage is None or model is None or not end.is_least:
         return None
     least = priced(usage, model, prices, at=at)
     return None if least is None else least.parts.total

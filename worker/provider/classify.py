@@ -64,6 +64,8 @@ def _reply(end: Received, body: Mapping[str, Any], lifetimes: Collection[str]) -
         latency_ms=end.latency_ms,
         category=_detail(body, "category") if outcome is Outcome.REFUSED else "",
         explanation=_detail(body, "explanation") if outcome is Outcome.REFUSED else "",
+        is_part=end.begun is not None,
+        is_least=end.begun is not None and end.begun.has_output and usage.is_sure,
     )
 
 

@@ -9,18 +9,8 @@ from models.outcome import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Received:
-    """A complete HTTP response; header names are lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    latency_ms: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:
-    """The known part of a message whose stream broke.
+    """The known part of a message whose stream broke, or ended without the last usage.
 
     `usage` is the last seen, in the API's own form. `has_output`: the answer had begun, so its tokens are billed.
     """
@@ -29,6 +19,20 @@ class Begun:
     served_model: str
     usage: Mapping[str, Any]
     has_output: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """A complete HTTP response; header names are lower case.
+
+    `begun` is the known part of a stream whose message is whole, and whose last usage never came.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    latency_ms: int
+    begun: Begun | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +56,8 @@ class Reply:
     """A Message with its usage: answered, truncated, refused, unfinished, unclear, empty or invalid.
 
     `flaw` is the reason why the answer fails its job, in our words and never in the answer's. `category` and
-    `explanation` are the provider's reason for a refusal. `stop_reason` is empty if the API sends none.
+    `explanation` are the provider's reason for a refusal. `stop_reason` is empty if the API sends none. `is_part`: the
+    last usage never came; `is_least`: the usage is then billed at least.
     """
 
     outcome: Outcome
@@ -66,6 +71,8 @@ class Reply:
     flaw: str = ""
     category: str = ""
     explanation: str = ""
+    is_part: bool = False
+    is_least: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

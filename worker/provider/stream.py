@@ -91,6 +91,7 @@ class StreamedMessage:
 
     def __init__(self) -> None:
         self.is_whole = False
+        self.is_counted = False  # the usage counts all of the content
         self.error: Mapping[str, Any] | None = None  # the error event that ended the stream
         self._message: dict[str, Any] | None = None
         self._blocks: dict[int, dict[str, Any]] = {}
@@ -150,13 +151,14 @@ class StreamedMessage:
     def _start_block(self, index: int, block: dict[str, Any]) -> None:
         if self._message is None or type(index) is not int:
             raise ValueError("no message to add to")
+        self.is_whole = self.is_counted = False  # also after a stop reason
         self._blocks[index] = block
         self._open.add(index)
         if block.get("type") == "fallback":  # the message is relabeled, as the unstreamed one is
             self._message["model"] = block["to"]["model"]
 
     def _add_delta(self, index: int, delta: Mapping[str, Any]) -> None:
-        block = self._blocks[index]
+        self.is_counted, block = False, self._blocks[index]
         match delta["type"]:
             case "input_json_delta":
                 self._pieces.setdefault((index, _INPUT), []).append(delta["partial_json"])
@@ -188,8 +190,9 @@ class StreamedMessage:
         beside = {name: value for name, value in event.items() if name not in ("type", "delta", "usage")}
         _overwrite(message, {**event["delta"], **beside})
         # Each count is a total so far. A count that is left out is the one of the start.
-        message["usage"] = dict(message.get("usage") or {})
-        _overwrite(message["usage"], event.get("usage") or {})
+        message["usage"], counts = dict(message.get("usage") or {}), event.get("usage") or {}
+        _overwrite(message["usage"], counts)
+        self.is_counted = self.is_counted or counts.get("output_tokens") is not None
         # With its stop reason a message has all of its content and its last usage.
         self.is_whole = self.is_whole or (message.get("stop_reason") is not None and not self._open)
 
@@ -226,7 +229,8 @@ class IncomingStream:
         """Return the reply that the stream amounts to, if the call ended so. An error before any message is a reply."""
         message, error = self.message, self.message.error
         if message.is_whole:
-            return Received(status=_OK, headers=self.headers, body=message.body(), latency_ms=end.latency_ms)
+            begun, body = None if message.is_counted else message.begun(), message.body()
+            return Received(status=_OK, headers=self.headers, body=body, latency_ms=end.latency_ms, begun=begun)
         if error is not None:
             body = json.dumps(error).encode()
             read = read_error(body)

@@ -12,8 +12,8 @@ _TAIL_S = 1.0  # for the end of the body after the end of the message: a connect
 class StreamTimes:
     """Decides until when a stream is waited for. Times are seconds of the loop's clock.
 
-    A model whose streams begin early sends the first event within CALL_TIMEOUT_S. Before that is known, a gateway may
-    hold the whole answer back. Pings alone are no answer, however many come.
+    A model whose streams begin early, in half of CALL_TIMEOUT_S, sends the first event within CALL_TIMEOUT_S. Before
+    that is known, a gateway may hold the whole answer back. Pings alone are no answer, however many come.
     """
 
     def __init__(self, deadline: Deadline, *, now: float) -> None:
@@ -22,6 +22,7 @@ class StreamTimes:
         self._began_at = now
         self._moved_at: float | None = None
         self._first_at = now
+        self._tail_ends_at: float | None = None
         self._limit: _Limit = "whole"
 
     @property
@@ -59,8 +60,11 @@ class StreamTimes:
         if self._moved_at is None:
             self._first_at = self._moved_at = now
         if is_whole:
-            self.has_begun_early = self._first_at - self._began_at < (now - self._began_at) / 2
-            return now + _TAIL_S
+            early_s = min(now - self._began_at, self._deadline.call_timeout_s) / 2
+            self.has_begun_early = self._first_at - self._began_at < early_s
+            self._tail_ends_at = self._tail_ends_at or now + _TAIL_S  # no sign of life makes the tail longer
+            return self._tail_ends_at
+        self._tail_ends_at = None
         if sign == "progress":
             self._moved_at = now
         limits: dict[_Limit, float] = {

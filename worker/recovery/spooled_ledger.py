@@ -67,7 +67,7 @@ class SpooledLedger:
 
     async def _kept(self, claim: Claim, closing: Closing, ending: Ending | None) -> SpoolRecord:
         kept = SpooledReply(job_id=claim.job_id, token=claim.token, closing=closing, ending=ending)
-        if closing.usage is None:
+        if closing.usage is None and (ending is None or ending.message is None):
             return SpoolRecord(kept, None)
         failpoint("after_reply")
         try:

@@ -13,6 +13,7 @@ SELECT
         WHEN a.outcome = 'timed_out' THEN 'timed out'
         WHEN a.outcome = 'cut' THEN 'cut'
         WHEN a.outcome = 'malformed' THEN 'malformed'
+        WHEN a.cost_status = 'at_least' THEN 'usage not whole'
         WHEN a.output_tokens IS NOT NULL THEN 'no price'
         ELSE 'end not seen'
     END AS explanation,

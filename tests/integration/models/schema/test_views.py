@@ -170,6 +170,9 @@ def test_a_stream_that_broke_has_bounds_wherever_its_cost_is_unknown(booked: Eng
         assert (nano, Decimal(usd)) == (2 * 10**6, Decimal("0.002"))
     with booked.begin() as connection, pytest.raises(IntegrityError):
         connection.execute(text("UPDATE attempts SET cost_status = 'unknown' WHERE id = 'a14'"))
+    with booked.begin() as connection:
+        connection.execute(text("UPDATE attempts SET outcome = 'late', output_tokens = 1 WHERE id = 'a14'"))
+    assert asked(booked, "SELECT explanation FROM v_unpriced WHERE attempt_id = 'a14'") == [("usage not whole",)]
 
 
 def test_an_attempt_without_a_cost_says_why_and_what_it_costs_at_most(booked: Engine) -> None:

@@ -1,6 +1,7 @@
 """What an attempt cost: exactly what the reply says it was, nothing, or unknown; never a guess."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from models.outcome import CostStatus, Outcome
 from tests.support.plays.walk_scene import HAIKU, NOW, OPUS, SONNET, OnePrice, end_of, error, message, received
 from worker.provider.attempt_cost import closing_of, total_usd
 from worker.provider.classify import classify
-from worker.provider.reply import Broken, Received
+from worker.provider.reply import Begun, Broken, Received
 
 _TOKENS = {"input_tokens": 1000, "output_tokens": 100}
 
@@ -124,6 +125,31 @@ def test_an_error_is_free(word: str) -> None:
 def test_what_may_have_been_billed_is_unknown_and_not_nothing(word: str) -> None:
     closing = _receipt(end_of(word, OPUS))
     assert (closing.cost_usd, closing.cost_status) == (None, CostStatus.UNKNOWN)
+
+
+_ODD = {"cache_creation_input_tokens": 10, "cache_creation": {"ephemeral_5m_input_tokens": 99}}
+
+
+@pytest.mark.parametrize(
+    ("how", "usage", "has_output", "unknown", "least"),
+    [
+        ("cut", {}, True, "", "0.0075"),
+        ("timed_out", {}, True, "", "0.0075"),
+        ("malformed", {}, True, "", "0.0075"),
+        ("cut", {}, False, "", None),
+        ("timed_out", {}, True, OPUS, None),
+        ("malformed", _ODD, True, "", None),
+        ("cut", {"output_tokens": None}, True, "", None),
+    ],
+)
+def test_the_part_of_a_usage_is_kept_only_as_the_least_so_that_no_repricing_takes_it_for_the_whole(
+    how: Any, usage: dict[str, object], has_output: bool, unknown: str, least: str | None
+) -> None:
+    begun = Begun(message_id="msg_1", served_model=OPUS, usage=_TOKENS | usage, has_output=has_output)
+    closing = _receipt(Broken(how=how, detail="it broke", latency_ms=7, begun=begun), unknown=unknown)
+    assert (closing.cost_usd, closing.cost_status) == (None, "unknown" if least is None else "at_least")
+    assert (closing.least_usd, closing.usage is None) == (None if least is None else Decimal(least), least is None)
+    assert (closing.message_id, closing.served_model, closing.parts) == ("msg_1", OPUS, None)
 
 
 def test_an_error_is_written_down_as_it_came() -> None:

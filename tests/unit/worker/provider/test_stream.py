@@ -2,18 +2,20 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.chain.deadline import Deadline
+from models.money.price_book import PriceBook
 from producer.simulator.answer.stream import error_event, events_of
+from worker.provider.attempt_cost import closing_of
 from worker.provider.classify import classify
 from worker.provider.reply import Broken, Failure, Received, Reply
 from worker.provider.stream import EventParser, IncomingStream, StreamError
-from worker.provider.stream_times import StreamTimes
 
 _CUT = Broken(how="cut", detail="the connection broke", latency_ms=9)
 _USAGE = {"input_tokens": 12, "cache_read_input_tokens": 300, "output_tokens": 40, "service_tier": "standard"}
@@ -177,6 +179,49 @@ def test_figures_that_contradict_each_other_are_no_bound() -> None:
     assert (failure.is_least, failure.usage is None) == (False, False)
 
 
+_STOP = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}
+_COUNT = {"type": "message_delta", "delta": {}, "usage": {"output_tokens": 40}}
+
+
+@pytest.mark.parametrize(
+    ("events", "status", "usd"),
+    [
+        ([*_block(*_words("x")), _STOP, {"type": "message_stop"}], "at_least", "0.000047"),
+        ([*_block(*_words("x")), {**_STOP, "usage": None}, {"type": "message_stop"}], "at_least", "0.000047"),
+        ([*_block(*_words("x")), {**_STOP, "usage": {"output_tokens": None}}], "at_least", "0.000047"),
+        ([*_block(*_words("x")), {**_STOP, "usage": {"input_tokens": 12}}], "at_least", "0.000047"),
+        ([*_block(*_words("x")), _STOP], "at_least", "0.000047"),
+        ([*_block(*_words("x")), {"type": "message_stop"}], "at_least", "0.000047"),
+        ([*_block(*_words("x")), _COUNT, *_block(*_words("y"), index=1), _STOP], "at_least", "0.000242"),
+        ([{**_STOP, "delta": {"stop_reason": "refusal"}}], "unknown", None),
+        ([_STOP], "unknown", None),
+        ([*_block(*_words("x")), _STOP, _COUNT], "exact", "0.000242"),
+        ([*_block(*_words("x")), _COUNT, _STOP], "exact", "0.000242"),
+        ([*_block(*_words("x")), *_end(output_tokens=40)], "exact", "0.000242"),
+    ],
+)
+def test_an_answer_is_kept_though_its_last_usage_never_came_and_its_cost_is_known_at_least(
+    events: list[Mapping[str, Any]], status: str, usd: str | None
+) -> None:
+    start = {**_START, "message": {**_START["message"], "model": "claude-haiku-4-5"}}  # type: ignore[dict-item]
+    reply = classify(_read(_written([start, *events])).ended(_CUT))
+    assert isinstance(reply, Reply)
+    closing = closing_of("attempt-1", reply, PriceBook({}), at=datetime(2026, 7, 1, tzinfo=UTC))
+    cost = None if usd is None else Decimal(usd)
+    found = (closing.cost_status, closing.cost_usd, closing.least_usd)
+    assert found == (status, cost if status == "exact" else None, cost if status == "at_least" else None)
+    assert (closing.usage is None, closing.parts is None) == (status == "unknown", status != "exact")
+
+
+@pytest.mark.parametrize("stop", [_STOP, {**_STOP, "usage": {"output_tokens": 40}}])
+def test_a_message_that_goes_on_after_its_stop_reason_is_whole_with_its_last_block(stop: Mapping[str, Any]) -> None:
+    whole = _block(*_words("y"), index=1)
+    begun = _read(_written([_START, *_block(*_words("x")), stop, *whole[:2]]))
+    assert isinstance(begun.ended(_CUT), Broken)
+    message = _message(*_block(*_words("x")), stop, *whole, {"type": "message_stop"})
+    assert [block["text"] for block in message["content"]] == ["x", "y"]
+
+
 @pytest.mark.parametrize(
     ("kind", "outcome"),
     [
@@ -235,23 +280,3 @@ def test_a_listener_has_every_event_in_order_and_its_failure_ends_no_call(caplog
     assert received == events[:5]
     assert isinstance(classify(stream.ended(_CUT)), Reply)
     assert "the listener is gone" in caplog.text
-
-
-def test_a_stream_is_waited_for_as_long_as_it_lives_and_brings_something() -> None:
-    deadline = Deadline(after_s=500, reason="max_tokens", call_timeout_s=120, streamed_s=2_000, is_long=True)
-    times, early = StreamTimes(deadline, now=0), StreamTimes(deadline, now=0)
-    early.expect_early()
-    assert (times.until, early.until, early.of_plain_reply()) == (500, 120, 500)
-    signs = [(10, "progress"), (60, "alive"), (500, "alive"), (505, "progress"), (990, "alive"), (1_990, "progress")]
-    ends = [times.after(sign, now=now, is_whole=False) for now, sign in signs]  # type: ignore[arg-type]  # all are signs
-    assert ends == [70, 120, 510, 565, 1_005, 2_000]
-    assert times.waited_for == "2,000 s (the job's own deadline)"
-    assert times.after("progress", now=1_995, is_whole=True) < 2_000
-    assert times.has_begun_early
-
-
-def test_a_gateway_that_holds_the_whole_answer_back_is_no_model_whose_streams_begin_early() -> None:
-    times = StreamTimes(Deadline(after_s=500, reason="max_tokens"), now=0)
-    times.after("progress", now=130, is_whole=False)
-    times.after("progress", now=131, is_whole=True)
-    assert not times.has_begun_early

@@ -8,7 +8,7 @@ import pytest
 
 from models.errors import LedgerError
 from models.job.values import Claim, Closing, Ending, SpooledReply
-from models.outcome import Outcome
+from models.outcome import CostStatus, Outcome
 from tests.support.ledgers.job_values import closing, failing, parked, succeeded
 from tests.support.plays.awaited import finished
 from tests.support.plays.walk_scene import scene
@@ -46,6 +46,7 @@ def _write(spooled: SpooledLedger, claim: Claim, ending: Ending | None, end: Clo
     ("end", "ending", "is_on_disk"),
     [
         (closing("a"), succeeded(), True),
+        (closing("a", cost_usd=None, cost_status=CostStatus.UNKNOWN, usage=None), succeeded(), True),
         (failing("a", Outcome.OVERLOADED), parked(5), False),
         (failing("a", Outcome.OVERLOADED), None, False),
         (closing("a", outcome=Outcome.TRUNCATED), None, True),
