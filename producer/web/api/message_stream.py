@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
+from models.errors import StepdownError
 from models.job.answer import Answer
 from models.queue.live_events import ALIVE_EVERY_S
 from producer.web.api import sse
 from producer.web.http.await_jobs import Patience
-from producer.web.http.errors import Refusal, broken_off, refusal_for
+from producer.web.http.errors import Refusal, broken_off, refusal_for, refusal_of
 from producer.web.http.live_streams import LiveStream
 
 WORKER_LOST = "worker_lost"
@@ -67,8 +68,14 @@ class MessageStream:
             return broken_off(self.live.failed or WORKER_LOST, self.job_id)
         has_time = self.live.has_begun and self.patience.waited_s < self.patience.timeout_s
         if not self.end.done() and not has_time and await self.patience.is_over():
-            return await run_in_threadpool(self.late, self.patience.waited_s)
+            return await self._too_late()
         return None
+
+    async def _too_late(self) -> Refusal:
+        try:
+            return await run_in_threadpool(self.late, self.patience.waited_s)
+        except StepdownError as error:  # the client has a status already
+            return refusal_of(error)
 
     async def _arrived(self) -> bool:
         """Wait for live events, for the end, or for the time of a ping. Return False for a ping."""

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from models.chain.deadline import stands_by_s
+from models.errors import LedgerError
 from models.job.answer import Answer
 from models.job.task_kinds import JobTerms
 from models.outcome import Outcome, State
@@ -152,8 +153,12 @@ def _too_late(producer: Producer, batch_id: str, waited_s: float, *, is_kept: bo
     A client may send the request again by itself. To buy nothing twice, a request under a key is the same job. Without
     a key, a job that has not begun is cancelled.
     """
-    waits = producer.store.waits.of_batch(batch_id, producer.models)
-    is_free = is_kept or _is_ended_for_nothing(producer, batch_id)
+    try:
+        waits = producer.store.waits.of_batch(batch_id, producer.models)
+        is_free = is_kept or _is_ended_for_nothing(producer, batch_id)
+    except LedgerError:
+        message = f"no answer within {waited_s:.3g} s; the ledger cannot be reached, and the job may go on"
+        return Refusal(OVERLOADED, message, is_for_good=not is_kept, retry_after_s=LATER_S)
     status = LIMITED if any(wait.reason in _OF_LIMITS for wait in waits) else OVERLOADED
     after_s = next((wait.next_in_s for wait in waits if wait.next_in_s), LATER_S)
     then = "sent again under its key, it is the same job" if is_kept else "a job that had not begun is cancelled"

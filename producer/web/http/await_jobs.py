@@ -5,6 +5,7 @@ import logging
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -43,10 +44,12 @@ class Patience:
         return max(0.0, min(look_s, self.timeout_s - waited_s))
 
     async def is_over(self) -> bool:
-        """Return whether the caller is to hear of a later time."""
+        """Return whether the caller is to hear of a later time. A ledger that is away ends no wait."""
         if self.waited_s >= self.timeout_s:
             return True
-        return self.waited_s >= self.idle_s and await run_in_threadpool(self.is_idle)
+        with suppress(LedgerError):
+            return self.waited_s >= self.idle_s and await run_in_threadpool(self.is_idle)
+        return False
 
 
 class Waiting:
