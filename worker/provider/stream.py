@@ -92,6 +92,7 @@ class StreamedMessage:
     def __init__(self) -> None:
         self.is_whole = False
         self.is_counted = False  # the usage counts all of the content
+        self.has_pinged = False  # nothing between here and the API drops its pings
         self.error: Mapping[str, Any] | None = None  # the error event that ended the stream
         self._message: dict[str, Any] | None = None
         self._blocks: dict[int, dict[str, Any]] = {}
@@ -100,7 +101,7 @@ class StreamedMessage:
 
     def add(self, event: Mapping[str, Any]) -> Sign:
         """Add an event. Returns whether the event brought the message forward. Raises StreamError."""
-        kind = event.get("type")
+        kind, is_progress = event.get("type"), True
         try:
             match kind:
                 case "message_start":
@@ -108,20 +109,22 @@ class StreamedMessage:
                 case "content_block_start":
                     self._start_block(event["index"], dict(event["content_block"]))
                 case "content_block_delta":
-                    self._add_delta(event["index"], event["delta"])
+                    is_progress = self._add_delta(event["index"], event["delta"])
                 case "content_block_stop":
-                    self._stop_block(event["index"])
+                    is_progress = self._stop_block(event["index"])
                 case "message_delta":
-                    self._change_message(event)
+                    is_progress = self._change_message(event)
                 case "message_stop":
                     self.is_whole = self._message is not None and not self._open
                 case "error":
                     self.error = event
-                case _:  # a ping, a comment, or an event of tomorrow
-                    return "alive"
+                case "ping" | None:  # an event without a type is a comment
+                    self.has_pinged, is_progress = True, False
+                case _:  # an event of tomorrow
+                    is_progress = False
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise StreamError(f"an event {kind} does not fit the events before: {type(error).__name__}") from error
-        return "progress"
+        return "progress" if is_progress else "alive"
 
     @property
     def has_begun(self) -> bool:
@@ -157,7 +160,8 @@ class StreamedMessage:
         if block.get("type") == "fallback":  # the message is relabeled, as the unstreamed one is
             self._message["model"] = block["to"]["model"]
 
-    def _add_delta(self, index: int, delta: Mapping[str, Any]) -> None:
+    def _add_delta(self, index: int, delta: Mapping[str, Any]) -> bool:
+        """Add to a block. Returns False for an empty delta."""
         self.is_counted, block = False, self._blocks[index]
         match delta["type"]:
             case "input_json_delta":
@@ -172,9 +176,10 @@ class StreamedMessage:
                         self._pieces.setdefault((index, name), []).append(value)
                     elif name != "type":
                         block[name] = value
+        return any(value for name, value in delta.items() if name != "type")
 
-    def _stop_block(self, index: int) -> None:
-        block = self._blocks[index]
+    def _stop_block(self, index: int) -> bool:
+        block, was_open = self._blocks[index], index in self._open
         self._open.discard(index)
         for of, name in [key for key in self._pieces if key[0] == index]:
             text = "".join(self._pieces.pop((of, name)))
@@ -182,11 +187,13 @@ class StreamedMessage:
                 block[name] += text
             elif text:
                 block[name] = _parsed(text)
+        return was_open
 
-    def _change_message(self, event: Mapping[str, Any]) -> None:
+    def _change_message(self, event: Mapping[str, Any]) -> bool:
         message = self._message
         if message is None:
             raise ValueError("no message")
+        before = dict(message)
         beside = {name: value for name, value in event.items() if name not in ("type", "delta", "usage")}
         _overwrite(message, {**event["delta"], **beside})
         # Each count is a total so far. A count that is left out is the one of the start.
@@ -195,6 +202,7 @@ class StreamedMessage:
         self.is_counted = self.is_counted or counts.get("output_tokens") is not None
         # With its stop reason a message has all of its content and its last usage.
         self.is_whole = self.is_whole or (message.get("stop_reason") is not None and not self._open)
+        return message != before
 
 
 def _overwrite(table: dict[str, Any], newer: Mapping[str, Any]) -> None:

@@ -280,3 +280,19 @@ def test_a_listener_has_every_event_in_order_and_its_failure_ends_no_call(caplog
     assert received == events[:5]
     assert isinstance(classify(stream.ended(_CUT)), Reply)
     assert "the listener is gone" in caplog.text
+
+
+def test_an_event_that_changes_nothing_is_a_sign_of_life_and_no_progress() -> None:
+    stream, (start, *more) = IncomingStream(), _block(*_words("x", ""))
+    empty = {"type": "input_json_delta", "partial_json": ""}
+    end = {"type": "message_delta", "delta": {"stop_reason": None}, "usage": {"output_tokens": 1}}
+    events = [_START, start, *more, more[-1], *_block(empty, index=1, type="tool_use")[:2], end, end]
+    expected = ["progress", "progress", "progress", "alive", "progress", "alive", "progress", "alive"]
+    signs = [stream.feed(_written([event])) for event in events]
+    assert (signs, stream.message.has_pinged) == ([*expected, "alive", "alive"], False)
+
+
+@pytest.mark.parametrize("sent", [b": a comment\n\n", b'event: ping\ndata: {"type": "ping"}\n\n'])
+def test_a_ping_is_seen_also_beside_progress(sent: bytes) -> None:
+    stream = IncomingStream()
+    assert (stream.feed(_written([_START]) + sent), stream.message.has_pinged) == ("progress", True)
