@@ -32,6 +32,7 @@ _STATUS_OF = {  # of the same error as an HTTP reply
 }
 _OK, _ANY_ERROR = 200, 500
 _INPUT = "input"
+_MOST_BYTES = 64 * 2**20  # of an event: twice the longest request of the API
 
 _log = logging.getLogger("stepdown")
 
@@ -47,20 +48,34 @@ class EventParser:
     """Reads the events of a stream from its bytes, however the network splits the bytes."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest: list[bytes] = []  # the begun line, joined once: a line may come in thousands of chunks
+        self._cr = b""  # the last byte of a chunk, if a CR
+        self._held = 0  # bytes of the begun event
         self._name = b""
         self._data: list[bytes] = []
 
     def feed(self, chunk: bytes) -> Iterator[Mapping[str, Any]]:
         """Yield the events that these bytes complete; a comment is an event without fields. Raises StreamError."""
-        *lines, self._rest = _LINE_END.split(self._rest + chunk)
-        for text in lines:
+        *ends, rest = _LINE_END.split(self._cr + chunk)
+        self._cr = rest[-1:] if rest.endswith(b"\r") else b""
+        for end in ends:
+            self._hold(end)
+            text, self._rest = b"".join(self._rest), []
             if not text and self._data:
                 yield from self._event()
             elif text.startswith(b":"):
                 yield {}
             else:
                 self._field(text)
+            if not self._data:
+                self._held = 0
+        self._hold(rest.removesuffix(b"\r"))
+
+    def _hold(self, piece: bytes) -> None:
+        self._rest.append(piece)
+        self._held += len(piece)
+        if self._held > _MOST_BYTES:
+            raise StreamError(f"an event has more than {_MOST_BYTES:,} bytes")
 
     def _field(self, text: bytes) -> None:
         name, _, value = text.partition(b":")
@@ -154,6 +169,8 @@ class StreamedMessage:
     def _start_block(self, index: int, block: dict[str, Any]) -> None:
         if self._message is None or type(index) is not int:
             raise ValueError("no message to add to")
+        if index in self._blocks:
+            raise ValueError("a second block of this index")
         self.is_whole = self.is_counted = False  # also after a stop reason
         self._blocks[index] = block
         self._open.add(index)
@@ -162,6 +179,8 @@ class StreamedMessage:
 
     def _add_delta(self, index: int, delta: Mapping[str, Any]) -> bool:
         """Add to a block. Returns False for an empty delta."""
+        if index not in self._open:
+            raise ValueError("no open block to add to")
         self.is_counted, block = False, self._blocks[index]
         match delta["type"]:
             case "input_json_delta":
