@@ -9,6 +9,7 @@ _USUAL_TIMEOUT_S = 120.0  # CALL_TIMEOUT_S by default: the time of 1,920 tokens 
 _MOST_S = 3600.0
 _SILENCE_S = 60.0  # while nothing is written, the API sends pings
 _MOST_STREAMED_S = 86_400.0
+_A_DAY = "a day, the most a stream is given"
 _STANDS_BY_S = 600.0  # the SDKs wait as long
 _ANY_TOKENS = 10**9  # nobody limits the max_tokens of an unknown model
 
@@ -17,8 +18,9 @@ _ANY_TOKENS = 10**9  # nobody limits the max_tokens of an unknown model
 class Deadline:
     """The wall-clock time of one call, in seconds, and the reason for so much time, with the setting to change.
 
-    A stream may take `streamed_s` in all. Before its first event, and then between two events other than pings, a
-    stream may take `after_s`. A model whose streams begin early sends the first event within `call_timeout_s`.
+    A stream may take `streamed_s` in all, for the reason beside. Before its first event, and then between two events
+    other than pings, a stream may take `after_s`. A stream with pings is silent for `silence_s` at most. A model whose
+    streams begin early sends the first event within `call_timeout_s`.
     `is_long`: the answer may take longer than CALL_TIMEOUT_S, and is streamed.
     """
 
@@ -26,6 +28,7 @@ class Deadline:
     reason: str
     call_timeout_s: float = _USUAL_TIMEOUT_S
     streamed_s: float = _MOST_STREAMED_S
+    streamed_reason: str = _A_DAY
     is_long: bool = False
 
     def __str__(self) -> str:
@@ -34,7 +37,7 @@ class Deadline:
 
     @property
     def silence_s(self) -> float:
-        """Return the longest time between two events of a stream, pings included."""
+        """Return the longest time between two events of a stream with pings, pings included."""
         return min(_SILENCE_S, self.call_timeout_s)
 
 
@@ -59,11 +62,14 @@ def deadline_of(params: Mapping[str, Any], *, pace: float, call_timeout_s: float
     else:
         limit = "the job's own deadline" if after_s == time_left_s else "the most a call is given"
         reason = f"{limit}; CALL_TIMEOUT_S is {call_timeout_s:g}"
+    streamed_s = max(call_timeout_s, time_left_s or _MOST_STREAMED_S)
+    own = "the job's own deadline" if time_left_s else _A_DAY
     return Deadline(
         after_s=after_s,
         reason=reason,
         call_timeout_s=call_timeout_s,
-        streamed_s=max(call_timeout_s, time_left_s or _MOST_STREAMED_S),
+        streamed_s=streamed_s,
+        streamed_reason="CALL_TIMEOUT_S" if streamed_s == call_timeout_s else own,
         is_long=long_s > call_timeout_s,
     )
 

@@ -128,7 +128,9 @@ class AnthropicProvider:
                 if stream.message.error is not None:
                     break
                 if sign:
-                    timeout.reschedule(times.after(sign, now=self._clock(), is_whole=stream.message.is_whole))
+                    is_whole, has_pinged = stream.message.is_whole, stream.message.has_pinged
+                    until = times.after(sign, now=self._clock(), is_whole=is_whole, has_pinged=has_pinged)
+                    timeout.reschedule(until)
         if times.has_begun_early:
             self._early[body["model"]] = max(early, len(text))
         return Broken(how="cut", detail="the stream ended in the middle", latency_ms=_since(started))

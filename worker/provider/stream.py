@@ -32,6 +32,7 @@ _STATUS_OF = {  # of the same error as an HTTP reply
 }
 _OK, _ANY_ERROR = 200, 500
 _INPUT = "input"
+_MOST_BYTES = 64 * 2**20  # of an event: twice the longest request of the API
 
 _log = logging.getLogger("stepdown")
 
@@ -47,20 +48,34 @@ class EventParser:
     """Reads the events of a stream from its bytes, however the network splits the bytes."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest: list[bytes] = []  # the begun line, joined once: a line may come in thousands of chunks
+        self._cr = b""  # the last byte of a chunk, if a CR
+        self._held = 0  # bytes of the begun event
         self._name = b""
         self._data: list[bytes] = []
 
     def feed(self, chunk: bytes) -> Iterator[Mapping[str, Any]]:
         """Yield the events that these bytes complete; a comment is an event without fields. Raises StreamError."""
-        *lines, self._rest = _LINE_END.split(self._rest + chunk)
-        for text in lines:
+        *ends, rest = _LINE_END.split(self._cr + chunk)
+        self._cr = rest[-1:] if rest.endswith(b"\r") else b""
+        for end in ends:
+            self._hold(end)
+            text, self._rest = b"".join(self._rest), []
             if not text and self._data:
                 yield from self._event()
             elif text.startswith(b":"):
                 yield {}
             else:
                 self._field(text)
+            if not self._data:
+                self._held = 0
+        self._hold(rest.removesuffix(b"\r"))
+
+    def _hold(self, piece: bytes) -> None:
+        self._rest.append(piece)
+        self._held += len(piece)
+        if self._held > _MOST_BYTES:
+            raise StreamError(f"an event has more than {_MOST_BYTES:,} bytes")
 
     def _field(self, text: bytes) -> None:
         name, _, value = text.partition(b":")
@@ -92,6 +107,7 @@ class StreamedMessage:
     def __init__(self) -> None:
         self.is_whole = False
         self.is_counted = False  # the usage counts all of the content
+        self.has_pinged = False  # nothing between here and the API drops its pings
         self.error: Mapping[str, Any] | None = None  # the error event that ended the stream
         self._message: dict[str, Any] | None = None
         self._blocks: dict[int, dict[str, Any]] = {}
@@ -100,7 +116,7 @@ class StreamedMessage:
 
     def add(self, event: Mapping[str, Any]) -> Sign:
         """Add an event. Returns whether the event brought the message forward. Raises StreamError."""
-        kind = event.get("type")
+        kind, is_progress = event.get("type"), True
         try:
             match kind:
                 case "message_start":
@@ -108,20 +124,22 @@ class StreamedMessage:
                 case "content_block_start":
                     self._start_block(event["index"], dict(event["content_block"]))
                 case "content_block_delta":
-                    self._add_delta(event["index"], event["delta"])
+                    is_progress = self._add_delta(event["index"], event["delta"])
                 case "content_block_stop":
-                    self._stop_block(event["index"])
+                    is_progress = self._stop_block(event["index"])
                 case "message_delta":
-                    self._change_message(event)
+                    is_progress = self._change_message(event)
                 case "message_stop":
                     self.is_whole = self._message is not None and not self._open
                 case "error":
                     self.error = event
-                case _:  # a ping, a comment, or an event of tomorrow
-                    return "alive"
+                case "ping" | None:  # an event without a type is a comment
+                    self.has_pinged, is_progress = True, False
+                case _:  # an event of tomorrow
+                    is_progress = False
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise StreamError(f"an event {kind} does not fit the events before: {type(error).__name__}") from error
-        return "progress"
+        return "progress" if is_progress else "alive"
 
     @property
     def has_begun(self) -> bool:
@@ -151,13 +169,18 @@ class StreamedMessage:
     def _start_block(self, index: int, block: dict[str, Any]) -> None:
         if self._message is None or type(index) is not int:
             raise ValueError("no message to add to")
+        if index in self._blocks:
+            raise ValueError("a second block of this index")
         self.is_whole = self.is_counted = False  # also after a stop reason
         self._blocks[index] = block
         self._open.add(index)
         if block.get("type") == "fallback":  # the message is relabeled, as the unstreamed one is
             self._message["model"] = block["to"]["model"]
 
-    def _add_delta(self, index: int, delta: Mapping[str, Any]) -> None:
+    def _add_delta(self, index: int, delta: Mapping[str, Any]) -> bool:
+        """Add to a block. Returns False for an empty delta."""
+        if index not in self._open:
+            raise ValueError("no open block to add to")
         self.is_counted, block = False, self._blocks[index]
         match delta["type"]:
             case "input_json_delta":
@@ -172,9 +195,10 @@ class StreamedMessage:
                         self._pieces.setdefault((index, name), []).append(value)
                     elif name != "type":
                         block[name] = value
+        return any(value for name, value in delta.items() if name != "type")
 
-    def _stop_block(self, index: int) -> None:
-        block = self._blocks[index]
+    def _stop_block(self, index: int) -> bool:
+        block, was_open = self._blocks[index], index in self._open
         self._open.discard(index)
         for of, name in [key for key in self._pieces if key[0] == index]:
             text = "".join(self._pieces.pop((of, name)))
@@ -182,11 +206,13 @@ class StreamedMessage:
                 block[name] += text
             elif text:
                 block[name] = _parsed(text)
+        return was_open
 
-    def _change_message(self, event: Mapping[str, Any]) -> None:
+    def _change_message(self, event: Mapping[str, Any]) -> bool:
         message = self._message
         if message is None:
             raise ValueError("no message")
+        before = dict(message)
         beside = {name: value for name, value in event.items() if name not in ("type", "delta", "usage")}
         _overwrite(message, {**event["delta"], **beside})
         # Each count is a total so far. A count that is left out is the one of the start.
@@ -195,6 +221,7 @@ class StreamedMessage:
         self.is_counted = self.is_counted or counts.get("output_tokens") is not None
         # With its stop reason a message has all of its content and its last usage.
         self.is_whole = self.is_whole or (message.get("stop_reason") is not None and not self._open)
+        return message != before
 
 
 def _overwrite(table: dict[str, Any], newer: Mapping[str, Any]) -> None:

@@ -13,7 +13,8 @@ class StreamTimes:
     """Decides until when a stream is waited for. Times are seconds of the loop's clock.
 
     A model whose streams begin early, in half of CALL_TIMEOUT_S, sends the first event within CALL_TIMEOUT_S. Before
-    that is known, a gateway may hold the whole answer back. Pings alone are no answer, however many come.
+    that is known, a gateway may hold the whole answer back. Pings alone are no answer, however many come. A gateway may
+    also drop all pings.
     """
 
     def __init__(self, deadline: Deadline, *, now: float) -> None:
@@ -43,7 +44,7 @@ class StreamTimes:
             case "pings":
                 return f"{deadline} of the event before, pings apart"
             case "stream":
-                return f"{deadline.streamed_s:,.4g} s (the job's own deadline)"
+                return f"{deadline.streamed_s:,.0f} s ({deadline.streamed_reason})"
         return str(deadline)
 
     def expect_early(self) -> None:
@@ -55,8 +56,8 @@ class StreamTimes:
         self._limit = "whole"
         return self.until
 
-    def after(self, sign: Sign, *, now: float, is_whole: bool) -> float:
-        """Return the end of the wait after a sign of life."""
+    def after(self, sign: Sign, *, now: float, is_whole: bool, has_pinged: bool) -> float:
+        """Return the end of the wait after a sign of life. Only a stream that has pinged is never silent for long."""
         if self._moved_at is None:
             self._first_at = self._moved_at = now
         if is_whole:
@@ -68,7 +69,7 @@ class StreamTimes:
         if sign == "progress":
             self._moved_at = now
         limits: dict[_Limit, float] = {
-            "silence": now + self._deadline.silence_s,
+            **({"silence": now + self._deadline.silence_s} if has_pinged else {}),
             "pings": self._moved_at + self._deadline.after_s,
             "stream": self._began_at + self._deadline.streamed_s,
         }

@@ -15,7 +15,7 @@ from producer.simulator.answer.stream import error_event, events_of
 from worker.provider.attempt_cost import closing_of
 from worker.provider.classify import classify
 from worker.provider.reply import Broken, Failure, Received, Reply
-from worker.provider.stream import EventParser, IncomingStream, StreamError
+from worker.provider.stream import IncomingStream, StreamError
 
 _CUT = Broken(how="cut", detail="the connection broke", latency_ms=9)
 _USAGE = {"input_tokens": 12, "cache_read_input_tokens": 300, "output_tokens": 40, "service_tier": "standard"}
@@ -88,20 +88,6 @@ def test_a_stream_has_the_message_of_the_unstreamed_call_however_its_bytes_come(
     ended = stream.ended(_CUT)
     assert isinstance(ended, Received)
     assert json.loads(ended.body) == json.loads(json.dumps(whole))
-
-
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_every_line_end_every_split_and_lines_of_no_event_are_read(end: str) -> None:
-    event = 'event: message_start\n: a comment\nid: 7\nretry: 9\ndata: {"type":\ndata:"ping", "of": "Mühle ✓"}\n\n\n\n'
-    sent = f"\ufeff{event}data: [DONE]\n\ndata: \n\n".replace("\n", end).encode()
-    for at in range(len(sent)):
-        parser = EventParser()
-        found = [*parser.feed(sent[:at]), *parser.feed(sent[at:]), *parser.feed(b"\n")]
-        assert [each for each in found if each] == [{"type": "ping", "of": "Mühle ✓"}]
-
-
-def test_an_event_without_a_type_has_the_name_of_its_line() -> None:
-    assert [*EventParser().feed(b'event: ping\ndata: {"at": 1}\n\n')] == [{"type": "ping", "at": 1}]
 
 
 def test_a_delta_of_any_kind_finds_its_place() -> None:
@@ -251,6 +237,9 @@ def test_an_error_event_is_that_error_before_the_message_and_a_cut_call_after(ki
         [_START, _START],
         [_START, *_block(*_words("x"))[1:]],
         [_START, {"type": "content_block_start", "index": None, "content_block": _TEXT}],
+        [_START, *_block(*_words("first")), *_block(*_words("second"))],
+        [_START, _block()[0], *_block(*_words("second"))],
+        [_START, *_block(*_words("first")), _block(*_words("late"))[1]],
         [_START, *_block({"type": "input_json_delta", "partial_json": 7}, type="tool_use", input={})],
         [_START, {"type": "message_delta"}],
         [{"type": "message_start"}],
@@ -280,3 +269,19 @@ def test_a_listener_has_every_event_in_order_and_its_failure_ends_no_call(caplog
     assert received == events[:5]
     assert isinstance(classify(stream.ended(_CUT)), Reply)
     assert "the listener is gone" in caplog.text
+
+
+def test_an_event_that_changes_nothing_is_a_sign_of_life_and_no_progress() -> None:
+    stream, (start, *more) = IncomingStream(), _block(*_words("x", ""))
+    empty = {"type": "input_json_delta", "partial_json": ""}
+    end = {"type": "message_delta", "delta": {"stop_reason": None}, "usage": {"output_tokens": 1}}
+    events = [_START, start, *more, more[-1], *_block(empty, index=1, type="tool_use")[:2], end, end]
+    expected = ["progress", "progress", "progress", "alive", "progress", "alive", "progress", "alive"]
+    signs = [stream.feed(_written([event])) for event in events]
+    assert (signs, stream.message.has_pinged) == ([*expected, "alive", "alive"], False)
+
+
+@pytest.mark.parametrize("sent", [b": a comment\n\n", b'event: ping\ndata: {"type": "ping"}\n\n'])
+def test_a_ping_is_seen_also_beside_progress(sent: bytes) -> None:
+    stream = IncomingStream()
+    assert (stream.feed(_written([_START]) + sent), stream.message.has_pinged) == ("progress", True)
