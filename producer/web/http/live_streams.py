@@ -111,7 +111,7 @@ class LiveStreams:
                         stream.receive(message)
 
     async def beat(self) -> None:
-        """Send our own beats for ever: the silence of a Redis that is frozen is not the silence of a worker."""
+        """Send our own beats for ever: the silence of a frozen Redis is not that of a worker."""
         while True:
             if self._streams:
                 await self._jobs.beat()

@@ -180,13 +180,13 @@ def test_the_jobs_are_announced_at_the_present_address_of_redis(redis_url: str) 
                 await jobs.announce(f"again-{len(addresses)}")
                 del addresses[0]
             await jobs.close()
-            heard = [await pubsub.get_message(timeout=5) for _ in range(3)]
-        return [json.loads(message["data"])["job"] for message in heard if message and message["type"] == "message"]
+            replies = [await pubsub.get_message(timeout=5) for _ in range(3)]
+        return [json.loads(message["data"])["job"] for message in replies if message and message["type"] == "message"]
 
     assert asyncio.run(announce()) == ["job-1", "again-1"]
 
 
-def test_only_a_redis_that_is_heard_makes_a_silent_worker_lost(
+def test_only_a_redis_that_answers_makes_a_silent_worker_lost(
     monkeypatch: pytest.MonkeyPatch, sqlite_url: str, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(live_streams, "ALIVE_EVERY_S", 0.05)
@@ -205,7 +205,9 @@ def test_only_a_redis_that_is_heard_makes_a_silent_worker_lost(
                 lost = [stream.is_lost()]
             finally:
                 os.kill(pid, signal.SIGCONT)
-            await asyncio.to_thread(eventually, stream.is_lost, within_s=30, because="Redis is heard, and no worker")
+            await asyncio.to_thread(
+                eventually, stream.is_lost, within_s=30, because="Redis answers, and no worker does"
+            )
             return [*lost, stream.is_lost()]
 
     with running_valkey(tmp_path) as url:
