@@ -181,6 +181,18 @@ def test_pings_keep_a_stream_alive_and_are_no_answer(simulator: RunningSimulator
     assert _closing(end).cost_status == "at_least"
 
 
+@pytest.mark.parametrize(
+    ("after_events", "ends_s", "words"), [(1, 3, "3 s (max_tokens) of the event before"), (2, 1, "the longest silence")]
+)
+def test_a_silence_is_short_only_after_a_ping(
+    simulator: RunningSimulator, provider: BlockingProvider, after_events: int, ends_s: int, words: str
+) -> None:
+    simulator.set_script(f"[[rules]]\nanswer = 'stall'\nafter_events = {after_events}")
+    end = _call(provider, Deadline(after_s=3, reason="max_tokens", call_timeout_s=1, is_long=True))
+    assert isinstance(end, Broken)
+    assert (end.how, words in end.detail, end.latency_ms >= ends_s * 1_000) == ("timed_out", True, True)
+
+
 def test_a_model_whose_streams_begin_early_is_not_waited_for_longer_than_the_setting(
     simulator: RunningSimulator, provider: BlockingProvider
 ) -> None:

@@ -75,11 +75,11 @@ def test_any_request_has_a_deadline_between_the_setting_and_an_hour(
     assert "CALL_TIMEOUT_S" in deadline.reason
 
 
-def test_a_walk_gives_each_call_its_time_and_its_ticket_a_little_more() -> None:
+def test_a_walk_gives_each_call_its_time_and_the_ticket_of_a_stream_a_little_more_than_the_stream() -> None:
     job = scene("529", "ok", params={**PARAMS, "max_tokens": 8_000})
     job.walk()
     assert job.provider.deadlines_s == [500, 500]
-    assert [need.hold_s for need in job.admission.needs] == [500 + AROUND_A_CALL_S] * 2
+    assert [need.hold_s for need in job.admission.needs] == [86_400 + AROUND_A_CALL_S] * 2
 
 
 def test_a_model_that_was_measured_slow_gets_more_time_and_no_other_does() -> None:
