@@ -1,9 +1,9 @@
 """A signal for each end of a job that a caller waits for. A signal may be lost, so that waiting callers also look."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import aclosing, suppress
 
 import redis
 import redis.asyncio
@@ -37,7 +37,7 @@ class EndSignals:
             pipeline.execute()
 
 
-async def signals(url: Callable[[], str | None], *channels: str) -> AsyncIterator[tuple[str, str] | None]:
+async def signals(url: Callable[[], str | None], *channels: str) -> AsyncGenerator[tuple[str, str] | None]:
     """Yield the channel and the text of each signal, for ever. Yields None each time that signals may have been lost.
 
     `url` returns the address of Redis, or None without a broker.
@@ -45,13 +45,14 @@ async def signals(url: Callable[[], str | None], *channels: str) -> AsyncIterato
     while True:
         if (address := url()) is not None:
             with suppress(redis.RedisError, OSError):
-                async for signal in _signals(address, channels):
-                    yield signal
+                async with aclosing(_signals(address, channels)) as found:  # also if nobody listens any more
+                    async for signal in found:
+                        yield signal
         yield None
         await asyncio.sleep(_AGAIN_S)
 
 
-async def _signals(url: str, channels: Sequence[str]) -> AsyncIterator[tuple[str, str] | None]:
+async def _signals(url: str, channels: Sequence[str]) -> AsyncGenerator[tuple[str, str] | None]:
     client = redis.asyncio.Redis.from_url(url, socket_connect_timeout=_TIMEOUT_S, health_check_interval=10)
     async with client, client.pubsub() as pubsub:
         await pubsub.subscribe(*channels)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import aclosing, closing
 from pathlib import Path
 
 from models.queue.end_signals import EndSignals, signals
@@ -19,13 +19,13 @@ async def _next(listener: AsyncIterator[tuple[str, str] | None]) -> str | None:
 
 def test_each_end_is_signalled_to_everyone_who_listens(redis_url: str) -> None:
     async def received() -> list[list[str | None]]:
-        listeners = [signals(lambda: redis_url, ENDS) for _ in range(2)]
-        for listener in listeners:
-            assert await _next(listener) is None, "from here on signals arrive"
-        with closing(EndSignals(redis_url)) as ends:
-            for number in range(3):
-                ends.send(f"batch-{number}")
-            return [[await _next(listener) for _ in range(3)] for listener in listeners]
+        async with aclosing(signals(lambda: redis_url, ENDS)) as one, aclosing(signals(lambda: redis_url, ENDS)) as two:
+            for listener in (one, two):
+                assert await _next(listener) is None, "from here on signals arrive"
+            with closing(EndSignals(redis_url)) as ends:
+                for number in range(3):
+                    ends.send(f"batch-{number}")
+                return [[await _next(listener) for _ in range(3)] for listener in (one, two)]
 
     assert asyncio.run(received()) == [["batch-0", "batch-1", "batch-2"]] * 2
 
@@ -35,17 +35,17 @@ def test_a_listener_outlives_its_redis_and_hears_that_signals_may_be_lost(tmp_pa
     url = f"redis://tests:secret@127.0.0.1:{port}/0"
 
     async def received() -> list[str | None]:
-        batches = signals(lambda: url, ENDS)
-        found = [await _next(batches)]  # no server yet
-        for name in ("a", "b"):
-            (tmp_path / name).mkdir()
-            with running_valkey(tmp_path / name, port=port, password="secret"), closing(EndSignals(url)) as ends:
-                sending = asyncio.create_task(_send_often(ends, name))
-                while (batch_id := await _next(batches)) != name:  # None, or one more of those before
+        async with aclosing(signals(lambda: url, ENDS)) as batches:
+            found = [await _next(batches)]  # no server yet
+            for name in ("a", "b"):
+                (tmp_path / name).mkdir()
+                with running_valkey(tmp_path / name, port=port, password="secret"), closing(EndSignals(url)) as ends:
+                    sending = asyncio.create_task(_send_often(ends, name))
+                    while (batch_id := await _next(batches)) != name:  # None, or one more of those before
+                        found.append(batch_id)
                     found.append(batch_id)
-                found.append(batch_id)
-                sending.cancel()
-        return found
+                    sending.cancel()
+            return found
 
     found = asyncio.run(received())
     assert (found[0], found[-1]) == (None, "b")
