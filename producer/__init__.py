@@ -18,7 +18,7 @@ __all__ = ["Batch", "Document", "Producer", "Prompt"]
 
 
 def __getattr__(name: str) -> Any:
-    # SQLAlchemy and Celery take a second to import: `stepdown --help` must not pay for them.
+    # SQLAlchemy takes half a second to import: `stepdown --help` must not pay for them.
     if module := _MODULES.get(name):
         return getattr(import_module(module), name)
     message = f"module 'producer' has no attribute {name!r}"

@@ -185,7 +185,7 @@ class Producer:
         *,
         place: "Callable[[Sequence[str]], Sequence[NewStep]] | None" = None,
     ) -> Batch:
-        from producer.submit.accept import laid_out  # noqa: PLC0415 - nor are prices and Celery
+        from producer.submit.accept import laid_out  # noqa: PLC0415 - nor are prices
 
         self._require_prices(options)
         began = time.monotonic()

@@ -41,7 +41,7 @@ class ListenedJobs:
         await self._publish(LISTENED, json.dumps({"job": job_id, "to": self._name}))
 
     async def beat(self) -> None:
-        """Send a message to `channel`: a server without its own beats does not hear the workers either."""
+        """Send a message to `channel`. A server without its own beats receives no event of a worker either."""
         await self._publish(self.channel, json.dumps({"beat": self._name}))
 
     async def close(self) -> None:
@@ -95,7 +95,7 @@ class LiveEvents:
         return attempt.send
 
     def end(self, attempt_id: str, outcome: str) -> None:
-        """Record the end of an attempt. A caller hears of an attempt that ends in the middle of its answer."""
+        """Record the end of an attempt. The servers of its job receive an end in the middle of an answer."""
         attempt = self._attempts.pop(attempt_id, None)
         if attempt is not None and not attempt.is_whole:
             attempt.put(end=outcome)

@@ -1,4 +1,4 @@
-"""What a job costs Postgres: statements, commits and log bytes, updates in place, and a look at a large batch."""
+"""The cost of a job in Postgres: statements, commits, log bytes and updates in place. The time of a look at a batch."""
 
 import re
 import time

@@ -46,7 +46,7 @@ def stepdown_site(
 ) -> Iterator[tuple[int, Callable[[int], float]]]:
     """Run workers on a ledger. Yields the first one's process id, and the call that runs so many jobs to their end.
 
-    That call returns its seconds. `reader` is the ledger's URL for whoever submits and looks, by default `ledger`.
+    That call returns its seconds. `reader` is the URL by which the producer reads the ledger, by default `ledger`.
     """
     variables = {
         "REDIS_URL": redis_url,

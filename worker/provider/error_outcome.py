@@ -25,7 +25,7 @@ _BY_CODE = {
     "cmek_key_disabled": Outcome.UNAUTHORIZED,
     "cmek_key_network_blocked": Outcome.UNAUTHORIZED,
 }
-_STATUS_OF = {  # a gateway may wrap any of them in a 500
+STATUS_OF = {  # a gateway may wrap any of them in a 500
     "invalid_request_error": 400,
     "authentication_error": 401,
     "billing_error": 402,
@@ -116,7 +116,7 @@ def outcome_of(status: int, error: ProviderError) -> Outcome:
     if status < _CLIENT_ERROR:
         return Outcome.REDIRECTED if status >= _REDIRECT else Outcome.MALFORMED
     if error.form == "quoted" and status >= _SERVER_ERROR:
-        status = _STATUS_OF.get(error.kind, status)
+        status = STATUS_OF.get(error.kind, status)
     blame = _of_the_account(status, error) if error.is_own else None
     blame = blame or _of_the_request(status, error)
     return blame or (_of_the_api(status, error) if error.is_own else _in_between(status))

@@ -13,23 +13,14 @@ from pydantic_core import from_json
 
 from models.chain.provider_error import read_error
 from models.text import line
+from worker.provider.error_outcome import STATUS_OF
 from worker.provider.reply import Begun, Broken, Received
 
 _LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")  # a CR at the very end may be the first half of a CR LF
 _MESSAGE_EVENTS = frozenset(
     ("message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta")
 )
-_STATUS_OF = {  # of the same error as an HTTP reply
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "timeout_error": 504,
-    "overloaded_error": 529,
-}
+_STATUS_OF = {**STATUS_OF, "timeout_error": 504, "overloaded_error": 529}  # of the same error as an HTTP reply
 _OK, _ANY_ERROR = 200, 500
 _INPUT = "input"
 _MOST_BYTES = 64 * 2**20  # of an event: twice the longest request of the API

@@ -113,6 +113,21 @@ def test_a_prompt_of_a_server_is_kept_and_sent_once_however_long(
     assert client.llen(queue_key(None)) == 1
 
 
+def test_a_caller_of_a_server_has_the_batch_though_no_message_can_leave(
+    producer: Producer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_given: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def enqueue() -> Batch:
+        ready = producer.prepared(Prompt("Summarize."))
+        monkeypatch.setattr(producer._urgent, "put", refuse)  # noqa: SLF001 - as in a container at its limit of threads
+        async with asyncio.timeout(20):
+            return await producer.enqueue(ready)
+
+    assert asyncio.run(enqueue()).is_new
+
+
 def _unsent(engine: Engine) -> int:
     with engine.connect() as connection:
         return connection.scalar(select(func.count()).where(Job.sent_at.is_(None))) or 0

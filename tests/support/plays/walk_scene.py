@@ -23,7 +23,7 @@ from worker.failing_batches import FailingBatches
 from worker.fallback.caps import Caps
 from worker.fallback.walk import Walked, walk
 from worker.intake import Intake
-from worker.provider.reply import Broken, Received
+from worker.provider.reply import Begun, Broken, Received
 from worker.recovery.heartbeat import Heartbeat
 from worker.run import Worker, run
 
@@ -92,7 +92,13 @@ def end_of(word: str, model: str) -> Received | Broken:
     return _NAMED[name] if name in _NAMED else error(int(name), **headers)
 
 
-_NAMED = {
+_NAMED: Mapping[str, Received | Broken] = {
+    "broke_off": Broken(
+        how="cut",
+        detail="it broke",
+        latency_ms=7,
+        begun=Begun(message_id="msg_1", served_model=OPUS, usage=message()["usage"], has_output=True),
+    ),
     "empty": received(message(content=[])),
     "html": Received(status=200, headers={}, body=b"<html>", latency_ms=7),
     "page": Received(status=403, headers={}, body=b"<html>", latency_ms=7),

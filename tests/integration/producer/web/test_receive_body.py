@@ -12,6 +12,7 @@ import httpx2
 import pytest
 import uvicorn
 
+from models.errors import LedgerError
 from models.settings import Settings, load_settings
 from producer.client import Producer
 from producer.web.app import app_over
@@ -167,6 +168,35 @@ def test_a_bomb_is_refused_as_the_provider_would(
     )
     assert response["error"]["message"]
     assert [*producer.store.reports.batches(limit=1)] == []
+
+
+def test_a_large_prompt_that_the_ledger_has_not_yet_keeps_its_callers_next_waiting(
+    producer: Producer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, is_held, may_go = list[object](), asyncio.Event(), asyncio.Event()
+
+    async def wait_for_the_ledger(ready: object) -> None:
+        held.append(ready)
+        is_held.set()
+        await may_go.wait()
+        raise LedgerError("the ledger is away")
+
+    monkeypatch.setattr(producer, "enqueue", wait_for_the_ledger)
+
+    async def visit() -> tuple[int, list[int]]:
+        async with (
+            _serving(producer, settings, BodyLimits()) as port,
+            httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers={"x-api-key": _GREEDY}, timeout=60) as one,
+        ):
+            posts = [one.post("/v1/messages", json=asked("word " * 100_000)) for _ in range(3)]
+            sent = [asyncio.create_task(post) for post in posts]
+            await asyncio.wait_for(is_held.wait(), timeout=30)
+            await asyncio.sleep(2)  # enough for the others to be read, if they had a slot
+            in_hand = len(held)
+            may_go.set()
+            return in_hand, [response.status_code for response in await asyncio.gather(*sent)]
+
+    assert asyncio.run(visit()) == (1, [503] * 3)
 
 
 def test_a_large_batch_is_taken_whole(producer: Producer, settings: Settings) -> None:

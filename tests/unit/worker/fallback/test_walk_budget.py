@@ -4,6 +4,8 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from models.chain.chain import RungRange
 from models.job.values import Cap
 from models.outcome import Outcome, State
@@ -197,8 +199,9 @@ def test_a_job_that_comes_back_looks_at_every_cap_anew() -> None:
     assert again.job.given_up == {}
 
 
-def test_a_cost_above_the_worst_case_is_told() -> None:
-    found = _capped("1", worst_case_usd=lambda _model, _params: Decimal("0.0001"))
+@pytest.mark.parametrize("end", ["ok", "broke_off"])
+def test_a_cost_above_the_worst_case_is_told(end: str) -> None:
+    found = _capped("1", end, worst_case_usd=lambda model, _params: Decimal("0.0001" if model == OPUS else "0.1"))
     found.walk()
     assert [type(event) for event in found.events if isinstance(event, WorstCasePassed)] == [WorstCasePassed]
 
