@@ -46,6 +46,11 @@ class GroupThread(Generic[Item]):
         self._starting = Lock()
         self._thread: Thread | None = None
 
+    @property
+    def waiting(self) -> int:
+        """Return the number of items that wait, without those of the present group."""
+        return self._waiting.qsize()
+
     def put(self, item: Item, reply: Reply[Any]) -> None:
         """Add an item to the next group."""
         with self._starting:

@@ -73,7 +73,6 @@ class LiveEvents:
         self._group = GroupThread(self._publish, name="live events")
         self._servers: dict[str, set[str]] = {}  # by job, the oldest first
         self._attempts: dict[str, _LiveAttempt] = {}  # in flight
-        self._waiting = 0
 
     async def listen(self) -> None:
         """Learn of the jobs that callers wait for, until cancelled."""
@@ -116,12 +115,10 @@ class LiveEvents:
     def put(self, job_id: str, text: str) -> None:
         """Have a message sent to the servers of a job, unless Redis is far behind."""
         for server in tuple(self._servers.get(job_id, ())):
-            if self._waiting < _MOST_WAITING:
-                self._waiting += 1
+            if self._group.waiting < _MOST_WAITING:
                 self._group.put((f"{LIVE}{server}", text), Future[None]())  # nobody waits for an event to be sent
 
     def _publish(self, group: Sequence[tuple[tuple[str, str], object]]) -> None:
-        self._waiting -= len(group)
         with suppress(redis.RedisError, OSError), self._redis.pipeline(transaction=False) as pipeline:
             for (channel, text), _ in group:
                 pipeline.publish(channel, text)

@@ -89,10 +89,9 @@ class MessageStream:
         return True
 
     def _rest(self, answer: Answer, sent: sse.SentMessage) -> Iterator[str]:
-        has_sent = self.live.has_begun
         if answer.turn is None:
             yield _error(refusal_for(answer, is_kept=True))  # an event has no retry-after
-        elif not has_sent:
+        elif not self.live.has_begun:
             yield from sse.events(answer.turn)
         elif (rest := sent.rest(answer.turn)) is not None:
             yield from rest

@@ -10,7 +10,7 @@ from typing import Any
 from models.queue.live_events import ALIVE_EVERY_S, ListenedJobs, ends_turn
 
 _MOST_EVENTS = 5_000  # of one request whose client reads slowly: the rest of its answer comes from the ledger
-_LOST_BEATS = 5  # of our own without a sign of life between them: Redis is heard, and the worker is lost
+_LOST_BEATS = 5  # of our own without a sign of life between them: Redis answers, and the worker is lost
 _DELTA = "content_block_delta"
 
 
@@ -56,8 +56,8 @@ class LiveStream:
                 if self.has_begun:
                     self.arrived.set()
 
-    def hear_beat(self) -> None:
-        """Count a beat of our own: Redis is heard, and the worker is silent."""
+    def add_beat(self) -> None:
+        """Count a beat of our own: Redis answers, and the worker is silent."""
         self._silent_beats += 1
 
     def take(self) -> Iterator[Mapping[str, Any]]:
@@ -105,7 +105,7 @@ class LiveStreams:
                 case {"beat": _}:
                     for streams in self._streams.values():
                         for stream in streams:
-                            stream.hear_beat()
+                            stream.add_beat()
                 case {"job": str(job_id)}:
                     for stream in self._streams.get(job_id, ()):
                         stream.receive(message)

@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, closing
 from pathlib import Path
+from socket import create_server
 
 from models.queue.end_signals import EndSignals, signals
+from models.queue.live_events import LiveEvents
 from models.queue.redis_keys import ENDS
 from tests.support.servers.ports import free_port
 from tests.support.servers.valkey import running_valkey
@@ -62,3 +64,15 @@ def test_without_a_redis_a_signal_is_lost_and_nothing_else() -> None:
     with closing(EndSignals(f"redis://127.0.0.1:{free_port()}/0")) as ends:
         ends.send("nobody hears")
         ends.send("nobody hears this either")
+
+
+def test_events_for_a_redis_that_never_answers_are_dropped_beyond_a_bound() -> None:
+    with create_server(("127.0.0.1", 0)) as silent:
+        live = LiveEvents(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
+        live._servers["job-1"] = {"server-1"}  # noqa: SLF001 - as `listen` learns it
+        send = live.begin("job-1", "attempt-1", depth=0)
+        assert send is not None
+        for _ in range(20_000):
+            send({"type": "ping"})
+        assert 4_000 < live._group.waiting <= 5_000  # noqa: SLF001
+        live.close()

@@ -192,9 +192,9 @@ def test_a_large_prompt_that_the_ledger_has_not_yet_keeps_its_callers_next_waiti
             sent = [asyncio.create_task(post) for post in posts]
             await asyncio.wait_for(is_held.wait(), timeout=30)
             await asyncio.sleep(2)  # enough for the others to be read, if they had a slot
-            in_hand = len(held)
+            at_once = len(held)
             may_go.set()
-            return in_hand, [response.status_code for response in await asyncio.gather(*sent)]
+            return at_once, [response.status_code for response in await asyncio.gather(*sent)]
 
     assert asyncio.run(visit()) == (1, [503] * 3)
 

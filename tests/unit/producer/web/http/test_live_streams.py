@@ -70,19 +70,19 @@ def test_a_client_that_reads_slowly_costs_no_more_than_a_bounded_memory() -> Non
     assert [*stream.take()] == []
 
 
-def _hear_beats(count: int, *streams: LiveStream) -> None:
+def _add_beats(count: int, *streams: LiveStream) -> None:
     for stream in streams:
         for _ in range(count):
-            stream.hear_beat()
+            stream.add_beat()
 
 
 def test_a_silent_worker_is_lost_unless_we_are_deaf() -> None:
     stream, unbegun = _received(*_numbered("a", _START, _delta("x"))), _received(*_numbered("a", _START))
-    _hear_beats(5, stream, unbegun)
+    _add_beats(5, stream, unbegun)
     stream.receive({"job": "j", "attempt": "a"})
-    _hear_beats(5, stream, unbegun)
+    _add_beats(5, stream, unbegun)
     assert not stream.is_lost()
-    _hear_beats(1, stream, unbegun)
+    _add_beats(1, stream, unbegun)
     assert (stream.is_lost(), unbegun.is_lost()) == (True, False)
     stream.is_deaf = True
     assert not stream.is_lost()
@@ -97,7 +97,7 @@ def test_a_whole_turn_waits_for_the_end_of_its_job(last: dict[str, Any], lost: i
     """The worker gives no sign of life for a call that has ended, and the ledger may be away for long."""
     stream = _received(*_numbered("a", _START, _delta("x")))
     stream.receive({"job": "j", "attempt": "a", "number": 3 + lost, "event": last})
-    _hear_beats(1000, stream)
+    _add_beats(1000, stream)
     assert not stream.is_lost()
 
 
