@@ -4,7 +4,7 @@ from alembic import context
 from sqlalchemy import Engine
 
 import models.store  # noqa: F401 - every table comes with its readers and writers
-from models.ledger.database import open_database
+from models.database.engine import open_database
 from models.schema.columns import Base
 from models.settings import load_settings
 

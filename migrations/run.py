@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine, inspect, text
 
+from models.database.engine import UNREACHABLE, unreachable
 from models.errors import LedgerError
-from models.ledger.database import UNREACHABLE, unreachable
 
 if TYPE_CHECKING:
     from alembic.config import Config

@@ -18,6 +18,9 @@ class State(StrEnum):
 OPEN_STATES = (State.QUEUED, State.RUNNING, State.WAITING)
 FINAL_STATES = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 WAITS_FOR_PARTS = "parts"  # the outcome of a waiting job that is made of others' answers
+HALF_PRICE = "half_price"  # the lane of message batches; the outcome of a job that waits for a place in one
+IN_BATCH = "message_batch"  # the outcome of a waiting job whose request is in a message batch
+MOVED = "moved"  # the outcome of a job that goes live: its message batch gave no answer
 PART_FAILED = "part_failed"  # of a step that stops if a part has no answer: no attempt was made
 OVER_BUDGET = "over_budget"  # the outcome of a job that fits under no cap: no attempt was made
 
@@ -58,6 +61,7 @@ class Outcome(StrEnum):
     OVER_LIMIT = "over_limit"  # 429 of a request that needs more than a limit takes in a minute
     SERVER_ERROR = "server_error"
     OVERLOADED = "overloaded"
+    NOT_RUN = "not_run"  # an item that never ran: its message batch was cancelled, expired or lost; free
     UNKNOWN = "unknown"  # its worker was lost; written by the rescue, and replaced if a reply turns up after all
     LATE = "late"  # the attempt ended after its job was finished, cancelled or given to another worker
 
@@ -72,6 +76,7 @@ class Reason(StrEnum):
     RAISE = "raise"  # the same rung with more max_tokens, since the answer was cut there
     CONTINUE = "continue"  # the same rung: its turn was paused and is sent back to go on
     RESUME = "resume"  # back from waiting
+    LATE = "late"  # live, since the message batch of the job gave no answer
     REBUY = "rebuy"  # bought again, though the earlier call may have been billed
 
 

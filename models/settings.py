@@ -143,6 +143,10 @@ class Settings(BaseSettings):
     over_cap: Literal["wait", "fail"] = "wait"
     max_depth: int = Field(default=5, ge=1, le=1000)
     tree_cap_usd: Usd | None = None
+    half_price_usual_s: float = Field(default=7200, ge=0, le=_DAY_S)
+    half_price_grace_s: float = Field(default=300, ge=0, le=_DAY_S)
+    half_price_live_s: float = Field(default=900, ge=1, le=_DAY_S)
+    half_price_poll_s: float = Field(default=60, ge=0.05, le=3600)
     review_every_s: float = Field(default=60, ge=0.05, le=_DAY_S)
     health_min_jobs: int = Field(default=20, ge=1)
     health_degraded_percent: int = Field(default=25, ge=1, le=100)
@@ -217,6 +221,11 @@ class Settings(BaseSettings):
     def kinds(self) -> dict[str, JobTerms]:
         """TASKS_FILE: the terms of each task kind."""
         return {} if self.tasks_file is None else read_kinds(self.tasks_file, self.chain.models)
+
+    def live_from_s(self, terms: JobTerms) -> float | None:
+        """Return the seconds after which a half-price job goes live at the latest. Returns None for a live job."""
+        deadline_s = self.job_deadline_s if terms.deadline_s is None else terms.deadline_s
+        return max(0.0, deadline_s - self.half_price_live_s) if terms.half_price else None
 
 
 def load_settings(*, env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:

@@ -10,6 +10,7 @@ from models.ledger.call_trees import CallTrees
 from models.ledger.job_actions import JobActions
 from models.ledger.leases import Leases
 from models.ledger.ledger import Ledger
+from models.ledger.message_batches import MessageBatches
 from models.ledger.outbox import Outbox
 from models.ledger.steps import Steps
 from models.reports.health import Health
@@ -25,6 +26,7 @@ class Store:
 
     def __init__(self, engine: Engine, *, worker: str) -> None:
         self.ledger = Ledger(engine, worker=worker)
+        self.message_batches = MessageBatches(engine, self.ledger)
         self.leases = Leases(engine)
         self.outbox = Outbox(engine)
         self.job_actions = JobActions(engine)

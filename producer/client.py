@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Self, Unpack
 
 from migrations.run import ensure_schema
 from models.chain.deadline import stands_by_s
+from models.database.engine import open_database
 from models.errors import BrokerError
 from models.group_thread import GroupThread, LoopReply
 from models.job.answer import Answer
 from models.job.progress import Progress
 from models.job.task_kinds import JobTerms
-from models.ledger.database import open_database
 from models.settings import Settings, load_settings
 from models.store import Store
 from producer.files.prompts import PromptFile

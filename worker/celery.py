@@ -23,10 +23,13 @@ from models.queue.liveness import LivenessProofs
 from models.settings import Settings, load_settings
 from worker import logs, tasks
 from worker.admission.capacity import free_requests
-from worker.composition import open_worker
+from worker.composition import open_lane, open_worker
 from worker.events import AttemptClosed, Event, JobEnded, WorkerEnds
 from worker.fallback.longer_answer import may_be_replaced
+from worker.half_price.lane import Lane
+from worker.half_price.pack import Packer
 from worker.periodic.dispatcher import Dispatcher
+from worker.periodic.half_price_timer import HalfPriceTimer
 from worker.periodic.health_alarm import HealthAlarm
 from worker.periodic.rescuer import Rescuer
 from worker.periodic.rollup import roll_up
@@ -127,10 +130,11 @@ def _open(**_signal: Any) -> None:
         worker = _until_shutdown.enter_context(opening)
         _until_shutdown.callback(worker.loop.submit(live.listen()).cancel)  # a task without a reference is collected
         _start("live events", live.beat, ALIVE_EVERY_S)
-        tasks.register(app, worker)
+        lane = open_lane(_settings, worker)
+        tasks.register(app, worker, lane)
         loop_pool.LoopPool.loop = worker.loop
         redis_transport.install(lambda **lane: loop_pool.LoopPool.room(**lane) if worker.intake.is_fit() else 0)
-        _start_timers(worker)
+        _start_timers(worker, lane)
         _start_liveness(worker)
         signals.worker_shutting_down.connect(lambda **_signal: _drain(worker), weak=False)
     except Exception as error:  # any error: a worker with a part missing must take no job
@@ -154,7 +158,7 @@ def _listener(live: LiveEvents, claim: Claim, opening: Opening) -> OnEvent | Non
     return live.begin(claim.job_id, opening.id, depth=opening.fallback_depth)
 
 
-def _start_timers(worker: Worker) -> None:
+def _start_timers(worker: Worker, lane: Lane) -> None:
     dispatcher = Dispatcher(
         queues=_broker,
         outbox=worker.store.outbox,
@@ -175,9 +179,17 @@ def _start_timers(worker: Worker) -> None:
         clock=monotonic,
         report=logs.log,
     )
+    half_price = HalfPriceTimer(
+        queues=_broker,
+        lane=lane,
+        packer=Packer(lane=lane, clock=monotonic),
+        holder=worker.store.ledger.worker,
+        tick_s=_settings.clock_tick_s,
+    )
     alarm = HealthAlarm(today=worker.store.health.today, report=logs.log)
     _start("dispatcher", dispatcher.tick, dispatcher.tick_s)
     _start("rescuer", rescuer.look, rescuer.every_s)
+    _start("half price", half_price.tick, half_price.tick_s)
     _start("health alarm", alarm.look, _settings.review_every_s)
     _start("rollup", partial(roll_up, worker.store.rollup.roll, logs.log), _settings.review_every_s)
     _start("lost batches", worker.store.ledger.forget_lost, _settings.review_every_s)

@@ -16,8 +16,8 @@ from time import monotonic
 from typing import Any
 
 from migrations.run import ensure_schema
+from models.database.engine import WORKER, open_database
 from models.errors import Mistake, SettingsError
-from models.ledger.database import WORKER, open_database
 from models.ledger.ledger import Ledger
 from models.money.price_book import PriceBook, context_window
 from models.money.worst_case import worst_case_usd
@@ -35,11 +35,13 @@ from worker.events import RepliesReplayed, Report
 from worker.failing_batches import FailingBatches
 from worker.fallback.caps import Caps
 from worker.fallback.collaborators import Listener, nobody
+from worker.half_price.lane import Lane
 from worker.intake import Intake
 from worker.loop import LoopThread
 from worker.periodic.timer import run_every
 from worker.provider.anthropic_client import AnthropicProvider
 from worker.provider.capabilities import LearnedCapabilities
+from worker.provider.message_batches import MessageBatchCalls
 from worker.recovery import failpoints
 from worker.recovery.heartbeat import Heartbeat
 from worker.recovery.spool import Spool
@@ -115,6 +117,23 @@ def _worker(settings: Settings, store: Store, report: Report, until_end: ExitSta
     )
 
 
+def open_lane(settings: Settings, worker: Worker) -> Lane:
+    """Return the collaborators of message batches, over those of a worker."""
+    return Lane(
+        worker=worker,
+        batches=worker.store.message_batches,
+        calls=MessageBatchCalls(worker.provider),
+        failing_batches=worker.failing_batches,
+        pause=worker.store.job_actions.pause,
+        namespace=settings.namespace,
+        folder=settings.state_dir / "message-batches",
+        usual_s=settings.half_price_usual_s,
+        grace_s=settings.half_price_grace_s,
+        live_s=settings.half_price_live_s,
+        poll_s=settings.half_price_poll_s,
+    )
+
+
 def _prices(settings: Settings, store: Store) -> PriceBook:
     """Open the price book, and record the chain's prices and the bounds of an unreliable primary."""
     prices = PriceBook(settings.price_overrides, store.price_list.dated())
@@ -168,12 +187,17 @@ def _looked_up(
 
 
 def _worst_case_usd(
-    prices: PriceBook, known: LearnedCapabilities, model: str, params: Mapping[str, Any]
+    prices: PriceBook,
+    known: LearnedCapabilities,
+    model: str,
+    params: Mapping[str, Any],
+    *,
+    service_tier: str | None = None,
 ) -> Decimal | None:
     # A price book may be older than a model's window: the larger of both bounds the cost of a prompt.
     window = context_window(model)
     larger = None if window is None else max(window, known.window_of(model) or 0)
-    return worst_case_usd(model, params, prices, window=larger, at=datetime.now(UTC))
+    return worst_case_usd(model, params, prices, window=larger, at=datetime.now(UTC), service_tier=service_tier)
 
 
 def _warming(settings: Settings, until_end: ExitStack) -> CacheWarmup | None:

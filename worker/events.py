@@ -1,11 +1,12 @@
 """Events of jobs and of the worker, as values. The code reports events; logs.py has their wording."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
 from models.job.primary_health import PrimaryHealth
-from models.job.values import Claim, Closing, Ending, Opening, Rescue
+from models.job.strays import Rescue
+from models.job.values import Claim, Closing, Ending, Opening
 from models.queue.redis_keys import Lane
 
 
@@ -229,3 +230,44 @@ class RedisRecovered(Event):
 
 
 Report = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageBatchMade(Event):
+    """Waiting jobs were taken into a message batch; its create may leave."""
+
+    batch_id: str
+    model: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftForLive(Event):
+    """Jobs that asked for half the price go live: without time, or with a request that no message batch takes."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageBatchEnded(Event):
+    """The results of a message batch are in the ledger. `counts` are by the provider's kinds."""
+
+    batch_id: str
+    model: str
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageBatchStray(Event):
+    """A message batch that was taken for lost appeared in the provider's list, and is cancelled."""
+
+    batch_id: str
+    provider_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultsUnreadable(Event):
+    """The results of a message batch are not those of its items, or cannot be read: they are downloaded again."""
+
+    batch_id: str
+    message: str

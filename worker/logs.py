@@ -134,4 +134,25 @@ LINES: Mapping[type[events.Event], Callable[[Any], tuple[int, str]]] = {
         INFO,
         f"Redis is back: limits are shared again; it was told of {e.untold} calls that ended meanwhile",
     ),
+    events.MessageBatchMade: lambda e: (
+        INFO,
+        f"message batch {e.batch_id}: {e.count} jobs for {short_name(e.model)} at half price",
+    ),
+    events.LeftForLive: lambda e: (
+        INFO,
+        f"{e.count} jobs that asked for half price go live: too little time, or no message batch takes them",
+    ),
+    events.MessageBatchEnded: lambda e: (
+        INFO,
+        f"message batch {e.batch_id} of {short_name(e.model)} ended: "
+        + ", ".join(f"{count} {kind}" for kind, count in sorted(e.counts.items())),
+    ),
+    events.MessageBatchStray: lambda e: (
+        WARNING,
+        f"message batch {e.batch_id} was taken for lost and is {e.provider_id}: it is cancelled; its cost is kept",
+    ),
+    events.ResultsUnreadable: lambda e: (
+        WARNING,
+        f"message batch {e.batch_id}: {e.message}; its results are downloaded again",
+    ),
 }

@@ -14,6 +14,7 @@ from worker.fallback.collaborators import Collaborators
 from worker.fallback.walk import Walked, walk
 from worker.intake import Intake
 from worker.loop import LoopThread
+from worker.provider.anthropic_client import AnthropicProvider
 from worker.provider.attempt_cost import total_usd
 from worker.recovery.failpoints import failpoint
 from worker.recovery.heartbeat import Heartbeat
@@ -26,6 +27,7 @@ EXPIRED = "expired"  # the outcome of a job whose deadline passed before a call
 class Worker(Collaborators):
     """The collaborators of one process: those of a walk, and those around the walk. `composition` builds one."""
 
+    provider: AnthropicProvider
     settings: Settings
     store: Store
     loop: LoopThread

@@ -48,12 +48,18 @@ _COLUMNS = {
     """,
     "jobs": """
         id id!, batch_id id?>batches, seq int, prompt_id line, task line?, params text, headers text?, columns text,
-        start_model line?, start_rung int, floor_rung int, ceiling_rung int, is_urgent flag=false, patience_ms int?,
-        climb_on line?, expects text?, prefix line?, start_reason word?, raised_max_tokens int?, parent line?,
-        tree line?, call_depth int?, state word, outcome word?, error text?, rung int, given_up text, rounds int,
-        on_unknown word?, crashes int=0, rebuys int=0, lease_token int, lease_until time?, lease_holder line?,
-        deliveries int, sent_at time?, due_at time?, deadline_at time, created_at time, finished_at time?,
-        purged_at time?, model_used line?, fallback_depth int?, phase word?
+        start_model line?, start_rung int, floor_rung int, ceiling_rung int, is_urgent flag=false, lane word?,
+        patience_ms int?, climb_on line?, expects text?, prefix line?, start_reason word?, raised_max_tokens int?,
+        parent line?, tree line?, call_depth int?, state word, outcome word?, error text?, rung int, given_up text,
+        rounds int, on_unknown word?, crashes int=0, rebuys int=0, lease_token int, lease_until time?,
+        lease_holder line?, deliveries int, sent_at time?, due_at time?, deadline_at time, created_at time,
+        finished_at time?, purged_at time?, model_used line?, fallback_depth int?, phase word?
+    """,
+    "message_batches": """
+        id id!, namespace line, provider_id line?, model line, headers text, size int, state word,
+        is_proven flag=false, not_ours text, error text?, made_at time, sent_at time?, switch_at time,
+        cancelled_at time?, ended_at time?, done_at time?, look_at time?, looks int=0, lease_token int=0,
+        lease_until time?, lease_holder line?
     """,
     "attempts": """
         id id!, job_id id>jobs, batch_id id?, task line?, attempt_no int, rung int, fallback_depth int, reason word,
@@ -65,7 +71,8 @@ _COLUMNS = {
         inference_geo line?, usage text?, reserved_nano_usd money?, budgets text?, unknown_at time?,
         cost_nano_usd money?, least_nano_usd money?, input_nano_usd money?, cache_read_nano_usd money?,
         cache_write_5m_nano_usd money?, cache_write_1h_nano_usd money?, output_nano_usd money?,
-        web_search_nano_usd money?, cost_status word, price_source line?, worker line, lease_token int
+        web_search_nano_usd money?, cost_status word, price_source line?,
+        message_batch_id id?>message_batches, worker line, lease_token int
     """,
     "answers": """
         job_id id!>jobs, attempt_id id>attempts, message text, is_truncated flag, created_at time
@@ -143,6 +150,7 @@ _INDEXES: tuple[tuple[str, str, tuple[str, ...], str | None], ...] = (
     ("ix_jobs_due", "jobs", ("is_urgent", "rung", "batch_id", "due_at"), _DUE),
     ("ix_jobs_explored", "jobs", ("task", "created_at"), "start_reason = 'explored'"),
     ("ix_jobs_finished_at", "jobs", ("finished_at",), "finished_at IS NOT NULL"),
+    ("ix_jobs_half_price", "jobs", ("rung", "due_at"), "phase = 'waiting' AND outcome = 'half_price'"),
     ("ix_jobs_held", "jobs", ("batch_id",), "phase = 'held'"),
     ("ix_jobs_parent", "jobs", ("parent",), "parent IS NOT NULL"),
     ("ix_jobs_parts", "jobs", ("batch_id",), "phase = 'waiting' AND outcome = 'parts'"),
@@ -156,6 +164,9 @@ _INDEXES: tuple[tuple[str, str, tuple[str, ...], str | None], ...] = (
     ("ix_jobs_throttled", "jobs", ("due_at",), _THROTTLED),
     ("ix_jobs_tree", "jobs", ("tree",), "tree IS NOT NULL"),
     ("ix_attempts_batch_id", "attempts", ("batch_id",), None),
+    ("ix_attempts_message_batch_id", "attempts", ("message_batch_id",), "message_batch_id IS NOT NULL"),
+    ("ix_message_batches_look_at", "message_batches", ("look_at",), "look_at IS NOT NULL"),
+    ("ix_message_batches_model_sent_at", "message_batches", ("model", "sent_at"), None),
     ("ix_attempts_opened_at", "attempts", ("opened_at",), None),
     ("ix_steps_batch_id", "steps", ("batch_id",), None),
     ("ix_parts_part_id", "parts", ("part_id",), None),

@@ -18,8 +18,8 @@ from typing import IO, Any
 from urllib.parse import quote
 
 from models.accounting.query_process import MEMORY
+from models.database.engine import database_url
 from models.errors import InputError, LedgerError
-from models.ledger.database import database_url
 from models.text import is_storable
 
 AT_ONCE = 3  # queries of one user on one machine; each may use MEMORY, and wants a core

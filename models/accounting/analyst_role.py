@@ -2,7 +2,7 @@
 
 from sqlalchemy import Engine, inspect, text
 
-from models.ledger.database import reading, transaction
+from models.database.engine import reading, transaction
 
 _STATEMENT_TIMEOUT = "30s"
 

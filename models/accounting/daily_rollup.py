@@ -9,7 +9,7 @@ from datetime import date
 
 from sqlalchemy import Connection, Date, Engine, bindparam, column, delete, func, insert, select, table, update
 
-from models.ledger.database import transaction
+from models.database.engine import transaction
 from models.schema.columns import db_now
 from models.schema.daily_cost import MARK_STALE, DailyRow, RolledDay
 from models.schema.views import COSTS

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, Text, and_, case, func, or_, select, type_coerce
 from sqlalchemy.orm import aliased
 
+from models.database.engine import database_url, opened_if_there, reading
 from models.errors import LedgerError
-from models.ledger.database import database_url, opened_if_there, reading
 from models.money.pricing import NANO_USD, Parts, Prices, parts_usd
 from models.money.usage import Pass, Usage, passes, usage_kept
 from models.outcome import CostStatus

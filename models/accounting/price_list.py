@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from models.database.engine import LedgerPart, reading, transaction
 from models.ids import new_id
-from models.ledger.database import LedgerPart, reading, transaction
 from models.money.pricing import Price
 from models.schema.attempt import Attempt
 from models.schema.price import PriceRow, midnight, price_from, price_row

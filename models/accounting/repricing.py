@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, func, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
+from models.database.engine import LedgerPart, transaction
 from models.ids import new_id
 from models.ledger.batch_counts import add
-from models.ledger.database import LedgerPart, transaction
 from models.money.pricing import Priced, Prices, priced
 from models.money.usage import usage_kept
 from models.outcome import CostStatus

@@ -21,7 +21,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from models.accounting.exports import CREDITS_PER_USD, Export, between
-from models.ledger.database import LedgerPart, reading, transaction
+from models.database.engine import LedgerPart, reading, transaction
 from models.money.usage import COUNTERS
 from models.outcome import Outcome
 from models.schema.batch import Batch, in_scope

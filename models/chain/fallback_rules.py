@@ -46,6 +46,7 @@ RULES: Mapping[Outcome, Rule] = {
     Outcome.OVER_LIMIT: Rule(go="next", lasting=True),
     Outcome.SERVER_ERROR: Rule(go="next", retries=1),
     Outcome.OVERLOADED: Rule(go="next"),
+    Outcome.NOT_RUN: Rule(go="stop"),  # of an item of a message batch: its job goes live
     Outcome.UNKNOWN: Rule(go="stop", lasting=True),  # written by the rescue, and
     Outcome.LATE: Rule(go="stop"),  # by the ledger: no call ends so
 }

@@ -74,7 +74,8 @@ class JobTerms:
     `floor` and `ceiling` name the lowest and the highest model of the chain that the job may use. The job waits
     `patience_s` seconds for a model's limits before the job steps down. The job ends within `deadline_s` seconds. An
     answer with an end in `climb_on` is asked for again on a better model. `expects` holds the checks of an answer:
-    `min_chars`, `pattern`, `json_schema`.
+    `min_chars`, `pattern`, `json_schema`. With `half_price`, the answer may come from a message batch, at half the
+    price, if the deadline leaves the time.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -84,6 +85,7 @@ class JobTerms:
     deadline_s: Annotated[float | None, _seconds(1, 3650 * 86_400)] = None
     climb_on: Annotated[frozenset[Outcome] | None, PlainValidator(_climbs)] = None
     expects: Annotated[Mapping[str, Any] | None, PlainValidator(_expects)] = None
+    half_price: Annotated[bool | None, Field(strict=True)] = None
 
 
 _TERMS = TypeAdapter(JobTerms)

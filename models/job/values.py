@@ -20,7 +20,8 @@ class NewJob:
     Terms are None if the worker's settings hold. `patience_s` bounds the wait for a rung's limits. `climb_on` names the
     outcomes that a better model tries again. `expects` tests an answer. `deadline_s` replaces the batch's. `prefix`
     names the system prompt shared with the batch, `start_reason` explains the start. `branch` is the place in a tree of
-    calls, if any. A `refused` job has failed from the start. `headers` are the caller's version and betas.
+    calls, if any. A `refused` job has failed from the start. `headers` are the caller's version and betas. A job with
+    `live_from_s` waits for a message batch, at half price. After so many seconds the job goes live at the latest.
     """
 
     id: str
@@ -42,6 +43,7 @@ class NewJob:
     branch: CallTreePlace | None = None
     refused: Refused | None = None
     headers: Mapping[str, str] | None = None
+    live_from_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +134,8 @@ class Claim:
 
     `deadline_s` counts from the moment of the claim, as does `day_left_s`, the seconds left of the ledger's UTC day.
     `tags` are its batch's; `has_cap`: the batch has a cap of its own. The terms, from `is_urgent` on, are as in NewJob.
-    `raised_max_tokens` is the max_tokens raised once after a truncated answer.
+    `raised_max_tokens` is the max_tokens raised once after a truncated answer. `is_moved`: the job comes from a message
+    batch without an answer.
     """
 
     job_id: str
@@ -159,6 +162,7 @@ class Claim:
     raised_max_tokens: int | None = None
     tree: str | None = None
     headers: Mapping[str, str] | None = None
+    is_moved: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +171,7 @@ class Opening:
 
     `worst_case_usd` is reserved under each of the caps, in the order of their scopes. None: no bound, and no cap.
     `waited_ms` is the wait in a worker for a turn. `max_tokens` is None if unchanged. `note` names changed parameters.
+    `message_batch_id` is that of an item of a message batch, at half price.
     """
 
     id: str
@@ -181,6 +186,7 @@ class Opening:
     waited_ms: int | None = None
     max_tokens: int | None = None
     note: str | None = None
+    message_batch_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,43 +264,3 @@ class SpooledReply:
     token: int
     closing: Closing
     ending: Ending | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Past:
-    """One attempt of a stray's last claim; `outcome` is None if nobody saw the end."""
-
-    rung: int
-    fallback_depth: int
-    model: str
-    outcome: Outcome | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stray:
-    """A running job whose lease is over: its worker is lost, or cannot reach the ledger."""
-
-    job_id: str
-    batch_id: str | None
-    token: int
-    params: Mapping[str, Any]
-    span: RungRange
-    rung: int
-    given_up: Mapping[int, str]
-    on_unknown: OnUnknown | None
-    crashes: int
-    rebuys: int
-    attempts: tuple[Past, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rescue:
-    """The state in which a rescue leaves a stray: queued, failed, or waiting for a person."""
-
-    state: State
-    outcome: str | None
-    error: str | None
-    rung: int
-    given_up: Mapping[int, str]
-    crashes: int
-    rebuys: int

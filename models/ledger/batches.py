@@ -10,11 +10,11 @@ from typing import Any
 from sqlalchemy import Compiled, Connection, Dialect, Engine, Float, bindparam, delete, insert, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from models.database.engine import reading, transaction
 from models.errors import KeyConflictError, LedgerError
 from models.job.map_reduce import NewStep
 from models.job.values import NewBatch, NewJob, batch_scope
 from models.ledger.batch_counts import COUNTED_FROM, begin
-from models.ledger.database import reading, transaction
 from models.ledger.steps import lay_out
 from models.outcome import FINAL_STATES
 from models.schema.batch import ARRIVING, LEAVING, Batch, batch_row
@@ -209,7 +209,8 @@ class _Deadlines:
     def insert(self, connection: Connection, rows: Sequence[JobRow], *, is_sent: bool = False) -> None:
         """Write rows. The driver gets no NULL and no name, each of which costs more time than a value."""
         shared = {id(row.shared): row.shared for row in rows}  # many rows have the same object
-        now = self._look(connection, {kind.get("deadline_s", self._usual_s) for kind in shared.values()})
+        asked = {kind.get("deadline_s", self._usual_s) for kind in shared.values()}
+        now = self._look(connection, asked | {kind["due_s"] for kind in shared.values() if "due_s" in kind})
         # A job of no batch is its caller's: no dispatcher may send the job.
         times = {"created_at": now, "sent_at": now} if is_sent else {"created_at": now}
         dated = {known: self._dated(kind, times) for known, kind in shared.items()}
@@ -222,9 +223,9 @@ class _Deadlines:
         for named, found in alike.items():
             _write(connection, named, found)
 
-    def _look(self, connection: Connection, deadlines: Iterable[float]) -> Any:
-        """Return the time by the database's clock, and keep the deadlines that are not known yet."""
-        new = [in_s for in_s in deadlines if in_s not in self._at]
+    def _look(self, connection: Connection, moments: Iterable[float]) -> Any:
+        """Return the time by the database's clock, and keep the moments that are not known yet."""
+        new = [in_s for in_s in moments if in_s not in self._at]
         asked = _moments_of(connection.dialect, len(new) + 1)
         seconds = {f"s{place}": in_s for place, in_s in enumerate([0.0, *new])}
         now, *found = connection.exec_driver_sql(asked.string, seconds).one()
@@ -234,6 +235,8 @@ class _Deadlines:
     def _dated(self, shared: Mapping[str, Any], times: Mapping[str, Any]) -> dict[str, Any]:
         dated = {**shared, **times}
         dated["deadline_at"] = self._at[dated.pop("deadline_s", self._usual_s)]
+        if "due_s" in dated:
+            dated["due_at"] = self._at[dated.pop("due_s")]
         if dated["state"] not in FINAL_STATES:
             return dated
         self.has_ended = True

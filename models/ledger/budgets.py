@@ -12,8 +12,8 @@ from sqlalchemy import bindparam, func, select, type_coerce, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.dml import UpdateBase
 
+from models.database.compiled_sql import Cursor
 from models.job.values import Cap, Opening, OverCap, is_for_good
-from models.ledger.compiled_sql import Cursor
 from models.schema.budget import BudgetRow
 from models.schema.columns import NanoUSD, db_now
 
@@ -80,6 +80,17 @@ def reserve(cursor: Cursor, opening: Opening, *, opened_at: datetime) -> OverCap
             raise LookupError(f"{cap.scope} has no budget")
         return _over(cap, found, opening)
     return None
+
+
+def reserve_or_leave(cursor: Cursor, opening: Opening, *, opened_at: datetime) -> OverCap | None:
+    """Reserve as `reserve` does. Nothing stays reserved if a cap has no room: the transaction goes on."""
+    over = reserve(cursor, opening, opened_at=opened_at)
+    if over is not None:
+        needs = opening.worst_case_usd or _ZERO
+        for cap in opening.caps[: opening.caps.index(over.cap)]:
+            given = {"of_scope": cap.scope, "of_day": _day(cap.scope, opened_at)}
+            cursor.count(_SETTLE, given | {"spent": _ZERO, "unknown": _ZERO, "reserved": -needs})
+    return over
 
 
 def over_cap(cursor: Cursor, opening: Opening) -> OverCap | None:

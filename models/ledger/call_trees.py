@@ -5,8 +5,8 @@ from typing import Any
 from sqlalchemy import bindparam, literal, select, update
 from sqlalchemy.orm import aliased
 
+from models.database.engine import LedgerPart, reading, transaction
 from models.job.call_tree import Above, CallTreePlace
-from models.ledger.database import LedgerPart, reading, transaction
 from models.schema.job import Job
 
 _FIRST_DEPTH = 1

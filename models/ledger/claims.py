@@ -5,15 +5,15 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Insert, Text, bindparam, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Insert, Text, bindparam, func, insert, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from models.chain.chain import RungRange
+from models.database.compiled_sql import Cursor
 from models.errors import KeyConflictError
 from models.job.values import BATCH, Claim, NewBatch, batch_scope
 from models.ledger.batch_counts import NO_WRITER
-from models.ledger.compiled_sql import Cursor
-from models.outcome import Outcome, State
+from models.outcome import IN_BATCH, MOVED, Outcome, State
 from models.schema.attempt import Attempt
 from models.schema.batch import Batch, BatchCount, batch_row
 from models.schema.budget import BudgetRow, budget_row
@@ -34,6 +34,31 @@ _CHANGED = (
     "deadline_at",
 )
 
+
+def claimed_columns(job_id: ColumnElement[str]) -> list[ColumnElement[Any]]:
+    """Return the columns of `claim_of`, for the job of a row.
+
+    RETURNING of SQLite has no table names: a subquery there needs the id as a parameter.
+    """
+    return [
+        *(getattr(Job, name) for name in (*_SAME, *_CHANGED)),
+        # Counted, not kept: after a worker died between two attempts, a kept number could be taken already.
+        select(func.count()).where(Attempt.job_id == job_id).correlate(Job).scalar_subquery().label("attempt_count"),
+        select(Batch.tags).where(Batch.id == Job.batch_id).correlate(Job).scalar_subquery().label("tags"),
+        select(BudgetRow.scope)
+        .where(BudgetRow.scope == literal(BATCH).concat(Job.batch_id), BudgetRow.day == literal(""))
+        .correlate(Job)
+        .scalar_subquery()
+        .label("cap"),
+        select(BatchCount.batch_id)
+        .where(BatchCount.batch_id == Job.batch_id, BatchCount.writer == NO_WRITER)
+        .correlate(Job)
+        .scalar_subquery()
+        .label("counted"),
+        db_now(0.0).label("claimed_at"),
+    ]
+
+
 CLAIM = (
     update(Job)
     .where(
@@ -49,26 +74,7 @@ CLAIM = (
         due_at=None,
         sent_at=func.coalesce(Job.sent_at, _NOW),
     )
-    .returning(
-        *(getattr(Job, name) for name in (*_SAME, *_CHANGED)),
-        # Counted, not kept: after a worker died between two attempts, a kept number could be taken already.
-        select(func.count())
-        .where(Attempt.job_id == bindparam("job_id"))  # in here SQLite would take jobs.id for attempts.id
-        .scalar_subquery()
-        .label("attempt_count"),
-        select(Batch.tags).where(Batch.id == Job.batch_id).correlate(Job).scalar_subquery().label("tags"),
-        select(BudgetRow.scope)
-        .where(BudgetRow.scope == literal(BATCH).concat(Job.batch_id), BudgetRow.day == literal(""))
-        .correlate(Job)
-        .scalar_subquery()
-        .label("cap"),
-        select(BatchCount.batch_id)
-        .where(BatchCount.batch_id == Job.batch_id, BatchCount.writer == NO_WRITER)
-        .correlate(Job)
-        .scalar_subquery()
-        .label("counted"),
-        db_now(0.0).label("claimed_at"),
-    )
+    .returning(*claimed_columns(bindparam("job_id")))
 )
 
 
@@ -82,6 +88,7 @@ def claim_of(job_id: str, row: Mapping[str, Any]) -> Claim:
         given_up={int(rung): reason for rung, reason in row["given_up"].items()},
         deadline_s=(row["deadline_at"] - row["claimed_at"]).total_seconds(),
         is_rebuy=row["outcome"] == Outcome.UNKNOWN,
+        is_moved=row["outcome"] in {IN_BATCH, MOVED},
         tags=row["tags"] or {},
         has_cap=row["cap"] is not None,
         day_left_s=(midnight(row["claimed_at"]) + timedelta(days=1) - row["claimed_at"]).total_seconds(),
@@ -119,8 +126,10 @@ def _insert_batch(dialect: str) -> Insert:
 @cache
 def _insert_job(names: tuple[str, ...]) -> Insert:
     """Return the statement that inserts a row of these columns. JSON is text already."""
-    columns = {name: Job.__table__.c[name].type for name in names if name != "deadline_s"}
+    columns = {name: Job.__table__.c[name].type for name in names if name not in {"deadline_s", "due_s"}}
     given = {
         name: bindparam(name, type_=Text() if isinstance(kind, EscapedJSON) else kind) for name, kind in columns.items()
     }
-    return insert(Job).values(created_at=_NOW, deadline_at=db_now(bindparam("deadline_s")), **given)
+    times = {"deadline_at": "deadline_s", **({"due_at": "due_s"} if "due_s" in names else {})}
+    dated = {name: db_now(bindparam(in_s)) for name, in_s in times.items()}
+    return insert(Job).values(created_at=_NOW, **dated, **given)

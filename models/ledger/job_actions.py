@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, delete, exists, func, select, type_coerce, update
 
+from models.database.engine import LedgerPart, transaction
 from models.errors import InputError
 from models.job.values import batch_scope
 from models.ledger.batch_counts import add, recount
-from models.ledger.database import LedgerPart, transaction
 from models.ledger.leases import mark_unknown
 from models.ledger.steps import IS_READ_LATER, forget, reopen
 from models.outcome import FINAL_STATES, OPEN_STATES, Outcome, State

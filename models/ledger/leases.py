@@ -6,10 +6,11 @@ from itertools import groupby
 from sqlalchemy import Connection, Integer, bindparam, null, select, text, update
 
 from models.chain.chain import RungRange
-from models.job.values import Claim, Past, Rescue, Stray
+from models.database.engine import LedgerPart, transaction
+from models.job.strays import Past, Rescue, Stray
+from models.job.values import Claim
 from models.ledger.batch_counts import add, ends
 from models.ledger.budgets import settle
-from models.ledger.database import LedgerPart, transaction
 from models.outcome import FINAL_STATES, OnUnknown, Outcome, State
 from models.schema.attempt import Attempt
 from models.schema.columns import columns_of, db_now
@@ -19,7 +20,10 @@ from models.schema.job import FREE_JOB, RUNNING, Job, free_jobs
 _MARK = (
     update(Attempt)
     # The version before wrote no time. Its marked attempts are marked once more, for their reservations.
-    .where(Attempt.job_id == bindparam("of_job"), Attempt.closed_at.is_(None), Attempt.unknown_at.is_(None))
+    .where(
+        *(Attempt.job_id == bindparam("of_job"), Attempt.closed_at.is_(None), Attempt.unknown_at.is_(None)),
+        Attempt.message_batch_id.is_(None),  # the provider knows the end of an item
+    )
     .values(outcome=Outcome.UNKNOWN, unknown_at=db_now(0.0))
     # Values from before the update: no worker had marked these attempts.
     .returning(Attempt.reserved_nano_usd, Attempt.budgets, Attempt.opened_at, null().label("unknown_at"))

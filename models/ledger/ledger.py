@@ -1,71 +1,44 @@
 """All writes to the ledger's database. Each method is one operation; a job is locked before its attempt."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import timedelta
-from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import TypeVar
 
-from sqlalchemy import Engine, Insert, bindparam, func, insert, literal, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Engine, bindparam, insert, select
+from sqlalchemy.dialects import postgresql
 
+from models.database.compiled_sql import Cursor
+from models.database.engine import UNREACHABLE, reading, transaction, unreachable
+from models.database.group_commit import GroupCommit
 from models.errors import LedgerError
 from models.group_thread import Reply
 from models.ids import new_id
 from models.job.map_reduce import NewStep
 from models.job.values import Claim, Closing, Ending, NewBatch, NewJob, Opening, OverCap, SpooledReply, Unsent
-from models.ledger.batch_counts import ADD, COUNTED_FROM, ends, more
+from models.ledger.batch_counts import COUNTED_FROM
 from models.ledger.batches import BatchWriter
-from models.ledger.budgets import over_cap, reserve, settle
+from models.ledger.budgets import over_cap, reserve
 from models.ledger.claims import CLAIM, claim_of, enqueue_one
-from models.ledger.compiled_sql import Cursor, GroupCommit
-from models.ledger.database import UNREACHABLE, reading, transaction, unreachable
+from models.ledger.job_ends import JobEnds
 from models.ledger.outbox import MARK_SENT, sent_row
 from models.money.pricing import Price
-from models.outcome import OPEN_STATES, Outcome, State
-from models.schema.attempt import OPENING_COLUMNS, Attempt, closing_row, opening_row, opening_values
-from models.schema.columns import columns_of, db_now
-from models.schema.daily_cost import MARK_STALE
-from models.schema.decision import DecisionRow, decision_row
-from models.schema.job import AnswerRow, Job, JobRow, TurnRow, answer_row, job_row
+from models.outcome import State
+from models.schema.attempt import OPENING_COLUMNS, Attempt, opening_row, opening_values
+from models.schema.columns import db_now
+from models.schema.job import AnswerRow, Job, JobRow, job_row
 from models.schema.price import PriceRow, price_row
 
+T = TypeVar("T")
 _TICK = timedelta(milliseconds=1)  # the resolution of SQLite's clock
 _NOW = db_now(0.0)
-_ZERO = Decimal(0)
 
 _IS_OURS = (Job.id == bindparam("job_id")) & (Job.lease_token == bindparam("token")) & (Job.state == State.RUNNING)
-# No later claim exists, though a rescue may have taken us for lost: our reply is still the job's answer.
-_IS_STILL_OURS = (
-    (Job.id == bindparam("job_id"))
-    & (Job.lease_token == bindparam("token"))
-    & Job.state.in_([literal(state) for state in OPEN_STATES])
-)
-_ENDED: dict[str, Any] = {"lease_until": None, "crashes": 0}
-_END = update(Job).where(_IS_STILL_OURS).returning(Job.batch_id)
-_FINISH = _END.values(finished_at=_NOW, due_at=None, **_ENDED)
-_PARK = _END.values(due_at=db_now(bindparam("due_in_s")), sent_at=None, **_ENDED)
-_GO_ON = (
-    update(Job)
-    .where(_IS_STILL_OURS, Job.state == State.WAITING, Job.due_at.is_(None), Job.outcome == Outcome.UNKNOWN)
-    # A lease that is over: the next rescuer decides how the job goes on, with the attempt's end known.
-    .values(state=State.RUNNING, outcome=None, error=None, lease_until=_NOW, sent_at=func.coalesce(Job.sent_at, _NOW))
-)
 _OPEN = (
     insert(Attempt)
     .from_select(OPENING_COLUMNS, select(*opening_values()).select_from(Job).where(_IS_OURS).with_for_update())
     .returning(Attempt.opened_at)
-)
-_DECIDED = insert(DecisionRow)
-_CLOSE = (
-    update(Attempt)
-    .where(Attempt.id == bindparam("attempt_id"), Attempt.closed_at.is_(None))
-    .values(closed_at=_NOW)
-    .returning(
-        *(Attempt.reserved_nano_usd, Attempt.budgets, Attempt.unknown_at, Attempt.opened_at, Attempt.closed_at),
-        Attempt.batch_id,
-    )
 )
 
 _LATEST_PRICE = (
@@ -74,7 +47,6 @@ _LATEST_PRICE = (
     .order_by(PriceRow.valid_from.desc())
     .limit(1)
 )
-_MOST_UNCOUNTED = 10_000  # each served request is a batch of its own
 
 
 class Ledger(BatchWriter):
@@ -82,9 +54,8 @@ class Ledger(BatchWriter):
 
     def __init__(self, engine: Engine, *, worker: str, counted_from: int = COUNTED_FROM) -> None:
         super().__init__(engine, counted_from=counted_from)
-        self._writer = GroupCommit(engine, error_of=self._error_of, last=self._count)
-        self._uncounted: set[str | None] = {None}  # small batches, as far as their claims have shown
-        self._keep, self._keep_turn = _keep(engine, AnswerRow), _keep(engine, TurnRow)
+        self.ends = JobEnds(engine, worker=worker)
+        self._writer = GroupCommit(engine, error_of=self._error_of, last=self.ends.count)
         self.worker = worker
         self._where = engine.url.render_as_string(hide_password=True)
 
@@ -100,6 +71,10 @@ class Ledger(BatchWriter):
     def enqueue(self, batch: NewBatch, jobs: Sequence[NewJob], steps: Sequence[NewStep] = ()) -> str:
         """Write a batch, its jobs and their places, as `enqueue_rows` does. Returns the id of their batch."""
         return self.enqueue_rows(batch, (job_row(batch.id, job) for job in jobs), count=len(jobs), steps=steps)
+
+    def submit(self, write: Callable[[Cursor], T], reply: Reply[T]) -> None:
+        """Have an operation of another writer written with the operations that wait now."""
+        self._writer.submit(write, reply)
 
     def submit_one(self, batch: NewBatch, row: JobRow, reply: Reply[str]) -> None:
         """Have a batch of one queued job written, as `enqueue_rows` does."""
@@ -166,9 +141,7 @@ class Ledger(BatchWriter):
             if row is None:
                 return None
             if row["counted"] is None:
-                if len(self._uncounted) > _MOST_UNCOUNTED:
-                    self._uncounted = {None}  # changes of a forgotten one are written nowhere
-                self._uncounted.add(row["batch_id"])
+                self.ends.leave_uncounted(row["batch_id"])
             return claim_of(job_id, row)
 
         self._writer.submit(claimed, reply, is_single=True)
@@ -185,10 +158,10 @@ class Ledger(BatchWriter):
             if over is not None:
                 cursor.undo()
             else:
-                self._note(cursor, claim.batch_id, attempts=1)
+                self.ends.note(cursor, claim.batch_id, attempts=1)
             return over or True
 
-        self._writer.submit(opened, reply, is_single=not opening.caps and claim.batch_id in self._uncounted)
+        self._writer.submit(opened, reply, is_single=not opening.caps and not self.ends.is_counted(claim.batch_id))
 
     def submit_over_cap(self, opening: Opening, reply: Reply[OverCap | None]) -> None:
         """Have an `over_cap` read."""
@@ -196,11 +169,11 @@ class Ledger(BatchWriter):
 
     def submit_close(self, _claim: Claim, closing: Closing, reply: Reply[None]) -> None:
         """Have a `close_attempt` written."""
-        self._writer.submit(lambda cursor: self._close(cursor, closing, is_late=False), reply)
+        self._writer.submit(partial(self.ends.close, closing=closing, is_late=False), reply)
 
     def submit_finish(self, claim: Claim, ending: Ending, closing: Closing | None, reply: Reply[bool]) -> None:
         """Have a `finish` written."""
-        write = partial(self._finish, job_id=claim.job_id, token=claim.token, ending=ending, closing=closing)
+        write = partial(self.ends.finish, job_id=claim.job_id, token=claim.token, ending=ending, closing=closing)
         self._writer.submit(write, reply)
 
     def replay(self, kept: SpooledReply) -> bool:
@@ -221,55 +194,9 @@ class Ledger(BatchWriter):
         if closed_at is not None and not may_answer:
             return False
         reply: Future[None] = Future()
-        self._writer.submit(partial(self._replay, kept=kept), reply)
+        self._writer.submit(partial(self.ends.replay, kept=kept), reply)
         reply.result()
         return True
-
-    def _replay(self, cursor: Cursor, kept: SpooledReply) -> None:
-        if kept.ending is not None:
-            self._finish(cursor, kept.job_id, kept.token, kept.ending, kept.closing)
-        else:
-            cursor.count(_GO_ON, {"job_id": kept.job_id, "token": kept.token})
-            self._close(cursor, kept.closing, is_late=False)
-
-    def _finish(self, cursor: Cursor, job_id: str, token: int, ending: Ending, closing: Closing | None) -> bool:
-        row = columns_of(ending, Job) | {"job_id": job_id, "token": token}
-        if ending.due_in_s is None:
-            ended = cursor.first(_FINISH, row)
-        else:
-            ended = cursor.first(_PARK, row | {"due_in_s": ending.due_in_s})
-        is_ours = ended is not None
-        if ended is not None:
-            self._note(cursor, ended["batch_id"], **ends(ending.state, ending.outcome))
-        if closing is not None:
-            self._close(cursor, closing, is_late=not is_ours)
-            if is_ours and ending.message is not None and ending.state is State.SUCCEEDED:
-                cursor.count(self._keep, answer_row(job_id, closing, ending))
-        if is_ours and ending.message is not None and ending.state is not State.SUCCEEDED:
-            cursor.count(self._keep_turn, {"job_id": job_id, "message": ending.message})
-        if is_ours:
-            for number, decided in enumerate(ending.decisions, start=1):
-                cursor.count(_DECIDED, decision_row(job_id, token, number, decided))
-        return is_ours
-
-    def _close(self, cursor: Cursor, closing: Closing, *, is_late: bool) -> None:
-        row = cursor.first(_CLOSE, closing_row(closing, is_late=is_late) | {"attempt_id": closing.attempt_id})
-        if row is None:
-            return
-        cost = closing.cost_usd
-        self._note(cursor, row["batch_id"], unknown_costs=int(cost is None), cost_nano_usd=cost or _ZERO)
-        settle(cursor.count, row, cost, least_usd=closing.least_usd)
-        if row["opened_at"].date() != row["closed_at"].date():  # the rollup may have added up its day since
-            cursor.count(MARK_STALE, {"of_day": row["opened_at"].date()})
-
-    def _note(self, cursor: Cursor, batch_id: str | None, **changes: Any) -> None:
-        if batch_id is not None and changes and batch_id not in self._uncounted:
-            cursor.note(batch_id, **changes)
-
-    def _count(self, cursor: Cursor) -> None:
-        # Counts are locked last, and in order: no locks ever cross.
-        for batch_id in sorted(cursor.changes):
-            cursor.count(ADD, more(batch_id, cursor.changes[batch_id], writer=self.worker))
 
     def record_prices(self, prices: Sequence[Price]) -> None:
         """Add a dated row for each model whose rates are new. Earlier rows stay."""
@@ -282,11 +209,3 @@ class Ledger(BatchWriter):
                     at = now if latest is None else max(now, latest["valid_from"] + _TICK)
                     new = postgresql.insert(PriceRow).values(id=new_id(), valid_from=at, **row)
                     connection.execute(new.on_conflict_do_nothing())  # workers that start together find the same prices
-
-
-def _keep(engine: Engine, table: type[AnswerRow | TurnRow]) -> Insert:
-    """Return the statement that keeps an answer or a turn, in the place of the job's earlier one."""
-    kept = (postgresql if engine.dialect.name == "postgresql" else sqlite).insert(table).values(created_at=_NOW)
-    new = {column.name: kept.excluded[column.name] for column in table.__table__.columns if column.name != "job_id"}
-    replacing: Insert = kept.on_conflict_do_update(index_elements=["job_id"], set_=new)
-    return replacing

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, TextClause, bindparam, or_, select, text, update
 
+from models.database.engine import LedgerPart, reading, transaction
 from models.job.values import Unsent
-from models.ledger.database import LedgerPart, reading, transaction
 from models.outcome import State
 from models.queue.fair_share import FairShare
 from models.queue.queue_window import Due

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, exists, insert, select, text, update
 
+from models.database.engine import LedgerPart, reading, transaction
 from models.job.answer import text_of
 from models.job.map_reduce import (
     MISSING_PARTS,
@@ -17,7 +18,6 @@ from models.job.map_reduce import (
     question,
 )
 from models.ledger.batch_counts import add, ends
-from models.ledger.database import LedgerPart, reading, transaction
 from models.outcome import FINAL_STATES, OPEN_STATES, PART_FAILED, WAITS_FOR_PARTS, State
 from models.schema.columns import db_now
 from models.schema.job import AnswerRow, Job

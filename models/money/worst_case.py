@@ -7,10 +7,10 @@ text, as long as its JSON: the input of a tool, a schema, a source of unknown sh
 import json
 from binascii import Error as NoBase64
 from binascii import a2b_base64
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import ROUND_CEILING, Decimal
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 
 from models.money.pricing import NANO_USD, WEB_SEARCH_USD_PER_THOUSAND, Prices, Rates
 
@@ -30,12 +30,21 @@ _MORE_PASSES = ("mcp_servers", "fallbacks", "context_management", "container")  
 _CALLERS_OWN = ("bash_", "text_editor_", "computer_", "memory_")  # tools of the API's that the caller runs
 
 
-# Returns the most that a request to a model may cost in USD, None if nothing bounds the cost.
-WorstCase: TypeAlias = Callable[[str, Mapping[str, Any]], Decimal | None]
+class WorstCase(Protocol):
+    """Returns the most that a request to a model may cost in USD, None if nothing bounds the cost."""
+
+    def __call__(self, model: str, params: Mapping[str, Any], /, *, service_tier: str | None = None) -> Decimal | None:
+        """Bound the cost of `params` on `model`, at a service tier or at the usual price."""
 
 
 def worst_case_usd(
-    model: str, params: Mapping[str, Any], prices: Prices, *, window: int | None, at: datetime
+    model: str,
+    params: Mapping[str, Any],
+    prices: Prices,
+    *,
+    window: int | None,
+    at: datetime,
+    service_tier: str | None = None,
 ) -> Decimal | None:
     """Return the most that one request to `model` costs in USD, at the prices of `at`. Returns None without a bound.
 
@@ -47,7 +56,8 @@ def worst_case_usd(
     if _unbounded(params) is not None:
         return None
     most, uses = params["max_tokens"], sum(tool["max_uses"] for _, tool in _served(params))
-    price = prices.price(model, at=at, speed=params.get("speed"), inference_geo=params.get("inference_geo"))
+    asked = {"speed": params.get("speed"), "inference_geo": params.get("inference_geo")}
+    price = prices.price(model, at=at, service_tier=service_tier, **asked)
     tokens = window if uses else _prompt_tokens(params, window)
     if price is None or tokens is None:
         return None

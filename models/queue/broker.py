@@ -17,13 +17,16 @@ from models.errors import BrokerError
 from models.job.values import Unsent
 from models.queue.queue_window import QueueWindow
 from models.queue.redis_keys import (
+    BATCH_QUEUE,
     DISPATCHER_LEADER,
     FILLED,
-    TASK_NAME,
+    LANE_LEADER,
+    PREFIX,
     Lane,
     queue_key,
     queue_name,
     queue_window_key,
+    task_of,
 )
 
 _MESSAGES_AT_ONCE = 1000
@@ -31,7 +34,6 @@ _TIMEOUT_S = 2.0
 _WINDOW_KEPT_S = 60  # the figures of a fleet hold so long after its last job
 _HEADERS: dict[str, Any] = {
     "lang": "py",
-    "task": TASK_NAME,
     "argsrepr": "()",
     "retries": 0,
     "timelimit": [None, None],
@@ -72,6 +74,15 @@ class Broker:
                     pipeline.expire(queue_window_key(lane), _WINDOW_KEPT_S)
             pipeline.execute()
 
+    def send_message_batches(self, batch_ids: Sequence[str]) -> int:
+        """Push a message for each message batch that needs a call, unless earlier ones wait. Returns their number."""
+        messages = [json.dumps(task_message(BATCH_QUEUE, {"v": 1, "id": batch_id})) for batch_id in batch_ids]
+        with _broker_errors():
+            if not messages or self._redis.llen(f"{PREFIX}{BATCH_QUEUE}"):
+                return 0
+            self._redis.lpush(f"{PREFIX}{BATCH_QUEUE}", *messages)
+        return len(messages)
+
     def depth(self, lane: Lane) -> int:
         """Count the messages waiting in a rung's queue, or in the queue of urgent jobs."""
         with _broker_errors():
@@ -99,8 +110,15 @@ class Broker:
 
     def try_lead(self, holder: str, *, for_s: float) -> bool:
         """Become the leading dispatcher for `for_s` seconds. Returns False if another worker leads."""
+        return self._lead(DISPATCHER_LEADER, holder, for_s)
+
+    def try_lead_lane(self, holder: str, *, for_s: float) -> bool:
+        """Become the maker of message batches for `for_s` seconds. Returns False if another worker is."""
+        return self._lead(LANE_LEADER, holder, for_s)
+
+    def _lead(self, key: str, holder: str, for_s: float) -> bool:
         with _broker_errors():
-            return bool(self._redis.set(DISPATCHER_LEADER, holder, nx=True, px=int(for_s * 1000)))
+            return bool(self._redis.set(key, holder, nx=True, px=int(for_s * 1000)))
 
     def was_flushed(self) -> bool:
         """Return True once after Redis was emptied: flushed, or started again without its data. True at first, too."""
@@ -136,7 +154,7 @@ class Broker:
 
 
 def task_message(queue: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a message of Celery's protocol 2 for a job's task, laid out as by Celery's own Redis transport.
+    """Return a message of Celery's protocol 2 for a queue's task, laid out as by Celery's own Redis transport.
 
     The id of the job in `kwargs` is the task's id, and all that Flower shows of the arguments.
     """
@@ -146,7 +164,7 @@ def task_message(queue: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         "body": b64encode(body.encode()).decode(),
         "content-encoding": "utf-8",
         "content-type": "application/json",
-        "headers": _HEADERS | {"id": job_id, "root_id": job_id, "kwargsrepr": job_id},
+        "headers": _HEADERS | {"task": task_of(queue), "id": job_id, "root_id": job_id, "kwargsrepr": job_id},
         "properties": {
             "correlation_id": job_id,
             "reply_to": "",

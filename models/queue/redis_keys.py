@@ -6,7 +6,10 @@ Lane: TypeAlias = int | None  # the rung whose jobs a queue holds, None for urge
 
 PREFIX = "stepdown:"
 TASK_NAME = "stepdown.run"  # a change would have workers of another version discard messages
+BATCH_TASK_NAME = "stepdown.message_batch"  # a call about a message batch
+BATCH_QUEUE = "half-price"  # its queue
 DISPATCHER_LEADER = f"{PREFIX}clock"
+LANE_LEADER = f"{PREFIX}half-price-clock"  # whoever has this key makes message batches
 PULSES = f"{PREFIX}workers"  # the workers that claim jobs, each with the time of its last proof
 ENDS = f"{PREFIX}ends"  # the channel of ended jobs that callers wait for
 LISTENED = f"{PREFIX}listened"  # the channel of jobs whose callers read a stream
@@ -26,6 +29,11 @@ def queue_name(lane: Lane) -> str:
     'rung-2'
     """
     return "urgent" if lane is None else f"rung-{lane}"
+
+
+def task_of(queue: str) -> str:
+    """Return the Celery task of a queue."""
+    return BATCH_TASK_NAME if queue == BATCH_QUEUE else TASK_NAME
 
 
 def queue_key(lane: Lane) -> str:

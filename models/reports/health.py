@@ -5,8 +5,8 @@ from decimal import Decimal
 
 from sqlalchemy import Date, column, func, select, table, text, update
 
+from models.database.engine import LedgerPart, reading, transaction
 from models.job.primary_health import PrimaryHealth
-from models.ledger.database import LedgerPart, reading, transaction
 from models.schema.columns import midnight, now
 from models.schema.daily_cost import Threshold
 from models.schema.job import IN_FLIGHT, QUEUED, WAITING, Job

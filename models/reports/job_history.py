@@ -11,7 +11,7 @@ from sqlalchemy import Connection, RowMapping, Select, case, func, select
 
 from models.accounting.exports import between
 from models.chain.best_start import StartRecord
-from models.ledger.database import LedgerPart, reading, transaction
+from models.database.engine import LedgerPart, reading, transaction
 from models.money.token_estimate import PromptSize, prompt_size
 from models.money.usage import COUNTERS, Usage
 from models.outcome import OPEN_STATES, Outcome, State

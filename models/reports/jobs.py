@@ -8,12 +8,12 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, RowMapping, Select, bindparam, case, func, literal, select, text, type_coerce
 
+from models.database.compiled_sql import CompiledSql
+from models.database.engine import LedgerPart, reading
 from models.errors import NotFoundError
 from models.job.answer import Answer
 from models.job.progress import CacheUse, ModelLine, Progress
 from models.job.values import batch_scope
-from models.ledger.compiled_sql import CompiledSql
-from models.ledger.database import LedgerPart, reading
 from models.ledger.steps import blocked
 from models.money.pricing import NANO_USD
 from models.outcome import FINAL_STATES, Outcome, State

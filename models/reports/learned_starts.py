@@ -10,8 +10,8 @@ from sqlalchemy import Engine, func, select
 
 from models.chain.best_start import StartRecord, WeighedStart, explored, picked, weigh
 from models.chain.chain import RungRange
+from models.database.engine import opened_if_there, reading
 from models.job.values import NewJob
-from models.ledger.database import opened_if_there, reading
 from models.reports.job_history import JobHistory
 from models.schema.columns import midnight, now
 from models.schema.job import Job

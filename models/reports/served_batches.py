@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from models.callers import DELETED
-from models.ledger.database import LedgerPart, reading, transaction
+from models.database.engine import LedgerPart, reading, transaction
 from models.outcome import FINAL_STATES, OPEN_STATES, State
 from models.schema.batch import Batch, in_scope
 from models.schema.budget import BudgetRow

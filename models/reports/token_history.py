@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from models.ledger.database import opened_if_there
+from models.database.engine import opened_if_there
 from models.reports.job_history import MOST_ANSWERS, AnswerLength, JobHistory
 
 LEAST = 20  # attempts below which a figure may be chance

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from sqlalchemy import TextualSelect, bindparam, text
 
-from models.ledger.database import LedgerPart, reading
+from models.database.engine import LedgerPart, reading
 from models.schema.columns import UTCDateTime, now
 from models.schema.job import IN_FLIGHT, QUEUED, WAITING
 

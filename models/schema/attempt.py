@@ -15,6 +15,7 @@ from sqlalchemy import (
     bindparam,
     false,
     literal,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -98,6 +99,7 @@ class Attempt(Base):
     web_search_nano_usd: Mapped[Money | None]
     cost_status: Mapped[Word]
     price_source: Mapped[Line | None]
+    message_batch_id: Mapped[Id | None] = mapped_column(ForeignKey("message_batches.id"))  # at half price; NULL: live
     worker: Mapped[Line]
     lease_token: Mapped[int]
 
@@ -105,6 +107,12 @@ class Attempt(Base):
         UniqueConstraint("job_id", "attempt_no"),
         Index(None, "opened_at"),
         Index(None, "batch_id"),
+        Index(
+            None,
+            "message_batch_id",
+            sqlite_where=text("message_batch_id IS NOT NULL"),
+            postgresql_where=text("message_batch_id IS NOT NULL"),
+        ),
         CheckConstraint("(cost_nano_usd IS NULL) = (cost_status IN ('unknown', 'at_least'))", name="cost_known"),
         CheckConstraint("(least_nano_usd IS NULL) = (cost_status <> 'at_least')", name="least_known"),
         CheckConstraint("cost_nano_usd >= 0", name="cost_positive"),

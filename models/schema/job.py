@@ -19,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.job.values import Closing, Ending, NewJob
-from models.outcome import State
+from models.outcome import HALF_PRICE, State
 from models.schema.columns import Base, Id, Json, Line, Time, Word, columns_of, escaped_json
 
 # The states stand in the text: SQL uses a partial index only if the query has the index's own words.
@@ -34,6 +34,8 @@ THROTTLED = (
     f"{WAITING} AND outcome IN ('circuit_open', 'limited', 'full', "
     "'rate_limited', 'ramp_limited', 'key_paused', 'overloaded', 'server_error', 'unreachable')"
 )
+
+TO_PACK = "phase = 'waiting' AND outcome = 'half_price'"  # into a message batch
 
 # Indexes name the phase, not the state and not the lease. A claim and a renewal then change no indexed column, so that
 # Postgres writes both in place. A cancelled job with a lease has a call in flight, whose worker may be gone.
@@ -71,6 +73,7 @@ class Job(Base):
     ceiling_rung: Mapped[int]
 
     is_urgent: Mapped[bool] = mapped_column(default=False, server_default=false())  # never behind bulk
+    lane: Mapped[Word | None]  # half_price if its answer may come from a message batch; NULL: live
     patience_ms: Mapped[int | None]  # the longest wait for a rung's limits; NULL: PATIENCE_S
     climb_on: Mapped[Line | None]  # outcomes by comma that climb; NULL: CLIMB_ON
     expects: Mapped[Json | None]  # the checks of an answer; NULL: any answer is accepted
@@ -122,6 +125,8 @@ class Job(Base):
         _partial("ix_jobs_held", "phase = 'held'", "batch_id"),
         # steps that wait for their parts
         _partial("ix_jobs_parts", "phase = 'waiting' AND outcome = 'parts'", "batch_id"),
+        # jobs that wait for a message batch to be made
+        _partial("ix_jobs_half_price", TO_PACK, "rung", "due_at"),
         # few, and counted before another job explores
         _partial("ix_jobs_explored", "start_reason = 'explored'", "task", "created_at"),
         _partial("ix_jobs_cut", "phase = 'cut'", "id"),
@@ -206,7 +211,7 @@ def job_row(batch_id: str | None, job: NewJob) -> JobRow:
 def shared_columns(batch_id: str | None, job: NewJob) -> dict[str, Any]:
     """Return the columns of a new job beside its own. JSON and words are text for the driver.
 
-    `deadline_s` is no column: the writer turns it into a deadline.
+    `deadline_s` and `due_s` are no columns: the writer turns them into times.
     """
     branch, refused = job.branch, job.refused
     row = columns_of(job, Job) | {
@@ -223,16 +228,24 @@ def shared_columns(batch_id: str | None, job: NewJob) -> dict[str, Any]:
         "parent": branch and branch.parent,
         "tree": branch and branch.tree,
         "call_depth": branch and branch.depth,
-        "state": State.QUEUED.value if refused is None else State.FAILED.value,
-        "outcome": refused and refused.outcome.value,
+        **_begin(job),
         "error": refused and refused.error,
         "rung": job.span.start,
         "given_up": "{}",
         "on_unknown": None if job.on_unknown is None else str(job.on_unknown),
         **dict.fromkeys(("rounds", "crashes", "rebuys", "lease_token", "deliveries"), 0),
         "deadline_s": job.deadline_s,
+        "due_s": job.live_from_s,
     }
     return {name: value for name, value in row.items() if value is not None and name not in OWN_COLUMNS}
+
+
+def _begin(job: NewJob) -> dict[str, Any]:
+    if job.refused is not None:
+        return {"state": State.FAILED.value, "outcome": job.refused.outcome.value}
+    if job.live_from_s is not None:
+        return {"state": State.WAITING.value, "outcome": HALF_PRICE, "lane": HALF_PRICE}
+    return {"state": State.QUEUED.value}
 
 
 def answer_row(job_id: str, closing: Closing, ending: Ending) -> dict[str, Any]:

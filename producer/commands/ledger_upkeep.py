@@ -30,7 +30,7 @@ _TITLES = ("model", "attempts", "corrected", "change of cost", "were unknown", "
 def upgrade() -> None:
     """Bring the ledger's schema to this version's."""
     from migrations import run
-    from models.ledger.database import open_database
+    from models.database.engine import open_database
 
     engine = open_database(settings().database_url.get_secret_value())
     run.upgrade(engine)
@@ -46,8 +46,8 @@ def analyst(
     from migrations.run import ensure_schema
     from models.accounting.adhoc_sql import read_only_uri
     from models.accounting.analyst_role import analyst_sql, make_analyst
+    from models.database.engine import database_url, open_database
     from models.errors import InputError
-    from models.ledger.database import database_url, open_database
 
     if not _NAME.fullmatch(role):
         raise InputError(f"{role!r} should be small letters, digits and _", source="db analyst", field="--role")
@@ -72,7 +72,7 @@ def rebuild() -> None:
     """Add every finished day up anew, from its attempts; the answers stay what they are, and are right meanwhile."""
     from migrations.run import ensure_schema
     from models.accounting.daily_rollup import Rollup
-    from models.ledger.database import open_database
+    from models.database.engine import open_database
 
     engine = open_database(settings().database_url.get_secret_value())
     try:

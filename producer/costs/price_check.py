@@ -9,8 +9,8 @@ from importlib.metadata import version
 from migrations.run import revisions
 from models.accounting.price_list import PriceList
 from models.chain.retirements import LIST, retirements
+from models.database.engine import opened_if_there
 from models.errors import LedgerError
-from models.ledger.database import opened_if_there
 from models.money.price_book import GENAI_SOURCE, PriceBook, snapshot_day
 from models.money.pricing import KINDS, Price, Rates, complete_rates, derived_kinds
 from models.settings import Settings

@@ -9,8 +9,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from migrations.run import revisions
+from models.database.engine import open_database
 from models.errors import StepdownError
-from models.ledger.database import open_database
 from models.money.price_book import PriceBook
 from models.queue.broker import Broker
 from models.queue.embedded_redis import broker_url

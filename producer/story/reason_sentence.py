@@ -36,6 +36,7 @@ _SENTENCES: Mapping[str, str] = {
     "overloaded": "{it} was overloaded",
     "unknown": "its worker was lost during the call, so nobody saw how it ended",
     "unseen": "a worker had left it that was lost before it could say why",
+    "not_run": "its message batch ended before its request ran, so nothing was bought",
     "late": "it ended after the job had gone to somebody else, so its answer was not used",
     "key_paused": "nobody might call with this key for a while: the API had refused it, or its money was used up",
     "worker_stopped": "its worker was being stopped",

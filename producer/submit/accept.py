@@ -167,7 +167,7 @@ def _lay(
         job_id, prompt_id = next(ids), _id(prompt, seq)
         params = prompt.request() if prompt.refused is None else {}
         shared = alike.shared(prompt, id=job_id, seq=seq, prompt_id=prompt_id, params=params)
-        if prompt.refused is None:
+        if prompt.refused is None and "due_s" not in shared:
             first.add(job_id, shared["rung"], is_urgent=options.urgent)
         sent, kept = escaped_json(params), escaped_json(prompt.columns)
         row = (job_id, seq, prompt_id, sent, kept, prefixes.named(params), shared)
@@ -296,4 +296,5 @@ class _Alike:
             expects=asked.expects,
             deadline_s=asked.deadline_s,
             headers=prompt.headers or None,
+            live_from_s=None if self.options.urgent else self.settings.live_from_s(asked),
         )

@@ -49,6 +49,7 @@ FAULTS = (
     "overload_every_model",
     "break_calls",
 )
+_OF_A_SERVER = ("crash_the_ledger", "freeze_the_ledger")  # SQLite is a file, and has no process of its own
 _OVERLOADED = "[[rules]]\nanswer = 529"
 _BREAKING = "[[rules]]\nanswer = 'cut'\nshare = 0.3\n[[rules]]\nanswer = 'reset_after'\nshare = 0.1"
 _OPEN = (
@@ -154,32 +155,41 @@ class Chaos:
             yield client
 
 
-def run(folder: Path, *, seconds: float, seed: int, only: str | None = None, every_s: float | None = None) -> Outcome:
+def run(
+    folder: Path,
+    *,
+    seconds: float,
+    seed: int,
+    engine: str = "postgres",
+    only: str | None = None,
+    every_s: float | None = None,
+) -> Outcome:
     """Work under faults for so long, then lift them all, wait until nothing moves, and examine.
 
-    Every fault comes once before any comes twice; `only` names the one to draw, `every_s` paces them.
+    Every fault comes once before any comes twice; `only` names the one to draw, `every_s` paces them. The clock of a
+    worker on SQLite is the ledger's clock, so none is skewed there.
     """
     older, revision = older_version(folder / "older")
     with open_site(
-        "postgres", folder, latency_s=0.3, revision=revision, HOLD_ABOVE_USD="0", CALL_TIMEOUT_S="3", DAY_CAP_USD="1000"
+        engine, folder, latency_s=0.3, revision=revision, HOLD_ABOVE_USD="0", CALL_TIMEOUT_S="3", DAY_CAP_USD="1000"
     ) as site:
         site.hire(PYTHONPATH=str(older))
         upgrade(site.engine)  # while the older version's worker is at work
         chaos = Chaos(site=site, draw=random.Random(seed))
         for _ in range(_WORKERS):
             site.hire_at_once()
-        chaos.skewed = site.hire_at_once(**_SKEWED)
+        if engine == "postgres":
+            chaos.skewed = site.hire_at_once(**_SKEWED)
         for worker in site.workers:
             worker.ready()
         with _submitting(site) as (batches, refused):
-            _inject(chaos, seconds, only, every_s)
+            _inject(chaos, seconds, _names(chaos.draw, engine, only), every_s)
         healed_s = _rest(site, batches)
         return _outcome(chaos, seed, batches, len(refused), healed_s)
 
 
-def _inject(chaos: Chaos, seconds: float, only: str | None, every_s: float | None) -> None:
+def _inject(chaos: Chaos, seconds: float, names: Iterator[str], every_s: float | None) -> None:
     until = time.monotonic() + seconds
-    names = _names(chaos.draw, only)
     while time.monotonic() < until:
         began = time.monotonic()
         chaos.begin(next(names))
@@ -187,12 +197,13 @@ def _inject(chaos: Chaos, seconds: float, only: str | None, every_s: float | Non
         chaos.over.wait(pause_s)
 
 
-def _names(draw: random.Random, only: str | None) -> Iterator[str]:
+def _names(draw: random.Random, engine: str, only: str | None) -> Iterator[str]:
+    known = [name for name in FAULTS if engine == "postgres" or name not in _OF_A_SERVER]
     if only is None:
         # Rubbish in a queue ends the older version's worker: it comes last of the first round.
-        yield from sorted(FAULTS, key=lambda name: (name == "feed_redis", draw.random()))
+        yield from sorted(known, key=lambda name: (name == "feed_redis", draw.random()))
     while True:
-        yield draw.choice(FAULTS) if only is None else only
+        yield draw.choice(known) if only is None else only
 
 
 @contextmanager
@@ -261,11 +272,12 @@ def main(say: Callable[[str], object] = sys.stdout.write) -> int:
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
     parser.add_argument("--only", choices=FAULTS)
     parser.add_argument("--every-s", type=float)
+    parser.add_argument("--engine", choices=("postgres", "sqlite"), default="postgres", help="of the ledger")
     parser.add_argument("--stories", action="store_true", help=f"tell those of {_STORIES} jobs at the end")
     given = parser.parse_args()
     say(f"seed {given.seed}: {given.seconds:g} s of faults\n")
     with TemporaryDirectory(prefix="chaos-") as folder:
-        outcome = run(Path(folder), seconds=given.seconds, seed=given.seed, only=given.only, every_s=given.every_s)
+        outcome = run(Path(folder), **{name: value for name, value in vars(given).items() if name != "stories"})
     say(outcome.table())
     say(f"\n{outcome.stories}\n" if given.stories else "")
     return 1 if outcome.found.wrong or outcome.after_release.wrong or outcome.leaks or outcome.untold else 0

@@ -80,7 +80,7 @@ class Life(RuleBasedStateMachine):
             clock=lambda: self.now_s,
             report=lambda _event: None,
         )
-        policy = RescuePolicy(hold_above_usd=Decimal(0), worst_case_usd=lambda _model, _params: None)
+        policy = RescuePolicy(hold_above_usd=Decimal(0), worst_case_usd=lambda _model, _params, **_tier: None)
         self.rescuer = Rescuer(
             strays=self.store.leases,
             policy=policy,

@@ -1,6 +1,7 @@
 """One rung of a walk, as a pipeline: each stage returns a value, and a RungResult ends the rung."""
 
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from models.chain.deadline import deadline_of
 from models.ids import new_id
@@ -66,25 +67,30 @@ def fit(rung: RungContext) -> FittedRequest | RungResult:
 
 async def price(rung: RungContext, request: FittedRequest) -> Opening | RungResult:
     """Price the worst case of the request, and name the caps over the job."""
-    model, claim, sent = rung.model, rung.claim, request.params.get("max_tokens")
-    opening = Opening(
+    opening = opening_of(rung, request, worst_case_usd=rung.worker.worst_case_usd(rung.model, request.params))
+    if opening.caps and opening.worst_case_usd is None:
+        cause = why_unbounded(request.params)
+        return skip(rung, OVER_BUDGET, f"over budget: nothing bounds what {opening.model} may cost: {cause}")
+    # An urgent caller waits for the answer: a cap without room is known before any wait for a cache or a model.
+    over = await rung.worker.ledger.over_cap(opening) if opening.caps and rung.claim.is_urgent else None
+    return opening if over is None else over_cap(rung, over)
+
+
+def opening_of(rung: RungContext, request: FittedRequest, *, worst_case_usd: Decimal | None) -> Opening:
+    """Lay the attempt of a fitted request out."""
+    sent = request.params.get("max_tokens")
+    return Opening(
         id=new_id(),
         number=rung.number,
         rung=rung.place.rung,
         fallback_depth=depth_at(rung.place, rung.policy.span),
         reason=rung.reason,
-        model=model,
-        worst_case_usd=rung.worker.worst_case_usd(model, request.params),
-        caps=rung.worker.caps.over(claim),
-        max_tokens=sent if sent != claim.params.get("max_tokens") else None,
+        model=rung.model,
+        worst_case_usd=worst_case_usd,
+        caps=rung.worker.caps.over(rung.claim),
+        max_tokens=sent if sent != rung.claim.params.get("max_tokens") else None,
         note=request.note,
     )
-    if opening.caps and opening.worst_case_usd is None:
-        cause = why_unbounded(request.params)
-        return skip(rung, OVER_BUDGET, f"over budget: nothing bounds what {model} may cost: {cause}")
-    # An urgent caller waits for the answer: a cap without room is known before any wait for a cache or a model.
-    over = await rung.worker.ledger.over_cap(opening) if opening.caps and claim.is_urgent else None
-    return opening if over is None else over_cap(rung, over)
 
 
 async def warm_cache(rung: RungContext, request: FittedRequest) -> WarmedRequest:

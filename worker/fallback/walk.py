@@ -27,7 +27,7 @@ class Walked:
 
 async def walk(claim: Claim, worker: Collaborators, *, time_left_s: float) -> Walked:
     """Take a claimed job to its end or to a parking place."""
-    rung = _first_rung(claim, worker, time_left_s)
+    rung = first_rung(claim, worker, time_left_s)
     better, results, decisions = _better_rungs(rung), list[RungResult](), list[DecisionRecord]()
     while True:
         ahead = better.pop(0) if better else rung
@@ -52,7 +52,8 @@ def _closings(results: Iterable[RungResult]) -> tuple[Closing, ...]:
     return tuple(result.closing for result in results if result.closing is not None)
 
 
-def _first_rung(claim: Claim, worker: Collaborators, time_left_s: float) -> RungContext:
+def first_rung(claim: Claim, worker: Collaborators, time_left_s: float) -> RungContext:
+    """Return the rung at which a claimed job begins or goes on."""
     policy = _policy(claim, worker, time_left_s)
     return RungContext(
         claim=claim,
@@ -110,6 +111,8 @@ def _better_rungs(rung: RungContext) -> list[RungContext]:
 def _first_reason(claim: Claim) -> Reason:
     if claim.is_rebuy:
         return Reason.REBUY
+    if claim.is_moved:
+        return Reason.LATE
     return Reason.RESUME if claim.attempt_count or claim.rounds else Reason.START
 
 

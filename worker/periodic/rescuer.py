@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from models.errors import LedgerError
-from models.job.values import Stray
+from models.job.strays import Stray
 from models.ledger.leases import Leases
 from worker.events import Report, Rescued
 from worker.recovery.rescue import RescuePolicy, rescue_of

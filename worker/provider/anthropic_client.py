@@ -4,7 +4,8 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from decimal import Decimal
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
@@ -25,6 +26,7 @@ _PROBES = {"TCP_KEEPIDLE": 60, "TCP_KEEPALIVE": 60, "TCP_KEEPINTVL": 15, "TCP_KE
 _OK, _NOT_FOUND = 200, 404
 _EVENTS = "text/event-stream"
 _FACTS_S = 2.0
+_NONE: Mapping[str, str] = {}
 _LIMITS = (
     f"anthropic-ratelimit-{kind}-{figure}"
     for kind in ("requests", "input-tokens", "output-tokens")
@@ -134,6 +136,45 @@ class AnthropicProvider:
         if times.has_begun_early:
             self._early[body["model"]] = max(early, len(text))
         return Broken(how="cut", detail="the stream ended in the middle", latency_ms=_since(started))
+
+    async def exchange(
+        self, method: str, path: str, *, timeout_s: float, body: bytes | None = None, headers: Mapping[str, str] = _NONE
+    ) -> Received | Broken:
+        """Make one call that is no message, such as those of message batches. No fault of the network raises."""
+        return await self._exchange(method, path, asyncio.timeout(timeout_s), body=body, headers=headers, into=None)
+
+    async def download(self, path: str, into: Callable[[bytes], object], *, silence_s: float) -> Received | Broken:
+        """Give each part of a body to `into` at once; the response has none. Each part comes within `silence_s`."""
+        silence = aiohttp.ClientTimeout(total=None, sock_read=silence_s)
+        return await self._exchange("GET", path, nullcontext(), timeout=silence, into=into)
+
+    async def _exchange(
+        self,
+        method: str,
+        path: str,
+        limit: AbstractAsyncContextManager[object],
+        *,
+        into: Callable[[bytes], object] | None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] = _NONE,
+        **options: Any,
+    ) -> Received | Broken:
+        started = time.monotonic()
+        sent = {"data": body, "headers": headers, "allow_redirects": False, **options}
+        try:
+            async with limit, self._session.request(method, f"{self._url}{path}", **sent) as response:
+                kept = {name: response.headers[name] for name in _HEADERS if name in response.headers}
+                is_piped = into is not None and response.status == _OK
+                reply = b"" if is_piped else await response.read()
+                async for part in response.content.iter_any():
+                    if into is not None:
+                        into(part)
+        except TimeoutError as error:
+            is_ours = not isinstance(error, aiohttp.ClientError)
+            return _timed_out("the limit of the call", _since(started)) if is_ours else _broken(error, _since(started))
+        except aiohttp.ClientError as error:
+            return _broken(error, _since(started))
+        return Received(status=response.status, headers=kept, body=reply, latency_ms=_since(started))
 
     async def facts(self, model: str) -> Mapping[str, Any] | None:
         """Return the API's facts of a model, at no cost. Empty if the API has no such model, None without an answer."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from models.chain.fallback_rules import CLIMBING
-from models.job.values import Past, Rescue, Stray
+from models.job.strays import Past, Rescue, Stray
 from models.money.worst_case import WorstCase
 from models.outcome import OnUnknown, Outcome, State
 from worker.fallback.decide import depth_at, is_lasting

@@ -16,12 +16,12 @@ from uuid import uuid4
 from kombu.transport import TRANSPORT_ALIASES, redis
 
 from models.queue.broker import task_message
-from models.queue.redis_keys import TASK_NAME, queue_name
+from models.queue.redis_keys import BATCH_QUEUE, queue_name, task_of
 from worker.events import MessageDiscarded
 from worker.logs import log
 
 _URGENT = queue_name(None)
-_OUR_QUEUE = re.compile(rf"{_URGENT}|rung-[0-9]{{1,4}}")
+_OUR_QUEUE = re.compile(rf"{_URGENT}|{BATCH_QUEUE}|rung-[0-9]{{1,4}}")
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _AT_ONCE = 100  # messages of one round trip: the loop has other work, and other workers want some
 _LONGEST_BODY = 16 * 1024  # ours has 150 bytes
@@ -125,7 +125,7 @@ class Transport(redis.Transport):  # type: ignore[misc]
 
     def _deliver(self, message: Any, queue: str) -> None:
         if _OUR_QUEUE.fullmatch(queue):
-            version, job_id = _read(message)
+            version, job_id = _read(message, task_of(queue))
             message = task_message(queue, {"v": version, "id": job_id})
         super()._deliver(message, queue)
 
@@ -137,7 +137,7 @@ def install(room: Callable[..., int]) -> None:
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"
 
 
-def _read(message: Any) -> tuple[int, str]:
+def _read(message: Any, task_name: str) -> tuple[int, str]:
     """Return the version and the job id of a message. Raises NotAMessageError if an id is missing."""
     match message:
         case {
@@ -149,7 +149,7 @@ def _read(message: Any) -> tuple[int, str]:
             pass
         case _:
             raise NotAMessageError("its fields are not those of a message")
-    if task != TASK_NAME:
+    if task != task_name:
         raise NotAMessageError("it is for another task")
     if len(body) > _LONGEST_BODY:
         raise NotAMessageError("its body is too long")

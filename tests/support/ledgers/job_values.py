@@ -8,7 +8,8 @@ from typing import Any
 from models.chain.chain import RungRange
 from models.ids import new_id
 from models.job.map_reduce import NewStep, OnFailedPart
-from models.job.values import Claim, Closing, Ending, NewBatch, NewJob, Opening, Past, Stray
+from models.job.strays import Past, Stray
+from models.job.values import Claim, Closing, Ending, NewBatch, NewJob, Opening
 from models.ledger.ledger import Ledger
 from models.money.usage import Usage
 from models.outcome import CostStatus, Outcome, Reason, State

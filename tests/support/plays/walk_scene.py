@@ -268,7 +268,7 @@ def _worker(
         ledger=awaited(ledger),
         prices=OnePrice(),
         caps=Caps(),
-        worst_case_usd=lambda model, _params: WORST_USD.get(model, Decimal("0.2")),
+        worst_case_usd=lambda model, _params, **_tier: WORST_USD.get(model, Decimal("0.2")),
         admission=awaited(admission),
         expected=Forecast(),
         report=events.append,

@@ -10,7 +10,7 @@ import redis
 from sqlalchemy import Engine
 
 from migrations.run import upgrade
-from models.ledger.database import open_database
+from models.database.engine import open_database
 from models.ledger.job_actions import JobActions
 from models.ledger.leases import Leases
 from models.ledger.ledger import Ledger

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.database.engine import database_url
 from models.errors import Mistake, SettingsError
-from models.ledger.database import database_url
 from models.settings import load_settings
 
 _SECRET = "sk-ant-canary-7391"  # noqa: S105 - nobody's

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from models.job.values import Claim, Rescue
+from models.job.strays import Rescue
+from models.job.values import Claim
 from models.outcome import Outcome, State
 from models.store import Store
 from tests.support.ledgers.job_values import accepted, claimed, closing, opening, succeeded

@@ -10,7 +10,8 @@ from sqlalchemy import Engine, select, text
 
 from models.accounting.repricing import Scope
 from models.job.map_reduce import OnFailedPart
-from models.job.values import Cap, OverCap, Rescue, batch_scope
+from models.job.strays import Rescue
+from models.job.values import Cap, OverCap, batch_scope
 from models.ledger.ledger import Ledger
 from models.money.price_book import PriceBook
 from models.money.pricing import parse_costs
@@ -71,14 +72,14 @@ def test_a_small_batch_is_counted_when_somebody_looks(engine: Engine, ledger: Le
 def test_the_counts_stay_exact_however_many_small_batches_are_forgotten(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.ledger.ledger._MOST_UNCOUNTED", 2)
+    monkeypatch.setattr("models.ledger.job_ends._MOST_UNCOUNTED", 2)
     ledger = Ledger(engine, worker="here", counted_from=3)
     large, jobs = accepted(ledger, 3)
     small = [accepted(ledger, 1)[1][0] for _ in range(6)]
     claims = [claimed(ledger, job) for job in small]
     for claim in claims:
         assert ledger.open_attempt(claim, opening()) is True
-    assert len(ledger._uncounted) <= 4  # noqa: SLF001 - it grew with each served request
+    assert len(ledger.ends._uncounted) <= 4  # noqa: SLF001 - it grew with each served request
     answered(ledger, jobs[0])
     assert _counts(engine, large)["states"] == {"queued": 2, "succeeded": 1}
 

@@ -27,7 +27,7 @@ _CRASH = """
 import os, signal, sys
 from decimal import Decimal
 from models.ledger.batches import BatchWriter
-from models.ledger.database import open_database
+from models.database.engine import open_database
 from models.schema.job import job_row
 from tests.support.ledgers.job_values import new_batch, new_jobs
 

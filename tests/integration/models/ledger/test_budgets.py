@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select, text
 
-from models.job.values import Cap, Closing, Opening, OverCap, Rescue, SpooledReply, Stray
+from models.job.strays import Rescue, Stray
+from models.job.values import Cap, Closing, Opening, OverCap, SpooledReply
 from models.ledger.job_actions import JobActions
 from models.ledger.leases import Leases
 from models.ledger.ledger import Ledger

@@ -14,9 +14,9 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, text
 
+from models.database.engine import WORKER, open_database
 from models.errors import LedgerError, LedgerGoneError
-from models.job.values import Rescue
-from models.ledger.database import WORKER, open_database
+from models.job.strays import Rescue
 from models.ledger.leases import Leases
 from models.ledger.ledger import Ledger
 from models.ledger.outbox import Outbox

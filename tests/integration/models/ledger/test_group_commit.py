@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 import pytest
 from sqlalchemy import Engine, func, insert, select, text
 
+from models.database.compiled_sql import Cursor
+from models.database.group_commit import GroupCommit
 from models.ledger.claims import CLAIM
-from models.ledger.compiled_sql import Cursor, GroupCommit
 from models.ledger.ledger import Ledger
 from models.schema.budget import BudgetRow
 from models.schema.job import Job
@@ -190,7 +191,7 @@ def test_a_lost_database_is_every_operations_error_and_the_next_group_goes_on(
 _KILLED = """
 import os, signal, sys
 sys.path.insert(0, {root!r})
-from models.ledger.compiled_sql import GroupCommit
+from models.database.group_commit import GroupCommit
 from tests.integration.models.ledger.test_group_commit import _bare, _claim, _one_group, _submitted
 from tests.support.servers.fixtures import opened
 

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import Engine, text
 
 from models.errors import LedgerError
-from models.job.values import Claim, Past, Rescue, SpooledReply, Stray
+from models.job.strays import Past, Rescue, Stray
+from models.job.values import Claim, SpooledReply
 from models.ledger.leases import Leases
 from models.ledger.ledger import Ledger
 from models.outcome import OnUnknown, Outcome, State

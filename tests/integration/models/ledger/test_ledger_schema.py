@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import Engine, inspect, text
 
 from migrations.run import downgrade, ensure_schema, revisions, upgrade
+from models.database.engine import open_database
 from models.errors import LedgerError, SettingsError
-from models.ledger.database import open_database
 from models.ledger.ledger import Ledger
 from models.ledger.outbox import Outbox
 from models.reports.jobs import Reports
@@ -21,7 +21,7 @@ from tests.support.threads_at_once import at_once
 _MAKE_READY = """
 import sys
 from migrations.run import ensure_schema
-from models.ledger.database import open_database
+from models.database.engine import open_database
 engine = open_database(sys.argv[1])
 ensure_schema(engine)
 engine.dispose()

@@ -95,6 +95,7 @@ _TABLE = {
     Outcome.RAMP_LIMITED: _next(Outcome.RAMP_LIMITED),
     Outcome.SERVER_ERROR: Retry(),
     Outcome.OVERLOADED: _next(Outcome.OVERLOADED),
+    Outcome.NOT_RUN: Stop(),
     Outcome.UNKNOWN: Stop(),
     Outcome.LATE: Stop(),
 }

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from models.errors import LedgerError
-from models.job.values import Rescue, Stray
+from models.job.strays import Rescue, Stray
 from models.ledger.leases import Leases
 from tests.support.ledgers.job_values import stray
 from tests.support.plays.walk_scene import HandClock
@@ -14,7 +14,7 @@ from worker.events import Event, Rescued
 from worker.periodic.rescuer import Rescuer
 from worker.recovery.rescue import RescuePolicy
 
-_POLICY = RescuePolicy(hold_above_usd=Decimal(0), worst_case_usd=lambda _model, _params: None)
+_POLICY = RescuePolicy(hold_above_usd=Decimal(0), worst_case_usd=lambda _model, _params, **_tier: None)
 
 
 @dataclass(slots=True)

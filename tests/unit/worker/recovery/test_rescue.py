@@ -5,15 +5,15 @@ from decimal import Decimal
 
 import pytest
 
-from models.job.values import Past
+from models.job.strays import Past
 from models.outcome import OnUnknown, Outcome, State
 from tests.support.ledgers.job_values import stray
 from worker.recovery.rescue import RescuePolicy, rescue_of
 
 OPUS, SONNET, HAIKU = "opus", "sonnet", "haiku"
-_POLICY = RescuePolicy(hold_above_usd=Decimal("0.05"), worst_case_usd=lambda _model, _params: Decimal("0.01"))
-_DEAR = replace(_POLICY, worst_case_usd=lambda _model, _params: Decimal("0.051"))
-_UNPRICED = replace(_POLICY, worst_case_usd=lambda _model, _params: None)
+_POLICY = RescuePolicy(hold_above_usd=Decimal("0.05"), worst_case_usd=lambda _model, _params, **_tier: Decimal("0.01"))
+_DEAR = replace(_POLICY, worst_case_usd=lambda _model, _params, **_tier: Decimal("0.051"))
+_UNPRICED = replace(_POLICY, worst_case_usd=lambda _model, _params, **_tier: None)
 
 
 def _past(rung: int, outcome: Outcome | None, *, depth: int | None = None) -> Past:

@@ -1,0 +1,77 @@
+"""A message batch as values: requests that are bought together at half price, and their state at the provider."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from models.job.values import Claim, Opening
+
+
+class BatchState(StrEnum):
+    """The state of a message batch."""
+
+    SENDING = "sending"  # committed with its items; its create has not been answered -> under_way, doubtful, refused
+    DOUBTFUL = "doubtful"  # its create left, and may have been carried out -> under_way, lost
+    UNDER_WAY = "under_way"  # the provider has the message batch -> cancelling, ended, doubtful
+    CANCELLING = "cancelling"  # its jobs need their time for live calls -> ended
+    ENDED = "ended"  # the provider has its results -> done, doubtful
+    DONE = "done"  # its results are in the ledger
+    REFUSED = "refused"  # nothing was bought
+    LOST = "lost"  # in no list of the provider; a stray that appears later is cancelled -> cancelling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMessageBatch:
+    """A message batch before its create: one model, one set of headers, and the items with their jobs.
+
+    Its jobs go live from `switch_in_s` seconds from now on. `namespace` names the API key.
+    """
+
+    id: str
+    namespace: str
+    model: str
+    headers: Mapping[str, str]
+    switch_in_s: float
+    items: Sequence[tuple[Claim, Opening]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageBatch:
+    """A message batch in hand. Seconds count from the ledger's clock; `sent_ago_s` is None before the create left.
+
+    `token` is that of the lease. `not_ours` are ids of the provider that turned out to be another's. `waiting` counts
+    the jobs that still wait for an item. `looks` counts whole lists without the message batch, in a row.
+    """
+
+    id: str
+    token: int
+    state: BatchState
+    provider_id: str | None
+    model: str
+    headers: Mapping[str, str]
+    size: int
+    is_proven: bool
+    not_ours: tuple[str, ...]
+    looks: int
+    sent_ago_s: float | None
+    switch_in_s: float
+    is_cancelled: bool
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenItem:
+    """An item whose end is not in the ledger: the job as claimed, and the attempt as opened."""
+
+    claim: Claim
+    opening: Opening
+    opened_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A job that waits for a place in a message batch, and goes live in `live_in_s` seconds at the latest."""
+
+    claim: Claim
+    live_in_s: float

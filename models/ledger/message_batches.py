@@ -1,0 +1,299 @@
+"""Message batches in SQL: jobs taken into them in one transaction, a lease for each call, and their items."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from sqlalchemy import ColumnElement, Engine, bindparam, delete, exists, func, insert, select, text, update
+
+from models.database.compiled_sql import Cursor
+from models.database.engine import LedgerPart, reading, transaction
+from models.ids import new_id
+from models.job.message_batch import BatchState, Candidate, MessageBatch, NewMessageBatch, OpenItem
+from models.job.values import Claim, Closing, Ending, Opening
+from models.ledger.budgets import reserve_or_leave
+from models.ledger.claims import claim_of, claimed_columns
+from models.ledger.ledger import Ledger
+from models.outcome import HALF_PRICE, IN_BATCH, Outcome, Reason, State
+from models.schema.attempt import OPENING_COLUMNS, Attempt, opening_row, opening_values
+from models.schema.columns import db_now, now
+from models.schema.job import TO_PACK, Job
+from models.schema.message_batch import OPEN
+from models.schema.message_batch import MessageBatch as Row
+
+_NOW = db_now(0.0)
+_MEASURED_S = 30 * 86_400.0  # how far back the times of message batches are read
+_MOST_MEASURED = 1000
+_P95 = 0.95
+LOST = "lost"  # the error type of items whose message batch no list shows
+_THIS_JOB = (Job.id == bindparam("job_id")) & (Job.lease_token == bindparam("token"))
+_IS_TO_PACK = _THIS_JOB & (Job.state == State.WAITING) & (Job.outcome == HALF_PRICE)
+_CLAIMED = claimed_columns(Job.__table__.c.id)
+_CANDIDATES = (
+    select(Job.id, Job.due_at, *_CLAIMED)
+    .where(text(TO_PACK), Job.due_at > _NOW)
+    .order_by(Job.rung, Job.due_at)
+    .limit(bindparam("count"))
+)
+_GO_LIVE = update(Job).where(_IS_TO_PACK).values(due_at=_NOW, outcome=None)
+_TAKE = update(Job).where(_IS_TO_PACK).values(outcome=IN_BATCH, lease_token=Job.lease_token + 1)
+_LEAVE = update(Job).where(_THIS_JOB, Job.outcome == IN_BATCH).values(due_at=_NOW, outcome=None)
+_MADE = ("id", "namespace", "model", "headers", "size")
+_MAKE = insert(Row).values(
+    **{
+        name: bindparam(name, type_=getattr(Row, name).type) for name in ("id", "namespace", "model", "headers", "size")
+    },
+    state=BatchState.SENDING,
+    not_ours=[],
+    made_at=_NOW,
+    look_at=_NOW,
+    switch_at=db_now(bindparam("in_s")),
+)
+_OPEN_ITEM = (
+    insert(Attempt)
+    .from_select(OPENING_COLUMNS, select(*opening_values()).select_from(Job).where(_THIS_JOB))
+    .returning(Attempt.opened_at)
+)
+_OPEN_STRAY = (
+    insert(Attempt)
+    .from_select(OPENING_COLUMNS, select(*opening_values()).where(Job.id == bindparam("job_id")))
+    .returning(Attempt.opened_at)
+)
+_IS_ITEM = Attempt.reason != Reason.LATE  # the others are the cost of items that were taken for lost
+_DROP_ITEM = delete(Attempt).where(Attempt.id == bindparam("attempt_id"))
+_RESIZE = update(Row).where(Row.id == bindparam("of_id")).values(size=bindparam("items"))
+_UNMAKE = delete(Row).where(Row.id == bindparam("of_id"))
+_IS_FREE = text(OPEN) & (Row.look_at <= _NOW) & (Row.lease_until.is_(None) | (Row.lease_until <= _NOW))
+_IS_WAITING = (
+    (Attempt.message_batch_id == Row.id)
+    & (Job.id == Attempt.job_id)
+    & (Job.lease_token == Attempt.lease_token)
+    & (Job.state == State.WAITING)
+    & (Job.outcome == IN_BATCH)
+)
+_SAME = ("id", "provider_id", "model", "headers", "size", "is_proven", "looks")
+_TIMES = ("sent_at", "switch_at", "cancelled_at")
+_HELD = (Row.id == bindparam("of_id")) & (Row.lease_token == bindparam("of_token"))
+
+
+class MessageBatches(LedgerPart):
+    """Writes and reads message batches. Each method raises LedgerError if the ledger is away."""
+
+    def __init__(self, engine: Engine, ledger: Ledger) -> None:
+        super().__init__(engine)
+        self._ledger = ledger
+
+    def candidates(self, *, limit: int) -> list[Candidate]:
+        """List jobs that wait for a place in a message batch: by rung, the nearest deadline first."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(_CANDIDATES, {"count": limit}).mappings().all()
+        return [
+            Candidate(claim=self._claim(dict(row)), live_in_s=(row["due_at"] - row["claimed_at"]).total_seconds())
+            for row in rows
+        ]
+
+    def go_live(self, claims: Sequence[Claim]) -> None:
+        """Let jobs that wait for a place be called live, at once."""
+        with transaction(self._engine) as connection:
+            connection.execute(_GO_LIVE, [{"job_id": claim.job_id, "token": claim.token} for claim in claims])
+
+    def is_sending(self, namespace: str) -> bool:
+        """Return whether a create of this key has no answer yet: one leaves at a time."""
+        waits = select(exists().where(text(OPEN), Row.state == BatchState.SENDING, Row.namespace == namespace))
+        with reading(self._engine) as connection:
+            return bool(connection.scalar(waits))
+
+    def open(self, new: NewMessageBatch) -> int:
+        """Commit a message batch with an attempt and reservations for each item, in one transaction.
+
+        Returns the number of items. A job that went on meanwhile is left out. A job without room under a cap goes live.
+        """
+        reply: Future[int] = Future()
+        self._ledger.submit(partial(self._open, new=new), reply)
+        return reply.result()
+
+    def _open(self, cursor: Cursor, new: NewMessageBatch) -> int:
+        values = {name: getattr(new, name) for name in ("id", "namespace", "model", "headers")}
+        cursor.count(_MAKE, values | {"size": len(new.items), "in_s": new.switch_in_s})
+        count = sum(self._open_item(cursor, claim, opening) for claim, opening in new.items)
+        if not count:
+            cursor.count(_UNMAKE, {"of_id": new.id})
+        elif count < len(new.items):
+            cursor.count(_RESIZE, {"of_id": new.id, "items": count})
+        return count
+
+    def _open_item(self, cursor: Cursor, claim: Claim, opening: Opening) -> bool:
+        if not cursor.count(_TAKE, {"job_id": claim.job_id, "token": claim.token}):
+            return False
+        row = opening_row(claim, opening, self._ledger.worker) | {"token": claim.token + 1}
+        opened_at = (cursor.first(_OPEN_ITEM, row) or {})["opened_at"]
+        if reserve_or_leave(cursor, opening, opened_at=opened_at) is not None:
+            cursor.count(_DROP_ITEM, {"attempt_id": opening.id})
+            cursor.count(_LEAVE, {"job_id": claim.job_id, "token": claim.token + 1})
+            return False
+        self._ledger.ends.note(cursor, claim.batch_id, attempts=1)
+        return True
+
+    def due(self, namespace: str) -> list[str]:
+        """List the message batches of a key that need a call now, and are in nobody's hand."""
+        with reading(self._engine) as connection:
+            due = select(Row.id).where(_IS_FREE, Row.namespace == namespace).order_by(Row.look_at)
+            return [*connection.scalars(due)]
+
+    def take(self, batch_id: str, *, lease_s: float) -> MessageBatch | None:
+        """Take a message batch in hand. Returns None if another worker has the lease, or no call is due."""
+        leased = (
+            update(Row)
+            .where(Row.id == batch_id, _IS_FREE)
+            .values(lease_token=Row.lease_token + 1, lease_until=db_now(lease_s), lease_holder=self._ledger.worker)
+        )
+        waiting = select(func.count()).where(_IS_WAITING).correlate(Row).scalar_subquery().label("waiting")
+        with transaction(self._engine) as connection:
+            if not connection.execute(leased).rowcount:
+                return None
+            row = connection.execute(select(Row.__table__, waiting).where(Row.id == batch_id)).mappings().one()
+            ago = {
+                name: None if row[name] is None else (now(connection) - row[name]).total_seconds() for name in _TIMES
+            }
+        return MessageBatch(
+            **{name: row[name] for name in _SAME},
+            token=row["lease_token"],
+            state=BatchState(row["state"]),
+            not_ours=tuple(row["not_ours"]),
+            sent_ago_s=ago["sent_at"],
+            switch_in_s=-(ago["switch_at"] or 0.0),
+            is_cancelled=ago["cancelled_at"] is not None,
+            waiting=row["waiting"],
+        )
+
+    def put(self, batch: MessageBatch, *, look_in_s: float | None, **changes: Any) -> bool:
+        """Put a message batch down, to be looked after in `look_in_s` seconds. Returns False if our lease was over.
+
+        `changes` are columns. A word of time, such as `ended_at="now"`, is the ledger's clock.
+        """
+        values = {name: _NOW if value == "now" else value for name, value in changes.items()}
+        look_at = None if look_in_s is None else db_now(look_in_s)
+        return self._change(batch, look_at=look_at, lease_until=None, **values)
+
+    def mark_sent(self, batch: MessageBatch) -> bool:
+        """Record that the create leaves now. Returns False if our lease was over."""
+        return self._change(batch, sent_at=_NOW)
+
+    def renew(self, batch: MessageBatch, *, lease_s: float) -> bool:
+        """Hold a message batch longer. Returns False if our lease was over."""
+        return self._change(batch, lease_until=db_now(lease_s))
+
+    def _change(self, batch: MessageBatch, **values: Any) -> bool:
+        with transaction(self._engine) as connection:
+            changed = update(Row).where(_HELD).values(**values)
+            return bool(connection.execute(changed, {"of_id": batch.id, "of_token": batch.token}).rowcount)
+
+    def halve(self, batch: MessageBatch) -> None:
+        """Replace a message batch that is too large by two of half the size, with the same items."""
+        ids = self.item_ids(batch.id)
+        with transaction(self._engine) as connection:
+            given = {"of_id": batch.id, "of_token": batch.token}
+            refused = update(Row).where(_HELD).values(state=BatchState.REFUSED, look_at=None, lease_until=None)
+            if not connection.execute(refused, given).rowcount:
+                return
+            whole = connection.execute(select(Row.__table__).where(Row.id == batch.id)).mappings().one()
+            for half in (ids[: len(ids) // 2], ids[len(ids) // 2 :]):
+                kept = {name: whole[name] for name in ("namespace", "model", "headers", "switch_at")}
+                made = {"id": new_id(), "size": len(half), "state": BatchState.SENDING, "not_ours": [], **kept}
+                connection.execute(insert(Row).values(made_at=_NOW, look_at=_NOW, **made))
+                moved = update(Attempt).where(Attempt.id.in_(half)).values(message_batch_id=made["id"])
+                connection.execute(moved)
+
+    def item_ids(self, batch_id: str) -> list[str]:
+        """List the custom_ids of a message batch, which are the ids of its attempts."""
+        with reading(self._engine) as connection:
+            ours = select(Attempt.id).where(Attempt.message_batch_id == batch_id, _IS_ITEM).order_by(Attempt.id)
+            return [*connection.scalars(ours)]
+
+    def open_items(self, batch_id: str, *, ids: Iterable[str] | None = None, limit: int = 500) -> list[OpenItem]:
+        """List items whose end is not in the ledger: those of `ids`, or the first."""
+        is_chosen = Attempt.closed_at.is_(None)
+        return self._items(batch_id, is_chosen if ids is None else is_chosen & Attempt.id.in_([*ids]), limit)
+
+    def lost_items(self, batch_id: str, ids: Iterable[str]) -> list[OpenItem]:
+        """List items of `ids` that were closed as lost, and whose cost is in no row."""
+        recorded = select(Attempt.note).where(Attempt.message_batch_id == batch_id, ~_IS_ITEM)
+        is_lost = (Attempt.outcome == Outcome.NOT_RUN) & (Attempt.error_type == LOST) & Attempt.id.in_([*ids])
+        return self._items(batch_id, is_lost & Attempt.id.not_in(recorded), None)
+
+    def _items(self, batch_id: str, is_chosen: ColumnElement[bool], limit: int | None) -> list[OpenItem]:
+        columns = (Attempt.attempt_no, Attempt.fallback_depth, Attempt.opened_at, Attempt.max_tokens)
+        own = (Attempt.id.label("attempt_id"), Attempt.rung.label("attempt_rung"), Attempt.requested_model)
+        token = Attempt.lease_token.label("attempt_token")
+        items = (
+            select(Job.id, *_CLAIMED, *columns, *own, token)
+            .join(Attempt, Attempt.job_id == Job.id)
+            .where(Attempt.message_batch_id == batch_id, _IS_ITEM, is_chosen)
+            .order_by(Attempt.id)
+            .limit(limit)
+        )
+        with reading(self._engine) as connection:
+            rows = connection.execute(items).mappings().all()
+        return [self._item(batch_id, dict(row)) for row in rows]
+
+    def end_item(self, item: OpenItem, ending: Ending, closing: Closing, reply: Any) -> None:
+        """Have an item closed and its job moved on, as `JobEnds.finish_item` does."""
+        write = partial(self._ledger.ends.finish_item, job_id=item.claim.job_id, token=item.claim.token)
+        self._ledger.submit(partial(write, ending=ending, closing=closing), reply)
+
+    def record_stray(self, item: OpenItem, closing: Closing, reply: Any) -> None:
+        """Have the cost of an item that was closed as lost written: a late attempt names the item in `note`."""
+        opening = replace(item.opening, id=new_id(), number=item.claim.attempt_count + 1, reason=Reason.LATE)
+        given = opening_row(item.claim, replace(opening, note=item.opening.id), self._ledger.worker)
+
+        def recorded(cursor: Cursor) -> bool:
+            cursor.first(_OPEN_STRAY, given)
+            self._ledger.ends.note(cursor, item.claim.batch_id, attempts=1)
+            self._ledger.ends.close(cursor, replace(closing, attempt_id=opening.id), is_late=True)
+            return False
+
+        self._ledger.submit(recorded, reply)
+
+    def provider_ids(self, namespace: str) -> set[str]:
+        """Return the ids of all message batches that are known to be ours."""
+        with reading(self._engine) as connection:
+            known = select(Row.provider_id).where(Row.namespace == namespace, Row.provider_id.is_not(None))
+            return {str(found) for found in connection.scalars(known)}
+
+    def p95_s(self, model: str, *, least: int) -> float | None:
+        """Return the seconds within which 19 of 20 message batches of a model ended, lately.
+
+        A message batch that was cancelled counts with its time so far. Returns None if fewer than `least` are known.
+        """
+        ended = func.coalesce(Row.cancelled_at, Row.ended_at).label("ended")
+        taken = (
+            select(Row.sent_at, ended)
+            .where(Row.model == model, Row.sent_at > db_now(-_MEASURED_S), ended.is_not(None))
+            .order_by(Row.sent_at.desc())
+            .limit(_MOST_MEASURED)
+        )
+        with reading(self._engine) as connection:
+            times = sorted((row.ended - row.sent_at) / timedelta(seconds=1) for row in connection.execute(taken))
+        return times[min(len(times) - 1, int(_P95 * len(times)))] if len(times) >= least else None
+
+    def _item(self, batch_id: str, row: Mapping[str, Any]) -> OpenItem:
+        claim = self._claim({**row, "lease_token": row["attempt_token"], "rung": row["attempt_rung"]})
+        opening = Opening(
+            id=row["attempt_id"],
+            number=row["attempt_no"],
+            rung=row["attempt_rung"],
+            fallback_depth=row["fallback_depth"],
+            reason=Reason.START,
+            model=row["requested_model"],
+            max_tokens=row["max_tokens"],
+            message_batch_id=batch_id,
+        )
+        return OpenItem(claim=claim, opening=opening, opened_at=row["opened_at"])
+
+    def _claim(self, row: Mapping[str, Any]) -> Claim:
+        if row["counted"] is None:
+            self._ledger.ends.leave_uncounted(row["batch_id"])
+        return claim_of(row["id"], row)

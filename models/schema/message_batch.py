@@ -1,0 +1,44 @@
+"""The message batch: requests bought together at half price, as the provider knows them and as we do."""
+
+from sqlalchemy import Index, Text, false, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.schema.columns import Base, Id, Json, Line, Time, Word
+
+OPEN = "look_at IS NOT NULL"  # some call is still to be made
+
+
+class MessageBatch(Base):
+    """A row committed with the attempts of its items, before the create leaves. Times are the database's clock.
+
+    Each attempt with its id is an item, and the attempt's id is the item's custom_id.
+    """
+
+    __tablename__ = "message_batches"
+
+    id: Mapped[Id] = mapped_column(primary_key=True)
+    namespace: Mapped[Line]  # digest of the API key and the address, as in Redis
+    provider_id: Mapped[Line | None]  # NULL until the create is answered, or a list shows the id
+    model: Mapped[Line]
+    headers: Mapped[Json]  # version and betas of all its requests
+    size: Mapped[int]
+    state: Mapped[Word]  # a word of BatchState
+    is_proven: Mapped[bool] = mapped_column(server_default=false())  # False while the id may be another client's
+    not_ours: Mapped[Json]  # ids of the provider that turned out to be another's
+    error: Mapped[str | None] = mapped_column(Text)  # the provider's words about the last failed call
+    made_at: Mapped[Time]
+    sent_at: Mapped[Time | None]  # when the create left
+    switch_at: Mapped[Time]  # when to cancel, so that the jobs can still go live
+    cancelled_at: Mapped[Time | None]  # when the provider took the cancel
+    ended_at: Mapped[Time | None]  # when its end was seen
+    done_at: Mapped[Time | None]  # when its results were in the ledger
+    look_at: Mapped[Time | None]  # the next call; NULL if nothing is left to be done
+    looks: Mapped[int] = mapped_column(server_default="0")  # whole lists of the provider without a match, in a row
+    lease_token: Mapped[int] = mapped_column(server_default="0")
+    lease_until: Mapped[Time | None]
+    lease_holder: Mapped[Line | None]
+
+    __table_args__ = (
+        Index(None, "look_at", sqlite_where=text(OPEN), postgresql_where=text(OPEN)),
+        Index(None, "model", "sent_at"),
+    )

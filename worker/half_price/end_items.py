@@ -1,0 +1,207 @@
+"""The ends of items: read, priced, checked and decided as live answers are, and written with their jobs."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from models.group_thread import LoopReply
+from models.job.message_batch import MessageBatch, OpenItem
+from models.job.values import Closing, DecisionRecord, Ending
+from models.money.prompt_cache import lifetimes
+from models.outcome import HALF_PRICE, MOVED, CostStatus, Outcome, State
+from worker.events import AttemptClosed, BatchPaused, JobEnded
+from worker.fallback.check_answer import asks_nothing, check_answer
+from worker.fallback.decide import decide
+from worker.fallback.decision import Continue
+from worker.fallback.longer_answer import longer_answer, request_of
+from worker.fallback.result import follow, whole_ending
+from worker.fallback.rung import RungContext, RungResult
+from worker.fallback.walk import first_rung
+from worker.half_price.lane import LEASE_S, TIER, Lane
+from worker.half_price.results_file import results_in
+from worker.provider.attempt_cost import closing_of
+from worker.provider.classify import classify
+from worker.provider.error_outcome import STATUS_OF
+from worker.provider.reply import Failure, Received, Reply
+from worker.provider.unquoted import without_prompt
+
+_AT_ONCE = 200  # items of one group of commits
+_ZERO_MS, _ZERO_USD = 0, Decimal(0)
+# Errors of items, by the words of the API. No errored item is billed, so that none counts as a gateway's timeout.
+_STATUSES = {**STATUS_OF, "overloaded_error": 529, "api_error": 500, "timeout_error": 500}
+_UNKNOWN_ERROR = 500
+_NOT_RUN = {"canceled": "the message batch was cancelled", "expired": "the message batch expired"}
+
+
+async def end_results(batch: MessageBatch, lane: Lane, path: Path) -> Counter[str] | None:
+    """Write each result with its job, some hundred at a time. Returns the counts by kind; None if our lease was over.
+
+    A second run changes nothing: an attempt is closed once.
+    """
+    counts = Counter[str]()
+    found = results_in(path)
+    while lines := [*islice(found, _AT_ONCE)]:
+        if not await lane.worker.in_thread(partial(lane.batches.renew, batch, lease_s=LEASE_S)):
+            return None
+        results = dict(lines)
+        counts.update(str(result["type"]) for result in results.values())
+        read = partial(lane.batches.open_items, batch.id, ids=results, limit=_AT_ONCE)
+        items = await lane.worker.in_thread(read)
+        ends = await lane.worker.in_thread(_ends, [(item, results[item.opening.id]) for item in items], lane)
+        await _write(ends, lane)
+        if len(items) < len(results):
+            await _record_strays(batch, results, lane)
+    return counts
+
+
+async def _record_strays(batch: MessageBatch, results: Mapping[str, Mapping[str, Any]], lane: Lane) -> None:
+    """Record the cost of items whose attempts were closed as lost."""
+    for item in await lane.worker.in_thread(lane.batches.lost_items, batch.id, results):
+        _, closing = _end_of(item, results[item.opening.id], lane)
+        if closing.outcome is not Outcome.NOT_RUN:
+            reply = LoopReply[bool]()
+            lane.batches.record_stray(item, closing, reply)
+            await reply
+
+
+async def end_without_answer(batch: MessageBatch, lane: Lane, *, reason: str, message: str) -> None:
+    """End all open items of a message batch that was never bought, and let their jobs go live."""
+    while items := await lane.worker.in_thread(partial(lane.batches.open_items, batch.id, limit=_AT_ONCE)):
+        await _write([(item, *_not_run(item, lane, reason, message)) for item in items], lane)
+
+
+def rung_of(item: OpenItem, lane: Lane) -> RungContext:
+    """Return the rung of an item, with the position of its attempt."""
+    claim = item.claim
+    rung = first_rung(claim, lane.worker, max(0.0, claim.deadline_s))
+    return replace(rung, place=replace(rung.place, rung=item.opening.rung), number=item.opening.number)
+
+
+async def _write(ends: list[tuple[OpenItem, Ending, Closing]], lane: Lane) -> None:
+    replies = []
+    for item, ending, closing in ends:
+        reply = LoopReply[bool]()
+        lane.batches.end_item(item, ending, closing, reply)
+        replies.append(reply)
+    for (item, ending, closing), reply in zip(ends, replies, strict=True):
+        is_ours = await reply
+        lane.worker.report(AttemptClosed(claim=item.claim, opening=item.opening, closing=closing))
+        if is_ours:
+            lane.worker.report(JobEnded(claim=item.claim, ending=ending))
+            await _pause_if_failing(item, ending, lane)
+
+
+async def _pause_if_failing(item: OpenItem, ending: Ending, lane: Lane) -> None:
+    batch_id = item.claim.batch_id
+    if because := lane.failing_batches.note(batch_id, ending):
+        count = await lane.worker.in_thread(partial(lane.pause, str(batch_id), because=because))
+        lane.worker.report(BatchPaused(batch_id=str(batch_id), because=because, count=count))
+
+
+def _ends(results: list[tuple[OpenItem, Mapping[str, Any]]], lane: Lane) -> list[tuple[OpenItem, Ending, Closing]]:
+    return [(item, *_end_of(item, result, lane)) for item, result in results]
+
+
+def _end_of(item: OpenItem, result: Mapping[str, Any], lane: Lane) -> tuple[Ending, Closing]:
+    match result:
+        case {"type": "succeeded", "message": dict(message)}:
+            return _decided(item, _received(200, message), lane)
+        case {"type": "errored", "error": dict(error)}:
+            return _decided(item, _received(_status_of(error), error), lane)
+        case {"type": str(kind)} if kind in _NOT_RUN:
+            return _not_run(item, lane, kind, _NOT_RUN[kind])
+        case _:
+            return _not_run(item, lane, "errored", f"a result of type {str(result.get('type'))[:40]!r}")
+
+
+def _received(status: int, body: Mapping[str, Any]) -> Received:
+    return Received(status=status, headers={}, body=json.dumps(body).encode(), latency_ms=_ZERO_MS)
+
+
+def _status_of(error: Mapping[str, Any]) -> int:
+    held = error.get("error")
+    kind = held.get("type") if isinstance(held, dict) else error.get("type")
+    return _STATUSES.get(str(kind), _UNKNOWN_ERROR)
+
+
+def _decided(item: OpenItem, received: Received, lane: Lane) -> tuple[Ending, Closing]:
+    """Judge an item by the rules of a live answer: classify, check, price, decide."""
+    worker, rung = lane.worker, rung_of(item, lane)
+    params = request_of(item.claim, worker.capabilities_of(rung.model).most_output)
+    took_ms = round((worker.now() - item.opened_at).total_seconds() * 1000)
+    found = without_prompt(classify(received, now=worker.now(), lifetimes=lifetimes(params)), params)
+    end = check_answer(_at_half_price(found), item.claim.expects, asks_nothing=asks_nothing(params))
+    end = replace(end, latency_ms=max(0, took_ms))
+    closing = closing_of(item.opening.id, end, worker.prices, at=item.opened_at)
+    sent = item.opening.max_tokens
+    claim = replace(item.claim, params=params if sent is None else {**params, "max_tokens": sent})
+    longer = longer_answer(end, claim, worker.capabilities_of(rung.model).most_output, rung.policy.climbs)
+    decision = longer or decide(end, rung.place, rung.policy)
+    result = RungResult(
+        place=rung.place, decision=decision, end=end, closing=closing, depth=item.opening.fallback_depth
+    )
+    record, after = follow(rung, result)
+    decisions = () if record is None else (record,)
+    if isinstance(after, Ending):
+        return whole_ending(after, rung, decisions), closing
+    return _goes_on(after, end, lane, decisions, starts_anew=isinstance(decision, Continue)), closing
+
+
+def _at_half_price(end: Reply | Failure) -> Reply | Failure:
+    """Name the tier of a usage that names none: whatever a message batch answers is billed at half the price."""
+    if isinstance(end, Reply) and end.usage.service_tier is None:
+        return replace(end, usage=replace(end.usage, service_tier=TIER))
+    return end
+
+
+def _goes_on(
+    rung: RungContext,
+    end: Reply | Failure,
+    lane: Lane,
+    decisions: tuple[DecisionRecord, ...],
+    *,
+    starts_anew: bool,
+) -> Ending:
+    """Let a job wait for the next message batch after an answer that is not kept. After an error the job goes live."""
+    waits = isinstance(end, Reply) and not starts_anew
+    left_s = max(0.0, rung.claim.deadline_s - lane.live_s) if waits else 0.0
+    ending = Ending(
+        state=State.WAITING,
+        outcome=HALF_PRICE if waits and left_s else str(end.outcome),
+        error=None,
+        rung=rung.place.rung,
+        given_up=rung.place.given_up,
+        rounds=rung.place.rounds,
+        due_in_s=left_s,
+    )
+    return whole_ending(ending, rung, decisions)
+
+
+def _not_run(item: OpenItem, lane: Lane, reason: str, message: str) -> tuple[Ending, Closing]:
+    """Close an item without cost; its job goes live at once, at the same rung."""
+    rung = rung_of(item, lane)
+    closing = Closing(
+        attempt_id=item.opening.id,
+        outcome=Outcome.NOT_RUN,
+        cost_usd=_ZERO_USD,
+        cost_status=CostStatus.FREE,
+        latency_ms=_ZERO_MS,
+        error_type=reason,
+        error=message,
+    )
+    ending = Ending(
+        state=State.WAITING,
+        outcome=MOVED,
+        error=None,
+        rung=rung.place.rung,
+        given_up=rung.place.given_up,
+        rounds=rung.place.rounds,
+        due_in_s=0.0,
+    )
+    return whole_ending(ending, rung, ()), closing

@@ -1,0 +1,101 @@
+"""The create, sent once, after the commit. Only a clear refusal means that nothing was bought."""
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from models.chain.fallback_rules import ABOUT_THE_KEY
+from models.job.message_batch import BatchState, MessageBatch, OpenItem
+from models.outcome import Outcome
+from worker.events import KeyPaused
+from worker.fallback.result import message_of
+from worker.fallback.try_rung import fit
+from worker.half_price.end_items import end_without_answer, rung_of
+from worker.half_price.lane import Lane
+from worker.provider.classify import classify
+from worker.provider.fit_request import FittedRequest
+from worker.provider.message_batches import batch_of
+from worker.provider.reply import Broken, Failure, Received, Reply
+from worker.recovery.failpoints import failpoint
+
+_ALL = 100_000
+_BUSY = {Outcome.RATE_LIMITED, Outcome.RAMP_LIMITED, Outcome.OVER_LIMIT, Outcome.UNREACHABLE}
+_MAY_BE_BOUGHT = {Outcome.SERVER_ERROR, Outcome.OVERLOADED, Outcome.CUT, Outcome.TIMED_OUT, Outcome.MALFORMED}
+_BUSY_S = 60.0
+
+
+async def send(batch: MessageBatch, lane: Lane) -> str:
+    """Send the create. A create that may have left before is doubtful, and is never sent again."""
+    if batch.sent_ago_s is not None:
+        return await doubt(batch, lane, "its worker was lost during the create")
+    if batch.switch_in_s <= 0 or not batch.waiting:
+        return await refuse(batch, lane, "late", "it could not be created in time")
+    requests = await lane.worker.in_thread(_requests, batch, lane)
+    failpoint("before_create")
+    if not await lane.worker.in_thread(lane.batches.mark_sent, batch):
+        return "lost"
+    reply = await lane.calls.create(requests, batch.headers)
+    failpoint("after_create")
+    listed = batch_of(reply)
+    if listed is not None:
+        known = {"state": BatchState.UNDER_WAY, "provider_id": listed.id, "is_proven": True, "error": None}
+        await lane.worker.in_thread(partial(lane.batches.put, batch, look_in_s=lane.next_look_s(), **known))
+        return BatchState.UNDER_WAY
+    return await _failed(batch, lane, reply)
+
+
+async def _failed(batch: MessageBatch, lane: Lane, reply: Received | Broken) -> str:
+    end: Reply | Failure = classify(reply, now=lane.worker.now())
+    message, wait_s = message_of(end), end.retry_after_s if isinstance(end, Failure) else None
+    if isinstance(end, Reply) or end.outcome in _MAY_BE_BOUGHT:
+        return await doubt(batch, lane, message)
+    if end.outcome in ABOUT_THE_KEY:
+        pause_s = lane.worker.key_pause_s
+        lane.worker.report(KeyPaused(outcome=end.outcome, message=message, for_s=pause_s))
+        return await _wait(batch, lane, message, pause_s)
+    if end.outcome in _BUSY:
+        return await _wait(batch, lane, message, wait_s or min(_BUSY_S, lane.poll_s))
+    if end.outcome is Outcome.TOO_LARGE and batch.size > 1:
+        await lane.worker.in_thread(lane.batches.halve, batch)
+        return "halved"
+    return await refuse(batch, lane, str(end.outcome), message)
+
+
+async def _wait(batch: MessageBatch, lane: Lane, message: str, wait_s: float) -> str:
+    """Send the same create later: nothing was bought. The packer waits for its answer."""
+    look_in_s = max(0.0, min(wait_s, batch.switch_in_s))
+    put = partial(lane.batches.put, batch, look_in_s=look_in_s, sent_at=None, error=message)
+    await lane.worker.in_thread(put)
+    return f"waits {look_in_s:.0f} s to be created"
+
+
+async def doubt(batch: MessageBatch, lane: Lane, message: str) -> str:
+    """Record that the create may have been carried out: the provider's list decides."""
+    put = partial(lane.batches.put, batch, look_in_s=0.0, state=BatchState.DOUBTFUL, error=message)
+    await lane.worker.in_thread(put)
+    return BatchState.DOUBTFUL
+
+
+async def refuse(batch: MessageBatch, lane: Lane, reason: str, message: str) -> str:
+    """End all items without cost, and let their jobs go live: the provider has taken nothing."""
+    await end_without_answer(batch, lane, reason=reason, message=message)
+    put = partial(lane.batches.put, batch, look_in_s=None, state=BatchState.REFUSED, done_at="now", error=message)
+    await lane.worker.in_thread(put)
+    return BatchState.REFUSED
+
+
+def _requests(batch: MessageBatch, lane: Lane) -> Sequence[bytes]:
+    return [_request(item, lane) for item in lane.batches.open_items(batch.id, limit=_ALL)]
+
+
+def _request(item: OpenItem, lane: Lane) -> bytes:
+    params = {"model": item.opening.model, **params_of(item, lane)}
+    text = json.dumps({"custom_id": item.opening.id, "params": params}, separators=(",", ":"), allow_nan=False)
+    return text.encode()
+
+
+def params_of(item: OpenItem, lane: Lane) -> Any:
+    """Return the parameters of an item, fitted to its model."""
+    request = fit(rung_of(item, lane))
+    return request.params if isinstance(request, FittedRequest) else item.claim.params
