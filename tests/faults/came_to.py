@@ -40,6 +40,7 @@ class Outcome:
             ("attempts (rows)", found.attempts),
             ("  by the older version", self.by_older),
             ("  of unknown cost", found.unknown_costs),
+            ("  at half price", found.half_price),
             ("purchases", found.purchases),
             ("doubles", found.doubles),
             ("losses", found.losses),

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event, Thread
+from typing import Any
 
 import libfaketime
 import redis
 
 from migrations.run import upgrade
 from models.errors import LedgerError
+from models.job.task_kinds import JobTerms
 from models.queue.redis_keys import queue_key
 from producer.client import Batch
 from tests.faults.came_to import Outcome
@@ -50,8 +52,12 @@ FAULTS = (
     "break_calls",
 )
 _OF_A_SERVER = ("crash_the_ledger", "freeze_the_ledger")  # SQLite is a file, and has no process of its own
-_OVERLOADED = "[[rules]]\nanswer = 529"
-_BREAKING = "[[rules]]\nanswer = 'cut'\nshare = 0.3\n[[rules]]\nanswer = 'reset_after'\nshare = 0.1"
+_BATCHES = "[batches]\ntakes_s = 1\ncancel_s = 0.5\nfinishes = 0.5\nlist_lag_s = 0.3\n"
+_OVERLOADED = _BATCHES + "[[rules]]\nanswer = 529"
+_LOST_CREATES = "[[batch_rules]]\nanswer = 'reset_before'\nshare = 0.3\n"
+_CUT = "[[rules]]\nanswer = 'cut'\nshare = 0.3\n[[rules]]\nanswer = 'reset_after'\nshare = 0.1"
+_BREAKING = _BATCHES + _LOST_CREATES + _CUT
+_IN_TIME = JobTerms(half_price=True, deadline_s=40)  # of every third batch
 _OPEN = (
     "SELECT count(*) AS n FROM jobs WHERE state IN ('queued', 'running') OR (state = 'waiting' AND due_at IS NOT NULL)"
 )
@@ -124,13 +130,13 @@ class Chaos:
         """Have the API answer 529 to all."""
         self.site.simulator.set_script(_OVERLOADED)
         self._pass(3)
-        self.site.simulator.set_script("")
+        self.site.simulator.set_script(_BATCHES)
 
     def break_calls(self) -> None:
         """Have bodies cut and connections reset."""
         self.site.simulator.set_script(_BREAKING)
         self._pass(3)
-        self.site.simulator.set_script("")
+        self.site.simulator.set_script(_BATCHES)
 
     def begin(self, name: str) -> None:
         """Inject one fault, and lift it."""
@@ -170,9 +176,8 @@ def run(
     worker on SQLite is the ledger's clock, so none is skewed there.
     """
     older, revision = older_version(folder / "older")
-    with open_site(
-        engine, folder, latency_s=0.3, revision=revision, HOLD_ABOVE_USD="0", CALL_TIMEOUT_S="3", DAY_CAP_USD="1000"
-    ) as site:
+    variables: Any = {"HOLD_ABOVE_USD": "0", "CALL_TIMEOUT_S": "3", "DAY_CAP_USD": "1000"}
+    with open_site(engine, folder, script=_BATCHES, latency_s=0.3, revision=revision, **variables) as site:
         site.hire(PYTHONPATH=str(older))
         upgrade(site.engine)  # while the older version's worker is at work
         chaos = Chaos(site=site, draw=random.Random(seed))
@@ -216,7 +221,8 @@ def _submitting(site: Site) -> Iterator[tuple[list[Batch], list[str]]]:
         while not over.wait(0.5):
             try:
                 # Every other batch has a cap that it does not reach: what is reserved must be right all the same.
-                batches.append(site.submit(10, max_cost_usd=1 if len(batches) % 2 else None))
+                terms = None if len(batches) % 3 else _IN_TIME
+                batches.append(site.submit(10, max_cost_usd=1 if len(batches) % 2 else None, terms=terms))
             except LedgerError as error:
                 refused.append(str(error))
 

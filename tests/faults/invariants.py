@@ -21,6 +21,7 @@ class Findings:
     purchases: int
     attempts: int
     unknown_costs: int
+    half_price: int
     rebuys: int
     wrong: tuple[str, ...]
 
@@ -40,14 +41,14 @@ def examine(site: Site) -> Findings:
     jobs = {row["id"]: row for row in site.rows("SELECT * FROM jobs")}
     attempts = {row["id"]: row for row in site.rows("SELECT * FROM attempts")}
     answers = {row["job_id"]: row for row in site.rows("SELECT * FROM answers")}
-    purchases = site.simulator.purchases()
+    purchases = [_of_attempt(purchase, attempts) for purchase in site.simulator.purchases()]
     held = [row for row in jobs.values() if _is_held(row)]
     wrong = [
         *_open_jobs(jobs),
         *_purchases_without_row(purchases, attempts),
         *_budgets(site, attempts),
         *_costs(purchases, attempts),
-        *_doubles(purchases, jobs),
+        *_doubles(purchases, jobs, attempts),
         *_walks(attempts),
         *_answers(jobs, answers, attempts),
     ]
@@ -58,9 +59,19 @@ def examine(site: Site) -> Findings:
         purchases=len(purchases),
         attempts=len(attempts),
         unknown_costs=sum(row["cost_nano_usd"] is None for row in attempts.values()),
+        half_price=sum(row["message_batch_id"] is not None for row in attempts.values()),
         rebuys=sum(row["rebuys"] for row in jobs.values()),
         wrong=tuple(wrong),
     )
+
+
+def _of_attempt(purchase: dict[str, Any], attempts: dict[str, Any]) -> dict[str, Any]:
+    """Name the attempt and the job of an item of a message batch. A lost item's cost stands in a late attempt."""
+    if (item := purchase["custom_id"]) is None:
+        return purchase
+    stray = next((row["id"] for row in attempts.values() if row["note"] == item and row["message_batch_id"]), item)
+    job = attempts[stray]["job_id"] if stray in attempts else None
+    return {**purchase, "attempt": stray, "job": job}
 
 
 def _is_held(job: dict[str, Any]) -> bool:
@@ -127,10 +138,13 @@ def _costs(purchases: list[dict[str, Any]], attempts: dict[str, Any]) -> list[st
     ]
 
 
-def _doubles(purchases: list[dict[str, Any]], jobs: dict[str, Any]) -> list[str]:
-    """I3: at most one billed purchase a job and model, but for each recorded purchase again."""
+def _doubles(purchases: list[dict[str, Any]], jobs: dict[str, Any], attempts: dict[str, Any]) -> list[str]:
+    """I3: at most one billed purchase a job and model, but for each recorded purchase again, and each late item."""
+    overlaps = {row["id"] for row in attempts.values() if row["message_batch_id"] and row["outcome"] == "late"}
     billed = Counter(
-        (purchase["job"], purchase["requested_model"]) for purchase in purchases if purchase["billed_nano_usd"]
+        (purchase["job"], purchase["requested_model"])
+        for purchase in purchases
+        if purchase["billed_nano_usd"] and purchase["attempt"] not in overlaps
     )
     over: Counter[str] = Counter()
     for (job, _), count in billed.items():

@@ -13,4 +13,5 @@ def test_under_every_fault_nothing_is_lost_and_nothing_bought_twice(tmp_path: Pa
     assert (outcome.found.losses, outcome.found.doubles) == (0, 0)
     assert set(outcome.faults) == set(FAULTS)
     assert outcome.by_older > 0, "two versions were at work side by side"
+    assert outcome.found.half_price > 0
     assert outcome.after_release.held == 0

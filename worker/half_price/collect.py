@@ -9,6 +9,7 @@ from worker.half_price.lane import Lane
 from worker.half_price.results_file import ResultsError, downloaded
 from worker.provider.message_batches import batch_of
 from worker.provider.reply import Broken, Received
+from worker.recovery.failpoints import failpoint
 
 _CANCEL_EVERY = 10  # looks of a cancelled message batch within its grace
 _GONE_S = 29 * 86_400.0  # the provider keeps results so long
@@ -74,6 +75,7 @@ async def collect(batch: MessageBatch, lane: Lane) -> str:
         path = await downloaded(batch, lane, ours)
     except ResultsError as error:
         return await _not_yet(batch, lane, error)
+    failpoint("after_results")
     counts = await end_results(batch, lane, path)
     if counts is None:
         return "lost"

@@ -23,13 +23,14 @@ from worker.fallback.longer_answer import longer_answer, request_of
 from worker.fallback.result import follow, whole_ending
 from worker.fallback.rung import RungContext, RungResult
 from worker.fallback.walk import first_rung
-from worker.half_price.lane import LEASE_S, TIER, Lane
+from worker.half_price.lane import TIER, Lane
 from worker.half_price.results_file import results_in
 from worker.provider.attempt_cost import closing_of
 from worker.provider.classify import classify
 from worker.provider.error_outcome import STATUS_OF
 from worker.provider.reply import Failure, Received, Reply
 from worker.provider.unquoted import without_prompt
+from worker.recovery.failpoints import failpoint
 
 _AT_ONCE = 200  # items of one group of commits
 _ZERO_MS, _ZERO_USD = 0, Decimal(0)
@@ -47,7 +48,7 @@ async def end_results(batch: MessageBatch, lane: Lane, path: Path) -> Counter[st
     counts = Counter[str]()
     found = results_in(path)
     while lines := [*islice(found, _AT_ONCE)]:
-        if not await lane.worker.in_thread(partial(lane.batches.renew, batch, lease_s=LEASE_S)):
+        if not await lane.worker.in_thread(partial(lane.batches.renew, batch, lease_s=lane.lease_s)):
             return None
         results = dict(lines)
         counts.update(str(result["type"]) for result in results.values())
@@ -55,6 +56,7 @@ async def end_results(batch: MessageBatch, lane: Lane, path: Path) -> Counter[st
         items = await lane.worker.in_thread(read)
         ends = await lane.worker.in_thread(_ends, [(item, results[item.opening.id]) for item in items], lane)
         await _write(ends, lane)
+        failpoint("between_items")
         if len(items) < len(results):
             await _record_strays(batch, results, lane)
     return counts

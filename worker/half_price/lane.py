@@ -10,7 +10,6 @@ from worker.fallback.collaborators import Collaborators
 from worker.provider.message_batches import MessageBatchCalls
 
 _LEAST_MEASURED = 20  # message batches of a model; fewer say nothing about the slow ones
-LEASE_S = 120.0  # of a message batch in hand; longer than any of its calls
 TIER = "batch"  # the service tier of half-price usage
 
 
@@ -19,7 +18,8 @@ class Lane:
     """The collaborators of message batches. `namespace` names the API key; `folder` keeps results until they are read.
 
     A message batch takes `usual_s` until twenty of its model were measured. A cancel may take `grace_s`. A job needs
-    `live_s` for a live call before its deadline. Each message batch is looked after every `poll_s`.
+    `live_s` for a live call before its deadline. Each message batch is looked after every `poll_s`. A message batch in
+    hand has a lease of `lease_s`, renewed while a call lasts.
     """
 
     worker: Collaborators
@@ -33,6 +33,7 @@ class Lane:
     grace_s: float
     live_s: float
     poll_s: float
+    lease_s: float
 
     def takes_s(self, model: str) -> float:
         """Return the seconds within which a message batch of a model very likely ends."""

@@ -15,6 +15,7 @@ from worker.fallback.try_rung import fit, opening_of
 from worker.fallback.walk import first_rung
 from worker.half_price.lane import TIER, Lane
 from worker.provider.fit_request import FittedRequest
+from worker.recovery.failpoints import failpoint
 
 MOST_REQUESTS = 2_000  # the slowest item holds all others; a lost create is found sooner
 MOST_BYTES = 32 * 1024 * 1024
@@ -126,7 +127,9 @@ def _made(lane: Lane, chosen: Sequence[_Packed]) -> int:
         switch_in_s=min(packed.live_in_s for packed in chosen) - lane.grace_s,
         items=[(packed.claim, replace(packed.opening, message_batch_id=batch_id)) for packed in chosen],
     )
+    failpoint("before_pack")
     count = lane.batches.open(new)
+    failpoint("after_pack")
     if count:
         lane.worker.report(MessageBatchMade(batch_id=batch_id, model=new.model, count=count))
     return count

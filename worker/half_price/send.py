@@ -32,9 +32,10 @@ async def send(batch: MessageBatch, lane: Lane) -> str:
     if batch.switch_in_s <= 0 or not batch.waiting:
         return await refuse(batch, lane, "late", "it could not be created in time")
     requests = await lane.worker.in_thread(_requests, batch, lane)
-    failpoint("before_create")
+    failpoint("before_sent")
     if not await lane.worker.in_thread(lane.batches.mark_sent, batch):
         return "lost"
+    failpoint("after_sent")
     reply = await lane.calls.create(requests, batch.headers)
     failpoint("after_create")
     listed = batch_of(reply)

@@ -1,5 +1,7 @@
 """The call that a message batch needs now, by its state. Each call is a task of its own, under a lease."""
 
+import asyncio
+from contextlib import suppress
 from functools import partial
 
 from models.chain.chain import short_name
@@ -7,7 +9,7 @@ from models.errors import LedgerError
 from models.job.message_batch import BatchState, MessageBatch
 from worker.half_price.adopt import adopt
 from worker.half_price.collect import cancel, collect, poll
-from worker.half_price.lane import LEASE_S, Lane
+from worker.half_price.lane import Lane
 from worker.half_price.send import send
 
 DROPPED = "dropped: another worker has the message batch, or no call is due"
@@ -26,14 +28,28 @@ async def work(batch_id: str, lane: Lane) -> str:
 
     A ledger that is away costs only time: after the lease the next call goes on.
     """
-    take = partial(lane.batches.take, batch_id, lease_s=LEASE_S)
+    take = partial(lane.batches.take, batch_id, lease_s=lane.lease_s)
     try:
         batch = await lane.worker.in_thread(take)
         if batch is None:
             return DROPPED
-        return in_one_line(batch, await _STEPS[batch.state](batch, lane))
+        renewing = asyncio.create_task(_renew(batch, lane))
+        try:
+            state = await _STEPS[batch.state](batch, lane)
+        finally:
+            renewing.cancel()
+        return in_one_line(batch, state)
     except LedgerError as error:
         return f"the ledger is away: {error}"
+
+
+async def _renew(batch: MessageBatch, lane: Lane) -> None:
+    """Hold the lease while a call lasts. A lease that was over stays with the next worker."""
+    is_ours = True
+    while is_ours:
+        await asyncio.sleep(lane.lease_s / 3)
+        with suppress(LedgerError):
+            is_ours = await lane.worker.in_thread(partial(lane.batches.renew, batch, lease_s=lane.lease_s))
 
 
 def in_one_line(batch: MessageBatch, state: str) -> str:

@@ -5,6 +5,8 @@ import signal
 from threading import Lock
 
 NAMES = ("after_claim", "before_open", "after_open", "after_reply", "after_spool", "after_commit", "after_send")
+_OF_A_CREATE = ("before_pack", "after_pack", "before_sent", "after_sent", "after_create")
+LANE_NAMES = (*_OF_A_CREATE, "after_results", "between_items")
 _armed: dict[str, int] = {}
 _lock = Lock()
 
@@ -15,8 +17,8 @@ def arm(spec: str) -> None:
     if not spec:
         return
     name, _, count = spec.partition(":")
-    if name not in NAMES or not (count or "1").isdecimal():
-        raise ValueError(f"{spec!r} is no failpoint: write one of {', '.join(NAMES)}, and perhaps :N")
+    if name not in (*NAMES, *LANE_NAMES) or not (count or "1").isdecimal():
+        raise ValueError(f"{spec!r} is no failpoint: write one of {', '.join((*NAMES, *LANE_NAMES))}, and perhaps :N")
     _armed[name] = int(count or 1)
 
 
