@@ -53,11 +53,12 @@ def serve(
 def demo(
     jobs: Annotated[int, typer.Option(min=1, max=200, help="how many of the 200 articles")] = 200,
     stay: Annotated[bool, typer.Option("--stay/--exit", help="keep Flower up until Ctrl-C")] = False,
+    half_price: Annotated[bool, typer.Option("--half-price", help="buy two of three in message batches")] = False,
 ) -> None:
     """Run a batch through real parts against a simulated API, with an outage in the middle."""
     from producer.running import demo as demonstrating
 
-    raise typer.Exit(demonstrating.run(jobs=jobs, stay=stay))
+    raise typer.Exit(demonstrating.run(jobs=jobs, stay=stay, half_price=half_price))
 
 
 def mcp(

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from models.accounting.exports import ATTEMPTS
+from models.job.task_kinds import JobTerms
 from producer.client import Batch, Producer
 from producer.files.prompts import opened_prompts
 from producer.files.record_to_prompt import ReadOptions
@@ -26,27 +27,30 @@ _HERE = Path(".stepdown", "demo")
 _TEXTS = Path(__file__).parents[1] / "simulator" / "texts"
 _QUESTION = '"select * from v_primary_health"'
 _NANO = 1_000_000_000
+_PARTS = {
+    "at half price": JobTerms(half_price=True, deadline_s=60),
+    "at half price, in a message batch that hangs": JobTerms(half_price=True, deadline_s=25),
+    "live": JobTerms(),
+}
 _say = partial(print_line, at_once=True)  # also where stdout is a file
 
 
-def run(*, jobs: int, stay: bool) -> int:
+def run(*, jobs: int, stay: bool, half_price: bool = False) -> int:
     """Run the demo in .stepdown/demo. Returns 0 if every job ended and the ledger agrees with the simulator."""
     started = datetime.now(UTC)
     demo_processes.end_in_order()
     shutil.rmtree(_HERE, ignore_errors=True)
     _HERE.mkdir(parents=True)
-    _say(
-        f"stepdown demo: {jobs} summaries and 12 documents mapped and synthesized, against a simulated API. "
-        "No key, no cost."
-    )
+    work = "bought live and at half price" if half_price else "and 12 documents mapped and synthesized"
+    _say(f"stepdown demo: {jobs} summaries {work}, against a simulated API. No key, no cost.")
     _say("  1. The parts start: a simulated API, a broker (the queue), a worker (makes the calls), Flower (shows it).")
     with ExitStack() as until_end:
-        settings = until_end.enter_context(demo_processes.simulator(_HERE))
+        settings = until_end.enter_context(demo_processes.simulator(_HERE, half_price=half_price))
         url = until_end.enter_context(demo_processes.broker(settings))
         until_end.enter_context(demo_processes.worker(settings, url))
         until_end.enter_context(demo_processes.flower(settings, url))
         producer = until_end.enter_context(Producer(settings))
-        _work(producer, jobs)
+        (_work_at_half_price if half_price else _work)(producer, jobs)
         agrees = _settle(producer, started)
         if stay:
             _say("  Ctrl-C ends the demo, and Flower with it")
@@ -54,9 +58,24 @@ def run(*, jobs: int, stay: bool) -> int:
     return 0 if agrees else 1
 
 
-def _work(producer: Producer, jobs: int) -> None:
+def _articles(jobs: int) -> list[Prompt]:
     template = "Summarize this article in two sentences.\n\n{title}\n\n{text}"
-    articles = _prompts(_TEXTS / "articles.csv", ReadOptions(template=template, id_column="id"))[:jobs]
+    return _prompts(_TEXTS / "articles.csv", ReadOptions(template=template, id_column="id"))[:jobs]
+
+
+def _work_at_half_price(producer: Producer, jobs: int) -> None:
+    articles, batches = _articles(jobs), dict[str, Batch]()
+    _say("  2. A third of the articles is bought live, the rest in two message batches of the provider, at half price.")
+    for number, (name, terms) in enumerate(_PARTS.items()):
+        batches[name] = producer.submit(articles[number :: len(_PARTS)], name=name, terms=terms)
+        time.sleep(demo_processes.PACKED_S)  # or two batches would be packed into one message batch
+    _say("  3. One message batch hangs: the worker cancels it in time, and buys the rest of its answers live.")
+    for name, batch in batches.items():
+        _follow(name, batch)
+
+
+def _work(producer: Producer, jobs: int) -> None:
+    articles = _articles(jobs)
     documents = [Document(prompt.text, id=prompt.id) for prompt in _prompts(_TEXTS / "documents.jsonl", ReadOptions())]
     _say("  2. Each article is a job for the best model; while that is down (jobs 60 to 110), the next model answers.")
     news = producer.submit(articles, name="articles")
@@ -76,9 +95,11 @@ def _settle(producer: Producer, started: datetime) -> bool:
     for line in receipt(lines, depths):
         _say(line)
     log = [json.loads(line) for line in (_HERE / "purchases.jsonl").read_text(encoding="utf-8").splitlines()]
-    billed = {purchase["attempt"]: purchase["billed_nano_usd"] for purchase in log}
+    billed = {purchase["attempt"] or purchase["custom_id"]: purchase["billed_nano_usd"] for purchase in log}
     spent = _costs(producer)
-    agrees = spent == billed and len(billed) == len(log)
+    agrees = (
+        len(billed) == len(log) and spent == dict.fromkeys(spent, 0) | billed
+    )  # an item that never ran is in no log
     verdict = "equals" if agrees else "DIFFERS FROM"
     known, bought = (Decimal(sum(cost or 0 for cost in costs.values())) / _NANO for costs in (spent, billed))
     _say(f"  ledger {money(known)} {verdict} the simulator's purchase log {money(bought)}, each of {len(log)} requests")

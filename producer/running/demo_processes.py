@@ -16,7 +16,7 @@ from models.settings import Settings, child_environment, load_settings
 from producer.output.terminal import print_line
 from producer.running.start import flower_command, flower_variables, simulator_command, worker_command
 
-_SCRIPT = Path(__file__).parents[1] / "simulator" / "scripts" / "demo.toml"
+_SCRIPTS = Path(__file__).parents[1] / "simulator" / "scripts"
 _SEED = 7
 _LATENCY_S = 1.5
 _CONCURRENCY = 32
@@ -25,6 +25,13 @@ _START_TIMEOUT_S = 60.0
 _END_TIMEOUT_S = 15.0
 _LOOK_EVERY_S = 0.05
 _FLOWER_PORT = 5555
+_HALF_PRICE = {
+    "half_price_usual_s": 5.0,
+    "half_price_grace_s": 2.0,
+    "half_price_live_s": 10.0,
+    "half_price_poll_s": 0.5,
+}
+PACKED_S = 2.0  # by then a few waiting jobs are in a message batch
 
 
 def end_in_order() -> None:
@@ -34,16 +41,18 @@ def end_in_order() -> None:
 
 
 @contextmanager
-def simulator(folder: Path) -> Iterator[Settings]:
+def simulator(folder: Path, *, half_price: bool = False) -> Iterator[Settings]:
     """Run the simulated API, and yield settings that point at it and at nothing of the user's own."""
     ready = folder / "simulator.url"
-    more = ["--seed", str(_SEED), "--script", str(_SCRIPT), "--latency-s", str(_LATENCY_S)]
+    script = _SCRIPTS / ("half_price.toml" if half_price else "demo.toml")
+    more = ["--seed", str(_SEED), "--script", str(script), "--latency-s", str(_LATENCY_S)]
     files = ["--log", str(folder / "purchases.jsonl"), "--ready-file", str(ready)]
     started = time.monotonic()
     with _process(simulator_command([*more, *files]), {}, folder / "simulator.log") as has_ended:
         _until(lambda: ready.exists() and bool(ready.read_text(encoding="utf-8").strip()), "simulator", has_ended)
         url = ready.read_text(encoding="utf-8").strip()
-        _row("api", f"simulator {url}  seed {_SEED}; opus is down from job 60 to 110", started)
+        faults = "one message batch never ends" if half_price else "opus is down from job 60 to 110"
+        _row("api", f"simulator {url}  seed {_SEED}; {faults}", started)
         yield _settings(folder, url)
 
 
@@ -90,6 +99,7 @@ def _settings(folder: Path, api: str) -> Settings:
         "state_dir": folder,
         "task_starts": _TASK_STARTS,
         "worker_concurrency": _CONCURRENCY,
+        **_HALF_PRICE,
     }
     return load_settings(env_file=None, **usual | own)
 
@@ -103,6 +113,7 @@ def _variables(settings: Settings, broker_url: str) -> dict[str, str]:
         "DATABASE_URL": settings.database_url.get_secret_value(),
         "STATE_DIR": str(settings.state_dir),
         "TASK_STARTS": settings.task_starts,
+        **{name.upper(): f"{seconds:g}" for name, seconds in _HALF_PRICE.items()},
     }
 
 

@@ -19,6 +19,7 @@ from producer.simulator.process import running_simulator
 from tests.benchmarks import enqueue
 from tests.benchmarks.chain.peer import install
 from tests.benchmarks.figure import Figure, medians
+from tests.benchmarks.half_price import half_price
 from tests.benchmarks.in_flight import in_flight
 from tests.benchmarks.measured import Measured
 from tests.benchmarks.postgres import postgres
@@ -181,6 +182,7 @@ _SECTIONS: Mapping[str, Callable[[float], list[Figure]]] = {
     "serve": served,
     "enqueue": _enqueue,
     "postgres": postgres,
+    "half-price": half_price,
 }
 
 if __name__ == "__main__":

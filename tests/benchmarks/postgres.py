@@ -55,7 +55,7 @@ def postgres(share: float) -> list[Figure]:
 
 
 def _jobs(name: str, *, jobs: int, concurrency: int) -> list[Figure]:
-    with _site(most=jobs, concurrency=concurrency, latency_s=_LATENCY_S if concurrency > 1 else 0.0) as (run, counts):
+    with _site(concurrency=concurrency, latency_s=_LATENCY_S if concurrency > 1 else 0.0) as (run, counts):
         run(_WARM_UP)
         before = counts()
         run(jobs)
@@ -76,14 +76,14 @@ def _jobs(name: str, *, jobs: int, concurrency: int) -> list[Figure]:
 
 
 def _fleet(jobs: int) -> Figure:
-    with _site(most=jobs, concurrency=_CONCURRENCY, latency_s=_LATENCY_S, workers=3) as (run, _):
+    with _site(concurrency=_CONCURRENCY, latency_s=_LATENCY_S, workers=3) as (run, _):
         run(_WARM_UP)
         rate = jobs / run(jobs)
     return Figure(name="Postgres, 3 workers of 64: jobs a second", value=rate, target=113, is_least=True)
 
 
 @contextmanager
-def _site(*, most: int, concurrency: int, latency_s: float, workers: int = 1) -> Iterator[Any]:
+def _site(*, concurrency: int, latency_s: float, workers: int = 1) -> Iterator[Any]:
     with (
         TemporaryDirectory() as folder,
         running_simulator(latency_s=latency_s) as api,
@@ -106,7 +106,6 @@ def _site(*, most: int, concurrency: int, latency_s: float, workers: int = 1) ->
             Path(folder),
             ledger=ledger,
             reader=server.as_superuser(ledger),
-            most=most,
             concurrency=concurrency,
             workers=workers,
         ) as (_, run):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from models.queue.celery_app import celery_app
 from models.settings import load_settings
@@ -21,13 +22,14 @@ from tests.support.eventually import eventually
 _ROOT = Path(__file__).parents[2]
 _WARM_UP = 50
 _WITHIN_S = 300
+_QUEUE_WINDOW = 10_000  # messages; more than any run has jobs
 _NOOP = ["-A", "tests.benchmarks.noop", "worker", "-P", "threads", "--without-gossip", "--without-mingle", "-l", "INFO"]
 
 
 def stepdown_worker(redis_url: str, api: str, folder: Path, *, jobs: int, concurrency: int) -> Measured:
     """Measure this project's worker, end to end: claim, attempt, call, answer, cost, on a SQLite ledger."""
     ledger = f"sqlite:///{folder}/ledger.db"
-    with stepdown_site(redis_url, api, folder, ledger=ledger, most=jobs, concurrency=concurrency) as (pid, run):
+    with stepdown_site(redis_url, api, folder, ledger=ledger, concurrency=concurrency) as (pid, run):
         run(_WARM_UP)
         return measured(pid, jobs, lambda: run(jobs))
 
@@ -39,14 +41,15 @@ def stepdown_site(
     folder: Path,
     *,
     ledger: str,
-    most: int,
     concurrency: int,
     reader: str | None = None,
     workers: int = 1,
-) -> Iterator[tuple[int, Callable[[int], float]]]:
+    more: Mapping[str, str] | None = None,
+) -> Iterator[tuple[int, Callable[..., float]]]:
     """Run workers on a ledger. Yields the first one's process id, and the call that runs so many jobs to their end.
 
-    That call returns its seconds. `reader` is the URL by which the producer reads the ledger, by default `ledger`.
+    That call takes options of Producer.submit and `within_s`, and returns its seconds. `reader` is the URL by which the
+    producer reads the ledger, by default `ledger`. `more` are settings of both.
     """
     variables = {
         "REDIS_URL": redis_url,
@@ -54,7 +57,8 @@ def stepdown_site(
         "ANTHROPIC_API_KEY": "bench",
         "ANTHROPIC_BASE_URL": api,
         "WORKER_CONCURRENCY": str(concurrency),
-        "QUEUE_WINDOW": str(max(2000, most)),
+        "QUEUE_WINDOW": str(_QUEUE_WINDOW),
+        **(more or {}),
     }
     settings = load_settings(env_file=None, **{name.lower(): value for name, value in variables.items()})
     looks = load_settings(
@@ -72,10 +76,10 @@ def stepdown_site(
         yield pids[0], partial(_run, producer)
 
 
-def _run(producer: Producer, count: int) -> float:
+def _run(producer: Producer, count: int, *, within_s: float = _WITHIN_S, **options: Any) -> float:
     started = time.monotonic()
-    batch = producer.submit([Prompt(f"{PROMPT} {number}") for number in range(count)])
-    eventually(lambda: batch.progress().is_finished, within_s=_WITHIN_S, because="the batch ends")
+    batch = producer.submit([Prompt(f"{PROMPT} {number}") for number in range(count)], **options)
+    eventually(lambda: batch.progress().is_finished, within_s=within_s, because="the batch ends")
     succeeded = batch.progress().succeeded
     if succeeded != count:
         message = f"{succeeded} of {count} jobs succeeded: what was measured is not the work"

@@ -1,7 +1,7 @@
 """`make clients`: other people's programs against a served chain; exit code 1 where one finds fault.
 
-Airflow sends batches, schemathesis tries our own API, and `messages` has those that send messages. Each needs other
-versions of what we pin, so each has an environment of its own.
+A stranger's server sells message batches to a worker. Airflow sends batches, schemathesis tries our own API, and
+`messages` has those that send messages. Each needs versions of its own, so each has an environment of its own.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.clients import messages
+from tests.clients import llmock, messages
 from tests.clients.environments import NotInstalledError, python_of
 from tests.clients.site import Site, open_site
 from tests.support.sites.worker_site import HAIKU
@@ -37,7 +37,12 @@ def main() -> int:
 
 
 def _others(site: Site) -> Iterator[tuple[str, bool]]:
-    for name, needs, checks in (("airflow", _AIRFLOW, _airflow), ("schemathesis", _SCHEMATHESIS, _schemathesis)):
+    others = (
+        ("airflow", _AIRFLOW, _airflow),
+        ("schemathesis", _SCHEMATHESIS, _schemathesis),
+        ("llmock", llmock.NEEDS, _llmock),
+    )
+    for name, needs, checks in others:
         try:
             python = python_of(name, *needs)
         except NotInstalledError as error:
@@ -53,6 +58,10 @@ def _airflow(site: Site, python: Path) -> Iterator[tuple[str, bool]]:
 
 def _schemathesis(site: Site, python: Path) -> Iterator[tuple[str, bool]]:
     yield "schemathesis: /api/v1 is as its document says", _described(site, python)
+
+
+def _llmock(_site: Site, python: Path) -> Iterator[tuple[str, bool]]:
+    yield "llmock: a batch at half price", llmock.is_bought_at_half_price(python)
 
 
 def _ran_twice(site: Site, python: Path) -> bool:
