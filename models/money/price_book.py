@@ -17,6 +17,7 @@ from models.money.pricing import KINDS, Price, Rates
 GENAI_SOURCE = f"genai-prices {version('genai-prices')}"
 # The fields of genai-prices for KINDS.
 _LISTED = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok", "cache_write_1h_mtok")
+_MOST_FOUND = 1000
 _US_REGION_FACTOR = Decimal("1.1")  # genai-prices 0.2.3 does not know the factor
 _BATCH_FACTOR = Decimal("0.5")  # genai-prices lists the factor for newer models only, and only from 2026-10-14
 
@@ -34,6 +35,7 @@ class PriceBook:
     def take(self, dated: Mapping[str, Sequence[Price]]) -> None:
         """Replace the dated prices. A reader meanwhile sees the old prices or the new."""
         self._dated = {model: sorted(prices, key=_begins) for model, prices in dated.items()}
+        self._found: dict[tuple[object, ...], Price | None] = {}
 
     def price(
         self,
@@ -51,10 +53,19 @@ class PriceBook:
         if speed not in {None, "standard"}:
             return None
         day = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        known = (model, day, service_tier == "batch", inference_geo == "us")
+        found = self._found
+        if known not in found:
+            if len(found) >= _MOST_FOUND:
+                found.clear()
+            found[known] = self._look_up(*known)
+        return found[known]
+
+    def _look_up(self, model: str, day: datetime, is_batch: bool, is_us: bool) -> Price | None:
         found = self._overrides.get(model) or self._set_for(model, day.date()) or _from_genai(model, day)
-        if found is not None and service_tier == "batch":
+        if found is not None and is_batch:
             found = _scaled(found, _BATCH_FACTOR, "batch")
-        if found is not None and inference_geo == "us":
+        if found is not None and is_us:
             return _scaled(found, _US_REGION_FACTOR, "us")
         return found
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.ledger.message_batches import MessageBatches
+from models.reports.batch_latency import BatchLatency
 from worker.failing_batches import FailingBatches
 from worker.fallback.collaborators import Collaborators
 from worker.provider.message_batches import MessageBatchCalls
@@ -24,6 +25,7 @@ class Lane:
 
     worker: Collaborators
     batches: MessageBatches
+    latency: BatchLatency
     calls: MessageBatchCalls
     failing_batches: FailingBatches
     pause: Callable[..., int]  # of a batch that fails throughout, as JobActions.pause
@@ -37,7 +39,7 @@ class Lane:
 
     def takes_s(self, model: str) -> float:
         """Return the seconds within which a message batch of a model very likely ends."""
-        measured = self.batches.p95_s(model, least=_LEAST_MEASURED)
+        measured = self.latency.p95_s(model, least=_LEAST_MEASURED)
         return self.usual_s if measured is None else measured
 
     def next_look_s(self) -> float:

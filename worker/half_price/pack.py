@@ -43,17 +43,15 @@ class Packer:
 
     def tick(self) -> int:
         """Commit a message batch if enough jobs wait. Returns the number of its items. Raises LedgerError."""
-        found = self.lane.batches.candidates(limit=MOST_REQUESTS + 1)
-        if not found:
+        count = self.lane.batches.to_pack(self.lane.namespace, most=MOST_REQUESTS)
+        if not count:
             self._since = None
             return 0
         self._since = self.clock() if self._since is None else self._since
-        if len(found) <= MOST_REQUESTS and self.clock() - self._since < self.lane.poll_s:
-            return 0
-        if self.lane.batches.is_sending(self.lane.namespace):
+        if count < MOST_REQUESTS and self.clock() - self._since < self.lane.poll_s:
             return 0
         self._since = None
-        return pack(self.lane, found)
+        return pack(self.lane, self.lane.batches.candidates(limit=MOST_REQUESTS))
 
 
 def pack(lane: Lane, candidates: Sequence[Candidate]) -> int:
