@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from models.job.task_kinds import JobTerms
+from models.reports.jobs import Reports
 from models.schema.message_batch import MessageBatch
 from producer.client import Batch
 from producer.prompt.prompt import Prompt
@@ -73,4 +74,8 @@ def test_a_batch_is_bought_at_half_price(plant: Plant) -> None:
     assert len({row["message_batch_id"] for row in attempts}) == 1
     assert costs(attempts) == billed(plant, attempts)
     (made,) = [row for row in message_batches(plant) if row["id"] == attempts[0]["message_batch_id"]]
+    use = Reports(plant.engine).half_price(batch.id)
+    assert use is not None
+    assert (use.attempts, use.unknown_costs, use.overlapped) == (4, 0, 0)
+    assert use.cost_usd == use.saved_usd == sum(costs(attempts).values())
     assert (made["state"], made["size"], made["look_at"], made["is_proven"]) == ("done", 4, None, True)
