@@ -96,6 +96,16 @@ def test_message_batches_of_long_ago_and_those_that_never_left_do_not_count(engi
     assert _rows(engine, "SELECT * FROM v_batch_latency") == []
 
 
+def test_half_price_is_a_sku_of_its_own(engine: Engine) -> None:
+    book_lane(engine)
+    charges = """SELECT "SkuId", "SkuPriceDetails", CAST(SUM("x_CostNanoUsd") AS BIGINT) FROM v_focus
+        GROUP BY "SkuId", "SkuPriceDetails" ORDER BY 1"""
+    batch = (f"{OPUS}, batch", '{"x_ServiceTier": "batch"}', 2_900_000)
+    assert _rows(engine, charges) == [(OPUS, None, 19_500_000), batch]
+    prices = _rows(engine, f"""SELECT DISTINCT "SkuPriceId" FROM v_focus WHERE "SkuId" = '{OPUS}, batch'""")
+    assert prices == [(f"{OPUS}, batch / Requests / by hand",)]
+
+
 def test_live_latency_leaves_message_batches_out(engine: Engine) -> None:
     book_lane(engine)
     assert _rows(engine, "SELECT SUM(attempts) FROM v_latency") == [(6,)]
