@@ -16,6 +16,7 @@ VIEWS = (
     *("v_days", "v_attempts", "v_jobs", "v_batches", "v_cost_daily", "v_credits_monthly", "v_fallback_histogram"),
     *("v_primary_health", "v_errors", "v_latency", "v_wasted", "v_unpriced", "v_truncated", "v_budgets", "v_spending"),
     *("v_focus", "v_cache", "v_decisions", "v_starts", "v_story", "v_call_tree", "v_documents"),
+    *("v_half_price", "v_batch_latency"),
 )
 # Money is whole nano-dollars. The sum of no costs is 0; unknown costs are counted beside a sum.
 _SHORT = {
@@ -45,6 +46,7 @@ _SQLITE = {
     "DAY": "SUBSTR({0}, 1, 10)",
     "START": "{0}",  # a day sorts before all of its times
     "NEXT_DAY": "DATE({0}, '+1 day')",
+    "SECONDS": "ROUND((JULIANDAY({1}) - JULIANDAY({0})) * 86400, 1)",
     "DAYS_AGO": "STRFTIME('%Y-%m-%d %H:%M:%f000', 'now', '-{0} days')",
     "MONTH": "SUBSTR({0}, 1, 7)",
     "MONTH_OF": "DATE({0}, 'start of month')",
@@ -73,6 +75,7 @@ _POSTGRES = {
     "DAY": "({0} AT TIME ZONE 'UTC')::date",
     "START": "({0}::timestamp AT TIME ZONE 'UTC')",
     "NEXT_DAY": "({0} + 1)",
+    "SECONDS": "ROUND(EXTRACT(EPOCH FROM {1} - {0})::numeric, 1)",
     "DAYS_AGO": "(NOW() - INTERVAL '{0} days')",
     "MONTH": "TO_CHAR({0}, 'YYYY-MM')",
     "MONTH_OF": "DATE_TRUNC('month', {0}::timestamp)::date",

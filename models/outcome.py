@@ -20,6 +20,7 @@ FINAL_STATES = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 WAITS_FOR_PARTS = "parts"  # the outcome of a waiting job that is made of others' answers
 HALF_PRICE = "half_price"  # the lane of message batches; the outcome of a job that waits for a place in one
 IN_BATCH = "message_batch"  # the outcome of a waiting job whose request is in a message batch
+AT_HALF_PRICE = (HALF_PRICE, IN_BATCH)
 MOVED = "moved"  # the outcome of a job that goes live: its message batch gave no answer
 PART_FAILED = "part_failed"  # of a step that stops if a part has no answer: no attempt was made
 OVER_BUDGET = "over_budget"  # the outcome of a job that fits under no cap: no attempt was made

@@ -4,9 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any
+from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, and_, case, func, or_, select, type_coerce
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    Text,
+    and_,
+    case,
+    func,
+    literal_column,
+    or_,
+    select,
+    type_coerce,
+)
 from sqlalchemy.orm import aliased
 
 from models.database.engine import database_url, opened_if_there, reading
@@ -23,6 +36,10 @@ _USED = (Attempt.usage, Attempt.cache_write_1h_tokens, Attempt.web_searches)
 _HAS_WHOLE_USAGE = and_(Attempt.usage.is_not(None), Attempt.cost_status.not_in((CostStatus.FREE, CostStatus.AT_LEAST)))
 _ZERO = Decimal(0)
 _DAY = timedelta(days=1)
+STANDARD, _BATCH = "standard", "batch"  # service tiers
+
+
+_Place: TypeAlias = tuple[str, str]  # a model and a service tier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +56,7 @@ class Unsure:
 
 @dataclass(slots=True, kw_only=True)
 class Bill:
-    """One UTC day of one model, by the day its attempts were opened; counts and USD by kind.
+    """One UTC day of a model at a service tier, by the day its attempts were opened. Counts and USD are by kind.
 
     `unsplit_usd` are costs without parts, in no kind. `unpriced` attempts have tokens and no cost. `late` is the part
     of the sums that still ran at midnight. The provider may count that part on the next day. The last attempt ended at
@@ -48,6 +65,7 @@ class Bill:
 
     day: date
     model: str
+    tier: str = STANDARD
     attempts: int = 0
     rounded: int = 0
     last_at: datetime | None = None
@@ -85,29 +103,29 @@ def _of_day(connection: Connection, day: date, prices: Prices) -> list[Bill]:
     bills, late = _bills(connection, day, ours, prices), _bills(connection, day, late_ones, prices)
     unknown = _unsure(connection, and_(ours, Attempt.closed_at.is_not(None)))
     still_open = _unsure(connection, and_(ours, Attempt.closed_at.is_(None)))
-    for model in {*bills, *unknown, *still_open}:
-        bill, at_midnight = bills[model], late[model]
-        bill.unknown, bill.open = unknown.get(model, Unsure()), still_open.get(model, Unsure())
+    for place in {*bills, *unknown, *still_open}:
+        bill, at_midnight = bills[place], late[place]
+        bill.unknown, bill.open = unknown.get(place, Unsure()), still_open.get(place, Unsure())
         bill.late_attempts, bill.late_counts, bill.late_usd = at_midnight.attempts, at_midnight.counts, at_midnight.usd
-    return [bills[model] for model in sorted(bills)]
+    return [bills[place] for place in sorted(bills)]
 
 
-class _Bills(dict[str, Bill]):
-    """The bills of one day by model. The bill of a model without attempts is empty."""
+class _Bills(dict[_Place, Bill]):
+    """The bills of one day by model and tier. The bill of a place without attempts is empty."""
 
     def __init__(self, day: date) -> None:
         super().__init__()
         self._day = day
 
-    def __missing__(self, model: str) -> Bill:
-        self[model] = Bill(day=self._day, model=model)
-        return self[model]
+    def __missing__(self, place: _Place) -> Bill:
+        self[place] = Bill(day=self._day, model=place[0], tier=place[1])
+        return self[place]
 
 
 def _bills(connection: Connection, day: date, where: ColumnElement[bool], prices: Prices) -> _Bills:
     bills = _Bills(day)
     for row in connection.execute(_charged(where)).mappings():
-        bill = bills[row["model"]]
+        bill = bills[row["model"], row["tier"]]
         bill.attempts = bill.rounded = row["attempts"]
         bill.unpriced, bill.last_at = row["unpriced"], row["last_at"]
         bill.counts = {kind: row[f"{kind}_count"] or 0 for kind in KINDS}
@@ -118,10 +136,10 @@ def _bills(connection: Connection, day: date, where: ColumnElement[bool], prices
 
 
 def _charged(where: ColumnElement[bool]) -> Select[Any]:
-    """Select sums by model of the attempts that have tokens and are not free. The last correction counts."""
-    last, model = aliased(Correction), _model()
+    """Select sums by model and tier of the attempts that have tokens and are not free. The last correction counts."""
+    last, model, tier = aliased(Correction), _model(), _tier()
     cost = func.coalesce(last.cost_nano_usd, Attempt.cost_nano_usd)
-    columns: list[Any] = [model.label("model"), func.count().label("attempts")]
+    columns: list[Any] = [model.label("model"), tier.label("tier"), func.count().label("attempts")]
     columns += [func.count().filter(cost.is_(None)).label("unpriced"), _total(cost).label("cost")]
     columns.append(func.max(Attempt.closed_at).label("last_at"))
     for kind in KINDS:
@@ -134,17 +152,18 @@ def _charged(where: ColumnElement[bool]) -> Select[Any]:
         .select_from(Attempt)
         .join(last, _is_last(last), isouter=True)
         .where(where, _HAS_WHOLE_USAGE)
-        .group_by(model)
+        .group_by(model, tier)
     )
 
 
-def _unsure(connection: Connection, where: ColumnElement[bool]) -> dict[str, Unsure]:
+def _unsure(connection: Connection, where: ColumnElement[bool]) -> dict[_Place, Unsure]:
     """Count the attempts that have neither a cost nor all of their tokens: nobody knows the bill."""
     last = aliased(Correction)
     no_usage = or_(Attempt.usage.is_(None), Attempt.cost_status == CostStatus.AT_LEAST)
     counts = (
         select(
             Attempt.requested_model,
+            _tier(),
             func.count(),
             _total(Attempt.reserved_nano_usd),
             func.count().filter(Attempt.reserved_nano_usd.is_(None)),
@@ -152,42 +171,50 @@ def _unsure(connection: Connection, where: ColumnElement[bool]) -> dict[str, Uns
         .select_from(Attempt)
         .join(last, _is_last(last), isouter=True)
         .where(where, no_usage, func.coalesce(last.cost_nano_usd, Attempt.cost_nano_usd).is_(None))
-        .group_by(Attempt.requested_model)
+        .group_by(Attempt.requested_model, _tier())
     )
     return {
-        model: Unsure(attempts=attempts, most_usd=most or _ZERO, unbounded=unbounded)
-        for model, attempts, most, unbounded in connection.execute(counts)
+        (model, tier): Unsure(attempts=attempts, most_usd=most or _ZERO, unbounded=unbounded)
+        for model, tier, attempts, most, unbounded in connection.execute(counts)
     }
 
 
 def _move_passes(connection: Connection, where: ColumnElement[bool], bills: _Bills, prices: Prices) -> None:
     """Move the tokens of other models inside an answer to those models: the provider's report lists them there."""
     has_passes = type_coerce(Attempt.usage, Text).contains('"iterations":[{', autoescape=True)
-    columns = (_model().label("model"), Attempt.opened_at, Attempt.cost_status, *_USED)
+    columns = (_model().label("model"), _tier().label("tier"), Attempt.opened_at, Attempt.cost_status, *_USED)
     rows = select(*columns).where(where, has_passes, _HAS_WHOLE_USAGE)
     for row in connection.execute(rows).mappings().all():
         usage = usage_kept(dict(**row))
         for each in passes(usage) if usage is not None else ():
             if usage is not None and each.model not in {None, row["model"]}:
-                _move(each, usage, bills, row["model"], prices, row["opened_at"])
+                _move(each, usage, bills, row, prices)
 
 
-def _move(one: Pass, whole: Usage, bills: _Bills, model: str, prices: Prices, at: datetime) -> None:
-    price = prices.price(str(one.model), at=at, **whole.tier)
+def _move(one: Pass, whole: Usage, bills: _Bills, row: RowMapping, prices: Prices) -> None:
+    price = prices.price(str(one.model), at=row["opened_at"], **whole.tier)
     usd = None if price is None else parts_usd(one.usage, price)
-    bills[model].rounded += 1
-    bills[str(one.model)].rounded += 1
+    left, right = bills[row["model"], row["tier"]], bills[str(one.model), row["tier"]]
+    left.rounded += 1
+    right.rounded += 1
     for kind in KINDS:
         count = getattr(one.usage, _COUNTERS[kind])
         part = _ZERO if usd is None else getattr(usd, kind).quantize(NANO_USD, rounding=ROUND_HALF_EVEN)
-        bills[model].counts[kind] -= count
-        bills[model].usd[kind] -= part
-        bills[str(one.model)].counts[kind] += count
-        bills[str(one.model)].usd[kind] += part
+        left.counts[kind] -= count
+        left.usd[kind] -= part
+        right.counts[kind] += count
+        right.usd[kind] += part
 
 
 def _model() -> ColumnElement[str]:
     return func.coalesce(Attempt.served_model, Attempt.requested_model)
+
+
+def _tier() -> ColumnElement[str]:
+    lane = case(
+        (Attempt.message_batch_id.is_not(None), literal_column(f"'{_BATCH}'")), else_=literal_column(f"'{STANDARD}'")
+    )
+    return func.coalesce(Attempt.service_tier, lane)
 
 
 def _is_last(correction: Any) -> ColumnElement[bool]:

@@ -1,4 +1,4 @@
-"""Sums of money by day, model, task, batch, outcome, depth or tag; and rows to be exported."""
+"""Sums of money by day, model, task, batch, outcome, depth, lane or tag; and rows to be exported."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -95,7 +95,7 @@ class Spending(LedgerPart):
         until: date | None = None,
         scope: str | None = None,
     ) -> dict[tuple[Any, ...], Sum]:
-        """Add attempts up by one or more keys: day, month, model, task, batch, outcome, depth, or tag.NAME.
+        """Add attempts up by one or more keys: day, month, model, task, batch, outcome, depth, lane, or tag.NAME.
 
         Attempts without a task, batch or tag are under None. Days, models and tasks come from the rollup.
         `scope` is the beginning of the keys of the batches in question.
@@ -139,6 +139,7 @@ def _by_attempt(keys: Sequence[str], since: date | None, until: date | None) -> 
         "task": attempts.task,
         "outcome": attempts.outcome,
         "depth": attempts.fallback_depth,
+        "lane": attempts.lane,
     }
     by = {found.name: found for found in (columns.get(key, attempts.batch_id) for key in keys)}
     counts = [count.label(name) for name, count in _counts().items()]

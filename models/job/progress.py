@@ -14,9 +14,9 @@ class Progress:
     """The progress of a batch: its jobs by state, and the cost of its attempts so far.
 
     `cost_usd` sums the known costs; `unknown_costs` counts the ended attempts of unknown cost. `held` counts the jobs
-    that wait for a person. `over_budget` counts the jobs that failed or wait because they fit under no cap. `blocked`
-    counts the waiting steps with a part that has not ended. `cap_usd` is the batch's own. `reserved_usd` is the worst
-    case of calls in flight, and of calls of unknown cost.
+    that wait for a person. `half_price` counts the waiting jobs in the lane of message batches. `over_budget` counts
+    the jobs that failed or wait because they fit under no cap. `blocked` counts the waiting steps with a part that has
+    not ended. `cap_usd` is the batch's own. `reserved_usd` is the worst case of calls in flight or of unknown cost.
     """
 
     batch_id: str
@@ -32,6 +32,7 @@ class Progress:
     cap_usd: Decimal | None = None
     reserved_usd: Decimal = _ZERO
     blocked: int = 0
+    half_price: int = 0
 
     @property
     def finished(self) -> int:
@@ -92,3 +93,22 @@ class CacheUse:
     read_tokens: int
     saved_usd: Decimal
     unknown_costs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HalfPriceUse:
+    """The purchases of a batch at half price, its jobs that moved to live calls, and answers bought twice.
+
+    `saved_usd` compares `cost_usd` with live calls of the same usage. Attempts of unknown cost are counted beside both.
+    """
+
+    attempts: int
+    unknown_costs: int
+    cost_usd: Decimal
+    saved_usd: Decimal
+    moved_late: int
+    moved_errored: int
+    moved_expired: int
+    moved_lost: int
+    overlapped: int
+    overlapped_usd: Decimal

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, String, bindparam, exists, insert, select, text
 from sqlalchemy.dialects import postgresql
 
-from models.outcome import FINAL_STATES, OVER_BUDGET, State
+from models.outcome import AT_HALF_PRICE, FINAL_STATES, OVER_BUDGET, State
 from models.schema.batch import BatchCount
 from models.schema.job import IN_FLIGHT, WAITING
 
@@ -67,7 +67,8 @@ PROGRESS = text(f"""
         SELECT COUNT(CASE WHEN state = 'running' THEN 1 END) AS running,
             COUNT(CASE WHEN state = 'waiting' THEN 1 END) AS waiting,
             COUNT(CASE WHEN phase = 'held' THEN 1 END) AS held,
-            COUNT(CASE WHEN state = 'waiting' AND {_OVER_BUDGET} THEN 1 END) AS over_budget_waiting
+            COUNT(CASE WHEN state = 'waiting' AND {_OVER_BUDGET} THEN 1 END) AS over_budget_waiting,
+            COUNT(CASE WHEN state = 'waiting' AND outcome IN {AT_HALF_PRICE} THEN 1 END) AS half_price
         FROM (
             SELECT state, phase, outcome FROM jobs WHERE {IN_FLIGHT} AND {_OURS}
             UNION ALL SELECT state, phase, outcome FROM jobs WHERE {WAITING} AND {_OURS}

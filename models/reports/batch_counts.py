@@ -7,7 +7,7 @@ from sqlalchemy import Connection, RowMapping, func, select
 
 from models.ledger.batch_counts import PROGRESS
 from models.money.pricing import NANO_USD
-from models.outcome import OVER_BUDGET, State
+from models.outcome import AT_HALF_PRICE, OVER_BUDGET, State
 from models.schema.job import IS_HELD, Job
 from models.schema.views import ATTEMPTS
 
@@ -27,6 +27,7 @@ def kept_counts(connection: Connection, batch: RowMapping) -> dict[str, Any] | N
         "states": {state: count for state, count in states.items() if count},
         "held": row["held"],
         "over_budget": row["over_budget"] + row["over_budget_waiting"],
+        "half_price": row["half_price"],
         "attempts": row["attempts"],
         "cost_usd": int(row["cost_nano_usd"]) * NANO_USD,
         "unknown_costs": row["unknown_costs"],
@@ -35,16 +36,19 @@ def kept_counts(connection: Connection, batch: RowMapping) -> dict[str, Any] | N
 
 def live_counts(connection: Connection, batch_id: str) -> dict[str, Any]:
     """Count the jobs of a batch by state, and add up its attempts."""
-    is_over = (Job.outcome == OVER_BUDGET) & Job.state.in_([State.FAILED, State.WAITING])
-    counts = (func.count(), func.count().filter(IS_HELD), func.count().filter(is_over))
-    states = select(Job.state, *counts).where(Job.batch_id == batch_id).group_by(Job.state)
+    among: dict[str, Any] = {
+        "held": IS_HELD,
+        "over_budget": (Job.outcome == OVER_BUDGET) & Job.state.in_([State.FAILED, State.WAITING]),
+        "half_price": (Job.state == State.WAITING) & Job.outcome.in_(AT_HALF_PRICE),
+    }
+    counts = (func.count().filter(those).label(name) for name, those in among.items())
+    states = select(Job.state, func.count().label("jobs"), *counts).where(Job.batch_id == batch_id).group_by(Job.state)
     money = select(func.count(), COST, UNKNOWN).where(_ATTEMPT.batch_id == batch_id)
-    by_state = connection.execute(states).all()  # first: once all jobs have ended, the cost is whole
+    by_state = connection.execute(states).mappings().all()  # first: once all jobs have ended, the cost is whole
     attempts, cost, unknown = connection.execute(money).one()
     return {
-        "states": {state: count for state, count, _, _ in by_state},
-        "held": sum(held for _, _, held, _ in by_state),
-        "over_budget": sum(over for _, _, _, over in by_state),
+        "states": {row["state"]: row["jobs"] for row in by_state},
+        **{name: sum(row[name] for row in by_state) for name in among},
         "attempts": attempts,
         "cost_usd": cost or Decimal(0),
         "unknown_costs": unknown,

@@ -7,6 +7,7 @@ from sqlalchemy import Date, column, func, select, table, text, update
 
 from models.database.engine import LedgerPart, reading, transaction
 from models.job.primary_health import PrimaryHealth
+from models.outcome import AT_HALF_PRICE
 from models.schema.columns import midnight, now
 from models.schema.daily_cost import Threshold
 from models.schema.job import IN_FLIGHT, QUEUED, WAITING, Job
@@ -26,6 +27,11 @@ OPEN_JOBS = text(f"""
 """)  # noqa: S608 - of our own words
 
 
+_AT_HALF_PRICE = text(f"""
+    SELECT outcome, COUNT(*) FROM jobs WHERE {WAITING} AND outcome IN {AT_HALF_PRICE} GROUP BY outcome
+""")  # noqa: S608 - of our own words
+
+
 class Health(LedgerPart):
     """Counts jobs, reads today's verdicts, and keeps the figures behind the verdicts. Raises LedgerError."""
 
@@ -33,6 +39,11 @@ class Health(LedgerPart):
         """Count the open jobs of the whole ledger by state. Jobs that wait for a person are under `held`."""
         with reading(self._engine) as connection:
             return {str(state): int(count) for state, count in connection.execute(OPEN_JOBS)}
+
+    def at_half_price(self) -> dict[str, int]:
+        """Count the waiting jobs in the lane of message batches, by outcome."""
+        with reading(self._engine) as connection:
+            return {str(outcome): int(count) for outcome, count in connection.execute(_AT_HALF_PRICE)}
 
     def ended_today(self) -> dict[str, int]:
         """Count the jobs that have ended this UTC day, by state."""

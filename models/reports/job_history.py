@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -17,7 +17,7 @@ from models.money.usage import COUNTERS, Usage
 from models.outcome import OPEN_STATES, Outcome, State
 from models.schema.attempt import Attempt
 from models.schema.job import Job
-from models.schema.views import ATTEMPTS, STARTS
+from models.schema.views import ATTEMPTS, BATCH_LATENCY, STARTS
 
 MOST_ANSWERS = 1_000  # of one model and task kind
 _LOOKED_AT = 20_000  # of the newest answers: a model without recent use must not cost a scan of the ledger
@@ -84,6 +84,15 @@ class AnswerLength:
     max_tokens: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchTimes:
+    """The seconds that the message batches of a model took lately: half of them, and 19 of 20, at most."""
+
+    message_batches: int
+    p50_s: float
+    p95_s: float
+
+
 class JobHistory(LedgerPart):
     """Reads the history. Raises LedgerError if the ledger is away."""
 
@@ -107,6 +116,12 @@ class JobHistory(LedgerPart):
         with reading(self._engine) as connection:
             rows = [*connection.execute(cancelled), *connection.execute(is_open)]
         return Counter({state: count for state, count in rows})  # noqa: C416 - rows, made plain
+
+    def batch_times(self) -> dict[str, BatchTimes]:
+        """Return the times of message batches by model, of models with an end in the last 30 days."""
+        names = [field.name for field in fields(BatchTimes)]
+        found = self._rows(select(BATCH_LATENCY).where(BATCH_LATENCY.c.p50_s.is_not(None)))
+        return {row["model"]: BatchTimes(**{name: row[name] for name in names}) for row in found}
 
     def answer_lengths(self) -> list[AnswerLength]:
         """Return the lengths of the newest answers, the newest first. A purged prompt has no length."""

@@ -1,6 +1,7 @@
 """All reads for people: progress, answers, a job's story, the receipt. Nothing here writes."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
@@ -12,7 +13,7 @@ from models.database.compiled_sql import CompiledSql
 from models.database.engine import LedgerPart, reading
 from models.errors import NotFoundError
 from models.job.answer import Answer
-from models.job.progress import CacheUse, ModelLine, Progress
+from models.job.progress import CacheUse, HalfPriceUse, ModelLine, Progress
 from models.job.values import batch_scope
 from models.ledger.steps import blocked
 from models.money.pricing import NANO_USD
@@ -24,6 +25,7 @@ from models.schema.budget import BudgetRow
 from models.schema.columns import NanoUSD, now
 from models.schema.decision import DecisionRow
 from models.schema.job import IS_HELD, AnswerRow, Job, TurnRow
+from models.schema.message_batch import MessageBatch
 from models.schema.step import PartRow
 from models.schema.views import ATTEMPTS
 from models.text import is_storable
@@ -36,10 +38,15 @@ _CACHE = text(
     "SELECT SUM(input_tokens) AS input_tokens, SUM(read_tokens) AS read_tokens, SUM(unknown_costs) AS unknown_costs,"
     " SUM(saved_nano_usd) AS saved FROM v_cache WHERE batch_id = :batch_id"
 )
+_HALF_PRICE = text("SELECT * FROM v_half_price WHERE batch_id = :batch_id")
 _ROWS_AT_ONCE = 500
 _SETTLED_AT_ONCE = 50
 _SETTLED_NAMES = [f"batch_{number}" for number in range(_SETTLED_AT_ONCE)]
 _OF_ANSWER = ["prompt_id", "id", "state", "model_used", "fallback_depth", "outcome", "error", "columns", "finished_at"]
+_OF_MESSAGE_BATCH = [
+    getattr(MessageBatch, name)
+    for name in ("id", "provider_id", "model", "size", "state", "sent_at", "switch_at", "cancelled_at", "ended_at")
+]
 _IS_WHOLE = Batch.job_count > 0  # not still being written
 _WHERE_IDS_ARE = "`stepdown ls` lists the batches, `stepdown show` their jobs"
 
@@ -159,6 +166,12 @@ class Reports(LedgerPart):
         theirs = select(Job.prompt_id, Job.state, Job.finished_at).join(PartRow, PartRow.part_id == Job.id)
         return [dict(**row) for row in self._rows(theirs.where(PartRow.job_id == job_id).order_by(PartRow.position))]
 
+    def message_batches(self, job_id: str) -> list[dict[str, Any]]:
+        """Return the message batches that one job's attempts were in, in the order of their making."""
+        own = select(Attempt.message_batch_id).where(Attempt.job_id == job_id)
+        ours = select(*_OF_MESSAGE_BATCH).where(MessageBatch.id.in_(own)).order_by(MessageBatch.made_at)
+        return [dict(**row) for row in self._rows(ours)]
+
     def batch(self, batch_id: str) -> dict[str, Any]:
         """Read one batch's row, by column."""
         with reading(self._engine) as connection:
@@ -178,6 +191,16 @@ class Reports(LedgerPart):
             return None
         counts = {name: int(row[name]) for name in ("input_tokens", "read_tokens", "unknown_costs")}
         return CacheUse(**counts, saved_usd=int(row["saved"]) * NANO_USD)
+
+    def half_price(self, batch_id: str) -> HalfPriceUse | None:
+        """Return a batch's use of message batches. Returns None before the first attempt of a half-price job."""
+        with reading(self._engine) as connection:
+            row = connection.execute(_HALF_PRICE, {"batch_id": batch_id}).mappings().one_or_none()
+        if row is None:
+            return None
+        known = {field.name: row[field.name] for field in fields(HalfPriceUse) if not field.name.endswith("_usd")}
+        cost, saved, overlapped = (int(row[f"{name}_nano_usd"]) * NANO_USD for name in ("cost", "saved", "overlapped"))
+        return HalfPriceUse(**known, cost_usd=cost, saved_usd=saved, overlapped_usd=overlapped)
 
     def depths(self, batch_id: str | None = None) -> dict[int, int]:
         """Count the succeeded jobs by fallback depth."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from models.database.engine import opened_if_there
-from models.reports.job_history import MOST_ANSWERS, AnswerLength, JobHistory
+from models.reports.job_history import MOST_ANSWERS, AnswerLength, BatchTimes, JobHistory
 
 LEAST = 20  # attempts below which a figure may be chance
 
@@ -51,11 +51,15 @@ class Lengths:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenHistory:
-    """The lessons of the newest answers: ratios by model, lengths by task kind, and the lengths of all answers."""
+    """The lessons of the newest answers: ratios by model, lengths by task kind, and the lengths of all answers.
+
+    `batch_times` are the times of message batches by model.
+    """
 
     characters_a_token: Mapping[str, Spread] = field(default_factory=dict)
     task_lengths: Mapping[str, Lengths] = field(default_factory=dict)
     lengths: Lengths = Lengths()
+    batch_times: Mapping[str, BatchTimes] = field(default_factory=dict)
     _known: dict[tuple[str | None, int], Spread] = field(default_factory=dict, compare=False, repr=False)
 
     def ratio(self, model: str) -> Spread:
@@ -79,7 +83,10 @@ def learn(url: str) -> TokenHistory:
     Raises LedgerError if the ledger cannot be reached, or is of another version.
     """
     with opened_if_there(url) as engine:
-        return TokenHistory() if engine is None else _learned(JobHistory(engine).answer_lengths())
+        if engine is None:
+            return TokenHistory()
+        history = JobHistory(engine)
+        return replace(_learned(history.answer_lengths()), batch_times=history.batch_times())
 
 
 def _learned(samples: Sequence[AnswerLength]) -> TokenHistory:

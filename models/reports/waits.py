@@ -9,14 +9,21 @@ from typing import Any, Literal
 from sqlalchemy import TextualSelect, bindparam, text
 
 from models.database.engine import LedgerPart, reading
+from models.outcome import IN_BATCH
 from models.schema.columns import UTCDateTime, now
 from models.schema.job import IN_FLIGHT, QUEUED, WAITING
+from models.schema.message_batch import OPEN
 
 _PER_MINUTE = re.compile(r"per_minute (\d+(?:\.\d+)?)")
 _OURS = "batch_id = :batch_id"
 # The index of whole batches would also read all ended jobs. The few sent and running jobs have an index of their own.
 _OURS_AMONG_FEW = "batch_id || '' = :batch_id"
 _NOTHING = "NULL, -1, NULL"
+_UNDER_WAY = text(f"""
+    SELECT a.rung, MIN(m.sent_at) AS sent_at, MIN(m.switch_at) AS first_switch_at, MAX(m.switch_at) AS last_switch_at
+    FROM message_batches AS m INNER JOIN attempts AS a ON a.message_batch_id = m.id
+    WHERE m.{OPEN} AND a.batch_id = :batch_id AND a.closed_at IS NULL GROUP BY a.rung
+""").columns(sent_at=UTCDateTime(), first_switch_at=UTCDateTime(), last_switch_at=UTCDateTime())  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +32,8 @@ class Waits:
 
     `stage` is waiting (for a time), queued (no message yet), sent (a message is in the queue) or running. `reason` is
     the job's outcome, empty for all but waiting jobs. `about` is the rung in the reason. `limit` is the
-    exhausted limit, and `per_minute` its size. `next_in_s` and `last_in_s` are 0 for a job that is due.
+    exhausted limit, and `per_minute` its size. `next_in_s` and `last_in_s` are 0 for a job that is due. Jobs at half
+    price switch to live calls then. The oldest of their message batches was created `under_way_s` seconds ago.
     """
 
     stage: Literal["waiting", "queued", "sent", "running"]
@@ -38,6 +46,7 @@ class Waits:
     due: int = 0
     next_in_s: float | None = None
     last_in_s: float | None = None
+    under_way_s: float | None = None
 
 
 class WaitReader(LedgerPart):
@@ -50,7 +59,10 @@ class WaitReader(LedgerPart):
         with reading(self._engine) as connection:
             at = now(connection)
             rows = connection.execute(_waits_of(len(models)), given | {"now": at}).mappings().all()
-        return [_waits(row, at) for row in rows]
+            is_under_way = any(row["reason"] == IN_BATCH for row in rows)
+            found = connection.execute(_UNDER_WAY, {"batch_id": batch_id}).mappings().all() if is_under_way else []
+        under_way = {row["rung"]: row for row in found}
+        return [_waits(row, at, under_way.get(row["rung"])) for row in rows]
 
 
 def _waits_of(rungs: int) -> TextualSelect:
@@ -88,8 +100,11 @@ def _in_lanes(columns: str, words: str, rungs: int) -> str:
     return " UNION ALL ".join(f"SELECT {columns} FROM jobs WHERE {words} AND {lane} AND {_OURS}" for lane in lanes)  # noqa: S608
 
 
-def _waits(row: Any, now: datetime) -> Waits:
+def _waits(row: Any, now: datetime, under_way: Any) -> Waits:
     per_minute = _PER_MINUTE.search(row["message"] or "")
+    first_at, last_at, sent_at = row["first_due_at"], row["last_due_at"], None
+    if row["reason"] == IN_BATCH and under_way is not None:
+        first_at, last_at, sent_at = (under_way[name] for name in ("first_switch_at", "last_switch_at", "sent_at"))
     return Waits(
         stage=row["stage"],
         rung=row["rung"],
@@ -99,8 +114,9 @@ def _waits(row: Any, now: datetime) -> Waits:
         limit=row["limited_by"],
         per_minute=None if per_minute is None else float(per_minute[1]),
         due=int(row["due"]),
-        next_in_s=_in_s(row["first_due_at"], now),
-        last_in_s=_in_s(row["last_due_at"], now),
+        next_in_s=_in_s(first_at, now),
+        last_in_s=_in_s(last_at, now),
+        under_way_s=None if sent_at is None else (now - sent_at).total_seconds(),
     )
 
 

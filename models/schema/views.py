@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Date, Integer, String, TableClause, column, table
+from sqlalchemy import Date, Float, Integer, String, TableClause, column, table
 
 from models.schema.columns import NanoUSD, UTCDateTime
 
@@ -17,7 +17,7 @@ def _view(name: str, columns: Mapping[Any, str]) -> TableClause:
 ATTEMPTS = _view(
     "v_attempts",
     {
-        String: """attempt_id job_id batch_id task model requested_model outcome service_tier speed inference_geo
+        String: """attempt_id job_id batch_id task model requested_model outcome service_tier speed inference_geo lane
         cost_status price_source""",
         Integer: f"attempt_no rung fallback_depth latency_ms {_TOKENS}",
         UTCDateTime: "opened_at closed_at",
@@ -32,6 +32,10 @@ COSTS = _view(
         Integer: f"attempts answered failed open unknown_costs {_TOKENS}",
         NanoUSD: "cost_nano_usd",
     },
+)
+BATCH_LATENCY = _view(
+    "v_batch_latency",
+    {String: "model", Integer: "message_batches ended cancelled", Float: "p50_s p95_s max_s"},
 )
 STARTS = _view(
     "v_starts",

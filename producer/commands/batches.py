@@ -2,12 +2,14 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from models import errors
+from models.outcome import AT_HALF_PRICE
 from producer.commands.options import BatchArgument, JsonOption, LinesOption, SomeBatchArgument, TimeoutOption
 from producer.commands.options import producer as open_producer
 from producer.output.format import counted
@@ -43,6 +45,8 @@ def status(batch: BatchArgument, as_json: JsonOption = False) -> None:
         else:
             print_lines(batch_lines.batch_table([progress]))
             print_lines(wait_lines(waits, ours.models, throttles))
+            if any(one.reason in AT_HALF_PRICE for one in waits):
+                print_lines(_half_price(ours, progress.batch_id))
             order = "watch" if is_open else "show"
             next_step(f"next: stepdown {order} {progress.batch_id}")
         for verdict in ours.store.health.today():
@@ -148,3 +152,12 @@ def _receipt(producer: "Producer", batch_id: str) -> None:
         hint(line)
     if use := reports.cache(batch_id):
         hint(cache_line(use))
+    for line in _half_price(producer, batch_id):
+        hint(line)
+
+
+def _half_price(producer: "Producer", batch_id: str) -> Iterator[str]:
+    from producer.output.batch_lines import half_price_lines
+
+    if use := producer.store.reports.half_price(batch_id):
+        yield from half_price_lines(use)

@@ -74,7 +74,7 @@ def estimate(  # noqa: PLR0913 - each is an option
 
 
 def _lines(found: "Expectation", learned: "TokenHistory", *, exact: bool) -> Iterator[str]:
-    from producer.costs.estimate import batch_line, chain_line, likely_line, most_text
+    from producer.costs.estimate import batch_line, batch_time_lines, chain_line, likely_line, most_text
     from producer.output.table import table
 
     made = f", {found.steps:,} of them of answers to others" if found.steps else ""
@@ -86,6 +86,7 @@ def _lines(found: "Expectation", learned: "TokenHistory", *, exact: bool) -> Ite
         yield f"  likely: {_likely_by(found, learned)}"
         yield f"at most {most_text(found.chain)}: {_worst_case(found)}"
         yield batch_line(found.chain)
+        yield from batch_time_lines(found, learned)
     rows = [[model, *_figures(total)] for model, total in found.models.items()]
     yield from table(
         ["if one answers all", "expected", "worst case", "message batches"], rows, right={1, 2, 3}, folds={0}

@@ -88,11 +88,13 @@ def _report_lines(drift: "Drift", first: date, last: date) -> Iterator[str]:
 
 
 def _row(line: "Line") -> list[str]:
+    from models.accounting.expected_bill import STANDARD
     from producer.output.format import money
 
     counts = (f"{line.ledger_count:,}", f"{line.provider_count:,}", f"{line.count:+,}" if line.count else "0")
     usd = (money(_nano(line.ledger_usd)), money(_nano(line.provider_usd)), _signed(line.usd))
-    return [str(line.day), line.model, line.kind, *counts, *usd, "yes" if line.is_drift else ""]
+    model = line.model if line.tier == STANDARD else f"{line.model} ({line.tier})"
+    return [str(line.day), model, line.kind, *counts, *usd, "yes" if line.is_drift else ""]
 
 
 def _cause(cause: "Cause") -> str:
@@ -142,6 +144,7 @@ def _line_json(line: "Line") -> dict[str, Any]:
     return {
         "day": str(line.day),
         "model": line.model,
+        "service_tier": line.tier,
         "kind": line.kind,
         "ledger_count": line.ledger_count,
         "provider_count": line.provider_count,

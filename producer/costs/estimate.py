@@ -1,7 +1,7 @@
 """Estimates the costs of a file of prompts: as sums, as a line, and as JSON."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from functools import partial
@@ -20,7 +20,7 @@ from producer.costs.price_check import book_of
 from producer.files.prompts import PromptFile
 from producer.map_reduce.documents import Documents
 from producer.map_reduce.summarize import SummarizeOptions, planned
-from producer.output.format import money
+from producer.output.format import duration, money
 from producer.output.terminal import hint
 from producer.prompt.prompt import Prompt
 from producer.prompt.start_rung import misplaced, span_of
@@ -97,7 +97,15 @@ def most_text(chain: Sum) -> str:
 
 def batch_line(chain: Sum) -> str:
     """Return the cost to expect of message batches."""
-    return f"in message batches, which start and end with one model, {money_rounded(chain.batch)}"
+    return f"at half price, {money_rounded(chain.batch)}, if message batches answer all in time"
+
+
+def batch_time_lines(found: Expectation, learned: TokenHistory) -> Iterator[str]:
+    """Return a line on the time that message batches take, for each start whose times are recorded."""
+    for model in found.starts:
+        if (times := learned.batch_times.get(model)) is not None:
+            took = f"half within {duration(times.p50_s)}, 19 of 20 within {duration(times.p95_s)}"
+            yield f"message batches of {model}: {took} ({times.message_batches:,} in 30 days)"
 
 
 def estimate_json(found: Expectation, learned: TokenHistory, *, exact: bool) -> dict[str, Any]:
@@ -115,6 +123,7 @@ def estimate_json(found: Expectation, learned: TokenHistory, *, exact: bool) -> 
         "characters_per_token": ratios,
         "output_tokens": lengths,
         "climb_on": sorted(found.climbs),
+        "message_batch_times": {model: asdict(times) for model, times in sorted(learned.batch_times.items())},
     }
 
 

@@ -9,7 +9,7 @@ from typing import TextIO
 
 from models.chain.chain import short_name
 from models.job.answer import Answer
-from models.job.progress import CacheUse, ModelLine, Progress
+from models.job.progress import CacheUse, HalfPriceUse, ModelLine, Progress
 from models.outcome import OPEN_STATES, State
 from producer.output.format import bar, counted, milliseconds, money
 from producer.output.table import table
@@ -34,6 +34,7 @@ def progress_json(progress: Progress) -> str:
             **{state.value: progress.states.get(state, 0) for state in State},
             "held": progress.held,
             "over_budget": progress.over_budget,
+            "half_price": progress.half_price,
             "attempts": progress.attempts,
             "cost_usd": f"{progress.cost_usd:f}",
             "unknown_costs": progress.unknown_costs,
@@ -58,6 +59,7 @@ def _batch_row(progress: Progress) -> list[str]:
     states = ", ".join(f"{progress.states[state]} {state}" for state in State if progress.states.get(state))
     states += f" ({progress.held} held until a person decides)" if progress.held else ""
     states += f" ({progress.over_budget} over budget)" if progress.over_budget else ""
+    states += f" ({progress.half_price} at half price)" if progress.half_price else ""
     states += f" of {progress.job_count}"
     states += "" if progress.cap_usd is None else f", cap {money(progress.cap_usd)}"
     cost = money(progress.cost_usd, unknown=progress.unknown_costs)
@@ -117,6 +119,23 @@ def cache_line(use: CacheUse) -> str:
     saved = money(abs(use.saved_usd), unknown=use.unknown_costs)
     came_to = "saved" if use.saved_usd >= 0 else "nothing saved yet: to write it cost"
     return f"cache: {share:.1%} of {use.input_tokens:,} input tokens were read from it, {came_to} {saved}"
+
+
+def half_price_lines(use: HalfPriceUse) -> Iterator[str]:
+    """Say how much was bought at half price and saved, then how many jobs moved to live calls."""
+    bought = f"{counted(use.attempts, 'call')} bought for {money(use.cost_usd, unknown=use.unknown_costs)}"
+    yield f"half price: {bought}, {money(use.saved_usd)} saved against live calls"
+    causes = {
+        "late": use.moved_late,
+        "errored": use.moved_errored,
+        "expired": use.moved_expired,
+        "lost": use.moved_lost,
+    }
+    moved = [f"{count:,} {cause}" for cause, count in causes.items() if count]
+    twice = f"{counted(use.overlapped, 'answer')} bought in both lanes, {money(use.overlapped_usd)} for the second"
+    parts = [f"moved to live calls: {', '.join(moved)}"] if moved else []
+    if parts := parts + ([twice] if use.overlapped else []):
+        yield f"half price: {'; '.join(parts)}"
 
 
 def job_table(answers: Iterable[Answer]) -> Iterator[str]:

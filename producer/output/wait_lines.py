@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from models.outcome import AT_HALF_PRICE, HALF_PRICE, IN_BATCH, MOVED
 from models.queue.throttles import Throttle
 from producer.output.format import duration
 
@@ -43,6 +44,9 @@ _WAITS = {
     "over_today": "the caps of the next day",
     "reserved": "money that calls in flight reserve",
     "parts": "the answers of other jobs",
+    HALF_PRICE: "a place in a message batch, at half price",
+    IN_BATCH: "its message batch, at half price",
+    MOVED: "a live call, as the message batch gave no answer",
 }
 
 
@@ -173,6 +177,7 @@ def waits_json(
             "due_now": one.due,
             "next_in_s": None if one.next_in_s is None else round(one.next_in_s, 3),
             "last_in_s": None if one.last_in_s is None else round(one.last_in_s, 3),
+            "under_way_s": None if one.under_way_s is None else round(one.under_way_s, 3),
         }
         for one in found
     ]
@@ -182,6 +187,8 @@ def waits_json(
 def _line(waits: "Waits", models: Sequence[str], held: Sequence[Throttle]) -> str:
     model, count, is_one = _model(waits.rung, models), f"{waits.jobs:,}", waits.jobs == 1
     match waits.stage:
+        case "waiting" if waits.reason in AT_HALF_PRICE:
+            return f"{count} {_at_half_price(waits, model)}; to live calls {_due(waits)}"
         case "waiting":
             about = _model(waits.about, models)
             cause = waited_for(waits.reason, about, limit=waits.limit, per_minute=waits.per_minute)
@@ -195,6 +202,13 @@ def _line(waits: "Waits", models: Sequence[str], held: Sequence[Throttle]) -> st
             return f"{count} {'is' if is_one else 'are'} in the queue of {model} until a worker is free"
         case "running":
             return f"{count} {'runs' if is_one else 'run'} at {model}"
+
+
+def _at_half_price(waits: "Waits", model: str) -> str:
+    if waits.reason == HALF_PRICE:
+        return f"{'waits' if waits.jobs == 1 else 'wait'} for a place in a message batch of {model}, at half price"
+    age = "not created yet" if waits.under_way_s is None else f"the oldest for {duration(waits.under_way_s)}"
+    return f"{'is' if waits.jobs == 1 else 'are'} under way at half price in message batches of {model}, {age}"
 
 
 def _due(waits: "Waits") -> str:

@@ -20,7 +20,7 @@ _RECENT_S, _RECENT_ENDS = 30.0, 10  # the speed by now is that of the longer of 
 _STALLED_GAPS = 3  # an end that is so many times as late as those before it came
 _WIDEST_BAR, _NARROWEST_BAR = 32, 8
 # Parts of the line, the first to be left out of a long line first. The bar shrinks before that.
-_RATE, _BAR, _WAITING, _BUDGET, _HELD, _COST, _LEFT, _FAILED, _UNTOUCHED, _COUNT = range(10)
+_RATE, _BAR, _WAITING, _HALF_PRICE, _BUDGET, _HELD, _COST, _LEFT, _FAILED, _UNTOUCHED, _COUNT = range(11)
 
 
 class Speed:
@@ -117,7 +117,9 @@ def line(progress: Progress, pace: Pace, *, width: int | None = None) -> str:
     """Word where a batch is, in at most `width` characters; the least telling parts are left out first."""
     parts = {_BAR: "", _COUNT: f"{progress.finished}/{progress.job_count}"}
     parts[_FAILED] = f"{progress.states.get(State.FAILED, 0)} failed"
-    if waiting := progress.states.get(State.WAITING, 0) - progress.held:
+    if progress.half_price:
+        parts[_HALF_PRICE] = f"{progress.half_price} at half price"
+    if waiting := progress.states.get(State.WAITING, 0) - progress.held - progress.half_price:
         parts[_WAITING] = f"{waiting} waiting"
     if progress.held:
         parts[_HELD] = f"{progress.held} held"
@@ -131,8 +133,8 @@ def line(progress: Progress, pace: Pace, *, width: int | None = None) -> str:
 
 
 def _speed_parts(progress: Progress, pace: Pace) -> dict[int, str]:
-    left = progress.job_count - progress.finished - progress.held - progress.blocked
-    if pace.is_stalled:
+    left = progress.job_count - progress.finished - progress.held - progress.blocked - progress.half_price
+    if pace.is_stalled and left:
         return {_LEFT: f"stalled for {duration(pace.idle_s)}"}
     if pace.rate <= 0:
         return {}

@@ -82,7 +82,7 @@ class _Causes(dict[Because, Cause]):
 
 
 def compare(bills: Iterable[Bill], billed: Billed) -> Drift:
-    """Compare by day, model (without its date) and kind, and give each difference a cause."""
+    """Compare by day, model (without its date), service tier and kind, and give each difference a cause."""
     sheet, found, unsure = side_by_side(bills, billed), _Causes(), Unsure()
     left = _past_midnight(sheet, found)
     for place, lines in left.lines.items():
@@ -98,7 +98,7 @@ def _past_midnight(sheet: Sheet, causes: _Causes) -> Sheet:
     left = {(place, line.kind): line for place, lines in sheet.lines.items() for line in lines}
     requests = dict(sheet.requests)
     for place, bill in sheet.bills.items():
-        next_day = (place[0] + _DAY, place[1])
+        next_day = (place[0] + _DAY, *place[1:])
         for kind, late in bill.late_counts.items():
             before, after = left.get((place, kind)), left.get((next_day, kind))
             moved = 0 if before is None or after is None else min(late, -before.count, after.count)

@@ -13,6 +13,7 @@ from operator import getitem
 from typing import Any
 from urllib.parse import urlencode
 
+from models.accounting.expected_bill import STANDARD
 from models.errors import ApiError
 from models.settings import Settings
 from producer.costs.anthropic_http import Api, admin_api_of
@@ -45,10 +46,13 @@ class Charge:
 
 @dataclass(slots=True, kw_only=True)
 class Billed:
-    """Charges by (day, model, kind), and requests by (day, model). Charges after `refreshed_at` may be missing."""
+    """Charges by (day, model, service tier, kind), and requests by the first three.
 
-    charges: dict[tuple[date, str, str], Charge] = field(default_factory=lambda: defaultdict(Charge))
-    requests: dict[tuple[date, str], int] = field(default_factory=lambda: defaultdict(int))
+    Charges after `refreshed_at` may be missing.
+    """
+
+    charges: dict[tuple[date, str, str, str], Charge] = field(default_factory=lambda: defaultdict(Charge))
+    requests: dict[tuple[date, str, str], int] = field(default_factory=lambda: defaultdict(int))
     refreshed_at: datetime | None = None
 
 
@@ -63,9 +67,9 @@ def read_billed(settings: Settings, since: date, until: date, *, key_id: str | N
         last = min(until, first + timedelta(days=_DAYS - 1))
         asked = _query(first, last, key_id)
         try:
-            for row in _rows(api, "usage", [*asked, ("group_by[]", "model")], billed):
+            for row in _rows(api, "usage", [*asked, *_groups("model", "service_tier")], billed):
                 _take_usage(row, billed)
-            groups = [("group_by[]", "model"), ("group_by[]", "cost_type"), ("group_by[]", "token_type")]
+            groups = _groups("model", "service_tier", "cost_type", "token_type")
             for row in _rows(api, "cost", [*asked, *groups], billed):
                 _take_cost(row, billed)
         except (AttributeError, KeyError, TypeError, ValueError, InvalidOperation) as error:
@@ -79,6 +83,10 @@ def _query(first: date, last: date, key_id: str | None) -> list[tuple[str, str]]
     query = [("starting_at", _rfc_3339(first)), ("ending_at", _rfc_3339(end)), ("time_bucket_width", "1d")]
     query += [("order_by", "time"), ("limit", str(_ROWS))]
     return query if key_id is None else [*query, ("api_key_ids[]", key_id)]
+
+
+def _groups(*names: str) -> list[tuple[str, str]]:
+    return [("group_by[]", name) for name in names]
 
 
 def _rfc_3339(day: date) -> str:
@@ -106,11 +114,11 @@ def _take_refreshed(text: str | None, billed: Billed) -> None:
 
 
 def _take_usage(row: Mapping[str, Any], billed: Billed) -> None:
-    day, model, usage = _day(row), _model(row), row["usage"]
+    place, usage = _place(row), row["usage"]
     for path, kind in {**_TOKENS, "server_tool_use.web_search_requests": "web_search"}.items():
         if count := reduce(getitem, path.split("."), usage):
-            billed.charges[day, model, kind].count += int(count)
-    billed.requests[day, model] += usage.get("requests") or 0
+            billed.charges[*place, kind].count += int(count)
+    billed.requests[place] += usage.get("requests") or 0
 
 
 def _take_cost(row: Mapping[str, Any], billed: Billed) -> None:
@@ -125,15 +133,12 @@ def _take_cost(row: Mapping[str, Any], billed: Billed) -> None:
     if not isinstance(exponent, int) or not list_amount.is_finite():
         message = f"amount {cost['amount']!r}"
         raise ValueError(message)
-    charge = billed.charges[_day(row), _model(row), kind]
+    charge = billed.charges[*_place(row), kind]
     charge.usd += amount / _CENTS_A_USD
     charge.list_usd += list_amount / _CENTS_A_USD
     charge.unit_usd += Decimal(1).scaleb(exponent) / _CENTS_A_USD
 
 
-def _day(row: Mapping[str, Any]) -> date:
-    return datetime.fromisoformat(row["starting_at"]).astimezone(UTC).date()
-
-
-def _model(row: Mapping[str, Any]) -> str:
-    return str(row["group"].get("model") or _NO_MODEL)
+def _place(row: Mapping[str, Any]) -> tuple[date, str, str]:
+    day, group = datetime.fromisoformat(row["starting_at"]).astimezone(UTC).date(), row["group"]
+    return day, str(group.get("model") or _NO_MODEL), str(group.get("service_tier") or STANDARD)

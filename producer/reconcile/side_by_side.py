@@ -12,7 +12,8 @@ from models.accounting.expected_bill import KINDS, Bill, Unsure
 from producer.reconcile.provider_report import Billed, Charge
 
 ALL_KINDS = "all kinds"  # money of a day and model that has costs without parts
-DayModel: TypeAlias = tuple[date, str]  # a day, and a model without its date: the report may have either name
+# A day, a model without its date, since the report may have either name, and a service tier.
+DayModel: TypeAlias = tuple[date, str, str]
 _DATED = re.compile(r"-\d{8}$")
 _NANO = Decimal("0.000000001")
 _ZERO = Decimal(0)
@@ -22,10 +23,11 @@ _Value = TypeVar("_Value", Bill, Charge, Unsure)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A day, model and kind on both sides: tokens (or searches), and USD; `slack_usd` is rounding."""
+    """A day, model, service tier and kind on both sides: tokens (or searches), and USD; `slack_usd` is rounding."""
 
     day: date
     model: str
+    tier: str
     kind: str
     ledger_count: int
     provider_count: int
@@ -73,19 +75,19 @@ class Sheet:
 
 
 def side_by_side(bills: Iterable[Bill], billed: Billed) -> Sheet:
-    """Bring both to the same days, models and kinds; a line that is zero on both sides is left out."""
+    """Bring both to the same days, models, tiers and kinds. A line of zeros on both sides is left out."""
     ours: dict[DayModel, Bill] = {}
     for bill in bills:
-        place = (bill.day, _undated(bill.model))
+        place = (bill.day, _undated(bill.model), bill.tier)
         ours[place] = added(ours[place], bill) if place in ours else bill
     charges = defaultdict[DayModel, dict[str, Charge]](dict)
-    for (day, model, kind), charge in billed.charges.items():
-        place = (day, _undated(model))
+    for (day, model, tier, kind), charge in billed.charges.items():
+        place = (day, _undated(model), tier)
         charges[place][kind] = added(charges[place].get(kind, Charge()), charge)
-        ours.setdefault(place, Bill(day=day, model=place[1]))
+        ours.setdefault(place, Bill(day=day, model=place[1], tier=tier))
     requests = defaultdict[DayModel, int](int)
-    for (day, model), count in billed.requests.items():
-        requests[day, _undated(model)] += count
+    for (day, model, tier), count in billed.requests.items():
+        requests[day, _undated(model), tier] += count
     lines = {place: _lines(ours[place], charges[place]) for place in sorted(ours)}
     return Sheet(lines=lines, bills=ours, requests=requests)
 
@@ -125,6 +127,7 @@ def _line(kind: str, bill: Bill, charge: Charge) -> Line:
     return Line(
         day=bill.day,
         model=bill.model,
+        tier=bill.tier,
         kind=kind,
         ledger_count=bill.counts.get(kind, 0),
         provider_count=charge.count,

@@ -1,8 +1,11 @@
 """One attempt as a sentence: which model was asked and why, how that ended, what it cost."""
 
+from datetime import UTC
+
 from models.chain.chain import short_name
-from producer.output.format import duration, milliseconds, money
-from producer.story.reason_sentence import because
+from models.outcome import Outcome, Reason
+from producer.output.format import counted, duration, milliseconds, money
+from producer.story.reason_sentence import NOT_RUN, because
 from producer.story.rows import Row
 
 _ASKED = {
@@ -13,8 +16,10 @@ _ASKED = {
     "raise": "asked {model} once more, for a longer answer",
     "continue": "had {model} go on with its turn",
     "resume": "asked {model}, back from waiting",
+    "late": "asked {model} live",
     "rebuy": "asked {model} again, though the call before may have been billed",
 }
+_STRAY = "found an answer of {model} that had been taken for lost"
 # The sentences of these ends tell all that the provider's words do.
 _TOLD_IN_FULL = frozenset({"overloaded", "rate_limited", "ramp_limited"})
 _SURE = {
@@ -28,10 +33,16 @@ _SURE = {
 def sentence(attempt: Row) -> str:
     """Tell an attempt; it begins with its number and ends with its cost."""
     model = short_name(attempt["requested_model"])
-    asked = _ASKED.get(attempt["reason"], f"asked {{model}} ({attempt['reason']})").format(model=model)
+    known = _STRAY if is_stray(attempt) else _ASKED.get(attempt["reason"], f"asked {{model}} ({attempt['reason']})")
+    asked = known.format(model=model)
     before = "; ".join(_before(attempt))
     after = "; ".join([*_after(attempt), _cost(attempt)])
     return f"{attempt['attempt_no']}. {asked}{f' ({before})' if before else ''}: {_ended(attempt)}; {after}"
+
+
+def is_stray(attempt: Row) -> bool:
+    """Return whether an attempt is the cost of an item that was taken for lost."""
+    return attempt["reason"] == Reason.LATE and attempt.get("message_batch_id") is not None
 
 
 def _before(attempt: Row) -> list[str]:
@@ -39,7 +50,17 @@ def _before(attempt: Row) -> list[str]:
     facts += ["a test call, to see whether it was back"] if attempt["is_probe"] else []
     facts += [f"held {duration(attempt['waited_ms'] / 1000)} for its turn"] if attempt["waited_ms"] else []
     facts += [f"max_tokens {attempt['max_tokens']}"] if attempt["max_tokens"] else []
-    return facts + ([attempt["note"]] if attempt["note"] else [])
+    facts += [_batched(attempt)] if attempt["message_batch_id"] else []
+    return facts + ([attempt["note"]] if attempt["note"] and not is_stray(attempt) else [])
+
+
+def _batched(attempt: Row) -> str:
+    batch = attempt["message_batch"]
+    if batch is None or batch["sent_at"] is None:
+        return "at half price, in a message batch that is not created yet"
+    named = f"message batch {batch['provider_id']}" if batch["provider_id"] else "a message batch"
+    created = f"{batch['sent_at'].astimezone(UTC):%H:%M:%S}"
+    return f"at half price, in {named} of {counted(batch['size'], 'request')}, created {created}"
 
 
 def _ended(attempt: Row) -> str:
@@ -48,8 +69,10 @@ def _ended(attempt: Row) -> str:
         return "no end was seen yet"
     facts = [attempt["http_status"], attempt["error_type"], attempt["error_code"]]
     status = " ".join(str(word) for word in facts if word)
-    timed = "" if attempt["latency_ms"] is None else f" after {milliseconds(attempt['latency_ms'])}"
-    words = attempt.get("error") if outcome not in _TOLD_IN_FULL else None
+    is_untimed = attempt["latency_ms"] is None or outcome == Outcome.NOT_RUN
+    timed = "" if is_untimed else f" after {milliseconds(attempt['latency_ms'])}"
+    is_told = outcome in _TOLD_IN_FULL or (outcome == Outcome.NOT_RUN and attempt["error_type"] in NOT_RUN)
+    words = None if is_told else attempt.get("error")
     message = f', with the words "{words}"' if words else ""
     return f"{_how(attempt)}{f' ({status})' if status and attempt['error_type'] else ''}{timed}{message}"
 
@@ -61,7 +84,8 @@ def _how(attempt: Row) -> str:
     by = f" (served by {short_name(served)})" if served and served != attempt["requested_model"] else ""
     if attempt["outcome"] == "truncated" and attempt.get("stop_reason") == "pause_turn":
         return f"it paused again, and its turn had been sent back as often as it may{by}"
-    return f"{because(attempt['outcome'], {'cut_at': attempt['cut_at']})}{by}"
+    details = {"cut_at": attempt["cut_at"], "error_type": attempt["error_type"], "batch": attempt["message_batch_id"]}
+    return f"{because(attempt['outcome'], details)}{by}"
 
 
 def _after(attempt: Row) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from models.chain.chain import short_name
-from models.outcome import WAITS_FOR_PARTS, State
+from models.outcome import HALF_PRICE, IN_BATCH, WAITS_FOR_PARTS, State
 from models.queue.throttles import Throttle
 from producer.output.format import duration
 from producer.output.wait_lines import held_by, waited_for
@@ -23,9 +23,28 @@ def sentence(record: JobRecord, models: Sequence[str], held: Sequence[Throttle])
     cause, left_s = _cause(record, rung), _left_s(job["due_at"], record.now)
     if not left_s:
         return f"waits for {cause}: due now, {_queued(job, held)}, then {rung}"
+    if job["outcome"] == HALF_PRICE:
+        return f"waits for a place in a message batch, at half price, {_switches(job['due_at'], record.now)}"
+    if job["outcome"] == IN_BATCH and record.message_batches:
+        return _batched(record.message_batches[-1], record.now)
     until = f"{job['due_at'].astimezone(UTC):%Y-%m-%d %H:%M:%S} (in {duration(left_s)})"
     most = "at most " if job["outcome"] == WAITS_FOR_PARTS else ""
     return f"waits for {cause}, {most}until {until}, then {rung}"
+
+
+def _batched(batch: Row, now: datetime) -> str:
+    switches = _switches(batch["switch_at"], now)
+    if batch["sent_at"] is None:
+        return f"in a message batch, at half price, that is not created yet, {switches}"
+    age = f"under way for {duration((now - batch['sent_at']).total_seconds())}"
+    name = batch["provider_id"] or "whose id is not known yet"
+    return f"in the message batch {name}, at half price, {age}, {switches}"
+
+
+def _switches(at: datetime, now: datetime) -> str:
+    left_s = _left_s(at, now)
+    soon = f"in {duration(left_s)}" if left_s else "now"
+    return f"to live calls at {at.astimezone(UTC):%Y-%m-%d %H:%M:%S} ({soon}) at the latest"
 
 
 def due_in_s(record: JobRecord) -> float | None:

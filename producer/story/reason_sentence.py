@@ -36,13 +36,20 @@ _SENTENCES: Mapping[str, str] = {
     "overloaded": "{it} was overloaded",
     "unknown": "its worker was lost during the call, so nobody saw how it ended",
     "unseen": "a worker had left it that was lost before it could say why",
-    "not_run": "its message batch ended before its request ran, so nothing was bought",
-    "late": "it ended after the job had gone to somebody else, so its answer was not used",
+    "half_price": "the job waited for a place in a message batch, at half price",
+    "message_batch": "its message batch had not ended",
+    "moved": "its message batch gave no answer, so the job was called live",
     "key_paused": "nobody might call with this key for a while: the API had refused it, or its money was used up",
     "worker_stopped": "its worker was being stopped",
     "same_limit": "{it} draws on limits that were used up",
     "waited": "the job had waited for {it} as long as it may",
     "no_time": "the next chance would have come after the job's deadline",
+}
+NOT_RUN: Mapping[str, str] = {  # by the error type of an item
+    "canceled": "its message batch was cancelled before the request ran",
+    "expired": "its message batch expired before the request ran",
+    "lost": "no list of the provider showed its message batch",
+    "late": "its message batch could not be created in time",
 }
 _LIMITS = {"requests": "requests", "input": "input tokens", "output": "output tokens"}
 _COOLED = {
@@ -81,6 +88,17 @@ _MOST = 1e15  # what is above it is no figure of ours
 def _truncated(details: Figures, it: str) -> str:
     most = number(details, "cut_at")
     return f"{_its(it)} answer was cut at {'its length limit' if most is None else f'{most:,.0f} tokens'}"
+
+
+def _not_run(details: Figures, _it: str) -> str:
+    cause = NOT_RUN.get(str(details.get("error_type")), "its message batch ended before the request ran")
+    return f"{cause}, so nothing was bought"
+
+
+def _late(details: Figures, it: str) -> str:
+    if details.get("batch"):
+        return f"{_its(it)} message batch ended after the job had gone on, so its answer was not used"
+    return f"{it} ended after the job had gone to somebody else, so its answer was not used"
 
 
 def _timed_out(details: Figures, it: str) -> str:
@@ -168,6 +186,8 @@ def _over_today(details: Figures, it: str) -> str:
 
 _BY_FIGURES: Mapping[str, Callable[[Figures, str], str]] = {
     "truncated": _truncated,
+    "not_run": _not_run,
+    "late": _late,
     "timed_out": _timed_out,
     "rate_limited": _rate_limited,
     "circuit_open": _circuit_open,

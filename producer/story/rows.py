@@ -15,7 +15,8 @@ Row = Mapping[str, Any]
 class JobRecord:
     """Rows by column. `batch` is None for a call without the queue; all else is in order.
 
-    `parts` are the jobs whose answers a step is made of. `now` is the time of the reading by the database's clock.
+    `parts` are the jobs whose answers a step is made of. `message_batches` are those of its attempts. `now` is the
+    time of the reading by the database's clock.
     """
 
     now: datetime
@@ -24,6 +25,7 @@ class JobRecord:
     attempts: Sequence[Row]
     decisions: Sequence[Row] = ()
     parts: Sequence[Row] = ()
+    message_batches: Sequence[Row] = ()
 
 
 class Reads(Protocol):
@@ -53,6 +55,10 @@ class Reads(Protocol):
         """Read which jobs' answers a job is made of."""
         ...
 
+    def message_batches(self, job_id: str) -> list[dict[str, Any]]:
+        """Read the message batches of a job's attempts."""
+        ...
+
 
 def job_record(job_id: str, reports: Reads) -> JobRecord:
     """Read all that is known of a job."""
@@ -64,18 +70,27 @@ def job_record(job_id: str, reports: Reads) -> JobRecord:
         attempts=reports.attempts(job_id),
         decisions=reports.decisions(job_id),
         parts=reports.parts(job_id),
+        message_batches=reports.message_batches(job_id),
     )
 
 
 def in_turn(record: JobRecord) -> Iterator[Row | list[Row]]:
     """Give each attempt, and between them what was decided until the next, or until the job ended, as one list.
 
-    With an attempt goes at how many tokens its answer would be cut, as `cut_at`. A decision's time is its worker's:
-    where that cannot be, beside the ledger's own, it is None. `next_at` of a decision is the time of the next event of
-    the job; the dispatcher may end a wait early. It is None if nothing has happened since.
+    With an attempt goes at how many tokens its answer would be cut, as `cut_at`, and its `message_batch`. A decision's
+    time is its worker's: where that cannot be, beside the ledger's own, it is None. `next_at` of a decision is the time
+    of the next event of the job; the dispatcher may end a wait early. It is None if nothing has happened since.
     """
     most = record.job["params"].get("max_tokens")
-    attempts = {row["attempt_no"]: {**row, "cut_at": row["max_tokens"] or most} for row in record.attempts}
+    batches = {row["id"]: row for row in record.message_batches}
+    attempts = {
+        row["attempt_no"]: {
+            **row,
+            "cut_at": row["max_tokens"] or most,
+            "message_batch": batches.get(row["message_batch_id"]),
+        }
+        for row in record.attempts
+    }
     decided: dict[int, list[Row]] = {}
     rows = sorted(record.decisions, key=lambda row: (row["lease_token"], row["attempt_count"], row["number"]))
     for row, following in zip_longest(rows, rows[1:]):

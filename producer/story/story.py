@@ -7,19 +7,20 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from models.chain.chain import short_name
-from models.outcome import Outcome, Reason, State
+from models.outcome import HALF_PRICE, Outcome, Reason, State
 from models.queue.throttles import Throttle
 from producer.output.format import duration, money
 from producer.output.terminal import terminal_text
 from producer.output.wait_lines import over, throttle_line
 from producer.story import attempt_sentence, decision_sentence, open_job_sentence
-from producer.story.reason_sentence import because
+from producer.story.reason_sentence import NOT_RUN, because
 from producer.story.rows import STOP, JobRecord, Row, in_turn
 
 _A_DAY_S = 86_400
 _MOST_NAMED = 5
 _QUEUED_AGAIN = "ended so, and was queued again by a person (stepdown retry)"
 _REBOUGHT = "to be bought again: its batch or HOLD_ABOVE_USD allowed that, or a person did (stepdown release)"
+_IN_MESSAGE_BATCH = "at half price, if a message batch answers in time"
 _QUEUED_OR_LOST = f"{_QUEUED_AGAIN}; or its worker was lost, and another one went on"
 _DOUBTS = {
     "truncated": ", with an answer that was cut",
@@ -57,7 +58,7 @@ def story(record: JobRecord, models: Sequence[str], throttles: Sequence[Throttle
 def story_json(record: JobRecord) -> str:
     """Write the same as one JSON object, without the prompt."""
     kept = {name: value for name, value in record.job.items() if name not in {"params", "columns"}}
-    rows = {"attempts": record.attempts, "decisions": record.decisions, "parts": record.parts}
+    rows = {name: getattr(record, name) for name in ("attempts", "decisions", "parts", "message_batches")}
     whole = {**kept, **{name: list(map(dict, some)) for name, some in rows.items()}}
     return json.dumps(whole | {"due_in_s": open_job_sentence.due_in_s(record)}, default=_plain)
 
@@ -77,10 +78,15 @@ def _events(record: JobRecord, models: Sequence[str], throttles: Sequence[Thrott
     before: Row | None = None  # the last attempt
     is_over = is_call = False  # whether what was told last ended the job; whether it was an attempt
     for each in in_turn(record):
-        if is_over:
+        after = each[0] if isinstance(each, list) else each
+        if before is not None and is_call and _went_live(before, after):
+            yield _Event(at=None, message=f"moved to live calls: {_why_live(before)}")
+        elif is_call and attempt_sentence.is_stray(after):
+            pass  # its job may have ended
+        elif is_over:
             yield _Event(at=None, message=_QUEUED_AGAIN)
         elif before is not None and is_call:
-            yield from _gap(before, each[0] if isinstance(each, list) else each, record)
+            yield from _gap(before, after, record)
         is_call = not isinstance(each, list)
         if isinstance(each, list):
             yield from (
@@ -101,6 +107,19 @@ def _call(attempt: Row) -> Iterator[_Event]:
     if attempt["unknown_at"] is not None:
         message = "its worker was found lost during that call, which may have been billed"
         yield _Event(at=attempt["unknown_at"], message=message)
+
+
+def _went_live(before: Row, after: Row) -> bool:
+    """Return whether a job left its message batch between two rows. Nobody notes that as a decision."""
+    is_open = before["outcome"] in {None, Outcome.NOT_RUN, Outcome.LATE}
+    is_item = before["message_batch_id"] is not None and not attempt_sentence.is_stray(before)
+    has_left = after["lease_token"] != before["lease_token"] and after.get("message_batch_id") is None
+    return is_item and has_left and (is_open or after["reason"] == Reason.LATE)
+
+
+def _why_live(item: Row) -> str:
+    is_over = item["outcome"] == Outcome.NOT_RUN and item["error_type"] not in {"canceled", "late"}
+    return NOT_RUN.get(item["error_type"], "its message batch ended") if is_over else "the switch time had come"
 
 
 def _gap(before: Row, after: Row, record: JobRecord) -> Iterator[_Event]:
@@ -147,8 +166,8 @@ def _terms(record: JobRecord, models: Sequence[str]) -> Iterator[str]:
     job, batch = record.job, record.batch
     if job["parent"] is not None:
         yield f"called by {job['parent']}, at depth {job['call_depth']} of the tree {job['tree']}"
-    if job["is_urgent"]:
-        yield "urgent, so ahead of all that is not"
+    lanes = {_IN_MESSAGE_BATCH: job["lane"] == HALF_PRICE, "urgent, so ahead of all that is not": job["is_urgent"]}
+    yield from (lane for lane, is_chosen in lanes.items() if is_chosen)
     if batch is not None and batch["weight"] != 1:
         yield f"its batch has {batch['weight']} times the share of others"
     if job["floor_rung"] < len(models) - 1:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from models.errors import StepdownError
-from models.outcome import FINAL_STATES, OPEN_STATES
+from models.outcome import FINAL_STATES, HALF_PRICE, IN_BATCH, OPEN_STATES
 from models.queue.broker import Broker
 from models.queue.embedded_redis import required_broker_url
 from models.settings import Settings
@@ -65,6 +65,11 @@ def _lines(store: Store, scope: str | None) -> Iterator[str]:
         (store.health.open_jobs(), store.health.ended_today()) if scope is None else store.served_batches.jobs(scope)
     )
     yield from _jobs("stepdown_jobs", "Open jobs by state; held: for a person.", (*OPEN_STATES, "held"), still)
+    if scope is None:
+        lane = store.health.at_half_price()
+        yield from _head("stepdown_jobs_half_price", "Waiting jobs at half price: for a place, and under way.")
+        yield f'stepdown_jobs_half_price{{stage="to_pack"}} {lane.get(HALF_PRICE, 0)}'
+        yield f'stepdown_jobs_half_price{{stage="under_way"}} {lane.get(IN_BATCH, 0)}'
     yield from _jobs("stepdown_jobs_ended_today", "Jobs that ended this UTC day, by state.", FINAL_STATES, ended)
     sums = store.spending.sums(["model", "outcome"], since=today, until=today, scope=scope)
     yield from _head("stepdown_attempts_today", "Attempts opened this UTC day, by model and outcome.")

@@ -33,6 +33,8 @@ SELECT
     a.service_tier,
     a.speed,
     a.inference_geo,
+    CASE WHEN a.message_batch_id IS NULL THEN 'live' ELSE 'half_price' END AS lane,
+    a.message_batch_id,
     a.worker,
     a.lease_token,
     a.budgets,

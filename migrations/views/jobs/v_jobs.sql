@@ -5,6 +5,7 @@ SELECT
     j.seq,
     j.prompt_id,
     j.task,
+    COALESCE(j.lane, 'live') AS lane,
     j.state,
     j.outcome,
     STARTED_AT(j) AS start_model,

@@ -1,6 +1,7 @@
 -- FinOps FOCUS 1.2: a row for each UTC day, model, price source, batch, task and kind of token, never for an attempt. Its
 -- costs add up to the ledger's priced total. A cost that is not split into parts (corrected by hand, or booked before
--- there were any) is charged by the request. A unit price is what the row's cost comes to by unit.
+-- there were any) is charged by the request. A unit price is what the row's cost comes to by unit. Half price is the list
+-- price of a SKU of its own, such as "claude-opus-4-7, batch".
 -- All of its columns are here: what Anthropic does not have (regions, commitments, sub accounts) is NULL.
 SELECT
     CAST(NULL AS VARCHAR(10)) AS "AvailabilityZone",
@@ -15,7 +16,7 @@ SELECT
     CAST(NULL AS VARCHAR(10)) AS "CapacityReservationStatus",
     'Usage' AS "ChargeCategory",
     CAST(NULL AS VARCHAR(10)) AS "ChargeClass",
-    meter || ' of ' || model AS "ChargeDescription",
+    meter || ' of ' || sku AS "ChargeDescription",
     'Usage-Based' AS "ChargeFrequency",
     MIDNIGHT(NEXT_DAY(day)) AS "ChargePeriodEnd",
     MIDNIGHT(day) AS "ChargePeriodStart",
@@ -52,10 +53,10 @@ SELECT
     'AI and Machine Learning' AS "ServiceCategory",
     'Claude API' AS "ServiceName",
     'Generative AI' AS "ServiceSubcategory",
-    model AS "SkuId",
+    sku AS "SkuId",
     meter AS "SkuMeter",
-    CAST(NULL AS VARCHAR(10)) AS "SkuPriceDetails",
-    model || ' / ' || meter || ' / ' || price_source AS "SkuPriceId",
+    CASE tier WHEN 'batch' THEN '{"x_ServiceTier": "batch"}' END AS "SkuPriceDetails",
+    sku || ' / ' || meter || ' / ' || price_source AS "SkuPriceId",
     CAST(NULL AS VARCHAR(10)) AS "SubAccountId",
     CAST(NULL AS VARCHAR(10)) AS "SubAccountName",
     CAST(NULL AS VARCHAR(10)) AS "SubAccountType",
@@ -63,7 +64,8 @@ SELECT
     cost AS "x_CostNanoUsd"
 FROM (
     SELECT
-        s.day, s.model, s.price_source, s.task, s.batch_id, k.meter, k.unit, k.pack,
+        s.day, s.tier, s.price_source, s.task, s.batch_id, k.meter, k.unit, k.pack,
+        CASE s.tier WHEN 'batch' THEN s.model || ', batch' ELSE s.model END AS sku,
         (SELECT b.name FROM batches AS b WHERE b.id = s.batch_id) AS batch,
         CASE k.meter
             WHEN 'Input Tokens' THEN s.input_tokens

@@ -41,6 +41,7 @@ def job(**changes: Any) -> Row:
         "start_reason": None,
         "parent": None,
         "is_urgent": False,
+        "lane": None,
         "patience_ms": None,
         "climb_on": None,
         "expects": None,
@@ -67,6 +68,7 @@ def attempt(number: int, **changes: Any) -> Row:
     return {
         "attempt_no": number,
         "lease_token": 1,
+        "message_batch_id": None,
         "reason": "start",
         "requested_model": OPUS,
         "served_model": None,

@@ -11,7 +11,7 @@ from models.accounting.spending import Spending, Sum
 from models.schema.daily_cost import DailyRow
 from tests.support.ledgers.six_weeks import FIRST_DAY, billed, effective_costs
 
-KEYS = ("day", "month", "model", "task", "batch", "outcome", "depth", "tag.team", "tag.nobody")
+KEYS = ("day", "month", "model", "task", "batch", "outcome", "depth", "lane", "tag.team", "tag.nobody")
 
 
 @pytest.fixture

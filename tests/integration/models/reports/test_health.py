@@ -15,6 +15,7 @@ from models.schema.columns import db_now
 from models.schema.job import Job
 from models.store import Store
 from producer.simulator.process import running_simulator
+from tests.support.ledgers.half_price_lane import book_lane
 from tests.support.ledgers.job_values import accepted, answered, claimed, closing, failed, opening, succeeded
 from tests.support.sites.command_line import settings_for, stranger_in
 
@@ -163,3 +164,8 @@ def test_a_primary_in_trouble_is_told_by_the_worker_by_status_and_by_the_doctor(
             logged = f"health: {message}"
             assert worker.stderr is not None
             assert any(logged in line for line in worker.stderr), "the worker told it"
+
+
+def test_jobs_at_half_price_are_counted_by_their_wait(engine: Engine) -> None:
+    book_lane(engine)
+    assert _books(engine).health.at_half_price() == {"half_price": 1, "message_batch": 1}

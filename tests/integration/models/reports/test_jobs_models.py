@@ -4,10 +4,12 @@ from dataclasses import astuple
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import Engine
 
 from models.ledger.ledger import Ledger
 from models.outcome import Outcome
 from models.reports.jobs import Reports
+from tests.support.ledgers.half_price_lane import BATCH, book_lane
 from tests.support.ledgers.job_values import accepted, answered, claimed, closing, failing, opening, succeeded, unknown
 
 _OPUS, _SONNET = "claude-opus-4-7", "claude-sonnet-4-6"
@@ -83,6 +85,29 @@ def test_depths_count_the_jobs_that_were_answered(ledger: Ledger, reports: Repor
     _stepped_down(ledger, three)
     assert reports.depths(batch_id) == {0: 1, 1: 2}
     assert reports.depths(accepted(ledger)[0]) == {}
+
+
+def test_a_batch_at_half_price_shows_its_saving_and_its_jobs_that_moved(engine: Engine, reports: Reports) -> None:
+    book_lane(engine)
+    use = reports.half_price(BATCH)
+    assert use is not None
+    assert (use.attempts, use.unknown_costs, use.cost_usd, use.saved_usd) == (
+        5,
+        1,
+        Decimal("0.0034"),
+        Decimal("0.0027"),
+    )
+    assert (use.moved_late, use.moved_errored, use.moved_expired, use.moved_lost) == (3, 1, 1, 1)
+    assert (use.overlapped, use.overlapped_usd) == (3, Decimal("0.0056"))
+    progress = reports.progress(BATCH)
+    assert (progress.states["waiting"], progress.half_price) == (2, 2)
+
+
+def test_a_live_batch_has_no_use_of_half_price(ledger: Ledger, reports: Reports) -> None:
+    batch_id, (one,) = accepted(ledger)
+    answered(ledger, one)
+    assert reports.half_price(batch_id) is None
+    assert reports.progress(batch_id).half_price == 0
 
 
 def test_an_empty_ledger_has_nothing_to_tell(reports: Reports) -> None:

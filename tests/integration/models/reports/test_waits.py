@@ -11,6 +11,7 @@ from models.reports.waits import Waits
 from models.schema.columns import db_now
 from models.schema.job import Job
 from models.store import Store
+from tests.support.ledgers.half_price_lane import BATCH, book_lane
 from tests.support.ledgers.job_values import accepted, answered, claimed, parked
 from tests.support.ledgers.story_rows import HAIKU, MODELS, OPUS
 
@@ -75,6 +76,20 @@ def test_jobs_without_a_message_with_one_and_running_are_told_apart(store: Store
         ("running", 1),
     }
     assert store.waits.of_batch(other, MODELS) == [Waits(stage="queued", rung=0, jobs=3)]
+
+
+def test_jobs_at_half_price_show_the_age_of_their_message_batches_and_when_they_go_live(
+    store: Store, engine: Engine
+) -> None:
+    with engine.connect() as connection:
+        start = connection.execute(select(db_now(-3600.0))).scalar_one()
+    book_lane(engine, since=start)
+    under_way, to_pack = sorted(store.waits.of_batch(BATCH, MODELS), key=lambda one: one.reason, reverse=True)
+    assert (under_way.reason, under_way.jobs, to_pack.reason, to_pack.jobs) == ("message_batch", 1, "half_price", 1)
+    assert under_way.under_way_s == pytest.approx(3480, abs=20)
+    assert under_way.next_in_s == under_way.last_in_s == pytest.approx(3600, abs=20)
+    assert to_pack.next_in_s == pytest.approx(3900, abs=20)
+    assert to_pack.under_way_s is None
 
 
 @pytest.mark.parametrize("others", [0, 300], ids=["no statistics", "statistics of batches of one"])

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine
 
 from producer.files.record_to_prompt import ReadOptions
 from producer.simulator.process import running_simulator
+from tests.support.ledgers.half_price_lane import book_lane
 from tests.support.read_prompts import load
 from tests.support.sites.command_line import EXAMPLES, KEY, TEXTS, Stranger, stranger_in
 from tests.support.sites.worker_site import HAIKU, OPUS, Plant, running_plant
@@ -67,6 +69,17 @@ def test_each_prompt_is_priced_from_its_own_start(me: Stranger) -> None:
     assert Decimal(printed["chain"]["message_batches_usd"]) * 2 == pytest.approx(
         Decimal(printed["chain"]["expected_usd"])
     )
+
+
+def test_the_time_of_message_batches_is_shown_once_recorded(me: Stranger, engine: Engine, database_url: str) -> None:
+    half_price = "at half price, $0.4782, if message batches answer all in time\n"
+    assert half_price + "if one answers all" in me.types("estimate", *_SUMMARIES).out.replace("  ", "")
+    book_lane(engine)
+    me.configure(ANTHROPIC_API_KEY=KEY, DATABASE_URL=database_url)
+    took = f"message batches of {OPUS}: half within 10 min, 19 of 20 within 30 min (3 in 30 days)\n"
+    assert half_price + took in me.types("estimate", *_SUMMARIES).out
+    times = {"message_batches": 3, "p50_s": 600.0, "p95_s": 1800.0}
+    assert _estimated(me, *_SUMMARIES)["message_batch_times"] == {OPUS: times}
 
 
 def test_climbing_may_buy_every_rung_once(me: Stranger) -> None:

@@ -188,7 +188,12 @@ def test_blocks_that_only_the_older_version_takes_are_counted_under_it() -> None
 def _row(**changes: Any) -> dict[str, Any]:
     row = {
         "starting_at": "2026-11-24T00:00:00Z",
-        "group": {"model": "claude-opus-4-7", "cost_type": "tokens", "token_type": "output_tokens"},
+        "group": {
+            "model": "claude-opus-4-7",
+            "service_tier": None,
+            "cost_type": "tokens",
+            "token_type": "output_tokens",
+        },
         "cost": {"amount": "12.5", "list_amount": "12.5", "currency": "USD"},
     }
     return row | changes
@@ -224,7 +229,7 @@ def test_cents_become_dollars_exactly_and_pages_are_read_to_the_last(host: Host)
     )
     billed = read_billed(_settings(host), _DAY, _DAY)
     ((place, charge),) = billed.charges.items()
-    assert place == (_DAY, "claude-opus-4-7", "output")
+    assert place == (_DAY, "claude-opus-4-7", "standard", "output")
     assert (str(charge.usd), str(charge.unit_usd)) == ("0.250", "0.002")
     assert [("page=page_2" in path) for path, _ in host.asked] == [False, False, True]
 

@@ -156,6 +156,7 @@ def test_prometheus_reads_jobs_and_cost(plant: Plant) -> None:
     details = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     assert int(details['stepdown_jobs_ended_today{state="succeeded"}']) >= 1
     assert 'stepdown_jobs{state="queued"}' in details
+    assert details['stepdown_jobs_half_price{stage="under_way"}'] == "0"
     assert float(details['stepdown_cost_usd_today{model="claude-opus-4-7"}']) > 0
 
 

@@ -1,17 +1,23 @@
 """A batch at half price through a real worker: packed, created, polled, read, priced at half, and finished."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
+from models.accounting.expected_bill import read_bills
 from models.job.task_kinds import JobTerms
+from models.money.price_book import PriceBook
+from models.reports.jobs import Reports
 from models.schema.message_batch import MessageBatch
 from producer.client import Batch
 from producer.prompt.prompt import Prompt
-from tests.support.sites.worker_site import ENGINES, OPUS, Plant, one_test, running_plant
+from producer.reconcile.causes import compare
+from producer.reconcile.provider_report import read_billed
+from tests.support.sites.worker_site import ENGINES, OPUS, Plant, one_test, running_plant, settings_of
 
 _SOON = "[batches]\ntimes_faster = 1\ntakes_s = 0\ncancel_s = 0\n"
 _TIMES = {"HALF_PRICE_USUAL_S": "0", "HALF_PRICE_GRACE_S": "1", "HALF_PRICE_POLL_S": "0.1"}
@@ -20,7 +26,13 @@ _TIMES = {"HALF_PRICE_USUAL_S": "0", "HALF_PRICE_GRACE_S": "1", "HALF_PRICE_POLL
 @pytest.fixture(scope="module", params=ENGINES)
 def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     """Run one worker for all tests of this file."""
-    with running_plant(request, tmp_path_factory.mktemp("half-price"), **_TIMES, HALF_PRICE_LIVE_S="5") as plant:
+    with running_plant(
+        request,
+        tmp_path_factory.mktemp("half-price"),
+        **_TIMES,
+        HALF_PRICE_LIVE_S="5",
+        ANTHROPIC_ADMIN_KEY="sk-ant-admin-canary",
+    ) as plant:
         yield plant
 
 
@@ -73,4 +85,13 @@ def test_a_batch_is_bought_at_half_price(plant: Plant) -> None:
     assert len({row["message_batch_id"] for row in attempts}) == 1
     assert costs(attempts) == billed(plant, attempts)
     (made,) = [row for row in message_batches(plant) if row["id"] == attempts[0]["message_batch_id"]]
+    use = Reports(plant.engine).half_price(batch.id)
+    assert use is not None
+    assert (use.attempts, use.unknown_costs, use.overlapped) == (4, 0, 0)
+    assert use.cost_usd == use.saved_usd == sum(costs(attempts).values())
+    settings, today = settings_of(plant.variables), datetime.now(UTC).date()
+    billed_there = read_billed(settings, today - timedelta(days=1), today)
+    url, prices = settings.database_url.get_secret_value(), PriceBook(settings.price_overrides)
+    drift = compare(read_bills(url, today - timedelta(days=1), today, prices), billed_there)
+    assert (drift.is_drift, {line.tier for line in drift.lines}) == (False, {"batch"})
     assert (made["state"], made["size"], made["look_at"], made["is_proven"]) == ("done", 4, None, True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from models.reports.jobs import Reports
 from tests.integration.worker.half_price.test_half_price import billed, costs, message_batches, submitted
 from tests.support.eventually import eventually
 from tests.support.sites.worker_site import ENGINES, Plant, one_test, running_plant
@@ -77,6 +78,17 @@ _FAULTS: dict[str, tuple[str, Counter[str]]] = {
 }
 
 
+# The jobs that such a fault moves to live calls; the others get their answers in message batches.
+_MOVED = {
+    "500 and not accepted": {"lost": 4},
+    "400 on create": {"errored": 4},
+    "all expired": {"expired": 4},
+    "some expired": {"expired": 2},
+    "errored overloaded": {"errored": 2},
+    "errored 500": {"errored": 2},
+}
+
+
 @pytest.mark.parametrize("fault", _FAULTS)
 def test_every_job_ends_well_and_its_cost_is_the_bill(plant: Plant, fault: str) -> None:
     script, ends = _FAULTS[fault]
@@ -90,6 +102,20 @@ def test_every_job_ends_well_and_its_cost_is_the_bill(plant: Plant, fault: str) 
     assert all(row["closed_at"] for row in attempts)
     ours = [row for row in message_batches(plant) if row["id"] not in before]
     assert Counter(row["state"] for row in ours) == ends, _story(attempts)
+    assert moved(plant, batch.id) == _MOVED.get(fault, {}), _story(attempts)
+
+
+def moved(plant: Plant, batch_id: str) -> dict[str, int]:
+    """Return how many jobs of a batch moved to live calls, by cause."""
+    use = Reports(plant.engine).half_price(batch_id)
+    assert use is not None
+    causes = {
+        "late": use.moved_late,
+        "errored": use.moved_errored,
+        "expired": use.moved_expired,
+        "lost": use.moved_lost,
+    }
+    return {cause: count for cause, count in causes.items() if count}
 
 
 def _story(attempts: list[dict[str, Any]]) -> str:
@@ -107,6 +133,7 @@ def test_a_message_batch_that_hangs_is_moved_to_live_calls_in_time(plant: Plant)
         ("start", "not_run", "canceled"),
         ("late", "answered", None),
     ]
+    assert moved(plant, batch.id) == {"late": 4}
     assert costs(attempts) == billed(plant, attempts), _story(attempts)
 
 
@@ -119,6 +146,11 @@ def test_if_the_cancel_hangs_both_answers_are_costed_and_one_is_kept(plant: Plan
     attempts = plant.attempts(batch)
     assert Counter(row["outcome"] for row in attempts) == {"late": 4, "answered": 4}, _story(attempts)
     assert {row["outcome"] for row in attempts if row["reason"] == "late"} == {"answered"}
+    assert moved(plant, batch.id) == {"late": 4}
+    use = Reports(plant.engine).half_price(batch.id)
+    assert use is not None
+    late = (row["cost_nano_usd"] for row in attempts if row["outcome"] == "late")
+    assert (use.overlapped, use.overlapped_usd) == (4, sum(late))
     assert costs(attempts) == billed(plant, attempts), _story(attempts)
 
 

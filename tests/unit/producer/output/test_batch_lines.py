@@ -1,6 +1,7 @@
 """What the commands print of a batch and of its jobs."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -8,10 +9,11 @@ from typing import Any
 import pytest
 
 from models.job.answer import Answer
-from models.job.progress import ModelLine, Progress
+from models.job.progress import HalfPriceUse, ModelLine, Progress
 from models.outcome import State
 from producer.output.batch_lines import (
     batch_table,
+    half_price_lines,
     job_json,
     job_line,
     job_table,
@@ -92,6 +94,7 @@ def test_a_batch_as_json_counts_every_state_and_has_its_money_as_text() -> None:
         "cancelled": 0,
         "held": 0,
         "over_budget": 0,
+        "half_price": 0,
         "attempts": 6,
         "cost_usd": "0.000113000",
         "unknown_costs": 0,
@@ -207,3 +210,16 @@ def test_an_attempt_that_has_not_ended_is_told_apart_from_a_failed_one() -> None
     reported = list(receipt([model_line(attempts=10, answered=7, open=2, unknown_costs=2)], {}))
     assert reported[1].split()[2:5] == ["10", "7", "1"]
     assert reported[-1].startswith("2 attempts have not ended, or their worker was killed")
+
+
+def test_half_price_tells_the_saving_then_the_jobs_that_went_live() -> None:
+    usd: dict[str, Any] = {"cost_usd": Decimal("1.20"), "saved_usd": Decimal("1.15"), "overlapped_usd": Decimal(0)}
+    moved: dict[str, Any] = {"moved_late": 0, "moved_errored": 0, "moved_expired": 0, "moved_lost": 0, "overlapped": 0}
+    use = HalfPriceUse(attempts=1200, unknown_costs=2, **usd, **moved)
+    first = "half price: 1,200 calls bought for $1.20 + 2 unknown, $1.15 saved against live calls"
+    assert [*half_price_lines(use)] == [first]
+    more = replace(use, moved_late=3, moved_expired=1, overlapped=2, overlapped_usd=Decimal("0.002"))
+    assert [*half_price_lines(more)] == [
+        first,
+        "half price: moved to live calls: 3 late, 1 expired; 2 answers bought in both lanes, $0.002 for the second",
+    ]

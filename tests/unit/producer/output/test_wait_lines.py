@@ -32,6 +32,16 @@ def waits(**changes: Any) -> Waits:
             {"reason": "full", "about": 2},
             f"12 wait for a free call to {HAIKU} (our own limit of calls in flight), then for claude-opus-4-7",
         ),
+        (
+            {"reason": "half_price"},
+            "12 wait for a place in a message batch of claude-opus-4-7, at half price; to live calls the next in 4.0 s",
+        ),
+        (
+            {"reason": "message_batch", "under_way_s": 720.0, "next_in_s": 4800.0, "last_in_s": 4800.0, "jobs": 1},
+            "is under way at half price in message batches of claude-opus-4-7, the oldest for 12 min; to live",
+        ),
+        ({"reason": "message_batch", "last_in_s": 9.0}, "in message batches of claude-opus-4-7, not created yet; to"),
+        ({"reason": "moved", "due": 12}, "12 wait for a live call, as the message batch gave no answer: due now"),
         ({"stage": "running"}, "12 run at claude-opus-4-7"),
         ({"stage": "sent"}, "12 are in the queue of claude-opus-4-7 until a worker is free"),
         ({"stage": "queued", "jobs": 1}, "1 is queued for claude-opus-4-7 and not sent yet: the dispatcher tops"),
@@ -69,6 +79,7 @@ def test_a_program_reads_the_same_in_fields() -> None:
                 "due_now": 0,
                 "next_in_s": 4.0,
                 "last_in_s": 61.0,
+                "under_way_s": None,
             }
         ],
         "throttles": [

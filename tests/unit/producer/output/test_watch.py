@@ -113,6 +113,14 @@ def test_jobs_over_budget_are_told() -> None:
     assert "  4 over budget  " in line(progress(3, over_budget=4), Pace())
 
 
+def test_jobs_at_half_price_are_told_apart_and_are_no_standstill() -> None:
+    now = progress(0, states={"succeeded": 2, "waiting": 8}, half_price=7)
+    assert "0 failed  7 at half price  1 waiting" in line(now, Pace())
+    stalled = Pace(idle_s=4000, is_stalled=True)
+    assert "stalled for 1 h 6 min" in line(now, stalled)
+    assert "stalled" not in line(progress(0, states={"succeeded": 2, "waiting": 8}, half_price=8), stalled)
+
+
 def test_a_held_job_is_not_counted_as_waiting() -> None:
     now = progress(0, states={"succeeded": 7, "waiting": 3}, held=1)
     assert "2 waiting  1 held" in line(now, Pace())

@@ -31,11 +31,12 @@ def _bill(count: int = 1000, *, attempts: int = 1, rate: str = "0.000005", **cha
 
 def _billed(count: int = 1000, *, requests: int = 1, rate: str = "0.000005", **changes: Any) -> Billed:
     billed, day = Billed(refreshed_at=_ENDED + timedelta(days=2)), changes.pop("day", _DAY)
+    tier = changes.pop("tier", "standard")
     usd = changes.pop("usd", count * Decimal(rate))
-    billed.charges[day, changes.pop("model", _OPUS), changes.pop("kind", "input")] = Charge(
+    billed.charges[day, changes.pop("model", _OPUS), tier, changes.pop("kind", "input")] = Charge(
         count=count, usd=usd, list_usd=changes.pop("list_usd", usd), unit_usd=changes.pop("unit_usd", Decimal(0))
     )
-    billed.requests[day, _OPUS] = requests
+    billed.requests[day, _OPUS, tier] = requests
     assert not changes
     return billed
 
@@ -55,6 +56,21 @@ def test_a_model_is_the_same_with_and_without_its_date(name: str) -> None:
     assert not compare([_bill()], _billed(model=name)).is_drift
     both = [_bill(400), _bill(600, model=f"{_OPUS}-20260416")]
     assert not compare(both, _billed(requests=2)).is_drift
+
+
+def test_half_price_is_compared_apart_from_live_calls() -> None:
+    both = [_bill(), _bill(400, rate="0.0000025", tier="batch")]
+    live = _billed(1400, requests=2)
+    assert _causes(compare(both, live)) == {"not billed": (Decimal("-0.001"), 1), "others": (Decimal("0.002"), 1)}
+    split = _billed(400, rate="0.0000025", tier="batch")
+    split.charges |= _billed().charges
+    split.requests |= _billed().requests
+    drift = compare(both, split)
+    assert not drift.is_drift
+    assert {(line.tier, line.ledger_usd) for line in drift.lines} == {
+        ("standard", Decimal("0.005")),
+        ("batch", Decimal("0.001")),
+    }
 
 
 def test_rounding_is_a_nano_dollar_an_attempt_and_half_of_the_reports_last_digit() -> None:
@@ -126,8 +142,10 @@ def test_tokens_without_a_price_are_counted_by_attempts() -> None:
 def test_a_call_over_midnight_is_no_others_and_not_missing() -> None:
     late = _bill(1000, attempts=3, late_attempts=1, late_counts={"input": 300}, late_usd={"input": Decimal("0.0015")})
     billed = _billed(700, requests=2)
-    billed.charges[_NEXT, _OPUS, "input"] = Charge(count=300, usd=Decimal("0.0015"), list_usd=Decimal("0.0015"))
-    billed.requests[_NEXT, _OPUS] = 1
+    billed.charges[_NEXT, _OPUS, "standard", "input"] = Charge(
+        count=300, usd=Decimal("0.0015"), list_usd=Decimal("0.0015")
+    )
+    billed.requests[_NEXT, _OPUS, "standard"] = 1
     drift = compare([late], billed)
     assert drift.is_drift
     assert {cause.because: (cause.usd, cause.attempts) for cause in drift.causes} == {

@@ -1,14 +1,15 @@
 """An open job's story ends with what the job waits for, a true time, and the throttle that holds the job back."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from models.queue.throttles import Throttle
-from producer.story.story import story_json
-from tests.support.ledgers.story_rows import HAIKU, OPUS, SONNET, at, decision, job, lines, one_line, reported
+from producer.story.story import story, story_json
+from tests.support.ledgers.story_rows import HAIKU, MODELS, OPUS, SONNET, at, decision, job, lines, one_line, reported
 
 _FIGURES: dict[str, Any] = {"limit": "output", "per_minute": 8000.0, "after_s": 61.0}
 _LIMITED = Throttle(
@@ -44,6 +45,31 @@ def test_the_cause_names_the_model_it_was_decided_about() -> None:
     assert _standing(_waiting(outcome="full"), park).startswith(
         "waits for a free call to haiku-4-5 (our own limit of calls in flight), until "
     )
+
+
+def test_a_job_at_half_price_tells_when_it_goes_live() -> None:
+    assert one_line(lines(_waiting(outcome="half_price"))).endswith(
+        "waits for a place in a message batch, at half price, to live calls at 2026-11-23 22:55:18 (in 1 min 1 s) "
+        "at the latest; no call was made"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {},
+            "in the message batch msgbatch_1, at half price, under way for 4.0 s, to live calls at 2026-11-23 22:55:13",
+        ),
+        ({"sent_at": None}, "in a message batch, at half price, that is not created yet, to live calls at"),
+        ({"provider_id": None}, "in the message batch whose id is not known yet, at half price, under way for 4.0 s"),
+        ({"switch_at": at(3)}, "to live calls at 2026-11-23 22:54:16 (now) at the latest"),
+    ],
+)
+def test_a_job_in_a_message_batch_tells_its_age_and_its_switch_time(changes: dict[str, Any], message: str) -> None:
+    batch = {"id": "mb", "provider_id": "msgbatch_1", "size": 2, "sent_at": at(0), "switch_at": at(60), **changes}
+    record = replace(reported(_waiting(outcome="message_batch")), message_batches=[batch])
+    assert message in one_line([*story(record, MODELS)])
 
 
 @pytest.mark.parametrize("late_s", [0, 1, 400])
