@@ -19,6 +19,7 @@ from models.ledger.claims import claim_of, claimed_columns
 from models.ledger.ledger import Ledger
 from models.outcome import HALF_PRICE, IN_BATCH, Outcome, Reason, State
 from models.schema.attempt import OPENING_COLUMNS, Attempt, opening_row, opening_values
+from models.schema.batch import Batch
 from models.schema.columns import db_now, now
 from models.schema.job import TO_PACK, Job
 from models.schema.message_batch import OPEN
@@ -34,7 +35,7 @@ _IS_TO_PACK = _THIS_JOB & (Job.state == State.WAITING) & (Job.outcome == HALF_PR
 _CLAIMED = claimed_columns(Job.__table__.c.id)
 _CANDIDATES = (
     select(Job.id, Job.due_at, *_CLAIMED)
-    .where(text(TO_PACK), Job.due_at > _NOW)
+    .where(text(TO_PACK), Job.due_at > _NOW, exists().where(Batch.id == Job.batch_id, Batch.job_count > 0))
     .order_by(Job.rung, Job.due_at)
     .limit(bindparam("count"))
 )
