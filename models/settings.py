@@ -140,6 +140,7 @@ class Settings(BaseSettings):
     tag_caps_usd: str = ""
     callers_file: Path | None = None
     repeated_batch: Literal["new", "same"] = "new"
+    served_batches: Literal["half_price", "live"] = "half_price"
     over_cap: Literal["wait", "fail"] = "wait"
     max_depth: int = Field(default=5, ge=1, le=1000)
     tree_cap_usd: Usd | None = None
@@ -222,10 +223,9 @@ class Settings(BaseSettings):
         """TASKS_FILE: the terms of each task kind."""
         return {} if self.tasks_file is None else read_kinds(self.tasks_file, self.chain.models)
 
-    def live_from_s(self, terms: JobTerms) -> float | None:
-        """Return the seconds after which a half-price job goes live at the latest. Returns None for a live job."""
-        deadline_s = self.job_deadline_s if terms.deadline_s is None else terms.deadline_s
-        return max(0.0, deadline_s - self.half_price_live_s) if terms.half_price else None
+    def live_from_s(self, deadline_s: float | None = None) -> float:
+        """Return the seconds after which a half-price job goes live at the latest. The default is of JOB_DEADLINE_S."""
+        return max(0.0, (self.job_deadline_s if deadline_s is None else deadline_s) - self.half_price_live_s)
 
 
 def load_settings(*, env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from producer.map_reduce.plan import Document
     from producer.map_reduce.summarize import SummarizeArguments
     from producer.prompt.arguments import SubmitArguments
-    from producer.submit.accept import Prepared, SubmitOptions
+    from producer.submit.accept import Prepared
+    from producer.submit.checked_options import SubmitOptions
     from producer.submit.send_first import FirstMessages
 
 _LOOK_EVERY_S = 0.5
@@ -83,8 +84,11 @@ class Batch:
         return self.answers()
 
     def cancel(self) -> int:
-        """Cancel the open jobs. Returns their number. Calls in flight end, and are billed."""
-        return self._producer.store.job_actions.cancel(self.id)[0]
+        """Cancel the open jobs. Returns their number.
+
+        Calls in flight end, and are billed. Items of message batches may be billed.
+        """
+        return self._producer.store.job_actions.cancel(self.id).jobs
 
 
 class Producer:
@@ -150,10 +154,12 @@ class Producer:
         pass the cap steps down to a model that fits, else fails as over_budget. `urgent` jobs never wait behind bulk
         jobs. Among bulk batches, each gets jobs done by its `weight` (1 to 100) against the weights of the others.
         Neither option makes another batch under a known key. `terms` hold for all jobs and override those of the task
-        kinds. A prompt's own floor and ceiling override `terms`. Raises InputError, InputMistakes, UnpricedModelError,
-        KeyConflictError, LedgerError: then no prompt was accepted.
+        kinds. A prompt's own floor and ceiling override `terms`. With `half_price`, jobs wait for message batches of
+        the provider, at half the price, if the deadline leaves the time. `by` is the deadline as a time: a datetime, an
+        ISO time, or a time of day such as "06:00". The clock of this machine is for a time without a zone. Raises
+        InputError, InputMistakes, UnpricedModelError, KeyConflictError, LedgerError: then no prompt was accepted.
         """
-        from producer.submit.accept import checked_options  # noqa: PLC0415 - not for those who only read
+        from producer.submit.checked_options import checked_options  # noqa: PLC0415 - not for those who only read
 
         return self._accept(prompts, checked_options(options, self._settings.chain))
 
@@ -170,7 +176,7 @@ class Producer:
         synthesizes the others and names the missing part; "stop" fails the step. Other options are those of `submit`.
         """
         from producer.map_reduce.summarize import placed, planned, split_options  # noqa: PLC0415
-        from producer.submit.accept import checked_options  # noqa: PLC0415 - as in submit
+        from producer.submit.checked_options import checked_options  # noqa: PLC0415 - as in submit
 
         how, shared = split_options(options)
         checked = checked_options(shared, self._settings.chain, on_failed_part=how.on_failed_part)
@@ -207,7 +213,8 @@ class Producer:
 
     def prepared(self, prompt: Prompt, **options: Unpack["SubmitArguments"]) -> "Prepared":
         """Check an urgent prompt as `submit` does, and lay out a batch for `enqueue`. Nothing is written."""
-        from producer.submit.accept import Checked, Prepared, checked_options, laid_out  # noqa: PLC0415 - as in submit
+        from producer.submit.accept import Checked, Prepared, laid_out  # noqa: PLC0415 - as in submit
+        from producer.submit.checked_options import checked_options  # noqa: PLC0415
 
         checked = checked_options({**options, "urgent": True}, self._settings.chain)
         self._require_prices(checked)

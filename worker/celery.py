@@ -168,6 +168,7 @@ def _start_timers(worker: Worker, lane: Lane) -> None:
         rungs=len(_settings.chain.models),
         window=_settings.queue_window,
         tick_s=_settings.clock_tick_s,
+        live_s=_settings.half_price_live_s,
         clock=monotonic,
         report=logs.log,
     )

@@ -85,7 +85,7 @@ class JobTerms:
     deadline_s: Annotated[float | None, _seconds(1, 3650 * 86_400)] = None
     climb_on: Annotated[frozenset[Outcome] | None, PlainValidator(_climbs)] = None
     expects: Annotated[Mapping[str, Any] | None, PlainValidator(_expects)] = None
-    half_price: Annotated[bool | None, Field(strict=True)] = None
+    half_price: Annotated[bool | None, Field(strict=True, description="true or false")] = None
 
 
 _TERMS = TypeAdapter(JobTerms)

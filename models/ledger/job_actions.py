@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, case, delete, exists, func, select, type_coerce, update
 
@@ -12,11 +12,11 @@ from models.job.values import batch_scope
 from models.ledger.batch_counts import add, recount
 from models.ledger.leases import mark_unknown
 from models.ledger.steps import IS_READ_LATER, forget, reopen
-from models.outcome import FINAL_STATES, OPEN_STATES, Outcome, State
+from models.outcome import FINAL_STATES, HALF_PRICE, OPEN_STATES, Outcome, State
 from models.schema.attempt import Attempt
 from models.schema.budget import BudgetRow
 from models.schema.columns import NanoUSD, db_now
-from models.schema.job import IS_HELD, REFUSED, AnswerRow, Job, TurnRow
+from models.schema.job import IS_HELD, IS_UNBEGUN, REFUSED, AnswerRow, Job, TurnRow
 
 _NOW = db_now(0.0)
 DROPPED = "dropped"  # the outcome of a held job that a person gave up
@@ -25,14 +25,23 @@ _AT_ONCE = 500
 _ZERO = Decimal(0)
 
 
+class Cancelled(NamedTuple):
+    """The cancelled jobs of a batch, its calls in flight, and its items in message batches that have not ended."""
+
+    jobs: int
+    in_flight: int
+    items: int
+
+
 class JobActions(LedgerPart):
     """Changes jobs as a whole batch, or one by one. Each method raises LedgerError if the ledger is away."""
 
-    def cancel(self, batch_id: str, *, states: Sequence[State] = OPEN_STATES) -> tuple[int, int]:
-        """Cancel the open jobs of a batch in one of `states`. Returns the numbers of jobs and of calls in flight.
+    def cancel(self, batch_id: str, *, states: Sequence[State] = OPEN_STATES) -> Cancelled:
+        """Cancel the open jobs of a batch in one of `states`.
 
-        Calls in flight end, and are billed.
+        Calls in flight end, and are billed. Items may be billed, although the lane cancels their message batches.
         """
+        items = (Attempt.batch_id == batch_id) & Attempt.closed_at.is_(None) & Attempt.message_batch_id.is_not(None)
         ours = (Job.batch_id == batch_id) & Job.state.in_(states)
         with transaction(self._engine) as connection:
             in_flight = connection.scalar(select(func.count()).where(ours, Job.state == State.RUNNING))
@@ -44,15 +53,25 @@ class JobActions(LedgerPart):
                 )  # a lease marks the call in flight
             ).rowcount
             add(connection, batch_id, cancelled=cancelled)
-        return cancelled, min(in_flight or 0, cancelled)
+            open_items = connection.scalar(select(func.count()).where(items))
+        return Cancelled(jobs=cancelled, in_flight=min(in_flight or 0, cancelled), items=open_items or 0)
 
-    def release(self, *, deadline_s: float, batch_id: str | None = None, job_id: str | None = None) -> int:
+    def release(
+        self,
+        *,
+        deadline_s: float,
+        live_from_s: float | None = None,
+        batch_id: str | None = None,
+        job_id: str | None = None,
+    ) -> int:
         """Let held jobs go on, with a deadline of their own. Returns the number of jobs.
 
-        A job whose last call may have been billed is bought again, and counted in `rebuys`.
+        A job whose last call may have been billed is bought again live, and counted in `rebuys`. The lane of all others
+        is as in `retry`.
         """
         bought_again = Job.rebuys + case((Job.outcome == Outcome.UNKNOWN, 1), else_=0)
-        go_on = {"state": State.QUEUED, "rebuys": bought_again, "sent_at": None, "deadline_at": db_now(deadline_s)}
+        lane = _in_lane(live_from_s, (Job.outcome == BATCH_PAUSED) & (Job.lane == HALF_PRICE), else_=Job.outcome)
+        go_on = {**lane, "rebuys": bought_again, "sent_at": None, "deadline_at": db_now(deadline_s)}
         with transaction(self._engine) as connection:
             return connection.execute(update(Job).where(_of(batch_id, job_id), IS_HELD).values(**go_on)).rowcount
 
@@ -70,22 +89,25 @@ class JobActions(LedgerPart):
         self,
         *,
         deadline_s: float,
+        live_from_s: float | None = None,
         states: Sequence[State] = (State.FAILED, State.CANCELLED),
         batch_id: str | None = None,
         job_id: str | None = None,
     ) -> int:
         """Queue jobs that ended in one of these states again, from their own start. Returns the number of jobs.
 
-        Their attempts stay. Steps made without their answers are made anew. A refused job stays: no request is kept.
+        A half-price job waits for a message batch again, and goes live after `live_from_s` seconds. None: at once.
+        Attempts stay. Steps made without the new answers are made anew. A refused job stays: no request is kept.
         """
         ended = Job.state.in_(states) & Job.start_reason.is_distinct_from(REFUSED)
         if State.CANCELLED in states:
             self._mark_calls_unknown(_of(batch_id, job_id))
         ours = and_(_of(batch_id, job_id), ended, Job.purged_at.is_(None))
+        again = _again(deadline_s, live_from_s)
         with transaction(self._engine) as connection:
             connection.execute(delete(TurnRow).where(TurnRow.job_id.in_(select(Job.id).where(ours))))
-            count = connection.execute(update(Job).where(ours).values(**_again(deadline_s))).rowcount
-            return count + _reopened(connection, deadline_s, batch_id, job_id)
+            count = connection.execute(update(Job).where(ours).values(**again)).rowcount
+            return count + _reopened(connection, again, batch_id, job_id)
 
     def _mark_calls_unknown(self, ours: ColumnElement[bool]) -> None:
         """Count calls of cancelled jobs as unknown: after a new claim nothing looks for earlier calls."""
@@ -111,9 +133,15 @@ class JobActions(LedgerPart):
             connection.execute(update(BudgetRow).where(ours).values(cap_nano_usd=max_cost_usd))
 
     def retry_truncated(
-        self, *, deadline_s: float, max_tokens: int | None, batch_id: str | None = None, job_id: str | None = None
+        self,
+        *,
+        deadline_s: float,
+        max_tokens: int | None,
+        live_from_s: float | None = None,
+        batch_id: str | None = None,
+        job_id: str | None = None,
     ) -> int:
-        """Queue jobs whose answer was cut again, with `max_tokens` if given. Returns the number of jobs.
+        """Queue jobs whose answer was cut again, as `retry`, with `max_tokens` if given. Returns the number of jobs.
 
         Each answer stays until a better one takes its place, as do the answers of steps made from that answer.
         """
@@ -122,22 +150,20 @@ class JobActions(LedgerPart):
             .join(AnswerRow, AnswerRow.job_id == Job.id)
             .where(_of(batch_id, job_id), Job.state == State.SUCCEEDED, AnswerRow.is_truncated)
         )
+        again = _again(deadline_s, live_from_s)
         with transaction(self._engine) as connection:
             jobs = connection.execute(cut).all()
             for found, params in jobs:
                 asked = params if max_tokens is None else {**params, "max_tokens": max_tokens}
-                again = update(Job).where(Job.id == found).values(params=asked, **_again(deadline_s))
-                connection.execute(again)
-            reopened = _reopened(connection, deadline_s, batch_id, job_id)
+                connection.execute(update(Job).where(Job.id == found).values(params=asked, **again))
+            reopened = _reopened(connection, again, batch_id, job_id)
         return len(jobs) + reopened
 
     def pause(self, batch_id: str, *, because: str) -> int:
         """Hold the jobs of a batch that have not begun. Returns the number of jobs."""
         held = {"state": State.WAITING, "outcome": BATCH_PAUSED, "error": because, "due_at": None}
         with transaction(self._engine) as connection:
-            return connection.execute(
-                update(Job).where(Job.batch_id == batch_id, Job.state == State.QUEUED).values(**held)
-            ).rowcount
+            return connection.execute(update(Job).where(Job.batch_id == batch_id, IS_UNBEGUN).values(**held)).rowcount
 
     def purge(self, *, older_than_s: float, batch_id: str | None = None) -> int:
         """Remove prompts, columns and answers of at most 500 jobs that ended so long ago. Returns the number of jobs.
@@ -159,13 +185,12 @@ class JobActions(LedgerPart):
         return len(ids)
 
 
-def _again(deadline_s: float) -> dict[str, Any]:
+def _again(deadline_s: float, live_from_s: float | None) -> dict[str, Any]:
     """Lay out a job as accepted. A call that may have been billed is bought again, and counted."""
     may_be_billed = (Attempt.job_id == Job.id) & (Attempt.cost_nano_usd.is_(None) | (Attempt.cost_nano_usd > _ZERO))
     is_rebuy = exists().where(may_be_billed).correlate(Job)
     return {
-        "state": State.QUEUED,
-        "outcome": None,
+        **_in_lane(live_from_s, Job.lane == HALF_PRICE),
         "error": None,
         "rung": Job.start_rung,
         "given_up": {},
@@ -175,16 +200,26 @@ def _again(deadline_s: float) -> dict[str, Any]:
         "model_used": None,
         "fallback_depth": None,
         "sent_at": None,
-        "due_at": None,
         "finished_at": None,
         "deadline_at": db_now(deadline_s),
     }
 
 
-def _reopened(connection: Connection, deadline_s: float, batch_id: str | None, job_id: str | None) -> int:
+def _in_lane(live_from_s: float | None, is_in_lane: ColumnElement[bool], *, else_: Any = None) -> dict[str, Any]:
+    """Let jobs of the lane wait for a message batch, and queue all others, with the outcome `else_`."""
+    if live_from_s is None:
+        return {"state": State.QUEUED, "outcome": else_, "due_at": None}
+    return {
+        "state": case((is_in_lane, State.WAITING), else_=State.QUEUED),
+        "outcome": case((is_in_lane, HALF_PRICE), else_=else_),
+        "due_at": case((is_in_lane, db_now(live_from_s))),
+    }
+
+
+def _reopened(connection: Connection, again: dict[str, Any], batch_id: str | None, job_id: str | None) -> int:
     if batch_id is None:
         batch_id = connection.scalar(select(Job.batch_id).where(Job.id == job_id))
-    reopened = reopen(connection, batch_id, _again(deadline_s))
+    reopened = reopen(connection, batch_id, again)
     recount(connection, batch_id)
     return reopened
 

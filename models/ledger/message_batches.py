@@ -31,6 +31,7 @@ from models.ledger.claims import claim_of, claimed_columns
 from models.ledger.ledger import Ledger
 from models.outcome import HALF_PRICE, IN_BATCH, Outcome, Reason, State
 from models.schema.attempt import OPENING_COLUMNS, Attempt, opening_row, opening_values
+from models.schema.batch import Batch
 from models.schema.columns import db_now, now
 from models.schema.job import TO_PACK, Job
 from models.schema.message_batch import OPEN
@@ -51,9 +52,11 @@ _OPENED = [
         **{name: getattr(Attempt, name) for name in ("lease_token", "opened_at")},
     }.items()
 ]
+_HAS_ARRIVED = exists().where(Batch.id == Job.batch_id, Batch.job_count > 0)
+_WAITS_FOR_PLACE = text(TO_PACK) & (Job.due_at > _NOW) & _HAS_ARRIVED
 _CANDIDATES = (
     select(Job.id.label("job_id"), Job.due_at, *_CLAIMED)
-    .where(text(TO_PACK), Job.due_at > _NOW)
+    .where(_WAITS_FOR_PLACE)
     .order_by(Job.rung, Job.due_at)
     .limit(bindparam("count"))
 )
@@ -121,7 +124,7 @@ class MessageBatches(LedgerPart):
 
     def to_pack(self, namespace: str, *, most: int) -> int:
         """Count the jobs that wait for a place, up to `most`. Returns 0 while a create has no answer yet."""
-        some = select(literal(1)).select_from(Job).where(text(TO_PACK), Job.due_at > _NOW).limit(most).subquery()
+        some = select(literal(1)).select_from(Job).where(_WAITS_FOR_PLACE).limit(most).subquery()
         is_sending = exists().where(text(OPEN), Row.state == BatchState.SENDING, Row.namespace == namespace)
         with reading(self._engine) as connection:
             return connection.scalar(select(func.count()).select_from(some).where(~is_sending)) or 0

@@ -1,6 +1,7 @@
 """Steps in SQL: laid out with their batch, waiting for their parts, and asked once all parts have ended."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, exists, insert, select, text, update
@@ -18,9 +19,9 @@ from models.job.map_reduce import (
     question,
 )
 from models.ledger.batch_counts import add, ends
-from models.outcome import FINAL_STATES, OPEN_STATES, PART_FAILED, WAITS_FOR_PARTS, State
+from models.outcome import FINAL_STATES, HALF_PRICE, OPEN_STATES, PART_FAILED, WAITS_FOR_PARTS, State
 from models.schema.columns import db_now
-from models.schema.job import AnswerRow, Job
+from models.schema.job import IS_UNBEGUN, AnswerRow, Job
 from models.schema.step import PartRow, Step, part_rows, step_row
 
 _NOW = db_now(0.0)
@@ -55,26 +56,29 @@ _HAS_OPEN_PART = (
     .correlate(Job.__table__)
 )
 _HAS_PARTS = exists().where(PartRow.job_id == Job.id).correlate(Job.__table__)
+_ASKED = (Job.batch_id, Job.params, Job.columns, Job.lane, Job.deadline_at)
 _IS_WAITING = (Job.id == bindparam("job")) & (Job.state == State.WAITING) & (Job.outcome == WAITS_FOR_PARTS)
 
 
 class Steps(LedgerPart):
     """Lets steps go on once their parts have ended. Raises LedgerError if the ledger is away."""
 
-    def release_ready_steps(self, *, limit: int) -> ReleasedSteps:
+    def release_ready_steps(self, *, limit: int, live_s: float) -> ReleasedSteps:
         """Queue steps whose parts have all ended. Fail a step with OnFailedPart.STOP if a part has no answer.
 
-        Each step is one transaction, which finds the step waiting or does nothing: a second run is harmless.
+        A half-price step waits for a message batch until `live_s` seconds before its deadline. Each step is one
+        transaction, which finds the step waiting or does nothing: a second run is harmless.
         """
         with reading(self._engine) as connection:
             ripe = connection.scalars(_RIPE, {"count": limit}).all()
-        ended = [self._release_ready_steps(job_id) for job_id in ripe]
-        return ReleasedSteps(asked=ended.count(State.QUEUED), stopped=ended.count(State.FAILED))
+        ended = [self._release_ready_steps(job_id, live_s) for job_id in ripe]
+        stopped = ended.count(State.FAILED)
+        return ReleasedSteps(asked=len(ended) - ended.count(None) - stopped, stopped=stopped)
 
-    def _release_ready_steps(self, job_id: str) -> State | None:
+    def _release_ready_steps(self, job_id: str, live_s: float) -> State | None:
         with transaction(self._engine) as connection:
             step = connection.execute(
-                select(Step.pieces, Step.on_failed_part, Job.batch_id, Job.params, Job.columns)
+                select(Step.pieces, Step.on_failed_part, *_ASKED)
                 .join(Job, Job.id == Step.job_id)
                 .where(Step.job_id == job_id)
             ).one()
@@ -89,7 +93,10 @@ class Steps(LedgerPart):
                 params = {**step.params, "messages": [{"role": "user", "content": asked}]}
                 columns = _with_missing(step.columns, missing)
                 new = {"state": State.QUEUED, "outcome": None, "error": None, "params": params, "columns": columns}
-            statement = update(Job).where(_IS_WAITING, ~_HAS_OPEN_PART).values(due_at=None, sent_at=None, **new)
+                if step.lane == HALF_PRICE:
+                    live_from = step.deadline_at - timedelta(seconds=live_s)
+                    new |= {"state": State.WAITING, "outcome": HALF_PRICE, "due_at": live_from}
+            statement = update(Job).where(_IS_WAITING, ~_HAS_OPEN_PART).values({"due_at": None, "sent_at": None, **new})
             is_ours = connection.execute(statement, {"job": job_id}).rowcount
             if is_ours:
                 add(connection, step.batch_id, **ends(new["state"], new["outcome"]))
@@ -140,10 +147,9 @@ IS_READ_LATER = (
 
 
 def _hold(connection: Connection, batch_id: str) -> None:
-    """Let queued steps wait until their deadline: a worker ends them then, as any late job."""
+    """Let steps that could be called wait until their deadline: a worker ends them then, as any late job."""
     waits = {"state": State.WAITING, "outcome": WAITS_FOR_PARTS, "due_at": Job.deadline_at, "sent_at": None}
-    ours = (Job.batch_id == batch_id) & (Job.state == State.QUEUED) & _HAS_PARTS
-    connection.execute(update(Job).where(ours).values(**waits))
+    connection.execute(update(Job).where(Job.batch_id == batch_id, IS_UNBEGUN, _HAS_PARTS).values(**waits))
 
 
 def _part_answers(connection: Connection, job_id: str) -> Iterator[PartAnswer]:

@@ -181,6 +181,7 @@ class TurnRow(Base):
     created_at: Mapped[Time]
 
 
+IS_UNBEGUN = (Job.state == State.QUEUED) | ((Job.state == State.WAITING) & (Job.outcome == HALF_PRICE))
 IS_HELD = Job.phase == literal_column("'held'")  # as in the partial index
 
 

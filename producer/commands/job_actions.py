@@ -1,7 +1,7 @@
 """The commands that change what was accepted: cancel, retry, release, drop, purge."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,15 +13,20 @@ from producer.output.format import counted
 from producer.output.terminal import print_line
 
 if TYPE_CHECKING:
+    from models.settings import Settings
     from producer.client import Producer
 
 
 def cancel(batch: BatchArgument) -> None:
-    """Cancel a batch's open jobs; says how many calls are in flight: they end, and are billed."""
+    """Cancel a batch's open jobs; says how many calls are billed all the same, and how many may be."""
     with producer() as ours:
-        cancelled, in_flight = ours.store.job_actions.cancel(ours.batch(batch).id)
+        cancelled, in_flight, items = ours.store.job_actions.cancel(ours.batch(batch).id)
     flight = counted(in_flight, "call is in flight: it ends, and is", "calls are in flight: they end, and are")
-    print_line(f"{counted(cancelled, 'job')} cancelled{f'; {flight} billed' if in_flight else ''}")
+    bought = counted(items, "item of a message batch may be billed", "items of message batches may be billed")
+    print_line(
+        f"{counted(cancelled, 'job')} cancelled"
+        f"{f'; {flight} billed' if in_flight else ''}{f'; {bought}' if items else ''}"
+    )
 
 
 def retry(
@@ -42,12 +47,12 @@ def retry(
         target = _target(ours, batch, job)
         if max_cost is not None:
             _raise_cap(ours, target, max_cost)
-        job_actions, deadline_s = ours.store.job_actions, given.job_deadline_s
+        job_actions, again = ours.store.job_actions, {**_times(given), **target}
         if truncated:
-            count = job_actions.retry_truncated(deadline_s=deadline_s, max_tokens=max_tokens, **target)
+            count = job_actions.retry_truncated(max_tokens=max_tokens, **again)
         else:
             states = [State.FAILED] if failed else [State.FAILED, State.CANCELLED]
-            count = job_actions.retry(deadline_s=deadline_s, states=states, **target)
+            count = job_actions.retry(states=states, **again)
     print_line(f"{counted(count, 'job')} queued again")
 
 
@@ -55,7 +60,7 @@ def release(batch: SomeBatchArgument = None, job: JobOption = None) -> None:
     """Let held jobs go on. A call of theirs that may have been billed is bought again, and that is recorded."""
     given = settings()
     with producer(given) as ours:
-        count = ours.store.job_actions.release(deadline_s=given.job_deadline_s, **_target(ours, batch, job))
+        count = ours.store.job_actions.release(**{**_times(given), **_target(ours, batch, job)})
     print_line(counted(count, "held job goes on", "held jobs go on"))
 
 
@@ -77,8 +82,12 @@ def purge(
     print_line(f"{counted(total, 'job')} purged of prompt and answer; the attempts stay")
 
 
+def _times(given: "Settings") -> dict[str, Any]:
+    return {"deadline_s": given.job_deadline_s, "live_from_s": given.live_from_s()}
+
+
 def _raise_cap(ours: "Producer", target: Mapping[str, str], given: str) -> None:
-    from producer.submit.accept import max_cost  # noqa: PLC0415 - prices are not for the other orders
+    from producer.submit.checked_options import max_cost  # noqa: PLC0415 - prices are not for the other orders
 
     if "batch_id" not in target:
         raise InputError("is a batch's: name a BATCH", source="retry", field="--max-cost")

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from models.errors import InputError
-from producer.output.dates import parse_seconds
+from producer.output.dates import parse_seconds, seconds_until
 from producer.output.terminal import print_line
 
 if TYPE_CHECKING:
@@ -137,13 +137,19 @@ def _form(
     return ReadOptions(format=file_format, **columns, max_tokens=max_tokens)
 
 
-def _terms(
+def _terms(  # noqa: PLR0913, PLR0917 - each is an option
     floor: Annotated[str | None, typer.Option(metavar="MODEL", help="the lowest model of the chain it accepts")] = None,
     ceiling: Annotated[str | None, typer.Option(metavar="MODEL", help="the highest it may climb to")] = None,
     patience: Annotated[
         str | None, typer.Option(metavar="30s", help="how long it waits for a model's limits before it steps down")
     ] = None,
     deadline: Annotated[str | None, typer.Option(metavar="2h", help="when it has ended, answered or not")] = None,
+    by: Annotated[
+        str | None, typer.Option(metavar="TIME", help="a deadline as a time: 06:00, the next such here; or an ISO time")
+    ] = None,
+    half_price: Annotated[
+        bool, typer.Option("--half-price", help="in the provider's message batches, as far as the deadline allows")
+    ] = False,
     climb_on: Annotated[
         str | None, typer.Option(metavar="ENDS", help="truncated,empty,refused,invalid: asked again, one model up")
     ] = None,
@@ -157,11 +163,20 @@ def _terms(
         "floor": floor,
         "ceiling": ceiling,
         "patience_s": None if patience is None else parse_seconds(patience, source=_SOURCE, field="--patience"),
-        "deadline_s": None if deadline is None else parse_seconds(deadline, source=_SOURCE, field="--deadline"),
+        "deadline_s": _deadline_s(deadline, by),
+        "half_price": half_price or None,
         "climb_on": None if climb_on is None else [word.strip() for word in climb_on.split(",") if word.strip()],
         "expects": expects or None,
     }
     return None if all(value is None for value in given.values()) else _checked(given)
+
+
+def _deadline_s(deadline: str | None, by: str | None) -> float | None:
+    if by is None:
+        return None if deadline is None else parse_seconds(deadline, source=_SOURCE, field="--deadline")
+    if deadline is not None:
+        raise InputError("are both the deadline; give one", source=_SOURCE, field="--by, --deadline")
+    return seconds_until(by, source=_SOURCE, field="--by")
 
 
 def _checked(given: Mapping[str, Any]) -> "JobTerms":

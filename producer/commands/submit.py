@@ -69,6 +69,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     """Enqueue a file of prompts as one batch, or of documents with --map; prints its id."""
     if retry_failed and key is None:
         raise InputError("is for a batch that a --key knows; give one", source="submit", field="--retry-failed")
+    _require_one_lane(terms, urgent=urgent)
     given = read_settings()
     labels: dict[str, Any] = {"task": task, "name": name, "key": key, "tags": tags(tag or [])}
     money: dict[str, Any] = {"allow_unpriced": allow_unpriced, "max_cost_usd": max_cost}
@@ -82,6 +83,12 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
         _accepted(batch, hints(batch, key, **about))
         if watch:
             follow(producer, batch, timeout_s)
+
+
+def _require_one_lane(terms: "JobTerms | None", *, urgent: bool) -> None:
+    if urgent and terms is not None and terms.half_price:
+        problem = "an urgent job never waits for a message batch; give one"
+        raise InputError(problem, source="submit", field="--urgent, --half-price")
 
 
 @contextmanager
@@ -124,7 +131,8 @@ def retried(producer: "Producer", batch: "Batch", settings: "Settings", terms: "
     if batch.is_new:
         return 0
     deadline_s = (terms and terms.deadline_s) or settings.job_deadline_s
-    return producer.store.job_actions.retry(deadline_s=deadline_s, states=[State.FAILED], batch_id=batch.id)
+    times: dict[str, Any] = {"deadline_s": deadline_s, "live_from_s": settings.live_from_s(deadline_s)}
+    return producer.store.job_actions.retry(**times, states=[State.FAILED], batch_id=batch.id)
 
 
 def tags(pairs: Sequence[str]) -> dict[str, str]:

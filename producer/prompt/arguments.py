@@ -1,6 +1,7 @@
 """The keyword arguments of a submission."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import TypedDict
 
@@ -20,6 +21,8 @@ class BatchArguments(TypedDict, total=False):
     urgent: bool
     weight: int
     terms: JobTerms | None
+    half_price: bool | None
+    by: datetime | str | None
 
 
 class SubmitArguments(BatchArguments, total=False):

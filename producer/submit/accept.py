@@ -4,72 +4,31 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from functools import cache, partial
 from reprlib import repr as shown
 from typing import Any, NamedTuple
 
-from models.chain.chain import Chain
 from models.errors import InputError, UnpricedModelError
 from models.ids import new_ids
-from models.job.map_reduce import OnFailedPart
-from models.job.task_kinds import JobTerms, as_entry, parse_terms, terms_for
+from models.job.task_kinds import JobTerms, terms_for
 from models.job.values import NewBatch, NewJob, Unsent
-from models.money.cap_settings import usd
 from models.money.price_book import PriceBook
 from models.money.pricing import Price
-from models.outcome import OnUnknown
 from models.reports.learned_starts import ASKED, LearnedStarts, is_auto
 from models.schema.columns import escaped_json
 from models.schema.job import JobRow, shared_columns
 from models.settings import Settings
 from producer.files.prompts import Judge, PromptFile
-from producer.prompt.arguments import SubmitArguments
-from producer.prompt.check_prompt import check, check_labels
+from producer.prompt.check_prompt import check
 from producer.prompt.prompt import Prompt
 from producer.prompt.row_buffer import Laid
 from producer.prompt.start_rung import is_asked, misplaced, span_of
+from producer.submit.checked_options import SubmitOptions
 from producer.submit.content_digest import Content
 from producer.submit.shared_prefixes import Prefixes
 
-MOST_WEIGHT = 100
 _MOST_KNOWN = 1000
 _MOST_URGENT = 10_000  # sent at once; the dispatcher sends the others
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubmitOptions:
-    """The same options, checked."""
-
-    tags: Mapping[str, str]
-    max_cost_usd: Decimal | None
-    terms: JobTerms
-    task: str | None = None
-    name: str | None = None
-    key: str | None = None
-    on_unknown: OnUnknown | None = None
-    allow_unpriced: bool = False
-    urgent: bool = False
-    weight: int = 1
-    on_failed_part: OnFailedPart | None = None
-
-
-def checked_options(
-    given: SubmitArguments, chain: Chain, *, on_failed_part: OnFailedPart | None = None
-) -> SubmitOptions:
-    """Check the caller's options. Raises InputError."""
-    checked: dict[str, Any] = {
-        "tags": given.get("tags") or {},
-        "max_cost_usd": max_cost(given.get("max_cost_usd")),
-        "terms": _terms(given.get("terms") or JobTerms(), chain),
-    }
-    options = SubmitOptions(**{**given, **checked}, on_failed_part=on_failed_part)
-    if mistake := check_labels(name=options.name, key=options.key, task=options.task, tags=options.tags):
-        raise mistake
-    if type(options.weight) is not int or not 1 <= options.weight <= MOST_WEIGHT:
-        problem = f"{options.weight!r} should be a whole number from 1 to {MOST_WEIGHT}"
-        raise InputError(problem, source="submit", field="weight")
-    return options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,23 +75,6 @@ def laid_out(
     """
     with Laid() as buffered:
         yield _lay(prompts, settings, options, starts, buffered)
-
-
-def _terms(given: JobTerms, chain: Chain) -> JobTerms:
-    terms, problems = parse_terms(as_entry(given), chain.models)
-    for name, problem in problems:
-        raise InputError(problem, source="submit", field=name)
-    return terms
-
-
-def max_cost(given: Decimal | str | float | None, *, source: str = "submit") -> Decimal | None:
-    """Read the cap of a batch, in USD. Raises InputError."""
-    if given is None:
-        return None
-    try:
-        return usd(str(given))
-    except ValueError as error:
-        raise InputError(str(error), source=source, field="max_cost") from None
 
 
 def require_prices(settings: Settings, dated: Mapping[str, Sequence[Price]]) -> None:
@@ -278,6 +220,7 @@ class _Alike:
         """Make the job of a prompt, without columns of its own."""
         chain, task = self.settings.chain, prompt.task or self.options.task
         asked = self.terms(task)
+        is_half_price = asked.half_price and not self.options.urgent
         span = span_of(prompt, chain, self.options.task, source=f"prompt {seq}", terms=asked)
         return NewJob(
             refused=prompt.refused,
@@ -296,5 +239,5 @@ class _Alike:
             expects=asked.expects,
             deadline_s=asked.deadline_s,
             headers=prompt.headers or None,
-            live_from_s=None if self.options.urgent else self.settings.live_from_s(asked),
+            live_from_s=self.settings.live_from_s(asked.deadline_s) if is_half_price else None,
         )

@@ -65,8 +65,7 @@ class Life(RuleBasedStateMachine):
         self.purchases: list[tuple[str, str]] = []  # attempt and job of each request that was billed
         self.final: dict[str, str] = {}
         self.batches: list[str] = []
-        self.now_s = 0.0
-        self.starts = 0
+        self.now_s, self.starts = 0.0, 0
         self.spool = self._new_spool()
         self.clock = Dispatcher(
             queues=self.queue,
@@ -77,6 +76,7 @@ class Life(RuleBasedStateMachine):
             rungs=1,
             window=4,
             tick_s=1,
+            live_s=900,
             clock=lambda: self.now_s,
             report=lambda _event: None,
         )

@@ -23,7 +23,8 @@ _LATE_S = 30.0  # a due time so long past is a fault of the queue, not of a busy
 class Dispatcher:
     """Inputs of a tick. A queue holds the jobs that the fleet begins in about 3 s, at most `window`; SQL holds others.
 
-    `clock` is monotonic. `free` counts for each rung the requests that could leave soon.
+    `clock` is monotonic. `free` counts for each rung the requests that could leave soon. A live call needs `live_s`
+    before its job's deadline.
     """
 
     queues: Broker
@@ -34,6 +35,7 @@ class Dispatcher:
     rungs: int
     window: int
     tick_s: float
+    live_s: float
     clock: Callable[[], float]
     report: Report
     _looked_at: dict[Lane, float] = field(default_factory=dict, init=False)
@@ -66,7 +68,7 @@ class Dispatcher:
         return sent + sum(self._top_up(rung, free, depths[rung]) for rung, free in enumerate(below))
 
     def _release_ready_steps(self) -> None:
-        released = self.steps.release_ready_steps(limit=_AT_ONCE)
+        released = self.steps.release_ready_steps(limit=_AT_ONCE, live_s=self.live_s)
         if released.asked or released.stopped:
             self.report(StepsReleased(asked=released.asked, stopped=released.stopped))
 

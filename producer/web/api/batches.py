@@ -156,7 +156,8 @@ def one_key_each(called: str) -> Iterator[None]:
 
 
 def _submit(prompts: Iterable[Prompt], request: Request, key: str) -> Batch:
-    own = {**own_options(request), "tags": caller_of(request).batch_tags}
+    is_half_price = settings_of(request).served_batches == "half_price"
+    own = {**own_options(request), "tags": caller_of(request).batch_tags, "half_price": is_half_price or None}
     return producer_of(request).submit(Checked(prompts), key=key, **own)
 
 
@@ -182,8 +183,9 @@ def _once_a_day(prompts: Callable[[], Iterator[Prompt]], request: Request) -> st
 
 def _gone_on(batch_id: str, request: Request) -> str:
     """Queue the cancelled jobs of a batch again: a caller that sends the batch again wants the missing answers."""
-    deadline_s = settings_of(request).job_deadline_s
-    store_of(request).job_actions.retry(deadline_s=deadline_s, states=[State.CANCELLED], batch_id=batch_id)
+    given = settings_of(request)
+    times: dict[str, Any] = {"deadline_s": given.job_deadline_s, "live_from_s": given.live_from_s()}
+    store_of(request).job_actions.retry(**times, states=[State.CANCELLED], batch_id=batch_id)
     return batch_id
 
 

@@ -66,8 +66,9 @@ def jobs(request: Request) -> Response:
 def cancel(request: Request) -> Response:
     """Cancel the open jobs of a batch."""
     batch_id = _batch_id(request)
-    cancelled, in_flight = store_of(request).job_actions.cancel(batch_id)
-    return JSONResponse({"batch": batch_id, "cancelled": cancelled, "in_flight": in_flight})
+    cancelled, in_flight, items = store_of(request).job_actions.cancel(batch_id)
+    counts = {"cancelled": cancelled, "in_flight": in_flight, "in_message_batches": items}
+    return JSONResponse({"batch": batch_id, **counts})
 
 
 def job(request: Request) -> Response:

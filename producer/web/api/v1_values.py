@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, WithJsonSchema, create
 
 from models.outcome import State
 from models.validation import StrictModel
-from producer.submit.accept import MOST_WEIGHT
+from producer.submit.checked_options import MOST_WEIGHT
 from producer.web.http.receive_body import MOST_PROMPTS
 
 Schema: TypeAlias = dict[str, Any]
@@ -104,7 +104,7 @@ Submitted = create_model(
     "Submitted", **_BATCH, is_new=Annotated[bool, Field(description="false for a known key: nothing was added")]
 )
 Batches = create_model("Batches", batches=list[Batch], has_more=bool)
-Cancelled = create_model("Cancelled", batch=UUID, cancelled=_Count, in_flight=_Count)
+Cancelled = create_model("Cancelled", batch=UUID, cancelled=_Count, in_flight=_Count, in_message_batches=_Count)
 Job = create_model(
     "Job",
     id=UUID,

@@ -225,6 +225,7 @@ def play(tasks: Sequence[Task], limits: Sequence[Limits], models: tuple[str, ...
         rungs=len(models),
         window=2000,
         tick_s=1,
+        live_s=900,
         clock=clock,
         report=setting.events.append,
     )

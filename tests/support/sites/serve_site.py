@@ -57,10 +57,10 @@ class Site:
 
 
 @contextmanager
-def open_site(request: pytest.FixtureRequest, folder: Path) -> Iterator[Site]:
+def open_site(request: pytest.FixtureRequest, folder: Path, **variables: str) -> Iterator[Site]:
     """Run a worker and a server on the engine that a fixture is parametrized with."""
     with (
-        running_plant(request, folder) as plant,
+        running_plant(request, folder, **variables) as plant,
         running_server(plant.variables, folder / "serve.log") as url,
         anthropic.Anthropic(base_url=url, api_key="any-will-do-here", max_retries=0) as client,
     ):

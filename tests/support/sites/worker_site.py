@@ -48,6 +48,7 @@ _USUAL = {
     "KEY_PAUSE_S": "1",
     "PATIENCE_S": "5",
     "CLOCK_TICK_S": "0.1",
+    "SERVED_BATCHES": "live",
 }
 
 

@@ -151,7 +151,7 @@ def test_a_step_that_is_stopped_has_failed(store: Store, engine: Engine) -> None
     jobs = new_jobs(3)
     batch_id = store.ledger.enqueue(new_batch(), jobs, new_steps(jobs, OnFailedPart.STOP))
     assert store.ledger.finish(claimed(store.ledger, jobs[0].id), failed(outcome=Outcome.CUT), None)
-    while store.steps.release_ready_steps(limit=9).stopped:
+    while store.steps.release_ready_steps(limit=9, live_s=900).stopped:
         _counts(engine, batch_id)
     assert _counts(engine, batch_id)["states"] == {"failed": 3}
 

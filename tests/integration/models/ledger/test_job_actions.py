@@ -41,10 +41,10 @@ def test_cancelling_says_how_many_calls_will_still_be_billed(
     answered(ledger, ids[0])
     running = claimed(ledger, ids[1])
     ledger.finish(claimed(ledger, ids[2]), parked(60), None)
-    assert job_actions.cancel(batch_id) == (4, 1)
+    assert job_actions.cancel(batch_id) == (4, 1, 0)
     assert _states(reports, ids) == ["succeeded", *["cancelled"] * 4]
     assert not ledger.open_attempt(running, opening()), "no call begins after it"
-    assert job_actions.cancel(batch_id) == (0, 0)
+    assert job_actions.cancel(batch_id) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("by", ["batch", "job"])

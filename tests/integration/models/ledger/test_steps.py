@@ -58,7 +58,7 @@ class Planned:
 
     def release_ready_steps(self) -> tuple[int, int]:
         """Let the clock look; returns how many steps are asked, and how many stopped."""
-        released = self.steps.release_ready_steps(limit=100)
+        released = self.steps.release_ready_steps(limit=100, live_s=900)
         return released.asked, released.stopped
 
     def states(self) -> dict[str, str]:
@@ -138,7 +138,7 @@ def test_a_step_is_asked_once_all_of_its_parts_have_ended_with_what_they_say(pla
 def test_of_many_clocks_that_look_at_once_one_asks(planned: Planned) -> None:
     planned.answer("a/1", "a/2")
     looks: list[ReleasedSteps] = []
-    at_once(6, lambda _number: looks.append(planned.steps.release_ready_steps(limit=100)))
+    at_once(6, lambda _number: looks.append(planned.steps.release_ready_steps(limit=100, live_s=900)))
     assert sum(look.asked for look in looks) == 1
 
 
@@ -183,7 +183,7 @@ def test_where_every_part_failed_nothing_is_asked(planned: Planned) -> None:
 
 def test_cancelling_ends_steps_and_a_retry_has_them_wait_again(planned: Planned, job_actions: JobActions) -> None:
     planned.answer("a/1")
-    assert job_actions.cancel(planned.batch_id) == (4, 0)
+    assert job_actions.cancel(planned.batch_id).jobs == 4
     assert planned.release_ready_steps() == (0, 0)
     assert planned.reports.progress(planned.batch_id).is_finished
     assert job_actions.retry(deadline_s=DAY_S, batch_id=planned.batch_id) == 4

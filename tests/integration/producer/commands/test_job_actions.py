@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from models.ids import new_id
+from models.job.message_batch import NewMessageBatch
 from models.outcome import Outcome
 from models.store import Store
-from tests.support.ledgers.job_values import answered, claimed, failed, parked, succeeded
+from tests.support.ledgers.job_values import answered, claimed, failed, opening, parked, succeeded
 from tests.support.servers.fixtures import opened
 from tests.support.sites.command_line import KEY, Stranger, stranger_in
 
@@ -87,6 +89,18 @@ def test_cancel_says_how_many_calls_will_still_be_billed(worker: Site) -> None:
     message = "4 jobs cancelled; 1 call is in flight: it ends, and is billed\n"
     assert worker.me.types("cancel", "four").out == message
     assert worker.me.types("cancel", "four").out == "0 jobs cancelled\n"
+
+
+def test_cancel_says_how_many_items_of_message_batches_may_be_billed(worker: Site) -> None:
+    worker.me.types("submit", "four.txt", "--half-price", "--name", "lane")
+    batches, made = worker.store.message_batches, new_id()
+    items = [(one.claim, opening(message_batch_id=made)) for one in batches.candidates(limit=3)]
+    named: dict[str, Any] = {"namespace": "key", "model": "claude-opus-4-7", "headers": {}}
+    assert batches.open(NewMessageBatch(id=made, switch_in_s=60, items=items, **named)) == 3
+    printed = worker.me.types("cancel", "lane").out
+    assert printed == "4 jobs cancelled; 3 items of message batches may be billed\n"
+    assert worker.me.types("retry", "lane").out == "4 jobs queued again\n"
+    assert len(batches.candidates(limit=9)) == 4, "they wait for a message batch again"
 
 
 def test_retry_takes_failed_and_cancelled_jobs_or_the_failed_ones_only(worker: Site) -> None:

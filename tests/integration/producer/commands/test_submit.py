@@ -1,11 +1,14 @@
 """Submitting a file: each format, bad lines, keys; the id alone on stdout, everything else beside it."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from models.reports.jobs import Reports
+from tests.support.servers.fixtures import opened
 from tests.support.sites.command_line import KEY, Ended, Stranger, stranger_in
 
 BAD = '{"prompt": "Why?"}\n{"prompt": ""}\n{"prompt": "How?", "max_tokens": 0}\nnot json\n'
@@ -154,3 +157,45 @@ def test_what_is_cancelled_is_over(me: Stranger) -> None:
     printed = me.types("watch", batch, expect=1)
     assert printed.out == ""
     assert "2/2  0 failed" in printed.err
+
+
+def _rows(me: Stranger, batch: str) -> list[dict[str, Any]]:
+    with opened(f"sqlite:///{me.folder}/.stepdown/ledger.db") as engine:
+        reports = Reports(engine)
+        return [reports.job(answer.job_id) for answer in reports.answers(batch)]
+
+
+def test_half_price_by_a_time_waits_for_a_message_batch_until_it_must_go_live(me: Stranger) -> None:
+    by = (datetime.now(UTC) + timedelta(hours=5)).replace(microsecond=0)
+    me.write("a.txt", "Why?\nHow?\n")
+    batch = me.types("submit", "a.txt", "--half-price", "--by", by.isoformat()).out.strip()
+    rows = _rows(me, batch)
+    assert {(row["state"], row["outcome"], row["lane"]) for row in rows} == {("waiting", "half_price", "half_price")}
+    assert all(abs(row["deadline_at"] - by) < timedelta(seconds=60) for row in rows)
+    assert all(row["deadline_at"] - row["due_at"] == timedelta(seconds=900) for row in rows)
+    batch = me.types("submit", "a.txt", "--by", "06:00").out.strip()
+    assert {(row["state"], row["lane"]) for row in _rows(me, batch)} == {("queued", None)}
+    assert all(timedelta(0) < row["deadline_at"] - row["created_at"] <= timedelta(days=1) for row in _rows(me, batch))
+
+
+def test_steps_of_documents_at_half_price_wait_for_their_parts(me: Stranger) -> None:
+    me.write("a.txt", "Ten harbours were dredged.")
+    me.write("b.txt", "Two bridges were closed.")
+    batch = me.types("submit", ".", "--map", "Sum up: {text}", "--half-price").out.strip()
+    assert [row["outcome"] for row in _rows(me, batch)] == ["half_price", "half_price", "parts"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--by", "noon"], "options: --by: 'noon' should be a time such as 06:00, 2026-12-01T06:00 or"),
+        (["--by", "2020-01-01T06:00"], "options: --by: 2020-01-01T06:00 is past; give a time to come"),
+        (["--by", "06:00", "--deadline", "2h"], "options: --by, --deadline: are both the deadline; give one"),
+        (["--urgent", "--half-price"], "submit: --urgent, --half-price: an urgent job never waits for a message batch"),
+    ],
+)
+def test_a_wrong_time_or_two_lanes_are_refused_by_their_options(me: Stranger, options: list[str], message: str) -> None:
+    me.write("a.txt", "Why?\n")
+    printed = me.types("submit", "a.txt", *options, expect=2)
+    assert (message in printed.err, printed.out) == (True, "")
+    assert me.types("ls").out == ""

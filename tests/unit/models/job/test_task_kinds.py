@@ -20,6 +20,7 @@ ceiling = "middle"
 patience_s = 30
 deadline_s = 3600
 climb_on = ["truncated", "refused"]
+half_price = true
 [summarize.expects]
 min_chars = 40
 pattern = "(?s)^Summary:"
@@ -45,6 +46,7 @@ def test_a_kind_says_all_it_asks_of_its_jobs(tmp_path: Path) -> None:
         deadline_s=3600,
         climb_on=frozenset({TRUNCATED, REFUSED}),
         expects={"min_chars": 40, "pattern": "(?s)^Summary:", "json_schema": {"type": "string"}},
+        half_price=True,
     )
     assert kinds["a kind with spaces"] == JobTerms(expects={"json_schema": {"type": "object"}})
 
@@ -59,6 +61,7 @@ def test_a_kind_says_all_it_asks_of_its_jobs(tmp_path: Path) -> None:
         ("[s]\ndeadline_s = true", "[s] deadline_s: True should be a number of seconds from 1"),
         ("[s]\nclimb_on = 'empty'", "[s] climb_on: 'empty' should be a list of truncated, empty, refused, invalid"),
         ("[s]\nclimb_on = ['cut', 3]", "[s] climb_on: 3, cut cannot climb; choose from truncated, empty"),
+        ("[s]\nhalf_price = 'yes'", "[s] half_price: 'yes' should be true or false"),
         ("[s]\nceilling = 'big'", "[s] ceilling: is unknown; choose from floor, ceiling, patience_s"),
         ("[s.expects]\nmin_chars = 'x'", "[s] expects.min_chars: 'x' should be a whole number"),
         ("[s]\nexpects = 5", "[s] expects: 5 should hold min_chars"),

@@ -111,7 +111,7 @@ def _jobs(rung: int, count: int) -> list[Unsent]:
 
 def _clock(queues: MemoryQueues, outbox: MemoryOutbox, events: list[Event], **changes: Any) -> Dispatcher:
     rungs = changes.get("rungs", 3)
-    usual = {"holder": "us", "rungs": rungs, "window": 5, "tick_s": 1.0, "clock": lambda: 0.0}
+    usual = {"holder": "us", "rungs": rungs, "window": 5, "tick_s": 1.0, "live_s": 900.0, "clock": lambda: 0.0}
     given: dict[str, Any] = {"free": lambda: (1000,) * rungs, "steps": MemorySteps()} | usual | changes
     return Dispatcher(queues=queues, outbox=outbox, **({"report": events.append} | given))
 

@@ -1,0 +1,50 @@
+"""A message batch through `stepdown serve`, bought in a message batch of the provider by default."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+
+from tests.integration.worker.half_price.test_half_price import billed, costs, message_batches
+from tests.support.sites.serve_site import Site, open_site, own_id, requests
+from tests.support.sites.worker_site import ENGINES, OPUS
+
+_TIMES = {"HALF_PRICE_USUAL_S": "0", "HALF_PRICE_GRACE_S": "1", "HALF_PRICE_POLL_S": "0.1", "HALF_PRICE_LIVE_S": "5"}
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Run a worker and a server with the default of SERVED_BATCHES."""
+    with open_site(request, tmp_path_factory.mktemp("serve-lane"), **_TIMES, SERVED_BATCHES="") as opened:
+        opened.plant.simulator.set_script("[batches]\ntimes_faster = 1\ntakes_s = 0\ncancel_s = 0\n")
+        yield opened
+
+
+def test_a_served_message_batch_is_bought_in_one_of_the_providers_at_half_the_price(site: Site) -> None:
+    words = ("magma", "basalt", "pumice")
+    created = site.client.messages.batches.create(requests=requests(*words))
+    assert site.ended(created.id).request_counts.succeeded == 3
+    results = {line.custom_id: line.result for line in site.client.messages.batches.results(created.id)}
+    assert set(results) == {f"doc-{word}" for word in words}
+    batch = site.plant.producer.batch(own_id(created.id))
+    attempts = site.plant.attempts(batch)
+    (bought,) = message_batches(site.plant)
+    assert {row["message_batch_id"] for row in attempts} == {bought["id"]}
+    assert (bought["size"], bought["model"], bought["state"]) == (3, OPUS, "done")
+    assert costs(attempts) == billed(site.plant, attempts)
+    live = site.client.messages.with_raw_response.create(**requests("magma")[0]["params"])
+    magma = next(row for row in attempts if row["job_id"] == site.plant.jobs(batch)[0]["id"])
+    whole = live.parse().usage
+    assert Decimal(live.headers["x-stepdown-cost-usd"]) / magma["cost_nano_usd"] == 2, whole
+
+
+def test_a_cancelled_message_batch_that_is_sent_again_waits_for_a_message_batch_again(site: Site) -> None:
+    site.plant.simulator.set_script("[batches]\ntimes_faster = 1\ntakes_s = 3600\ncancel_s = 0\n")
+    again = {"idempotency-key": "rocks/1"}
+    created = site.client.messages.batches.create(requests=requests("gneiss"), extra_headers=again)
+    site.client.messages.batches.cancel(created.id)
+    site.plant.simulator.set_script("[batches]\ntimes_faster = 1\ntakes_s = 0\ncancel_s = 0\n")
+    assert site.client.messages.batches.create(requests=requests("gneiss"), extra_headers=again).id == created.id
+    assert site.ended(created.id).request_counts.succeeded == 1
+    attempts = site.plant.attempts(site.plant.producer.batch(own_id(created.id)))
+    assert all(row["message_batch_id"] is not None for row in attempts)

@@ -1,0 +1,91 @@
+"""The lane as producers use it, through a real worker: a task kind, a deadline as a time, documents, a retry."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from producer import Prompt
+from tests.integration.worker.half_price.test_half_price import billed, costs
+from tests.support.sites.worker_site import ENGINES, HAIKU, OPUS, Plant, one_test, running_plant
+
+_SOON = "[batches]\ntimes_faster = 1\ntakes_s = 0\ncancel_s = 0\n"
+_TIMES = {
+    "HALF_PRICE_USUAL_S": "0",
+    "HALF_PRICE_GRACE_S": "1",
+    "HALF_PRICE_POLL_S": "0.1",
+    "HALF_PRICE_LIVE_S": "5",
+}
+_TIDE = "The tide of spring."
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+    """Run one worker for all tests of this file, with a task kind that has time."""
+    folder = tmp_path_factory.mktemp("submitted")
+    (folder / "tasks.toml").write_text("[tag]\nhalf_price = true\n", encoding="utf-8")
+    with running_plant(request, folder, **_TIMES, TASKS_FILE=str(folder / "tasks.toml")) as plant:
+        yield plant
+
+
+@pytest.fixture
+def plant(whole: Plant) -> Iterator[Plant]:
+    """Lend it to one test."""
+    with one_test(whole) as plant:
+        plant.simulator.set_script(_SOON)
+        yield plant
+
+
+def test_a_task_kind_chooses_half_price_and_an_urgent_job_of_it_goes_live(plant: Plant) -> None:
+    batch = plant.submit(_TIDE, "The dykes of autumn.", task="tag")
+    assert {answer.state for answer in plant.finished(batch)} == {"succeeded"}
+    attempts = plant.attempts(batch)
+    assert {row["service_tier"] for row in attempts} == {"batch"}
+    assert costs(attempts) == billed(plant, attempts)
+    urgent = plant.producer.submit([Prompt(_TIDE)], task="tag", urgent=True)
+    (live,) = plant.finished(urgent)
+    assert live.cost_usd is not None
+    assert live.cost_usd > min(costs(attempts).values())
+    assert plant.attempts(urgent)[0]["message_batch_id"] is None
+
+
+def test_a_deadline_as_a_time_leaves_the_time_or_not(plant: Plant) -> None:
+    soon, later = (datetime.now(UTC) + timedelta(seconds=seconds) for seconds in (5, 600))
+    bought = []
+    for by in (later, soon.isoformat()):
+        batch = plant.producer.submit([Prompt(_TIDE)], half_price=True, by=by)
+        assert {answer.state for answer in plant.finished(batch)} == {"succeeded"}
+        bought.append([row["message_batch_id"] is not None for row in plant.attempts(batch)])
+    assert bought == [[True], [False]]
+
+
+def test_documents_are_mapped_in_one_message_batch_and_synthesized_in_the_next(plant: Plant) -> None:
+    documents = [("harbours", "Ten harbours were dredged."), ("bridges", "Two bridges were closed.")]
+    batch = plant.producer.summarize(documents, half_price=True)
+    plant.batches.append(batch)
+    answers = plant.finished(batch)
+    assert [(answer.id, answer.state, answer.model) for answer in answers] == [
+        ("harbours", "succeeded", HAIKU),
+        ("bridges", "succeeded", HAIKU),
+        ("synthesis", "succeeded", OPUS),
+    ]
+    attempts = plant.attempts(batch)
+    bought = {row["job_id"]: row["message_batch_id"] for row in attempts}
+    first, second, last = (bought[row["id"]] for row in plant.jobs(batch))
+    assert first == second != last
+    assert {row["service_tier"] for row in attempts} == {"batch"}
+    assert costs(attempts) == billed(plant, attempts)
+    synthesis = plant.jobs(batch)[-1]["params"]["messages"][0]["content"]
+    assert all(str(answer.text) in synthesis for answer in answers[:2])
+
+
+def test_a_retry_is_bought_in_a_message_batch_again(plant: Plant) -> None:
+    plant.simulator.set_script(f'{_SOON}[[rules]]\nlane = "batch"\nanswer = 400\ntimes = 2\n')
+    batch = plant.submit(_TIDE, "The dykes of autumn.", task="tag")
+    assert {answer.state for answer in plant.finished(batch)} == {"failed"}
+    retry = plant.producer.store.job_actions.retry
+    assert retry(batch_id=batch.id, deadline_s=600, live_from_s=595) == 2
+    assert {answer.state for answer in plant.finished(batch)} == {"succeeded"}
+    attempts = plant.attempts(batch)
+    assert [row["message_batch_id"] is not None for row in attempts] == [True] * 4
+    assert costs(attempts) == billed(plant, attempts)
