@@ -77,10 +77,10 @@ async def end_without_answer(batch: MessageBatch, lane: Lane, *, reason: str, me
 
 
 def rung_of(item: OpenItem, lane: Lane) -> RungContext:
-    """Return the rung of an item, with the position of its attempt."""
-    claim = item.claim
+    """Return the rung of an item, with the position of its attempt. A shorter chain ends at its last rung."""
+    claim, last = item.claim, len(lane.worker.chain.models) - 1
     rung = first_rung(claim, lane.worker, max(0.0, claim.deadline_s))
-    return replace(rung, place=replace(rung.place, rung=item.opening.rung), number=item.opening.number)
+    return replace(rung, place=replace(rung.place, rung=min(item.opening.rung, last)), number=item.opening.number)
 
 
 async def _write(ends: list[tuple[OpenItem, Ending, Closing]], lane: Lane) -> None:
