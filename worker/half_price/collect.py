@@ -6,7 +6,7 @@ from models.job.message_batch import BatchState, MessageBatch
 from worker.events import MessageBatchEnded, ResultsUnreadable
 from worker.half_price.end_items import end_results
 from worker.half_price.lane import Lane
-from worker.half_price.results_file import ResultsError, downloaded
+from worker.half_price.results_file import ResultsError, download, unnamed_file
 from worker.provider.message_batches import batch_of
 from worker.provider.reply import Broken, Received
 
@@ -71,14 +71,14 @@ async def collect(batch: MessageBatch, lane: Lane) -> str:
     """Download the results, and write them if they are exactly those of our items."""
     ours = await lane.worker.in_thread(lane.batches.item_ids, batch.id)
     try:
-        path = await downloaded(batch, lane, ours)
+        with unnamed_file(lane.folder) as file:
+            await download(batch, lane, file, ours)
+            counts = await end_results(batch, lane, file)
     except ResultsError as error:
         return await _not_yet(batch, lane, error)
-    counts = await end_results(batch, lane, path)
     if counts is None:
         return "lost"
     await _put(batch, lane, look_in_s=None, state=BatchState.DONE, is_proven=True, done_at="now", error=None)
-    path.unlink(missing_ok=True)
     lane.worker.report(MessageBatchEnded(batch_id=batch.id, model=batch.model, counts=counts))
     return BatchState.DONE
 

@@ -7,8 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from itertools import islice
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from models.group_thread import LoopReply
 from models.job.message_batch import MessageBatch, OpenItem
@@ -39,14 +38,14 @@ _UNKNOWN_ERROR = 500
 _NOT_RUN = {"canceled": "the message batch was cancelled", "expired": "the message batch expired"}
 
 
-async def end_results(batch: MessageBatch, lane: Lane, path: Path) -> Counter[str] | None:
+async def end_results(batch: MessageBatch, lane: Lane, file: IO[bytes]) -> Counter[str] | None:
     """Write each result with its job, some hundred at a time. Returns the counts by kind; None if our lease was over.
 
     A second run changes nothing: an attempt is closed once.
     """
     counts = Counter[str]()
-    found = results_in(path)
-    while lines := [*islice(found, _AT_ONCE)]:
+    found = results_in(file)
+    while lines := await lane.worker.in_thread(lambda: [*islice(found, _AT_ONCE)]):
         if not await lane.worker.in_thread(partial(lane.batches.renew, batch, lease_s=LEASE_S)):
             return None
         results = dict(lines)

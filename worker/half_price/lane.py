@@ -16,7 +16,7 @@ TIER = "batch"  # the service tier of half-price usage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lane:
-    """The collaborators of message batches. `namespace` names the API key; `folder` keeps results until they are read.
+    """The collaborators of message batches. `namespace` names the API key; `folder` has results while they are read.
 
     A message batch takes `usual_s` until twenty of its model were measured. A cancel may take `grace_s`. A job needs
     `live_s` for a live call before its deadline. Each message batch is looked after every `poll_s`.

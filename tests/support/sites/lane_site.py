@@ -70,10 +70,8 @@ class LaneSite:
     def look_in_s(self, batch_id: str) -> float:
         """Return the seconds from now until the next call of a message batch."""
         with self.plant.engine.connect() as connection:
-            look_at, now = connection.execute(
-                select(MessageBatch.look_at, db_now(0.0)).where(MessageBatch.id == batch_id)
-            ).one()
-        return float((look_at - now).total_seconds())
+            now = connection.execute(select(db_now(0.0))).scalar_one()
+        return float((self.row(batch_id)["look_at"] - now).total_seconds())
 
     def items(self, batch_id: str) -> list[dict[str, Any]]:
         """Read the attempts of a message batch."""

@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from threading import Thread
 
 import pytest
 
+from models.schema.message_batch import MessageBatch
+from tests.support.eventually import eventually
 from tests.support.sites.lane_site import LaneSite, running_lane
 from tests.support.sites.worker_site import ENGINES, OPUS, SONNET, one_test, settings_of
 
@@ -25,6 +29,17 @@ def site(whole: LaneSite) -> Iterator[LaneSite]:
         yield whole
 
 
+def rule(call: str, answer: str, **more: object) -> str:
+    """Write a rule for a call about message batches."""
+    fields = {"call": f'"{call}"', "answer": answer if answer.isdigit() else f'"{answer}"', **more}
+    return "[[batch_rules]]\n" + "\n".join(f"{name} = {value}" for name, value in fields.items()) + "\n"
+
+
+def files(folder: Path) -> list[Path]:
+    """List the results on this disk."""
+    return [*folder.iterdir()] if folder.exists() else []
+
+
 def test_items_of_a_longer_chain_are_sent_and_ended(site: LaneSite) -> None:
     site.plant.simulator.set_script(_QUICK)
     batch = site.submitted(task="summarize")  # starts on the third model
@@ -34,3 +49,19 @@ def test_items_of_a_longer_chain_are_sent_and_ended(site: LaneSite) -> None:
     assert site.work(made, lane) == "under_way"
     assert [site.work(made, lane), site.work(made, lane)] == ["ended", "done"]
     assert {row["state"] for row in site.plant.jobs(batch)} == {"succeeded"}
+
+
+def test_a_worker_that_loses_its_lease_while_it_reads_leaves_no_answers_on_its_disk(site: LaneSite) -> None:
+    site.plant.simulator.set_script(_QUICK + rule("results", "ok", times=1, delay_s=0.5))
+    site.submitted()
+    made = site.packed()
+    assert [site.work(made) for _ in range(2)] == ["under_way", "ended"]
+    reading = Thread(target=site.work, args=(made,))
+    reading.start()
+    eventually(lambda: site.row(made)["lease_until"], within_s=5, because="the collector has its lease")
+    site.change(made, lease_token=MessageBatch.lease_token + 1, lease_until=None)
+    reading.join()
+    assert site.row(made)["state"] == "ended"
+    assert not files(site.lane.folder)
+    assert site.work(made) == "done"
+    assert not files(site.lane.folder)
