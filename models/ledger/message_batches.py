@@ -43,9 +43,7 @@ _TAKE = update(Job).where(_IS_TO_PACK).values(outcome=IN_BATCH, lease_token=Job.
 _LEAVE = update(Job).where(_THIS_JOB, Job.outcome == IN_BATCH).values(due_at=_NOW, outcome=None)
 _MADE = ("id", "namespace", "model", "headers", "size")
 _MAKE = insert(Row).values(
-    **{
-        name: bindparam(name, type_=getattr(Row, name).type) for name in ("id", "namespace", "model", "headers", "size")
-    },
+    **{name: bindparam(name, type_=getattr(Row, name).type) for name in _MADE},
     state=BatchState.SENDING,
     not_ours=[],
     made_at=_NOW,
@@ -116,7 +114,7 @@ class MessageBatches(LedgerPart):
         return reply.result()
 
     def _open(self, cursor: Cursor, new: NewMessageBatch) -> int:
-        values = {name: getattr(new, name) for name in ("id", "namespace", "model", "headers")}
+        values = {name: getattr(new, name) for name in _MADE if name != "size"}
         cursor.count(_MAKE, values | {"size": len(new.items), "in_s": new.switch_in_s})
         count = sum(self._open_item(cursor, claim, opening) for claim, opening in new.items)
         if not count:
@@ -183,12 +181,12 @@ class MessageBatches(LedgerPart):
         return self._change(batch, sent_at=_NOW)
 
     def renew(self, batch: MessageBatch, *, lease_s: float) -> bool:
-        """Hold a message batch longer. Returns False if our lease was over."""
-        return self._change(batch, lease_until=db_now(lease_s))
+        """Hold a message batch longer. Returns False if our lease was over, or the message batch was put down."""
+        return self._change(batch, Row.lease_until.is_not(None), lease_until=db_now(lease_s))
 
-    def _change(self, batch: MessageBatch, **values: Any) -> bool:
+    def _change(self, batch: MessageBatch, *conditions: ColumnElement[bool], **values: Any) -> bool:
         with transaction(self._engine) as connection:
-            changed = update(Row).where(_HELD).values(**values)
+            changed = update(Row).where(_HELD, *conditions).values(**values)
             return bool(connection.execute(changed, {"of_id": batch.id, "of_token": batch.token}).rowcount)
 
     def halve(self, batch: MessageBatch) -> None:

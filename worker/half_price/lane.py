@@ -10,7 +10,7 @@ from worker.fallback.collaborators import Collaborators
 from worker.provider.message_batches import MessageBatchCalls
 
 _LEAST_MEASURED = 20  # message batches of a model; fewer say nothing about the slow ones
-LEASE_S = 120.0  # of a message batch in hand; longer than any of its calls
+LEASE_S = 120.0  # of a message batch in hand; renewed while a call lasts
 TIER = "batch"  # the service tier of half-price usage
 
 

@@ -1,5 +1,6 @@
 """The call that a message batch needs now, by its state. Each call is a task of its own, under a lease."""
 
+import asyncio
 from functools import partial
 
 from models.chain.chain import short_name
@@ -31,9 +32,24 @@ async def work(batch_id: str, lane: Lane) -> str:
         batch = await lane.worker.in_thread(take)
         if batch is None:
             return DROPPED
-        return in_one_line(batch, await _STEPS[batch.state](batch, lane))
+        holding = asyncio.create_task(_hold(batch, lane))
+        try:
+            return in_one_line(batch, await _STEPS[batch.state](batch, lane))
+        finally:
+            holding.cancel()
     except LedgerError as error:
         return f"the ledger is away: {error}"
+
+
+async def _hold(batch: MessageBatch, lane: Lane) -> None:
+    """Renew the lease as long as the call lasts: a list and a download have many parts."""
+    is_ours = True
+    while is_ours:
+        await lane.worker.sleep(LEASE_S / 3)
+        try:
+            is_ours = await lane.worker.in_thread(partial(lane.batches.renew, batch, lease_s=LEASE_S))
+        except LedgerError:
+            continue
 
 
 def in_one_line(batch: MessageBatch, state: str) -> str:

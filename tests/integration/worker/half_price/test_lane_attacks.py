@@ -11,6 +11,7 @@ from models.schema.message_batch import MessageBatch
 from tests.support.eventually import eventually
 from tests.support.sites.lane_site import LaneSite, running_lane
 from tests.support.sites.worker_site import ENGINES, OPUS, SONNET, one_test, settings_of
+from worker.half_price import work as work_module
 
 _QUICK = "[batches]\ntimes_faster = 1\ntakes_s = 0\ncancel_s = 0\n"
 
@@ -65,3 +66,20 @@ def test_a_worker_that_loses_its_lease_while_it_reads_leaves_no_answers_on_its_d
     assert not files(site.lane.folder)
     assert site.work(made) == "done"
     assert not files(site.lane.folder)
+
+
+def test_the_lease_lasts_as_long_as_the_call(site: LaneSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work_module, "LEASE_S", 0.3)
+    site.plant.simulator.set_script(_QUICK + rule("create", "ok", times=1, delay_s=1.5))
+    site.submitted()
+    made = site.packed()
+    creating = Thread(target=site.work, args=(made,))
+    creating.start()
+    eventually(lambda: site.row(made)["sent_at"], within_s=5, because="the create leaves")
+    others = []
+    while creating.is_alive():
+        others.append(site.lane.batches.take(made, lease_s=60))
+        creating.join(0.1)
+    assert [*filter(None, others)] == []
+    assert len(others) > 3
+    assert (site.row(made)["state"], site.row(made)["is_proven"]) == ("under_way", True)
