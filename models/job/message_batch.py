@@ -41,7 +41,8 @@ class MessageBatch:
     """A message batch in hand. Seconds count from the ledger's clock; `sent_ago_s` is None before the create left.
 
     `token` is that of the lease. `not_ours` are ids of the provider that turned out to be another's. `waiting` counts
-    the jobs that still wait for an item. `looks` counts whole lists without the message batch, in a row.
+    the jobs that still wait for an item. `looks` counts in a row whole lists without the message batch, polls that met
+    a limit, or results that could not be read.
     """
 
     id: str

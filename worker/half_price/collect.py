@@ -1,5 +1,6 @@
 """A message batch under way: polled, cancelled at the switch time, and read after the end."""
 
+import math
 from functools import partial
 
 from models.job.message_batch import BatchState, MessageBatch
@@ -11,6 +12,7 @@ from worker.provider.message_batches import batch_of
 from worker.provider.reply import Broken, Received
 
 _CANCEL_EVERY = 10  # looks of a cancelled message batch within its grace
+_FEW = 3  # looks within the grace if the provider limits the calls
 _GONE_S = 29 * 86_400.0  # the provider keeps results so long
 _AGAIN_S = 3600.0
 
@@ -26,9 +28,8 @@ async def poll(batch: MessageBatch, lane: Lane) -> str:
     listed = batch_of(reply)
     if listed is not None and listed.has_ended:
         return await _ended(batch, lane)
-    left_s = batch.switch_in_s if batch.switch_in_s > 0 else lane.poll_s
-    look_in_s = min(lane.next_look_s(), left_s)
-    return await _look_again(batch, lane, reply, look_in_s=look_in_s)
+    left_s = batch.switch_in_s if batch.switch_in_s > 0 else None
+    return await _look_again(batch, lane, reply, within_s=left_s)
 
 
 async def cancel(batch: MessageBatch, lane: Lane) -> str:
@@ -39,20 +40,26 @@ async def cancel(batch: MessageBatch, lane: Lane) -> str:
         listed = batch_of(reply)
         if listed is not None and not listed.has_ended:
             changes["cancelled_at"] = "now"
-            await _put(batch, lane, look_in_s=lane.grace_s / _CANCEL_EVERY, error=None, **changes)
+            await _put(batch, lane, look_in_s=lane.grace_s / _CANCEL_EVERY, error=None, looks=0, **changes)
             return BatchState.CANCELLING
+        if lane.wait_s(reply, in_a_row=0):
+            return await _look_again(batch, lane, reply, within_s=lane.grace_s / _FEW, **changes)
     reply = await lane.calls.retrieve(str(batch.provider_id))
     listed = batch_of(reply)
     if listed is not None and listed.has_ended:
         return await _ended(batch, lane)
     is_late = -batch.switch_in_s > lane.grace_s
-    look_in_s = lane.next_look_s() if is_late else min(lane.next_look_s(), lane.grace_s / _CANCEL_EVERY)
-    return await _look_again(batch, lane, reply, look_in_s=look_in_s, **changes)
+    every = _FEW if lane.wait_s(reply, in_a_row=0) else _CANCEL_EVERY
+    return await _look_again(batch, lane, reply, within_s=None if is_late else lane.grace_s / every, **changes)
 
 
 async def _look_again(
-    batch: MessageBatch, lane: Lane, reply: Received | Broken, *, look_in_s: float, **changes: object
+    batch: MessageBatch, lane: Lane, reply: Received | Broken, *, within_s: float | None, **changes: object
 ) -> str:
+    """Look again at the next turn, but within so many seconds. A limit of the provider makes looks rarer."""
+    wait_s = lane.wait_s(reply, in_a_row=batch.looks)
+    look_in_s = min(max(lane.next_look_s(), wait_s), math.inf if within_s is None else within_s)
+    changes["looks"] = batch.looks + 1 if wait_s else 0
     is_gone = (batch.sent_ago_s or 0.0) > _GONE_S
     error = f"status {reply.status}" if isinstance(reply, Received) and batch_of(reply) is None else None
     error = f"{reply.how}: {reply.detail}" if isinstance(reply, Broken) else error
@@ -62,7 +69,7 @@ async def _look_again(
 
 async def _ended(batch: MessageBatch, lane: Lane) -> str:
     """Record the end before the results are read: reading may take several tries."""
-    kept = {"state": BatchState.ENDED, "ended_at": "now", "error": None}
+    kept = {"state": BatchState.ENDED, "ended_at": "now", "error": None, "looks": 0}
     await _put(batch, lane, look_in_s=0.0, **kept)
     return BatchState.ENDED
 
@@ -87,7 +94,7 @@ async def _not_yet(batch: MessageBatch, lane: Lane, error: ResultsError) -> str:
     if error.is_foreign and not batch.is_proven:
         # Adopted by mistake: another client's message batch of the same size.
         not_ours = [*batch.not_ours, batch.provider_id]
-        undone = {"provider_id": None, "not_ours": not_ours, "cancelled_at": None, "ended_at": None}
+        undone = {"provider_id": None, "not_ours": not_ours, "cancelled_at": None, "ended_at": None, "looks": 0}
         await _put(batch, lane, look_in_s=0.0, state=BatchState.DOUBTFUL, **undone)
         return BatchState.DOUBTFUL
     if not error.is_early:

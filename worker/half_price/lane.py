@@ -8,8 +8,12 @@ from models.ledger.message_batches import MessageBatches
 from worker.failing_batches import FailingBatches
 from worker.fallback.collaborators import Collaborators
 from worker.provider.message_batches import MessageBatchCalls
+from worker.provider.reply import Broken, Received
+from worker.provider.retry_after import retry_after_s
 
 _LEAST_MEASURED = 20  # message batches of a model; fewer say nothing about the slow ones
+_LIMITED = {429, 529}  # all message batches of a key share one limit of calls a minute
+_LONGEST_S, _MOST_DOUBLINGS = 3600.0, 5
 LEASE_S = 120.0  # of a message batch in hand; renewed while a call lasts
 TIER = "batch"  # the service tier of half-price usage
 
@@ -38,6 +42,13 @@ class Lane:
         """Return the seconds within which a message batch of a model very likely ends."""
         measured = self.batches.p95_s(model, least=_LEAST_MEASURED)
         return self.usual_s if measured is None else measured
+
+    def wait_s(self, reply: Received | Broken, *, in_a_row: int) -> float:
+        """Return the seconds that a limit of the provider's calls demands, longer with each in a row; 0 without one."""
+        if not isinstance(reply, Received) or reply.status not in _LIMITED:
+            return 0.0
+        advised = retry_after_s(reply.headers, now=self.worker.now()) or 0.0
+        return min(_LONGEST_S, max(advised, self.next_look_s() * 2.0 ** min(in_a_row + 1, _MOST_DOUBLINGS)))
 
     def next_look_s(self) -> float:
         """Return the seconds until the next look, jittered: message batches of one moment part."""

@@ -83,3 +83,28 @@ def test_the_lease_lasts_as_long_as_the_call(site: LaneSite, monkeypatch: pytest
     assert [*filter(None, others)] == []
     assert len(others) > 3
     assert (site.row(made)["state"], site.row(made)["is_proven"]) == ("under_way", True)
+
+
+@pytest.mark.parametrize("call", ["retrieve", "list"])
+def test_a_429_with_advice_is_obeyed_by_polls_and_looks(site: LaneSite, call: str) -> None:
+    doubtful = rule("create", "500", times=1) if call == "list" else ""
+    site.plant.simulator.set_script(_QUICK + doubtful + rule(call, "429", retry_after_s=900))
+    site.submitted()
+    made = site.packed()
+    states = [site.work(made), site.work(made)]
+    assert states == (["doubtful"] * 2 if doubtful else ["under_way"] * 2)
+    assert site.look_in_s(made) > 800
+
+
+def test_a_429_without_advice_makes_polls_rarer_until_a_good_reply(site: LaneSite) -> None:
+    limited = rule("retrieve", "429", times=4)
+    site.plant.simulator.set_script("[batches]\ntakes_s = 600\n" + limited)
+    site.submitted()
+    made = site.packed()
+    assert site.work(made) == "under_way"
+    waits = []
+    for _ in range(5):
+        site.work(made)
+        waits.append(site.look_in_s(made))
+    assert waits[3] > 4 * site.lane.poll_s > waits[4]
+    assert site.row(made)["looks"] == 0
