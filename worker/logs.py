@@ -149,7 +149,7 @@ LINES: Mapping[type[events.Event], Callable[[Any], tuple[int, str]]] = {
     ),
     events.MessageBatchStray: lambda e: (
         WARNING,
-        f"message batch {e.batch_id} was taken for lost and is {e.provider_id}: it is cancelled; its cost is kept",
+        f"message batch {e.batch_id} was taken for lost and may be {e.provider_id}: its results will show",
     ),
     events.ResultsUnreadable: lambda e: (
         WARNING,

@@ -18,7 +18,7 @@ class BatchState(StrEnum):
     ENDED = "ended"  # the provider has its results -> done, doubtful
     DONE = "done"  # its results are in the ledger
     REFUSED = "refused"  # nothing was bought
-    LOST = "lost"  # in no list of the provider; a stray that appears later is cancelled -> cancelling
+    LOST = "lost"  # in no list of the provider, or past asking for -> under_way, if a list shows it later
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

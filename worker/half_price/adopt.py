@@ -40,12 +40,12 @@ def _is_near(listed: ListedBatch, sent_ago_s: float) -> bool:
 
 
 async def _adopted(batch: MessageBatch, lane: Lane, found: ListedBatch) -> str:
-    is_stray = batch.state is BatchState.LOST
-    if is_stray:
+    """Look after a message batch that may be ours. A stray is not cancelled: only its results prove whose it is."""
+    if batch.state is BatchState.LOST:
         lane.worker.report(MessageBatchStray(batch_id=batch.id, provider_id=found.id))
-    state = BatchState.CANCELLING if is_stray else BatchState.UNDER_WAY
-    await _put(batch, lane, look_in_s=0.0, state=state, provider_id=found.id, is_proven=False, looks=0)
-    return state
+    adopted = {"state": BatchState.UNDER_WAY, "provider_id": found.id, "is_proven": False, "looks": 0}
+    await _put(batch, lane, look_in_s=0.0, **adopted)
+    return BatchState.UNDER_WAY
 
 
 async def _choose(batch: MessageBatch, lane: Lane, found: list[ListedBatch]) -> str:

@@ -108,3 +108,15 @@ def test_a_429_without_advice_makes_polls_rarer_until_a_good_reply(site: LaneSit
         waits.append(site.look_in_s(made))
     assert waits[3] > 4 * site.lane.poll_s > waits[4]
     assert site.row(made)["looks"] == 0
+
+
+def test_a_stray_that_may_be_another_clients_is_not_cancelled(site: LaneSite) -> None:
+    foreign = rule("create", "500", accepted="false", times=1, foreign=1, list_lag_s=2, takes_s=600)
+    site.plant.simulator.set_script(_QUICK + foreign)
+    site.submitted()
+    made, hasty = site.packed(), replace(site.lane, poll_s=0.05)
+    eventually(lambda: site.work(made, hasty) == "lost", within_s=10, because="no list shows the message batch")
+    eventually(lambda: site.work(made, hasty) != "lost", within_s=10, because="the list shows another client's")
+    for _ in range(3):
+        site.work(made, hasty)
+    assert not any(one["cancel_initiated_at"] for one in site.plant.simulator.batches() if one["is_foreign"])
