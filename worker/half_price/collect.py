@@ -13,7 +13,6 @@ from worker.provider.reply import Broken, Received
 
 _CANCEL_EVERY = 10  # looks of a cancelled message batch within its grace
 _FEW = 3  # looks within the grace if the provider limits the calls
-_GONE_S = 29 * 86_400.0  # the provider keeps results so long
 _AGAIN_S = 3600.0
 
 
@@ -60,10 +59,9 @@ async def _look_again(
     wait_s = lane.wait_s(reply, in_a_row=batch.looks)
     look_in_s = min(max(lane.next_look_s(), wait_s), math.inf if within_s is None else within_s)
     changes["looks"] = batch.looks + 1 if wait_s else 0
-    is_gone = (batch.sent_ago_s or 0.0) > _GONE_S
     error = f"status {reply.status}" if isinstance(reply, Received) and batch_of(reply) is None else None
     error = f"{reply.how}: {reply.detail}" if isinstance(reply, Broken) else error
-    await _put(batch, lane, look_in_s=None if is_gone else look_in_s, error=error, **changes)
+    await _put(batch, lane, look_in_s=look_in_s, error=error, **changes)
     return str(changes.get("state", batch.state))
 
 
@@ -99,9 +97,8 @@ async def _not_yet(batch: MessageBatch, lane: Lane, error: ResultsError) -> str:
         return BatchState.DOUBTFUL
     if not error.is_early:
         lane.worker.report(ResultsUnreadable(batch_id=batch.id, message=str(error)))
-    is_gone = (batch.sent_ago_s or 0.0) > _GONE_S
     wait_s = min(_AGAIN_S, lane.poll_s * 2.0 ** min(batch.looks, 10))
-    await _put(batch, lane, look_in_s=None if is_gone else wait_s, looks=batch.looks + 1, error=str(error))
+    await _put(batch, lane, look_in_s=wait_s, looks=batch.looks + 1, error=str(error))
     return "ended, its results cannot be read yet"
 
 

@@ -31,10 +31,12 @@ from worker.provider.reply import Failure, Received, Reply
 from worker.provider.unquoted import without_prompt
 
 _AT_ONCE = 200  # items of one group of commits
+_MOST_MS = 2**31 - 1  # of the column: 24 days, and the clocks of ledger and worker may differ
 _ZERO_MS, _ZERO_USD = 0, Decimal(0)
 # Errors of items, by the words of the API. No errored item is billed, so that none counts as a gateway's timeout.
 _STATUSES = {**STATUS_OF, "overloaded_error": 529, "api_error": 500, "timeout_error": 500}
 _UNKNOWN_ERROR = 500
+GONE = "gone"  # the error type of items whose end nobody can ask for any more
 _NOT_RUN = {"canceled": "the message batch was cancelled", "expired": "the message batch expired"}
 
 
@@ -70,7 +72,7 @@ async def _record_strays(batch: MessageBatch, results: Mapping[str, Mapping[str,
 
 
 async def end_without_answer(batch: MessageBatch, lane: Lane, *, reason: str, message: str) -> None:
-    """End all open items of a message batch that was never bought, and let their jobs go live."""
+    """End all open items of a message batch without an answer, and let their jobs go live. `GONE` may be billed."""
     while items := await lane.worker.in_thread(partial(lane.batches.open_items, batch.id, limit=_AT_ONCE)):
         await _write([(item, *_not_run(item, lane, reason, message)) for item in items], lane)
 
@@ -136,7 +138,7 @@ def _decided(item: OpenItem, received: Received, lane: Lane) -> tuple[Ending, Cl
     took_ms = round((worker.now() - item.opened_at).total_seconds() * 1000)
     found = without_prompt(classify(received, now=worker.now(), lifetimes=lifetimes(params)), params)
     end = check_answer(_at_half_price(found), item.claim.expects, asks_nothing=asks_nothing(params))
-    end = replace(end, latency_ms=max(0, took_ms))
+    end = replace(end, latency_ms=min(max(0, took_ms), _MOST_MS))
     closing = closing_of(item.opening.id, end, worker.prices, at=item.opened_at)
     sent = item.opening.max_tokens
     claim = replace(item.claim, params=params if sent is None else {**params, "max_tokens": sent})
@@ -183,13 +185,13 @@ def _goes_on(
 
 
 def _not_run(item: OpenItem, lane: Lane, reason: str, message: str) -> tuple[Ending, Closing]:
-    """Close an item without cost; its job goes live at once, at the same rung."""
-    rung = rung_of(item, lane)
+    """Close an item that did not run, without cost. Its job goes live at once, at the same rung."""
+    rung, is_free = rung_of(item, lane), reason != GONE
     closing = Closing(
         attempt_id=item.opening.id,
-        outcome=Outcome.NOT_RUN,
-        cost_usd=_ZERO_USD,
-        cost_status=CostStatus.FREE,
+        outcome=Outcome.NOT_RUN if is_free else Outcome.UNKNOWN,
+        cost_usd=_ZERO_USD if is_free else None,
+        cost_status=CostStatus.FREE if is_free else CostStatus.UNKNOWN,
         latency_ms=_ZERO_MS,
         error_type=reason,
         error=message,

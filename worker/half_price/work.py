@@ -8,9 +8,11 @@ from models.errors import LedgerError
 from models.job.message_batch import BatchState, MessageBatch
 from worker.half_price.adopt import adopt
 from worker.half_price.collect import cancel, collect, poll
+from worker.half_price.end_items import GONE, end_without_answer
 from worker.half_price.lane import LEASE_S, Lane
 from worker.half_price.send import send
 
+_GONE_S = 29 * 86_400.0
 DROPPED = "dropped: another worker has the message batch, or no call is due"
 _STEPS = {
     BatchState.SENDING: send,
@@ -34,11 +36,19 @@ async def work(batch_id: str, lane: Lane) -> str:
             return DROPPED
         holding = asyncio.create_task(_hold(batch, lane))
         try:
-            return in_one_line(batch, await _STEPS[batch.state](batch, lane))
+            is_gone = (batch.sent_ago_s or 0.0) > _GONE_S
+            return in_one_line(batch, await (_give_up if is_gone else _STEPS[batch.state])(batch, lane))
         finally:
             holding.cancel()
     except LedgerError as error:
         return f"the ledger is away: {error}"
+
+
+async def _give_up(batch: MessageBatch, lane: Lane) -> str:
+    """End the items of a message batch whose results the provider has removed: their cost stays unknown."""
+    await end_without_answer(batch, lane, reason=GONE, message="the provider keeps results for 29 days")
+    await lane.worker.in_thread(partial(lane.batches.put, batch, look_in_s=None, state=BatchState.LOST))
+    return BatchState.LOST
 
 
 async def _hold(batch: MessageBatch, lane: Lane) -> None:

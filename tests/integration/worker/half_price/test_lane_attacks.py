@@ -7,6 +7,7 @@ from threading import Thread
 
 import pytest
 
+from models.schema.columns import db_now
 from models.schema.message_batch import MessageBatch
 from tests.support.eventually import eventually
 from tests.support.sites.lane_site import LaneSite, running_lane
@@ -14,6 +15,7 @@ from tests.support.sites.worker_site import ENGINES, OPUS, SONNET, one_test, set
 from worker.half_price import work as work_module
 
 _QUICK = "[batches]\ntimes_faster = 1\ntakes_s = 0\ncancel_s = 0\n"
+_DAY_S = 86_400.0
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -120,3 +122,31 @@ def test_a_stray_that_may_be_another_clients_is_not_cancelled(site: LaneSite) ->
     for _ in range(3):
         site.work(made, hasty)
     assert not any(one["cancel_initiated_at"] for one in site.plant.simulator.batches() if one["is_foreign"])
+
+
+@pytest.mark.parametrize("fault", ["retrieve", "results", "list"])
+def test_the_cost_of_items_that_nobody_can_ask_for_any_more_is_unknown(site: LaneSite, fault: str) -> None:
+    doubtful = rule("create", "500", times=1) if fault == "list" else ""
+    site.plant.simulator.set_script(_QUICK + doubtful + rule(fault, "404"))
+    batch = site.submitted()
+    made = site.packed()
+    site.work(made)
+    site.work(made)
+    site.change(made, sent_at=db_now(-30 * _DAY_S))
+    site.work(made)
+    assert site.row(made)["look_at"] is None
+    assert {(row["outcome"], row["cost_status"], row["cost_nano_usd"]) for row in site.items(made)} == {
+        ("unknown", "unknown", None)
+    }
+    assert all(row["closed_at"] for row in site.items(made))
+    assert {(row["state"], row["outcome"]) for row in site.plant.jobs(batch)} == {("waiting", "moved")}
+
+
+def test_results_after_weeks_fit_the_column_of_their_latency(site: LaneSite) -> None:
+    site.plant.simulator.set_script(_QUICK)
+    batch = site.submitted()
+    made = site.packed()
+    now = site.worker.now
+    wrong = replace(site.lane, worker=replace(site.worker, now=lambda: now().replace(year=now().year + 1)))
+    assert [site.work(made, wrong) for _ in range(3)] == ["under_way", "ended", "done"]
+    assert {row["state"] for row in site.plant.jobs(batch)} == {"succeeded"}
