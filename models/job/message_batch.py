@@ -63,11 +63,15 @@ class MessageBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenItem:
-    """An item whose end is not in the ledger: the job as claimed, and the attempt as opened."""
+    """An item whose end is not in the ledger: the job as claimed, and the attempt as opened.
+
+    `is_waiting` is False if the job went on without the item.
+    """
 
     claim: Claim
     opening: Opening
     opened_at: datetime
+    is_waiting: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,9 +25,10 @@ from models.schema.message_batch import OPEN
 from models.schema.message_batch import MessageBatch as Row
 
 _NOW = db_now(0.0)
-_MEASURED_S = 30 * 86_400.0  # how far back the times of message batches are read
-_MOST_MEASURED = 1000
-_P95 = 0.95
+_MEASURED_S, _MOST_MEASURED, _P95 = 30 * 86_400.0, 1000, 0.95  # of the times of message batches
+_ORPHAN_S = 3600.0
+MOST_KEPT_S = 29 * 86_400.0  # the provider keeps results so long
+LEFT_OUT = "left_out"  # the error type of items whose job went on before the create
 LOST = "lost"  # the error type of items whose message batch no list shows
 _THIS_JOB = (Job.id == bindparam("job_id")) & (Job.lease_token == bindparam("token"))
 _IS_TO_PACK = _THIS_JOB & (Job.state == State.WAITING) & (Job.outcome == HALF_PRICE)
@@ -60,18 +61,18 @@ _OPEN_STRAY = (
     .from_select(OPENING_COLUMNS, select(*opening_values()).where(Job.id == bindparam("job_id")))
     .returning(Attempt.opened_at)
 )
-_IS_ITEM = Attempt.reason != Reason.LATE  # the others are the cost of items that were taken for lost
+# Items are sent. The others were left out of the create, or are the cost of items that were taken for lost.
+_IS_ITEM = (Attempt.reason != Reason.LATE) & Attempt.error_type.is_distinct_from(LEFT_OUT)
 _DROP_ITEM = delete(Attempt).where(Attempt.id == bindparam("attempt_id"))
 _RESIZE = update(Row).where(Row.id == bindparam("of_id")).values(size=bindparam("items"))
 _UNMAKE = delete(Row).where(Row.id == bindparam("of_id"))
 _IS_FREE = text(OPEN) & (Row.look_at <= _NOW) & (Row.lease_until.is_(None) | (Row.lease_until <= _NOW))
-_IS_WAITING = (
-    (Attempt.message_batch_id == Row.id)
-    & (Job.id == Attempt.job_id)
-    & (Job.lease_token == Attempt.lease_token)
-    & (Job.state == State.WAITING)
-    & (Job.outcome == IN_BATCH)
+# A key that replaced another one looks after what nobody has in hand. A provider's id means nothing to a foreign key.
+_IS_ORPHAN = (Row.look_at <= db_now(-_ORPHAN_S)) & (
+    Row.provider_id.is_not(None) | (Row.switch_at <= db_now(-MOST_KEPT_S))
 )
+_WAITS = (Job.lease_token == Attempt.lease_token) & (Job.state == State.WAITING) & (Job.outcome == IN_BATCH)
+_IS_WAITING = (Attempt.message_batch_id == Row.id) & (Job.id == Attempt.job_id) & _WAITS
 _SAME = ("id", "provider_id", "model", "headers", "size", "is_proven", "looks")
 _TIMES = ("sent_at", "switch_at", "cancelled_at")
 _HELD = (Row.id == bindparam("of_id")) & (Row.lease_token == bindparam("of_token"))
@@ -136,9 +137,10 @@ class MessageBatches(LedgerPart):
         return True
 
     def due(self, namespace: str) -> list[str]:
-        """List the message batches of a key that need a call now, and are in nobody's hand."""
+        """List the message batches that need a call now, and are in nobody's hand: of a key, or of no key any more."""
         with reading(self._engine) as connection:
-            due = select(Row.id).where(_IS_FREE, Row.namespace == namespace).order_by(Row.look_at)
+            is_ours = (Row.namespace == namespace) | _IS_ORPHAN
+            due = select(Row.id).where(_IS_FREE, is_ours).order_by(Row.look_at)
             return [*connection.scalars(due)]
 
     def take(self, batch_id: str, *, lease_s: float) -> MessageBatch | None:
@@ -176,9 +178,9 @@ class MessageBatches(LedgerPart):
         look_at = None if look_in_s is None else db_now(look_in_s)
         return self._change(batch, look_at=look_at, lease_until=None, **values)
 
-    def mark_sent(self, batch: MessageBatch) -> bool:
-        """Record that the create leaves now. Returns False if our lease was over."""
-        return self._change(batch, sent_at=_NOW)
+    def mark_sent(self, batch: MessageBatch, *, size: int) -> bool:
+        """Record that a create of so many items leaves now. Returns False if our lease was over."""
+        return self._change(batch, sent_at=_NOW, size=size)
 
     def renew(self, batch: MessageBatch, *, lease_s: float) -> bool:
         """Hold a message batch longer. Returns False if our lease was over, or the message batch was put down."""
@@ -225,9 +227,9 @@ class MessageBatches(LedgerPart):
     def _items(self, batch_id: str, is_chosen: ColumnElement[bool], limit: int | None) -> list[OpenItem]:
         columns = (Attempt.attempt_no, Attempt.fallback_depth, Attempt.opened_at, Attempt.max_tokens)
         own = (Attempt.id.label("attempt_id"), Attempt.rung.label("attempt_rung"), Attempt.requested_model)
-        token = Attempt.lease_token.label("attempt_token")
+        token, waits = Attempt.lease_token.label("attempt_token"), _WAITS.label("is_waiting")
         items = (
-            select(Job.id, *_CLAIMED, *columns, *own, token)
+            select(Job.id, *_CLAIMED, *columns, *own, token, waits)
             .join(Attempt, Attempt.job_id == Job.id)
             .where(Attempt.message_batch_id == batch_id, _IS_ITEM, is_chosen)
             .order_by(Attempt.id)
@@ -255,10 +257,10 @@ class MessageBatches(LedgerPart):
 
         self._ledger.submit(recorded, reply)
 
-    def provider_ids(self, namespace: str) -> set[str]:
-        """Return the ids of all message batches that are known to be ours."""
+    def provider_ids(self) -> set[str]:
+        """Return the ids of all message batches that are known to be ours, whatever the key: keys share a workspace."""
         with reading(self._engine) as connection:
-            known = select(Row.provider_id).where(Row.namespace == namespace, Row.provider_id.is_not(None))
+            known = select(Row.provider_id).where(Row.provider_id.is_not(None))
             return {str(found) for found in connection.scalars(known)}
 
     def p95_s(self, model: str, *, least: int) -> float | None:
@@ -289,7 +291,7 @@ class MessageBatches(LedgerPart):
             max_tokens=row["max_tokens"],
             message_batch_id=batch_id,
         )
-        return OpenItem(claim=claim, opening=opening, opened_at=row["opened_at"])
+        return OpenItem(claim=claim, opening=opening, opened_at=row["opened_at"], is_waiting=row["is_waiting"])
 
     def _claim(self, row: Mapping[str, Any]) -> Claim:
         if row["counted"] is None:

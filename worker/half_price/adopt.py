@@ -25,7 +25,7 @@ async def adopt(batch: MessageBatch, lane: Lane) -> str:
     if isinstance(listed, Received | Broken):
         await _put(batch, lane, look_in_s=max(lane.next_look_s(), lane.wait_s(listed, in_a_row=0)))
         return batch.state
-    known = await lane.worker.in_thread(lane.batches.provider_ids, lane.namespace)
+    known = await lane.worker.in_thread(lane.batches.provider_ids)
     others = known.union(batch.not_ours)
     found = [one for one in listed if one.id not in others and one.size == batch.size and _is_near(one, sent_ago_s)]
     if len(found) == 1:

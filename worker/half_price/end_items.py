@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
@@ -74,7 +74,12 @@ async def _record_strays(batch: MessageBatch, results: Mapping[str, Mapping[str,
 async def end_without_answer(batch: MessageBatch, lane: Lane, *, reason: str, message: str) -> None:
     """End all open items of a message batch without an answer, and let their jobs go live. `GONE` may be billed."""
     while items := await lane.worker.in_thread(partial(lane.batches.open_items, batch.id, limit=_AT_ONCE)):
-        await _write([(item, *_not_run(item, lane, reason, message)) for item in items], lane)
+        await end_unanswered(items, lane, reason=reason, message=message)
+
+
+async def end_unanswered(items: Sequence[OpenItem], lane: Lane, *, reason: str, message: str) -> None:
+    """End items without an answer."""
+    await _write([(item, *_not_run(item, lane, reason, message)) for item in items], lane)
 
 
 def rung_of(item: OpenItem, lane: Lane) -> RungContext:

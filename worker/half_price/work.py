@@ -6,13 +6,13 @@ from functools import partial
 from models.chain.chain import short_name
 from models.errors import LedgerError
 from models.job.message_batch import BatchState, MessageBatch
+from models.ledger.message_batches import MOST_KEPT_S
 from worker.half_price.adopt import adopt
 from worker.half_price.collect import cancel, collect, poll
 from worker.half_price.end_items import GONE, end_without_answer
 from worker.half_price.lane import LEASE_S, Lane
 from worker.half_price.send import send
 
-_GONE_S = 29 * 86_400.0
 DROPPED = "dropped: another worker has the message batch, or no call is due"
 _STEPS = {
     BatchState.SENDING: send,
@@ -36,7 +36,7 @@ async def work(batch_id: str, lane: Lane) -> str:
             return DROPPED
         holding = asyncio.create_task(_hold(batch, lane))
         try:
-            is_gone = (batch.sent_ago_s or 0.0) > _GONE_S
+            is_gone = (batch.sent_ago_s or 0.0) > MOST_KEPT_S
             return in_one_line(batch, await (_give_up if is_gone else _STEPS[batch.state])(batch, lane))
         finally:
             holding.cancel()

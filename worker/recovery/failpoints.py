@@ -5,6 +5,7 @@ import signal
 from threading import Lock
 
 NAMES = ("after_claim", "before_open", "after_open", "after_reply", "after_spool", "after_commit", "after_send")
+OF_LANE = ("before_create", "after_create")  # of a message batch
 _armed: dict[str, int] = {}
 _lock = Lock()
 
@@ -15,8 +16,8 @@ def arm(spec: str) -> None:
     if not spec:
         return
     name, _, count = spec.partition(":")
-    if name not in NAMES or not (count or "1").isdecimal():
-        raise ValueError(f"{spec!r} is no failpoint: write one of {', '.join(NAMES)}, and perhaps :N")
+    if name not in (*NAMES, *OF_LANE) or not (count or "1").isdecimal():
+        raise ValueError(f"{spec!r} is no failpoint: write one of {', '.join((*NAMES, *OF_LANE))}, and perhaps :N")
     _armed[name] = int(count or 1)
 
 

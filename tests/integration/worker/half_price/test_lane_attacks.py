@@ -150,3 +150,36 @@ def test_results_after_weeks_fit_the_column_of_their_latency(site: LaneSite) -> 
     wrong = replace(site.lane, worker=replace(site.worker, now=lambda: now().replace(year=now().year + 1)))
     assert [site.work(made, wrong) for _ in range(3)] == ["under_way", "ended", "done"]
     assert {row["state"] for row in site.plant.jobs(batch)} == {"succeeded"}
+
+
+def test_a_job_cancelled_before_the_create_is_not_bought(site: LaneSite) -> None:
+    site.plant.simulator.set_script(_QUICK)
+    dropped, kept = site.submitted(2), site.submitted(3)
+    made = site.packed()
+    dropped.cancel()
+    assert [site.work(made) for _ in range(3)] == ["under_way", "ended", "done"]
+    (created,) = [one for one in site.plant.simulator.batches() if one["id"] == site.row(made)["provider_id"]]
+    assert {*created["custom_ids"]} == {row["id"] for row in site.plant.attempts(kept)}
+    assert {row["cost_nano_usd"] for row in site.plant.attempts(dropped)} == {0}
+    assert {row["state"] for row in site.plant.jobs(kept)} == {"succeeded"}
+
+
+def test_a_message_batch_of_the_key_before_is_looked_after_by_its_successor(site: LaneSite) -> None:
+    site.plant.simulator.set_script(_QUICK)
+    batch = site.submitted()
+    made = site.packed()
+    assert site.work(made) == "under_way"
+    site.change(made, look_at=db_now(-600.0))
+    assert site.lane.batches.due("the-next-key") == []
+    site.change(made, look_at=db_now(-7200.0))
+    assert site.lane.batches.due("the-next-key") == [made]
+    lane = replace(site.lane, namespace="the-next-key")
+    assert [site.work(made, lane), site.work(made, lane)] == ["ended", "done"]
+    assert {row["state"] for row in site.plant.jobs(batch)} == {"succeeded"}
+
+
+def test_a_create_of_the_key_before_is_left_to_its_own_key(site: LaneSite) -> None:
+    site.submitted()
+    made = site.packed()
+    site.change(made, look_at=db_now(-7200.0))
+    assert site.lane.batches.due("the-next-key") == []
