@@ -18,7 +18,7 @@ class BatchState(StrEnum):
     ENDED = "ended"  # the provider has its results -> done, doubtful
     DONE = "done"  # its results are in the ledger
     REFUSED = "refused"  # nothing was bought
-    LOST = "lost"  # in no list of the provider, or past asking for -> under_way, if a list shows it later
+    LOST = "lost"  # in no list of the provider, or results are gone -> under_way, if a list shows a stray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +41,8 @@ class MessageBatch:
     """A message batch in hand. Seconds count from the ledger's clock; `sent_ago_s` is None before the create left.
 
     `token` is that of the lease. `not_ours` are ids of the provider that turned out to be another's. `waiting` counts
-    the jobs that still wait for an item. `looks` counts in a row whole lists without the message batch, polls that met
-    a limit, or results that could not be read.
+    the jobs that still wait for an item. `looks` counts calls in vain, in a row: whole lists
+    without a match, polls that met a limit, downloads.
     """
 
     id: str

@@ -28,7 +28,7 @@ _NOW = db_now(0.0)
 _MEASURED_S, _MOST_MEASURED, _P95 = 30 * 86_400.0, 1000, 0.95  # of the times of message batches
 _ORPHAN_S = 3600.0
 MOST_KEPT_S = 29 * 86_400.0  # the provider keeps results so long
-LEFT_OUT = "left_out"  # the error type of items whose job went on before the create
+_STRAYS_FROM, LEFT_OUT = 1000, "left_out"  # the latter is the error type of items that were not sent
 LOST = "lost"  # the error type of items whose message batch no list shows
 _THIS_JOB = (Job.id == bindparam("job_id")) & (Job.lease_token == bindparam("token"))
 _IS_TO_PACK = _THIS_JOB & (Job.state == State.WAITING) & (Job.outcome == HALF_PRICE)
@@ -67,7 +67,7 @@ _DROP_ITEM = delete(Attempt).where(Attempt.id == bindparam("attempt_id"))
 _RESIZE = update(Row).where(Row.id == bindparam("of_id")).values(size=bindparam("items"))
 _UNMAKE = delete(Row).where(Row.id == bindparam("of_id"))
 _IS_FREE = text(OPEN) & (Row.look_at <= _NOW) & (Row.lease_until.is_(None) | (Row.lease_until <= _NOW))
-# A key that replaced another one looks after what nobody has in hand. A provider's id means nothing to a foreign key.
+# Any key looks after the message batches of a lost key. To the key of another workspace their ids mean nothing.
 _IS_ORPHAN = (Row.look_at <= db_now(-_ORPHAN_S)) & (
     Row.provider_id.is_not(None) | (Row.switch_at <= db_now(-MOST_KEPT_S))
 )
@@ -137,7 +137,7 @@ class MessageBatches(LedgerPart):
         return True
 
     def due(self, namespace: str) -> list[str]:
-        """List the message batches that need a call now, and are in nobody's hand: of a key, or of no key any more."""
+        """List the message batches that need a call now, and are in nobody's hand. Any key looks after those of a lost key."""
         with reading(self._engine) as connection:
             is_ours = (Row.namespace == namespace) | _IS_ORPHAN
             due = select(Row.id).where(_IS_FREE, is_ours).order_by(Row.look_at)
@@ -246,7 +246,8 @@ class MessageBatches(LedgerPart):
 
     def record_stray(self, item: OpenItem, closing: Closing, reply: Any) -> None:
         """Have the cost of an item that was closed as lost written: a late attempt names the item in `note`."""
-        opening = replace(item.opening, id=new_id(), number=item.claim.attempt_count + 1, reason=Reason.LATE)
+        number = item.opening.number + _STRAYS_FROM  # a live worker may have its job, and its own next number
+        opening = replace(item.opening, id=new_id(), number=number, reason=Reason.LATE)
         given = opening_row(item.claim, replace(opening, note=item.opening.id), self._ledger.worker)
 
         def recorded(cursor: Cursor) -> bool:

@@ -40,7 +40,7 @@ def _is_near(listed: ListedBatch, sent_ago_s: float) -> bool:
 
 
 async def _adopted(batch: MessageBatch, lane: Lane, found: ListedBatch) -> str:
-    """Look after a message batch that may be ours. A stray is not cancelled: only its results prove whose it is."""
+    """Look after a message batch that may be ours. A stray is not cancelled: only results are a proof."""
     if batch.state is BatchState.LOST:
         lane.worker.report(MessageBatchStray(batch_id=batch.id, provider_id=found.id))
     adopted = {"state": BatchState.UNDER_WAY, "provider_id": found.id, "is_proven": False, "looks": 0}

@@ -1,6 +1,6 @@
 """The results of a message batch: a file on this disk, with exactly our items, each once.
 
-The file has no name: a worker that ends or loses its lease leaves no answers, and two workers never share a file.
+The file has no name. A worker that ends or loses its lease leaves no answers. Two workers never share a file.
 """
 
 import json

@@ -99,18 +99,24 @@ def _batches(listed: Sequence[object], at: datetime) -> Iterator[ListedBatch]:
                 "processing_status": str(state),
                 "request_counts": dict(counts),
                 "created_at": str(created),
-            } if known:
+            } if known and (created_at := _time(datetime.fromisoformat, created)):
                 yield ListedBatch(
                     id=known,
                     has_ended=state == "ended",
                     size=sum(count for count in counts.values() if isinstance(count, int)),
-                    created_ago_s=(at - datetime.fromisoformat(created)).total_seconds(),
+                    created_ago_s=(at - created_at).total_seconds(),
                 )
 
 
 def _clock_of(reply: Received) -> datetime:
     """Return the time by the provider's clock, which may differ from ours by hours."""
+    return _time(parsedate_to_datetime, reply.headers.get("date", "")) or datetime.now(UTC)
+
+
+def _time(read: Callable[[str], datetime], text: str) -> datetime | None:
+    """Read a time, in UTC if no zone is named. Returns None for any other text."""
     try:
-        return parsedate_to_datetime(reply.headers["date"])
-    except (KeyError, ValueError):
-        return datetime.now(UTC)
+        found = read(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -12,7 +12,10 @@ from models.schema.message_batch import MessageBatch
 from tests.support.eventually import eventually
 from tests.support.sites.lane_site import LaneSite, running_lane
 from tests.support.sites.worker_site import ENGINES, OPUS, SONNET, one_test, settings_of
+from worker.fallback.try_rung import fit, opening_of
+from worker.fallback.walk import first_rung
 from worker.half_price import work as work_module
+from worker.provider.fit_request import FittedRequest
 
 _QUICK = "[batches]\ntimes_faster = 1\ntakes_s = 0\ncancel_s = 0\n"
 _DAY_S = 86_400.0
@@ -27,7 +30,7 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def site(whole: LaneSite) -> Iterator[LaneSite]:
-    """Lend it to one test."""
+    """Lend the site to one test."""
     with one_test(whole.plant):
         yield whole
 
@@ -183,3 +186,28 @@ def test_a_create_of_the_key_before_is_left_to_its_own_key(site: LaneSite) -> No
     made = site.packed()
     site.change(made, look_at=db_now(-7200.0))
     assert site.lane.batches.due("the-next-key") == []
+
+
+def test_jobs_of_one_message_batch_have_near_deadlines(site: LaneSite) -> None:
+    soon, late = site.submitted(1, deadline_s=10_000), site.submitted(2, deadline_s=80_000)
+    first, second = site.packed(), site.packed()
+    assert first != second
+    assert {row["message_batch_id"] for row in site.plant.attempts(soon)} == {first}
+    assert {row["message_batch_id"] for row in site.plant.attempts(late)} == {second}
+
+
+def test_a_stray_is_recorded_beside_a_live_call_of_its_job(site: LaneSite) -> None:
+    site.plant.simulator.set_script(_QUICK + rule("create", "500", accepted="true", times=1, list_lag_s=2))
+    batch = site.submitted(1)
+    made, hasty, ledger = site.packed(), replace(site.lane, poll_s=0.05), site.worker.store.ledger
+    eventually(lambda: site.work(made, hasty) == "lost", within_s=10, because="no list shows the message batch")
+    (job,) = site.plant.jobs(batch)
+    claim = ledger.claim(job["id"], lease_s=60)
+    assert claim is not None
+    eventually(lambda: site.work(made, hasty) == "done", within_s=10, because="the stray is found")
+    live = first_rung(claim, site.worker, 600)
+    request = fit(live)
+    assert isinstance(request, FittedRequest)
+    assert ledger.open_attempt(claim, opening_of(live, request, worst_case_usd=None)) is True
+    reasons = [(row["reason"], row["cost_nano_usd"] is None) for row in site.plant.attempts(batch)]
+    assert reasons == [("start", False), ("late", True), ("late", False)]
