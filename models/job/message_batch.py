@@ -18,7 +18,7 @@ class BatchState(StrEnum):
     ENDED = "ended"  # the provider has its results -> done, doubtful
     DONE = "done"  # its results are in the ledger
     REFUSED = "refused"  # nothing was bought
-    LOST = "lost"  # in no list, or its results are gone -> under_way, if a list shows a stray
+    LOST = "lost"  # in no list, or without results any more -> under_way, if a list shows a stray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

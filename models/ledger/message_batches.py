@@ -137,7 +137,7 @@ class MessageBatches(LedgerPart):
         return True
 
     def due(self, namespace: str) -> list[str]:
-        """List the message batches that need a call now, and are in nobody's hand. Any key looks after those of a lost key."""
+        """List the message batches of a key, or of a lost key, that need a call now and are in nobody's hand."""
         with reading(self._engine) as connection:
             is_ours = (Row.namespace == namespace) | _IS_ORPHAN
             due = select(Row.id).where(_IS_FREE, is_ours).order_by(Row.look_at)
