@@ -5,7 +5,7 @@ The file has no name. A worker that ends or loses its lease leaves no answers. T
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -15,7 +15,6 @@ from worker.half_price.lane import Lane
 from worker.provider.reply import Broken
 
 _OK, _NOT_FOUND = 200, 404
-_LINE = 64 * 1024  # a first line that proves a message batch ours is shorter, or is read as far
 
 
 class ResultsError(Exception):
@@ -48,10 +47,21 @@ async def download(batch: MessageBatch, lane: Lane, file: IO[bytes], ours: Colle
     await lane.worker.in_thread(_check, file, set(ours))
 
 
+class _LineReadError(Exception):
+    """The rest of a download is not needed."""
+
+
 async def first_id(lane: Lane, provider_id: str) -> str | None:
     """Read the custom_id of the first result of a message batch. Returns None if the results cannot be read."""
     read = bytearray()
-    await lane.calls.results(provider_id, lambda part: read.extend(part[: max(0, _LINE - len(read))]))
+
+    def until_line_ends(part: bytes) -> None:
+        read.extend(part)
+        if b"\n" in part:
+            raise _LineReadError
+
+    with suppress(_LineReadError):
+        await lane.calls.results(provider_id, until_line_ends)
     try:
         found = json.loads(read.split(b"\n")[0])["custom_id"]
     except (ValueError, KeyError, TypeError):

@@ -15,6 +15,7 @@ from tests.support.sites.worker_site import ENGINES, OPUS, SONNET, one_test, set
 from worker.fallback.try_rung import fit, opening_of
 from worker.fallback.walk import first_rung
 from worker.half_price import work as work_module
+from worker.provider import message_batches
 from worker.provider.fit_request import FittedRequest
 
 _QUICK = "[batches]\ntimes_faster = 1\ntakes_s = 0\ncancel_s = 0\n"
@@ -211,3 +212,28 @@ def test_a_stray_is_recorded_beside_a_live_call_of_its_job(site: LaneSite) -> No
     assert ledger.open_attempt(claim, opening_of(live, request, worst_case_usd=None)) is True
     reasons = [(row["reason"], row["cost_nano_usd"] is None) for row in site.plant.attempts(batch)]
     assert reasons == [("start", False), ("late", True), ("late", False)]
+
+
+def test_a_long_first_answer_proves_a_message_batch_ours(site: LaneSite) -> None:
+    long = f'[[rules]]\nlane = "batch"\nanswer = "text"\ntext = "{"harbour " * 12_000}"\n'
+    site.plant.simulator.set_script(_QUICK + rule("create", "reset_before", times=1, foreign=2) + long)
+    batch = site.submitted(1, max_tokens=60_000)
+    made = site.packed()
+    assert [site.work(made) for _ in range(4)] == ["doubtful", "under_way", "ended", "done"]
+    assert {row["state"] for row in site.plant.jobs(batch)} == {"succeeded"}
+
+
+def test_a_clock_of_the_provider_that_is_two_hours_ahead_hides_no_message_batch(site: LaneSite) -> None:
+    site.plant.simulator.set_script(_QUICK + "skew_s = 7200\n" + rule("create", "reset_before", times=1))
+    site.submitted()
+    made = site.packed()
+    assert [site.work(made) for _ in range(4)] == ["doubtful", "under_way", "ended", "done"]
+
+
+def test_a_download_that_drips_for_ever_is_ended(site: LaneSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(message_batches, "_DOWNLOAD_S", 0.3)
+    site.plant.simulator.set_script(_QUICK + rule("results", "ok", times=1, delay_s=30))
+    site.submitted()
+    made = site.packed()
+    assert [site.work(made) for _ in range(3)] == ["under_way", "ended", "ended"]
+    assert site.row(made)["error"] == "timed_out: no whole file in 0 s"
