@@ -17,7 +17,7 @@ from models.job.values import Claim, Closing, Ending, Opening
 from models.ledger.budgets import reserve_or_leave
 from models.ledger.claims import claim_of, claimed_columns
 from models.ledger.ledger import Ledger
-from models.outcome import HALF_PRICE, IN_BATCH, Outcome, Reason, State
+from models.outcome import HALF_PRICE, IN_BATCH, Reason, State
 from models.schema.attempt import OPENING_COLUMNS, Attempt, opening_row, opening_values
 from models.schema.columns import db_now, now
 from models.schema.job import TO_PACK, Job
@@ -137,7 +137,7 @@ class MessageBatches(LedgerPart):
         return True
 
     def due(self, namespace: str) -> list[str]:
-        """List the message batches of a key, or of a lost key, that need a call now and are in nobody's hand."""
+        """List the message batches of a key, or of a lost key, that are due and in nobody's hand."""
         with reading(self._engine) as connection:
             is_ours = (Row.namespace == namespace) | _IS_ORPHAN
             due = select(Row.id).where(_IS_FREE, is_ours).order_by(Row.look_at)
@@ -196,7 +196,8 @@ class MessageBatches(LedgerPart):
         ids = self.item_ids(batch.id)
         with transaction(self._engine) as connection:
             given = {"of_id": batch.id, "of_token": batch.token}
-            refused = update(Row).where(_HELD).values(state=BatchState.REFUSED, look_at=None, lease_until=None)
+            is_whole = _HELD & (Row.state == BatchState.SENDING)
+            refused = update(Row).where(is_whole).values(state=BatchState.REFUSED, look_at=None, lease_until=None)
             if not connection.execute(refused, given).rowcount:
                 return
             whole = connection.execute(select(Row.__table__).where(Row.id == batch.id)).mappings().one()
@@ -204,8 +205,7 @@ class MessageBatches(LedgerPart):
                 kept = {name: whole[name] for name in ("namespace", "model", "headers", "switch_at")}
                 made = {"id": new_id(), "size": len(half), "state": BatchState.SENDING, "not_ours": [], **kept}
                 connection.execute(insert(Row).values(made_at=_NOW, look_at=_NOW, **made))
-                moved = update(Attempt).where(Attempt.id.in_(half)).values(message_batch_id=made["id"])
-                connection.execute(moved)
+                connection.execute(update(Attempt).where(Attempt.id.in_(half)).values(message_batch_id=made["id"]))
 
     def item_ids(self, batch_id: str) -> list[str]:
         """List the custom_ids of a message batch, which are the ids of its attempts."""
@@ -220,8 +220,8 @@ class MessageBatches(LedgerPart):
 
     def lost_items(self, batch_id: str, ids: Iterable[str]) -> list[OpenItem]:
         """List items of `ids` that were closed as lost, and whose cost is in no row."""
-        recorded = select(Attempt.note).where(Attempt.message_batch_id == batch_id, ~_IS_ITEM)
-        is_lost = (Attempt.outcome == Outcome.NOT_RUN) & (Attempt.error_type == LOST) & Attempt.id.in_([*ids])
+        recorded = select(Attempt.note).where(Attempt.message_batch_id == batch_id, Attempt.reason == Reason.LATE)
+        is_lost = (Attempt.error_type == LOST) & Attempt.id.in_([*ids])
         return self._items(batch_id, is_lost & Attempt.id.not_in(recorded), None)
 
     def _items(self, batch_id: str, is_chosen: ColumnElement[bool], limit: int | None) -> list[OpenItem]:

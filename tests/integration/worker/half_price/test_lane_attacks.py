@@ -237,3 +237,26 @@ def test_a_download_that_drips_for_ever_is_ended(site: LaneSite, monkeypatch: py
     made = site.packed()
     assert [site.work(made) for _ in range(3)] == ["under_way", "ended", "ended"]
     assert site.row(made)["error"] == "timed_out: no whole file in 0 s"
+
+
+def test_a_stray_has_its_cost_recorded_though_its_jobs_had_gone_on(site: LaneSite) -> None:
+    site.plant.simulator.set_script(_QUICK + rule("create", "500", accepted="true", times=1, list_lag_s=2))
+    batch = site.submitted()
+    made, hasty = site.packed(), replace(site.lane, poll_s=0.05)
+    assert site.work(made, hasty) == "doubtful"
+    batch.cancel()
+    eventually(lambda: site.work(made, hasty) == "lost", within_s=10, because="no list shows the message batch")
+    eventually(lambda: site.work(made, hasty) == "done", within_s=10, because="the stray is found")
+    costs = {row["reason"]: row["cost_nano_usd"] for row in site.items(made)}
+    assert costs["start"] == 0
+    assert costs["late"] > 0
+
+
+def test_a_message_batch_is_halved_once(site: LaneSite) -> None:
+    site.submitted(4)
+    made, before = site.packed(), len(site.rows())
+    taken = site.lane.batches.take(made, lease_s=60)
+    assert taken is not None
+    for _ in range(2):
+        site.lane.batches.halve(taken)
+    assert len(site.rows()) == before + 2
