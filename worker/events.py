@@ -259,7 +259,7 @@ class MessageBatchEnded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageBatchStray(Event):
-    """A message batch that was taken for lost appeared in the provider's list, and is cancelled."""
+    """A message batch that was taken for lost is in the provider's list, and is cancelled."""
 
     batch_id: str
     provider_id: str

@@ -18,7 +18,7 @@ class BatchState(StrEnum):
     ENDED = "ended"  # the provider has its results -> done, doubtful
     DONE = "done"  # its results are in the ledger
     REFUSED = "refused"  # nothing was bought
-    LOST = "lost"  # in no list of the provider; a stray that appears later is cancelled -> cancelling
+    LOST = "lost"  # in no list, or without results any more -> under_way, if a list shows a stray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,8 @@ class MessageBatch:
     """A message batch in hand. Seconds count from the ledger's clock; `sent_ago_s` is None before the create left.
 
     `token` is that of the lease. `not_ours` are ids of the provider that turned out to be another's. `waiting` counts
-    the jobs that still wait for an item. `looks` counts whole lists without the message batch, in a row.
+    the jobs that still wait for an item. `looks` counts calls in vain, in a row: whole lists
+    without a match, polls that met a limit, downloads.
     """
 
     id: str
@@ -62,11 +63,15 @@ class MessageBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenItem:
-    """An item whose end is not in the ledger: the job as claimed, and the attempt as opened."""
+    """An item whose end is not in the ledger: the job as claimed, and the attempt as opened.
+
+    `is_waiting` is False if the job went on without the item.
+    """
 
     claim: Claim
     opening: Opening
     opened_at: datetime
+    is_waiting: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

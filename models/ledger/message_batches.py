@@ -29,7 +29,7 @@ from models.job.values import Claim, Closing, Ending, Opening
 from models.ledger.budgets import reserve_or_leave
 from models.ledger.claims import claim_of, claimed_columns
 from models.ledger.ledger import Ledger
-from models.outcome import HALF_PRICE, IN_BATCH, Outcome, Reason, State
+from models.outcome import HALF_PRICE, IN_BATCH, Reason, State
 from models.schema.attempt import OPENING_COLUMNS, Attempt, opening_row, opening_values
 from models.schema.batch import Batch
 from models.schema.columns import db_now, now
@@ -38,20 +38,17 @@ from models.schema.message_batch import OPEN
 from models.schema.message_batch import MessageBatch as Row
 
 _NOW = db_now(0.0)
+_ORPHAN_S = 3600.0
+MOST_KEPT_S = 29 * 86_400.0  # the provider keeps results so long
+_STRAYS_FROM, LEFT_OUT = 1000, "left_out"  # the latter is the error type of items that were not sent
 LOST = "lost"  # the error type of items whose message batch no list shows
 _THIS_JOB = (Job.id == bindparam("job_id")) & (Job.lease_token == bindparam("token"))
 _IS_TO_PACK = _THIS_JOB & (Job.state == State.WAITING) & (Job.outcome == HALF_PRICE)
 _CLAIMED = claimed_columns(Job.__table__.c.id)
 _OWN = "own_"  # the prefix of an attempt's columns beside those of its job
-_OPENED = [
-    column.label(f"{_OWN}{name}")
-    for name, column in {
-        "number": Attempt.attempt_no,
-        "model": Attempt.requested_model,
-        **{name: getattr(Attempt, name) for name in ("id", "rung", "fallback_depth", "max_tokens", "note")},
-        **{name: getattr(Attempt, name) for name in ("lease_token", "opened_at")},
-    }.items()
-]
+_NAMED = {"number": "attempt_no", "model": "requested_model"}
+_OF_ATTEMPT = ("id", "number", "rung", "fallback_depth", "model", "max_tokens", "note", "lease_token", "opened_at")
+_OPENED = [getattr(Attempt, _NAMED.get(name, name)).label(f"{_OWN}{name}") for name in _OF_ATTEMPT]
 _HAS_ARRIVED = exists().where(Batch.id == Job.batch_id, Batch.job_count > 0)
 _WAITS_FOR_PLACE = text(TO_PACK) & (Job.due_at > _NOW) & _HAS_ARRIVED
 _CANDIDATES = (
@@ -65,9 +62,7 @@ _TAKE = update(Job).where(_IS_TO_PACK).values(outcome=IN_BATCH, lease_token=Job.
 _LEAVE = update(Job).where(_THIS_JOB, Job.outcome == IN_BATCH).values(due_at=_NOW, outcome=None)
 _MADE = ("id", "namespace", "model", "headers", "size")
 _MAKE = insert(Row).values(
-    **{
-        name: bindparam(name, type_=getattr(Row, name).type) for name in ("id", "namespace", "model", "headers", "size")
-    },
+    **{name: bindparam(name, type_=getattr(Row, name).type) for name in _MADE},
     state=BatchState.SENDING,
     not_ours=[],
     made_at=_NOW,
@@ -84,18 +79,18 @@ _OPEN_STRAY = (
     .from_select(OPENING_COLUMNS, select(*opening_values()).where(Job.id == bindparam("job_id")))
     .returning(Attempt.opened_at)
 )
-_IS_ITEM = Attempt.reason != Reason.LATE  # the others are the cost of items that were taken for lost
+# Items are sent. The others were left out of the create, or are the cost of items that were taken for lost.
+_IS_ITEM = (Attempt.reason != Reason.LATE) & Attempt.error_type.is_distinct_from(LEFT_OUT)
 _DROP_ITEM = delete(Attempt).where(Attempt.id == bindparam("attempt_id"))
 _RESIZE = update(Row).where(Row.id == bindparam("of_id")).values(size=bindparam("items"))
 _UNMAKE = delete(Row).where(Row.id == bindparam("of_id"))
 _IS_FREE = text(OPEN) & (Row.look_at <= _NOW) & (Row.lease_until.is_(None) | (Row.lease_until <= _NOW))
-_IS_WAITING = (
-    (Attempt.message_batch_id == Row.id)
-    & (Job.id == Attempt.job_id)
-    & (Job.lease_token == Attempt.lease_token)
-    & (Job.state == State.WAITING)
-    & (Job.outcome == IN_BATCH)
+# Any key looks after the message batches of a lost key. To the key of another workspace their ids mean nothing.
+_IS_ORPHAN = (Row.look_at <= db_now(-_ORPHAN_S)) & (
+    Row.provider_id.is_not(None) | (Row.switch_at <= db_now(-MOST_KEPT_S))
 )
+_WAITS = (Job.lease_token == Attempt.lease_token) & (Job.state == State.WAITING) & (Job.outcome == IN_BATCH)
+_IS_WAITING = (Attempt.message_batch_id == Row.id) & (Job.id == Attempt.job_id) & _WAITS
 _SAME = ("id", "provider_id", "model", "headers", "size", "is_proven", "looks")
 _TIMES = ("sent_at", "switch_at", "cancelled_at")
 _HELD = (Row.id == bindparam("of_id")) & (Row.lease_token == bindparam("of_token"))
@@ -139,7 +134,7 @@ class MessageBatches(LedgerPart):
         return reply.result()
 
     def _open(self, cursor: Cursor, new: NewMessageBatch) -> int:
-        values = {name: getattr(new, name) for name in ("id", "namespace", "model", "headers")}
+        values = {name: getattr(new, name) for name in _MADE if name != "size"}
         cursor.count(_MAKE, values | {"size": len(new.items), "in_s": new.switch_in_s})
         count = sum(self._open_item(cursor, claim, opening) for claim, opening in new.items)
         if not count:
@@ -161,9 +156,10 @@ class MessageBatches(LedgerPart):
         return True
 
     def due(self, namespace: str) -> list[str]:
-        """List the message batches of a key that need a call now, and are in nobody's hand."""
+        """List the message batches of a key, or of a lost key, that are due and in nobody's hand."""
         with reading(self._engine) as connection:
-            due = select(Row.id).where(_IS_FREE, Row.namespace == namespace).order_by(Row.look_at)
+            is_ours = (Row.namespace == namespace) | _IS_ORPHAN
+            due = select(Row.id).where(_IS_FREE, is_ours).order_by(Row.look_at)
             return [*connection.scalars(due)]
 
     def take(self, batch_id: str, *, lease_s: float) -> MessageBatch | None:
@@ -201,17 +197,17 @@ class MessageBatches(LedgerPart):
         look_at = None if look_in_s is None else db_now(look_in_s)
         return self._change(batch, look_at=look_at, lease_until=None, **values)
 
-    def mark_sent(self, batch: MessageBatch) -> bool:
-        """Record that the create leaves now. Returns False if our lease was over."""
-        return self._change(batch, sent_at=_NOW)
+    def mark_sent(self, batch: MessageBatch, *, size: int) -> bool:
+        """Record that a create of so many items leaves now. Returns False if our lease was over."""
+        return self._change(batch, sent_at=_NOW, size=size)
 
     def renew(self, batch: MessageBatch, *, lease_s: float) -> bool:
-        """Hold a message batch longer. Returns False if our lease was over."""
-        return self._change(batch, lease_until=db_now(lease_s))
+        """Hold a message batch longer. Returns False if our lease was over, or the message batch was put down."""
+        return self._change(batch, Row.lease_until.is_not(None), lease_until=db_now(lease_s))
 
-    def _change(self, batch: MessageBatch, **values: Any) -> bool:
+    def _change(self, batch: MessageBatch, *conditions: ColumnElement[bool], **values: Any) -> bool:
         with transaction(self._engine) as connection:
-            changed = update(Row).where(_HELD).values(**values)
+            changed = update(Row).where(_HELD, *conditions).values(**values)
             return bool(connection.execute(changed, {"of_id": batch.id, "of_token": batch.token}).rowcount)
 
     def halve(self, batch: MessageBatch) -> None:
@@ -219,7 +215,8 @@ class MessageBatches(LedgerPart):
         ids = self.item_ids(batch.id)
         with transaction(self._engine) as connection:
             given = {"of_id": batch.id, "of_token": batch.token}
-            refused = update(Row).where(_HELD).values(state=BatchState.REFUSED, look_at=None, lease_until=None)
+            is_whole = _HELD & (Row.state == BatchState.SENDING)
+            refused = update(Row).where(is_whole).values(state=BatchState.REFUSED, look_at=None, lease_until=None)
             if not connection.execute(refused, given).rowcount:
                 return
             whole = connection.execute(select(Row.__table__).where(Row.id == batch.id)).mappings().one()
@@ -227,8 +224,7 @@ class MessageBatches(LedgerPart):
                 kept = {name: whole[name] for name in ("namespace", "model", "headers", "switch_at")}
                 made = {"id": new_id(), "size": len(half), "state": BatchState.SENDING, "not_ours": [], **kept}
                 connection.execute(insert(Row).values(made_at=_NOW, look_at=_NOW, **made))
-                moved = update(Attempt).where(Attempt.id.in_(half)).values(message_batch_id=made["id"])
-                connection.execute(moved)
+                connection.execute(update(Attempt).where(Attempt.id.in_(half)).values(message_batch_id=made["id"]))
 
     def item_ids(self, batch_id: str) -> list[str]:
         """List the custom_ids of a message batch, which are the ids of its attempts."""
@@ -243,13 +239,13 @@ class MessageBatches(LedgerPart):
 
     def lost_items(self, batch_id: str, ids: Iterable[str]) -> list[OpenItem]:
         """List items of `ids` that were closed as lost, and whose cost is in no row."""
-        recorded = select(Attempt.note).where(Attempt.message_batch_id == batch_id, ~_IS_ITEM)
-        is_lost = (Attempt.outcome == Outcome.NOT_RUN) & (Attempt.error_type == LOST) & Attempt.id.in_([*ids])
+        recorded = select(Attempt.note).where(Attempt.message_batch_id == batch_id, Attempt.reason == Reason.LATE)
+        is_lost = (Attempt.error_type == LOST) & Attempt.id.in_([*ids])
         return self._items(batch_id, is_lost & Attempt.id.not_in(recorded), None)
 
     def _items(self, batch_id: str, is_chosen: ColumnElement[bool], limit: int | None) -> list[OpenItem]:
         items = (
-            select(Job.id.label("job_id"), *_CLAIMED, *_OPENED)
+            select(Job.id.label("job_id"), *_CLAIMED, *_OPENED, _WAITS.label("is_waiting"))
             .join(Attempt, Attempt.job_id == Job.id)
             .where(Attempt.message_batch_id == batch_id, _IS_ITEM, is_chosen)
             .order_by(Attempt.id)
@@ -266,7 +262,8 @@ class MessageBatches(LedgerPart):
 
     def record_stray(self, item: OpenItem, closing: Closing, reply: Any) -> None:
         """Have the cost of an item that was closed as lost written: a late attempt names the item in `note`."""
-        opening = replace(item.opening, id=new_id(), number=item.claim.attempt_count + 1, reason=Reason.LATE)
+        number = item.opening.number + _STRAYS_FROM  # a live worker may have its job, and its own next number
+        opening = replace(item.opening, id=new_id(), number=number, reason=Reason.LATE)
         given = opening_row(item.claim, replace(opening, note=item.opening.id), self._ledger.worker)
 
         def recorded(cursor: Cursor) -> bool:
@@ -277,10 +274,10 @@ class MessageBatches(LedgerPart):
 
         self._ledger.submit(recorded, reply)
 
-    def provider_ids(self, namespace: str) -> set[str]:
-        """Return the ids of all message batches that are known to be ours."""
+    def provider_ids(self) -> set[str]:
+        """Return the ids of all message batches that are known to be ours, whatever the key: keys share a workspace."""
         with reading(self._engine) as connection:
-            known = select(Row.provider_id).where(Row.namespace == namespace, Row.provider_id.is_not(None))
+            known = select(Row.provider_id).where(Row.provider_id.is_not(None))
             return {str(found) for found in connection.scalars(known)}
 
     def _item(self, batch_id: str, row: dict[str, Any]) -> OpenItem:
@@ -288,7 +285,7 @@ class MessageBatches(LedgerPart):
         claim = self._claim({**row, "lease_token": own.pop("lease_token"), "rung": own["rung"]})
         opened_at = own.pop("opened_at")
         opening = Opening(**own, reason=Reason.START, message_batch_id=batch_id)
-        return OpenItem(claim=claim, opening=opening, opened_at=opened_at)
+        return OpenItem(claim=claim, opening=opening, opened_at=opened_at, is_waiting=row["is_waiting"])
 
     def _claim(self, row: Mapping[str, Any]) -> Claim:
         if row["counted"] is None:

@@ -33,7 +33,9 @@ class MessageBatch(Base):
     ended_at: Mapped[Time | None]  # when its end was seen
     done_at: Mapped[Time | None]  # when its results were in the ledger
     look_at: Mapped[Time | None]  # the next call; NULL if nothing is left to be done
-    looks: Mapped[int] = mapped_column(server_default="0")  # whole lists of the provider without a match, in a row
+    looks: Mapped[int] = mapped_column(
+        server_default="0"
+    )  # in a row: lists without a match, polls met by a limit, or results not read
     lease_token: Mapped[int] = mapped_column(server_default="0")
     lease_until: Mapped[Time | None]
     lease_holder: Mapped[Line | None]

@@ -23,9 +23,9 @@ async def adopt(batch: MessageBatch, lane: Lane) -> str:
     sent_ago_s = batch.sent_ago_s or 0.0
     listed = await lane.calls.listed(since_s=sent_ago_s + _AROUND_S)
     if isinstance(listed, Received | Broken):
-        await _put(batch, lane, look_in_s=lane.next_look_s())
+        await _put(batch, lane, look_in_s=max(lane.next_look_s(), lane.wait_s(listed, in_a_row=0)))
         return batch.state
-    known = await lane.worker.in_thread(lane.batches.provider_ids, lane.namespace)
+    known = await lane.worker.in_thread(lane.batches.provider_ids)
     others = known.union(batch.not_ours)
     found = [one for one in listed if one.id not in others and one.size == batch.size and _is_near(one, sent_ago_s)]
     if len(found) == 1:
@@ -40,6 +40,7 @@ def _is_near(listed: ListedBatch, sent_ago_s: float) -> bool:
 
 
 async def _adopted(batch: MessageBatch, lane: Lane, found: ListedBatch) -> str:
+    """Look after a message batch that may be ours; results are the proof. A stray of a lost create is cancelled."""
     is_stray = batch.state is BatchState.LOST
     if is_stray:
         lane.worker.report(MessageBatchStray(batch_id=batch.id, provider_id=found.id))

@@ -2,13 +2,12 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from itertools import islice
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from models.group_thread import LoopReply
 from models.job.message_batch import MessageBatch, OpenItem
@@ -33,21 +32,23 @@ from worker.provider.unquoted import without_prompt
 from worker.recovery.failpoints import failpoint
 
 _AT_ONCE = 200  # items of one group of commits
+_MOST_MS = 2**31 - 1  # of the column: 24 days, and the clocks of ledger and worker may differ
 _ZERO_MS, _ZERO_USD = 0, Decimal(0)
 # Errors of items, by the words of the API. No errored item is billed, so that none counts as a gateway's timeout.
 _STATUSES = {**STATUS_OF, "overloaded_error": 529, "api_error": 500, "timeout_error": 500}
 _UNKNOWN_ERROR = 500
+GONE = "gone"  # the error type of items whose end nobody can ask for any more
 _NOT_RUN = {"canceled": "the message batch was cancelled", "expired": "the message batch expired"}
 
 
-async def end_results(batch: MessageBatch, lane: Lane, path: Path) -> Counter[str] | None:
+async def end_results(batch: MessageBatch, lane: Lane, file: IO[bytes]) -> Counter[str] | None:
     """Write each result with its job, some hundred at a time. Returns the counts by kind; None if our lease was over.
 
     A second run changes nothing: an attempt is closed once.
     """
     counts = Counter[str]()
-    found = results_in(path)
-    while lines := [*islice(found, _AT_ONCE)]:
+    found = results_in(file)
+    while lines := await lane.worker.in_thread(lambda: [*islice(found, _AT_ONCE)]):
         if not await lane.worker.in_thread(partial(lane.batches.renew, batch, lease_s=lane.lease_s)):
             return None
         results = dict(lines)
@@ -73,16 +74,21 @@ async def _record_strays(batch: MessageBatch, results: Mapping[str, Mapping[str,
 
 
 async def end_without_answer(batch: MessageBatch, lane: Lane, *, reason: str, message: str) -> None:
-    """End all open items of a message batch that was never bought, and let their jobs go live."""
+    """End all open items of a message batch without an answer, and let their jobs go live. `GONE` may be billed."""
     while items := await lane.worker.in_thread(partial(lane.batches.open_items, batch.id, limit=_AT_ONCE)):
-        await _write([(item, *_not_run(item, lane, reason, message)) for item in items], lane)
+        await end_unanswered(items, lane, reason=reason, message=message)
+
+
+async def end_unanswered(items: Sequence[OpenItem], lane: Lane, *, reason: str, message: str) -> None:
+    """End items without an answer."""
+    await _write([(item, *_not_run(item, lane, reason, message)) for item in items], lane)
 
 
 def rung_of(item: OpenItem, lane: Lane) -> RungContext:
-    """Return the rung of an item, with the position of its attempt."""
-    claim = item.claim
+    """Return the rung of an item, with the position of its attempt. A shorter chain ends at its last rung."""
+    claim, last = item.claim, len(lane.worker.chain.models) - 1
     rung = first_rung(claim, lane.worker, max(0.0, claim.deadline_s))
-    return replace(rung, place=replace(rung.place, rung=item.opening.rung), number=item.opening.number)
+    return replace(rung, place=replace(rung.place, rung=min(item.opening.rung, last)), number=item.opening.number)
 
 
 async def _write(ends: list[tuple[OpenItem, Ending, Closing]], lane: Lane) -> None:
@@ -139,7 +145,7 @@ def _decided(item: OpenItem, received: Received, lane: Lane) -> tuple[Ending, Cl
     took_ms = round((worker.now() - item.opened_at).total_seconds() * 1000)
     found = without_prompt(classify(received, now=worker.now(), lifetimes=lifetimes(params)), params)
     end = check_answer(_at_half_price(found), item.claim.expects, asks_nothing=asks_nothing(params))
-    end = replace(end, latency_ms=max(0, took_ms))
+    end = replace(end, latency_ms=min(max(0, took_ms), _MOST_MS))
     closing = closing_of(item.opening.id, end, worker.prices, at=item.opened_at)
     sent = item.opening.max_tokens
     claim = replace(item.claim, params=params if sent is None else {**params, "max_tokens": sent})
@@ -186,13 +192,13 @@ def _goes_on(
 
 
 def _not_run(item: OpenItem, lane: Lane, reason: str, message: str) -> tuple[Ending, Closing]:
-    """Close an item without cost; its job goes live at once, at the same rung."""
-    rung = rung_of(item, lane)
+    """Close an item that did not run, without cost. Its job goes live at once, at the same rung."""
+    rung, is_free = rung_of(item, lane), reason != GONE
     closing = Closing(
         attempt_id=item.opening.id,
-        outcome=Outcome.NOT_RUN,
-        cost_usd=_ZERO_USD,
-        cost_status=CostStatus.FREE,
+        outcome=Outcome.NOT_RUN if is_free else Outcome.UNKNOWN,
+        cost_usd=_ZERO_USD if is_free else None,
+        cost_status=CostStatus.FREE if is_free else CostStatus.UNKNOWN,
         latency_ms=_ZERO_MS,
         error_type=reason,
         error=message,

@@ -9,14 +9,18 @@ from models.reports.batch_latency import BatchLatency
 from worker.failing_batches import FailingBatches
 from worker.fallback.collaborators import Collaborators
 from worker.provider.message_batches import MessageBatchCalls
+from worker.provider.reply import Broken, Received
+from worker.provider.retry_after import retry_after_s
 
 _LEAST_MEASURED = 20  # message batches of a model; fewer say nothing about the slow ones
+_LIMITED = {429, 529}  # all message batches of a key share one limit of calls a minute
+_LONGEST_S, _MOST_DOUBLINGS = 3600.0, 5
 TIER = "batch"  # the service tier of half-price usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lane:
-    """The collaborators of message batches. `namespace` names the API key; `folder` keeps results until they are read.
+    """The collaborators of message batches. `namespace` names the API key; `folder` has results while they are read.
 
     A message batch takes `usual_s` until twenty of its model were measured. A cancel may take `grace_s`. A job needs
     `live_s` for a live call before its deadline. Each message batch is looked after every `poll_s`. A message batch in
@@ -41,6 +45,13 @@ class Lane:
         """Return the seconds within which a message batch of a model very likely ends."""
         measured = self.latency.p95_s(model, least=_LEAST_MEASURED)
         return self.usual_s if measured is None else measured
+
+    def wait_s(self, reply: Received | Broken, *, in_a_row: int) -> float:
+        """Return the seconds that a limit of the provider's calls demands, longer with each in a row; 0 without one."""
+        if not isinstance(reply, Received) or reply.status not in _LIMITED:
+            return 0.0
+        advised = retry_after_s(reply.headers, now=self.worker.now()) or 0.0
+        return min(_LONGEST_S, max(advised, self.next_look_s() * 2.0 ** min(in_a_row + 1, _MOST_DOUBLINGS)))
 
     def next_look_s(self) -> float:
         """Return the seconds until the next look, jittered: message batches of one moment part."""

@@ -19,6 +19,7 @@ from worker.recovery.failpoints import failpoint
 
 MOST_REQUESTS = 2_000  # the slowest item holds all others; a lost create is found sooner
 MOST_BYTES = 32 * 1024 * 1024
+_NEAR = 2  # times the time of the first job
 _UNSUPPORTED = ("stream", "speed", "store")  # parameters that a message batch refuses
 
 
@@ -110,8 +111,10 @@ def _opening(lane: Lane, rung: RungContext, request: FittedRequest) -> Opening:
 def _fits(packed: _Packed, chosen: Sequence[_Packed], size: int) -> bool:
     if not chosen:
         return True
-    is_alike = (packed.opening.model, packed.headers) == (chosen[0].opening.model, chosen[0].headers)
-    return is_alike and len(chosen) < MOST_REQUESTS and size + packed.size <= MOST_BYTES
+    first = chosen[0]  # has the nearest deadline: at its switch time all are cancelled
+    is_alike = (packed.opening.model, packed.headers) == (first.opening.model, first.headers)
+    is_near = packed.live_in_s <= _NEAR * first.live_in_s
+    return is_alike and is_near and len(chosen) < MOST_REQUESTS and size + packed.size <= MOST_BYTES
 
 
 def _made(lane: Lane, chosen: Sequence[_Packed]) -> int:

@@ -1,17 +1,20 @@
-"""The results of a message batch: a file on this disk, with exactly our items, each once."""
+"""The results of a message batch: a file on this disk, with exactly our items, each once.
+
+The file has no name. A worker that ends or loses its lease leaves no answers. Two workers never share a file.
+"""
 
 import json
-import os
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 from models.job.message_batch import MessageBatch
 from worker.half_price.lane import Lane
 from worker.provider.reply import Broken
 
 _OK, _NOT_FOUND = 200, 404
-_LINE = 64 * 1024  # a first line that proves a message batch ours is shorter, or is read as far
 
 
 class ResultsError(Exception):
@@ -23,39 +26,42 @@ class ResultsError(Exception):
         self.is_foreign = is_foreign
 
 
-async def downloaded(batch: MessageBatch, lane: Lane, ours: Collection[str]) -> Path:
-    """Return the file of a message batch's results, downloaded whole and checked. Raises ResultsError.
-
-    A download can be repeated at no cost.
-    """
-    path = lane.folder / f"{batch.id}.jsonl"
-    if path.exists():
-        return path
-    hidden = path.with_suffix(".part")
+@contextmanager
+def unnamed_file(folder: Path) -> Iterator[IO[bytes]]:
+    """Open a file for the results. The file ends with the block, or with this process. Raises ResultsError."""
     try:
-        lane.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with hidden.open("wb") as file:
-            hidden.chmod(0o600)
-            reply = await lane.calls.results(str(batch.provider_id), file.write)
-            file.flush()
-            os.fsync(file.fileno())
-        if isinstance(reply, Broken):
-            raise ResultsError(f"{reply.how}: {reply.detail}")
-        if reply.status != _OK:
-            raise ResultsError(f"status {reply.status}", is_early=reply.status == _NOT_FOUND)
-        await lane.worker.in_thread(_check, hidden, set(ours))
-        hidden.rename(path)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with TemporaryFile(dir=folder) as file:
+            yield file
     except OSError as error:
-        raise ResultsError(f"{hidden}: {error.strerror or error}") from error
-    finally:
-        hidden.unlink(missing_ok=True)
-    return path
+        raise ResultsError(f"{folder}: {error.strerror or error}") from error
+
+
+async def download(batch: MessageBatch, lane: Lane, file: IO[bytes], ours: Collection[str]) -> None:
+    """Download the results whole, and check them. Raises ResultsError. A download can be repeated at no cost."""
+    reply = await lane.calls.results(str(batch.provider_id), file.write)
+    if isinstance(reply, Broken):
+        raise ResultsError(f"{reply.how}: {reply.detail}")
+    if reply.status != _OK:
+        raise ResultsError(f"status {reply.status}", is_early=reply.status == _NOT_FOUND)
+    await lane.worker.in_thread(_check, file, set(ours))
+
+
+class _LineReadError(Exception):
+    """The rest of a download is not needed."""
 
 
 async def first_id(lane: Lane, provider_id: str) -> str | None:
     """Read the custom_id of the first result of a message batch. Returns None if the results cannot be read."""
     read = bytearray()
-    await lane.calls.results(provider_id, lambda part: read.extend(part[: max(0, _LINE - len(read))]))
+
+    def until_line_ends(part: bytes) -> None:
+        read.extend(part)
+        if b"\n" in part:
+            raise _LineReadError
+
+    with suppress(_LineReadError):
+        await lane.calls.results(provider_id, until_line_ends)
     try:
         found = json.loads(read.split(b"\n")[0])["custom_id"]
     except (ValueError, KeyError, TypeError):
@@ -63,25 +69,25 @@ async def first_id(lane: Lane, provider_id: str) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def results_in(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def results_in(file: IO[bytes]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the custom_id and the result of each line. Raises ResultsError that names the line."""
-    with path.open("rb") as file:  # only a line feed ends a line: an answer may hold U+2028
-        for number, line in enumerate(file, start=1):
-            try:
-                held = json.loads(line)
-            except ValueError:
-                held = None
-            match held:
-                case {"custom_id": str(known), "result": {"type": str(), **rest} as result} if rest is not None:
-                    yield known, result
-                case _:
-                    raise ResultsError(f"line {number} of the results is no result")
+    file.seek(0)
+    for number, line in enumerate(file, start=1):  # only a line feed ends a line: an answer may hold U+2028
+        try:
+            held = json.loads(line)
+        except ValueError:
+            held = None
+        match held:
+            case {"custom_id": str(known), "result": {"type": str(), **rest} as result} if rest is not None:
+                yield known, result
+            case _:
+                raise ResultsError(f"line {number} of the results is no result")
 
 
-def _check(path: Path, ours: set[str]) -> None:
+def _check(file: IO[bytes], ours: set[str]) -> None:
     seen: set[str] = set()
     strangers = 0
-    for known, _ in results_in(path):
+    for known, _ in results_in(file):
         if known in seen:
             raise ResultsError(f"the results have {known} twice")
         seen.add(known)

@@ -7,11 +7,12 @@ from typing import Any
 
 from models.chain.fallback_rules import ABOUT_THE_KEY
 from models.job.message_batch import BatchState, MessageBatch, OpenItem
+from models.ledger.message_batches import LEFT_OUT
 from models.outcome import Outcome
 from worker.events import KeyPaused
 from worker.fallback.result import message_of
 from worker.fallback.try_rung import fit
-from worker.half_price.end_items import end_without_answer, rung_of
+from worker.half_price.end_items import end_unanswered, end_without_answer, rung_of
 from worker.half_price.lane import Lane
 from worker.provider.classify import classify
 from worker.provider.fit_request import FittedRequest
@@ -31,9 +32,12 @@ async def send(batch: MessageBatch, lane: Lane) -> str:
         return await doubt(batch, lane, "its worker was lost during the create")
     if batch.switch_in_s <= 0 or not batch.waiting:
         return await refuse(batch, lane, "late", "it could not be created in time")
-    requests = await lane.worker.in_thread(_requests, batch, lane)
+    items = await lane.worker.in_thread(partial(lane.batches.open_items, batch.id, limit=_ALL))
+    left_out = [item for item in items if not item.is_waiting]
+    await end_unanswered(left_out, lane, reason=LEFT_OUT, message="its job went on before the create")
+    requests = await lane.worker.in_thread(_requests, [item for item in items if item.is_waiting], lane)
     failpoint("before_sent")
-    if not await lane.worker.in_thread(lane.batches.mark_sent, batch):
+    if not await lane.worker.in_thread(partial(lane.batches.mark_sent, batch, size=len(requests))):
         return "lost"
     failpoint("after_sent")
     reply = await lane.calls.create(requests, batch.headers)
@@ -86,8 +90,8 @@ async def refuse(batch: MessageBatch, lane: Lane, reason: str, message: str) -> 
     return BatchState.REFUSED
 
 
-def _requests(batch: MessageBatch, lane: Lane) -> Sequence[bytes]:
-    return [_request(item, lane) for item in lane.batches.open_items(batch.id, limit=_ALL)]
+def _requests(items: Sequence[OpenItem], lane: Lane) -> Sequence[bytes]:
+    return [_request(item, lane) for item in items]
 
 
 def _request(item: OpenItem, lane: Lane) -> bytes:

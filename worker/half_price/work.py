@@ -1,14 +1,15 @@
 """The call that a message batch needs now, by its state. Each call is a task of its own, under a lease."""
 
 import asyncio
-from contextlib import suppress
 from functools import partial
 
 from models.chain.chain import short_name
 from models.errors import LedgerError
 from models.job.message_batch import BatchState, MessageBatch
+from models.ledger.message_batches import MOST_KEPT_S
 from worker.half_price.adopt import adopt
 from worker.half_price.collect import cancel, collect, poll
+from worker.half_price.end_items import GONE, end_without_answer
 from worker.half_price.lane import Lane
 from worker.half_price.send import send
 
@@ -33,23 +34,32 @@ async def work(batch_id: str, lane: Lane) -> str:
         batch = await lane.worker.in_thread(take)
         if batch is None:
             return DROPPED
-        renewing = asyncio.create_task(_renew(batch, lane))
+        holding = asyncio.create_task(_hold(batch, lane))
         try:
-            state = await _STEPS[batch.state](batch, lane)
+            is_gone = (batch.sent_ago_s or 0.0) > MOST_KEPT_S
+            return in_one_line(batch, await (_give_up if is_gone else _STEPS[batch.state])(batch, lane))
         finally:
-            renewing.cancel()
-        return in_one_line(batch, state)
+            holding.cancel()
     except LedgerError as error:
         return f"the ledger is away: {error}"
 
 
-async def _renew(batch: MessageBatch, lane: Lane) -> None:
-    """Hold the lease while a call lasts. A lease that was over stays with the next worker."""
+async def _give_up(batch: MessageBatch, lane: Lane) -> str:
+    """End the items of a message batch whose results the provider has removed: their cost stays unknown."""
+    await end_without_answer(batch, lane, reason=GONE, message="the provider keeps results for 29 days")
+    await lane.worker.in_thread(partial(lane.batches.put, batch, look_in_s=None, state=BatchState.LOST))
+    return BatchState.LOST
+
+
+async def _hold(batch: MessageBatch, lane: Lane) -> None:
+    """Renew the lease as long as the call lasts: a list and a download have many parts."""
     is_ours = True
     while is_ours:
-        await asyncio.sleep(lane.lease_s / 3)
-        with suppress(LedgerError):
+        await lane.worker.sleep(lane.lease_s / 3)
+        try:
             is_ours = await lane.worker.in_thread(partial(lane.batches.renew, batch, lease_s=lane.lease_s))
+        except LedgerError:
+            continue
 
 
 def in_one_line(batch: MessageBatch, state: str) -> str:

@@ -1,5 +1,6 @@
 """The provider's calls about message batches, each made once, and the parts of the replies that matter."""
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ _PATH = "/v1/messages/batches"
 _CREATE_S = 120.0  # up to 32 MB leave this machine
 _CALL_S = 30.0
 _SILENCE_S = 60.0
+_DOWNLOAD_S, _DOWNLOAD_MS = 3600.0, 3_600_000
 _PAGE = 100
 _MOST_PAGES = 100
 _OK = 200
@@ -51,7 +53,12 @@ class MessageBatchCalls:
 
     async def results(self, provider_id: str, into: Callable[[bytes], object]) -> Received | Broken:
         """Download the results. The path is ours: a reply may name any address."""
-        return await self._provider.download(f"{_PATH}/{provider_id}/results", into, silence_s=_SILENCE_S)
+        path = f"{_PATH}/{provider_id}/results"
+        try:
+            async with asyncio.timeout(_DOWNLOAD_S):  # parts may drip for ever
+                return await self._provider.download(path, into, silence_s=_SILENCE_S)
+        except TimeoutError:
+            return Broken(how="timed_out", detail=f"no whole file in {_DOWNLOAD_S:.0f} s", latency_ms=_DOWNLOAD_MS)
 
     async def listed(self, *, since_s: float) -> list[ListedBatch] | Received | Broken:
         """List the message batches created within `since_s` seconds, the newest first. Returns a reply that is no list.
@@ -99,18 +106,24 @@ def _batches(listed: Sequence[object], at: datetime) -> Iterator[ListedBatch]:
                 "processing_status": str(state),
                 "request_counts": dict(counts),
                 "created_at": str(created),
-            } if known:
+            } if known and (created_at := _time(datetime.fromisoformat, created)):
                 yield ListedBatch(
                     id=known,
                     has_ended=state == "ended",
                     size=sum(count for count in counts.values() if isinstance(count, int)),
-                    created_ago_s=(at - datetime.fromisoformat(created)).total_seconds(),
+                    created_ago_s=(at - created_at).total_seconds(),
                 )
 
 
 def _clock_of(reply: Received) -> datetime:
     """Return the time by the provider's clock, which may differ from ours by hours."""
+    return _time(parsedate_to_datetime, reply.headers.get("date", "")) or datetime.now(UTC)
+
+
+def _time(read: Callable[[str], datetime], text: str) -> datetime | None:
+    """Read a time, in UTC if no zone is named. Returns None for any other text."""
     try:
-        return parsedate_to_datetime(reply.headers["date"])
-    except (KeyError, ValueError):
-        return datetime.now(UTC)
+        found = read(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

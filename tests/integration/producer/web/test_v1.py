@@ -127,8 +127,7 @@ def test_what_cannot_be_asked_is_told_with_its_place(plant: Plant) -> None:
 def test_a_batch_is_cancelled(plant: Plant) -> None:
     plant.simulator.set_script('[[rules]]\nprompt_contains = "glacier"\nanswer = "ok"\ndelay_s = 3.0')
     batch = _post(plant, _OWN, {"prompts": [f"glacier {number}" for number in range(3)]}).json()["batch"]
-    counts = _post(plant, f"{_OWN}/{batch}/cancel").json()
-    assert (counts["cancelled"], counts["in_message_batches"]) == (3, 0)
+    assert _post(plant, f"{_OWN}/{batch}/cancel").json().items() >= {"cancelled": 3, "in_message_batches": 0}.items()
     assert _ended(plant, batch)["cancelled"] == 3
 
 
