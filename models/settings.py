@@ -147,6 +147,7 @@ class Settings(BaseSettings):
     half_price_usual_s: float = Field(default=7200, ge=0, le=_DAY_S)
     half_price_grace_s: float = Field(default=300, ge=0, le=_DAY_S)
     half_price_live_s: float = Field(default=900, ge=1, le=_DAY_S)
+    half_price_lost_s: float = Field(default=900, ge=0.1, le=_DAY_S)
     half_price_poll_s: float = Field(default=60, ge=0.05, le=3600)
     review_every_s: float = Field(default=60, ge=0.05, le=_DAY_S)
     health_min_jobs: int = Field(default=20, ge=1)

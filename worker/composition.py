@@ -132,6 +132,7 @@ def open_lane(settings: Settings, worker: Worker) -> Lane:
         grace_s=settings.half_price_grace_s,
         live_s=settings.half_price_live_s,
         poll_s=settings.half_price_poll_s,
+        lost_s=settings.half_price_lost_s,
         lease_s=settings.lease_s,
     )
 

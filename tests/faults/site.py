@@ -31,8 +31,9 @@ LEASE_S = 3.0
 _START_S = 60
 _END_S = 60
 _PASSWORD = "of-a-throw-away-broker"  # noqa: S105
+_TIMES = {"USUAL": "5", "GRACE": "3", "LIVE": "20", "POLL": "0.3", "LOST": "4"}  # of half price
 _USUAL = {"LEASE_S": f"{LEASE_S:g}", "CLOCK_TICK_S": "0.2", "DRAIN_S": "10", "PAUSE_BATCH_AFTER": "0"} | {
-    f"HALF_PRICE_{name}_S": value for name, value in {"USUAL": "5", "GRACE": "3", "LIVE": "20", "POLL": "0.3"}.items()
+    f"HALF_PRICE_{name}_S": value for name, value in _TIMES.items()
 }
 
 

@@ -11,8 +11,7 @@ from worker.half_price.results_file import first_id
 from worker.provider.message_batches import ListedBatch
 from worker.provider.reply import Broken, Received
 
-LOOKS = 3  # whole lists without a match, over the time below
-LOOKS_S = 900.0
+LOOKS = 3  # whole lists without a match
 _AROUND_S = 300.0  # the provider may carry a create out so long after its start
 _STRAYS_S = 86_400.0  # a lost create is looked for so long
 _STRAY_EVERY_S = 3600.0
@@ -67,14 +66,13 @@ async def _absent(batch: MessageBatch, lane: Lane) -> str:
     looks = batch.looks + 1
     if batch.state is BatchState.LOST:
         is_over = (batch.sent_ago_s or 0.0) > _STRAYS_S
-        await _put(batch, lane, look_in_s=None if is_over else min(_STRAY_EVERY_S, 60 * lane.poll_s), looks=looks)
+        await _put(batch, lane, look_in_s=None if is_over else min(_STRAY_EVERY_S, 4 * lane.lost_s), looks=looks)
         return batch.state
-    lost_after_s = LOOKS_S / 60 * lane.poll_s
-    if looks < LOOKS or (batch.sent_ago_s or 0.0) < lost_after_s:
-        await _put(batch, lane, look_in_s=lost_after_s / LOOKS, looks=looks)
+    if looks < LOOKS or (batch.sent_ago_s or 0.0) < lane.lost_s:
+        await _put(batch, lane, look_in_s=lane.lost_s / LOOKS, looks=looks)
         return batch.state
     await end_without_answer(batch, lane, reason=LOST, message="no list of the provider shows its message batch")
-    await _put(batch, lane, look_in_s=min(_STRAY_EVERY_S, 60 * lane.poll_s), state=BatchState.LOST, looks=looks)
+    await _put(batch, lane, look_in_s=min(_STRAY_EVERY_S, 4 * lane.lost_s), state=BatchState.LOST, looks=looks)
     return BatchState.LOST
 
 

@@ -23,8 +23,8 @@ class Lane:
     """The collaborators of message batches. `namespace` names the API key; `folder` has results while they are read.
 
     A message batch takes `usual_s` until twenty of its model were measured. A cancel may take `grace_s`. A job needs
-    `live_s` for a live call before its deadline. Each message batch is looked after every `poll_s`. A message batch in
-    hand has a lease of `lease_s`, renewed while a call lasts.
+    `live_s` for a live call before its deadline. Each message batch is looked after every `poll_s`. A doubtful create
+    that no list shows for `lost_s` is lost. A message batch in hand has a lease of `lease_s`, renewed during a call.
     """
 
     worker: Collaborators
@@ -39,6 +39,7 @@ class Lane:
     grace_s: float
     live_s: float
     poll_s: float
+    lost_s: float
     lease_s: float
 
     def takes_s(self, model: str) -> float:

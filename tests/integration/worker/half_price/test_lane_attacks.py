@@ -119,7 +119,7 @@ def test_a_stray_of_a_lost_create_is_cancelled(site: LaneSite) -> None:
     stray = rule("create", "500", accepted="true", times=1, list_lag_s=2, takes_s=600)
     site.plant.simulator.set_script(_QUICK + stray)
     site.submitted()
-    made, hasty = site.packed(), replace(site.lane, poll_s=0.05)
+    made, hasty = site.packed(), replace(site.lane, poll_s=0.05, lost_s=0.75)
     eventually(lambda: site.work(made, hasty) == "lost", within_s=10, because="no list shows the message batch")
     eventually(lambda: site.work(made, hasty) == "cancelling", within_s=10, because="the list shows the stray")
     eventually(lambda: site.work(made, hasty) == "done", within_s=10, because="the stray ends by the cancel")
@@ -198,7 +198,7 @@ def test_jobs_of_one_message_batch_have_near_deadlines(site: LaneSite) -> None:
 def test_a_stray_is_recorded_beside_a_live_call_of_its_job(site: LaneSite) -> None:
     site.plant.simulator.set_script(_QUICK + rule("create", "500", accepted="true", times=1, list_lag_s=2))
     batch = site.submitted(1)
-    made, hasty, ledger = site.packed(), replace(site.lane, poll_s=0.05), site.worker.store.ledger
+    made, hasty, ledger = site.packed(), replace(site.lane, poll_s=0.05, lost_s=0.75), site.worker.store.ledger
     eventually(lambda: site.work(made, hasty) == "lost", within_s=10, because="no list shows the message batch")
     (job,) = site.plant.jobs(batch)
     claim = ledger.claim(job["id"], lease_s=60)
@@ -240,7 +240,7 @@ def test_a_download_that_drips_for_ever_is_ended(site: LaneSite, monkeypatch: py
 def test_a_stray_has_its_cost_recorded_though_its_jobs_had_gone_on(site: LaneSite) -> None:
     site.plant.simulator.set_script(_QUICK + rule("create", "500", accepted="true", times=1, list_lag_s=2))
     batch = site.submitted()
-    made, hasty = site.packed(), replace(site.lane, poll_s=0.05)
+    made, hasty = site.packed(), replace(site.lane, poll_s=0.05, lost_s=0.75)
     assert site.work(made, hasty) == "doubtful"
     batch.cancel()
     eventually(lambda: site.work(made, hasty) == "lost", within_s=10, because="no list shows the message batch")

@@ -15,6 +15,7 @@ _TIMES = {
     "HALF_PRICE_USUAL_S": "0",
     "HALF_PRICE_GRACE_S": "1",
     "HALF_PRICE_POLL_S": "0.1",
+    "HALF_PRICE_LOST_S": "1.5",
     "HALF_PRICE_LIVE_S": "10",
     "CLIMB_ON": "truncated,refused",
 }
