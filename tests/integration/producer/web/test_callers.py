@@ -158,7 +158,8 @@ def test_figures_of_the_fleet_are_for_its_operator(
 ) -> None:
     path = tmp_path / "operated.toml"
     path.write_text(f'{_CALLERS}[me]\ntoken = "token-of-the-operator"\noperator = true\n', encoding="utf-8")
-    operated = load_settings(env_file=None, database_url=database_url, state_dir=tmp_path, callers_file=path)
+    served: dict[str, Any] = {"state_dir": tmp_path, "callers_file": path, "served_batches": "live"}
+    operated = load_settings(env_file=None, database_url=database_url, **served)
     body = {"requests": [{"custom_id": name, "params": asked()} for name in ("a", "b")]}
 
     async def look() -> dict[str, tuple[str, int]]:
