@@ -12,6 +12,7 @@ from pathlib import Path
 
 from models.accounting.exports import ATTEMPTS
 from models.job.task_kinds import JobTerms
+from models.outcome import HALF_PRICE
 from producer.client import Batch, Producer
 from producer.files.prompts import opened_prompts
 from producer.files.record_to_prompt import ReadOptions
@@ -27,6 +28,7 @@ _HERE = Path(".stepdown", "demo")
 _TEXTS = Path(__file__).parents[1] / "simulator" / "texts"
 _QUESTION = '"select * from v_primary_health"'
 _NANO = 1_000_000_000
+_PACKED_WITHIN_S, _LOOK_EVERY_S = 30.0, 0.2
 _PARTS = {
     "at half price": JobTerms(half_price=True, deadline_s=60),
     "at half price, in a message batch that hangs": JobTerms(half_price=True, deadline_s=25),
@@ -68,10 +70,20 @@ def _work_at_half_price(producer: Producer, jobs: int) -> None:
     _say("  2. A third of the articles is bought live, the rest in two message batches of the provider, at half price.")
     for number, (name, terms) in enumerate(_PARTS.items()):
         batches[name] = producer.submit(articles[number :: len(_PARTS)], name=name, terms=terms)
-        time.sleep(demo_processes.PACKED_S)  # or two batches would be packed into one message batch
+        _until_packed(producer, batches[name])  # or two batches would share a message batch
     _say("  3. One message batch hangs: the worker cancels it in time, and buys the rest of its answers live.")
     for name, batch in batches.items():
         _follow(name, batch)
+
+
+def _until_packed(producer: Producer, batch: Batch) -> None:
+    until = time.monotonic() + _PACKED_WITHIN_S
+    while time.monotonic() < until and _waits_for_place(producer, batch):
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _waits_for_place(producer: Producer, batch: Batch) -> bool:
+    return any(waits.reason == HALF_PRICE for waits in producer.store.waits.of_batch(batch.id, producer.models))
 
 
 def _work(producer: Producer, jobs: int) -> None:

@@ -31,7 +31,6 @@ _HALF_PRICE = {
     "half_price_live_s": 10.0,
     "half_price_poll_s": 0.5,
 }
-PACKED_S = 2.0  # by then a few waiting jobs are in a message batch
 
 
 def end_in_order() -> None:
