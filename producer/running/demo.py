@@ -30,8 +30,8 @@ _QUESTION = '"select * from v_primary_health"'
 _NANO = 1_000_000_000
 _PACKED_WITHIN_S, _LOOK_EVERY_S = 30.0, 0.2
 _PARTS = {
-    "at half price": JobTerms(half_price=True, deadline_s=60),
-    "at half price, in a message batch that hangs": JobTerms(half_price=True, deadline_s=25),
+    "at half price": JobTerms(half_price=True, deadline_s=90),
+    "at half price, in a message batch that hangs": JobTerms(half_price=True, deadline_s=40),
     "live": JobTerms(),
 }
 _say = partial(print_line, at_once=True)  # also where stdout is a file

@@ -28,7 +28,7 @@ _FLOWER_PORT = 5555
 _HALF_PRICE = {
     "half_price_usual_s": 5.0,
     "half_price_grace_s": 2.0,
-    "half_price_live_s": 10.0,
+    "half_price_live_s": 15.0,
     "half_price_poll_s": 0.5,
 }
 

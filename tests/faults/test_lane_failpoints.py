@@ -21,7 +21,7 @@ _SCRIPT = "[batches]\ntakes_s = 0\ncancel_s = 0\n"
 def test_wherever_a_worker_is_killed_each_item_is_bought_once(engine_name: str, name: str, tmp_path: Path) -> None:
     with open_site(engine_name, tmp_path, script=_SCRIPT) as site:
         doomed = site.hire(STEPDOWN_FAILPOINT=name)
-        batch = site.submit(_JOBS, terms=JobTerms(half_price=True, deadline_s=60), max_cost_usd=1)
+        batch = site.submit(_JOBS, terms=JobTerms(half_price=True, deadline_s=150), max_cost_usd=1)
         assert doomed.ended(within_s=30) == -signal.SIGKILL, doomed.message()
         site.hire()
         site.finished(batch)
