@@ -105,4 +105,4 @@ def test_limits_are_read_by_model_group() -> None:
 @pytest.mark.parametrize("path", _SCRIPTS, ids=lambda path: path.stem)
 def test_the_example_scripts_can_be_played(path: Path) -> None:
     script = parse_script(path.read_text(encoding="utf-8"), source=path.name)
-    assert script.rules or script.noise or script.limits
+    assert script.rules or script.noise or script.limits or script.batch_rules
