@@ -8,7 +8,7 @@ from enum import StrEnum
 from models.job.values import Claim, Opening
 
 
-class BatchState(StrEnum):
+class MessageBatchState(StrEnum):
     """The state of a message batch."""
 
     SENDING = "sending"  # committed with its items; its create has not been answered -> under_way, doubtful, refused
@@ -18,7 +18,7 @@ class BatchState(StrEnum):
     ENDED = "ended"  # the provider has its results -> done, doubtful
     DONE = "done"  # its results are in the ledger
     REFUSED = "refused"  # nothing was bought
-    LOST = "lost"  # in no list, or without results any more -> under_way, if a list shows a stray
+    LOST = "lost"  # in no list, or without results any more -> cancelling, if a list shows a stray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +41,13 @@ class MessageBatch:
     """A message batch in hand. Seconds count from the ledger's clock; `sent_ago_s` is None before the create left.
 
     `token` is that of the lease. `not_ours` are ids of the provider that turned out to be another's. `waiting` counts
-    the jobs that still wait for an item. `looks` counts calls in vain, in a row: whole lists
-    without a match, polls that met a limit, downloads.
+    the jobs that still wait for an item. `looks` counts calls in vain, in a row: whole lists without a match, limited
+    polls, downloads.
     """
 
     id: str
     token: int
-    state: BatchState
+    state: MessageBatchState
     provider_id: str | None
     model: str
     headers: Mapping[str, str]
@@ -75,7 +75,7 @@ class OpenItem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class WaitingJob:
     """A job that waits for a place in a message batch, and goes live in `live_in_s` seconds at the latest."""
 
     claim: Claim

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from models.database.compiled_sql import Cursor
 from models.database.engine import LedgerPart, reading, transaction
 from models.ids import new_id
-from models.job.message_batch import BatchState, Candidate, MessageBatch, NewMessageBatch, OpenItem
+from models.job.message_batch import MessageBatch, MessageBatchState, NewMessageBatch, OpenItem, WaitingJob
 from models.job.values import Claim, Closing, Ending, Opening
 from models.ledger.budgets import reserve_or_leave
 from models.ledger.claims import claim_of, claimed_columns
@@ -63,7 +63,7 @@ _LEAVE = update(Job).where(_THIS_JOB, Job.outcome == IN_BATCH).values(due_at=_NO
 _MADE = ("id", "namespace", "model", "headers", "size")
 _MAKE = insert(Row).values(
     **{name: bindparam(name, type_=getattr(Row, name).type) for name in _MADE},
-    state=BatchState.SENDING,
+    state=MessageBatchState.SENDING,
     not_ours=[],
     made_at=_NOW,
     look_at=_NOW,
@@ -103,12 +103,12 @@ class MessageBatches(LedgerPart):
         super().__init__(engine)
         self._ledger = ledger
 
-    def candidates(self, *, limit: int) -> list[Candidate]:
+    def candidates(self, *, limit: int) -> list[WaitingJob]:
         """List jobs that wait for a place in a message batch: by rung, the nearest deadline first."""
         with reading(self._engine) as connection:
             rows = _dicts(connection.execute(_CANDIDATES, {"count": limit}))
         return [
-            Candidate(claim=self._claim(row), live_in_s=(row["due_at"] - row["claimed_at"]).total_seconds())
+            WaitingJob(claim=self._claim(row), live_in_s=(row["due_at"] - row["claimed_at"]).total_seconds())
             for row in rows
         ]
 
@@ -120,7 +120,7 @@ class MessageBatches(LedgerPart):
     def to_pack(self, namespace: str, *, most: int) -> int:
         """Count the jobs that wait for a place, up to `most`. Returns 0 while a create has no answer yet."""
         some = select(literal(1)).select_from(Job).where(_WAITS_FOR_PLACE).limit(most).subquery()
-        is_sending = exists().where(text(OPEN), Row.state == BatchState.SENDING, Row.namespace == namespace)
+        is_sending = exists().where(text(OPEN), Row.state == MessageBatchState.SENDING, Row.namespace == namespace)
         with reading(self._engine) as connection:
             return connection.scalar(select(func.count()).select_from(some).where(~is_sending)) or 0
 
@@ -174,13 +174,12 @@ class MessageBatches(LedgerPart):
             if not connection.execute(leased).rowcount:
                 return None
             row = connection.execute(select(Row.__table__, waiting).where(Row.id == batch_id)).mappings().one()
-            ago = {
-                name: None if row[name] is None else (now(connection) - row[name]).total_seconds() for name in _TIMES
-            }
+            at = now(connection)
+        ago = {name: None if row[name] is None else (at - row[name]).total_seconds() for name in _TIMES}
         return MessageBatch(
             **{name: row[name] for name in _SAME},
             token=row["lease_token"],
-            state=BatchState(row["state"]),
+            state=MessageBatchState(row["state"]),
             not_ours=tuple(row["not_ours"]),
             sent_ago_s=ago["sent_at"],
             switch_in_s=-(ago["switch_at"] or 0.0),
@@ -215,14 +214,16 @@ class MessageBatches(LedgerPart):
         ids = self.item_ids(batch.id)
         with transaction(self._engine) as connection:
             given = {"of_id": batch.id, "of_token": batch.token}
-            is_whole = _HELD & (Row.state == BatchState.SENDING)
-            refused = update(Row).where(is_whole).values(state=BatchState.REFUSED, look_at=None, lease_until=None)
+            is_whole = _HELD & (Row.state == MessageBatchState.SENDING)
+            refused = (
+                update(Row).where(is_whole).values(state=MessageBatchState.REFUSED, look_at=None, lease_until=None)
+            )
             if not connection.execute(refused, given).rowcount:
                 return
             whole = connection.execute(select(Row.__table__).where(Row.id == batch.id)).mappings().one()
             for half in (ids[: len(ids) // 2], ids[len(ids) // 2 :]):
                 kept = {name: whole[name] for name in ("namespace", "model", "headers", "switch_at")}
-                made = {"id": new_id(), "size": len(half), "state": BatchState.SENDING, "not_ours": [], **kept}
+                made = {"id": new_id(), "size": len(half), "state": MessageBatchState.SENDING, "not_ours": [], **kept}
                 connection.execute(insert(Row).values(made_at=_NOW, look_at=_NOW, **made))
                 connection.execute(update(Attempt).where(Attempt.id.in_(half)).values(message_batch_id=made["id"]))
 

@@ -22,7 +22,7 @@ class MessageBatch(Base):
     model: Mapped[Line]
     headers: Mapped[Json]  # version and betas of all its requests
     size: Mapped[int]
-    state: Mapped[Word]  # a word of BatchState
+    state: Mapped[Word]  # a word of MessageBatchState
     is_proven: Mapped[bool] = mapped_column(server_default=false())  # False while the id may be another client's
     not_ours: Mapped[Json]  # ids of the provider that turned out to be another's
     error: Mapped[str | None] = mapped_column(Text)  # the provider's words about the last failed call

@@ -114,7 +114,7 @@ def _costs(lines: Sequence[ModelLine]) -> str:
 
 
 def cache_line(use: CacheUse) -> str:
-    """Say how much of a batch's input was read from the provider's cache, and what that saved."""
+    """Return the share of a batch's input that was read from the provider's cache, and the saving."""
     share = use.read_tokens / use.input_tokens
     saved = money(abs(use.saved_usd), unknown=use.unknown_costs)
     came_to = "saved" if use.saved_usd >= 0 else "nothing saved yet: to write it cost"
@@ -122,7 +122,7 @@ def cache_line(use: CacheUse) -> str:
 
 
 def half_price_lines(use: HalfPriceUse) -> Iterator[str]:
-    """Say how much was bought at half price and saved, then how many jobs moved to live calls."""
+    """Return the jobs bought at half price and the saving, then the jobs that moved to live calls."""
     bought = f"{counted(use.attempts, 'call')} bought for {money(use.cost_usd, unknown=use.unknown_costs)}"
     yield f"half price: {bought}, {money(use.saved_usd)} saved against live calls"
     causes = {

@@ -1,8 +1,6 @@
 """A doubtful create: the provider's list shows no custom_ids, so a message batch is adopted first and proven later."""
 
-from functools import partial
-
-from models.job.message_batch import BatchState, MessageBatch
+from models.job.message_batch import MessageBatch, MessageBatchState
 from models.ledger.message_batches import LOST
 from worker.events import MessageBatchStray
 from worker.half_price.end_items import end_without_answer
@@ -22,7 +20,7 @@ async def adopt(batch: MessageBatch, lane: Lane) -> str:
     sent_ago_s = batch.sent_ago_s or 0.0
     listed = await lane.calls.listed(since_s=sent_ago_s + _AROUND_S)
     if isinstance(listed, Received | Broken):
-        await _put(batch, lane, look_in_s=max(lane.next_look_s(), lane.wait_s(listed, in_a_row=0)))
+        await lane.put(batch, look_in_s=max(lane.next_look_s(), lane.wait_s(listed, in_a_row=0)))
         return batch.state
     known = await lane.worker.in_thread(lane.batches.provider_ids)
     others = known.union(batch.not_ours)
@@ -40,11 +38,11 @@ def _is_near(listed: ListedBatch, sent_ago_s: float) -> bool:
 
 async def _adopted(batch: MessageBatch, lane: Lane, found: ListedBatch) -> str:
     """Look after a message batch that may be ours; results are the proof. A stray of a lost create is cancelled."""
-    is_stray = batch.state is BatchState.LOST
+    is_stray = batch.state is MessageBatchState.LOST
     if is_stray:
         lane.worker.report(MessageBatchStray(batch_id=batch.id, provider_id=found.id))
-    state = BatchState.CANCELLING if is_stray else BatchState.UNDER_WAY
-    await _put(batch, lane, look_in_s=0.0, state=state, provider_id=found.id, is_proven=False, looks=0)
+    state = MessageBatchState.CANCELLING if is_stray else MessageBatchState.UNDER_WAY
+    await lane.put(batch, look_in_s=0.0, state=state, provider_id=found.id, is_proven=False, looks=0)
     return state
 
 
@@ -58,23 +56,19 @@ async def _choose(batch: MessageBatch, lane: Lane, found: list[ListedBatch]) -> 
             return await _adopted(batch, lane, one)
         if read is not None:
             not_ours.append(one.id)
-    await _put(batch, lane, look_in_s=lane.next_look_s(), not_ours=not_ours)
+    await lane.put(batch, look_in_s=lane.next_look_s(), not_ours=not_ours)
     return batch.state
 
 
 async def _absent(batch: MessageBatch, lane: Lane) -> str:
     looks = batch.looks + 1
-    if batch.state is BatchState.LOST:
+    if batch.state is MessageBatchState.LOST:
         is_over = (batch.sent_ago_s or 0.0) > _STRAYS_S
-        await _put(batch, lane, look_in_s=None if is_over else min(_STRAY_EVERY_S, 4 * lane.lost_s), looks=looks)
+        await lane.put(batch, look_in_s=None if is_over else min(_STRAY_EVERY_S, 4 * lane.lost_s), looks=looks)
         return batch.state
     if looks < LOOKS or (batch.sent_ago_s or 0.0) < lane.lost_s:
-        await _put(batch, lane, look_in_s=lane.lost_s / LOOKS, looks=looks)
+        await lane.put(batch, look_in_s=lane.lost_s / LOOKS, looks=looks)
         return batch.state
     await end_without_answer(batch, lane, reason=LOST, message="no list of the provider shows its message batch")
-    await _put(batch, lane, look_in_s=min(_STRAY_EVERY_S, 4 * lane.lost_s), state=BatchState.LOST, looks=looks)
-    return BatchState.LOST
-
-
-async def _put(batch: MessageBatch, lane: Lane, **changes: object) -> None:
-    await lane.worker.in_thread(partial(lane.batches.put, batch, **changes))  # type: ignore[arg-type]
+    await lane.put(batch, look_in_s=min(_STRAY_EVERY_S, 4 * lane.lost_s), state=MessageBatchState.LOST, looks=looks)
+    return MessageBatchState.LOST

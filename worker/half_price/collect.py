@@ -1,9 +1,8 @@
 """A message batch under way: polled, cancelled at the switch time, and read after the end."""
 
 import math
-from functools import partial
 
-from models.job.message_batch import BatchState, MessageBatch
+from models.job.message_batch import MessageBatch, MessageBatchState
 from worker.events import MessageBatchEnded, ResultsUnreadable
 from worker.half_price.end_items import end_results
 from worker.half_price.lane import Lane
@@ -34,14 +33,14 @@ async def poll(batch: MessageBatch, lane: Lane) -> str:
 
 async def cancel(batch: MessageBatch, lane: Lane) -> str:
     """Cancel a message batch until the provider has taken the cancel, then wait for its end."""
-    changes: dict[str, object] = {"state": BatchState.CANCELLING}
+    changes: dict[str, object] = {"state": MessageBatchState.CANCELLING}
     if not batch.is_cancelled:
         reply = await lane.calls.cancel(str(batch.provider_id))
         listed = batch_of(reply)
         if listed is not None and not listed.has_ended:
             changes["cancelled_at"] = "now"
-            await _put(batch, lane, look_in_s=lane.grace_s / _CANCEL_EVERY, error=None, looks=0, **changes)
-            return BatchState.CANCELLING
+            await lane.put(batch, look_in_s=lane.grace_s / _CANCEL_EVERY, error=None, looks=0, **changes)
+            return MessageBatchState.CANCELLING
         if lane.wait_s(reply, in_a_row=0):
             return await _look_again(batch, lane, reply, within_s=lane.grace_s / _FEW, **changes)
     reply = await lane.calls.retrieve(str(batch.provider_id))
@@ -62,15 +61,15 @@ async def _look_again(
     changes["looks"] = batch.looks + 1 if wait_s else 0
     error = f"status {reply.status}" if isinstance(reply, Received) and batch_of(reply) is None else None
     error = f"{reply.how}: {reply.detail}" if isinstance(reply, Broken) else error
-    await _put(batch, lane, look_in_s=look_in_s, error=error, **changes)
+    await lane.put(batch, look_in_s=look_in_s, error=error, **changes)
     return str(changes.get("state", batch.state))
 
 
 async def _ended(batch: MessageBatch, lane: Lane) -> str:
     """Record the end before the results are read: reading may take several tries."""
-    kept = {"state": BatchState.ENDED, "ended_at": "now", "error": None, "looks": 0}
-    await _put(batch, lane, look_in_s=0.0, **kept)
-    return BatchState.ENDED
+    kept = {"state": MessageBatchState.ENDED, "ended_at": "now", "error": None, "looks": 0}
+    await lane.put(batch, look_in_s=0.0, **kept)
+    return MessageBatchState.ENDED
 
 
 async def collect(batch: MessageBatch, lane: Lane) -> str:
@@ -85,9 +84,9 @@ async def collect(batch: MessageBatch, lane: Lane) -> str:
         return await _not_yet(batch, lane, error)
     if counts is None:
         return "lost"
-    await _put(batch, lane, look_in_s=None, state=BatchState.DONE, is_proven=True, done_at="now", error=None)
+    await lane.put(batch, look_in_s=None, state=MessageBatchState.DONE, is_proven=True, done_at="now", error=None)
     lane.worker.report(MessageBatchEnded(batch_id=batch.id, model=batch.model, counts=counts))
-    return BatchState.DONE
+    return MessageBatchState.DONE
 
 
 async def _not_yet(batch: MessageBatch, lane: Lane, error: ResultsError) -> str:
@@ -95,14 +94,10 @@ async def _not_yet(batch: MessageBatch, lane: Lane, error: ResultsError) -> str:
         # Adopted by mistake: another client's message batch of the same size.
         not_ours = [*batch.not_ours, batch.provider_id]
         undone = {"provider_id": None, "not_ours": not_ours, "cancelled_at": None, "ended_at": None, "looks": 0}
-        await _put(batch, lane, look_in_s=0.0, state=BatchState.DOUBTFUL, **undone)
-        return BatchState.DOUBTFUL
+        await lane.put(batch, look_in_s=0.0, state=MessageBatchState.DOUBTFUL, **undone)
+        return MessageBatchState.DOUBTFUL
     if not error.is_early:
         lane.worker.report(ResultsUnreadable(batch_id=batch.id, message=str(error)))
     wait_s = min(_AGAIN_S, lane.poll_s * 2.0 ** min(batch.looks, 10))
-    await _put(batch, lane, look_in_s=wait_s, looks=batch.looks + 1, error=str(error))
+    await lane.put(batch, look_in_s=wait_s, looks=batch.looks + 1, error=str(error))
     return "ended, its results cannot be read yet"
-
-
-async def _put(batch: MessageBatch, lane: Lane, **changes: object) -> None:
-    await lane.worker.in_thread(partial(lane.batches.put, batch, **changes))  # type: ignore[arg-type]

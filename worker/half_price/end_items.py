@@ -65,8 +65,9 @@ async def end_results(batch: MessageBatch, lane: Lane, file: IO[bytes]) -> Count
 
 async def _record_strays(batch: MessageBatch, results: Mapping[str, Mapping[str, Any]], lane: Lane) -> None:
     """Record the cost of items whose attempts were closed as lost."""
-    for item in await lane.worker.in_thread(lane.batches.lost_items, batch.id, results):
-        _, closing = _end_of(item, results[item.opening.id], lane)
+    items = await lane.worker.in_thread(lane.batches.lost_items, batch.id, results)
+    lost = [(item, results[item.opening.id]) for item in items]
+    for item, _, closing in await lane.worker.in_thread(_ends, lost, lane):
         if closing.outcome is not Outcome.NOT_RUN:
             reply = LoopReply[bool]()
             lane.batches.record_stray(item, closing, reply)

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from models.job.message_batch import MessageBatch
 from models.ledger.message_batches import MessageBatches
 from models.reports.batch_latency import BatchLatency
 from worker.failing_batches import FailingBatches
@@ -41,6 +43,10 @@ class Lane:
     poll_s: float
     lost_s: float
     lease_s: float
+
+    async def put(self, batch: MessageBatch, *, look_in_s: float | None, **changes: object) -> None:
+        """Put a message batch down, as `MessageBatches.put` does. Without our lease, nothing is changed."""
+        await self.worker.in_thread(partial(self.batches.put, batch, look_in_s=look_in_s, **changes))
 
     def takes_s(self, model: str) -> float:
         """Return the seconds within which a message batch of a model very likely ends."""

@@ -1,13 +1,13 @@
 """Waiting jobs become a message batch: of one model and one set of headers, committed before the create."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
 from models.ids import new_id
-from models.job.message_batch import Candidate, NewMessageBatch
+from models.job.message_batch import NewMessageBatch, WaitingJob
 from models.job.values import Claim, Opening
 from worker.events import LeftForLive, MessageBatchMade
 from worker.fallback.rung import RungContext
@@ -39,7 +39,7 @@ class Packer:
     """Makes message batches of a lane, one at a time. A few jobs wait `poll_s` for more."""
 
     lane: Lane
-    clock: Any  # monotonic seconds
+    clock: Callable[[], float]  # monotonic
     _since: float | None = field(default=None, init=False)
 
     def tick(self) -> int:
@@ -55,7 +55,7 @@ class Packer:
         return pack(self.lane, self.lane.batches.candidates(limit=MOST_REQUESTS))
 
 
-def pack(lane: Lane, candidates: Sequence[Candidate]) -> int:
+def pack(lane: Lane, candidates: Sequence[WaitingJob]) -> int:
     """Commit a message batch of the first job and those alike. Jobs that cannot be packed go live.
 
     Returns the number of items.
@@ -77,7 +77,7 @@ def pack(lane: Lane, candidates: Sequence[Candidate]) -> int:
     return _made(lane, chosen) if chosen else 0
 
 
-def _packed(lane: Lane, candidate: Candidate, takes_s: Any) -> _Packed | None:
+def _packed(lane: Lane, candidate: WaitingJob, takes_s: Callable[[str], float]) -> _Packed | None:
     claim, worker = candidate.claim, lane.worker
     rung = first_rung(claim, worker, claim.deadline_s)
     has_time = candidate.live_in_s - lane.grace_s >= takes_s(rung.model)

@@ -78,7 +78,7 @@ def results_in(file: IO[bytes]) -> Iterator[tuple[str, Mapping[str, Any]]]:
         except ValueError:
             held = None
         match held:
-            case {"custom_id": str(known), "result": {"type": str(), **rest} as result} if rest is not None:
+            case {"custom_id": str(known), "result": {"type": str()} as result}:
                 yield known, result
             case _:
                 raise ResultsError(f"line {number} of the results is no result")

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from models.chain.fallback_rules import ABOUT_THE_KEY
-from models.job.message_batch import BatchState, MessageBatch, OpenItem
+from models.job.message_batch import MessageBatch, MessageBatchState, OpenItem
 from models.ledger.message_batches import LEFT_OUT
 from models.outcome import Outcome
 from worker.events import KeyPaused
@@ -44,9 +44,9 @@ async def send(batch: MessageBatch, lane: Lane) -> str:
     failpoint("after_create")
     listed = batch_of(reply)
     if listed is not None:
-        known = {"state": BatchState.UNDER_WAY, "provider_id": listed.id, "is_proven": True, "error": None}
-        await lane.worker.in_thread(partial(lane.batches.put, batch, look_in_s=lane.next_look_s(), **known))
-        return BatchState.UNDER_WAY
+        known = {"state": MessageBatchState.UNDER_WAY, "provider_id": listed.id, "is_proven": True, "error": None}
+        await lane.put(batch, look_in_s=lane.next_look_s(), **known)
+        return MessageBatchState.UNDER_WAY
     return await _failed(batch, lane, reply)
 
 
@@ -70,24 +70,21 @@ async def _failed(batch: MessageBatch, lane: Lane, reply: Received | Broken) -> 
 async def _wait(batch: MessageBatch, lane: Lane, message: str, wait_s: float) -> str:
     """Send the same create later: nothing was bought. The packer waits for its answer."""
     look_in_s = max(0.0, min(wait_s, batch.switch_in_s))
-    put = partial(lane.batches.put, batch, look_in_s=look_in_s, sent_at=None, error=message)
-    await lane.worker.in_thread(put)
+    await lane.put(batch, look_in_s=look_in_s, sent_at=None, error=message)
     return f"waits {look_in_s:.0f} s to be created"
 
 
 async def doubt(batch: MessageBatch, lane: Lane, message: str) -> str:
     """Record that the create may have been carried out: the provider's list decides."""
-    put = partial(lane.batches.put, batch, look_in_s=0.0, state=BatchState.DOUBTFUL, error=message)
-    await lane.worker.in_thread(put)
-    return BatchState.DOUBTFUL
+    await lane.put(batch, look_in_s=0.0, state=MessageBatchState.DOUBTFUL, error=message)
+    return MessageBatchState.DOUBTFUL
 
 
 async def refuse(batch: MessageBatch, lane: Lane, reason: str, message: str) -> str:
     """End all items without cost, and let their jobs go live: the provider has taken nothing."""
     await end_without_answer(batch, lane, reason=reason, message=message)
-    put = partial(lane.batches.put, batch, look_in_s=None, state=BatchState.REFUSED, done_at="now", error=message)
-    await lane.worker.in_thread(put)
-    return BatchState.REFUSED
+    await lane.put(batch, look_in_s=None, state=MessageBatchState.REFUSED, done_at="now", error=message)
+    return MessageBatchState.REFUSED
 
 
 def _requests(items: Sequence[OpenItem], lane: Lane) -> Sequence[bytes]:

@@ -5,7 +5,7 @@ from functools import partial
 
 from models.chain.chain import short_name
 from models.errors import LedgerError
-from models.job.message_batch import BatchState, MessageBatch
+from models.job.message_batch import MessageBatch, MessageBatchState
 from models.ledger.message_batches import MOST_KEPT_S
 from worker.half_price.adopt import adopt
 from worker.half_price.collect import cancel, collect, poll
@@ -14,13 +14,14 @@ from worker.half_price.lane import Lane
 from worker.half_price.send import send
 
 DROPPED = "dropped: another worker has the message batch, or no call is due"
+STOPPING = "left for another worker: this one stops"
 _STEPS = {
-    BatchState.SENDING: send,
-    BatchState.DOUBTFUL: adopt,
-    BatchState.UNDER_WAY: poll,
-    BatchState.CANCELLING: cancel,
-    BatchState.ENDED: collect,
-    BatchState.LOST: adopt,
+    MessageBatchState.SENDING: send,
+    MessageBatchState.DOUBTFUL: adopt,
+    MessageBatchState.UNDER_WAY: poll,
+    MessageBatchState.CANCELLING: cancel,
+    MessageBatchState.ENDED: collect,
+    MessageBatchState.LOST: adopt,
 }
 
 
@@ -29,6 +30,8 @@ async def work(batch_id: str, lane: Lane) -> str:
 
     A ledger that is away costs only time: after the lease the next call goes on.
     """
+    if lane.worker.is_stopping():
+        return STOPPING
     take = partial(lane.batches.take, batch_id, lease_s=lane.lease_s)
     try:
         batch = await lane.worker.in_thread(take)
@@ -47,8 +50,8 @@ async def work(batch_id: str, lane: Lane) -> str:
 async def _give_up(batch: MessageBatch, lane: Lane) -> str:
     """End the items of a message batch whose results the provider has removed: their cost stays unknown."""
     await end_without_answer(batch, lane, reason=GONE, message="the provider keeps results for 29 days")
-    await lane.worker.in_thread(partial(lane.batches.put, batch, look_in_s=None, state=BatchState.LOST))
-    return BatchState.LOST
+    await lane.put(batch, look_in_s=None, state=MessageBatchState.LOST)
+    return MessageBatchState.LOST
 
 
 async def _hold(batch: MessageBatch, lane: Lane) -> None:

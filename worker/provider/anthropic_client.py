@@ -4,8 +4,7 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Callable, Coroutine, Mapping
 from decimal import Decimal
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
@@ -26,7 +25,6 @@ _PROBES = {"TCP_KEEPIDLE": 60, "TCP_KEEPALIVE": 60, "TCP_KEEPINTVL": 15, "TCP_KE
 _OK, _NOT_FOUND = 200, 404
 _EVENTS = "text/event-stream"
 _FACTS_S = 2.0
-_NONE: Mapping[str, str] = {}
 _LIMITS = (
     f"anthropic-ratelimit-{kind}-{figure}"
     for kind in ("requests", "input-tokens", "output-tokens")
@@ -58,6 +56,7 @@ class AnthropicProvider:
         self._in_flight: set[asyncio.Task[Received | Broken]] = set()
         self._early: dict[str, int] = {}  # model: the longest request, in bytes, whose stream was seen to begin early
         self._clock = asyncio.get_running_loop().time
+        self._connect_timeout_s = connect_timeout_s
         sdk = AsyncAnthropic(api_key=api_key, base_url=base_url)
         self._url = str(sdk.base_url).rstrip("/")
         self._session = aiohttp.ClientSession(
@@ -90,15 +89,8 @@ class AnthropicProvider:
         sent_as = {**(headers or {}), "x-stepdown-attempt": attempt_id, "x-stepdown-job": job_id}
         body = {"model": model, **params, **({"stream": True} if is_streamed else {})}
         times = StreamTimes(deadline, now=self._clock())
-        sent = asyncio.ensure_future(self._send(body, sent_as, stream, times))
-        self._in_flight.add(sent)
-        sent.add_done_callback(self._in_flight.discard)
         try:
-            end = await sent
-        except asyncio.CancelledError:
-            if (job := asyncio.current_task()) is not None and job.cancelling():
-                raise
-            end = Broken(how="cut", detail="the worker was stopped during the call", latency_ms=_since(started))
+            end = await self._cuttable(self._send(body, sent_as, stream, times), started)
         except TimeoutError as error:
             is_ours = not isinstance(error, aiohttp.ClientError)
             end = _timed_out(times.waited_for, _since(started)) if is_ours else _broken(error, _since(started))
@@ -138,43 +130,55 @@ class AnthropicProvider:
         return Broken(how="cut", detail="the stream ended in the middle", latency_ms=_since(started))
 
     async def exchange(
-        self, method: str, path: str, *, timeout_s: float, body: bytes | None = None, headers: Mapping[str, str] = _NONE
-    ) -> Received | Broken:
-        """Make one call that is no message, such as those of message batches. No fault of the network raises."""
-        return await self._exchange(method, path, asyncio.timeout(timeout_s), body=body, headers=headers, into=None)
-
-    async def download(self, path: str, into: Callable[[bytes], object], *, silence_s: float) -> Received | Broken:
-        """Give each part of a body to `into` at once; the response has none. Each part comes within `silence_s`."""
-        silence = aiohttp.ClientTimeout(total=None, sock_read=silence_s)
-        return await self._exchange("GET", path, nullcontext(), timeout=silence, into=into)
-
-    async def _exchange(
         self,
         method: str,
         path: str,
-        limit: AbstractAsyncContextManager[object],
         *,
-        into: Callable[[bytes], object] | None,
+        timeout_s: float,
+        silence_s: float | None = None,
         body: bytes | None = None,
-        headers: Mapping[str, str] = _NONE,
-        **options: Any,
+        headers: Mapping[str, str] | None = None,
+        into: Callable[[bytes], object] | None = None,
     ) -> Received | Broken:
+        """Make one call that is no message, such as those of message batches. No fault of the network raises.
+
+        With `into`, each part of a good body goes there at once, and the response has none. A full disk breaks a call,
+        as does `silence_s` without a part.
+        """
         started = time.monotonic()
-        sent = {"data": body, "headers": headers, "allow_redirects": False, **options}
+        waits = aiohttp.ClientTimeout(total=timeout_s, sock_connect=self._connect_timeout_s, sock_read=silence_s)
+        sent = {"data": body, "headers": headers, "timeout": waits, "allow_redirects": False}
         try:
-            async with limit, self._session.request(method, f"{self._url}{path}", **sent) as response:
-                kept = {name: response.headers[name] for name in _HEADERS if name in response.headers}
-                is_piped = into is not None and response.status == _OK
-                reply = b"" if is_piped else await response.read()
-                async for part in response.content.iter_any():
-                    if into is not None:
-                        into(part)
-        except TimeoutError as error:
-            is_ours = not isinstance(error, aiohttp.ClientError)
-            return _timed_out("the limit of the call", _since(started)) if is_ours else _broken(error, _since(started))
-        except aiohttp.ClientError as error:
+            return await self._cuttable(self._exchange(method, f"{self._url}{path}", sent, into), started)
+        except aiohttp.ClientError as error:  # also of a connection that was not made in time
             return _broken(error, _since(started))
-        return Received(status=response.status, headers=kept, body=reply, latency_ms=_since(started))
+        except TimeoutError:
+            return _timed_out(f"{timeout_s:g} s", _since(started))
+        except (OSError, ValueError) as error:
+            return _broken(error, _since(started))
+
+    async def _exchange(
+        self, method: str, url: str, sent: Mapping[str, Any], into: Callable[[bytes], object] | None
+    ) -> Received:
+        started, reply = time.monotonic(), bytearray()
+        async with self._session.request(method, url, **sent) as response:
+            kept = {name: response.headers[name] for name in _HEADERS if name in response.headers}
+            take = into if into is not None and response.status == _OK else reply.extend
+            async for part in response.content.iter_any():
+                take(part)
+        return Received(status=response.status, headers=kept, body=bytes(reply), latency_ms=_since(started))
+
+    async def _cuttable(self, sending: Coroutine[Any, Any, Received | Broken], started: float) -> Received | Broken:
+        """Await a call that `cut` can end."""
+        sent = asyncio.ensure_future(sending)
+        self._in_flight.add(sent)
+        sent.add_done_callback(self._in_flight.discard)
+        try:
+            return await sent
+        except asyncio.CancelledError:
+            if (job := asyncio.current_task()) is not None and job.cancelling():
+                raise
+            return Broken(how="cut", detail="the worker was stopped during the call", latency_ms=_since(started))
 
     async def facts(self, model: str) -> Mapping[str, Any] | None:
         """Return the API's facts of a model, at no cost. Empty if the API has no such model, None without an answer."""

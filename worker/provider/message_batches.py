@@ -1,6 +1,5 @@
 """The provider's calls about message batches, each made once, and the parts of the replies that matter."""
 
-import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ _PATH = "/v1/messages/batches"
 _CREATE_S = 120.0  # up to 32 MB leave this machine
 _CALL_S = 30.0
 _SILENCE_S = 60.0
-_DOWNLOAD_S, _DOWNLOAD_MS = 3600.0, 3_600_000
+_DOWNLOAD_S = 3600.0
 _PAGE = 100
 _MOST_PAGES = 100
 _OK = 200
@@ -54,11 +53,8 @@ class MessageBatchCalls:
     async def results(self, provider_id: str, into: Callable[[bytes], object]) -> Received | Broken:
         """Download the results. The path is ours: a reply may name any address."""
         path = f"{_PATH}/{provider_id}/results"
-        try:
-            async with asyncio.timeout(_DOWNLOAD_S):  # parts may drip for ever
-                return await self._provider.download(path, into, silence_s=_SILENCE_S)
-        except TimeoutError:
-            return Broken(how="timed_out", detail=f"no whole file in {_DOWNLOAD_S:.0f} s", latency_ms=_DOWNLOAD_MS)
+        # Parts may drip for ever.
+        return await self._provider.exchange("GET", path, timeout_s=_DOWNLOAD_S, silence_s=_SILENCE_S, into=into)
 
     async def listed(self, *, since_s: float) -> list[ListedBatch] | Received | Broken:
         """List the message batches created within `since_s` seconds, the newest first. Returns a reply that is no list.

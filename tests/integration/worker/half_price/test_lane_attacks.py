@@ -234,7 +234,7 @@ def test_a_download_that_drips_for_ever_is_ended(site: LaneSite, monkeypatch: py
     site.submitted()
     made = site.packed()
     assert [site.work(made) for _ in range(3)] == ["under_way", "ended", "ended"]
-    assert site.row(made)["error"] == "timed_out: no whole file in 0 s"
+    assert site.row(made)["error"] == "timed_out: no complete reply within 0.3 s"
 
 
 def test_a_stray_has_its_cost_recorded_though_its_jobs_had_gone_on(site: LaneSite) -> None:
@@ -258,3 +258,33 @@ def test_a_message_batch_is_halved_once(site: LaneSite) -> None:
     for _ in range(2):
         site.lane.batches.halve(taken)
     assert len(site.rows()) == before + 2
+
+
+@pytest.mark.parametrize(
+    ("script", "before", "after"),
+    [(rule("create", "hang"), [], "doubtful"), (rule("results", "hang"), ["under_way", "ended"], "ended")],
+)
+def test_a_stopping_worker_cuts_the_calls_of_message_batches(
+    site: LaneSite, script: str, before: list[str], after: str
+) -> None:
+    site.plant.simulator.set_script(_QUICK + script)
+    site.submitted()
+    made = site.packed()
+    assert [site.work(made) for _ in before] == before
+    calling = Thread(target=site.work, args=(made,))
+    calling.start()
+    calling.join(1)
+    assert calling.is_alive()
+    site.worker.loop.run(site.worker.provider.cut())
+    calling.join(5)
+    assert (calling.is_alive(), site.row(made)["state"]) == (False, after)
+
+
+def test_a_stopping_worker_leaves_message_batches_to_others(site: LaneSite) -> None:
+    site.plant.simulator.set_script(_QUICK)
+    site.submitted()
+    made = site.packed()
+    stopping = replace(site.lane, worker=replace(site.worker, is_stopping=lambda: True))
+    assert site.work(made, stopping) == "sending"
+    assert site.row(made)["lease_until"] is None
+    assert site.work(made) == "under_way"
