@@ -13,7 +13,7 @@ from models.ledger.ledger import Ledger
 from models.ledger.message_batches import MessageBatches
 from models.ledger.outbox import Outbox
 from models.ledger.steps import Steps
-from models.reports.batch_latency import BatchLatency
+from models.reports.batch_history import BatchHistory
 from models.reports.health import Health
 from models.reports.job_history import JobHistory
 from models.reports.jobs import Reports
@@ -28,7 +28,7 @@ class Store:
     def __init__(self, engine: Engine, *, worker: str) -> None:
         self.ledger = Ledger(engine, worker=worker)
         self.message_batches = MessageBatches(engine, self.ledger)
-        self.batch_latency = BatchLatency(engine)
+        self.batch_history = BatchHistory(engine)
         self.leases = Leases(engine)
         self.outbox = Outbox(engine)
         self.job_actions = JobActions(engine)

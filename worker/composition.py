@@ -122,7 +122,7 @@ def open_lane(settings: Settings, worker: Worker) -> Lane:
     return Lane(
         worker=worker,
         batches=worker.store.message_batches,
-        latency=worker.store.batch_latency,
+        history=worker.store.batch_history,
         calls=MessageBatchCalls(worker.provider),
         failing_batches=worker.failing_batches,
         pause=worker.store.job_actions.pause,

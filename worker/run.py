@@ -8,7 +8,7 @@ from models.job.values import Claim, Ending
 from models.outcome import State
 from models.settings import Settings
 from models.store import Store
-from worker.events import BatchPaused, DeliveryDropped, JobEnded
+from worker.events import BatchPaused, DeliveryDropped, JobEnded, JobLost
 from worker.failing_batches import FailingBatches
 from worker.fallback.collaborators import Collaborators
 from worker.fallback.walk import Walked, walk
@@ -91,6 +91,6 @@ async def _expire(claim: Claim, worker: Collaborators) -> str:
         given_up=claim.given_up,
         rounds=claim.rounds,
     )
-    await worker.ledger.finish(claim, ending, None)
-    worker.report(JobEnded(claim=claim, ending=ending))
-    return f"failed: {EXPIRED}"
+    written = await worker.ledger.finish(claim, ending, None)
+    worker.report(JobLost(job_id=claim.job_id) if written is None else JobEnded(claim=claim, ending=written))
+    return in_one_line(Walked(ending=written, attempts=()))

@@ -56,7 +56,7 @@ _COLUMNS = {
         finished_at time?, purged_at time?, model_used line?, fallback_depth int?, phase word?
     """,
     "message_batches": """
-        id id!, namespace line, provider_id line?, model line, headers text, size int, state word,
+        id id!, namespace line, provider_id line?, model line, headers text, size int, cache_ttl word?, state word,
         is_proven flag=false, not_ours text, error text?, made_at time, sent_at time?, switch_at time,
         cancelled_at time?, ended_at time?, done_at time?, look_at time?, looks int=0, lease_token int=0,
         lease_until time?, lease_holder line?

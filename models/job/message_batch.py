@@ -42,7 +42,7 @@ class MessageBatch:
 
     `token` is that of the lease. `not_ours` are ids of the provider that turned out to be another's. `waiting` counts
     the jobs that still wait for an item. `looks` counts calls in vain, in a row: whole lists without a match, limited
-    polls, downloads.
+    polls, downloads. `cache_ttl` is the lifetime of the marked prefixes, `5m` or `1h`; None if no item shares one.
     """
 
     id: str
@@ -52,6 +52,7 @@ class MessageBatch:
     model: str
     headers: Mapping[str, str]
     size: int
+    cache_ttl: str | None
     is_proven: bool
     not_ours: tuple[str, ...]
     looks: int

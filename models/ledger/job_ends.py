@@ -1,9 +1,11 @@
 """The ends of attempts and jobs, from within a transaction: the attempt closed, the answer kept, the job moved on."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Engine, Insert, bindparam, func, insert, literal, update
+from sqlalchemy import ColumnElement, Engine, Insert, bindparam, func, insert, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -59,6 +61,11 @@ _CLOSE = (
         Attempt.batch_id,
     )
 )
+_KEPT = (
+    select(Attempt.outcome, Attempt.rung, Attempt.served_model, Attempt.fallback_depth)
+    .join(AnswerRow, AnswerRow.attempt_id == Attempt.id)
+    .where(AnswerRow.job_id == bindparam("job_id"))
+)
 _MOST_UNCOUNTED = 10_000  # each served request is a batch of its own
 
 
@@ -88,21 +95,26 @@ class JobEnds:
             cursor.count(_GO_ON, {"job_id": kept.job_id, "token": kept.token})
             self.close(cursor, kept.closing, is_late=False)
 
-    def finish_item(self, cursor: Cursor, job_id: str, token: int, ending: Ending, closing: Closing) -> bool:
-        """Close an item of a message batch, and move its job on. Returns False if the job went on without the item.
+    def finish_item(self, cursor: Cursor, job_id: str, token: int, ending: Ending, closing: Closing) -> Ending | None:
+        """Close an item of a message batch, and move its job on. Returns None if the job went on without the item.
 
         The first answer is the job's, also if the job went live meanwhile. A live answer is then late.
         """
         is_answer = ending.state is State.SUCCEEDED
         return self._end(cursor, _OPEN if is_answer else _WAITING, job_id, token, ending, closing)
 
-    def finish(self, cursor: Cursor, job_id: str, token: int, ending: Ending, closing: Closing | None) -> bool:
-        """Close an attempt, keep the answer, and move the job on. Returns False if the job is no longer ours."""
+    def finish(self, cursor: Cursor, job_id: str, token: int, ending: Ending, closing: Closing | None) -> Ending | None:
+        """Close an attempt, keep the answer, and move the job on. Returns the ending, None if the job is not ours.
+
+        A job that fails after a cut answer of a message batch succeeds with that answer.
+        """
         return self._end(cursor, _OURS, job_id, token, ending, closing)
 
     def _end(
         self, cursor: Cursor, which: _Ends, job_id: str, token: int, ending: Ending, closing: Closing | None
-    ) -> bool:
+    ) -> Ending | None:
+        if ending.state is State.FAILED:
+            ending = _or_kept(ending, cursor.first(_KEPT, {"job_id": job_id}))
         row = columns_of(ending, Job) | {"job_id": job_id, "token": token}
         if ending.due_in_s is None:
             ended = cursor.first(which.finish, row)
@@ -113,14 +125,14 @@ class JobEnds:
             self.note(cursor, ended["batch_id"], **ends(ending.state, ending.outcome))
         if closing is not None:
             self.close(cursor, closing, is_late=not is_ours)
-            if is_ours and ending.message is not None and ending.state is State.SUCCEEDED:
+            if is_ours and ending.message is not None and _is_answer(ending):
                 cursor.count(self._keep, answer_row(job_id, closing, ending))
-        if is_ours and ending.message is not None and ending.state is not State.SUCCEEDED:
+        if is_ours and ending.message is not None and not _is_answer(ending):
             cursor.count(self._keep_turn, {"job_id": job_id, "message": ending.message})
         if is_ours:
             for number, decided in enumerate(ending.decisions, start=1):
                 cursor.count(_DECIDED, decision_row(job_id, token, number, decided))
-        return is_ours
+        return ending if is_ours else None
 
     def close(self, cursor: Cursor, closing: Closing, *, is_late: bool) -> None:
         """Close an attempt, and settle its reservations. A closed attempt stays unchanged."""
@@ -143,6 +155,19 @@ class JobEnds:
         # Counts are locked last, and in order: no locks ever cross.
         for batch_id in sorted(cursor.changes):
             cursor.count(ADD, more(batch_id, cursor.changes[batch_id], writer=self._worker))
+
+
+def _is_answer(ending: Ending) -> bool:
+    """Return whether the message is an answer. A cut one is kept while its job waits for a better one."""
+    return ending.state is State.SUCCEEDED or ending.is_truncated
+
+
+def _or_kept(ending: Ending, kept: Mapping[Any, Any] | None) -> Ending:
+    if kept is None:
+        return ending
+    found = {name: kept[name] for name in ("rung", "outcome", "fallback_depth")}
+    found |= {"state": State.SUCCEEDED, "error": None, "message": None, "model_used": kept["served_model"]}
+    return replace(ending, is_truncated=True, **found)
 
 
 def _keep(engine: Engine, table: type[AnswerRow | TurnRow]) -> Insert:

@@ -122,13 +122,13 @@ class Ledger(BatchWriter):
         self.submit_close(claim, closing, reply)
         reply.result()
 
-    def finish(self, claim: Claim, ending: Ending, closing: Closing | None) -> bool:
+    def finish(self, claim: Claim, ending: Ending, closing: Closing | None) -> Ending | None:
         """Close the attempt, keep the answer and move the job on, in one commit.
 
-        Returns False if the job is no longer ours. Then the attempt is closed as late, still with its cost: the money
-        is spent. The job stays with its new owner.
+        Returns the ending as written, None if the job is no longer ours. Then the attempt is closed as late, still with
+        its cost: the money is spent. The job stays with its new owner.
         """
-        reply: Future[bool] = Future()
+        reply: Future[Ending | None] = Future()
         self.submit_finish(claim, ending, closing, reply)
         return reply.result()
 
@@ -171,7 +171,7 @@ class Ledger(BatchWriter):
         """Have a `close_attempt` written."""
         self._writer.submit(partial(self.ends.close, closing=closing, is_late=False), reply)
 
-    def submit_finish(self, claim: Claim, ending: Ending, closing: Closing | None, reply: Reply[bool]) -> None:
+    def submit_finish(self, claim: Claim, ending: Ending, closing: Closing | None, reply: Reply[Ending | None]) -> None:
         """Have a `finish` written."""
         write = partial(self.ends.finish, job_id=claim.job_id, token=claim.token, ending=ending, closing=closing)
         self._writer.submit(write, reply)

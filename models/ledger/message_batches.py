@@ -91,7 +91,7 @@ _IS_ORPHAN = (Row.look_at <= db_now(-_ORPHAN_S)) & (
 )
 _WAITS = (Job.lease_token == Attempt.lease_token) & (Job.state == State.WAITING) & (Job.outcome == IN_BATCH)
 _IS_WAITING = (Attempt.message_batch_id == Row.id) & (Job.id == Attempt.job_id) & _WAITS
-_SAME = ("id", "provider_id", "model", "headers", "size", "is_proven", "looks")
+_SAME = ("id", "provider_id", "model", "headers", "size", "cache_ttl", "is_proven", "looks")
 _TIMES = ("sent_at", "switch_at", "cancelled_at")
 _HELD = (Row.id == bindparam("of_id")) & (Row.lease_token == bindparam("of_token"))
 
@@ -196,9 +196,9 @@ class MessageBatches(LedgerPart):
         look_at = None if look_in_s is None else db_now(look_in_s)
         return self._change(batch, look_at=look_at, lease_until=None, **values)
 
-    def mark_sent(self, batch: MessageBatch, *, size: int) -> bool:
+    def mark_sent(self, batch: MessageBatch, *, size: int, cache_ttl: str | None) -> bool:
         """Record that a create of so many items leaves now. Returns False if our lease was over."""
-        return self._change(batch, sent_at=_NOW, size=size)
+        return self._change(batch, sent_at=_NOW, size=size, cache_ttl=cache_ttl)
 
     def renew(self, batch: MessageBatch, *, lease_s: float) -> bool:
         """Hold a message batch longer. Returns False if our lease was over, or the message batch was put down."""

@@ -7,7 +7,8 @@ from typing import Any
 
 from models.money.token_estimate import CHARACTERS_A_TOKEN, prompt_size, usual_tokens
 
-_MARK = {"type": "ephemeral"}  # five minutes from each use
+FIVE_MINUTES, ONE_HOUR = "5m", "1h"  # from each use
+_MARKS = {FIVE_MINUTES: {"type": "ephemeral"}, ONE_HOUR: {"type": "ephemeral", "ttl": ONE_HOUR}}
 _DIGEST_BYTES = 12
 
 
@@ -31,7 +32,7 @@ def prefix_tokens(params: Mapping[str, Any], *, a_token: float = CHARACTERS_A_TO
     return usual_tokens(prompt_size(shared), a_token=a_token)
 
 
-def marked(params: Mapping[str, Any]) -> Mapping[str, Any]:
+def marked(params: Mapping[str, Any], ttl: str = FIVE_MINUTES) -> Mapping[str, Any]:
     """Mark the end of the system text for the cache. Tools stand before that text, and are kept, too.
 
     >>> marked({"system": "Be brief."})["system"]
@@ -39,7 +40,7 @@ def marked(params: Mapping[str, Any]) -> Mapping[str, Any]:
     """
     system = params["system"]
     blocks = [{"type": "text", "text": system}] if isinstance(system, str) else system
-    return {**params, "system": [*blocks[:-1], {**blocks[-1], "cache_control": _MARK}]}
+    return {**params, "system": [*blocks[:-1], {**blocks[-1], "cache_control": _MARKS[ttl]}]}
 
 
 def lifetimes(params: Mapping[str, Any]) -> frozenset[str]:
@@ -59,7 +60,11 @@ def lifetimes(params: Mapping[str, Any]) -> frozenset[str]:
                 left += several
             case dict() as block:
                 mark = block.get("cache_control")
-                found |= {"1h" if isinstance(mark, dict) and mark.get("ttl") == "1h" else "5m"} if mark else set()
+                found |= (
+                    {ONE_HOUR if isinstance(mark, dict) and mark.get("ttl") == ONE_HOUR else FIVE_MINUTES}
+                    if mark
+                    else set()
+                )
                 left += [block.get("content")] if str(block.get("type")).endswith("_result") else []
     return frozenset(found)
 

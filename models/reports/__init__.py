@@ -1,6 +1,6 @@
 """Questions about jobs and models, answered as values.
 
 `jobs` reads batches and answers, `batch_counts` the counts of one batch, `waits` the causes of waiting, `health` the
-primary's day. `batch_latency` measures message batches. `job_history` reads the past once: `learned_starts`,
+primary's day. `batch_history` measures message batches. `job_history` reads the past once: `learned_starts`,
 `token_history` and `what_if` learn from that. Imports `models.accounting` and below.
 """

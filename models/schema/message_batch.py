@@ -22,6 +22,7 @@ class MessageBatch(Base):
     model: Mapped[Line]
     headers: Mapped[Json]  # version and betas of all its requests
     size: Mapped[int]
+    cache_ttl: Mapped[Word | None]  # the lifetime of marked prefixes, 5m or 1h; NULL if no item shares one
     state: Mapped[Word]  # a word of MessageBatchState
     is_proven: Mapped[bool] = mapped_column(server_default=false())  # False while the id may be another client's
     not_ours: Mapped[Json]  # ids of the provider that turned out to be another's

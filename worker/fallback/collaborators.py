@@ -63,8 +63,8 @@ class Ledger(Protocol):
     async def close_attempt(self, claim: Claim, closing: Closing) -> None:
         """Record the end of an attempt, while the job goes on."""
 
-    async def finish(self, claim: Claim, ending: Ending, closing: Closing | None) -> bool:
-        """Commit the job's ending with the last attempt's. Returns False if the job is no longer ours."""
+    async def finish(self, claim: Claim, ending: Ending, closing: Closing | None) -> Ending | None:
+        """Commit the job's ending with the last attempt's. Returns the ending, None if the job is no longer ours."""
 
 
 def nobody(_claim: Claim, _opening: Opening) -> None:

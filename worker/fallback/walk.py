@@ -133,8 +133,6 @@ async def _finish(
         ending, closing = answered(kept), kept.closing  # the ledger has this closing already, and changes nothing
     odd = next((turn for attempt in attempts if (turn := odd_turn_of(attempt.end))), None)
     ending = whole_ending(replace(ending, message=ending.message or odd), rung, decisions)
-    if not await worker.ledger.finish(claim, ending, closing):
-        worker.report(JobLost(job_id=claim.job_id))
-        return None
-    worker.report(JobEnded(claim=claim, ending=ending))
-    return ending
+    written = await worker.ledger.finish(claim, ending, closing)
+    worker.report(JobLost(job_id=claim.job_id) if written is None else JobEnded(claim=claim, ending=written))
+    return written

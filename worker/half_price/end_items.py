@@ -16,7 +16,7 @@ from models.money.prompt_cache import lifetimes
 from models.outcome import HALF_PRICE, MOVED, CostStatus, Outcome, State
 from worker.events import AttemptClosed, BatchPaused, JobEnded
 from worker.fallback.check_answer import asks_nothing, check_answer
-from worker.fallback.decide import decide
+from worker.fallback.decide import decide, is_better_than_none
 from worker.fallback.decision import Continue
 from worker.fallback.longer_answer import longer_answer, request_of
 from worker.fallback.result import follow, whole_ending
@@ -55,7 +55,8 @@ async def end_results(batch: MessageBatch, lane: Lane, file: IO[bytes]) -> Count
         counts.update(str(result["type"]) for result in results.values())
         read = partial(lane.batches.open_items, batch.id, ids=results, limit=_AT_ONCE)
         items = await lane.worker.in_thread(read)
-        ends = await lane.worker.in_thread(_ends, [(item, results[item.opening.id]) for item in items], lane)
+        found_here = [(item, results[item.opening.id]) for item in items]
+        ends = await lane.worker.in_thread(_ends, found_here, batch, lane)
         await _write(ends, lane)
         failpoint("between_items")
         if len(items) < len(results):
@@ -67,7 +68,7 @@ async def _record_strays(batch: MessageBatch, results: Mapping[str, Mapping[str,
     """Record the cost of items whose attempts were closed as lost."""
     items = await lane.worker.in_thread(lane.batches.lost_items, batch.id, results)
     lost = [(item, results[item.opening.id]) for item in items]
-    for item, _, closing in await lane.worker.in_thread(_ends, lost, lane):
+    for item, _, closing in await lane.worker.in_thread(_ends, lost, batch, lane):
         if closing.outcome is not Outcome.NOT_RUN:
             reply = LoopReply[bool]()
             lane.batches.record_stray(item, closing, reply)
@@ -95,15 +96,15 @@ def rung_of(item: OpenItem, lane: Lane) -> RungContext:
 async def _write(ends: list[tuple[OpenItem, Ending, Closing]], lane: Lane) -> None:
     replies = []
     for item, ending, closing in ends:
-        reply = LoopReply[bool]()
+        reply = LoopReply[Ending | None]()
         lane.batches.end_item(item, ending, closing, reply)
         replies.append(reply)
-    for (item, ending, closing), reply in zip(ends, replies, strict=True):
-        is_ours = await reply
+    for (item, _, closing), reply in zip(ends, replies, strict=True):
+        written = await reply
         lane.worker.report(AttemptClosed(claim=item.claim, opening=item.opening, closing=closing))
-        if is_ours:
-            lane.worker.report(JobEnded(claim=item.claim, ending=ending))
-            await _pause_if_failing(item, ending, lane)
+        if written is not None:
+            lane.worker.report(JobEnded(claim=item.claim, ending=written))
+            await _pause_if_failing(item, written, lane)
 
 
 async def _pause_if_failing(item: OpenItem, ending: Ending, lane: Lane) -> None:
@@ -113,16 +114,19 @@ async def _pause_if_failing(item: OpenItem, ending: Ending, lane: Lane) -> None:
         lane.worker.report(BatchPaused(batch_id=str(batch_id), because=because, count=count))
 
 
-def _ends(results: list[tuple[OpenItem, Mapping[str, Any]]], lane: Lane) -> list[tuple[OpenItem, Ending, Closing]]:
-    return [(item, *_end_of(item, result, lane)) for item, result in results]
+def _ends(
+    results: list[tuple[OpenItem, Mapping[str, Any]]], batch: MessageBatch, lane: Lane
+) -> list[tuple[OpenItem, Ending, Closing]]:
+    ours = frozenset(() if batch.cache_ttl is None else (batch.cache_ttl,))  # the caller's own marks are in his request
+    return [(item, *_end_of(item, result, ours, lane)) for item, result in results]
 
 
-def _end_of(item: OpenItem, result: Mapping[str, Any], lane: Lane) -> tuple[Ending, Closing]:
+def _end_of(item: OpenItem, result: Mapping[str, Any], ours: frozenset[str], lane: Lane) -> tuple[Ending, Closing]:
     match result:
         case {"type": "succeeded", "message": dict(message)}:
-            return _decided(item, _received(200, message), lane)
+            return _decided(item, _received(200, message), ours, lane)
         case {"type": "errored", "error": dict(error)}:
-            return _decided(item, _received(_status_of(error), error), lane)
+            return _decided(item, _received(_status_of(error), error), ours, lane)
         case {"type": str(kind)} if kind in _NOT_RUN:
             return _not_run(item, lane, kind, _NOT_RUN[kind])
         case _:
@@ -139,12 +143,12 @@ def _status_of(error: Mapping[str, Any]) -> int:
     return _STATUSES.get(str(kind), _UNKNOWN_ERROR)
 
 
-def _decided(item: OpenItem, received: Received, lane: Lane) -> tuple[Ending, Closing]:
+def _decided(item: OpenItem, received: Received, ours: frozenset[str], lane: Lane) -> tuple[Ending, Closing]:
     """Judge an item by the rules of a live answer: classify, check, price, decide."""
     worker, rung = lane.worker, rung_of(item, lane)
     params = request_of(item.claim, worker.capabilities_of(rung.model).most_output)
     took_ms = round((worker.now() - item.opened_at).total_seconds() * 1000)
-    found = without_prompt(classify(received, now=worker.now(), lifetimes=lifetimes(params)), params)
+    found = without_prompt(classify(received, now=worker.now(), lifetimes=lifetimes(params) or ours), params)
     end = check_answer(_at_half_price(found), item.claim.expects, asks_nothing=asks_nothing(params))
     end = replace(end, latency_ms=min(max(0, took_ms), _MOST_MS))
     closing = closing_of(item.opening.id, end, worker.prices, at=item.opened_at)
@@ -177,8 +181,11 @@ def _goes_on(
     *,
     starts_anew: bool,
 ) -> Ending:
-    """Let a job wait for the next message batch after an answer that is not kept. After an error the job goes live."""
-    waits = isinstance(end, Reply) and not starts_anew
+    """Let a job wait for the next message batch after an answer that is not the last. After an error the job goes live.
+
+    A cut answer stays with its job, and stands if no better one comes.
+    """
+    waits, stands = isinstance(end, Reply) and not starts_anew, is_better_than_none(end)
     left_s = max(0.0, rung.claim.deadline_s - lane.live_s) if waits else 0.0
     ending = Ending(
         state=State.WAITING,
@@ -188,6 +195,8 @@ def _goes_on(
         given_up=rung.place.given_up,
         rounds=rung.place.rounds,
         due_in_s=left_s,
+        message=end.message if stands and isinstance(end, Reply) else None,
+        is_truncated=stands,
     )
     return whole_ending(ending, rung, decisions)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from models.job.message_batch import MessageBatch
 from models.ledger.message_batches import MessageBatches
-from models.reports.batch_latency import BatchLatency
+from models.reports.batch_history import BatchHistory
 from worker.failing_batches import FailingBatches
 from worker.fallback.collaborators import Collaborators
 from worker.provider.message_batches import MessageBatchCalls
@@ -31,7 +31,7 @@ class Lane:
 
     worker: Collaborators
     batches: MessageBatches
-    latency: BatchLatency
+    history: BatchHistory
     calls: MessageBatchCalls
     failing_batches: FailingBatches
     pause: Callable[..., int]  # of a batch that fails throughout, as JobActions.pause
@@ -50,7 +50,7 @@ class Lane:
 
     def takes_s(self, model: str) -> float:
         """Return the seconds within which a message batch of a model very likely ends."""
-        measured = self.latency.p95_s(model, least=_LEAST_MEASURED)
+        measured = self.history.p95_s(model, least=_LEAST_MEASURED)
         return self.usual_s if measured is None else measured
 
     def wait_s(self, reply: Received | Broken, *, in_a_row: int) -> float:

@@ -8,10 +8,12 @@ from typing import Any
 from models.chain.fallback_rules import ABOUT_THE_KEY
 from models.job.message_batch import MessageBatch, MessageBatchState, OpenItem
 from models.ledger.message_batches import LEFT_OUT
+from models.money.prompt_cache import marked
 from models.outcome import Outcome
 from worker.events import KeyPaused
 from worker.fallback.result import message_of
 from worker.fallback.try_rung import fit
+from worker.half_price.cache_lifetime import cheapest_ttl, shared_prefixes
 from worker.half_price.end_items import end_unanswered, end_without_answer, rung_of
 from worker.half_price.lane import Lane
 from worker.provider.classify import classify
@@ -35,9 +37,9 @@ async def send(batch: MessageBatch, lane: Lane) -> str:
     items = await lane.worker.in_thread(partial(lane.batches.open_items, batch.id, limit=_ALL))
     left_out = [item for item in items if not item.is_waiting]
     await end_unanswered(left_out, lane, reason=LEFT_OUT, message="its job went on before the create")
-    requests = await lane.worker.in_thread(_requests, [item for item in items if item.is_waiting], lane)
+    requests, ttl = await lane.worker.in_thread(_requests, [item for item in items if item.is_waiting], lane)
     failpoint("before_sent")
-    if not await lane.worker.in_thread(partial(lane.batches.mark_sent, batch, size=len(requests))):
+    if not await lane.worker.in_thread(partial(lane.batches.mark_sent, batch, size=len(requests), cache_ttl=ttl)):
         return "lost"
     failpoint("after_sent")
     reply = await lane.calls.create(requests, batch.headers)
@@ -87,12 +89,16 @@ async def refuse(batch: MessageBatch, lane: Lane, reason: str, message: str) -> 
     return MessageBatchState.REFUSED
 
 
-def _requests(items: Sequence[OpenItem], lane: Lane) -> Sequence[bytes]:
-    return [_request(item, lane) for item in items]
+def _requests(items: Sequence[OpenItem], lane: Lane) -> tuple[Sequence[bytes], str | None]:
+    """Write the lines of the create, with the prefixes that items share marked for this lifetime in the cache."""
+    shared = shared_prefixes(items, lane)
+    ttl = cheapest_ttl(lane, items[0].opening.model) if shared else None
+    return [_request(item, lane, ttl if item.claim.prefix in shared else None) for item in items], ttl
 
 
-def _request(item: OpenItem, lane: Lane) -> bytes:
-    params = {"model": item.opening.model, **params_of(item, lane)}
+def _request(item: OpenItem, lane: Lane, ttl: str | None) -> bytes:
+    own = params_of(item, lane)
+    params = {"model": item.opening.model, **(own if ttl is None else marked(own, ttl))}
     text = json.dumps({"custom_id": item.opening.id, "params": params}, separators=(",", ":"), allow_nan=False)
     return text.encode()
 

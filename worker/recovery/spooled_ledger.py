@@ -50,20 +50,20 @@ class SpooledLedger:
             raise
         self._spool.drop(record)
 
-    async def finish(self, claim: Claim, ending: Ending, closing: Closing | None) -> bool:
-        """Write the end of an attempt and the state of its job. Returns False if the job was no longer ours."""
+    async def finish(self, claim: Claim, ending: Ending, closing: Closing | None) -> Ending | None:
+        """Write the end of an attempt and the state of its job. Returns None if the job was no longer ours."""
         record = None if closing is None else await self._kept(claim, closing, ending)
         try:
-            reply = LoopReply[bool]()
+            reply = LoopReply[Ending | None]()
             self._ledger.submit_finish(claim, ending, closing, reply)
-            is_ours = await reply
+            written = await reply
             failpoint("after_commit")
         except LedgerError:
             self._leave(record)
             raise
         if record is not None:
             self._spool.drop(record)
-        return is_ours
+        return written
 
     async def _kept(self, claim: Claim, closing: Closing, ending: Ending | None) -> SpoolRecord:
         kept = SpooledReply(job_id=claim.job_id, token=claim.token, closing=closing, ending=ending)

@@ -134,14 +134,14 @@ class MemoryLedger:
         if attempt.closing is None:
             self.attempts[closing.attempt_id] = replace(attempt, closing=closing)
 
-    def finish(self, claim: Claim, ending: Ending, closing: Closing | None) -> bool:
+    def finish(self, claim: Claim, ending: Ending, closing: Closing | None) -> Ending | None:
         """Close the attempt and move the job on; late where the job is no longer the claim's."""
         is_ours = self._is_still_ours(claim)
         if is_ours:
             self.jobs[claim.job_id] = self._ended(self.jobs[claim.job_id], ending)
         if closing is not None:
             self.close_attempt(claim, closing if is_ours else replace(closing, outcome=Outcome.LATE))
-        return is_ours
+        return ending if is_ours else None
 
     def _ended(self, job: MemoryJob, ending: Ending) -> MemoryJob:
         return replace(

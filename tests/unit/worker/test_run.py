@@ -64,7 +64,7 @@ def test_a_job_whose_deadline_passed_fails_without_a_call() -> None:
     clock = HandClock()
     job = scene("ok", clock=clock)
     clock.now_s = 86_400
-    assert job.run() == "failed: expired"
+    assert job.run() == "failed: expired $0.0000"
     assert (job.job.state, job.provider.calls, job.attempts) == (State.FAILED, [], [])
     assert job.job.ending is not None
     assert job.job.ending.error == "its deadline passed before it could be called"

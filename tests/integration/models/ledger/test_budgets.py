@@ -246,7 +246,8 @@ def test_calls_that_are_given_up_cross_none_that_are_opened_and_closed(
                 return leases.mark_cancelled_unknown(limit=200) == 20
             batch_id, job_ids = batches[number % 4]
             claim, call = claimed(ledger, job_ids[5 + number // 4]), _capped(batch_id, _WIDE)
-            return ledger.open_attempt(claim, call) is True and ledger.finish(claim, succeeded(), closing(call.id))
+            assert ledger.open_attempt(claim, call) is True
+            return ledger.finish(claim, succeeded(), closing(call.id)) is not None
 
         with ThreadPoolExecutor(20) as pool:
             assert all(pool.map(work, range(20)))

@@ -110,6 +110,20 @@ def test_every_job_ends_well_and_its_cost_is_the_bill(plant: Plant, fault: str) 
     assert moved(plant, batch.id) == _MOVED.get(fault, {}), _story(attempts)
 
 
+def test_a_cut_answer_stands_if_no_better_one_comes(plant: Plant) -> None:
+    """The raised request of each job is refused for good: the job ends with the answer that it has paid for."""
+    cut = '[[rules]]\nlane = "batch"\nanswer = "max_tokens"\ntimes = 4\n'
+    plant.simulator.set_script(_QUICK + cut + "[[rules]]\nanswer = 400\n")
+    batch = submitted(plant)
+    answers = plant.finished(batch)
+    attempts = plant.attempts(batch)
+    ends = {(answer.state, answer.outcome, answer.stop_reason, answer.error) for answer in answers}
+    assert ends == {("succeeded", "truncated", "max_tokens", None)}, _story(attempts)
+    assert Counter(row["outcome"] for row in attempts) == Counter(truncated=4, bad_request=4)
+    assert {answer.model for answer in answers} == {row["requested_model"] for row in attempts[:4]}
+    assert costs(attempts) == billed(plant, attempts), _story(attempts)
+
+
 def moved(plant: Plant, batch_id: str) -> dict[str, int]:
     """Return how many jobs of a batch moved to live calls, by cause."""
     use = Reports(plant.engine).half_price(batch_id)
@@ -145,7 +159,7 @@ def test_a_message_batch_that_hangs_is_moved_to_live_calls_in_time(plant: Plant)
 def test_if_the_cancel_hangs_both_answers_are_costed_and_one_is_kept(plant: Plant) -> None:
     script = "[batches]\ntakes_s = 60\ncancel_s = 4\nfinishes = 1.0\n"
     plant.simulator.set_script(script)
-    batch = submitted(plant, deadline_s=13)
+    batch = submitted(plant, deadline_s=17)
     assert {answer.state for answer in plant.finished(batch)} == {"succeeded"}
     eventually(lambda: all(row["closed_at"] for row in plant.attempts(batch)), within_s=20, because="all items end")
     attempts = plant.attempts(batch)
