@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
+from models.reports.batch_latency import BatchLatency
 from models.schema.columns import now
 from tests.support.ledgers.half_price_lane import BATCH, BOUGHT, book_lane, other_model
 from tests.support.ledgers.small_ledger import HAIKU, OPUS, book
@@ -83,6 +84,14 @@ def test_the_times_of_message_batches_are_shown_by_model(engine: Engine) -> None
     rows = [(*row[:4], *map(float, row[4:])) for row in _rows(engine, found)]
     # Of Opus, one took 10 minutes, one was cancelled after 30, and one is under way.
     assert rows == [(HAIKU, 20, 20, 0, 600.0, 1140.0, 1200.0), (OPUS, 3, 2, 1, 600.0, 1800.0, 1800.0)]
+
+
+def test_a_job_chooses_its_lane_by_the_time_that_people_see(engine: Engine) -> None:
+    start = book_lane(engine)
+    other_model(engine, start, *(60 * minutes for minutes in range(1, 21)))
+    p95_s = BatchLatency(engine).p95_s
+    assert [p95_s(HAIKU, least=least) for least in (20, 21)] == [1140.0, None]
+    assert [p95_s(OPUS, least=least) for least in (2, 3)] == [1800.0, None]  # of three, one is under way
 
 
 def test_message_batches_of_long_ago_and_those_that_never_left_do_not_count(engine: Engine) -> None:
