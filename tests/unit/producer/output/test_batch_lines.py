@@ -47,8 +47,10 @@ def model_line(**changes: Any) -> ModelLine:
     fields: dict[str, Any] = {
         "model": "claude-opus-4-7",
         "fallback_depth": 0,
+        "lane": "live",
         "attempts": 10,
         "answered": 7,
+        "not_run": 0,
         "open": 0,
         "p50_ms": 2140,
         "cost_usd": Decimal("0.426875000"),
@@ -134,6 +136,17 @@ def test_the_receipts_columns_align_from_the_head_to_the_sum() -> None:
         ["12", "10", "0", "10", "ms", "$0.000000001"],
     ]
     assert total.split() == ["total", "1224", "1211", "13", "$0.853750001"]
+
+
+def test_the_receipt_keeps_lanes_apart_and_items_that_never_ran_are_no_failures() -> None:
+    lines = [model_line(lane="half_price", not_run=2, open=1, p50_ms=90_000), model_line(p50_ms=81)]
+    head, half_price, live, total, under_way = receipt(lines, {})
+    assert head.split() == ["model", "depth", "attempts", "ok", "failed", "not", "run", "p50", "cost"]
+    assert half_price.split()[:8] == ["opus-4-7", "at", "half", "price", "0", "10", "7", "0"]
+    assert half_price.split()[8:] == ["2", "90.0", "s", "$0.426875"]
+    assert live.split() == ["opus-4-7", "0", "10", "7", "3", "0", "81", "ms", "$0.426875"]
+    assert total.split() == ["total", "20", "14", "3", "2", "$0.85375"]
+    assert under_way == "1 item of a message batch has not ended: the cost is not known yet"
 
 
 def test_the_receipts_sum_tells_how_many_costs_are_unknown() -> None:
