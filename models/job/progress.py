@@ -103,6 +103,7 @@ class HalfPriceUse:
     """The purchases of a batch at half price, its jobs that moved to live calls, and answers bought twice.
 
     `saved_usd` compares `cost_usd` with live calls of the same usage. Attempts of unknown cost are counted beside both.
+    `never_packed` jobs went live without an item.
     """
 
     attempts: int
@@ -115,3 +116,4 @@ class HalfPriceUse:
     moved_lost: int
     overlapped: int
     overlapped_usd: Decimal
+    never_packed: int = 0

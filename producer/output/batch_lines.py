@@ -134,6 +134,11 @@ def cache_line(use: CacheUse) -> str:
 
 def half_price_lines(use: HalfPriceUse) -> Iterator[str]:
     """Return the jobs bought at half price and the saving, then the jobs that moved to live calls."""
+    if use.never_packed:
+        count = counted(use.never_packed, "job", "jobs")
+        yield f"half price: {count} went live without a message batch: too little time, or no message batch takes these"
+    if use.never_packed and not use.attempts + use.unknown_costs:
+        return
     bought = f"{counted(use.attempts, 'call')} bought for {money(use.cost_usd, unknown=use.unknown_costs)}"
     yield f"half price: {bought}, {money(use.saved_usd)} saved against live calls"
     causes = {
