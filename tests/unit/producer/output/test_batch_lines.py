@@ -170,8 +170,10 @@ def test_the_receipt_of_nothing_is_a_sum_of_nothing() -> None:
 
 
 def test_a_receipt_without_any_message_batch_says_so() -> None:
-    none = dict.fromkeys(("moved_late", "moved_errored", "moved_expired", "moved_lost", "overlapped"), 0)
-    usd = dict.fromkeys(("cost_usd", "saved_usd", "overlapped_usd"), Decimal(0))
+    none: dict[str, Any] = dict.fromkeys(
+        ("moved_late", "moved_errored", "moved_expired", "moved_lost", "overlapped"), 0
+    )
+    usd: dict[str, Any] = dict.fromkeys(("cost_usd", "saved_usd", "overlapped_usd"), Decimal(0))
     (line,) = half_price_lines(HalfPriceUse(attempts=0, unknown_costs=0, never_packed=3, **none, **usd))
     assert (
         line == "half price: 3 jobs went live without a message batch: too little time, or no message batch takes these"
