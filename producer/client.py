@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from decimal import Decimal
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from migrations.run import ensure_schema
 from models.chain.deadline import stands_by_s
@@ -42,7 +42,8 @@ class Batch:
     """A submitted batch. `is_new` is False if the key was known: then no prompt was added.
 
     `not_sent` is the reason why the jobs have no messages yet. The jobs are accepted; a dispatcher will send them. This
-    call `accepted` so many prompts, in `took_s` seconds with the reading.
+    call `accepted` so many prompts, in `took_s` seconds with the reading. `short_of_time` is a line on half-price
+    jobs that go live at once.
     """
 
     def __init__(
@@ -54,12 +55,14 @@ class Batch:
         not_sent: str | None = None,
         accepted: int = 0,
         took_s: float = 0.0,
+        short_of_time: str | None = None,
     ) -> None:
         self.id = batch_id
         self.is_new = is_new
         self.not_sent = not_sent
         self.accepted = accepted
         self.took_s = took_s
+        self.short_of_time = short_of_time
         self._producer = producer
 
     def progress(self) -> Progress:
@@ -192,6 +195,7 @@ class Producer:
         place: "Callable[[Sequence[str]], Sequence[NewStep]] | None" = None,
     ) -> Batch:
         from producer.submit.accept import laid_out  # noqa: PLC0415 - nor are prices
+        from producer.submit.short_of_time import short_of_time  # noqa: PLC0415
 
         self._require_prices(options)
         began = time.monotonic()
@@ -204,8 +208,9 @@ class Producer:
         took_s = time.monotonic() - began
         waiting = {step.job_id for step in steps if step.parts}
         first = [job for job in ready.first if job.id not in waiting]
-        not_sent = self._first_messages.send(first)
-        return Batch(kept_as, self, is_new=True, not_sent=not_sent, accepted=ready.buffered.count, took_s=took_s)
+        about: dict[str, Any] = {"not_sent": self._first_messages.send(first), "took_s": took_s}
+        about["short_of_time"] = short_of_time(ready.half_price, self._settings, self.store.batch_history)
+        return Batch(kept_as, self, is_new=True, accepted=ready.buffered.count, **about)
 
     def is_quick(self, task: str | None) -> bool:
         """Return whether `prepared` would not read the ledger for a prompt of this kind."""

@@ -87,7 +87,7 @@ _COLUMNS = {
         cache_write_1h_nano_usd money?, output_nano_usd money?, web_search_nano_usd money?, price_source line
     """,
     "attempts_daily": """
-        day date!, model line!, task line!, attempts count, answered count, failed count, open count,
+        day date!, model line!, task line!, lane word!, attempts count, answered count, failed count, open count,
         unknown_costs count, input_tokens count, cache_read_tokens count, cache_write_5m_tokens count,
         cache_write_1h_tokens count, output_tokens count, web_searches count, cost_nano_usd money
     """,

@@ -29,7 +29,7 @@ from models.schema.views import ATTEMPTS, COSTS
 
 TAG = "tag."
 _ROWS_AT_ONCE = 2_000
-_ROLLED_UP = frozenset({"day", "month", "model", "task"})
+_ROLLED_UP = frozenset({"day", "month", "model", "task", "lane"})
 _COUNTS = ("attempts", "answered", "failed", "open", "unknown_costs")
 
 
@@ -97,7 +97,7 @@ class Spending(LedgerPart):
     ) -> dict[tuple[Any, ...], Sum]:
         """Add attempts up by one or more keys: day, month, model, task, batch, outcome, depth, lane, or tag.NAME.
 
-        Attempts without a task, batch or tag are under None. Days, models and tasks come from the rollup.
+        Attempts without a task, batch or tag are under None. Days, models, tasks and lanes come from the rollup.
         `scope` is the beginning of the keys of the batches in question.
         """
         sums: dict[tuple[Any, ...], Sum] = {}

@@ -62,15 +62,18 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelLine:
-    """One line of the receipt: one model at one fallback depth. Latency in ms, None if no attempt ended.
+    """One line of the receipt: one model at one fallback depth in one lane. Latency in ms, None if no attempt ended.
 
-    `open` attempts have not ended; their cost is among the unknown ones.
+    `open` attempts have not ended; their cost is among the unknown ones. `not_run` counts items of message batches that
+    never ran. Such items are free, and have no latency.
     """
 
     model: str
     fallback_depth: int
+    lane: str
     attempts: int
     answered: int
+    not_run: int
     open: int
     p50_ms: int | None
     cost_usd: Decimal
@@ -78,8 +81,8 @@ class ModelLine:
 
     @property
     def failed(self) -> int:
-        """The number of attempts that ended without an answer."""
-        return self.attempts - self.answered - self.open
+        """The number of attempts that ran, and ended without an answer."""
+        return self.attempts - self.answered - self.not_run - self.open
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +103,7 @@ class HalfPriceUse:
     """The purchases of a batch at half price, its jobs that moved to live calls, and answers bought twice.
 
     `saved_usd` compares `cost_usd` with live calls of the same usage. Attempts of unknown cost are counted beside both.
+    `never_packed` jobs went live without an item.
     """
 
     attempts: int
@@ -112,3 +116,4 @@ class HalfPriceUse:
     moved_lost: int
     overlapped: int
     overlapped_usd: Decimal
+    never_packed: int = 0

@@ -47,6 +47,8 @@ _OF_MESSAGE_BATCH = [
     getattr(MessageBatch, name)
     for name in ("id", "provider_id", "model", "size", "state", "sent_at", "switch_at", "cancelled_at", "ended_at")
 ]
+_OF_LINE = ("model", "fallback_depth", "lane", "attempts", "answered", "not_run", "open", "unknown_costs")
+_HAS_RUN = _ATTEMPT.outcome.is_distinct_from(Outcome.NOT_RUN)
 _IS_WHOLE = Batch.job_count > 0  # not still being written
 _WHERE_IDS_ARE = "`stepdown ls` lists the batches, `stepdown show` their jobs"
 
@@ -178,7 +180,7 @@ class Reports(LedgerPart):
             return dict(**connection.execute(select(Batch.__table__).where(Batch.id == batch_id)).mappings().one())
 
     def models(self, batch_id: str | None = None) -> list[ModelLine]:
-        """Add up attempts by model and depth, of one batch or of the whole ledger."""
+        """Add up attempts by model, depth and lane, of one batch or of the whole ledger."""
         with reading(self._engine) as connection:
             rows = connection.execute(_by_model(batch_id)).mappings().all()
             return [_model_line(connection, row, batch_id) for row in rows]
@@ -263,16 +265,18 @@ def _by_model(batch_id: str | None) -> Select[Any]:
         select(
             _ATTEMPT.requested_model.label("model"),
             _ATTEMPT.fallback_depth,
+            _ATTEMPT.lane,
             func.min(_ATTEMPT.rung).label("rung"),
             func.count().label("attempts"),
             answered.label("answered"),
-            func.count(_ATTEMPT.latency_ms).label("timed"),
+            func.count().filter(~_HAS_RUN).label("not_run"),
+            func.count(_ATTEMPT.latency_ms).filter(_HAS_RUN).label("timed"),
             COST.label("cost"),
             _UNSUMMED.label("unknown_costs"),
             func.count().filter(_ATTEMPT.closed_at.is_(None)).label("open"),
         )
-        .group_by(_ATTEMPT.requested_model, _ATTEMPT.fallback_depth)
-        .order_by("rung", _ATTEMPT.fallback_depth)
+        .group_by(_ATTEMPT.requested_model, _ATTEMPT.fallback_depth, _ATTEMPT.lane)
+        .order_by("rung", _ATTEMPT.fallback_depth, _ATTEMPT.lane)
     )
     ours = lines if batch_id is None else lines.where(_ATTEMPT.batch_id == batch_id)
     return cast("Select[Any]", ours)
@@ -282,15 +286,12 @@ def _model_line(connection: Connection, row: RowMapping, batch_id: str | None) -
     # Half the ended attempts are as quick. SQLite has no percentile function, so the query reads the middle row.
     middle = (
         select(_ATTEMPT.latency_ms)
-        .where(
-            _ATTEMPT.requested_model == row["model"],
-            _ATTEMPT.fallback_depth == row["fallback_depth"],
-            _ATTEMPT.latency_ms.is_not(None),
-        )
+        .where(_ATTEMPT.fallback_depth == row["fallback_depth"], _ATTEMPT.lane == row["lane"])
+        .where(_ATTEMPT.requested_model == row["model"], _HAS_RUN, _ATTEMPT.latency_ms.is_not(None))
         .order_by(_ATTEMPT.latency_ms)
         .offset(max(row["timed"] - 1, 0) // 2)
         .limit(1)
     )
     middle = middle if batch_id is None else middle.where(_ATTEMPT.batch_id == batch_id)
-    same = {name: row[name] for name in ("model", "fallback_depth", "attempts", "answered", "open", "unknown_costs")}
+    same = {name: row[name] for name in _OF_LINE}
     return ModelLine(**same, p50_ms=connection.scalar(middle), cost_usd=row["cost"] or _ZERO)

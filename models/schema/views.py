@@ -28,14 +28,14 @@ COSTS = _view(
     "v_cost_daily",
     {
         Date: "day",
-        String: "model task",
+        String: "model task lane",
         Integer: f"attempts answered failed open unknown_costs {_TOKENS}",
         NanoUSD: "cost_nano_usd",
     },
 )
 BATCH_LATENCY = _view(
     "v_batch_latency",
-    {String: "model", Integer: "message_batches ended cancelled", Float: "p50_s p95_s max_s"},
+    {String: "model", Integer: "message_batches timed ended cancelled", Float: "p50_s p95_s max_s"},
 )
 STARTS = _view(
     "v_starts",

@@ -189,6 +189,8 @@ def hints(
         yield f"the lines name {named}{more}: not in MODEL_CHAIN, so ignored; the chain names the models that answer"
     if task is not None and starts and task not in starts:
         yield f"TASK_STARTS has no task {task!r}, so these start on the primary; it has {', '.join(map(repr, starts))}"
+    if batch.short_of_time is not None:
+        yield batch.short_of_time
     if batch.not_sent is not None:
         yield f"accepted and kept, but not sent yet ({batch.not_sent}); a worker will pick it up when it is there"
 

@@ -88,13 +88,15 @@ class Actions:
         task: schemas.Task = None,
         name: schemas.Name = None,
         key: schemas.Key = None,
+        half_price: schemas.HalfPrice = None,
+        by: schemas.By = None,
     ) -> Annotated[CallToolResult, schemas.Submitted]:
         """Submit a batch."""
-        given, own = _prompts(prompts), mcp_key(key)
-        batch = await self._submit("submit", given, max_cost_usd, task=task, name=name, key=own)
+        given, labels = _prompts(prompts), {"task": task, "name": name, "key": mcp_key(key)}
+        batch = await self._submit("submit", given, max_cost_usd, **labels, half_price=half_price, by=by)
         value = _filled(schemas.Submitted, batch, batch=batch.id, jobs=len(given), max_cost_usd=max_cost_usd)
         line = f"batch {batch.id}: {len(given)} jobs" if batch.is_new else f"batch {batch.id}: known by its key already"
-        return _result(value, [line, *_not_sent(batch)])
+        return _result(value, [line, *_not_sent(batch), *([batch.short_of_time] if batch.short_of_time else [])])
 
     async def estimate(
         self, prompts: schemas.Prompts, task: schemas.Task = None

@@ -37,6 +37,10 @@ Text = Annotated[str, Field(description="the text to be answered")]
 Task = Annotated[str | None, Field(description="task kind: where in the chain it starts, such as summarize")]
 Name = Annotated[str | None, Field(description="what people call the batch")]
 Key = Annotated[str | None, Field(description="the same prompts under one key are bought once")]
+HalfPrice = Annotated[
+    bool | None, Field(description="true: in message batches of the provider, as far as the deadline leaves the time")
+]
+By = Annotated[str | None, Field(description="the deadline as a time to come: 06:00, or an ISO time")]
 Sql = Annotated[str, Field(description="one query, such as SELECT * FROM v_cost_daily; nothing is written by it")]
 BatchId = Annotated[str, Field(description="a batch: its id, a unique beginning of it, or its name")]
 MaxTokens = Annotated[int, Field(ge=1, description="the most output tokens an answer may have, 1 or more")]
@@ -134,7 +138,8 @@ class Estimated(BaseModel):
 class Submitted(BaseModel):
     """An accepted batch. `is_new` is False if the ledger had the key already: then the submission adds nothing.
 
-    `not_sent` is the reason why no message is out yet: the jobs are accepted, and a worker sends them.
+    `not_sent` is the reason why no message is out yet: the jobs are accepted, and a worker sends them. `short_of_time`
+    counts half-price jobs that go live at the whole price, and names the deadline that would do.
     """
 
     batch: str
@@ -142,6 +147,7 @@ class Submitted(BaseModel):
     jobs: int
     max_cost_usd: _Usd | None
     not_sent: str | None
+    short_of_time: str | None
 
 
 class Page(BaseModel):

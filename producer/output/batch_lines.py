@@ -10,14 +10,15 @@ from typing import TextIO
 from models.chain.chain import short_name
 from models.job.answer import Answer
 from models.job.progress import CacheUse, HalfPriceUse, ModelLine, Progress
-from models.outcome import OPEN_STATES, State
+from models.outcome import HALF_PRICE, OPEN_STATES, State
 from producer.output.format import bar, counted, milliseconds, money
 from producer.output.table import table
 from producer.output.terminal import terminal_text
 
 _BATCHES = ("batch", "name", "created (UTC)", "cost", "state")
 _JOBS = ("job", "prompt", "state", "model", "cost", "error")
-_RECEIPT = ("model", "depth", "attempts", "ok", "failed", "p50", "cost")
+_NOT_RUN = "not run"
+_RECEIPT = ("model", "depth", "attempts", "ok", "failed", _NOT_RUN, "p50", "cost")
 _DEPTHS = ("fallback depth", "jobs", "share", "")
 DEPTH_NOTE = "fallback depth: how many models were given up before the one that answered"
 _JOBS_A_TABLE = 10_000  # a batch of a million jobs is never in memory
@@ -86,14 +87,19 @@ def not_ended_line(progress: Progress, *, is_told: bool) -> str:
 
 
 def receipt(lines: Sequence[ModelLine], depths: Mapping[int, int], out: TextIO | None = None) -> Iterator[str]:
-    """Lay out the receipt for `out`: a line for each model and depth, the sum, and how deep the answers came from."""
+    """Lay out the receipt for `out`: a line for each model, depth and lane, the sum, and the depths of the answers."""
+    head = _RECEIPT if any(line.not_run for line in lines) else [name for name in _RECEIPT if name != _NOT_RUN]
+    ran = slice(None) if _NOT_RUN in head else slice(-1)
     rows = [
-        [short_name(line.model), str(line.fallback_depth), *_amounts([line]), milliseconds(line.p50_ms), _costs([line])]
+        [_named(line), str(line.fallback_depth), *_amounts([line])[ran], milliseconds(line.p50_ms), _costs([line])]
         for line in lines
     ]
-    total = ["total", "", *_amounts(lines), "", _costs(lines)]
-    yield from table(_RECEIPT, [*rows, total], right=range(1, len(_RECEIPT)), out=out)
-    if not_ended := sum(line.attempts - line.answered - line.failed for line in lines):
+    total = ["total", "", *_amounts(lines)[ran], "", _costs(lines)]
+    yield from table(head, [*rows, total], right=range(1, len(head)), out=out)
+    if under_way := sum(line.open for line in lines if line.lane == HALF_PRICE):
+        one, many = "item of a message batch has", "items of message batches have"
+        yield f"{counted(under_way, one, many)} not ended: the cost is not known yet"
+    if not_ended := sum(line.open for line in lines if line.lane != HALF_PRICE):
         one, many = "attempt has not ended, or its worker", "attempts have not ended, or their worker"
         yield f"{counted(not_ended, one, many)} was killed: the cost is not known"
     if finished := sum(depths.values()):
@@ -104,8 +110,13 @@ def receipt(lines: Sequence[ModelLine], depths: Mapping[int, int], out: TextIO |
             yield DEPTH_NOTE
 
 
+def _named(line: ModelLine) -> str:
+    return short_name(line.model) + (" at half price" if line.lane == HALF_PRICE else "")
+
+
 def _amounts(lines: Sequence[ModelLine]) -> list[str]:
-    return [str(sum(getattr(line, name) for line in lines)) for name in ("attempts", "answered", "failed")]
+    names = ("attempts", "answered", "failed", "not_run")
+    return [str(sum(getattr(line, name) for line in lines)) for name in names]
 
 
 def _costs(lines: Sequence[ModelLine]) -> str:
@@ -123,6 +134,11 @@ def cache_line(use: CacheUse) -> str:
 
 def half_price_lines(use: HalfPriceUse) -> Iterator[str]:
     """Return the jobs bought at half price and the saving, then the jobs that moved to live calls."""
+    if use.never_packed:
+        count = counted(use.never_packed, "job", "jobs")
+        yield f"half price: {count} went live without a message batch: too little time, or no message batch takes these"
+    if use.never_packed and not use.attempts + use.unknown_costs:
+        return
     bought = f"{counted(use.attempts, 'call')} bought for {money(use.cost_usd, unknown=use.unknown_costs)}"
     yield f"half price: {bought}, {money(use.saved_usd)} saved against live calls"
     causes = {

@@ -39,6 +39,7 @@ class LaidOut:
     buffered: Laid
     first: Sequence[Unsent]
     prefixes: Prefixes
+    half_price: Mapping[tuple[int, float], int]  # jobs of the lane by rung, and by the seconds until they go live
 
     def rows(self) -> Iterator[JobRow]:
         """Read the rows in order. A prefix that no other job shares is left out."""
@@ -103,7 +104,7 @@ def _lay(
         starting=starts.starting(settings),
         content=content,
     )
-    first = _First(settings.queue_window)
+    first, half_price = _First(settings.queue_window), Counter[tuple[int, float]]()
     prefixes = Prefixes(settings.chain.models if settings.prompt_cache == "on" else ())
     for seq, prompt in enumerate(_checked(prompts, judge), start=1):
         job_id, prompt_id = next(ids), _id(prompt, seq)
@@ -111,13 +112,15 @@ def _lay(
         shared = alike.shared(prompt, id=job_id, seq=seq, prompt_id=prompt_id, params=params)
         if prompt.refused is None and "due_s" not in shared:
             first.add(job_id, shared["rung"], is_urgent=options.urgent)
+        elif prompt.refused is None:
+            half_price[shared["rung"], shared["due_s"]] += 1
         sent, kept = escaped_json(params), escaped_json(prompt.columns)
         row = (job_id, seq, prompt_id, sent, kept, prefixes.named(params), shared)
         buffered.add(row, characters=len(sent) + len(kept))
     if not buffered.count:
         raise InputError("no prompts: give at least one", source="submit")
     batch = _batch(batch_id, settings, options, None if content is None else content.hexdigest())
-    return LaidOut(batch=batch, buffered=buffered, first=first.jobs, prefixes=prefixes)
+    return LaidOut(batch=batch, buffered=buffered, first=first.jobs, prefixes=prefixes, half_price=half_price)
 
 
 def _batch(batch_id: str, settings: Settings, options: SubmitOptions, content_sha256: str | None) -> NewBatch:

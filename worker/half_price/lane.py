@@ -14,7 +14,6 @@ from worker.provider.message_batches import MessageBatchCalls
 from worker.provider.reply import Broken, Received
 from worker.provider.retry_after import retry_after_s
 
-_LEAST_MEASURED = 20  # message batches of a model; fewer say nothing about the slow ones
 _LIMITED = {429, 529}  # all message batches of a key share one limit of calls a minute
 _LONGEST_S, _MOST_DOUBLINGS = 3600.0, 5
 TIER = "batch"  # the service tier of half-price usage
@@ -50,8 +49,7 @@ class Lane:
 
     def takes_s(self, model: str) -> float:
         """Return the seconds within which a message batch of a model very likely ends."""
-        measured = self.history.p95_s(model, least=_LEAST_MEASURED)
-        return self.usual_s if measured is None else measured
+        return self.history.takes_s(model, usual_s=self.usual_s)
 
     def wait_s(self, reply: Received | Broken, *, in_a_row: int) -> float:
         """Return the seconds that a limit of the provider's calls demands, longer with each in a row; 0 without one."""

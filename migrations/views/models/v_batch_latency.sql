@@ -1,8 +1,10 @@
 -- How long message batches of the last 30 days took, from their create until their end was seen. One that was cancelled
--- counts with its time until then, as where jobs choose their lane. A percentile is a time that one of them took.
+-- counts with its time until then. `p95_s` decides whether a job has time for the lane, once enough are `timed`. A
+-- percentile is a time that one of them took.
 SELECT
     model,
     COUNT(*) AS message_batches,
+    COUNT(took_s) AS timed,
     COUNT(ended_at) AS ended,
     COUNT(cancelled_at) AS cancelled,
     MAX(CASE WHEN place = (50 * timed + 99) / 100 THEN took_s END) AS p50_s,

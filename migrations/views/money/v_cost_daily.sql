@@ -1,13 +1,13 @@
--- What each UTC day's attempts came to, by model and task: always exact. A day that is rolled up and unchanged since is
+-- What each UTC day's attempts came to, by model, task and lane: always exact. A day that is rolled up and unchanged since is
 -- read from attempts_daily, every other one from its attempts. The rollup itself reads a day from here before it is fresh.
 SELECT
-    day, model, task, attempts, answered, failed, open, unknown_costs, input_tokens, cache_read_tokens,
+    day, model, task, lane, attempts, answered, failed, open, unknown_costs, input_tokens, cache_read_tokens,
     cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, web_searches, cost_nano_usd,
     USD(cost_nano_usd) AS cost_usd,
     CREDITS(cost_nano_usd) AS credits
 FROM (
     SELECT
-        r.day, r.model, r.task, r.attempts, r.answered, r.failed, r.open, r.unknown_costs, r.input_tokens,
+        r.day, r.model, r.task, r.lane, r.attempts, r.answered, r.failed, r.open, r.unknown_costs, r.input_tokens,
         r.cache_read_tokens, r.cache_write_5m_tokens, r.cache_write_1h_tokens, r.output_tokens, r.web_searches,
         r.cost_nano_usd
     FROM attempts_daily AS r
@@ -17,6 +17,7 @@ FROM (
         d.day,
         a.model,
         COALESCE(a.task, '') AS task,
+        a.lane,
         COUNT(*) AS attempts,
         COUNT(CASE WHEN a.closed_at IS NOT NULL AND a.outcome IN ('answered', 'truncated') THEN 1 END) AS answered,
         COUNT(CASE WHEN a.closed_at IS NOT NULL AND a.outcome NOT IN ('answered', 'truncated') THEN 1 END) AS failed,
@@ -32,5 +33,5 @@ FROM (
     FROM EACH_DAY(v_attempts, opened_at, a)
     WHERE WITHIN_DAY(a.opened_at)
         AND NOT EXISTS (SELECT 1 FROM rolled_days AS fresh WHERE fresh.day = d.day AND NOT fresh.is_stale)
-    GROUP BY d.day, a.model, COALESCE(a.task, '')
+    GROUP BY d.day, a.model, COALESCE(a.task, ''), a.lane
 ) AS days

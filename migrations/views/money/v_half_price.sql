@@ -1,10 +1,17 @@
 -- The lane of message batches, by batch: its jobs, its purchases, and the same usage at the rates of live calls. There
 -- tokens cost twice as much, and web searches the same. `moved` jobs went live, since their item gave no answer in time.
--- `overlapped` answers came after the other lane's, so that the job was bought twice. A batch without an attempt has no
--- row yet.
+-- `overlapped` answers came after the other lane's, so that the job was bought twice. `never_packed` jobs
+-- went live without an item. A batch without an attempt has no row yet.
 SELECT
     batch_id,
     (SELECT COUNT(*) FROM jobs AS j WHERE j.batch_id = summed.batch_id AND j.lane = 'half_price') AS jobs,
+    (
+        SELECT COUNT(*)
+        FROM jobs AS j
+        WHERE j.batch_id = summed.batch_id AND j.lane = 'half_price'
+            AND EXISTS (SELECT 1 FROM attempts AS call WHERE call.job_id = j.id)
+            AND NOT EXISTS (SELECT 1 FROM attempts AS call WHERE call.job_id = j.id AND call.message_batch_id IS NOT NULL)
+    ) AS never_packed,
     attempts, unknown_costs, cost_nano_usd, live_nano_usd,
     live_nano_usd - cost_nano_usd AS saved_nano_usd,
     USD(cost_nano_usd) AS cost_usd,

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from models.chain.capabilities import betas_of
 from models.errors import KeyConflictError
+from models.job.task_kinds import JobTerms
 from models.outcome import Outcome, Refused, State
 from models.reports.served_batches import ServedBatch
 from producer.client import Batch
@@ -156,8 +157,10 @@ def one_key_each(called: str) -> Iterator[None]:
 
 
 def _submit(prompts: Iterable[Prompt], request: Request, key: str) -> Batch:
-    is_half_price = settings_of(request).served_batches == "half_price"
-    own = {**own_options(request), "tags": caller_of(request).batch_tags, "half_price": is_half_price or None}
+    settings, options = settings_of(request), own_options(request)
+    kind = settings.kinds.get(options["task"] or "", JobTerms())
+    chosen = kind.half_price is None and settings.served_batches == "half_price"
+    own = {**options, "tags": caller_of(request).batch_tags, "half_price": chosen or None}
     return producer_of(request).submit(Checked(prompts), key=key, **own)
 
 

@@ -111,7 +111,7 @@ def _created(request: Request, body: Body) -> Response:
     batch = producer_of(request).submit(
         Checked(_prompts(scanned)), **wanted.model_dump(exclude={"prompts", *own}), **own
     )
-    answer = {**_progress(request, batch.id), "is_new": batch.is_new}
+    answer = {**_progress(request, batch.id), "is_new": batch.is_new, "short_of_time": batch.short_of_time}
     return JSONResponse(answer, status_code=201 if batch.is_new else 200)
 
 

@@ -68,6 +68,10 @@ class NewBatch(StrictModel):
     weight: Annotated[int, Field(ge=1, le=MOST_WEIGHT), BeforeValidator(whole)] = Field(
         default=1, description=f"a whole number from 1 to {MOST_WEIGHT}"
     )
+    half_price: bool | None = Field(
+        default=None, description="true or false; true is for jobs that are not urgent; left out, the task kind decides"
+    )
+    by: str | None = Field(default=None, description="the deadline as a time to come: 06:00, or an ISO time")
 
 
 NEW_BATCH = TypeAdapter(NewBatch)
@@ -101,7 +105,10 @@ _END: dict[str, Any] = {
 
 Batch = create_model("Batch", **_BATCH)
 Submitted = create_model(
-    "Submitted", **_BATCH, is_new=Annotated[bool, Field(description="false for a known key: nothing was added")]
+    "Submitted",
+    **_BATCH,
+    is_new=Annotated[bool, Field(description="false for a known key: nothing was added")],
+    short_of_time=Annotated[_Text, Field(description="half-price jobs that go live, and the time they would need")],
 )
 Batches = create_model("Batches", batches=list[Batch], has_more=bool)
 Cancelled = create_model("Cancelled", batch=UUID, cancelled=_Count, in_flight=_Count, in_message_batches=_Count)

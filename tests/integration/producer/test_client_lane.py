@@ -14,6 +14,7 @@ from models.job.task_kinds import JobTerms
 from models.schema.job import Job
 from models.settings import load_settings
 from producer import Producer, Prompt
+from tests.support.ledgers.half_price_lane import book_lane, book_message_batch
 
 _KINDS = "[tag]\nhalf_price = true\ndeadline_s = 14400\n\n[live]\nhalf_price = false\n"
 _WAITS = ("waiting", "half_price", "half_price")
@@ -104,3 +105,27 @@ def test_a_wrong_lane_or_time_is_refused_by_its_field(
         producer.submit([Prompt("Why?")], **options)
     with engine.connect() as connection:
         assert connection.scalar(select(func.count()).select_from(Job)) == 0
+
+
+def test_jobs_without_the_time_for_a_message_batch_are_counted_with_the_time_that_would_do(
+    producer: Producer, engine: Engine
+) -> None:
+    prompts = [Prompt("Why?"), Prompt("How?")]
+
+    def line(**terms: Any) -> str | None:
+        return producer.submit(prompts, terms=JobTerms(**terms)).short_of_time
+
+    # Usually two hours, five minutes to cancel, and a quarter of an hour to be called live.
+    needs = "live at the whole price: the deadline is too near for a message batch, which needs 2 h 20 min"
+    assert line(half_price=True, deadline_s=8399) == f"2 jobs go {needs}"
+    assert line(half_price=True, deadline_s=8400) is None
+    assert line(deadline_s=60) is None
+    assert (
+        producer.submit(prompts[:1], task="tag", terms=JobTerms(deadline_s=60)).short_of_time == f"1 job goes {needs}"
+    )
+    start = book_lane(engine)
+    with engine.begin() as connection:
+        for number in range(20):
+            times = {"sent_at": 0, "ended_at": 60 * (number + 1), "provider_id": f"msgbatch_of_{number}"}
+            book_message_batch(connection, f"mb-of-{number}", start, **times)
+    assert line(half_price=True, deadline_s=8399) is None  # 19 of 20 ended in half an hour

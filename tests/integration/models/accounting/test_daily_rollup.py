@@ -10,9 +10,11 @@ import pytest
 from sqlalchemy import Connection, Engine, event, func, insert, select, text, update
 
 from models.accounting.daily_rollup import Rollup
+from models.accounting.spending import Spending
 from models.ledger.ledger import Ledger
 from models.schema.attempt import Attempt
 from models.schema.daily_cost import MARK_STALE, DailyRow
+from tests.support.ledgers.half_price_lane import book_message_batch
 from tests.support.ledgers.job_values import accepted, answered
 from tests.support.ledgers.small_ledger import attempt_row, book, usd
 from tests.support.servers.fixtures import opened
@@ -29,7 +31,9 @@ def rollup(engine: Engine) -> Rollup:
 
 def _daily(engine: Engine) -> list[tuple[Any, ...]]:
     with engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(text("SELECT * FROM v_cost_daily ORDER BY day, model, task"))]
+        return [
+            tuple(row) for row in connection.execute(text("SELECT * FROM v_cost_daily ORDER BY day, model, task, lane"))
+        ]
 
 
 def _from_attempts(engine: Engine) -> list[tuple[Any, ...]]:
@@ -58,10 +62,23 @@ def test_rolling_up_changes_no_answer(engine: Engine, rollup: Rollup) -> None:
     assert rollup.roll() == []
 
 
+def test_a_rolled_up_day_keeps_its_lanes_apart(engine: Engine, rollup: Rollup) -> None:
+    item = attempt_row("a15", "alone", None, "03-30 12:00:00", attempt_no=2, cost_nano_usd=5, message_batch_id="mb")
+    with engine.begin() as connection:
+        book_message_batch(connection, "mb", datetime(2026, 3, 30, tzinfo=UTC))
+        connection.execute(insert(Attempt).values(**item))
+    rollup.roll()
+    lanes = Spending(engine).sums(["lane"])
+    assert lanes["half_price",].cost_usd == usd(5)
+    assert (lanes["half_price",].attempts, lanes["live",].attempts) == (1, 14)
+    _spoil(engine)
+    assert Spending(engine).sums(["lane"], until=_DAYS[0])["half_price",].cost_usd == usd(1)
+
+
 def test_a_day_that_is_rolled_up_is_read_from_its_sums(engine: Engine, rollup: Rollup) -> None:
     rollup.roll()
     _spoil(engine)
-    assert {row[14] for row in _daily(engine)} == {1}
+    assert {row[15] for row in _daily(engine)} == {1}
 
 
 def test_an_attempt_that_ends_days_later_counts_at_once_and_its_day_is_added_up_anew(
@@ -71,9 +88,9 @@ def test_an_attempt_that_ends_days_later_counts_at_once_and_its_day_is_added_up_
     with engine.begin() as connection:
         _close_late(connection)
     _spoil(engine)
-    assert [row[14] for row in _daily(engine)] == [1, 1, 20_500_003, 40_000_000, 1, 1, 1]
+    assert [row[15] for row in _daily(engine)] == [1, 1, 20_500_003, 40_000_000, 1, 1, 1]
     assert rollup.roll() == [date(2026, 3, 31)]
-    assert [row[14] for row in _daily(engine)] == [1, 1, 20_500_003, 40_000_000, 1, 1, 1]
+    assert [row[15] for row in _daily(engine)] == [1, 1, 20_500_003, 40_000_000, 1, 1, 1]
 
 
 def test_a_mark_that_is_undone_with_its_change_marks_nothing(engine: Engine, rollup: Rollup) -> None:
@@ -102,7 +119,7 @@ def test_today_is_never_rolled_up_and_always_counts(engine: Engine, ledger: Ledg
     days = rollup.roll()
     answered(ledger, second)
     assert datetime.now(UTC).date() not in days
-    assert (_daily(engine)[-1][3], _daily(engine)[-1][14]) == (2, 20_000_000)
+    assert (_daily(engine)[-1][4], _daily(engine)[-1][15]) == (2, 20_000_000)
 
 
 def test_a_day_is_rolled_up_once_it_is_over_for_long_enough(engine: Engine) -> None:
@@ -153,7 +170,7 @@ def test_an_attempt_that_ends_while_its_day_is_added_up_is_not_lost(engine: Engi
         assert rollup.roll() == _DAYS
     changing.join()
     rows = _daily(engine)
-    assert rows[3][14] == 40_000_000
+    assert rows[3][15] == 40_000_000
     rollup.roll()
     assert _daily(engine) == rows == _from_attempts(engine)
 

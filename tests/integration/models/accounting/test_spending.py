@@ -34,7 +34,7 @@ def test_every_key_and_every_pair_adds_up_to_what_the_attempts_cost(engine: Engi
     assert len(set(totals.values())) == 1
 
 
-def test_the_rollup_changes_no_answer_and_is_what_days_models_and_tasks_are_read_from(
+def test_the_rollup_changes_no_answer_and_is_what_days_models_tasks_and_lanes_are_read_from(
     engine: Engine, questions: Spending
 ) -> None:
     before = {key: questions.sums([key]) for key in KEYS}
@@ -43,7 +43,7 @@ def test_the_rollup_changes_no_answer_and_is_what_days_models_and_tasks_are_read
     with engine.begin() as connection:
         connection.execute(update(DailyRow).values(attempts=DailyRow.attempts + 1))
     changed = {key for key in KEYS if questions.sums([key]) != before[key]}
-    assert changed == {"day", "month", "model", "task"}
+    assert changed == {"day", "month", "model", "task", "lane"}
 
 
 def test_credits_are_never_rounded(engine: Engine, questions: Spending) -> None:

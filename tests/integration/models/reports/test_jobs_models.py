@@ -4,7 +4,7 @@ from dataclasses import astuple
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from models.ledger.ledger import Ledger
 from models.outcome import Outcome
@@ -32,8 +32,8 @@ def test_each_model_has_a_line_for_each_depth_in_the_order_of_the_chain(ledger: 
     _stepped_down(ledger, two)
     _stepped_down(ledger, three)
     opus, sonnet = reports.models(batch_id)
-    assert astuple(opus) == (_OPUS, 0, 3, 1, 0, 30, Decimal("0.01"), 0)
-    assert astuple(sonnet) == (_SONNET, 1, 2, 2, 0, 300, Decimal("0.004"), 0)
+    assert astuple(opus) == (_OPUS, 0, "live", 3, 1, 0, 0, 30, Decimal("0.01"), 0)
+    assert astuple(sonnet) == (_SONNET, 1, "live", 2, 2, 0, 0, 300, Decimal("0.004"), 0)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_an_attempt_that_has_not_ended_has_not_failed_and_its_cost_is_not_known(
     ledger.open_attempt(claimed(ledger, job_id), opening())
     (line,) = reports.models(batch_id)
     assert line.failed == 0
-    assert astuple(line) == (_OPUS, 0, 1, 0, 1, None, Decimal(0), 1)
+    assert astuple(line) == (_OPUS, 0, "live", 1, 0, 0, 1, None, Decimal(0), 1)
 
 
 def test_a_truncated_answer_is_an_answer_and_a_lost_one_is_not(ledger: Ledger, reports: Reports) -> None:
@@ -101,6 +101,18 @@ def test_a_batch_at_half_price_shows_its_saving_and_its_jobs_that_moved(engine: 
     assert (use.overlapped, use.overlapped_usd) == (3, Decimal("0.0056"))
     progress = reports.progress(BATCH)
     assert (progress.states["waiting"], progress.half_price) == (2, 2)
+
+
+def test_lanes_have_lines_of_their_own_and_items_that_never_ran_no_latency(engine: Engine, reports: Reports) -> None:
+    book_lane(engine)
+    half_price, live = reports.models(BATCH)
+    assert (half_price.lane, half_price.attempts, half_price.not_run, half_price.open) == ("half_price", 10, 3, 1)
+    assert (live.lane, live.not_run, live.failed + live.answered) == ("live", 0, live.attempts)
+    assert half_price.p50_ms == live.p50_ms
+    with engine.begin() as connection:
+        slow = "UPDATE attempts SET latency_ms = 90000 WHERE outcome <> 'not_run' AND message_batch_id > ''"
+        connection.execute(text(slow))
+    assert [line.p50_ms for line in reports.models(BATCH)] == [90_000, live.p50_ms]
 
 
 def test_a_live_batch_has_no_use_of_half_price(ledger: Ledger, reports: Reports) -> None:

@@ -1,10 +1,12 @@
 """The lane of message batches in SQL: both engines give the same figures, to the nano-dollar."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Engine, text
 
+from models.reports.batch_history import BatchHistory
 from models.schema.columns import now
 from tests.support.ledgers.half_price_lane import BATCH, BOUGHT, book_lane, other_model
 from tests.support.ledgers.small_ledger import HAIKU, OPUS, book
@@ -38,6 +40,15 @@ def test_a_batch_shows_its_purchases_its_saving_and_the_jobs_that_went_live(engi
         engine, "SELECT cost_usd, live_usd, saved_usd, overlapped_usd FROM v_half_price"
     )
     assert [round(float(usd), 9) for usd in (cost, live, saved, overlapped)] == [0.0034, 0.0061, 0.0027, 0.0056]
+
+
+def test_jobs_that_went_live_without_an_item_are_counted(engine: Engine) -> None:
+    book_lane(engine)
+    counts = "SELECT never_packed, attempts, moved_late FROM v_half_price"
+    assert _rows(engine, counts) == [(0, 5, 3)]
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE attempts SET message_batch_id = NULL WHERE job_id = 'night-bought'"))
+    assert _rows(engine, counts) == [(1, 4, 3)]
 
 
 def test_a_correction_counts_and_a_search_without_a_part_is_bought_once(engine: Engine) -> None:
@@ -83,6 +94,14 @@ def test_the_times_of_message_batches_are_shown_by_model(engine: Engine) -> None
     rows = [(*row[:4], *map(float, row[4:])) for row in _rows(engine, found)]
     # Of Opus, one took 10 minutes, one was cancelled after 30, and one is under way.
     assert rows == [(HAIKU, 20, 20, 0, 600.0, 1140.0, 1200.0), (OPUS, 3, 2, 1, 600.0, 1800.0, 1800.0)]
+
+
+def test_a_job_chooses_its_lane_by_the_time_that_people_see(engine: Engine) -> None:
+    start = book_lane(engine)
+    other_model(engine, start, *(60 * minutes for minutes in range(1, 21)))
+    takes_s = partial(BatchHistory(engine).takes_s, usual_s=7.0)
+    assert [takes_s(HAIKU), takes_s(HAIKU, least=21)] == [1140.0, 7.0]
+    assert [takes_s(OPUS, least=least) for least in (2, 3)] == [1800.0, 7.0]  # of three, one is under way
 
 
 def test_message_batches_of_long_ago_and_those_that_never_left_do_not_count(engine: Engine) -> None:

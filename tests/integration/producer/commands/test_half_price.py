@@ -46,3 +46,10 @@ def test_a_report_adds_up_by_lane(me: Stranger) -> None:
         "half_price": 3_400_000,
         "live": 19_000_000,
     }
+
+
+def test_a_submission_counts_the_jobs_that_have_no_time_for_the_lane(me: Stranger) -> None:
+    me.write("two.jsonl", '{"prompt": "Why?"}\n{"prompt": "How?"}\n')
+    needs = "live at the whole price: the deadline is too near for a message batch, which needs 2 h 20 min\n"
+    assert f"2 jobs go {needs}" in me.types("submit", "two.jsonl", "--half-price", "--deadline", "30m").err
+    assert "whole price" not in me.types("submit", "two.jsonl", "--half-price", "--deadline", "5h").err

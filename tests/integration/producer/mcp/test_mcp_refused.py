@@ -32,6 +32,12 @@ def model(producer: Producer, sqlite_url: str) -> Iterator[Speaker]:
     ("tool", "arguments", "message"),
     [
         ("ask", {"prompt": "Hi"}, "ask: max_cost_usd: missing; give the most it may cost in USD"),
+        (
+            "submit",
+            {"prompts": ["Hi"], "max_cost_usd": 0.1, "half_price": True, "by": "soon"},
+            "submit: by: 'soon' should be a time such as 06:00",
+        ),
+        ("submit", {"prompts": ["Hi"], "max_cost_usd": 0.1, "half_price": "2"}, "submit: half_price: '2'"),
         ("submit", {"prompts": ["Hi"]}, "submit: max_cost_usd: missing; give the most it may cost in USD"),
         (
             "ask",

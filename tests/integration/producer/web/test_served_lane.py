@@ -1,8 +1,11 @@
 """A message batch through `stepdown serve`, bought in a message batch of the provider by default."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
+import httpx2
 import pytest
 
 from tests.integration.worker.half_price.test_half_price import billed, costs, message_batches
@@ -14,8 +17,11 @@ _TIMES = {"HALF_PRICE_USUAL_S": "0", "HALF_PRICE_GRACE_S": "1", "HALF_PRICE_POLL
 
 @pytest.fixture(scope="module", params=ENGINES)
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Run a worker and a server with the default of SERVED_BATCHES."""
-    with open_site(request, tmp_path_factory.mktemp("serve-lane"), **_TIMES, SERVED_BATCHES="") as opened:
+    """Run a worker and a server with the default of SERVED_BATCHES, and a task kind that is bought live."""
+    folder = tmp_path_factory.mktemp("serve-lane")
+    (folder / "tasks.toml").write_text("[quick]\nhalf_price = false\n", encoding="utf-8")
+    given = {**_TIMES, "SERVED_BATCHES": "", "TASKS_FILE": str(folder / "tasks.toml")}
+    with open_site(request, folder, **given) as opened:
         opened.plant.simulator.set_script("[batches]\ntimes_faster = 1\ntakes_s = 0\ncancel_s = 0\n")
         yield opened
 
@@ -48,3 +54,29 @@ def test_a_cancelled_message_batch_that_is_sent_again_waits_for_a_message_batch_
     assert site.ended(created.id).request_counts.succeeded == 1
     attempts = site.plant.attempts(site.plant.producer.batch(own_id(created.id)))
     assert all(row["message_batch_id"] is not None for row in attempts)
+
+
+def test_a_task_kind_without_half_price_is_bought_live_in_a_served_message_batch(site: Site) -> None:
+    headers = {"x-stepdown-task": "quick"}
+    created = site.client.messages.batches.create(requests=requests("slate"), extra_headers=headers)
+    assert site.ended(created.id).request_counts.succeeded == 1
+    (attempt,) = site.plant.attempts(site.plant.producer.batch(own_id(created.id)))
+    assert (attempt["message_batch_id"], attempt["service_tier"]) == (None, "standard")
+
+
+def test_half_price_and_a_deadline_as_a_time_are_taken_as_by_the_command(site: Site) -> None:
+    def post(**given: Any) -> httpx2.Response:
+        return httpx2.post(f"{site.url}/api/v1/batches", json={"prompts": ["Why?"], "half_price": True, **given})
+
+    made = post(by=(datetime.now(UTC) + timedelta(hours=9)).isoformat())
+    assert (made.status_code, made.json()["half_price"], made.json()["short_of_time"]) == (201, 1, None)
+    soon = post(by=(datetime.now(UTC) + timedelta(seconds=5)).isoformat())
+    assert soon.json()["short_of_time"].startswith("1 job goes live at the whole price")
+    for given, problem in (
+        ({"by": "yesterday"}, "by: 'yesterday' should be a time such as 06:00"),
+        ({"by": "2020-01-01T00:00"}, "by: 2020-01-01T00:00 is past; give a time to come"),
+        ({"urgent": True}, "urgent, half_price: an urgent job never waits for a message batch; give one"),
+        ({"half_price": "yes"}, "half_price: "),
+    ):
+        refused = post(**given)
+        assert (refused.status_code, problem in refused.json()["error"]["message"]) == (400, True), refused.text

@@ -47,8 +47,10 @@ def model_line(**changes: Any) -> ModelLine:
     fields: dict[str, Any] = {
         "model": "claude-opus-4-7",
         "fallback_depth": 0,
+        "lane": "live",
         "attempts": 10,
         "answered": 7,
+        "not_run": 0,
         "open": 0,
         "p50_ms": 2140,
         "cost_usd": Decimal("0.426875000"),
@@ -136,6 +138,17 @@ def test_the_receipts_columns_align_from_the_head_to_the_sum() -> None:
     assert total.split() == ["total", "1224", "1211", "13", "$0.853750001"]
 
 
+def test_the_receipt_keeps_lanes_apart_and_items_that_never_ran_are_no_failures() -> None:
+    lines = [model_line(lane="half_price", not_run=2, open=1, p50_ms=90_000), model_line(p50_ms=81)]
+    head, half_price, live, total, under_way = receipt(lines, {})
+    assert head.split() == ["model", "depth", "attempts", "ok", "failed", "not", "run", "p50", "cost"]
+    assert half_price.split()[:8] == ["opus-4-7", "at", "half", "price", "0", "10", "7", "0"]
+    assert half_price.split()[8:] == ["2", "90.0", "s", "$0.426875"]
+    assert live.split() == ["opus-4-7", "0", "10", "7", "3", "0", "81", "ms", "$0.426875"]
+    assert total.split() == ["total", "20", "14", "3", "2", "$0.85375"]
+    assert under_way == "1 item of a message batch has not ended: the cost is not known yet"
+
+
 def test_the_receipts_sum_tells_how_many_costs_are_unknown() -> None:
     total = [*receipt([model_line(unknown_costs=2), model_line(unknown_costs=3)], {})][-1]
     assert total.endswith("$0.85375 + 5 unknown")
@@ -154,6 +167,17 @@ def test_the_receipt_tells_how_deep_the_answers_came_from() -> None:
 
 def test_the_receipt_of_nothing_is_a_sum_of_nothing() -> None:
     assert [*receipt([], {})][-1].split() == ["total", "0", "0", "0", "$0.00"]
+
+
+def test_a_receipt_without_any_message_batch_says_so() -> None:
+    none: dict[str, Any] = dict.fromkeys(
+        ("moved_late", "moved_errored", "moved_expired", "moved_lost", "overlapped"), 0
+    )
+    usd: dict[str, Any] = dict.fromkeys(("cost_usd", "saved_usd", "overlapped_usd"), Decimal(0))
+    (line,) = half_price_lines(HalfPriceUse(attempts=0, unknown_costs=0, never_packed=3, **none, **usd))
+    assert (
+        line == "half price: 3 jobs went live without a message batch: too little time, or no message batch takes these"
+    )
 
 
 def test_a_job_is_one_line() -> None:
