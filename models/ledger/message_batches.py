@@ -34,12 +34,10 @@ from models.schema.attempt import OPENING_COLUMNS, Attempt, opening_row, opening
 from models.schema.batch import Batch
 from models.schema.columns import db_now, now
 from models.schema.job import TO_PACK, Job
-from models.schema.message_batch import OPEN
+from models.schema.message_batch import IS_FREE, IS_ORPHAN, OPEN
 from models.schema.message_batch import MessageBatch as Row
 
 _NOW = db_now(0.0)
-_ORPHAN_S = 3600.0
-MOST_KEPT_S = 29 * 86_400.0  # the provider keeps results so long
 _STRAYS_FROM, LEFT_OUT = 1000, "left_out"  # the latter is the error type of items that were not sent
 LOST = "lost"  # the error type of items whose message batch no list shows
 _THIS_JOB = (Job.id == bindparam("job_id")) & (Job.lease_token == bindparam("token"))
@@ -84,11 +82,6 @@ _IS_ITEM = (Attempt.reason != Reason.LATE) & Attempt.error_type.is_distinct_from
 _DROP_ITEM = delete(Attempt).where(Attempt.id == bindparam("attempt_id"))
 _RESIZE = update(Row).where(Row.id == bindparam("of_id")).values(size=bindparam("items"))
 _UNMAKE = delete(Row).where(Row.id == bindparam("of_id"))
-_IS_FREE = text(OPEN) & (Row.look_at <= _NOW) & (Row.lease_until.is_(None) | (Row.lease_until <= _NOW))
-# Any key looks after the message batches of a lost key. To the key of another workspace their ids mean nothing.
-_IS_ORPHAN = (Row.look_at <= db_now(-_ORPHAN_S)) & (
-    Row.provider_id.is_not(None) | (Row.switch_at <= db_now(-MOST_KEPT_S))
-)
 _WAITS = (Job.lease_token == Attempt.lease_token) & (Job.state == State.WAITING) & (Job.outcome == IN_BATCH)
 _IS_WAITING = (Attempt.message_batch_id == Row.id) & (Job.id == Attempt.job_id) & _WAITS
 _SAME = ("id", "provider_id", "model", "headers", "size", "is_proven", "looks")
@@ -155,18 +148,18 @@ class MessageBatches(LedgerPart):
         self._ledger.ends.note(cursor, claim.batch_id, attempts=1)
         return True
 
-    def due(self, namespace: str) -> list[str]:
-        """List the message batches of a key, or of a lost key, that are due and in nobody's hand."""
+    def due(self, namespace: str, *, most: int) -> list[str]:
+        """List the message batches of a key, or of a lost key, that are due longest and in nobody's hand."""
         with reading(self._engine) as connection:
-            is_ours = (Row.namespace == namespace) | _IS_ORPHAN
-            due = select(Row.id).where(_IS_FREE, is_ours).order_by(Row.look_at)
+            is_ours = (Row.namespace == namespace) | IS_ORPHAN
+            due = select(Row.id).where(IS_FREE, is_ours).order_by(Row.look_at).limit(most)
             return [*connection.scalars(due)]
 
     def take(self, batch_id: str, *, lease_s: float) -> MessageBatch | None:
         """Take a message batch in hand. Returns None if another worker has the lease, or no call is due."""
         leased = (
             update(Row)
-            .where(Row.id == batch_id, _IS_FREE)
+            .where(Row.id == batch_id, IS_FREE)
             .values(lease_token=Row.lease_token + 1, lease_until=db_now(lease_s), lease_holder=self._ledger.worker)
         )
         waiting = select(func.count()).where(_IS_WAITING).correlate(Row).scalar_subquery().label("waiting")

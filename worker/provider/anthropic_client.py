@@ -142,8 +142,8 @@ class AnthropicProvider:
     ) -> Received | Broken:
         """Make one call that is no message, such as those of message batches. No fault of the network raises.
 
-        With `into`, each part of a good body goes there at once, and the response has none. A full disk breaks a call,
-        as does `silence_s` without a part.
+        With `into`, each part of a good body goes there at once, and the response has none. A call breaks after
+        `silence_s` without a part.
         """
         started = time.monotonic()
         waits = aiohttp.ClientTimeout(total=timeout_s, sock_connect=self._connect_timeout_s, sock_read=silence_s)
