@@ -24,8 +24,8 @@ from sqlalchemy import (
 from models.database.compiled_sql import Cursor
 from models.database.engine import LedgerPart, reading, transaction
 from models.ids import new_id
-from models.job.message_batch import MessageBatch, MessageBatchState, NewMessageBatch, OpenItem, WaitingJob
-from models.job.values import Claim, Closing, Ending, Opening
+from models.job.message_batch import MessageBatch, MessageBatchState, NewMessageBatch, OpenedBatch, OpenItem, WaitingJob
+from models.job.values import Claim, Closing, Ending, Opening, OverCap
 from models.ledger.budgets import reserve_or_leave
 from models.ledger.claims import claim_of, claimed_columns
 from models.ledger.ledger import Ledger
@@ -57,7 +57,7 @@ _CANDIDATES = (
 )
 _GO_LIVE = update(Job).where(_IS_TO_PACK).values(due_at=_NOW, outcome=None)
 _TAKE = update(Job).where(_IS_TO_PACK).values(outcome=IN_BATCH, lease_token=Job.lease_token + 1)
-_LEAVE = update(Job).where(_THIS_JOB, Job.outcome == IN_BATCH).values(due_at=_NOW, outcome=None)
+_LEAVE = update(Job).where(_THIS_JOB, Job.outcome == IN_BATCH).values(outcome=HALF_PRICE)
 _MADE = ("id", "namespace", "model", "headers", "size")
 _MAKE = insert(Row).values(
     **{name: bindparam(name, type_=getattr(Row, name).type) for name in _MADE},
@@ -117,34 +117,41 @@ class MessageBatches(LedgerPart):
         with reading(self._engine) as connection:
             return connection.scalar(select(func.count()).select_from(some).where(~is_sending)) or 0
 
-    def open(self, new: NewMessageBatch) -> int:
+    def open(self, new: NewMessageBatch) -> OpenedBatch:
         """Commit a message batch with an attempt and reservations for each item, in one transaction.
 
-        Returns the number of items. A job that went on meanwhile is left out. A job without room under a cap goes live.
+        A job that went on meanwhile is left out, as is a job without room under a cap.
         """
-        reply: Future[int] = Future()
+        reply: Future[OpenedBatch] = Future()
         self._ledger.submit(partial(self._open, new=new), reply)
         return reply.result()
 
-    def _open(self, cursor: Cursor, new: NewMessageBatch) -> int:
+    def wait_for_room(self, ends: Sequence[tuple[Claim, Ending]]) -> None:
+        """Park jobs that were left out for want of room under a cap."""
+        reply: Future[None] = Future()
+        self._ledger.submit(partial(self._ledger.ends.park_unpacked, ends=ends), reply)
+        reply.result()
+
+    def _open(self, cursor: Cursor, new: NewMessageBatch) -> OpenedBatch:
         values = {name: getattr(new, name) for name in _MADE if name != "size"}
         cursor.count(_MAKE, values | {"size": len(new.items), "in_s": new.switch_in_s})
-        count = sum(self._open_item(cursor, claim, opening) for claim, opening in new.items)
+        ends = [self._open_item(cursor, claim, opening) for claim, opening in new.items]
+        count = ends.count(True)
         if not count:
             cursor.count(_UNMAKE, {"of_id": new.id})
         elif count < len(new.items):
             cursor.count(_RESIZE, {"of_id": new.id, "items": count})
-        return count
+        return OpenedBatch(count, [end for end in ends if not isinstance(end, bool)])
 
-    def _open_item(self, cursor: Cursor, claim: Claim, opening: Opening) -> bool:
+    def _open_item(self, cursor: Cursor, claim: Claim, opening: Opening) -> bool | tuple[Claim, OverCap]:
         if not cursor.count(_TAKE, {"job_id": claim.job_id, "token": claim.token}):
             return False
         row = opening_row(claim, opening, self._ledger.worker) | {"token": claim.token + 1}
         opened_at = (cursor.first(_OPEN_ITEM, row) or {})["opened_at"]
-        if reserve_or_leave(cursor, opening, opened_at=opened_at) is not None:
+        if (over := reserve_or_leave(cursor, opening, opened_at=opened_at)) is not None:
             cursor.count(_DROP_ITEM, {"attempt_id": opening.id})
             cursor.count(_LEAVE, {"job_id": claim.job_id, "token": claim.token + 1})
-            return False
+            return replace(claim, token=claim.token + 1), over
         self._ledger.ends.note(cursor, claim.batch_id, attempts=1)
         return True
 

@@ -105,7 +105,11 @@ class AnthropicProvider:
         self, body: Mapping[str, Any], headers: Mapping[str, str], stream: IncomingStream, times: StreamTimes
     ) -> Received | Broken:
         started = time.monotonic()
-        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        try:
+            text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        except UnicodeEncodeError:
+            detail = "no request was made: a text holds half a surrogate pair; remove it"
+            return Broken(how="bad_request", detail=detail, latency_ms=_since(started))
         early = self._early.get(body["model"], 0)
         if "stream" in body and len(text) <= early:
             times.expect_early()
