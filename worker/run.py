@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from models.chain.chain import short_name
 from models.errors import LedgerError
 from models.job.values import Claim, Ending
-from models.outcome import State
+from models.outcome import HALF_PRICE, State
 from models.settings import Settings
 from models.store import Store
 from worker.events import BatchPaused, DeliveryDropped, JobEnded, JobLost
 from worker.failing_batches import FailingBatches
 from worker.fallback.collaborators import Collaborators
+from worker.fallback.wait_or_step import takes_lane_again
 from worker.fallback.walk import Walked, walk
 from worker.intake import Intake
 from worker.loop import LoopThread
@@ -61,6 +62,9 @@ async def run(job_id: str, worker: Worker) -> str:
 async def _claimed(claim: Claim, worker: Worker) -> str:
     if claim.deadline_s <= 0:
         return await _expire(claim, worker)
+    live_from_s = worker.settings.live_from_s(claim.deadline_s)
+    if takes_lane_again(claim) and live_from_s > 0:
+        return await _to_lane(claim, worker, live_from_s)
     walked = await walk(claim, worker, time_left_s=claim.deadline_s)
     if walked.ending is not None and (because := worker.failing_batches.note(claim.batch_id, walked.ending)):
         batch_id = str(claim.batch_id)
@@ -80,6 +84,22 @@ def in_one_line(walked: Walked) -> str:
     if ending.due_in_s is not None:
         return f"waiting {ending.due_in_s:.0f} s: {ending.outcome}"
     return f"failed: {ending.outcome} {spent}"
+
+
+async def _to_lane(claim: Claim, worker: Collaborators, live_from_s: float) -> str:
+    """Let a job that has waited for room under a cap wait for a message batch again."""
+    ending = Ending(
+        state=State.WAITING,
+        outcome=HALF_PRICE,
+        error=None,
+        rung=claim.rung,
+        given_up={rung: reason for rung, reason in claim.given_up.items() if rung != claim.rung},
+        rounds=claim.rounds,
+        due_in_s=live_from_s,
+    )
+    await worker.ledger.finish(claim, ending, None)
+    worker.report(JobEnded(claim=claim, ending=ending))
+    return f"waiting {live_from_s:.0f} s: {HALF_PRICE}"
 
 
 async def _expire(claim: Claim, worker: Collaborators) -> str:

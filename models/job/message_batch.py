@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
-from models.job.values import Claim, Opening
+from models.job.values import Claim, Opening, OverCap
 
 
 class MessageBatchState(StrEnum):
@@ -34,6 +35,13 @@ class NewMessageBatch:
     headers: Mapping[str, str]
     switch_in_s: float
     items: Sequence[tuple[Claim, Opening]]
+
+
+class OpenedBatch(NamedTuple):
+    """The number of items of a message batch, and the jobs left out for want of room under a cap."""
+
+    size: int
+    without_room: Sequence[tuple[Claim, OverCap]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """The ends of attempts and jobs, from within a transaction: the attempt closed, the answer kept, the job moved on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -10,10 +10,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from models.database.compiled_sql import Cursor
-from models.job.values import Closing, Ending, SpooledReply
+from models.job.values import Claim, Closing, Ending, SpooledReply
 from models.ledger.batch_counts import ADD, ends, more
 from models.ledger.budgets import settle
-from models.outcome import IN_BATCH, OPEN_STATES, Outcome, State
+from models.outcome import HALF_PRICE, IN_BATCH, OPEN_STATES, Outcome, State
 from models.schema.attempt import Attempt, closing_row
 from models.schema.columns import columns_of, db_now
 from models.schema.daily_cost import MARK_STALE
@@ -45,6 +45,7 @@ def _ends_if(condition: ColumnElement[bool]) -> _Ends:
 
 
 _OURS, _OPEN, _WAITING = _ends_if(_IS_STILL_OURS), _ends_if(_IS_OPEN), _ends_if(_WAITS_FOR_ITEM)
+_UNPACKED = _ends_if(_IS_STILL_OURS & (Job.state == State.WAITING) & (Job.outcome == HALF_PRICE))
 _GO_ON = (
     update(Job)
     .where(_IS_STILL_OURS, Job.state == State.WAITING, Job.due_at.is_(None), Job.outcome == Outcome.UNKNOWN)
@@ -102,6 +103,11 @@ class JobEnds:
         """
         is_answer = ending.state is State.SUCCEEDED
         return self._end(cursor, _OPEN if is_answer else _WAITING, job_id, token, ending, closing)
+
+    def park_unpacked(self, cursor: Cursor, ends: Sequence[tuple[Claim, Ending]]) -> None:
+        """Park jobs that wait for a place in a message batch. A job that went on meanwhile stays unchanged."""
+        for claim, ending in ends:
+            self._end(cursor, _UNPACKED, claim.job_id, claim.token, ending, None)
 
     def finish(self, cursor: Cursor, job_id: str, token: int, ending: Ending, closing: Closing | None) -> Ending | None:
         """Close an attempt, keep the answer, and move the job on. Returns the ending, None if the job is not ours.

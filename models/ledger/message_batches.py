@@ -24,8 +24,8 @@ from sqlalchemy import (
 from models.database.compiled_sql import Cursor
 from models.database.engine import LedgerPart, reading, transaction
 from models.ids import new_id
-from models.job.message_batch import MessageBatch, MessageBatchState, NewMessageBatch, OpenItem, WaitingJob
-from models.job.values import Claim, Closing, Ending, Opening
+from models.job.message_batch import MessageBatch, MessageBatchState, NewMessageBatch, OpenedBatch, OpenItem, WaitingJob
+from models.job.values import Claim, Closing, Ending, Opening, OverCap
 from models.ledger.budgets import reserve_or_leave
 from models.ledger.claims import claim_of, claimed_columns
 from models.ledger.ledger import Ledger
@@ -34,12 +34,10 @@ from models.schema.attempt import OPENING_COLUMNS, Attempt, opening_row, opening
 from models.schema.batch import Batch
 from models.schema.columns import db_now, now
 from models.schema.job import TO_PACK, Job
-from models.schema.message_batch import OPEN
+from models.schema.message_batch import IS_FREE, IS_ORPHAN, OPEN
 from models.schema.message_batch import MessageBatch as Row
 
 _NOW = db_now(0.0)
-_ORPHAN_S = 3600.0
-MOST_KEPT_S = 29 * 86_400.0  # the provider keeps results so long
 _STRAYS_FROM, LEFT_OUT = 1000, "left_out"  # the latter is the error type of items that were not sent
 LOST = "lost"  # the error type of items whose message batch no list shows
 _THIS_JOB = (Job.id == bindparam("job_id")) & (Job.lease_token == bindparam("token"))
@@ -59,7 +57,7 @@ _CANDIDATES = (
 )
 _GO_LIVE = update(Job).where(_IS_TO_PACK).values(due_at=_NOW, outcome=None)
 _TAKE = update(Job).where(_IS_TO_PACK).values(outcome=IN_BATCH, lease_token=Job.lease_token + 1)
-_LEAVE = update(Job).where(_THIS_JOB, Job.outcome == IN_BATCH).values(due_at=_NOW, outcome=None)
+_LEAVE = update(Job).where(_THIS_JOB, Job.outcome == IN_BATCH).values(outcome=HALF_PRICE)
 _MADE = ("id", "namespace", "model", "headers", "size")
 _MAKE = insert(Row).values(
     **{name: bindparam(name, type_=getattr(Row, name).type) for name in _MADE},
@@ -84,11 +82,6 @@ _IS_ITEM = (Attempt.reason != Reason.LATE) & Attempt.error_type.is_distinct_from
 _DROP_ITEM = delete(Attempt).where(Attempt.id == bindparam("attempt_id"))
 _RESIZE = update(Row).where(Row.id == bindparam("of_id")).values(size=bindparam("items"))
 _UNMAKE = delete(Row).where(Row.id == bindparam("of_id"))
-_IS_FREE = text(OPEN) & (Row.look_at <= _NOW) & (Row.lease_until.is_(None) | (Row.lease_until <= _NOW))
-# Any key looks after the message batches of a lost key. To the key of another workspace their ids mean nothing.
-_IS_ORPHAN = (Row.look_at <= db_now(-_ORPHAN_S)) & (
-    Row.provider_id.is_not(None) | (Row.switch_at <= db_now(-MOST_KEPT_S))
-)
 _WAITS = (Job.lease_token == Attempt.lease_token) & (Job.state == State.WAITING) & (Job.outcome == IN_BATCH)
 _IS_WAITING = (Attempt.message_batch_id == Row.id) & (Job.id == Attempt.job_id) & _WAITS
 _SAME = ("id", "provider_id", "model", "headers", "size", "cache_ttl", "is_proven", "looks")
@@ -124,49 +117,56 @@ class MessageBatches(LedgerPart):
         with reading(self._engine) as connection:
             return connection.scalar(select(func.count()).select_from(some).where(~is_sending)) or 0
 
-    def open(self, new: NewMessageBatch) -> int:
+    def open(self, new: NewMessageBatch) -> OpenedBatch:
         """Commit a message batch with an attempt and reservations for each item, in one transaction.
 
-        Returns the number of items. A job that went on meanwhile is left out. A job without room under a cap goes live.
+        A job that went on meanwhile is left out, as is a job without room under a cap.
         """
-        reply: Future[int] = Future()
+        reply: Future[OpenedBatch] = Future()
         self._ledger.submit(partial(self._open, new=new), reply)
         return reply.result()
 
-    def _open(self, cursor: Cursor, new: NewMessageBatch) -> int:
+    def wait_for_room(self, ends: Sequence[tuple[Claim, Ending]]) -> None:
+        """Park jobs that were left out for want of room under a cap."""
+        reply: Future[None] = Future()
+        self._ledger.submit(partial(self._ledger.ends.park_unpacked, ends=ends), reply)
+        reply.result()
+
+    def _open(self, cursor: Cursor, new: NewMessageBatch) -> OpenedBatch:
         values = {name: getattr(new, name) for name in _MADE if name != "size"}
         cursor.count(_MAKE, values | {"size": len(new.items), "in_s": new.switch_in_s})
-        count = sum(self._open_item(cursor, claim, opening) for claim, opening in new.items)
+        ends = [self._open_item(cursor, claim, opening) for claim, opening in new.items]
+        count = ends.count(True)
         if not count:
             cursor.count(_UNMAKE, {"of_id": new.id})
         elif count < len(new.items):
             cursor.count(_RESIZE, {"of_id": new.id, "items": count})
-        return count
+        return OpenedBatch(count, [end for end in ends if not isinstance(end, bool)])
 
-    def _open_item(self, cursor: Cursor, claim: Claim, opening: Opening) -> bool:
+    def _open_item(self, cursor: Cursor, claim: Claim, opening: Opening) -> bool | tuple[Claim, OverCap]:
         if not cursor.count(_TAKE, {"job_id": claim.job_id, "token": claim.token}):
             return False
         row = opening_row(claim, opening, self._ledger.worker) | {"token": claim.token + 1}
         opened_at = (cursor.first(_OPEN_ITEM, row) or {})["opened_at"]
-        if reserve_or_leave(cursor, opening, opened_at=opened_at) is not None:
+        if (over := reserve_or_leave(cursor, opening, opened_at=opened_at)) is not None:
             cursor.count(_DROP_ITEM, {"attempt_id": opening.id})
             cursor.count(_LEAVE, {"job_id": claim.job_id, "token": claim.token + 1})
-            return False
+            return replace(claim, token=claim.token + 1), over
         self._ledger.ends.note(cursor, claim.batch_id, attempts=1)
         return True
 
-    def due(self, namespace: str) -> list[str]:
-        """List the message batches of a key, or of a lost key, that are due and in nobody's hand."""
+    def due(self, namespace: str, *, most: int) -> list[str]:
+        """List the message batches of a key, or of a lost key, that are due longest and in nobody's hand."""
         with reading(self._engine) as connection:
-            is_ours = (Row.namespace == namespace) | _IS_ORPHAN
-            due = select(Row.id).where(_IS_FREE, is_ours).order_by(Row.look_at)
+            is_ours = (Row.namespace == namespace) | IS_ORPHAN
+            due = select(Row.id).where(IS_FREE, is_ours).order_by(Row.look_at).limit(most)
             return [*connection.scalars(due)]
 
     def take(self, batch_id: str, *, lease_s: float) -> MessageBatch | None:
         """Take a message batch in hand. Returns None if another worker has the lease, or no call is due."""
         leased = (
             update(Row)
-            .where(Row.id == batch_id, _IS_FREE)
+            .where(Row.id == batch_id, IS_FREE)
             .values(lease_token=Row.lease_token + 1, lease_until=db_now(lease_s), lease_holder=self._ledger.worker)
         )
         waiting = select(func.count()).where(_IS_WAITING).correlate(Row).scalar_subquery().label("waiting")

@@ -1,11 +1,14 @@
 """The message batch: requests bought together at half price, as the provider knows them and as we do."""
 
-from sqlalchemy import Index, Text, false, text
+from sqlalchemy import Index, Text, false, literal, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.schema.columns import Base, Id, Json, Line, Time, Word
+from models.job.message_batch import MessageBatchState
+from models.schema.columns import Base, Id, Json, Line, Time, Word, db_now
 
 OPEN = "look_at IS NOT NULL"  # some call is still to be made
+MOST_KEPT_S = 29 * 86_400.0  # the provider keeps results so long
+_NOW, _ORPHAN_S = db_now(0.0), 3600.0
 
 
 class MessageBatch(Base):
@@ -45,3 +48,16 @@ class MessageBatch(Base):
         Index(None, "look_at", sqlite_where=text(OPEN), postgresql_where=text(OPEN)),
         Index(None, "model", "sent_at"),
     )
+
+
+# The next call is due, and nobody has the lease. A state of a newer version is left to workers of that version.
+IS_FREE = (
+    text(OPEN)
+    & (MessageBatch.look_at <= _NOW)
+    & (MessageBatch.lease_until.is_(None) | (MessageBatch.lease_until <= _NOW))
+    & MessageBatch.state.in_([literal(state) for state in MessageBatchState])
+)
+# Any key looks after the message batches of a lost key. To the key of another workspace their ids mean nothing.
+IS_ORPHAN = (MessageBatch.look_at <= db_now(-_ORPHAN_S)) & (
+    MessageBatch.provider_id.is_not(None) | (MessageBatch.switch_at <= db_now(-MOST_KEPT_S))
+)

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from models.job.values import OverCap
+from models.job.values import Claim, Ending, OverCap
 from models.outcome import OVER_BUDGET, Outcome, Reason
 from worker.admission.admission import CIRCUIT_OPEN, FULL, LIMITED, PAUSED, RETRIES_SPENT, Denied, Granted, Request
 from worker.admission.forecast import is_dearer
 from worker.fallback.caps import over_cap_details, over_cap_message
-from worker.fallback.decide import climb_past, park, queue_for, step_past, step_past_limit, wait_for
-from worker.fallback.decision import OVER_TODAY, RESERVED, UNFIT, Decision, Fallback, Park, Stop
+from worker.fallback.decide import backoff_s, climb_past, park, queue_for, step_past, step_past_limit, wait_for
+from worker.fallback.decision import ABOUT_MONEY, OVER_TODAY, RESERVED, UNFIT, Decision, Fallback, Park, Stop
+from worker.fallback.result import follow, whole_ending
 from worker.fallback.rung import Call, RungContext, RungResult
 
 IN_HAND_S = 1.0  # two transactions cost more than so short a wait
@@ -70,6 +71,35 @@ def over_cap(rung: RungContext, over: OverCap) -> RungResult:
     """Leave a rung whose worst case does not fit under a cap."""
     reason = RESERVED if over.may_fit_later else OVER_TODAY if over.may_fit_tomorrow else OVER_BUDGET
     return skip(rung, reason, over_cap_message(over), over_cap_details(over))
+
+
+def wait_for_room(rung: RungContext, over: OverCap, *, within_s: float) -> Ending | None:
+    """Have a job at half price wait for room under a cap. Returns None if no wait within so many seconds helps.
+
+    The reason stays with the rung: `takes_lane_again` reads the reason.
+    """
+    place, rounds = rung.place, rung.place.rounds + over.may_fit_later
+    until_tomorrow_s = rung.policy.until_tomorrow_s if over.may_fit_tomorrow else None
+    after_s = backoff_s(rounds, draw=rung.policy.draw) if over.may_fit_later else until_tomorrow_s
+    if after_s is None or after_s >= within_s:
+        return None
+    reason = RESERVED if over.may_fit_later else OVER_TODAY
+    result = RungResult(
+        place=place,
+        decision=replace(place.marked(reason), rounds=rounds).parked(after_s=after_s),
+        skip_reason=RESERVED if over.may_fit_later else OVER_BUDGET,
+        message=over_cap_message(over),
+        reason=reason,
+        details=over_cap_details(over),
+    )
+    record, after = follow(rung, result)
+    decisions = () if record is None else (record,)
+    return whole_ending(after, rung, decisions) if isinstance(after, Ending) else None
+
+
+def takes_lane_again(claim: Claim) -> bool:
+    """Return whether a job has waited for room under a cap, at half price. A live wait leaves no such reason."""
+    return claim.given_up.get(claim.rung) in ABOUT_MONEY
 
 
 async def denied(rung: RungContext, call: Call, answer: Denied) -> RungResult:

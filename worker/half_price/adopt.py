@@ -20,6 +20,7 @@ async def adopt(batch: MessageBatch, lane: Lane) -> str:
     sent_ago_s = batch.sent_ago_s or 0.0
     listed = await lane.calls.listed(since_s=sent_ago_s + _AROUND_S)
     if isinstance(listed, Received | Broken):
+        lane.report_pause(listed)
         await lane.put(batch, look_in_s=max(lane.next_look_s(), lane.wait_s(listed, in_a_row=0)))
         return batch.state
     known = await lane.worker.in_thread(lane.batches.provider_ids)

@@ -56,6 +56,7 @@ async def _look_again(
     batch: MessageBatch, lane: Lane, reply: Received | Broken, *, within_s: float | None, **changes: object
 ) -> str:
     """Look again at the next turn, but within so many seconds. A limit of the provider makes looks rarer."""
+    lane.report_pause(reply)
     wait_s = lane.wait_s(reply, in_a_row=batch.looks)
     look_in_s = min(max(lane.next_look_s(), wait_s), math.inf if within_s is None else within_s)
     changes["looks"] = batch.looks + 1 if wait_s else 0
@@ -82,9 +83,9 @@ async def collect(batch: MessageBatch, lane: Lane) -> str:
             counts = await end_results(batch, lane, file)
     except ResultsError as error:
         return await _not_yet(batch, lane, error)
-    if counts is None:
+    ended = {"state": MessageBatchState.DONE, "is_proven": True, "done_at": "now", "error": None}
+    if counts is None or not await lane.put(batch, look_in_s=None, **ended):
         return "lost"
-    await lane.put(batch, look_in_s=None, state=MessageBatchState.DONE, is_proven=True, done_at="now", error=None)
     lane.worker.report(MessageBatchEnded(batch_id=batch.id, model=batch.model, counts=counts))
     return MessageBatchState.DONE
 
@@ -98,6 +99,8 @@ async def _not_yet(batch: MessageBatch, lane: Lane, error: ResultsError) -> str:
         return MessageBatchState.DOUBTFUL
     if not error.is_early:
         lane.worker.report(ResultsUnreadable(batch_id=batch.id, message=str(error)))
-    wait_s = min(_AGAIN_S, lane.poll_s * 2.0 ** min(batch.looks, 10))
-    await lane.put(batch, look_in_s=wait_s, looks=batch.looks + 1, error=str(error))
+    wait_s = max(error.wait_s, min(_AGAIN_S, lane.poll_s * 2.0 ** min(batch.looks, 10)))
+    # The jobs go live a grace after the switch time: until then a download may still spare live calls.
+    within_s = batch.switch_in_s if batch.switch_in_s > 0 else math.inf
+    await lane.put(batch, look_in_s=min(wait_s, within_s), looks=batch.looks + 1, error=str(error))
     return "ended, its results cannot be read yet"

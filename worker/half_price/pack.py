@@ -9,9 +9,11 @@ from typing import Any
 from models.ids import new_id
 from models.job.message_batch import NewMessageBatch, WaitingJob
 from models.job.values import Claim, Opening
+from models.text import is_storable
 from worker.events import LeftForLive, MessageBatchMade
 from worker.fallback.rung import RungContext
 from worker.fallback.try_rung import fit, opening_of
+from worker.fallback.wait_or_step import wait_for_room
 from worker.fallback.walk import first_rung
 from worker.half_price.lane import TIER, Lane
 from worker.provider.fit_request import FittedRequest
@@ -71,9 +73,7 @@ def pack(lane: Lane, candidates: Sequence[WaitingJob]) -> int:
         elif _fits(packed, chosen, size):
             chosen.append(packed)
             size += packed.size
-    if left:
-        lane.batches.go_live(left)
-        lane.worker.report(LeftForLive(count=len(left)))
+    _go_live(lane, left)
     return _made(lane, chosen) if chosen else 0
 
 
@@ -87,15 +87,21 @@ def _packed(lane: Lane, candidate: WaitingJob, takes_s: Callable[[str], float]) 
     if not isinstance(request, FittedRequest):
         return None
     opening = _opening(lane, rung, request)
-    if opening.caps and opening.worst_case_usd is None:
+    text = json.dumps(request.params)
+    if (opening.caps and opening.worst_case_usd is None) or _has_half_a_pair(text):
         return None
     return _Packed(
         claim=claim,
         opening=opening,
         headers=tuple(sorted(request.headers.items())),
         live_in_s=candidate.live_in_s,
-        size=len(json.dumps(request.params)),
+        size=len(text),
     )
+
+
+def _has_half_a_pair(text: str) -> bool:
+    """Return whether JSON holds half a surrogate pair, for which the API refuses the whole create."""
+    return r"\ud" in text and not is_storable(json.dumps(json.loads(text), ensure_ascii=False))
 
 
 def is_supported(params: Mapping[str, Any]) -> bool:
@@ -129,8 +135,21 @@ def _made(lane: Lane, chosen: Sequence[_Packed]) -> int:
         items=[(packed.claim, replace(packed.opening, message_batch_id=batch_id)) for packed in chosen],
     )
     failpoint("before_pack")
-    count = lane.batches.open(new)
+    count, without_room = lane.batches.open(new)
     failpoint("after_pack")
     if count:
         lane.worker.report(MessageBatchMade(batch_id=batch_id, model=new.model, count=count))
+    live_in_s = {packed.claim.job_id: packed.live_in_s - lane.grace_s - lane.takes_s(new.model) for packed in chosen}
+    ends = [
+        (claim, wait_for_room(first_rung(claim, lane.worker, claim.deadline_s), over, within_s=live_in_s[claim.job_id]))
+        for claim, over in without_room
+    ]
+    lane.batches.wait_for_room([(claim, ending) for claim, ending in ends if ending is not None])
+    _go_live(lane, [claim for claim, ending in ends if ending is None])
     return count
+
+
+def _go_live(lane: Lane, claims: Sequence[Claim]) -> None:
+    if claims:
+        lane.batches.go_live(claims)
+        lane.worker.report(LeftForLive(count=len(claims)))

@@ -18,12 +18,16 @@ _OK, _NOT_FOUND = 200, 404
 
 
 class ResultsError(Exception):
-    """Results that cannot be used. `is_early`: they are not there yet. `is_foreign`: no item of theirs is ours."""
+    """Results that cannot be used. `is_early`: they are not there yet. `is_foreign`: no item of theirs is ours.
 
-    def __init__(self, message: str, *, is_early: bool = False, is_foreign: bool = False) -> None:
+    A limit of the provider demands a wait of `wait_s` seconds.
+    """
+
+    def __init__(self, message: str, *, is_early: bool = False, is_foreign: bool = False, wait_s: float = 0.0) -> None:
         super().__init__(message)
         self.is_early = is_early
         self.is_foreign = is_foreign
+        self.wait_s = wait_s
 
 
 @contextmanager
@@ -34,16 +38,29 @@ def unnamed_file(folder: Path) -> Iterator[IO[bytes]]:
         with TemporaryFile(dir=folder) as file:
             yield file
     except OSError as error:
-        raise ResultsError(f"{folder}: {error.strerror or error}") from error
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> ResultsError:
+    return ResultsError(f"{folder}: {error.strerror or error}")
 
 
 async def download(batch: MessageBatch, lane: Lane, file: IO[bytes], ours: Collection[str]) -> None:
     """Download the results whole, and check them. Raises ResultsError. A download can be repeated at no cost."""
-    reply = await lane.calls.results(str(batch.provider_id), file.write)
+
+    def keep(part: bytes) -> None:
+        try:
+            file.write(part)
+        except OSError as error:  # no fault of the network
+            raise _unwritable(lane.folder, error) from error
+
+    reply = await lane.calls.results(str(batch.provider_id), keep)
     if isinstance(reply, Broken):
         raise ResultsError(f"{reply.how}: {reply.detail}")
     if reply.status != _OK:
-        raise ResultsError(f"status {reply.status}", is_early=reply.status == _NOT_FOUND)
+        lane.report_pause(reply)
+        wait_s = lane.wait_s(reply, in_a_row=batch.looks)
+        raise ResultsError(f"status {reply.status}", is_early=reply.status == _NOT_FOUND, wait_s=wait_s)
     await lane.worker.in_thread(_check, file, set(ours))
 
 

@@ -10,7 +10,6 @@ from models.job.message_batch import MessageBatch, MessageBatchState, OpenItem
 from models.ledger.message_batches import LEFT_OUT
 from models.money.prompt_cache import marked
 from models.outcome import Outcome
-from worker.events import KeyPaused
 from worker.fallback.result import message_of
 from worker.fallback.try_rung import fit
 from worker.half_price.cache_lifetime import cheapest_ttl, shared_prefixes
@@ -58,9 +57,8 @@ async def _failed(batch: MessageBatch, lane: Lane, reply: Received | Broken) -> 
     if isinstance(end, Reply) or end.outcome in _MAY_BE_BOUGHT:
         return await doubt(batch, lane, message)
     if end.outcome in ABOUT_THE_KEY:
-        pause_s = lane.worker.key_pause_s
-        lane.worker.report(KeyPaused(outcome=end.outcome, message=message, for_s=pause_s))
-        return await _wait(batch, lane, message, pause_s)
+        lane.report_pause(reply)
+        return await _wait(batch, lane, message, lane.worker.key_pause_s)
     if end.outcome in _BUSY:
         return await _wait(batch, lane, message, wait_s or min(_BUSY_S, lane.poll_s))
     if end.outcome is Outcome.TOO_LARGE and batch.size > 1:

@@ -6,7 +6,7 @@ from functools import partial
 from models.chain.chain import short_name
 from models.errors import LedgerError
 from models.job.message_batch import MessageBatch, MessageBatchState
-from models.ledger.message_batches import MOST_KEPT_S
+from models.schema.message_batch import MOST_KEPT_S
 from worker.half_price.adopt import adopt
 from worker.half_price.collect import cancel, collect, poll
 from worker.half_price.end_items import GONE, end_without_answer

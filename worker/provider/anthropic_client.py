@@ -105,7 +105,11 @@ class AnthropicProvider:
         self, body: Mapping[str, Any], headers: Mapping[str, str], stream: IncomingStream, times: StreamTimes
     ) -> Received | Broken:
         started = time.monotonic()
-        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        try:
+            text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        except UnicodeEncodeError:
+            detail = "no request was made: a text holds half a surrogate pair; remove it"
+            return Broken(how="bad_request", detail=detail, latency_ms=_since(started))
         early = self._early.get(body["model"], 0)
         if "stream" in body and len(text) <= early:
             times.expect_early()
@@ -142,8 +146,8 @@ class AnthropicProvider:
     ) -> Received | Broken:
         """Make one call that is no message, such as those of message batches. No fault of the network raises.
 
-        With `into`, each part of a good body goes there at once, and the response has none. A full disk breaks a call,
-        as does `silence_s` without a part.
+        With `into`, each part of a good body goes there at once, and the response has none. A call breaks after
+        `silence_s` without a part.
         """
         started = time.monotonic()
         waits = aiohttp.ClientTimeout(total=timeout_s, sock_connect=self._connect_timeout_s, sock_read=silence_s)

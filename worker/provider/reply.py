@@ -37,12 +37,12 @@ class Received:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broken:
-    """No complete response. `unreachable`: no byte of the request can have left; else the call may be billed.
+    """No complete response. No byte of an `unreachable` or `bad_request` call can have left; others may be billed.
 
     `headers`, `begun` and `error_type` are those of a stream that broke. `deadline` is the time that passed.
     """
 
-    how: Literal["unreachable", "cut", "timed_out", "malformed"]
+    how: Literal["unreachable", "cut", "timed_out", "malformed", "bad_request"]
     detail: str
     latency_ms: int
     headers: Mapping[str, str] = field(default_factory=dict)

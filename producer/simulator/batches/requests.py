@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from producer.simulator.request.checks import RefusedError, invalid
+from producer.simulator.request.checks import RefusedError, invalid, read_json
 from producer.simulator.request.errors import ERRORS
 
 if TYPE_CHECKING:
@@ -29,10 +29,7 @@ def read_items(raw: bytes, settings: BatchSettings) -> list[Item]:
     """Check a create in the API's order: size, JSON, number of requests, fields, custom_ids."""
     if len(raw) > settings.most_bytes:
         raise RefusedError("413", ERRORS["413"])
-    try:
-        body = json.loads(raw)
-    except ValueError as error:
-        raise invalid(f"The request body is not valid JSON: {error}") from None
+    body = read_json(raw)
     requests = body.get("requests") if isinstance(body, dict) else None
     if requests is None:
         raise invalid("requests: Field required")

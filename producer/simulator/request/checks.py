@@ -75,11 +75,21 @@ def invalid(message: str, word: str = "400") -> RefusedError:
     return RefusedError(word, ApiError(status=400, type="invalid_request_error", message=message))
 
 
-def _parse(raw: bytes) -> Body:
+def read_json(raw: bytes) -> Any:
+    """Read a body as the API does, which takes no half of a surrogate pair."""
     try:
         body = json.loads(raw)
+        if b"\\u" in raw:
+            json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise invalid("The request body is not valid JSON: no low surrogate in string") from None
     except ValueError as error:
         raise invalid(f"The request body is not valid JSON: {error}") from None
+    return body
+
+
+def _parse(raw: bytes) -> Body:
+    body = read_json(raw)
     if not isinstance(body, dict):
         raise invalid("The request body must be a JSON object")
     return body

@@ -33,12 +33,20 @@ class LaneSite:
     lane: Lane
     events: list[Event]
 
-    def submitted(self, count: int = 2, *, task: str | None = None, max_tokens: int = 1000, **terms: Any) -> Batch:
+    def submitted(
+        self,
+        count: int = 2,
+        *,
+        task: str | None = None,
+        max_tokens: int = 1000,
+        max_cost_usd: str | None = None,
+        **terms: Any,
+    ) -> Batch:
         """Submit prompts that may take their time."""
         texts = [f"{number} harbours were dredged in spring." for number in range(count)]
         prompts = [Prompt(text, max_tokens=max_tokens) for text in texts]
         given = JobTerms(half_price=True, **{"deadline_s": 80_000, **terms})
-        batch = self.plant.producer.submit(prompts, task=task, terms=given)
+        batch = self.plant.producer.submit(prompts, task=task, terms=given, max_cost_usd=max_cost_usd)
         self.plant.batches.append(batch)
         return batch
 

@@ -65,7 +65,7 @@ def _packed(store: Store, count: int) -> str:
     new = NewMessageBatch(
         id=made, namespace="key", model="claude-opus-4-7", headers={}, switch_in_s=_LIVE_FROM_S, items=items
     )
-    assert store.message_batches.open(new) == count
+    assert store.message_batches.open(new).size == count
     return made
 
 

@@ -96,7 +96,7 @@ def test_cancel_says_how_many_items_of_message_batches_may_be_billed(worker: Sit
     batches, made = worker.store.message_batches, new_id()
     items = [(one.claim, opening(message_batch_id=made)) for one in batches.candidates(limit=3)]
     named: dict[str, Any] = {"namespace": "key", "model": "claude-opus-4-7", "headers": {}}
-    assert batches.open(NewMessageBatch(id=made, switch_in_s=60, items=items, **named)) == 3
+    assert batches.open(NewMessageBatch(id=made, switch_in_s=60, items=items, **named)).size == 3
     printed = worker.me.types("cancel", "lane").out
     assert printed == "4 jobs cancelled; 3 items of message batches may be billed\n"
     assert worker.me.types("retry", "lane").out == "4 jobs queued again\n"

@@ -256,9 +256,10 @@ def test_a_text_is_sent_exactly_nul_and_lone_surrogates_included() -> None:
     assert json.loads(body)["content"][0]["text"] == "a\0b\ud800c"
 
 
-def test_a_prompt_with_a_lone_surrogate_is_answered() -> None:
+def test_a_prompt_with_a_lone_surrogate_is_refused() -> None:
     reply = _ask(_simulation(), "\ud800 is not a character", cache_control={"type": "ephemeral"})
-    assert reply.status == 200
+    assert reply.status == 400
+    assert b"not valid JSON: no low surrogate in string" in reply.body
 
 
 def test_retry_after_is_written_without_an_exponent() -> None:
