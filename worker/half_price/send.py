@@ -20,7 +20,6 @@ from worker.provider.message_batches import batch_of
 from worker.provider.reply import Broken, Failure, Received, Reply
 from worker.recovery.failpoints import failpoint
 
-_ALL = 100_000
 _BUSY = {Outcome.RATE_LIMITED, Outcome.RAMP_LIMITED, Outcome.OVER_LIMIT, Outcome.UNREACHABLE}
 _MAY_BE_BOUGHT = {Outcome.SERVER_ERROR, Outcome.OVERLOADED, Outcome.CUT, Outcome.TIMED_OUT, Outcome.MALFORMED}
 _BUSY_S = 60.0
@@ -32,10 +31,7 @@ async def send(batch: MessageBatch, lane: Lane) -> str:
         return await doubt(batch, lane, "its worker was lost during the create")
     if batch.switch_in_s <= 0 or not batch.waiting:
         return await refuse(batch, lane, "late", "it could not be created in time")
-    items = await lane.worker.in_thread(partial(lane.batches.open_items, batch.id, limit=_ALL))
-    left_out = [item for item in items if not item.is_waiting]
-    await end_unanswered(left_out, lane, reason=LEFT_OUT, message="its job went on before the create")
-    requests = await lane.worker.in_thread(_requests, [item for item in items if item.is_waiting], lane)
+    requests = await _requests(batch, lane)
     failpoint("before_sent")
     if not await lane.worker.in_thread(partial(lane.batches.mark_sent, batch, size=len(requests))):
         return "lost"
@@ -87,8 +83,17 @@ async def refuse(batch: MessageBatch, lane: Lane, reason: str, message: str) -> 
     return MessageBatchState.REFUSED
 
 
-def _requests(items: Sequence[OpenItem], lane: Lane) -> Sequence[bytes]:
-    return [_request(item, lane) for item in items]
+async def _requests(batch: MessageBatch, lane: Lane) -> Sequence[bytes]:
+    """Write the requests of the items whose jobs still wait, and end the other items."""
+    requests: list[bytes] = []
+    after = ""
+    while items := await lane.worker.in_thread(partial(lane.batches.open_items, batch.id, after=after)):
+        left_out = [item for item in items if not item.is_waiting]
+        await end_unanswered(left_out, lane, reason=LEFT_OUT, message="its job went on before the create")
+        waiting = [item for item in items if item.is_waiting]
+        requests += await lane.worker.in_thread(lambda these: [_request(item, lane) for item in these], waiting)
+        after = items[-1].opening.id
+    return requests
 
 
 def _request(item: OpenItem, lane: Lane) -> bytes:

@@ -6,17 +6,16 @@ from decimal import Decimal
 import pytest
 
 from tests.integration.worker.half_price.test_half_price import billed, costs, message_batches
+from tests.support.sites.lane_site import LANE_TIMES, QUICK_API
 from tests.support.sites.serve_site import Site, open_site, own_id, requests
 from tests.support.sites.worker_site import ENGINES, OPUS
-
-_TIMES = {"HALF_PRICE_USUAL_S": "0", "HALF_PRICE_GRACE_S": "1", "HALF_PRICE_POLL_S": "0.1", "HALF_PRICE_LIVE_S": "5"}
 
 
 @pytest.fixture(scope="module", params=ENGINES)
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Run a worker and a server with the default of SERVED_BATCHES."""
-    with open_site(request, tmp_path_factory.mktemp("serve-lane"), **_TIMES, SERVED_BATCHES="") as opened:
-        opened.plant.simulator.set_script("[batches]\ntimes_faster = 1\ntakes_s = 0\ncancel_s = 0\n")
+    with open_site(request, tmp_path_factory.mktemp("serve-lane"), **LANE_TIMES, SERVED_BATCHES="") as opened:
+        opened.plant.simulator.set_script(QUICK_API)
         yield opened
 
 
@@ -43,7 +42,7 @@ def test_a_cancelled_message_batch_that_is_sent_again_waits_for_a_message_batch_
     again = {"idempotency-key": "rocks/1"}
     created = site.client.messages.batches.create(requests=requests("gneiss"), extra_headers=again)
     site.client.messages.batches.cancel(created.id)
-    site.plant.simulator.set_script("[batches]\ntimes_faster = 1\ntakes_s = 0\ncancel_s = 0\n")
+    site.plant.simulator.set_script(QUICK_API)
     assert site.client.messages.batches.create(requests=requests("gneiss"), extra_headers=again).id == created.id
     assert site.ended(created.id).request_counts.succeeded == 1
     attempts = site.plant.attempts(site.plant.producer.batch(own_id(created.id)))
