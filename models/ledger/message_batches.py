@@ -38,7 +38,7 @@ from models.schema.message_batch import IS_FREE, IS_ORPHAN, OPEN
 from models.schema.message_batch import MessageBatch as Row
 
 _NOW = db_now(0.0)
-_STRAYS_FROM, LEFT_OUT = 1000, "left_out"  # the latter is the error type of items that were not sent
+_AT_ONCE, _STRAYS_FROM, LEFT_OUT = 500, 1000, "left_out"  # the last is the error type of items that were not sent
 LOST = "lost"  # the error type of items whose message batch no list shows
 _THIS_JOB = (Job.id == bindparam("job_id")) & (Job.lease_token == bindparam("token"))
 _IS_TO_PACK = _THIS_JOB & (Job.state == State.WAITING) & (Job.outcome == HALF_PRICE)
@@ -46,7 +46,8 @@ _CLAIMED = claimed_columns(Job.__table__.c.id)
 _OWN = "own_"  # the prefix of an attempt's columns beside those of its job
 _NAMED = {"number": "attempt_no", "model": "requested_model"}
 _OF_ATTEMPT = ("id", "number", "rung", "fallback_depth", "model", "max_tokens", "note", "lease_token", "opened_at")
-_OPENED = [getattr(Attempt, _NAMED.get(name, name)).label(f"{_OWN}{name}") for name in _OF_ATTEMPT]
+_OF_ROW = {name: f"{_OWN}{name}" for name in _OF_ATTEMPT}
+_OPENED = [getattr(Attempt, _NAMED.get(name, name)).label(label) for name, label in _OF_ROW.items()]
 _HAS_ARRIVED = exists().where(Batch.id == Job.batch_id, Batch.job_count > 0)
 _WAITS_FOR_PLACE = text(TO_PACK) & (Job.due_at > _NOW) & _HAS_ARRIVED
 _CANDIDATES = (
@@ -215,10 +216,8 @@ class MessageBatches(LedgerPart):
         with transaction(self._engine) as connection:
             given = {"of_id": batch.id, "of_token": batch.token}
             is_whole = _HELD & (Row.state == MessageBatchState.SENDING)
-            refused = (
-                update(Row).where(is_whole).values(state=MessageBatchState.REFUSED, look_at=None, lease_until=None)
-            )
-            if not connection.execute(refused, given).rowcount:
+            over = {"state": MessageBatchState.REFUSED, "look_at": None, "lease_until": None}
+            if not connection.execute(update(Row).where(is_whole).values(over), given).rowcount:
                 return
             whole = connection.execute(select(Row.__table__).where(Row.id == batch.id)).mappings().one()
             for half in (ids[: len(ids) // 2], ids[len(ids) // 2 :]):
@@ -233,10 +232,10 @@ class MessageBatches(LedgerPart):
             ours = select(Attempt.id).where(Attempt.message_batch_id == batch_id, _IS_ITEM).order_by(Attempt.id)
             return [*connection.scalars(ours)]
 
-    def open_items(self, batch_id: str, *, ids: Iterable[str] | None = None, limit: int = 500) -> list[OpenItem]:
-        """List items whose end is not in the ledger: those of `ids`, or the first."""
-        is_chosen = Attempt.closed_at.is_(None)
-        return self._items(batch_id, is_chosen if ids is None else is_chosen & Attempt.id.in_([*ids]), limit)
+    def open_items(self, batch_id: str, *, ids: Iterable[str] | None = None, after: str = "") -> list[OpenItem]:
+        """List items whose end is not in the ledger, by id: those of `ids`, or some hundred that follow `after`."""
+        is_chosen = Attempt.closed_at.is_(None) & (Attempt.id > after if ids is None else Attempt.id.in_([*ids]))
+        return self._items(batch_id, is_chosen, None if ids else _AT_ONCE)
 
     def lost_items(self, batch_id: str, ids: Iterable[str]) -> list[OpenItem]:
         """List items of `ids` that were closed as lost, and whose cost is in no row."""
@@ -282,7 +281,7 @@ class MessageBatches(LedgerPart):
             return {str(found) for found in connection.scalars(known)}
 
     def _item(self, batch_id: str, row: dict[str, Any]) -> OpenItem:
-        own = {column.name.removeprefix(_OWN): row.pop(column.name) for column in _OPENED}
+        own = {name: row[label] for name, label in _OF_ROW.items()}
         claim = self._claim({**row, "lease_token": own.pop("lease_token"), "rung": own["rung"]})
         opened_at = own.pop("opened_at")
         opening = Opening(**own, reason=Reason.START, message_batch_id=batch_id)

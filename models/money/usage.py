@@ -112,8 +112,8 @@ def passes(usage: Usage) -> tuple[Pass, ...]:
     """Split a reply's usage into passes that are priced one by one. Together they have all of the usage's counts."""
     lifetimes = [_HOUR] if usage.asked_1h else []
     listed = [(entry, counts) for entry, counts in _listed(usage.raw, lifetimes) if counts]
-    whole = _figures(usage.raw, lifetimes)
-    if not listed or whole is None:
+    whole = _figures(usage.raw, lifetimes) if listed else None
+    if whole is None:
         return (Pass(model=None, usage=usage),)
     each = [(line(entry.get("model")), counts.counters) for entry, counts in listed]
     summed = _added(counters for _, counters in each)

@@ -2,8 +2,9 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from itertools import islice
@@ -25,7 +26,7 @@ from worker.fallback.walk import first_rung
 from worker.half_price.lane import TIER, Lane
 from worker.half_price.results_file import results_in
 from worker.provider.attempt_cost import closing_of
-from worker.provider.classify import classify
+from worker.provider.classify import classify, reply_of
 from worker.provider.error_outcome import STATUS_OF
 from worker.provider.reply import Failure, Received, Reply
 from worker.provider.unquoted import without_prompt
@@ -33,7 +34,7 @@ from worker.recovery.failpoints import failpoint
 
 _AT_ONCE = 200  # items of one group of commits
 _MOST_MS = 2**31 - 1  # of the column: 24 days, and the clocks of ledger and worker may differ
-_ZERO_MS, _ZERO_USD = 0, Decimal(0)
+_ZERO_MS, _ZERO_USD, _OK = 0, Decimal(0), 200
 # Errors of items, by the words of the API. No errored item is billed, so that none counts as a gateway's timeout.
 _STATUSES = {**STATUS_OF, "overloaded_error": 529, "api_error": 500, "timeout_error": 500}
 _UNKNOWN_ERROR = 500
@@ -53,7 +54,7 @@ async def end_results(batch: MessageBatch, lane: Lane, file: IO[bytes]) -> Count
             return None
         results = dict(lines)
         counts.update(str(result["type"]) for result in results.values())
-        read = partial(lane.batches.open_items, batch.id, ids=results, limit=_AT_ONCE)
+        read = partial(lane.batches.open_items, batch.id, ids=results)
         items = await lane.worker.in_thread(read)
         found_here = [(item, results[item.opening.id]) for item in items]
         ends = await lane.worker.in_thread(_ends, found_here, batch, lane)
@@ -77,7 +78,7 @@ async def _record_strays(batch: MessageBatch, results: Mapping[str, Mapping[str,
 
 async def end_without_answer(batch: MessageBatch, lane: Lane, *, reason: str, message: str) -> None:
     """End all open items of a message batch without an answer, and let their jobs go live. `GONE` may be billed."""
-    while items := await lane.worker.in_thread(partial(lane.batches.open_items, batch.id, limit=_AT_ONCE)):
+    while items := await lane.worker.in_thread(partial(lane.batches.open_items, batch.id)):
         await end_unanswered(items, lane, reason=reason, message=message)
 
 
@@ -124,17 +125,20 @@ def _ends(
 def _end_of(item: OpenItem, result: Mapping[str, Any], ours: frozenset[str], lane: Lane) -> tuple[Ending, Closing]:
     match result:
         case {"type": "succeeded", "message": dict(message)}:
-            return _decided(item, _received(200, message), ours, lane)
+            return _decided(item, _OK, message, ours, lane)
         case {"type": "errored", "error": dict(error)}:
-            return _decided(item, _received(_status_of(error), error), ours, lane)
+            return _decided(item, _status_of(error), error, ours, lane)
         case {"type": str(kind)} if kind in _NOT_RUN:
             return _not_run(item, lane, kind, _NOT_RUN[kind])
         case _:
             return _not_run(item, lane, "errored", f"a result of type {str(result.get('type'))[:40]!r}")
 
 
-def _received(status: int, body: Mapping[str, Any]) -> Received:
-    return Received(status=status, headers={}, body=json.dumps(body).encode(), latency_ms=_ZERO_MS)
+def _read(status: int, body: Mapping[str, Any], lifetimes: Collection[str], now: datetime) -> Reply | Failure:
+    """Classify a body that is parsed already. Only a failure needs the bytes."""
+    received = Received(status=status, headers={}, body=b"", latency_ms=_ZERO_MS)
+    reply = reply_of(received, body, lifetimes) if status == _OK else None
+    return reply or classify(replace(received, body=json.dumps(body).encode()), now=now, lifetimes=lifetimes)
 
 
 def _status_of(error: Mapping[str, Any]) -> int:
@@ -143,12 +147,15 @@ def _status_of(error: Mapping[str, Any]) -> int:
     return _STATUSES.get(str(kind), _UNKNOWN_ERROR)
 
 
-def _decided(item: OpenItem, received: Received, ours: frozenset[str], lane: Lane) -> tuple[Ending, Closing]:
+def _decided(
+    item: OpenItem, status: int, body: Mapping[str, Any], ours: frozenset[str], lane: Lane
+) -> tuple[Ending, Closing]:
     """Judge an item by the rules of a live answer: classify, check, price, decide."""
     worker, rung = lane.worker, rung_of(item, lane)
     params = request_of(item.claim, worker.capabilities_of(rung.model).most_output)
-    took_ms = round((worker.now() - item.opened_at).total_seconds() * 1000)
-    found = without_prompt(classify(received, now=worker.now(), lifetimes=lifetimes(params) or ours), params)
+    now = worker.now()
+    took_ms = round((now - item.opened_at).total_seconds() * 1000)
+    found = without_prompt(_read(status, body, lifetimes(params) or ours, now), params)
     end = check_answer(_at_half_price(found), item.claim.expects, asks_nothing=asks_nothing(params))
     end = replace(end, latency_ms=min(max(0, took_ms), _MOST_MS))
     closing = closing_of(item.opening.id, end, worker.prices, at=item.opened_at)

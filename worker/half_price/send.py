@@ -1,8 +1,8 @@
 """The create, sent once, after the commit. Only a clear refusal means that nothing was bought."""
 
 import json
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any
 
 from models.chain.fallback_rules import ABOUT_THE_KEY
@@ -21,7 +21,6 @@ from worker.provider.message_batches import batch_of
 from worker.provider.reply import Broken, Failure, Received, Reply
 from worker.recovery.failpoints import failpoint
 
-_ALL = 100_000
 _BUSY = {Outcome.RATE_LIMITED, Outcome.RAMP_LIMITED, Outcome.OVER_LIMIT, Outcome.UNREACHABLE}
 _MAY_BE_BOUGHT = {Outcome.SERVER_ERROR, Outcome.OVERLOADED, Outcome.CUT, Outcome.TIMED_OUT, Outcome.MALFORMED}
 _BUSY_S = 60.0
@@ -33,10 +32,7 @@ async def send(batch: MessageBatch, lane: Lane) -> str:
         return await doubt(batch, lane, "its worker was lost during the create")
     if batch.switch_in_s <= 0 or not batch.waiting:
         return await refuse(batch, lane, "late", "it could not be created in time")
-    items = await lane.worker.in_thread(partial(lane.batches.open_items, batch.id, limit=_ALL))
-    left_out = [item for item in items if not item.is_waiting]
-    await end_unanswered(left_out, lane, reason=LEFT_OUT, message="its job went on before the create")
-    requests, ttl = await lane.worker.in_thread(_requests, [item for item in items if item.is_waiting], lane)
+    requests, ttl = await _requests(batch, lane)
     failpoint("before_sent")
     if not await lane.worker.in_thread(partial(lane.batches.mark_sent, batch, size=len(requests), cache_ttl=ttl)):
         return "lost"
@@ -87,11 +83,25 @@ async def refuse(batch: MessageBatch, lane: Lane, reason: str, message: str) -> 
     return MessageBatchState.REFUSED
 
 
-def _requests(items: Sequence[OpenItem], lane: Lane) -> tuple[Sequence[bytes], str | None]:
-    """Write the lines of the create, with the prefixes that items share marked for this lifetime in the cache."""
+async def _requests(batch: MessageBatch, lane: Lane) -> tuple[Sequence[bytes], str | None]:
+    """Write the requests of the items whose jobs still wait, and end the other items.
+
+    Returns also the lifetime of the prefixes that are marked for the cache.
+    """
+    requests: list[bytes] = []
+    after, ttl = "", cache(partial(cheapest_ttl, lane, batch.model))
+    while items := await lane.worker.in_thread(partial(lane.batches.open_items, batch.id, after=after)):
+        left_out = [item for item in items if not item.is_waiting]
+        await end_unanswered(left_out, lane, reason=LEFT_OUT, message="its job went on before the create")
+        waiting = [item for item in items if item.is_waiting]
+        requests += await lane.worker.in_thread(_lines, waiting, ttl, lane)
+        after = items[-1].opening.id
+    return requests, ttl() if ttl.cache_info().currsize else None
+
+
+def _lines(items: Sequence[OpenItem], ttl: Callable[[], str | None], lane: Lane) -> list[bytes]:
     shared = shared_prefixes(items, lane)
-    ttl = cheapest_ttl(lane, items[0].opening.model) if shared else None
-    return [_request(item, lane, ttl if item.claim.prefix in shared else None) for item in items], ttl
+    return [_request(item, lane, ttl() if item.claim.prefix in shared else None) for item in items]
 
 
 def _request(item: OpenItem, lane: Lane, ttl: str | None) -> bytes:

@@ -40,13 +40,14 @@ def classify(
         return _broken(end, lifetimes)
     at = now or datetime.now(UTC)
     if end.status == _OK:
-        return _reply(end, _json_object(end.body), lifetimes) or _malformed(end, at)
+        return reply_of(end, _json_object(end.body), lifetimes) or _malformed(end, at)
     error = read_error(end.body)
     outcome = outcome_of(end.status, error)
     return _failure(end, outcome, error, message=_message_of(end, outcome, error), now=at)
 
 
-def _reply(end: Received, body: Mapping[str, Any], lifetimes: Collection[str]) -> Reply | None:
+def reply_of(end: Received, body: Mapping[str, Any], lifetimes: Collection[str]) -> Reply | None:
+    """Read the parsed body of a 200. Returns None if the body is not a Message with usage."""
     usage = usage_from(body["usage"], lifetimes=lifetimes) if isinstance(body.get("usage"), dict) else None
     model, content = line(body.get("model")), body.get("content")
     if body.get("type") != "message" or usage is None or not model or not _are_blocks(content):

@@ -9,10 +9,9 @@ import httpx2
 import pytest
 
 from tests.integration.worker.half_price.test_half_price import billed, costs, message_batches
+from tests.support.sites.lane_site import LANE_TIMES, QUICK_API
 from tests.support.sites.serve_site import Site, open_site, own_id, requests
 from tests.support.sites.worker_site import ENGINES, OPUS
-
-_TIMES = {"HALF_PRICE_USUAL_S": "0", "HALF_PRICE_GRACE_S": "1", "HALF_PRICE_POLL_S": "0.1", "HALF_PRICE_LIVE_S": "5"}
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -20,9 +19,9 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """Run a worker and a server with the default of SERVED_BATCHES, and a task kind that is bought live."""
     folder = tmp_path_factory.mktemp("serve-lane")
     (folder / "tasks.toml").write_text("[quick]\nhalf_price = false\n", encoding="utf-8")
-    given = {**_TIMES, "SERVED_BATCHES": "", "TASKS_FILE": str(folder / "tasks.toml")}
+    given = {**LANE_TIMES, "SERVED_BATCHES": "", "TASKS_FILE": str(folder / "tasks.toml")}
     with open_site(request, folder, **given) as opened:
-        opened.plant.simulator.set_script("[batches]\ntimes_faster = 1\ntakes_s = 0\ncancel_s = 0\n")
+        opened.plant.simulator.set_script(QUICK_API)
         yield opened
 
 
@@ -49,7 +48,7 @@ def test_a_cancelled_message_batch_that_is_sent_again_waits_for_a_message_batch_
     again = {"idempotency-key": "rocks/1"}
     created = site.client.messages.batches.create(requests=requests("gneiss"), extra_headers=again)
     site.client.messages.batches.cancel(created.id)
-    site.plant.simulator.set_script("[batches]\ntimes_faster = 1\ntakes_s = 0\ncancel_s = 0\n")
+    site.plant.simulator.set_script(QUICK_API)
     assert site.client.messages.batches.create(requests=requests("gneiss"), extra_headers=again).id == created.id
     assert site.ended(created.id).request_counts.succeeded == 1
     attempts = site.plant.attempts(site.plant.producer.batch(own_id(created.id)))

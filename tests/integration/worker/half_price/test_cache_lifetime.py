@@ -9,10 +9,9 @@ from producer.client import Batch
 from producer.prompt.prompt import Prompt
 from tests.integration.worker.half_price.test_half_price import billed, costs, message_batches
 from tests.support.plays.walk_scene import SONNET
+from tests.support.sites.lane_site import LANE_TIMES, QUICK_API
 from tests.support.sites.worker_site import ENGINES, HAIKU, OPUS, Plant, one_test, running_plant
 
-_SOON = "[batches]\ntimes_faster = 1\ntakes_s = 0\ncancel_s = 0\n"
-_TIMES = {"HALF_PRICE_USUAL_S": "0", "HALF_PRICE_GRACE_S": "1", "HALF_PRICE_POLL_S": "0.1", "HALF_PRICE_LIVE_S": "5"}
 _SYSTEM = "Ten harbours were dredged in spring, and each of them has its own tariff. " * 250
 _JOBS = 20
 
@@ -20,7 +19,7 @@ _JOBS = 20
 @pytest.fixture(scope="module", params=ENGINES)
 def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     """Run one worker for all tests of this file."""
-    with running_plant(request, tmp_path_factory.mktemp("cache-lifetime"), **_TIMES) as plant:
+    with running_plant(request, tmp_path_factory.mktemp("cache-lifetime"), **LANE_TIMES) as plant:
         yield plant
 
 
@@ -62,11 +61,11 @@ def _lifetime(plant: Plant, batch: Batch) -> str | None:
 def test_the_lifetime_follows_the_hits_of_earlier_message_batches(
     plant: Plant, model: str, hits_5m: float, hits_1h: float, chosen: list[str | None]
 ) -> None:
-    plant.simulator.set_script(f"{_SOON}hits_5m = {hits_5m}\nhits_1h = {hits_1h}\n")
+    plant.simulator.set_script(f"{QUICK_API}hits_5m = {hits_5m}\nhits_1h = {hits_1h}\n")
     assert [_lifetime(plant, _submitted(plant, model)) for _ in chosen] == chosen
 
 
 def test_one_request_of_a_prefix_and_a_short_prefix_are_not_marked(plant: Plant) -> None:
-    plant.simulator.set_script(_SOON)
+    plant.simulator.set_script(QUICK_API)
     assert _lifetime(plant, _submitted(plant, SONNET, 1)) is None
     assert _lifetime(plant, _submitted(plant, SONNET, 2, system="Be brief.")) is None

@@ -18,10 +18,8 @@ from producer.prompt.prompt import Prompt
 from producer.reconcile.causes import compare
 from producer.reconcile.provider_report import read_billed
 from tests.support.eventually import eventually
+from tests.support.sites.lane_site import LANE_TIMES, QUICK_API
 from tests.support.sites.worker_site import ENGINES, OPUS, Plant, one_test, running_plant, settings_of
-
-_SOON = "[batches]\ntimes_faster = 1\ntakes_s = 0\ncancel_s = 0\n"
-_TIMES = {"HALF_PRICE_USUAL_S": "0", "HALF_PRICE_GRACE_S": "1", "HALF_PRICE_POLL_S": "0.1"}
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -30,8 +28,7 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     with running_plant(
         request,
         tmp_path_factory.mktemp("half-price"),
-        **_TIMES,
-        HALF_PRICE_LIVE_S="5",
+        **LANE_TIMES,
         ANTHROPIC_ADMIN_KEY="sk-ant-admin-canary",
     ) as plant:
         yield plant
@@ -77,7 +74,7 @@ def billed(plant: Plant, attempts: list[dict[str, Any]]) -> dict[str, Decimal]:
 
 
 def test_a_batch_is_bought_at_half_price(plant: Plant) -> None:
-    plant.simulator.set_script(_SOON)
+    plant.simulator.set_script(QUICK_API)
     batch = submitted(plant)
     answers = plant.finished(batch)
     assert [(answer.state, answer.model) for answer in answers] == [("succeeded", OPUS)] * 4

@@ -10,14 +10,13 @@ import pytest
 from models.schema.columns import db_now
 from models.schema.message_batch import MessageBatch
 from tests.support.eventually import eventually
-from tests.support.sites.lane_site import LaneSite, running_lane
+from tests.support.sites.lane_site import QUICK_API, LaneSite, running_lane
 from tests.support.sites.worker_site import ENGINES, OPUS, SONNET, one_test, settings_of
 from worker.fallback.try_rung import fit, opening_of
 from worker.fallback.walk import first_rung
 from worker.provider import message_batches
 from worker.provider.fit_request import FittedRequest
 
-_QUICK = "[batches]\ntimes_faster = 1\ntakes_s = 0\ncancel_s = 0\n"
 _DAY_S = 86_400.0
 
 
@@ -47,7 +46,7 @@ def files(folder: Path) -> list[Path]:
 
 
 def test_items_of_a_longer_chain_are_sent_and_ended(site: LaneSite) -> None:
-    site.plant.simulator.set_script(_QUICK)
+    site.plant.simulator.set_script(QUICK_API)
     batch = site.submitted(task="summarize")  # starts on the third model
     made = site.packed()
     shorter = settings_of({**site.plant.variables, "MODEL_CHAIN": f"{OPUS},{SONNET}", "TASK_STARTS": ""}).chain
@@ -58,7 +57,7 @@ def test_items_of_a_longer_chain_are_sent_and_ended(site: LaneSite) -> None:
 
 
 def test_a_worker_that_loses_its_lease_while_it_reads_leaves_no_answers_on_its_disk(site: LaneSite) -> None:
-    site.plant.simulator.set_script(_QUICK + rule("results", "ok", times=1, delay_s=0.5))
+    site.plant.simulator.set_script(QUICK_API + rule("results", "ok", times=1, delay_s=0.5))
     site.submitted()
     made = site.packed()
     assert [site.work(made) for _ in range(2)] == ["under_way", "ended"]
@@ -75,7 +74,7 @@ def test_a_worker_that_loses_its_lease_while_it_reads_leaves_no_answers_on_its_d
 
 def test_the_lease_lasts_as_long_as_the_call(site: LaneSite) -> None:
     hasty = replace(site.lane, lease_s=0.3)
-    site.plant.simulator.set_script(_QUICK + rule("create", "ok", times=1, delay_s=1.5))
+    site.plant.simulator.set_script(QUICK_API + rule("create", "ok", times=1, delay_s=1.5))
     site.submitted()
     made = site.packed()
     creating = Thread(target=site.work, args=(made, hasty))
@@ -93,7 +92,7 @@ def test_the_lease_lasts_as_long_as_the_call(site: LaneSite) -> None:
 @pytest.mark.parametrize("call", ["retrieve", "list"])
 def test_a_429_with_advice_is_obeyed_by_polls_and_looks(site: LaneSite, call: str) -> None:
     doubtful = rule("create", "500", times=1) if call == "list" else ""
-    site.plant.simulator.set_script(_QUICK + doubtful + rule(call, "429", retry_after_s=900))
+    site.plant.simulator.set_script(QUICK_API + doubtful + rule(call, "429", retry_after_s=900))
     site.submitted()
     made = site.packed()
     states = [site.work(made), site.work(made)]
@@ -117,7 +116,7 @@ def test_a_429_without_advice_makes_polls_rarer_until_a_good_reply(site: LaneSit
 
 def test_a_stray_of_a_lost_create_is_cancelled(site: LaneSite) -> None:
     stray = rule("create", "500", accepted="true", times=1, list_lag_s=2, takes_s=600)
-    site.plant.simulator.set_script(_QUICK + stray)
+    site.plant.simulator.set_script(QUICK_API + stray)
     site.submitted()
     made, hasty = site.packed(), replace(site.lane, poll_s=0.05, lost_s=0.75)
     eventually(lambda: site.work(made, hasty) == "lost", within_s=10, because="no list shows the message batch")
@@ -129,7 +128,7 @@ def test_a_stray_of_a_lost_create_is_cancelled(site: LaneSite) -> None:
 @pytest.mark.parametrize("fault", ["retrieve", "results", "list"])
 def test_the_cost_of_items_that_nobody_can_ask_for_any_more_is_unknown(site: LaneSite, fault: str) -> None:
     doubtful = rule("create", "500", times=1) if fault == "list" else ""
-    site.plant.simulator.set_script(_QUICK + doubtful + rule(fault, "404"))
+    site.plant.simulator.set_script(QUICK_API + doubtful + rule(fault, "404"))
     batch = site.submitted()
     made = site.packed()
     site.work(made)
@@ -145,7 +144,7 @@ def test_the_cost_of_items_that_nobody_can_ask_for_any_more_is_unknown(site: Lan
 
 
 def test_results_after_weeks_fit_the_column_of_their_latency(site: LaneSite) -> None:
-    site.plant.simulator.set_script(_QUICK)
+    site.plant.simulator.set_script(QUICK_API)
     batch = site.submitted()
     made = site.packed()
     now = site.worker.now
@@ -155,7 +154,7 @@ def test_results_after_weeks_fit_the_column_of_their_latency(site: LaneSite) -> 
 
 
 def test_a_job_cancelled_before_the_create_is_not_bought(site: LaneSite) -> None:
-    site.plant.simulator.set_script(_QUICK)
+    site.plant.simulator.set_script(QUICK_API)
     dropped, kept = site.submitted(2), site.submitted(3)
     made = site.packed()
     dropped.cancel()
@@ -167,7 +166,7 @@ def test_a_job_cancelled_before_the_create_is_not_bought(site: LaneSite) -> None
 
 
 def test_a_message_batch_of_the_key_before_is_looked_after_by_its_successor(site: LaneSite) -> None:
-    site.plant.simulator.set_script(_QUICK)
+    site.plant.simulator.set_script(QUICK_API)
     batch = site.submitted()
     made = site.packed()
     assert site.work(made) == "under_way"
@@ -196,7 +195,7 @@ def test_jobs_of_one_message_batch_have_near_deadlines(site: LaneSite) -> None:
 
 
 def test_a_stray_is_recorded_beside_a_live_call_of_its_job(site: LaneSite) -> None:
-    site.plant.simulator.set_script(_QUICK + rule("create", "500", accepted="true", times=1, list_lag_s=2))
+    site.plant.simulator.set_script(QUICK_API + rule("create", "500", accepted="true", times=1, list_lag_s=2))
     batch = site.submitted(1)
     made, hasty, ledger = site.packed(), replace(site.lane, poll_s=0.05, lost_s=0.75), site.worker.store.ledger
     eventually(lambda: site.work(made, hasty) == "lost", within_s=10, because="no list shows the message batch")
@@ -214,7 +213,7 @@ def test_a_stray_is_recorded_beside_a_live_call_of_its_job(site: LaneSite) -> No
 
 def test_a_long_first_answer_proves_a_message_batch_ours(site: LaneSite) -> None:
     long = f'[[rules]]\nlane = "batch"\nanswer = "text"\ntext = "{"harbour " * 12_000}"\n'
-    site.plant.simulator.set_script(_QUICK + rule("create", "reset_before", times=1, foreign=2) + long)
+    site.plant.simulator.set_script(QUICK_API + rule("create", "reset_before", times=1, foreign=2) + long)
     batch = site.submitted(1, max_tokens=60_000)
     made = site.packed()
     assert [site.work(made) for _ in range(4)] == ["doubtful", "under_way", "ended", "done"]
@@ -222,7 +221,7 @@ def test_a_long_first_answer_proves_a_message_batch_ours(site: LaneSite) -> None
 
 
 def test_a_clock_of_the_provider_that_is_two_hours_ahead_hides_no_message_batch(site: LaneSite) -> None:
-    site.plant.simulator.set_script(_QUICK + "skew_s = 7200\n" + rule("create", "reset_before", times=1))
+    site.plant.simulator.set_script(QUICK_API + "skew_s = 7200\n" + rule("create", "reset_before", times=1))
     site.submitted()
     made = site.packed()
     assert [site.work(made) for _ in range(4)] == ["doubtful", "under_way", "ended", "done"]
@@ -230,7 +229,7 @@ def test_a_clock_of_the_provider_that_is_two_hours_ahead_hides_no_message_batch(
 
 def test_a_download_that_drips_for_ever_is_ended(site: LaneSite, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(message_batches, "_DOWNLOAD_S", 0.3)
-    site.plant.simulator.set_script(_QUICK + rule("results", "ok", times=1, delay_s=30))
+    site.plant.simulator.set_script(QUICK_API + rule("results", "ok", times=1, delay_s=30))
     site.submitted()
     made = site.packed()
     assert [site.work(made) for _ in range(3)] == ["under_way", "ended", "ended"]
@@ -238,7 +237,7 @@ def test_a_download_that_drips_for_ever_is_ended(site: LaneSite, monkeypatch: py
 
 
 def test_a_stray_has_its_cost_recorded_though_its_jobs_had_gone_on(site: LaneSite) -> None:
-    site.plant.simulator.set_script(_QUICK + rule("create", "500", accepted="true", times=1, list_lag_s=2))
+    site.plant.simulator.set_script(QUICK_API + rule("create", "500", accepted="true", times=1, list_lag_s=2))
     batch = site.submitted()
     made, hasty = site.packed(), replace(site.lane, poll_s=0.05, lost_s=0.75)
     assert site.work(made, hasty) == "doubtful"
@@ -267,7 +266,7 @@ def test_a_message_batch_is_halved_once(site: LaneSite) -> None:
 def test_a_stopping_worker_cuts_the_calls_of_message_batches(
     site: LaneSite, script: str, before: list[str], after: str
 ) -> None:
-    site.plant.simulator.set_script(_QUICK + script)
+    site.plant.simulator.set_script(QUICK_API + script)
     site.submitted()
     made = site.packed()
     assert [site.work(made) for _ in before] == before
@@ -281,7 +280,7 @@ def test_a_stopping_worker_cuts_the_calls_of_message_batches(
 
 
 def test_a_stopping_worker_leaves_message_batches_to_others(site: LaneSite) -> None:
-    site.plant.simulator.set_script(_QUICK)
+    site.plant.simulator.set_script(QUICK_API)
     site.submitted()
     made = site.packed()
     stopping = replace(site.lane, worker=replace(site.worker, is_stopping=lambda: True))

@@ -14,7 +14,7 @@ from models.schema.columns import db_now
 from models.schema.message_batch import MessageBatch
 from tests.integration.worker.half_price.test_lane_attacks import rule
 from tests.support.ledgers.half_price_lane import book_message_batch
-from tests.support.sites.lane_site import LaneSite, running_lane
+from tests.support.sites.lane_site import QUICK_API, LaneSite, running_lane
 from tests.support.sites.worker_site import ENGINES, one_test
 from worker.events import KeyPaused
 from worker.half_price.lane import Lane
@@ -22,7 +22,6 @@ from worker.half_price.pack import Packer
 from worker.half_price.work import work
 from worker.periodic.half_price_timer import HalfPriceTimer
 
-_QUICK = "[batches]\ntimes_faster = 1\ntakes_s = 0\ncancel_s = 0\n"
 _PAUSE_S = 900.0
 _REFUSALS = {"401": "unauthorized", "400_spend_limit": "spend_limit", "429_spend_limit": "spend_limit"}
 
@@ -63,7 +62,7 @@ def test_a_refused_key_pauses_and_the_message_batch_is_not_lost(
     site: LaneSite, call: str, before: list[str], after: list[str], answer: str
 ) -> None:
     lost_reply = rule("create", "reset_before", times=1) if call == "list" else ""
-    site.plant.simulator.set_script(_QUICK + lost_reply + rule(call, answer, times=1))
+    site.plant.simulator.set_script(QUICK_API + lost_reply + rule(call, answer, times=1))
     batch = site.submitted()
     made, lane = site.packed(), _patient(site)
     assert [site.work(made, lane) for _ in before] == before
@@ -76,7 +75,7 @@ def test_a_refused_key_pauses_and_the_message_batch_is_not_lost(
 
 
 def test_a_key_refused_at_the_switch_time_has_the_cancel_repeated_within_the_grace(site: LaneSite) -> None:
-    site.plant.simulator.set_script(_QUICK.replace("takes_s = 0", "takes_s = 600") + rule("cancel", "401", times=1))
+    site.plant.simulator.set_script(QUICK_API.replace("takes_s = 0", "takes_s = 600") + rule("cancel", "401", times=1))
     site.submitted()
     made, lane = site.packed(), _patient(site)
     assert site.work(made, lane) == "under_way"
@@ -90,7 +89,7 @@ def test_a_key_refused_at_the_switch_time_has_the_cancel_repeated_within_the_gra
 
 @pytest.mark.parametrize("answer", ["500", "503", "504", "529"])
 def test_a_create_that_a_5xx_answers_is_doubtful_and_is_not_sent_again(site: LaneSite, answer: str) -> None:
-    site.plant.simulator.set_script(_QUICK + rule("create", answer, accepted="true", times=1))
+    site.plant.simulator.set_script(QUICK_API + rule("create", answer, accepted="true", times=1))
     site.submitted()
     made, before = site.packed(), len(site.plant.simulator.batches())
     assert [site.work(made) for _ in range(4)] == ["doubtful", "under_way", "ended", "done"]
@@ -100,7 +99,7 @@ def test_a_create_that_a_5xx_answers_is_doubtful_and_is_not_sent_again(site: Lan
 def test_after_an_outage_the_message_batches_under_way_are_polled_some_at_a_time_and_part(site: LaneSite) -> None:
     count, at_once, advice_s = 50, 20, 900
     lane = replace(site.lane, namespace="after-an-outage")
-    site.plant.simulator.set_script(_QUICK + rule("retrieve", "429", retry_after_s=advice_s))
+    site.plant.simulator.set_script(QUICK_API + rule("retrieve", "429", retry_after_s=advice_s))
     site.submitted()
     made = site.packed()
     assert site.work(made) == "under_way"

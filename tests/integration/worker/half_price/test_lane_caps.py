@@ -15,12 +15,11 @@ from models.schema.decision import DecisionRow
 from models.schema.job import Job
 from producer.client import Batch
 from tests.integration.worker.half_price.test_half_price import billed, costs
-from tests.support.sites.lane_site import LaneSite, running_lane
+from tests.support.sites.lane_site import QUICK_API, LaneSite, running_lane
 from tests.support.sites.worker_site import ENGINES, one_test
 from worker.half_price.pack import pack
 from worker.run import run
 
-_QUICK = "[batches]\ntimes_faster = 1\ntakes_s = 0\ncancel_s = 0\n"
 _TWO_DAYS_S, _LIVE_S = 172_000, 900.0
 
 
@@ -36,7 +35,7 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def site(whole: LaneSite) -> Iterator[LaneSite]:
     """Lend the site to one test, with the whole of the day's cap of `tiny` spent."""
     with one_test(whole.plant):
-        whole.plant.simulator.set_script(_QUICK)
+        whole.plant.simulator.set_script(QUICK_API)
         money = {"cap_nano_usd": Decimal(1), "unknown_nano_usd": Decimal(0), "reserved_nano_usd": Decimal(0)}
         today = datetime.now(UTC).date()
         with whole.plant.engine.begin() as connection:

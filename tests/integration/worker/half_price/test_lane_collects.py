@@ -18,13 +18,11 @@ from models.schema.columns import db_now
 from producer.client import Batch
 from tests.integration.worker.half_price.test_half_price import billed, costs
 from tests.integration.worker.half_price.test_lane_attacks import rule
-from tests.support.sites.lane_site import LaneSite, running_lane
+from tests.support.sites.lane_site import QUICK_API, LaneSite, running_lane
 from tests.support.sites.worker_site import ENGINES, one_test
 from worker.events import JobEnded, MessageBatchEnded, ResultsUnreadable
 from worker.half_price import collect, end_items, results_file
 from worker.half_price.work import work
-
-_QUICK = "[batches]\ntimes_faster = 1\ntakes_s = 0\ncancel_s = 0\n"
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -50,7 +48,7 @@ def _full(**_folder: object) -> IO[bytes]:
 def test_a_full_disk_is_reported_and_the_results_are_downloaded_again(
     site: LaneSite, monkeypatch: pytest.MonkeyPatch, line_bytes: int
 ) -> None:
-    site.plant.simulator.set_script(_QUICK + rule("results", "ok", line_bytes=line_bytes))
+    site.plant.simulator.set_script(QUICK_API + rule("results", "ok", line_bytes=line_bytes))
     batch = site.submitted(3)
     made = site.packed()
     assert [site.work(made) for _ in range(2)] == ["under_way", "ended"]
@@ -73,7 +71,7 @@ def test_a_disk_without_room_until_the_switch_time_is_tried_again_at_that_time(
     site: LaneSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(results_file, "TemporaryFile", _full)
-    site.plant.simulator.set_script(_QUICK)
+    site.plant.simulator.set_script(QUICK_API)
     site.submitted(1)
     made = site.packed()
     assert [site.work(made) for _ in range(2)] == ["under_way", "ended"]
@@ -83,7 +81,7 @@ def test_a_disk_without_room_until_the_switch_time_is_tried_again_at_that_time(
 
 
 def test_a_collector_frozen_past_its_lease_closes_no_item_again(site: LaneSite) -> None:
-    site.plant.simulator.set_script(_QUICK)
+    site.plant.simulator.set_script(QUICK_API)
     batch = site.submitted(3, max_cost_usd="1")
     made = site.packed()
     assert [site.work(made) for _ in range(2)] == ["under_way", "ended"]
@@ -127,7 +125,7 @@ def test_a_ledger_that_is_down_when_results_are_collected_has_them_later_and_non
     site: LaneSite, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, module: Any, moment: str
 ) -> None:
     monkeypatch.setattr(end_items, "_AT_ONCE", 2)
-    site.plant.simulator.set_script(_QUICK)
+    site.plant.simulator.set_script(QUICK_API)
     batch = site.submitted(3)
     made, before = site.packed(), len(site.plant.simulator.batches())
     assert [site.work(made) for _ in range(2)] == ["under_way", "ended"]

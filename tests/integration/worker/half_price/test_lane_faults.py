@@ -9,23 +9,16 @@ import pytest
 from models.reports.jobs import Reports
 from tests.integration.worker.half_price.test_half_price import billed, costs, message_batches, submitted
 from tests.support.eventually import eventually
+from tests.support.sites.lane_site import LANE_TIMES, QUICK_API
 from tests.support.sites.worker_site import ENGINES, Plant, one_test, running_plant
 
-_TIMES = {
-    "HALF_PRICE_USUAL_S": "0",
-    "HALF_PRICE_GRACE_S": "1",
-    "HALF_PRICE_POLL_S": "0.1",
-    "HALF_PRICE_LOST_S": "1.5",
-    "HALF_PRICE_LIVE_S": "10",
-    "CLIMB_ON": "truncated,refused",
-}
-_QUICK = "[batches]\ntimes_faster = 1\ntakes_s = 0\ncancel_s = 0\n"
+_MORE = {"HALF_PRICE_LOST_S": "1.5", "HALF_PRICE_LIVE_S": "10", "CLIMB_ON": "truncated,refused"}
 
 
 @pytest.fixture(scope="module", params=ENGINES)
 def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     """Run one worker for all tests of this file."""
-    with running_plant(request, tmp_path_factory.mktemp("lane-faults"), **_TIMES) as plant:
+    with running_plant(request, tmp_path_factory.mktemp("lane-faults"), **LANE_TIMES | _MORE) as plant:
         yield plant
 
 
@@ -93,7 +86,7 @@ _MOVED = {
 @pytest.mark.parametrize("fault", _FAULTS)
 def test_every_job_ends_well_and_its_cost_is_the_bill(plant: Plant, fault: str) -> None:
     script, ends = _FAULTS[fault]
-    plant.simulator.set_script(_QUICK + script)
+    plant.simulator.set_script(QUICK_API + script)
     before = {row["id"] for row in message_batches(plant)}
     batch = submitted(plant)
     answers = plant.finished(batch)
@@ -113,7 +106,7 @@ def test_every_job_ends_well_and_its_cost_is_the_bill(plant: Plant, fault: str) 
 def test_a_cut_answer_stands_if_no_better_one_comes(plant: Plant) -> None:
     """The raised request of each job is refused for good: the job ends with the answer that it has paid for."""
     cut = '[[rules]]\nlane = "batch"\nanswer = "max_tokens"\ntimes = 4\n'
-    plant.simulator.set_script(_QUICK + cut + "[[rules]]\nanswer = 400\n")
+    plant.simulator.set_script(QUICK_API + cut + "[[rules]]\nanswer = 400\n")
     batch = submitted(plant)
     answers = plant.finished(batch)
     attempts = plant.attempts(batch)
@@ -143,7 +136,7 @@ def _story(attempts: list[dict[str, Any]]) -> str:
 
 
 def test_a_message_batch_that_hangs_is_moved_to_live_calls_in_time(plant: Plant) -> None:
-    plant.simulator.set_script(_QUICK + _rule("create", "ok", never_ends="true"))
+    plant.simulator.set_script(QUICK_API + _rule("create", "ok", never_ends="true"))
     batch = submitted(plant, deadline_s=13)
     answers = plant.finished(batch)
     attempts = plant.attempts(batch)
@@ -174,7 +167,7 @@ def test_if_the_cancel_hangs_both_answers_are_costed_and_one_is_kept(plant: Plan
 
 
 def test_a_foreign_message_batch_of_the_same_size_is_left_alone(plant: Plant) -> None:
-    plant.simulator.set_script(_QUICK + _rule("create", "500", times=1, foreign=1))
+    plant.simulator.set_script(QUICK_API + _rule("create", "500", times=1, foreign=1))
     batch = submitted(plant)
     assert {answer.state for answer in plant.finished(batch)} == {"succeeded"}
     attempts = plant.attempts(batch)
@@ -185,7 +178,7 @@ def test_a_foreign_message_batch_of_the_same_size_is_left_alone(plant: Plant) ->
 
 
 def test_of_two_doubtful_ones_of_one_size_the_results_prove_ours(plant: Plant) -> None:
-    plant.simulator.set_script(_QUICK + _rule("create", "reset_before", times=1, foreign=2))
+    plant.simulator.set_script(QUICK_API + _rule("create", "reset_before", times=1, foreign=2))
     batch = submitted(plant)
     assert {answer.state for answer in plant.finished(batch)} == {"succeeded"}
     attempts = plant.attempts(batch)
@@ -195,7 +188,7 @@ def test_of_two_doubtful_ones_of_one_size_the_results_prove_ours(plant: Plant) -
 
 def test_a_stray_that_appears_after_it_was_given_up_has_its_cost_recorded(plant: Plant) -> None:
     stray = _rule("create", "500", accepted="true", times=1, list_lag_s=4, takes_s=0)
-    plant.simulator.set_script(_QUICK + stray)
+    plant.simulator.set_script(QUICK_API + stray)
     batch = submitted(plant)
     assert {answer.state for answer in plant.finished(batch)} == {"succeeded"}
 

@@ -11,15 +11,13 @@ from models.schema.job import Job
 from models.schema.message_batch import MessageBatch
 from producer.client import Batch
 from tests.integration.worker.half_price.test_half_price import billed, costs
-from tests.support.sites.lane_site import LaneSite, running_lane
+from tests.support.sites.lane_site import QUICK_API, LaneSite, running_lane
 from tests.support.sites.worker_site import ENGINES, one_test
 from worker.events import LeftForLive
 from worker.half_price.pack import Packer
 from worker.half_price.work import DROPPED, work
 from worker.periodic.half_price_timer import HalfPriceTimer
 from worker.run import run
-
-_QUICK = "[batches]\ntimes_faster = 1\ntakes_s = 0\ncancel_s = 0\n"
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -33,7 +31,7 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def site(whole: LaneSite) -> Iterator[LaneSite]:
     """Lend the site to one test."""
     with one_test(whole.plant):
-        whole.plant.simulator.set_script(_QUICK)
+        whole.plant.simulator.set_script(QUICK_API)
         whole.events.clear()
         yield whole
 
@@ -72,7 +70,7 @@ def test_a_message_batch_in_a_state_of_a_newer_version_is_left_to_that_version(s
 def test_of_a_job_with_an_outcome_of_a_newer_version_only_an_answer_is_the_end(
     site: LaneSite, script: str, end: tuple[str, str]
 ) -> None:
-    site.plant.simulator.set_script(_QUICK + script)
+    site.plant.simulator.set_script(QUICK_API + script)
     batch = site.submitted(2)
     made = site.packed()
     assert [site.work(made) for _ in range(2)] == ["under_way", "ended"]

@@ -7,15 +7,9 @@ import pytest
 
 from producer import Prompt
 from tests.integration.worker.half_price.test_half_price import billed, costs
+from tests.support.sites.lane_site import LANE_TIMES, QUICK_API
 from tests.support.sites.worker_site import ENGINES, HAIKU, OPUS, Plant, one_test, running_plant
 
-_SOON = "[batches]\ntimes_faster = 1\ntakes_s = 0\ncancel_s = 0\n"
-_TIMES = {
-    "HALF_PRICE_USUAL_S": "0",
-    "HALF_PRICE_GRACE_S": "1",
-    "HALF_PRICE_POLL_S": "0.1",
-    "HALF_PRICE_LIVE_S": "5",
-}
 _TIDE = "The tide of spring."
 
 
@@ -24,7 +18,7 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """Run one worker for all tests of this file, with a task kind that has time."""
     folder = tmp_path_factory.mktemp("submitted")
     (folder / "tasks.toml").write_text("[tag]\nhalf_price = true\n", encoding="utf-8")
-    with running_plant(request, folder, **_TIMES, TASKS_FILE=str(folder / "tasks.toml")) as plant:
+    with running_plant(request, folder, **LANE_TIMES, TASKS_FILE=str(folder / "tasks.toml")) as plant:
         yield plant
 
 
@@ -32,7 +26,7 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def plant(whole: Plant) -> Iterator[Plant]:
     """Lend it to one test."""
     with one_test(whole) as plant:
-        plant.simulator.set_script(_SOON)
+        plant.simulator.set_script(QUICK_API)
         yield plant
 
 
@@ -80,7 +74,7 @@ def test_documents_are_mapped_in_one_message_batch_and_synthesized_in_the_next(p
 
 
 def test_a_retry_is_bought_in_a_message_batch_again(plant: Plant) -> None:
-    plant.simulator.set_script(f'{_SOON}[[rules]]\nlane = "batch"\nanswer = 400\ntimes = 2\n')
+    plant.simulator.set_script(f'{QUICK_API}[[rules]]\nlane = "batch"\nanswer = 400\ntimes = 2\n')
     batch = plant.submit(_TIDE, "The dykes of autumn.", task="tag")
     assert {answer.state for answer in plant.finished(batch)} == {"failed"}
     retry = plant.producer.store.job_actions.retry
