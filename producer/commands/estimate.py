@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from decimal import ROUND_CEILING
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -74,44 +73,41 @@ def estimate(  # noqa: PLR0913 - each is an option
 
 
 def _lines(found: "Expectation", learned: "TokenHistory", *, exact: bool) -> Iterator[str]:
-    from producer.costs.estimate import batch_line, batch_time_lines, chain_line, likely_line, most_text
+    from producer.costs.estimate import batch_time_lines, chain_line, half_price_line, likely_line, most_text
     from producer.output.table import table
 
     made = f", {found.steps:,} of them of answers to others" if found.steps else ""
-    yield f"{found.chain.prompts:,} prompts{made}, {found.characters:,} characters"
-    if found.chain.unpriced == found.chain.prompts:
-        yield chain_line(found.chain)
+    yield f"{found.live.chain.prompts:,} prompts{made}, {found.characters:,} characters"
+    if found.live.chain.unpriced == found.live.chain.prompts:
+        yield chain_line(found)
     else:
-        yield likely_line(found.chain)
+        yield likely_line(found.live.chain)
         yield f"  likely: {_likely_by(found, learned)}"
-        yield f"at most {most_text(found.chain)}: {_worst_case(found)}"
-        yield batch_line(found.chain)
+        yield f"at most {most_text(found.live.chain)}: {_worst_case(found)}"
+        yield half_price_line(found)
         yield from batch_time_lines(found, learned)
-    rows = [[model, *_figures(total)] for model, total in found.models.items()]
-    yield from table(
-        ["if one answers all", "expected", "worst case", "message batches"], rows, right={1, 2, 3}, folds={0}
-    )
+    half = found.half_price.models
+    rows = [[model, *_costs(total), *_costs(half[model])] for model, total in found.live.models.items()]
+    columns = ["if one answers all", "expected", "worst case", "at half price", "worst case"]
+    yield from table(columns, rows, right={1, 2, 3, 4}, folds={0})
     starts = ", ".join(f"{count:,} with {model}" for model, count in found.starts.items())
     yield f"as the jobs would start: {starts}"
     yield from _reasons(found, learned, exact=exact)
     yield _NOT_COVERED
-    yield from _left_out(found.chain)
+    yield from _left_out(found.live.chain)
 
 
-def _figures(total: "Sum") -> tuple[str, str, str]:
-    from producer.costs.estimate import money_rounded
+def _costs(total: "Sum") -> tuple[str, str]:
+    from producer.costs.estimate import money_rounded, most_text
 
-    if total.unpriced == total.prompts:
-        return ("no price",) * 3
-    worst = "no bound" if total.unbounded else money_rounded(total.worst, ROUND_CEILING)
-    return money_rounded(total.expected), worst, money_rounded(total.batch)
+    return ("no price",) * 2 if total.unpriced == total.prompts else (money_rounded(total.expected), most_text(total))
 
 
 def _reasons(found: "Expectation", learned: "TokenHistory", *, exact: bool) -> Iterator[str]:
     if exact:
         yield "input tokens: counted by the API, each prompt once, with the model it starts with"
     else:
-        for model in found.models:
+        for model in found.live.models:
             ratio = learned.ratio(model)
             yield f"{ratio.expected:.2f} characters a token, {_source(ratio)}, for {model}"
     for task in found.tasks:

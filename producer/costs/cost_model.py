@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -30,15 +31,13 @@ _IMAGE_TOKENS = (Decimal(10), Decimal(1_600))  # the least, and a usual photo
 class Sum:
     """USD for a number of prompts. The sums lack the worst case of `unbounded`, and all costs of `unpriced` prompts.
 
-    `batch` is the expected cost in the provider's half-price message batches. `least` and `most` bound the likely cost
-    with the model at which a prompt starts.
+    `least` and `most` bound the likely cost with the model at which a prompt starts.
     """
 
     prompts: int = 0
     low: Decimal = _ZERO
     expected: Decimal = _ZERO
     worst: Decimal = _ZERO
-    batch: Decimal = _ZERO
     least: Decimal = _ZERO
     most: Decimal = _ZERO
     unbounded: int = 0
@@ -50,20 +49,35 @@ class Sum:
         if one is None:
             self.unpriced += 1
             return
-        for name in ("low", "expected", "worst", "batch", "least", "most"):
+        for name in ("low", "expected", "worst", "least", "most"):
             setattr(self, name, getattr(self, name) + (getattr(one, name) or _ZERO))
         self.unbounded += one.worst is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LaneCosts:
+    """The cost in a lane: `models` if one model answered all prompts, `chain` by the starts and ways of the jobs."""
+
+    tier: str | None
+    models: Mapping[str, Sum]
+    chain: Sum = field(default_factory=Sum)
+
+    def add(self, costs: "Sequence[_Cost | None]", along: "_Cost | None") -> None:
+        """Add the cost of a prompt with each model, and along its rungs."""
+        for total, cost in zip(self.models.values(), costs, strict=True):
+            total.add(cost)
+        self.chain.add(along)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """The cost of the file: `models` if one model answered all prompts, `chain` by the starts and ways of the jobs.
+    """The cost of the file in each lane, live and at half price.
 
     `starts` counts prompts by start, `steps` counts prompts that read answers. `climbs` are ends that may climb.
     """
 
-    models: Mapping[str, Sum]
-    chain: Sum
+    live: LaneCosts
+    half_price: LaneCosts
     starts: Mapping[str, int]
     tasks: Mapping[str | None, int]
     characters: int
@@ -94,7 +108,6 @@ class _Cost:
     expected: Decimal
     worst: Decimal | None
     raised: Decimal | None
-    batch: Decimal
     least: Decimal
     most: Decimal
 
@@ -141,11 +154,11 @@ class EstimateInputs:
         *,
         tokens: int | None,
         reads: Reading | None,
+        tier: str | None,
     ) -> _Cost | None:
         """Bound a prompt's cost with a model. Returns None without a price. `tokens` are the counted ones, if given."""
-        price, batch = self._price(model, params, None), self._price(model, params, "batch")
-        most = params.get("max_tokens")
-        if price is None or batch is None or type(most) is not int:
+        price, most = self._price(model, params, tier), params.get("max_tokens")
+        if price is None or type(most) is not int:
             return None
         ratio, written = self.learned.ratio(model), self.learned.output_tokens(task, most)
         if tokens is None:
@@ -155,9 +168,9 @@ class EstimateInputs:
             few = usual = Decimal(tokens)
         if reads is not None:
             few, usual = few + reads.low, usual + reads.expected
-        worst = self._worst(model, params)
+        worst = self._worst(model, params, tier)
         more = self.most_written(model, task, most)
-        raised = worst if more == most else self._worst(model, {**params, "max_tokens": more})
+        raised = worst if more == most else self._worst(model, {**params, "max_tokens": more}, tier)
         low = _usd(few, written.low, price, is_cached=size.is_marked)
         short, expected, long = (
             max(low, cost) if worst is None else min(worst, max(low, cost))
@@ -170,7 +183,6 @@ class EstimateInputs:
             most=long,
             worst=worst,
             raised=raised,
-            batch=_usd(usual, written.expected, batch),
         )
 
     def _likely(self, task: str | None, written: Spread, max_tokens: int) -> tuple[Decimal, Decimal, Decimal]:
@@ -197,8 +209,8 @@ class EstimateInputs:
             worst = sum(each, max(once)) if Outcome.TRUNCATED in climbs else sum(once, _ZERO) if climbs else max(once)
         return replace(start, low=min(cost.low for cost in known), worst=worst, raised=None)
 
-    def _worst(self, model: str, params: Mapping[str, Any]) -> Decimal | None:
-        return worst_case_usd(model, params, self.book, window=context_window(model), at=self.at)
+    def _worst(self, model: str, params: Mapping[str, Any], tier: str | None) -> Decimal | None:
+        return worst_case_usd(model, params, self.book, window=context_window(model), at=self.at, service_tier=tier)
 
     def _price(self, model: str, params: Mapping[str, Any], tier: str | None) -> Price | None:
         named = (model, tier, params.get("speed"), params.get("inference_geo"))
@@ -224,22 +236,22 @@ def expect(
     Raises InputError for a prompt that names a model outside the chain.
     """
     models = inputs.chain.models
-    sums, chain = {model: Sum() for model in models}, Sum()
+    live, half_price = (LaneCosts(tier=tier, models={model: Sum() for model in models}) for tier in (None, "batch"))
     starts, tasks = Counter[str](), Counter[str | None]()
     sizes = _sizes(prompts, inputs, reads)
     for seq, (prompt, size) in enumerate(zip(prompts, sizes, strict=True), start=1):
         params, its_task, read = prompt.request(), prompt.task or task, reads.get(seq - 1)
         span = span_of(prompt, inputs.chain, task, source=f"prompt {seq}", terms=inputs.terms(its_task))
         tokens = None if counts is None else counts[seq - 1]
-        costs = [inputs.cost(model, its_task, params, size, tokens=tokens, reads=read) for model in models]
-        for model, cost in zip(models, costs, strict=True):
-            sums[model].add(cost)
-        chain.add(inputs.along(span, costs, inputs.climbs_of(its_task)))
+        bounded = partial(inputs.cost, task=its_task, params=params, size=size, tokens=tokens, reads=read)
+        for lane in (live, half_price):
+            costs = [bounded(model, tier=lane.tier) for model in models]
+            lane.add(costs, inputs.along(span, costs, inputs.climbs_of(its_task)))
         starts[models[span.start]] += 1
         tasks[its_task] += 1
     return Expectation(
-        models=sums,
-        chain=chain,
+        live=live,
+        half_price=half_price,
         starts=starts,
         tasks=tasks,
         characters=sum(size.characters for size in sizes),

@@ -77,11 +77,12 @@ def _counts(prompts: Sequence[Prompt], given: Settings, inputs: EstimateInputs, 
     return count_tokens(requests, api_of(given))
 
 
-def chain_line(chain: Sum) -> str:
+def chain_line(found: Expectation) -> str:
     """Return a line on the costs to expect, as the jobs would start and may fall back or climb."""
-    if chain.unpriced == chain.prompts:
+    live = found.live.chain
+    if live.unpriced == live.prompts:
         return "expected: unknown, a model has no price"
-    return f"{likely_line(chain)}, at most {most_text(chain)}; {batch_line(chain)}"
+    return f"{likely_line(live)}, at most {most_text(live)}; {half_price_line(found)}"
 
 
 def likely_line(chain: Sum) -> str:
@@ -95,9 +96,10 @@ def most_text(chain: Sum) -> str:
     return "no bound" if chain.unbounded else money_rounded(chain.worst, ROUND_CEILING)
 
 
-def batch_line(chain: Sum) -> str:
-    """Return the cost to expect of message batches."""
-    return f"at half price, {money_rounded(chain.batch)}, if message batches answer all in time"
+def half_price_line(found: Expectation) -> str:
+    """Return the cost and the ranges to expect at half price."""
+    half = found.half_price.chain
+    return f"at half price: {likely_line(half)}, at most {most_text(half)}, if message batches answer all in time"
 
 
 def batch_time_lines(found: Expectation, learned: TokenHistory) -> Iterator[str]:
@@ -110,15 +112,19 @@ def batch_time_lines(found: Expectation, learned: TokenHistory) -> Iterator[str]
 
 def estimate_json(found: Expectation, learned: TokenHistory, *, exact: bool) -> dict[str, Any]:
     """Return an estimate as a JSON object; money is text, and None if unknown."""
-    ratios = {model: _spread_json(learned.ratio(model)) for model in found.models}
+    ratios = {model: _spread_json(learned.ratio(model)) for model in found.live.models}
     lengths = [{"task": task, **_length_json(learned.lengths_of(task))} for task in found.tasks]
     return {
-        "prompts": found.chain.prompts,
+        "prompts": found.live.chain.prompts,
         "steps": found.steps,
         "characters": found.characters,
         "starts": dict(found.starts),
-        "chain": {**_sum_json(found.chain), "low_usd": _nano(found.chain.low, found.chain, ROUND_FLOOR)},
-        "models": {model: _sum_json(total) for model, total in found.models.items()},
+        "chain": _chain_json(found.live.chain),
+        "half_price": _chain_json(found.half_price.chain),
+        "models": {
+            model: {**_sum_json(total), "half_price": _sum_json(found.half_price.models[model])}
+            for model, total in found.live.models.items()
+        },
         "is_exact": exact,
         "characters_per_token": ratios,
         "output_tokens": lengths,
@@ -127,11 +133,18 @@ def estimate_json(found: Expectation, learned: TokenHistory, *, exact: bool) -> 
     }
 
 
+def _chain_json(total: Sum) -> dict[str, Any]:
+    return {
+        **_sum_json(total),
+        "low_usd": _nano(total.low, total, ROUND_FLOOR),
+        "likely_usd": [_nano(total.least, total, ROUND_FLOOR), _nano(total.most, total, ROUND_CEILING)],
+    }
+
+
 def _sum_json(total: Sum) -> dict[str, Any]:
     return {
         "expected_usd": _nano(total.expected, total),
         "worst_case_usd": None if total.unbounded else _nano(total.worst, total, ROUND_CEILING),
-        "message_batches_usd": _nano(total.batch, total),
         "unbounded": total.unbounded,
         "unpriced": total.unpriced,
     }

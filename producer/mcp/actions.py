@@ -207,10 +207,10 @@ def _estimated(prompts: list[Prompt], settings: Settings, task: str | None) -> C
     inputs = estimate_inputs(settings)
     found = expect(prompts, inputs, task=task)
     details = estimate_json(found, inputs.learned, exact=False)
-    chain = {name: details["chain"][name] for name in ("expected_usd", "low_usd", "worst_case_usd", "unbounded")}
     models = {model: one["expected_usd"] for model, one in details["models"].items()}
-    value = schemas.Estimated(prompts=len(prompts), starts=details["starts"], if_one_answers_all=models, **chain)
-    return _result(value, [chain_line(found.chain)])
+    lanes = {"half_price": schemas.LaneEstimate(**details["half_price"]), **details["chain"]}
+    value = schemas.Estimated(prompts=len(prompts), starts=details["starts"], if_one_answers_all=models, **lanes)
+    return _result(value, [chain_line(found)])
 
 
 def _progress(progress: Progress, more: Sequence[str] = ()) -> CallToolResult:

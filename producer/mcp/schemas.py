@@ -123,14 +123,21 @@ class AskResult(BaseModel):
     unknown_costs: int
 
 
-class Estimated(BaseModel):
-    """The costs to expect of prompts, in USD. The worst case is None if `unbounded` prompts have none."""
+class LaneEstimate(BaseModel):
+    """The costs to expect in a lane, in USD. The worst case is None if `unbounded` prompts have none."""
 
-    prompts: int
     expected_usd: str | None
     low_usd: str | None
+    likely_usd: list[str | None]
     worst_case_usd: str | None
     unbounded: int
+
+
+class Estimated(LaneEstimate):
+    """The costs to expect of prompts, live; `half_price` is the same if message batches answer all in time."""
+
+    prompts: int
+    half_price: LaneEstimate
     starts: dict[str, int]
     if_one_answers_all: dict[str, str | None]
 

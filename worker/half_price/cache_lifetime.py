@@ -15,7 +15,7 @@ _LONGER_FROM = 0.5  # of the price of plain input: the longer lifetime is tried 
 
 
 def shared_prefixes(items: Sequence[OpenItem], lane: Lane) -> frozenset[str]:
-    """Return the prefixes that two items or more begin with, if the cache of the model keeps so short a prompt."""
+    """Return the prefixes that two items or more begin with, if the model's cache keeps so short a prompt."""
     if lane.worker.warming is None:
         return frozenset()
     firsts = {item.claim.prefix: item for item in items}

@@ -68,6 +68,11 @@ def test_over_stdio_a_batch_is_estimated_submitted_waited_for_and_read(plant: Pl
         estimate = model.states("estimate", prompts=prompts, task="summarize")
         assert (estimate["prompts"], estimate["starts"]) == (2, {HAIKU: 2})
         assert 0 < Decimal(estimate["low_usd"]) <= Decimal(estimate["expected_usd"]) < Decimal("0.1")
+        live, half = (
+            [Decimal(lane[name]) for name in ("expected_usd", "worst_case_usd")]
+            for lane in (estimate, estimate["half_price"])
+        )
+        assert [usd * 2 for usd in half] == pytest.approx(live)
         kept = model.states("submit", prompts=prompts, task="summarize", name="over stdio", max_cost_usd="0.4")
         assert (kept["is_new"], kept["jobs"], kept["not_sent"]) == (True, 2, None)
         where = model.states("wait", batch=kept["batch"], up_to_s=40)

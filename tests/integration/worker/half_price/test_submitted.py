@@ -1,12 +1,18 @@
-"""The lane as producers use it, through a real worker: a task kind, a deadline as a time, documents, a retry."""
+"""The lane as producers use it, through a real worker: a task kind, a deadline as a time, documents, costs, a retry."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from producer import Prompt
+from producer.files.record_to_prompt import ReadOptions
 from tests.integration.worker.half_price.test_half_price import billed, costs
+from tests.support.read_prompts import load
+from tests.support.sites.command_line import TEXTS, stranger_in
 from tests.support.sites.lane_site import LANE_TIMES, QUICK_API
 from tests.support.sites.worker_site import ENGINES, HAIKU, OPUS, Plant, one_test, running_plant
 
@@ -71,6 +77,27 @@ def test_documents_are_mapped_in_one_message_batch_and_synthesized_in_the_next(p
     assert costs(attempts) == billed(plant, attempts)
     synthesis = plant.jobs(batch)[-1]["params"]["messages"][0]["content"]
     assert all(str(answer.text) in synthesis for answer in answers[:2])
+
+
+def test_the_cost_of_a_file_lies_in_the_range_that_estimate_gives_for_its_lane(plant: Plant, tmp_path: Path) -> None:
+    me = stranger_in(tmp_path / "me", **plant.variables)
+    articles = load(str(TEXTS / "articles.csv"), ReadOptions(template="Sum up: {text}", max_tokens=300)).prompts
+    lines = [json.dumps({"prompt": article.text, "max_tokens": 300}) + "\n" for article in articles]
+    for place in (0, 40):
+        me.write("file.jsonl", "".join(lines[place : place + 40]))
+        given = ("file.jsonl", "--task", "note")
+        printed = json.loads(me.types("estimate", *given, "--json").out)
+        for lane, options in (("chain", ()), ("half_price", ("--half-price",))):
+            batch = plant.producer.batch(me.types("submit", *given, *options).out.strip())
+            plant.batches.append(batch)
+            assert {answer.state for answer in plant.finished(batch)} == {"succeeded"}
+            attempts = plant.attempts(batch)
+            assert {row["service_tier"] == "batch" for row in attempts} == {lane == "half_price"}
+            real = sum(costs(attempts).values())
+            assert sum(billed(plant, attempts).values()) == real
+            assert Decimal(printed[lane]["low_usd"]) < real < Decimal(printed[lane]["worst_case_usd"])
+            least, most = map(Decimal, printed[lane]["likely_usd"])
+            assert least < real < most or not place  # the second estimate knows the answers to the first file
 
 
 def test_a_retry_is_bought_in_a_message_batch_again(plant: Plant) -> None:
