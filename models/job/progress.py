@@ -102,11 +102,12 @@ class CacheUse:
 class HalfPriceUse:
     """The purchases of a batch at half price, its jobs that moved to live calls, and answers bought twice.
 
-    `saved_usd` compares `cost_usd` with live calls of the same usage. Attempts of unknown cost are counted beside both.
-    `never_packed` jobs went live without an item.
+    `saved_usd` compares `cost_usd` with live calls of the same usage. Attempts of unknown cost are counted beside both,
+    `open` items of message batches among them. `never_packed` jobs went live without an item.
     """
 
     attempts: int
+    open: int
     unknown_costs: int
     cost_usd: Decimal
     saved_usd: Decimal

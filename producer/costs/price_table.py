@@ -8,7 +8,7 @@ from models.money.pricing import KINDS, Price, Rates
 from producer.output.format import rate
 from producer.output.table import table
 
-_HEAD = ("model", *(kind.replace("_", " ") for kind in KINDS), "batch in/out", "from", "source")
+_HEAD = ("model", *(kind.replace("_", " ") for kind in KINDS), "half price in/out", "from", "source")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

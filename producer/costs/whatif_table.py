@@ -18,6 +18,7 @@ LIMITS = (
     "jobs that start on the same model count as they went; moved jobs are accepted as in the last 30 days (v_starts)",
     "low and high: every share at that end of its 95 % interval",
     f"costs of calls: in the ratio of both models' mean costs, with {LEAST} judged jobs each; else by tokens and rates",
+    "each job keeps its lane: a job bought at half price is compared at half price; mean costs are at live rates",
     "for moved jobs every model is available: fallbacks for limits and failures, caps and times are left out",
 )
 _SENTENCES: Mapping[str, str] = {

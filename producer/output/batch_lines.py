@@ -137,10 +137,10 @@ def half_price_lines(use: HalfPriceUse) -> Iterator[str]:
     if use.never_packed:
         count = counted(use.never_packed, "job", "jobs")
         yield f"half price: {count} went live without a message batch: too little time, or no message batch takes these"
-    if use.never_packed and not use.attempts + use.unknown_costs:
-        return
-    bought = f"{counted(use.attempts, 'call')} bought for {money(use.cost_usd, unknown=use.unknown_costs)}"
-    yield f"half price: {bought}, {money(use.saved_usd)} saved against live calls"
+    if use.attempts:
+        cost = money(use.cost_usd, unknown=use.unknown_costs - use.open)
+        bought = f"{counted(use.attempts, 'call')} bought for {cost}"
+        yield f"half price: {bought}, {money(use.saved_usd)} saved against live calls"
     causes = {
         "late": use.moved_late,
         "errored": use.moved_errored,

@@ -17,7 +17,7 @@ from producer.client import Batch, Producer
 from producer.files.prompts import opened_prompts
 from producer.files.record_to_prompt import ReadOptions
 from producer.map_reduce.plan import Document
-from producer.output.batch_lines import receipt
+from producer.output.batch_lines import half_price_lines, receipt
 from producer.output.format import money
 from producer.output.terminal import print_line
 from producer.output.watch import watch
@@ -74,6 +74,9 @@ def _work_at_half_price(producer: Producer, jobs: int) -> None:
     _say("  3. One message batch hangs: the worker cancels it in time, and buys the rest of its answers live.")
     for name, batch in batches.items():
         _follow(name, batch)
+        use = producer.store.reports.half_price(batch.id)
+        for line in () if use is None else half_price_lines(use):
+            _say(f"  {line}")
 
 
 def _until_packed(producer: Producer, batch: Batch) -> None:

@@ -1,5 +1,6 @@
 -- How often each model gave a job of each task kind an answer that will do, over 30 days, and at what cost: starts are
 -- learned from it (TASK_STARTS=task:auto). Jobs are counted, each once for a model whatever it took: retries, a raised limit.
+-- Costs are at the rates of live calls, for a job at half price, too: the lane is not the model's.
 -- What tells nothing of quality (overloaded, timed out, ...) is in no share, but in the cost. Of jobs that came up from a
 -- cheaper model, which are the harder ones, `climbed` tells. Between `low` and `high` the true share lies in 95 of 100
 -- cases (Wilson). A truncated answer is in `accepted` nowhere here; where its kind keeps it, the choice counts it in.
@@ -64,7 +65,13 @@ FROM (
                 END AS verdict,
                 MAX(CASE WHEN a.reason = 'climb' THEN 1 ELSE 0 END) AS is_climbed,
                 COUNT(*) - COUNT(a.cost_nano_usd) AS unknown_costs,
-                SUM(a.cost_nano_usd) AS cost_nano_usd
+                SUM(
+                    CASE a.service_tier
+                        WHEN 'batch'
+                            THEN 2 * a.cost_nano_usd - COALESCE(a.web_search_nano_usd, 10000000 * a.web_searches, 0)
+                        ELSE a.cost_nano_usd
+                    END
+                ) AS cost_nano_usd
             FROM v_attempts AS a
             WHERE a.opened_at >= DAYS_AGO(30) AND a.closed_at IS NOT NULL AND a.task IS NOT NULL
             GROUP BY a.task, a.requested_model, a.job_id

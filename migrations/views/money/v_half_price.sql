@@ -12,7 +12,7 @@ SELECT
             AND EXISTS (SELECT 1 FROM attempts AS call WHERE call.job_id = j.id)
             AND NOT EXISTS (SELECT 1 FROM attempts AS call WHERE call.job_id = j.id AND call.message_batch_id IS NOT NULL)
     ) AS never_packed,
-    attempts, unknown_costs, cost_nano_usd, live_nano_usd,
+    attempts, open, unknown_costs, cost_nano_usd, live_nano_usd,
     live_nano_usd - cost_nano_usd AS saved_nano_usd,
     USD(cost_nano_usd) AS cost_usd,
     USD(live_nano_usd) AS live_usd,
@@ -23,6 +23,7 @@ FROM (
     SELECT
         each_one.batch_id,
         COUNT(CASE WHEN each_one.lane = 'half_price' AND each_one.is_billed THEN 1 END) AS attempts,
+        COUNT(CASE WHEN each_one.lane = 'half_price' AND each_one.is_open THEN 1 END) AS open,
         COUNT(CASE WHEN each_one.lane = 'half_price' AND each_one.cost_nano_usd IS NULL THEN 1 END) AS unknown_costs,
         WHOLE(SUM(CASE WHEN each_one.lane = 'half_price' THEN each_one.cost_nano_usd END)) AS cost_nano_usd,
         WHOLE(SUM(CASE WHEN each_one.lane = 'half_price' THEN each_one.live_nano_usd END)) AS live_nano_usd,
@@ -38,6 +39,7 @@ FROM (
             a.batch_id,
             a.lane,
             a.cost_nano_usd,
+            a.closed_at IS NULL AS is_open,
             a.closed_at IS NOT NULL AND COALESCE(a.cost_nano_usd, 1) > 0 AS is_billed,
             CASE a.service_tier
                 WHEN 'batch' THEN 2 * a.cost_nano_usd - COALESCE(a.web_search_nano_usd, 10000000 * a.web_searches, 0)

@@ -102,6 +102,19 @@ def test_jobs_start_where_an_accepted_answer_costs_least(producer: Producer, eng
     assert {start for start in starts(engine, batch) if start[2] == "learned"} == {(SONNET, 1, "learned")}
 
 
+def test_a_model_bought_at_half_price_is_compared_at_the_price_of_live_calls(
+    producer: Producer, engine: Engine
+) -> None:
+    remember(engine, SONNET, *["answered"] * 60)
+    bought: dict[str, Any] = {"service_tier": "batch", "cost_nano_usd": Decimal("0.005")}
+    remember(engine, OPUS, *["answered"] * 60, **bought)  # 10,000,000 live: dearer than the other model
+    assert asked(engine, "model, mean_cost_nano_usd") == [(OPUS, 10_000_000), (SONNET, 6_000_000)]
+    searched = {"web_searches": 1, "web_search_nano_usd": Decimal("0.01"), "cost_nano_usd": Decimal("0.015")}
+    remember(engine, OPUS, "answered", task="search", **bought | searched)
+    assert asked(engine, "task, mean_cost_nano_usd")[0] == ("search", 20_000_000)
+    assert set(starts(engine, producer.submit([Prompt("a")] * 5, task="summarize"))) == {(SONNET, 1, "learned")}
+
+
 def test_with_a_cheap_model_that_does_they_start_there(producer: Producer, engine: Engine) -> None:
     for model in (OPUS, SONNET, HAIKU):
         remember(engine, model, *["answered"] * 60)

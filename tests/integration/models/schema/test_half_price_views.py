@@ -14,7 +14,7 @@ from tests.support.ledgers.small_ledger import HAIKU, OPUS, book
 # ruff: noqa: S608 - all that is written into these questions is in this file
 
 _MONEY = "cost_nano_usd, live_nano_usd, saved_nano_usd, overlapped_nano_usd"
-_COUNTS = "jobs, attempts, unknown_costs, moved_late, moved_expired, moved_errored, moved_lost, overlapped"
+_COUNTS = "jobs, attempts, open, unknown_costs, moved_late, moved_expired, moved_errored, moved_lost, overlapped"
 
 
 def _rows(engine: Engine, question: str) -> list[tuple[Any, ...]]:
@@ -34,7 +34,7 @@ def test_attempts_and_jobs_name_their_lane(engine: Engine) -> None:
 def test_a_batch_shows_its_purchases_its_saving_and_the_jobs_that_went_live(engine: Engine) -> None:
     book(engine)
     book_lane(engine)
-    assert _rows(engine, f"SELECT batch_id, {_COUNTS} FROM v_half_price") == [(BATCH, 10, 5, 1, 3, 1, 1, 1, 3)]
+    assert _rows(engine, f"SELECT batch_id, {_COUNTS} FROM v_half_price") == [(BATCH, 10, 5, 1, 1, 3, 1, 1, 1, 3)]
     assert _rows(engine, f"SELECT {_MONEY} FROM v_half_price") == [(3_400_000, 6_100_000, 2_700_000, 5_600_000)]
     ((cost, live, saved, overlapped),) = _rows(
         engine, "SELECT cost_usd, live_usd, saved_usd, overlapped_usd FROM v_half_price"

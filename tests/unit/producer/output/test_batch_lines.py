@@ -174,7 +174,7 @@ def test_a_receipt_without_any_message_batch_says_so() -> None:
         ("moved_late", "moved_errored", "moved_expired", "moved_lost", "overlapped"), 0
     )
     usd: dict[str, Any] = dict.fromkeys(("cost_usd", "saved_usd", "overlapped_usd"), Decimal(0))
-    (line,) = half_price_lines(HalfPriceUse(attempts=0, unknown_costs=0, never_packed=3, **none, **usd))
+    (line,) = half_price_lines(HalfPriceUse(attempts=0, open=0, unknown_costs=0, never_packed=3, **none, **usd))
     assert (
         line == "half price: 3 jobs went live without a message batch: too little time, or no message batch takes these"
     )
@@ -239,9 +239,10 @@ def test_an_attempt_that_has_not_ended_is_told_apart_from_a_failed_one() -> None
 def test_half_price_tells_the_saving_then_the_jobs_that_went_live() -> None:
     usd: dict[str, Any] = {"cost_usd": Decimal("1.20"), "saved_usd": Decimal("1.15"), "overlapped_usd": Decimal(0)}
     moved: dict[str, Any] = {"moved_late": 0, "moved_errored": 0, "moved_expired": 0, "moved_lost": 0, "overlapped": 0}
-    use = HalfPriceUse(attempts=1200, unknown_costs=2, **usd, **moved)
+    use = HalfPriceUse(attempts=1200, open=40, unknown_costs=42, **usd, **moved)
     first = "half price: 1,200 calls bought for $1.20 + 2 unknown, $1.15 saved against live calls"
     assert [*half_price_lines(use)] == [first]
+    assert [*half_price_lines(replace(use, attempts=0, open=42))] == []
     more = replace(use, moved_late=3, moved_expired=1, overlapped=2, overlapped_usd=Decimal("0.002"))
     assert [*half_price_lines(more)] == [
         first,
