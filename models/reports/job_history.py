@@ -55,7 +55,8 @@ class Call:
 class RecordedJob:
     """A job that has ended. `floor` and `ceiling` are rungs of the chain of its day; `call` is None without attempts.
 
-    `cost_usd` is the sum of the known costs; `unknown_costs` counts the attempts beside that sum.
+    `attempts` leaves out items of message batches that never ran. `cost_usd` is the sum of the known costs;
+    `unknown_costs` counts the attempts beside that sum.
     """
 
     task: str | None
@@ -153,6 +154,7 @@ def _calls(job_ids: Sequence[str]) -> Select[Any]:
         attempt.job_id,
         *(attempt[name] for name in _OF_A_CALL),
         func.count().over(**of_job).label("attempts"),
+        func.count(case((attempt.outcome == Outcome.NOT_RUN, 1))).over(**of_job).label("not_run"),
         func.sum(attempt.cost_nano_usd).over(**of_job).label("known_nano_usd"),
         func.count(attempt.cost_nano_usd).over(**of_job).label("known_costs"),
         func.first_value(attempt.requested_model).over(**of_job, order_by=attempt.attempt_no).label("first_model"),
@@ -182,7 +184,7 @@ def _recorded(job: RowMapping, call: RowMapping | None) -> RecordedJob:
         ceiling=job["ceiling_rung"],
         climbs=None if climbs is None else frozenset(filter(None, climbs.split(","))),
         fallback_depth=job["fallback_depth"] or 0,
-        attempts=call["attempts"] if call else 0,
+        attempts=call["attempts"] - call["not_run"] if call else 0,
         cost_usd=(call and call["known_nano_usd"]) or Decimal(0),
         unknown_costs=call["attempts"] - call["known_costs"] if call else 0,
         call=_call(call) if call else None,

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, update
 from models.money.usage import Usage
 from models.reports.job_history import Call, JobHistory, RecordedJob, Scope
 from models.schema.job import Job
+from tests.support.ledgers.half_price_lane import BATCH, book_lane
 from tests.support.ledgers.small_ledger import HAIKU, OPUS, SONNET, book
 
 
@@ -60,6 +61,20 @@ def test_the_call_of_a_job_is_its_last_attempt_with_an_answer_and_known_tokens(h
 def test_a_call_without_all_of_its_counters_has_no_usage_and_the_first_model_is_the_start(history: JobHistory) -> None:
     (unpriced,) = (job for job in _read(history) if job.call and job.call.cost_usd == Decimal("0.007"))
     assert (unpriced.call and unpriced.call.usage, unpriced.start_model) == (None, SONNET)
+
+
+def test_an_item_that_never_ran_is_no_attempt_and_no_unknown_cost(engine: Engine, history: JobHistory) -> None:
+    book_lane(engine)
+    jobs = [*history.jobs(Scope(batch_id=BATCH))]
+    assert sorted((job.attempts, job.unknown_costs, int(job.cost_usd * 10**9)) for job in jobs) == [
+        (1, 0, 1_000_000),
+        (1, 0, 3_000_000),
+        (1, 0, 3_000_000),
+        (2, 0, 3_000_000),
+        (2, 0, 3_700_000),
+        (2, 0, 3_900_000),
+        (2, 0, 4_500_000),
+    ]
 
 
 def test_a_scope_is_days_a_task_kind_and_a_batch(history: JobHistory) -> None:
