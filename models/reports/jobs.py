@@ -236,7 +236,7 @@ def _jobs(*columns: Any) -> Select[Any]:
         .scalar_subquery()
         .label("cost_usd")
     )
-    answered = (AnswerRow.job_id == Job.id) & Job.finished_at.is_not(None)  # a cut one waits for a better
+    answered = AnswerRow.job_id == Job.id
     declined = (TurnRow.job_id == Job.id) & (Job.state == State.FAILED)
     both = select(*(columns or [Job.__table__]), AnswerRow.message, TurnRow.message.label("declined"), cost)
     return both.join(AnswerRow, answered, isouter=True).join(TurnRow, declined, isouter=True)

@@ -16,7 +16,7 @@ from models.schema.price import price_from, price_row
 from tests.support.ledgers.job_values import accepted, answered
 from tests.support.threads_at_once import at_once
 
-_DAY = date(2026, 12, 1)
+_DAY = date(2999, 12, 1)  # later than any run of this test
 _RATE = st.decimals(min_value=0, max_value=1_000_000, places=6)
 _RATES = st.builds(Rates, **dict.fromkeys(KINDS, _RATE))
 _TIERS = st.lists(st.tuples(st.integers(1, 2**31 - 1), _RATES), max_size=3).map(tuple)
@@ -56,7 +56,7 @@ def test_a_price_comes_back_from_the_ledger_exactly(
 
 
 def test_dated_prices_are_read_by_model_the_earliest_first(prices: PriceList) -> None:
-    later = date(2027, 1, 1)
+    later = date(3000, 1, 1)
     assert prices.dated() == {}
     prices.set([_price(day=later), _price(), _price("yours")])
     dated = prices.dated()
@@ -64,7 +64,7 @@ def test_dated_prices_are_read_by_model_the_earliest_first(prices: PriceList) ->
         "mine": [_DAY, later],
         "yours": [_DAY],
     }
-    found = PriceBook({}, dated).price("mine", at=datetime(2026, 12, 1, tzinfo=UTC))
+    found = PriceBook({}, dated).price("mine", at=datetime(2999, 12, 1, tzinfo=UTC))
     assert found == _price()
 
 
