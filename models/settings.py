@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
@@ -17,9 +17,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.callers import Caller, caps_of, read_callers
 from models.chain.chain import Chain, parse_autos, parse_chain, parse_groups, parse_requests_per_minute, parse_starts
+from models.rung_name import DEFAULT_ENDPOINT, endpoint_of
+from models.endpoints import Endpoint, read_endpoints, shared_groups
 from models.errors import Mistake, SettingsError
 from models.job.task_kinds import JobTerms, parse_climbs, read_kinds
 from models.money.cap_settings import Usd, parse_caps
+from models.money.price_book import PriceBook
 from models.money.pricing import Price, parse_costs
 from models.outcome import Outcome
 
@@ -106,6 +109,7 @@ class Settings(BaseSettings):
     anthropic_admin_key: _Key | None = None
     anthropic_admin_key_file: _SecretFile | None = None
     anthropic_base_url: Annotated[str, AfterValidator(_base_url)] = "https://api.anthropic.com"
+    endpoints_file: Path | None = None
     model_chain: str = DEFAULT_CHAIN
     model_costs: str = ""
     task_starts: str = ""
@@ -181,7 +185,9 @@ class Settings(BaseSettings):
     def chain(self) -> Chain:
         """MODEL_CHAIN with TASK_STARTS, LIMIT_GROUPS and REQUESTS_PER_MINUTE."""
         models = parse_chain(self.model_chain)
-        starts, groups = parse_starts(self.task_starts, models), parse_groups(self.limit_groups, models)
+        _check_endpoints(self.model_chain, models, self.endpoints)
+        shared = shared_groups(models, self.endpoints)
+        starts, groups = parse_starts(self.task_starts, models), shared | parse_groups(self.limit_groups, models)
         chain = Chain(models=models, starts=starts, autos=parse_autos(self.task_starts), groups=groups)
         return replace(chain, requests_per_minute=parse_requests_per_minute(self.requests_per_minute, chain))
 
@@ -192,9 +198,20 @@ class Settings(BaseSettings):
         return hashlib.sha256(f"{self.anthropic_base_url} {key}".encode()).hexdigest()[:16]
 
     @cached_property
+    def endpoints(self) -> dict[str, Endpoint]:
+        """ENDPOINTS_FILE: the endpoints beside the usual one, by name."""
+        return {} if self.endpoints_file is None else read_endpoints(self.endpoints_file)
+
+    @cached_property
     def price_overrides(self) -> dict[str, Price]:
-        """MODEL_COSTS by model."""
-        return parse_costs(self.model_costs)
+        """MODEL_COSTS, and the prices of ENDPOINTS_FILE, by rung."""
+        stated = [endpoint.own_prices for endpoint in self.endpoints.values()]
+        return {rung: price for prices in (*stated, parse_costs(self.model_costs)) for rung, price in prices.items()}
+
+    def price_book(self, dated: Mapping[str, Sequence[Price]] | None = None) -> PriceBook:
+        """Return the prices of today and of earlier days: those of the settings, `dated` ones, and those of the library."""
+        factors = {name: endpoint.price_factor for name, endpoint in self.endpoints.items()}
+        return PriceBook(self.price_overrides, dated, factors=factors)
 
     @cached_property
     def task_caps(self) -> dict[str, Decimal]:
@@ -235,7 +252,7 @@ def load_settings(*, env_file: Path | None = Path(".env"), **overrides: Any) -> 
     Raises SettingsError that names every wrong variable, its value and the fix. No error shows a secret.
     """
     settings, mistakes = _read(env_file, overrides)
-    for part in ("chain", "price_overrides", "task_caps", "tag_caps", "climbs", "kinds"):
+    for part in ("endpoints", "chain", "price_overrides", "task_caps", "tag_caps", "climbs", "kinds"):
         try:
             getattr(settings, part)
         except SettingsError as error:
@@ -243,6 +260,17 @@ def load_settings(*, env_file: Path | None = Path(".env"), **overrides: Any) -> 
     if mistakes:
         raise SettingsError(mistakes)
     return settings
+
+
+def _check_endpoints(text: str, rungs: Sequence[str], endpoints: Mapping[str, Endpoint]) -> None:
+    known = ", ".join(endpoints) or "ENDPOINTS_FILE names none"
+    fixes = [
+        f"{rung}: {name} is no endpoint ({known}); begin its table in ENDPOINTS_FILE with [{name}]"
+        for rung in rungs
+        if (name := endpoint_of(rung)) not in {DEFAULT_ENDPOINT, *endpoints}
+    ]
+    if fixes:
+        raise SettingsError([Mistake(variable="MODEL_CHAIN", value=text, fix=fix) for fix in fixes])
 
 
 def child_environment(changes: Mapping[str, str]) -> dict[str, str]:

@@ -139,7 +139,7 @@ def open_lane(settings: Settings, worker: Worker) -> Lane:
 
 def _prices(settings: Settings, store: Store) -> PriceBook:
     """Open the price book, and record the chain's prices and the bounds of an unreliable primary."""
-    prices = PriceBook(settings.price_overrides, store.price_list.dated())
+    prices = settings.price_book(store.price_list.dated())
     now = datetime.now(UTC)
     store.ledger.record_prices([price for model in settings.chain.models if (price := prices.price(model, at=now))])
     store.health.judge_by(

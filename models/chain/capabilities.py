@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from reprlib import repr as shown
 from typing import Any
 
+from models.rung_name import model_of
+
 OLDER_VERSION = "2023-06-01"  # the anthropic-version of requests that the SDK's own, 2026-10-21, answers with 400
 VERSIONS = (OLDER_VERSION, "2026-10-21")
 VERSION, BETA = HEADERS = ("anthropic-version", "anthropic-beta")
@@ -73,9 +75,10 @@ def capabilities_of(model: str) -> Capabilities:
     >>> capabilities_of("claude-opus-4-7").takes_sampling
     False
     """
-    match = _VERSION.match(model)
+    own = model_of(model)
+    match = _VERSION.match(own)
     if match is None:
-        is_old = _OLD.match(model) is not None
+        is_old = _OLD.match(own) is not None
         return Capabilities(model=model, thinking=frozenset(), efforts=()) if is_old else Capabilities(model=model)
     family, version = match[1], (int(match[2]), int(match[3] or 0))
     is_large = version >= (4, 6)

@@ -4,9 +4,10 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from models.rung_name import endpoint_of, model_of, named_at
 from models.errors import Mistake, SettingsError
 
-_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*")
+_MODEL_NAME = re.compile(r"([a-z][a-z0-9-]{0,31}/)?[A-Za-z0-9][A-Za-z0-9._@-]*")
 _MOST_PER_MINUTE = 10_000_000
 _AUTO = "auto"  # in the place of a model: the start is learned
 _DATE = re.compile(r"-\d{8}$")
@@ -72,12 +73,13 @@ class RungRange:
 def limit_group(model: str) -> str:
     """Return the usual limit group of a model.
 
-    Opus 4.5 to 4.8 share one group, Sonnet 4.5 and 4.6 another. Every other model has its own.
+    Opus 4.5 to 4.8 share one group, Sonnet 4.5 and 4.6 another. Every other model has its own. Each endpoint has its own
+    groups.
     """
-    match = _VERSION.match(model)
+    match = _VERSION.match(model_of(model))
     if match is None or (match[1] == "sonnet" and match[2] in "78"):
         return model
-    return f"claude-{match[1]}-4"
+    return named_at(endpoint_of(model), f"claude-{match[1]}-4")
 
 
 def short_name(model: str) -> str:
@@ -85,8 +87,10 @@ def short_name(model: str) -> str:
 
     >>> short_name("claude-haiku-4-5-20251001")
     'haiku-4-5'
+    >>> short_name("bedrock/claude-opus-4-7")
+    'bedrock/opus-4-7'
     """
-    return _DATE.sub("", model.removeprefix("claude-"))
+    return named_at(endpoint_of(model), _DATE.sub("", model_of(model).removeprefix("claude-")))
 
 
 def called_in(models: Sequence[str], name: str) -> str | None:
@@ -102,7 +106,7 @@ def called_in(models: Sequence[str], name: str) -> str | None:
 
 
 def parse_chain(text: str) -> tuple[str, ...]:
-    """Read MODEL_CHAIN: model names by comma, the primary first."""
+    """Read MODEL_CHAIN: models by comma, the primary first; `endpoint/model` is a model at another endpoint."""
     models = tuple(name.strip() for name in text.split(","))
     if not any(models):
         raise _wrong("MODEL_CHAIN", text, "name at least one model, primary first, by comma")

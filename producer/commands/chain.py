@@ -119,7 +119,6 @@ def whatif(
     as_json: JsonOption = False,
 ) -> None:
     """Compare recorded jobs with the same jobs under another chain or start: cost, fallback depth and acceptance."""
-    from models.money.price_book import PriceBook
     from models.reports.what_if import WhatIf
     from producer.costs.whatif_table import Question, whatif_json, whatif_lines
 
@@ -127,7 +126,7 @@ def whatif(
     plan = _plan(given, chain, starts)
     with producer(given) as ours:
         scope = _scope(ours, since, until, task, batch)
-        prices = PriceBook(given.price_overrides, ours.store.price_list.dated())
+        prices = given.price_book(ours.store.price_list.dated())
         unpriced = prices.unpriced(plan.models)
         if unpriced and not allow_unpriced:
             raise UnpricedModelError(unpriced)

@@ -131,11 +131,10 @@ def _known(given: Any, now: datetime) -> "Known":
 
 
 def _chain() -> "list[Listed]":
-    from models.money.price_book import PriceBook
     from producer.costs.price_table import Listed
 
     given, now = settings(), datetime.now(UTC)
-    book = PriceBook(given.price_overrides, _known(given, now).dated)
+    book = given.price_book(_known(given, now).dated)
     return [
         Listed(model=model, price=book.price(model, at=now), batch=book.price(model, at=now, service_tier="batch"))
         for model in given.chain.models

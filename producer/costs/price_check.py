@@ -69,12 +69,12 @@ def known_to(settings: Settings, *, now: datetime) -> Known:
 def book_of(settings: Settings, *, now: datetime) -> tuple[PriceBook, str | None]:
     """Return the price book with the prices set in the ledger, and a reason if the ledger is away."""
     known = known_to(settings, now=now)
-    return PriceBook(settings.price_overrides, known.dated), known.why_not
+    return settings.price_book(known.dated), known.why_not
 
 
 def wrong_prices(settings: Settings, known: Known, *, now: datetime) -> Iterator[Wrong]:
     """Find faults in overrides, in the prices of the chain and of recent models, and in the price book's age."""
-    book, listed = PriceBook(settings.price_overrides, known.dated), PriceBook({})
+    book, listed = settings.price_book(known.dated), PriceBook({})
     for model in sorted({*settings.price_overrides, *known.dated}):
         ours, theirs = book.price(model, at=now), listed.price(model, at=now)
         if ours is not None and theirs is not None and ours.source != theirs.source:

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 from migrations.run import revisions
 from models.database.engine import open_database
 from models.errors import StepdownError
-from models.money.price_book import PriceBook
 from models.queue.broker import Broker
 from models.queue.embedded_redis import broker_url
 from models.queue.throttles import ThrottleReader
@@ -52,7 +51,7 @@ def _key(settings: Settings) -> Finding:
 def _prices(settings: Settings) -> Iterator[Finding]:
     now = datetime.now(UTC)
     known = known_to(settings, now=now)  # a ledger that is away has a finding of its own
-    book, wrong = PriceBook(settings.price_overrides, known.dated), list(wrong_prices(settings, known, now=now))
+    book, wrong = settings.price_book(known.dated), list(wrong_prices(settings, known, now=now))
     named = {one.model for one in wrong}
     for model in settings.chain.models:
         price = book.price(model, at=now)
