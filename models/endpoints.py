@@ -1,5 +1,6 @@
 """The endpoints of ENDPOINTS_FILE: a table for each place, beside the usual API, at which models answer."""
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -9,14 +10,15 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, TypeAdapter
 
 from models.chain.chain import limit_group
-from models.rung_name import DEFAULT_ENDPOINT, endpoint_of, model_of, named_at
 from models.errors import Mistake, SettingsError
 from models.money.pricing import Price, parse_costs
+from models.rung_name import DEFAULT_ENDPOINT, endpoint_of, model_of, named_at
 from models.toml_file import read_tables
 from models.validation import Problem, StrictModel, validated
 
 Kind = Literal["anthropic", "aws", "google-cloud", "bedrock-mantle", "bedrock", "vertex", "foundry", "compatible"]
 _NAME = r"^[a-z][a-z0-9-]{0,31}$"
+_DATED, _MAKER = re.compile(r"-(\d{8})$"), re.compile(r"^(?:[a-z]+\.)?anthropic\.(?=claude-)")
 _LOCAL = {"localhost", "127.0.0.1", "::1"}
 _ADDRESS = "https:// and a host, or http:// on this machine"
 _AWS, _GOOGLE = ("aws", "bedrock-mantle", "bedrock"), ("google-cloud", "vertex")
@@ -79,8 +81,25 @@ class Endpoint(StrictModel):
     shares_limits_with: str | None = Field(default=None, description="the name of another endpoint")
 
     def id_of(self, model: str) -> str:
-        """Return the endpoint's own name of a model."""
-        return self.ids.get(model, model)
+        """Return the endpoint's own name of a model: of `ids`, else as the kind derives the name from ours.
+
+        >>> Endpoint(name="v", kind="vertex", region="global", project="p").id_of("claude-haiku-4-5-20251001")
+        'claude-haiku-4-5@20251001'
+        >>> Endpoint(name="m", kind="bedrock-mantle", region="us-east-1").id_of("claude-opus-4-7")
+        'anthropic.claude-opus-4-7'
+        """
+        derived = {"vertex": _DATED.sub(r"@\1", model), "bedrock-mantle": f"anthropic.{model}"}
+        return self.ids.get(model) or derived.get(self.kind, model)
+
+    def our_name(self, served: str) -> str:
+        """Return our name of a model that a reply names, by either name."""
+        ours = {own: name for name, own in self.ids.items()}
+        return ours.get(served) or _MAKER.sub("", served)
+
+    @property
+    def lists_models(self) -> bool:
+        """Return whether the endpoint states the facts of its models, with no signature."""
+        return self.kind in {"anthropic", "compatible"}
 
     @property
     def trusts_model(self) -> bool:
@@ -118,6 +137,21 @@ def _read(name: str, table: Mapping[str, Any]) -> tuple[Endpoint | None, list[Pr
     if endpoint is not None:
         problems += _unfit(endpoint, table)
     return (None if problems else endpoint), problems
+
+
+def check_chain(text: str, rungs: Iterable[str], endpoints: Mapping[str, Endpoint]) -> None:
+    """Raise SettingsError that names each rung of MODEL_CHAIN at an unknown endpoint. `text` is the whole setting."""
+    known = ", ".join(endpoints) or "ENDPOINTS_FILE names none"
+    fixes = []
+    for rung in rungs:
+        name, endpoint = endpoint_of(rung), endpoints.get(endpoint_of(rung))
+        if endpoint is None and name != DEFAULT_ENDPOINT:
+            fixes.append(f"{rung}: {name} is no endpoint ({known}); begin its table in ENDPOINTS_FILE with [{name}]")
+        elif endpoint is not None and endpoint.kind == "bedrock" and model_of(rung) not in endpoint.ids:
+            example = f'{{ {model_of(rung)} = "global.anthropic.{model_of(rung)}-v1:0" }}'
+            fixes.append(f"{rung}: its id cannot be derived; name it in ENDPOINTS_FILE under [{name}]: ids = {example}")
+    if fixes:
+        raise SettingsError([Mistake(variable="MODEL_CHAIN", value=text, fix=fix) for fix in fixes])
 
 
 def shared_groups(rungs: Iterable[str], endpoints: Mapping[str, Endpoint]) -> dict[str, str]:

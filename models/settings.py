@@ -17,8 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.callers import Caller, caps_of, read_callers
 from models.chain.chain import Chain, parse_autos, parse_chain, parse_groups, parse_requests_per_minute, parse_starts
-from models.rung_name import DEFAULT_ENDPOINT, endpoint_of
-from models.endpoints import Endpoint, read_endpoints, shared_groups
+from models.endpoints import Endpoint, check_chain, read_endpoints, shared_groups
 from models.errors import Mistake, SettingsError
 from models.job.task_kinds import JobTerms, parse_climbs, read_kinds
 from models.money.cap_settings import Usd, parse_caps
@@ -185,9 +184,9 @@ class Settings(BaseSettings):
     def chain(self) -> Chain:
         """MODEL_CHAIN with TASK_STARTS, LIMIT_GROUPS and REQUESTS_PER_MINUTE."""
         models = parse_chain(self.model_chain)
-        _check_endpoints(self.model_chain, models, self.endpoints)
-        shared = shared_groups(models, self.endpoints)
-        starts, groups = parse_starts(self.task_starts, models), shared | parse_groups(self.limit_groups, models)
+        check_chain(self.model_chain, models, self.endpoints)
+        starts, groups = parse_starts(self.task_starts, models), parse_groups(self.limit_groups, models)
+        groups = shared_groups(models, self.endpoints) | groups
         chain = Chain(models=models, starts=starts, autos=parse_autos(self.task_starts), groups=groups)
         return replace(chain, requests_per_minute=parse_requests_per_minute(self.requests_per_minute, chain))
 
@@ -209,7 +208,7 @@ class Settings(BaseSettings):
         return {rung: price for prices in (*stated, parse_costs(self.model_costs)) for rung, price in prices.items()}
 
     def price_book(self, dated: Mapping[str, Sequence[Price]] | None = None) -> PriceBook:
-        """Return the prices of today and of earlier days: those of the settings, `dated` ones, and those of the library."""
+        """Return the prices by rung: those of the settings, `dated` ones, and those of the library."""
         factors = {name: endpoint.price_factor for name, endpoint in self.endpoints.items()}
         return PriceBook(self.price_overrides, dated, factors=factors)
 
@@ -256,21 +255,10 @@ def load_settings(*, env_file: Path | None = Path(".env"), **overrides: Any) -> 
         try:
             getattr(settings, part)
         except SettingsError as error:
-            mistakes.extend(error.mistakes)
+            mistakes.extend(mistake for mistake in error.mistakes if mistake not in mistakes)
     if mistakes:
         raise SettingsError(mistakes)
     return settings
-
-
-def _check_endpoints(text: str, rungs: Sequence[str], endpoints: Mapping[str, Endpoint]) -> None:
-    known = ", ".join(endpoints) or "ENDPOINTS_FILE names none"
-    fixes = [
-        f"{rung}: {name} is no endpoint ({known}); begin its table in ENDPOINTS_FILE with [{name}]"
-        for rung in rungs
-        if (name := endpoint_of(rung)) not in {DEFAULT_ENDPOINT, *endpoints}
-    ]
-    if fixes:
-        raise SettingsError([Mistake(variable="MODEL_CHAIN", value=text, fix=fix) for fix in fixes])
 
 
 def child_environment(changes: Mapping[str, str]) -> dict[str, str]:

@@ -22,6 +22,7 @@ from models.ledger.ledger import Ledger
 from models.money.price_book import PriceBook, context_window
 from models.money.worst_case import worst_case_usd
 from models.queue.embedded_redis import broker_url
+from models.rung_name import endpoint_of
 from models.settings import Settings
 from models.store import Store
 from worker.admission.admission import BlockingAdmission
@@ -31,6 +32,8 @@ from worker.admission.cache_warmup_shared import SharedCacheState
 from worker.admission.forecast import Forecast
 from worker.admission.lua_script import Tuning
 from worker.admission.shared import SharedAdmission, in_process_admission
+from worker.endpoints.by_endpoint import ByEndpoint
+from worker.endpoints.sdk_address import address_of, usual_address
 from worker.events import RepliesReplayed, Report
 from worker.failing_batches import FailingBatches
 from worker.fallback.caps import Caps
@@ -123,7 +126,7 @@ def open_lane(settings: Settings, worker: Worker) -> Lane:
         worker=worker,
         batches=worker.store.message_batches,
         history=worker.store.batch_history,
-        calls=MessageBatchCalls(worker.provider),
+        calls=MessageBatchCalls(worker.provider.usual),
         failing_batches=worker.failing_batches,
         pause=worker.store.job_actions.pause,
         namespace=settings.namespace,
@@ -162,12 +165,13 @@ def _spooled(settings: Settings, ledger: Ledger, report: Report, until_end: Exit
     return SpooledLedger(ledger, spool, report)
 
 
-async def _provider(settings: Settings) -> AnthropicProvider:
-    return AnthropicProvider(
-        api_key=settings.anthropic_api_key.get_secret_value() if settings.anthropic_api_key else "",
-        base_url=settings.anthropic_base_url,
-        connect_timeout_s=settings.connect_timeout_s,
-    )
+async def _provider(settings: Settings) -> ByEndpoint:
+    key = settings.anthropic_api_key.get_secret_value() if settings.anthropic_api_key else ""
+    connect_s, used = settings.connect_timeout_s, {endpoint_of(rung) for rung in settings.chain.models}
+    usual = AnthropicProvider(usual_address(key, settings.anthropic_base_url), connect_timeout_s=connect_s)
+    addresses = {name: address_of(each) for name, each in settings.endpoints.items() if name in used}
+    others = {name: AnthropicProvider(address, connect_timeout_s=connect_s) for name, address in addresses.items()}
+    return ByEndpoint(usual, others, settings.endpoints)
 
 
 def _looked_up(

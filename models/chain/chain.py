@@ -4,8 +4,8 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from models.rung_name import endpoint_of, model_of, named_at
 from models.errors import Mistake, SettingsError
+from models.rung_name import endpoint_of, model_of, named_at
 
 _MODEL_NAME = re.compile(r"([a-z][a-z0-9-]{0,31}/)?[A-Za-z0-9][A-Za-z0-9._@-]*")
 _MOST_PER_MINUTE = 10_000_000
@@ -73,8 +73,7 @@ class RungRange:
 def limit_group(model: str) -> str:
     """Return the usual limit group of a model.
 
-    Opus 4.5 to 4.8 share one group, Sonnet 4.5 and 4.6 another. Every other model has its own. Each endpoint has its own
-    groups.
+    Opus 4.5 to 4.8 share one group, Sonnet 4.5 and 4.6 another. Every other model has its own. Endpoints share none.
     """
     match = _VERSION.match(model_of(model))
     if match is None or (match[1] == "sonnet" and match[2] in "78"):

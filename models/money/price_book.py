@@ -12,8 +12,8 @@ import genai_prices
 from genai_prices import data_snapshot
 from genai_prices.types import ModelInfo, ModelPrice, StartDateConstraint, TieredPrices
 
-from models.rung_name import endpoint_of, model_of
 from models.money.pricing import KINDS, Price, Rates
+from models.rung_name import endpoint_of, model_of
 
 GENAI_SOURCE = f"genai-prices {version('genai-prices')}"
 # The fields of genai-prices for KINDS.

@@ -44,6 +44,9 @@ class Provider(Protocol):
         `on_event` receives each event of a stream at once. No fault of the network or the provider raises.
         """
 
+    def served(self, rung: str, model: str) -> str:
+        """Return the name of the model that answered on a rung, whose reply names a model."""
+
     async def cut(self) -> None:
         """End the calls in flight."""
 

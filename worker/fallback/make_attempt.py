@@ -50,6 +50,8 @@ async def call_and_check(rung: RungContext, call: Call) -> EndedCall:
         on_event=rung.worker.listener(call.claim, call.opening),
     )
     found = without_prompt(classify(received, now=rung.worker.now(), lifetimes=lifetimes(request)), request)
+    if found.served_model is not None:
+        found = replace(found, served_model=rung.worker.provider.served(call.opening.model, found.served_model))
     whole = joined(found, rung.place.content, rung.place.passes)
     check = partial(check_answer, whole, call.claim.expects, asks_nothing=asks_nothing(request))
     end = await rung.worker.in_thread(check) if call.claim.expects else check()  # a pattern may take a second

@@ -37,12 +37,13 @@ class Received:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broken:
-    """No complete response. No byte of an `unreachable` or `bad_request` call can have left; others may be billed.
+    """No complete response.
 
+    No byte of an `unreachable`, `unauthorized` or `bad_request` call can have left; the others may be billed.
     `headers`, `begun` and `error_type` are those of a stream that broke. `deadline` is the time that passed.
     """
 
-    how: Literal["unreachable", "cut", "timed_out", "malformed", "bad_request"]
+    how: Literal["unreachable", "unauthorized", "cut", "timed_out", "malformed", "bad_request"]
     detail: str
     latency_ms: int
     headers: Mapping[str, str] = field(default_factory=dict)

@@ -141,6 +141,10 @@ class ScriptedProvider:
         self.meanwhile()
         return end_of(self.script.pop(0) if self.script else "ok", model)
 
+    def served(self, _rung: str, model: str) -> str:
+        """Take the reply's word."""
+        return model
+
     def cut(self) -> None:
         """Have no call in flight."""
 
