@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 
 class State(StrEnum):
@@ -86,6 +87,10 @@ class OnUnknown(StrEnum):
 
     HOLD = "hold"  # the job waits until a person releases or drops it
     REBUY = "rebuy"  # the job is bought again, once
+
+
+# The choice for a job whose endpoint refuses the key: to wait until the key works, or to step to another endpoint.
+OnKeyTrouble = Literal["wait", "step"]
 
 
 class CostStatus(StrEnum):

@@ -23,7 +23,7 @@ from models.job.task_kinds import JobTerms, parse_climbs, read_kinds
 from models.money.cap_settings import Usd, parse_caps
 from models.money.price_book import PriceBook
 from models.money.pricing import Price, parse_costs
-from models.outcome import Outcome
+from models.outcome import OnKeyTrouble, Outcome
 
 DEFAULT_CHAIN = "claude-opus-4-7,claude-sonnet-4-6,claude-haiku-4-5-20251001"
 _SECRETS = ("anthropic_api_key", "anthropic_admin_key", "redis_url", "database_url", "flower_password", "mcp_token")
@@ -135,6 +135,7 @@ class Settings(BaseSettings):
     patience_s: float = Field(default=5, ge=0, le=_DAY_S)
     probe_every_s: float = Field(default=5, gt=0, le=_DAY_S)
     key_pause_s: float = Field(default=60, gt=0, le=_DAY_S)
+    on_key_trouble: OnKeyTrouble = "wait"
     clock_tick_s: float = Field(default=1, ge=0.05, le=60)
     queue_window: int = Field(default=2000, ge=1)
     urgent_concurrency: int = Field(default=8, ge=1, le=2000)

@@ -98,6 +98,7 @@ def _worker(settings: Settings, store: Store, report: Report, until_end: ExitSta
         climbs=settings.climbs,
         patience_s=settings.patience_s,
         key_pause_s=settings.key_pause_s,
+        on_key_trouble=settings.on_key_trouble,
         call_timeout_s=settings.call_timeout_s,
         provider=provider,
         ledger=ledger,
@@ -225,6 +226,7 @@ def _admission(settings: Settings, worker: str, report: Report, until_end: ExitS
         probe_every_s=settings.probe_every_s,
         key_pause_s=settings.key_pause_s,
         requests_per_minute=settings.chain.requests_per_minute,
+        rungs=settings.chain.rungs_by_endpoint,
     )
     url = broker_url(settings)
     if url is None:

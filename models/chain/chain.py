@@ -1,6 +1,7 @@
 """The chain: ordered models, the start of each task kind, and the next rung."""
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -33,6 +34,12 @@ class Chain:
         """Return the rungs of a job: from its own start, else its task's, else the primary, within the whole chain."""
         rung = self.starts.get(task or "", 0) if start is None else start
         return RungRange(start=rung, floor=len(self.models) - 1, ceiling=0)
+
+    @property
+    def rungs_by_endpoint(self) -> dict[str, int]:
+        """Count the models at each endpoint. Empty if the chain has one endpoint."""
+        counts = Counter(map(endpoint_of, self.models))
+        return dict(counts) if len(counts) > 1 else {}
 
     def group_of(self, model: str) -> str:
         """Return the limit group of a model."""

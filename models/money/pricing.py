@@ -8,6 +8,7 @@ from typing import Protocol
 
 from models.errors import Mistake, SettingsError
 from models.money.usage import Usage, passes
+from models.rung_name import endpoint_of, named_at
 
 NANO_USD = Decimal("0.000000001")
 _MILLION = Decimal(1_000_000)
@@ -130,7 +131,8 @@ def priced(usage: Usage, served_model: str, prices: Prices, *, at: datetime) -> 
     """
     parts, sources = Parts(), dict[str, None]()
     for each in passes(usage):
-        price = prices.price(each.model or served_model, at=at, **usage.tier)
+        model = served_model if each.model is None else named_at(endpoint_of(served_model), each.model)
+        price = prices.price(model, at=at, **usage.tier)
         if price is None:
             return None
         parts = parts.plus(parts_usd(each.usage, price))

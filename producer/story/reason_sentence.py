@@ -59,6 +59,7 @@ _COOLED = {
     "unreachable": "it could not be reached",
     "missing": "the API did not know its name, or the key may not use it",
     "slow": "it took far longer than it usually does",
+    "outage": "no model of its endpoint was well",
 }
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from models.chain.chain import Chain, RungRange
-from models.outcome import OVER_BUDGET, Outcome, Reason
+from models.outcome import OVER_BUDGET, OnKeyTrouble, Outcome, Reason
 
 WINDOW_FULL = "model_context_window_exceeded"  # the stop reason of an answer that needs a larger window
 CUTTING = frozenset({"max_tokens", WINDOW_FULL})
@@ -120,6 +120,7 @@ class Policy:
     window_of: Callable[[str], int | None]
     queue_s: float = 0.0
     until_tomorrow_s: float | None = None  # None: a job over a day's cap does not wait for the next
+    on_key_trouble: OnKeyTrouble = "wait"
 
     @property
     def can_park(self) -> bool:

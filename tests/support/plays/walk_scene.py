@@ -284,6 +284,7 @@ def _worker(
         climbs=frozenset(),
         patience_s=5,
         key_pause_s=60,
+        on_key_trouble="wait",
         call_timeout_s=120,
         is_stopping=intake.is_stopping,
     )

@@ -119,7 +119,7 @@ def test_a_model_of_a_resumed_job_is_named_as_people_do(logged: pytest.LogCaptur
 def test_what_becomes_of_a_model_and_of_the_fleet_is_told(logged: pytest.LogCaptureFixture) -> None:
     for event in (
         CircuitOpened(model=OPUS, how="overloaded"),
-        CircuitClosed(model=OPUS),
+        CircuitClosed(model=OPUS, how="well"),
         RedisLost(message="TimeoutError", workers=2),
         RedisRecovered(untold=7),
     ):
