@@ -214,15 +214,21 @@ def _serve(listener: socket.socket, port: int) -> None:
             client, _ = listener.accept()
         except OSError:
             return
-        server = socket.create_connection(("127.0.0.1", port))
-        Thread(target=_copy, args=(client, server), daemon=True).start()
-        Thread(target=_answers, args=(server, client), daemon=True).start()
+        Thread(target=_stand_between, args=(client, port), daemon=True).start()
+
+
+def _stand_between(client: socket.socket, port: int) -> None:
+    with client, socket.create_connection(("127.0.0.1", port)) as server:
+        asking = Thread(target=_copy, args=(client, server), daemon=True)
+        asking.start()
+        _answers(server, client)
+        asking.join()
 
 
 def _copy(source: socket.socket, sink: socket.socket) -> None:
     while got := source.recv(65536):
         sink.sendall(got)
-    sink.close()
+    sink.shutdown(socket.SHUT_WR)  # Postgres ends its part then, and both are closed
 
 
 def _answers(server: socket.socket, client: socket.socket) -> None:
@@ -234,7 +240,6 @@ def _answers(server: socket.socket, client: socket.socket) -> None:
             if kind == _BACKEND_KEY_DATA:
                 body = struct.pack("!I", 7) + body[4:]
             client.sendall(kind + size + body)
-    client.close()
 
 
 def test_behind_a_pooler_nothing_stays_in_a_session(postgres_url: str) -> None:
