@@ -89,7 +89,7 @@ class OnUnknown(StrEnum):
     REBUY = "rebuy"  # the job is bought again, once
 
 
-# The choice for a job whose endpoint refuses the key: to wait until the key works, or to step to another endpoint.
+# The choice for a job whose endpoint refuses the key: to wait there, or to step to another endpoint.
 OnKeyTrouble = Literal["wait", "step"]
 
 

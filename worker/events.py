@@ -203,7 +203,7 @@ class DaysRolled(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerChanged(Event):
-    """A call to this model opened or closed a circuit breaker of the whole fleet; `how` is the end of the call."""
+    """A call to this model opened or closed a circuit breaker of the fleet; `how` is its end."""
 
     model: str
     how: str

@@ -161,7 +161,7 @@ def cost_usd(usage: Usage, price: Price) -> Decimal:
 def parse_costs(text: str, *, source: str = "MODEL_COSTS") -> dict[str, Price]:
     """Read MODEL_COSTS: model:in:out[:cache_read[:write_5m[:write_1h]]] by comma, USD per million tokens.
 
-    Cache rates that are not given are 0.1, 1.25 and 2 times the input rate; the price names them as derived.
+    Cache rates that are not given are 0.1, 1.25 and 2 times the input rate; the price says so.
     """
     prices: dict[str, Price] = {}
     for entry in filter(None, (part.strip() for part in text.split(","))):

@@ -47,16 +47,16 @@ class ByEndpoint:
         )
 
     async def facts(self, rung: str) -> Mapping[str, Any] | None:
-        """Return the facts of a rung's model, as `AnthropicProvider.facts`. Empty where no endpoint states them."""
+        """Return the facts of a rung's model, as `AnthropicProvider.facts`. Empty if the endpoint states none."""
         endpoint = self._endpoints.get(endpoint_of(rung))
         if endpoint is not None and not endpoint.lists_models:
             return {}
         return await self._providers[endpoint_of(rung)].facts(self._id_of(rung))
 
     def served(self, rung: str, model: str) -> str:
-        """Return the name of the model that answered on a rung: by the reply, or the rung's own if nobody trusts that.
+        """Return the name of the model that answered on a rung: by the reply, or the rung's own.
 
-        The usual API is trusted.
+        The usual API is trusted, and other endpoints as their tables say.
         """
         endpoint = self._endpoints.get(endpoint_of(rung))
         if endpoint is None:

@@ -1,6 +1,6 @@
 """The address of an endpoint: the SDK's own client class of its kind names the address, and signs each request.
 
-A client class and its packages are imported only where ENDPOINTS_FILE names the kind.
+The packages of a cloud are imported only if ENDPOINTS_FILE names the kind.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,9 +16,9 @@ from worker.provider.anthropic_client import Address, Signed
 
 _MESSAGES = "/v1/messages"
 _HOP_BY_HOP = frozenset({"connection", "host", "content-length"})  # aiohttp's own, the same as those that are signed
-_ENCODINGS = {"Accept-Encoding": "gzip, deflate"}  # a signature may cover it, and aiohttp reads both
+_ENCODINGS = {"Accept-Encoding": "gzip, deflate"}  # a signature covers the header, and aiohttp reads both
 _AUTH = frozenset({"authorization", "x-api-key"})
-# The package that signs for a kind, and our extra with it. With a key, most kinds need none.
+# The package that signs for a kind, and our extra for the package. With a key, most kinds need none.
 _SIGNERS = {
     **dict.fromkeys(("aws", "bedrock", "bedrock-mantle"), ("botocore", "bedrock")),
     **dict.fromkeys(("google-cloud", "vertex"), ("google.auth", "vertex")),
@@ -56,7 +56,7 @@ def address_of(endpoint: Endpoint) -> Address:
     """Return the address of an endpoint. Raises SettingsError if the SDK cannot sign for the endpoint here."""
     key = None if endpoint.key is None else endpoint.key.get_secret_value()
     if endpoint.kind in {"anthropic", "compatible"}:
-        # Without a key of its own the SDK would take the key of the usual API, and show it to a stranger.
+        # Without a key the SDK would take the key of the usual API, and show that key to a stranger.
         sdk = anthropic.AsyncAnthropic(api_key=key or "-", base_url=endpoint.base_url or "https://api.anthropic.com")
         return _fixed(sdk, auth=_auth_of(endpoint, key))
     package, extra = _SIGNERS.get(endpoint.kind, ("anthropic", ""))
@@ -111,7 +111,7 @@ def _signer(sdk: Any) -> Callable[..., Any]:
 def _is_installed(package: str) -> bool:
     try:
         return find_spec(package) is not None
-    except ModuleNotFoundError:  # of the package around it
+    except ModuleNotFoundError:  # of an outer package
         return False
 
 

@@ -36,7 +36,7 @@ _HEADERS = ("request-id", "content-type", "location", "server", *_ADVICE, *_LIMI
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signed:
-    """A request as the SDK would send it, with a signature or a token of this minute."""
+    """A request as the SDK would send one, with a signature or a token of this minute."""
 
     url: str
     headers: Mapping[str, str]
@@ -47,8 +47,8 @@ class Signed:
 class Address:
     """The place of a Messages API, without a slash at its end, and the headers of every request.
 
-    `sign` makes a request of a body and headers, where each request is signed by itself. Without credentials it raises
-    an error of the SDK or of a cloud's package. An address that takes no streams answers in one piece.
+    `sign` makes a request of a body and headers, if each request has a signature of its own. Without credentials,
+    errors of the SDK or of a cloud's package come out. An address that takes no streams answers in one piece.
     """
 
     url: str

@@ -44,7 +44,7 @@ SELECT
     QUOTIENT(quantity, pack) AS "PricingQuantity",
     CASE WHEN pack = 1 THEN unit ELSE pack || ' ' || unit END AS "PricingUnit",
     provider AS "ProviderName",
-    CASE WHEN sku LIKE '%claude%' THEN 'Anthropic' ELSE provider END AS "PublisherName",
+    CASE SUBSTR(REPLACE(sku, endpoint || '/', ''), 1, 7) WHEN 'claude-' THEN 'Anthropic' ELSE provider END AS "PublisherName",
     CAST(NULL AS VARCHAR(10)) AS "RegionId",
     CAST(NULL AS VARCHAR(10)) AS "RegionName",
     CAST(NULL AS VARCHAR(10)) AS "ResourceId",

@@ -268,7 +268,7 @@ def _worker(
         intake=intake,
         failing_batches=FailingBatches(pause_after=0),
         chain=Chain(models=chain),
-        provider=awaited(provider),
+        provider=awaited(provider, "served"),
         ledger=awaited(ledger),
         prices=OnePrice(),
         caps=Caps(),

@@ -1,7 +1,8 @@
 -- Circuit breakers, of each endpoint and of each model: evidence opens one, and then a single probe at a time may pass.
 local STREAK, STREAK_SHARE, LEAST_FAILURES, KEY_REFUSALS, KEY_KNOWN = 5, 0.75, 2.5, 3, 60
 local PROBE_SHARE, MOST_INTERVAL, MOST_ALONE = 0.1, 60, 150
-local OUTAGE, OUTAGE_STREAK, OUTAGE_WITHIN = 'outage', 2, 60
+local OUTAGE_STREAK, OUTAGE_WITHIN = 2, 60
+local OUTAGE = 'outage'
 local function is_out(owner) return owner.opened_at > 0 and owner.kind == OUTAGE end
 -- One failure is noise: a streak tells, or a share of the window. Good ends of what left before are old news.
 local function observe(owner, is_failure, is_pushback, left_at)
@@ -51,7 +52,7 @@ local function update_model(model, group, left_at, flying)
   local is_out = words.is_failure and (is_half or is_streak(model, STREAK) or words.result == 'missing')
   return (is_out or words.is_slow) and trip(model, words.is_slow and 'slow' or words.result, PROBE_EVERY) or ''
 end
--- Where a chain has other endpoints, one is out that nobody reaches, whose only model is out, or whose second model
+-- In a chain with other endpoints, one is out that nobody reaches, or that has no second model, or whose second model
 -- fails while the first is out.
 local function is_outage(model)
   local other, is_open = endpoint.failing, model.opened_at > 0
