@@ -56,12 +56,12 @@ def test_a_signed_call_gets_a_message(environment: Environment, kind: str) -> No
     assert called.sent.headers["x-stepdown-attempt"] == "a"
 
 
-@pytest.mark.parametrize("model", [_ID, _ARN])
+@pytest.mark.parametrize("model", [_ID, _ARN, "a@model"])
 def test_the_path_of_any_bedrock_id_is_signed_as_sent(environment: Environment, model: str) -> None:
     environment(**_SIGNING)
     called = call(Aws(service="bedrock"), _fields("bedrock", ids={MODEL: model}))
     assert isinstance(classify(called.end), Reply)
-    assert called.sent.path == f"/model/{model.replace('/', '%2F')}/invoke"
+    assert called.sent.path == f"/model/{model.replace('/', '%2F').replace('@', '%40')}/invoke"
 
 
 def test_bedrock_has_version_and_betas_in_the_body_and_no_stream(environment: Environment) -> None:
