@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from models.chain.cloud_error import Cloud
 from models.money.usage import Usage
 from models.outcome import Outcome
+
+REQUEST_IDS = ("request-id", "x-amzn-requestid", "apim-request-id", "x-request-id")  # the API's, then those of clouds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +28,8 @@ class Begun:
 class Received:
     """A complete HTTP response; header names are lower case.
 
-    `begun` is the known part of a stream whose message is whole, and whose last usage never came.
+    `begun` is the known part of a stream whose message is whole, and whose last usage never came. `cloud` has the
+    endpoint that was called: its words count as the API's own.
     """
 
     status: int
@@ -33,6 +37,7 @@ class Received:
     body: bytes
     latency_ms: int
     begun: Begun | None = None
+    cloud: Cloud | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
