@@ -44,6 +44,7 @@ def show(as_json: JsonOption = False) -> None:
 def _rungs(given: "Settings") -> "list[Rung]":
     from models.chain.retirements import retirements
     from models.money.price_book import context_window
+    from models.rung_name import model_of
     from producer.costs.chain_table import Rung
     from producer.costs.price_check import book_of
 
@@ -57,7 +58,7 @@ def _rungs(given: "Settings") -> "list[Rung]":
             price=book.price(model, at=now),
             window=context_window(model),
             limit_group=given.chain.group_of(model),
-            retires=ends.get(model),
+            retires=ends.get(model_of(model)),
         )
         for model in given.chain.models
     ]
