@@ -28,6 +28,7 @@ def _tokens(input_tokens: int, **more: Any) -> dict[str, Any]:
 _HAIKUS: tuple[dict[str, Any], ...] = (
     _tokens(_LONG),
     _tokens(_LONG + 1),
+    _tokens(200_001),
     _tokens(_LONG - 30_450, **_CACHED),
     _tokens(_LONG - 30_449, **_CACHED),
     _tokens(9_000, service_tier="batch", message_batch_id="mb"),
@@ -78,6 +79,7 @@ def test_sums_are_apart_by_threshold_lane_and_the_values_of_a_price(uses: list[T
     assert counts == {
         (0, "live", None, None): 4,  # the two of the small ledger among them
         (_LONG, "live", None, None): 2,
+        (200_000, "live", None, None): 1,
         (0, "half_price", None, None): 2,
         (0, "live", "us", None): 1,
         (0, "live", None, "fast"): 1,
@@ -96,10 +98,10 @@ def test_the_sums_cost_with_another_model_as_much_as_its_attempts_one_by_one(use
         usages = [Usage(**one) for one in each if one.get("speed") is None]
         prices = [book.price(model, at=_NOW, **usage.tier) for usage in usages]
         known = [(usage, price) for usage, price in zip(usages, prices, strict=True) if price is not None]
-        assert len(known) == 9
+        assert len(known) == 10
         assert total == sum(parts_usd(usage, price).total for usage, price in known)
     assert rung.candidates[0].model == _TIERED
-    assert rung.attempts == {"live": 7, "half_price": 2}
+    assert rung.attempts == {"live": 8, "half_price": 2}
 
 
 def test_attempts_before_the_first_day_are_left_out(engine: Engine) -> None:

@@ -75,6 +75,8 @@ def test_a_rung_at_an_endpoint_is_compared_there_by_its_price_factor() -> None:
 def test_an_endpoint_may_state_a_price_of_its_own_for_the_other_model() -> None:
     book = _priced("aws/claude-opus-6:1:1,google/claude-opus-7:0.1:0.1")
     assert _best(f"aws/{_OPUS}", _OPUS, book=book) == ["aws/claude-opus-6", _NEW_OPUS]
+    (rung,) = _compared(f"aws/{_OPUS}", book=book)
+    assert "aws/claude-opus-7" not in [one.model for one in rung.candidates]
 
 
 def test_a_newer_model_comes_before_an_older_one_that_saves_more() -> None:
