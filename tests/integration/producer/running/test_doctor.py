@@ -204,8 +204,10 @@ def test_each_endpoint_is_named_and_asked_where_a_person_wants_to_pay(tmp_path: 
         away = f"http://127.0.0.1:{free_port()}"
         me.write("endpoints.toml", f'{table}base_url = "{away}"\nprices = {{ small = "0:0" }}\n')
         chain = "claude-opus-4-7,cloud/claude-opus-4-7,away/small"
-        me.configure(ANTHROPIC_BASE_URL=usual.url, MODEL_CHAIN=chain, ENDPOINTS_FILE="endpoints.toml")
-        printed = me.types("doctor", "--ask", "--json-lines", expect=None)
+        me.configure(
+            ANTHROPIC_API_KEY=KEY, ANTHROPIC_BASE_URL=usual.url, MODEL_CHAIN=chain, ENDPOINTS_FILE="endpoints.toml"
+        )
+        printed = me.types("doctor", "--ask", "--jsonl", expect=None)
         found = [json.loads(line) for line in printed.out.splitlines()]
         endpoints = [one["message"] for one in found if one["what"] == "endpoint"]
         assert endpoints[0].startswith("cloud: 127.0.0.1:")
