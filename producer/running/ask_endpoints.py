@@ -2,6 +2,8 @@
 
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from models.database.engine import open_database
 from models.reports.jobs import Reports
@@ -18,19 +20,22 @@ _OF_ONE_RUNG = dict.fromkeys(("TASK_STARTS", "LIMIT_GROUPS", "REQUESTS_PER_MINUT
 
 def ask_endpoints(settings: Settings) -> Iterator[Finding]:
     """Ask the lowest rung of each endpoint, which costs a few tokens. Each call is a row of the ledger."""
-    for rung in {endpoint_of(rung): rung for rung in settings.chain.models}.values():
-        command, environment = direct_command(_PROMPT), child_environment({**_OF_ONE_RUNG, "MODEL_CHAIN": rung})
-        try:
-            asked = subprocess.run(
-                command, env=environment, capture_output=True, text=True, timeout=_WITHIN_S, check=False
-            )
-        except subprocess.TimeoutExpired:
-            yield Finding(what="ask", verdict="fail", message=f"{rung}: no answer within {_WITHIN_S:g} s")
-            continue
-        if asked.returncode == 0:
-            yield _answered(settings, rung, asked.stdout)
-        else:
-            yield Finding(what="ask", verdict="fail", message=f"{rung}: {' '.join(asked.stderr.split())}")
+    rungs = {endpoint_of(rung): rung for rung in settings.chain.models}.values()
+    with ThreadPoolExecutor(len(rungs)) as pool:
+        yield from pool.map(partial(_ask, settings), rungs)
+
+
+def _ask(settings: Settings, rung: str) -> Finding:
+    environment = child_environment({**_OF_ONE_RUNG, "MODEL_CHAIN": rung})
+    try:
+        asked = subprocess.run(
+            direct_command(_PROMPT), env=environment, capture_output=True, text=True, timeout=_WITHIN_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return Finding(what="ask", verdict="fail", message=f"{rung}: no answer within {_WITHIN_S:g} s")
+    if asked.returncode != 0:
+        return Finding(what="ask", verdict="fail", message=f"{rung}: {asked.stderr.strip().splitlines()[-1]}")
+    return _answered(settings, rung, asked.stdout)
 
 
 def _answered(settings: Settings, rung: str, job_id: str) -> Finding:

@@ -200,7 +200,7 @@ def test_without_redis_url_it_says_who_will_bring_a_broker(me: Stranger, setting
 def test_each_endpoint_is_named_and_asked_where_a_person_wants_to_pay(tmp_path: Path) -> None:
     me = stranger_in(tmp_path)
     with running_simulator() as usual, running_simulator() as cloud:
-        table = f'[cloud]\nkind = "compatible"\nbase_url = "{cloud.url}"\n[away]\nkind = "compatible"\n'
+        table = f'[cloud]\nkind = "compatible"\nbase_url = "{cloud.url}"\nkey = "k"\n[away]\nkind = "compatible"\n'
         away = f"http://127.0.0.1:{free_port()}"
         me.write("endpoints.toml", f'{table}base_url = "{away}"\nprices = {{ small = "0:0" }}\n')
         chain = "claude-opus-4-7,cloud/claude-opus-4-7,away/small"

@@ -1,10 +1,12 @@
 """A chain over two endpoints: jobs go on elsewhere if a provider is down or refuses the key, exact by endpoint."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 
+from models.accounting.expected_bill import read_bills
 from models.accounting.spending import Spending
 from models.queue.throttles import ThrottleReader
 from tests.support.sites.two_endpoints import PROMPTS, Site, running_site
@@ -49,6 +51,18 @@ def test_costs_are_exact_by_endpoint_at_the_prices_of_each(site: Site) -> None:
     report = Spending(site.plant.engine).sums(["endpoint"])
     assert report["cloud",].cost_usd > Decimal(0)
     assert set(report) == {("anthropic",), ("cloud",)}
+
+
+def test_the_usual_provider_is_expected_to_bill_its_own_endpoint_alone(site: Site) -> None:
+    site.plant.finished(site.plant.submit(*PROMPTS))
+    site.plant.simulator.set_script("[[rules]]\nanswer = '529'")
+    site.plant.finished(site.plant.submit(*PROMPTS))
+    settings = settings_of(site.plant.variables)
+    today = datetime.now(UTC).date()
+    bills = read_bills(settings.database_url.get_secret_value(), today, today, settings.price_book())
+    assert {"/" in bill.model for bill in bills} == {False}
+    of_all = Spending(site.plant.engine).sums(["endpoint"])["anthropic",].cost_usd
+    assert sum(sum(bill.usd.values()) for bill in bills) == of_all
 
 
 def test_a_whole_endpoint_that_nobody_reaches_is_out_and_is_said_to_be(site: Site) -> None:
