@@ -58,7 +58,7 @@ def address_of(endpoint: Endpoint) -> Address:
     if endpoint.kind in {"anthropic", "compatible"}:
         # Without a key the SDK would take the key of the usual API, and show that key to a stranger.
         sdk = anthropic.AsyncAnthropic(api_key=key or "-", base_url=endpoint.base_url or "https://api.anthropic.com")
-        return _fixed(sdk, auth=_auth_of(endpoint, key))
+        return _fixed(sdk, auth=_auth_of(endpoint, key), is_direct=endpoint.kind == "compatible")
     package, extra = _SIGNERS.get(endpoint.kind, ("anthropic", ""))
     if key is None and not _is_installed(package):
         raise _unfit(endpoint, f"kind: {endpoint.kind} needs {package} to sign: pip install 'stepdown[{extra}]'")
@@ -70,12 +70,12 @@ def address_of(endpoint: Endpoint) -> Address:
     return Address(url=url, sign=_signer(sdk), takes_stream=endpoint.kind != "bedrock")
 
 
-def _fixed(sdk: anthropic.AsyncAnthropic, auth: dict[str, str] | None = None) -> Address:
+def _fixed(sdk: anthropic.AsyncAnthropic, auth: dict[str, str] | None = None, *, is_direct: bool = False) -> Address:
     """Return an address whose headers are always the same."""
     headers = {name: value for name, value in sdk.default_headers.items() if isinstance(value, str)}
     if auth is not None:
         headers = {name: value for name, value in headers.items() if name.lower() not in _AUTH} | auth
-    return Address(url=str(sdk.base_url).rstrip("/"), headers=headers)
+    return Address(url=str(sdk.base_url).rstrip("/"), headers=headers, is_direct=is_direct)
 
 
 def _auth_of(endpoint: Endpoint, key: str | None) -> dict[str, str]:

@@ -5,7 +5,7 @@ import json
 import socket
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -49,12 +49,14 @@ class Address:
 
     `sign` makes a request of a body and headers, if each request has a signature of its own. Without credentials,
     errors of the SDK or of a cloud's package come out. An address that takes no streams answers in one piece.
+    `is_direct` is as in `Received`.
     """
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     sign: Callable[[Mapping[str, Any], Mapping[str, str]], Awaitable[Signed]] | None = None
     takes_stream: bool = True
+    is_direct: bool = False
 
 
 class AnthropicProvider:
@@ -70,7 +72,7 @@ class AnthropicProvider:
         self._clock = asyncio.get_running_loop().time
         self._connect_timeout_s = connect_timeout_s
         self._url, self._sign, self._takes_stream = address.url, address.sign, address.takes_stream
-        place = urlsplit(address.url)
+        self._is_direct, place = address.is_direct, urlsplit(address.url)
         self._session = aiohttp.ClientSession(
             headers=address.headers,
             # No limit of connections: a call that waits for a connection is an attempt whose request has not left.
@@ -111,7 +113,8 @@ class AnthropicProvider:
             end = Broken(how="malformed", detail=detail, latency_ms=_since(started))
         except (aiohttp.ClientError, OSError, ValueError) as error:
             end = _broken(error, _since(started))
-        return end if isinstance(end, Received) else stream.ended(end)
+        end = end if isinstance(end, Received) else stream.ended(end)
+        return replace(end, is_direct=self._is_direct) if isinstance(end, Received) else end
 
     async def _send(
         self, body: Mapping[str, Any], headers: Mapping[str, str], stream: IncomingStream, times: StreamTimes

@@ -25,7 +25,8 @@ class Begun:
 class Received:
     """A complete HTTP response; header names are lower case.
 
-    `begun` is the known part of a stream whose message is whole, and whose last usage never came.
+    `begun` is the known part of a stream whose message is whole, and whose last usage never came. `is_direct`: a
+    compatible server sent this. Errors in JSON are then that server's own, and a Message may lack its usage.
     """
 
     status: int
@@ -33,6 +34,7 @@ class Received:
     body: bytes
     latency_ms: int
     begun: Begun | None = None
+    is_direct: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
