@@ -54,11 +54,16 @@ def demo(
     jobs: Annotated[int, typer.Option(min=1, max=200, help="how many of the 200 articles")] = 200,
     stay: Annotated[bool, typer.Option("--stay/--exit", help="keep Flower up until Ctrl-C")] = False,
     half_price: Annotated[bool, typer.Option("--half-price", help="buy two of three in message batches")] = False,
+    endpoints: Annotated[bool, typer.Option("--endpoints", help="go on elsewhere while a provider is down")] = False,
 ) -> None:
     """Run a batch through real parts against a simulated API, with an outage in the middle."""
     from producer.running import demo as demonstrating
 
-    raise typer.Exit(demonstrating.run(jobs=jobs, stay=stay, half_price=half_price))
+    if half_price and endpoints:
+        raise InputError("--half-price, --endpoints: choose one", source="stepdown demo")
+    shown = demonstrating.ELSEWHERE if endpoints else demonstrating.CHAIN
+    play = demonstrating.AT_HALF_PRICE if half_price else shown
+    raise typer.Exit(demonstrating.run(play, jobs=jobs, stay=stay))
 
 
 def mcp(

@@ -51,5 +51,5 @@ def running_site(request: pytest.FixtureRequest, folder: Path, **variables: str)
         path = folder / "endpoints.toml"
         table = f'[cloud]\nkind = "compatible"\nbase_url = "{cloud.url}"\nkey = "k"\nprice_factor = {_FACTOR}\n'
         path.write_text(f"{table}trust_model = true\n", encoding="utf-8")
-        chosen = {"MODELCHAIN": CHAIN, "TASK_STARTS": "", "ENDPOINTS_FILE": str(path), "PROBE_EVERY_S": "1"}
+        chosen = {"MODEL_CHAIN": CHAIN, "TASK_STARTS": "", "ENDPOINTS_FILE": str(path), "PROBE_EVERY_S": "1"}
         yield Site(until_end.enter_context(running_plant(request, folder, **(chosen | variables))), cloud)

@@ -1,4 +1,4 @@
-"""`stepdown demo --half-price`: live and half price side by side, one message batch that hangs, and a true receipt."""
+"""`stepdown demo --half-price` and `--endpoints`: what hangs or is down holds no job back, and the receipt is true."""
 
 import re
 import sqlite3
@@ -28,3 +28,12 @@ def test_the_ledger_equals_the_bill_and_what_hangs_is_moved(tmp_path: Path) -> N
         (1, "answered", "start", 11),
         (1, "not_run", "start", 9),
     ]
+
+
+def test_with_a_second_endpoint_a_provider_that_goes_down_holds_no_job_back(tmp_path: Path) -> None:
+    ended = stranger_in(tmp_path).types("demo", "--endpoints", "--jobs", "60", expect=None)
+    assert (ended.code, ended.err) == (0, ""), ended
+    assert "equals both purchase logs $" in ended.out
+    answers = {name: int(count) for name, count in re.findall(r"\n  (\w+): \d+ calls, (\d+) answers, ", ended.out)}
+    assert answers == {"anthropic": 20, "cloud": 40}
+    assert re.findall(r"  (\d+/\d+)  0 failed", ended.out)[-1] == "20/20"
