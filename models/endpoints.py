@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,7 +10,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, TypeAdapter
 
+from models.chain.capabilities import OLDER_VERSION, Capabilities, capabilities_of
 from models.chain.chain import limit_group
+from models.chain.endpoint_fit import FEATURES, Feature
 from models.errors import Mistake, SettingsError
 from models.money.pricing import Price, parse_costs
 from models.rung_name import DEFAULT_ENDPOINT, endpoint_of, model_of, named_at
@@ -22,6 +25,14 @@ _DATED, _MAKER = re.compile(r"-(\d{8})$"), re.compile(r"^(?:[a-z]+\.)?anthropic\
 _LOCAL = {"localhost", "127.0.0.1", "::1"}
 _ADDRESS = "https:// and a host, or http:// on this machine"
 _AWS, _GOOGLE = ("aws", "bedrock-mantle", "bedrock"), ("google-cloud", "vertex")
+# The features that a kind lacks, unless `lacks` says otherwise.
+_LACKS: Mapping[str, tuple[Feature, ...]] = {
+    "aws": ("fast_mode",),
+    "bedrock-mantle": ("fast_mode", "files", "server_tools", "structured_outputs"),
+    "bedrock": ("fast_mode", "files", "server_tools"),
+    "vertex": ("fast_mode", "files"),
+    "compatible": FEATURES,
+}
 # The kinds that need a field, and those that take the field.
 _NEEDED: Mapping[str, Collection[str]] = {
     "region": (*_AWS, *_GOOGLE),
@@ -79,6 +90,7 @@ class Endpoint(StrictModel):
     ids: dict[str, str] = Field(default={}, description='a table such as { claude-opus-4-7 = "opus-prod" }')
     trust_model: bool | None = Field(default=None, description="true or false")
     shares_limits_with: str | None = Field(default=None, description="the name of another endpoint")
+    lacks: list[Feature] | None = Field(default=None, description=f"a list of some of: {', '.join(FEATURES)}")
 
     def id_of(self, model: str) -> str:
         """Return the endpoint's own name of a model: of `ids`, else as the kind derives the name from ours.
@@ -95,6 +107,19 @@ class Endpoint(StrictModel):
         """Return our name of a model that a reply names, by either name."""
         ours = {own: name for name, own in self.ids.items()}
         return ours.get(served) or _MAKER.sub("", served)
+
+    def fitted(self, facts: Capabilities) -> Capabilities:
+        """Return the capabilities of a model at this endpoint. An endpoint with the usual limits has the usual account.
+
+        >>> sorted(Endpoint(name="a", kind="vertex", region="global", project="p").fitted(capabilities_of("m")).lacks)
+        ['fast_mode', 'files']
+        """
+        return replace(
+            facts,
+            lacks=frozenset(_LACKS.get(self.kind, ()) if self.lacks is None else self.lacks),
+            only_version=OLDER_VERSION if self.kind == "compatible" else None,
+            is_other_account=self.shares_limits_with != DEFAULT_ENDPOINT,
+        )
 
     @property
     def lists_models(self) -> bool:
@@ -152,6 +177,12 @@ def check_chain(text: str, rungs: Iterable[str], endpoints: Mapping[str, Endpoin
             fixes.append(f"{rung}: its id cannot be derived; name it in ENDPOINTS_FILE under [{name}]: ids = {example}")
     if fixes:
         raise SettingsError([Mistake(variable="MODEL_CHAIN", value=text, fix=fix) for fix in fixes])
+
+
+def capabilities_at(rung: str, endpoints: Mapping[str, Endpoint]) -> Capabilities:
+    """Return the known capabilities of a rung's model at the rung's endpoint."""
+    facts, endpoint = capabilities_of(rung), endpoints.get(endpoint_of(rung))
+    return facts if endpoint is None else endpoint.fitted(facts)
 
 
 def shared_groups(rungs: Iterable[str], endpoints: Mapping[str, Endpoint]) -> dict[str, str]:

@@ -1,6 +1,10 @@
 """The name of a rung: a model, or `endpoint/model` for a model at an endpoint of ENDPOINTS_FILE."""
 
+import re
+
 DEFAULT_ENDPOINT = "anthropic"  # of ANTHROPIC_BASE_URL; a rung there has no prefix
+_VERSION = r"\d{1,2}(?:[.-]\d{1,2})?"
+_FAMILY = re.compile(rf"claude-(?:({_VERSION})-)?([a-z]+)(?:-({_VERSION}))?(?:[-@]\d{{8}}|-latest)?")
 
 
 def endpoint_of(rung: str) -> str:
@@ -29,3 +33,20 @@ def named_at(endpoint: str, model: str) -> str:
     ('bedrock/claude-opus-4-7', 'claude-opus-4-7')
     """
     return model if endpoint == DEFAULT_ENDPOINT else f"{endpoint}/{model}"
+
+
+def family_of(rung: str) -> tuple[str, tuple[int, int]] | None:
+    """Return the family and the version of a model. Returns None if the name does not show both.
+
+    >>> family_of("claude-haiku-4-5-20251001"), family_of("bedrock/claude-opus-5")
+    (('haiku', (4, 5)), ('opus', (5, 0)))
+    >>> family_of("claude-3-7-sonnet-latest")
+    ('sonnet', (3, 7))
+    >>> family_of("local/qwen3")
+    """
+    found = _FAMILY.fullmatch(model_of(rung))
+    version = None if found is None else found[1] or found[3]
+    if found is None or version is None:
+        return None
+    major, _, minor = version.replace(".", "-").partition("-")
+    return found[2], (int(major), int(minor or 0))

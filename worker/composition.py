@@ -17,6 +17,7 @@ from typing import Any
 
 from migrations.run import ensure_schema
 from models.database.engine import WORKER, open_database
+from models.endpoints import capabilities_at
 from models.errors import Mistake, SettingsError
 from models.ledger.ledger import Ledger
 from models.money.price_book import PriceBook, context_window
@@ -189,7 +190,12 @@ def _looked_up(
         prices.take(store.price_list.dated())  # without the ledger, the last known prices stay
 
     until_end.callback(run_every(_PRICES_EVERY_TICKS * settings.clock_tick_s, look_up, name="prices", report=report))
-    known = LearnedCapabilities(settings.chain.models, ask=facts, window_of=context_window)
+    known = LearnedCapabilities(
+        settings.chain.models,
+        ask=facts,
+        window_of=context_window,
+        known=partial(capabilities_at, endpoints=settings.endpoints),
+    )
     until_end.callback(run_every(_FACTS_EVERY_S, known.ask_one, name="facts", report=report))
     return known
 

@@ -46,6 +46,11 @@ class PriceBook:
         self._dated = {model: sorted(prices, key=_begins) for model, prices in dated.items()}
         self._found: dict[tuple[object, ...], Price | None] = {}
 
+    @property
+    def stated(self) -> tuple[str, ...]:
+        """The rungs whose price is not of genai-prices alone."""
+        return (*self._dated, *self._overrides)
+
     def price(
         self,
         model: str,
@@ -101,6 +106,12 @@ def context_window(model: str) -> int | None:
     """Return the most tokens that a model's prompt and answer may have together. Returns None if unknown."""
     info = _model_info(model_of(model))
     return None if info is None else info.context_window
+
+
+def listed_models() -> tuple[str, ...]:
+    """Return Anthropic's models in genai-prices."""
+    providers = data_snapshot.get_snapshot().providers
+    return tuple(model.id for provider in providers if provider.id == "anthropic" for model in provider.models)
 
 
 def snapshot_day(today: date) -> date | None:

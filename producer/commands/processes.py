@@ -86,22 +86,25 @@ def mcp(
 
 def doctor(
     worker: Annotated[bool, typer.Option("--worker", help="only whether a worker of this machine claims jobs")] = False,
+    ask: Annotated[bool, typer.Option("--ask", help="also send one smallest message through each endpoint")] = False,
     as_lines: LinesOption = False,
 ) -> None:
     """Check key, prices, ledger, disk, broker, workers, throttles and API; each finding says what would be right."""
     import json
     from collections import Counter
     from dataclasses import asdict
+    from itertools import chain
 
     from producer.output.table import table
+    from producer.running.ask_endpoints import ask_endpoints
 
     if worker:
         from producer.running.claims import examine_worker as examine
     else:
         from producer.running.doctor import examine
 
-    verdicts = []
-    for finding in examine(read_settings()):
+    given, verdicts = read_settings(), []
+    for finding in chain(examine(given), ask_endpoints(given) if ask else ()):
         verdicts.append(finding)
         if as_lines:
             print_whole(json.dumps(asdict(finding)))

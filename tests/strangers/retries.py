@@ -67,10 +67,8 @@ def _has_ended(plant: Plant, batch: Batch, end: str) -> bool:
     if end != "waits":
         return {str(one.state) for one in plant.finished(batch, within_s=90)} == {end}
     plant.parked(batch)
-    asked = eventually(
-        lambda: (rows := plant.attempts(batch)) and len(rows) > 2 and rows, within_s=30, because="probes"
-    )
-    return len(asked) > 0 and set(batch.progress().states) <= {"waiting", "queued", "running"}
+    eventually(lambda: len(plant.attempts(batch)) > _PROBES, within_s=30, because="the key is probed again and again")
+    return set(batch.progress().states) <= {"waiting", "queued", "running"}
 
 
 def _call(url: str, path: str, body: Mapping[str, Any] | None = None) -> Any:

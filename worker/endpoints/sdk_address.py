@@ -4,12 +4,15 @@ The packages of a cloud are imported only if ENDPOINTS_FILE names the kind.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
 import anthropic
 import httpx2
 
+from models.chain.capabilities import OLDER_VERSION, VERSION
+from models.chain.cloud_error import Cloud
 from models.endpoints import Endpoint
 from models.errors import Mistake, SettingsError
 from worker.provider.anthropic_client import Address, Signed
@@ -18,13 +21,14 @@ _MESSAGES = "/v1/messages"
 _HOP_BY_HOP = frozenset({"connection", "host", "content-length"})  # aiohttp's own, the same as those that are signed
 _ENCODINGS = {"Accept-Encoding": "gzip, deflate"}  # a signature covers the header, and aiohttp reads both
 _AUTH = frozenset({"authorization", "x-api-key"})
-# The package that signs for a kind, and our extra for the package. With a key, most kinds need none.
-_SIGNERS = {
-    **dict.fromkeys(("aws", "bedrock", "bedrock-mantle"), ("botocore", "bedrock")),
-    **dict.fromkeys(("google-cloud", "vertex"), ("google.auth", "vertex")),
+_VERSION_IN_BODY = frozenset({"bedrock", "vertex"})  # as anthropic_version; the SDK puts the betas in their place
+_CLOUDS: Mapping[str, Cloud] = {
+    **dict.fromkeys(("aws", "bedrock", "bedrock-mantle"), "aws"),
+    **dict.fromkeys(("google-cloud", "vertex"), "google"),
+    "foundry": "azure",
 }
-
-
+# The package that signs for a cloud, and our extra for the package. With a key, none is needed.
+_SIGNERS: Mapping[str, tuple[str, str]] = {"aws": ("botocore", "bedrock"), "google": ("google.auth", "vertex")}
 # The client class of a kind, and its parameters for the fields of an endpoint.
 _CLIENTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "aws": ("AsyncAnthropicAWS", {"key": "api_key", "region": "aws_region", "workspace": "workspace_id"}),
@@ -58,24 +62,32 @@ def address_of(endpoint: Endpoint) -> Address:
     if endpoint.kind in {"anthropic", "compatible"}:
         # Without a key the SDK would take the key of the usual API, and show that key to a stranger.
         sdk = anthropic.AsyncAnthropic(api_key=key or "-", base_url=endpoint.base_url or "https://api.anthropic.com")
-        return _fixed(sdk, auth=_auth_of(endpoint, key), is_direct=endpoint.kind == "compatible")
-    package, extra = _SIGNERS.get(endpoint.kind, ("anthropic", ""))
+        is_direct = endpoint.kind == "compatible"
+        version = {VERSION: OLDER_VERSION} if is_direct else {}
+        own = _auth_of(endpoint, key) | version
+        return replace(_fixed(_without_custom_headers(sdk), own=own), is_direct=is_direct)
+    package, extra = _SIGNERS.get(_CLOUDS[endpoint.kind], ("anthropic", ""))
     if key is None and not _is_installed(package):
         raise _unfit(endpoint, f"kind: {endpoint.kind} needs {package} to sign: pip install 'stepdown[{extra}]'")
     try:
         sdk = _client(endpoint, key)
     except Exception as error:
         raise _unfit(endpoint, f"key: {error}") from error
-    url = str(sdk.base_url).rstrip("/")
-    return Address(url=url, sign=_signer(sdk), takes_stream=endpoint.kind != "bedrock")
+    return Address(
+        url=str(sdk.base_url).rstrip("/"),
+        sign=_signer(sdk, has_version_in_body=endpoint.kind in _VERSION_IN_BODY),
+        takes_stream=endpoint.kind != "bedrock",
+        cloud=_CLOUDS[endpoint.kind],
+    )
 
 
-def _fixed(sdk: anthropic.AsyncAnthropic, auth: dict[str, str] | None = None, *, is_direct: bool = False) -> Address:
-    """Return an address whose headers are always the same."""
+def _fixed(sdk: anthropic.AsyncAnthropic, own: dict[str, str] | None = None) -> Address:
+    """Return an address whose headers are always the same. `own` holds the endpoint's, instead of those of the key."""
     headers = {name: value for name, value in sdk.default_headers.items() if isinstance(value, str)}
-    if auth is not None:
-        headers = {name: value for name, value in headers.items() if name.lower() not in _AUTH} | auth
-    return Address(url=str(sdk.base_url).rstrip("/"), headers=headers, is_direct=is_direct)
+    if own is not None:
+        replaced = {*_AUTH, *own}
+        headers = {name: value for name, value in headers.items() if name.lower() not in replaced} | own
+    return Address(url=str(sdk.base_url).rstrip("/"), headers=headers)
 
 
 def _auth_of(endpoint: Endpoint, key: str | None) -> dict[str, str]:
@@ -89,18 +101,27 @@ def _client(endpoint: Endpoint, key: str | None) -> Any:
     given = {"key": key} | {field: getattr(endpoint, field) for field in ("region", "project", "workspace")}
     if key is not None and parameters["key"] == "token_provider":
         given["key"] = lambda: key
-    return getattr(anthropic, name)(
+    sdk = getattr(anthropic, name)(
         http_client=httpx2.AsyncClient(transport=_Unsent()),
         max_retries=0,
-        default_headers=_ENCODINGS,
         **{parameters[field]: value for field, value in given.items() if value is not None and field in parameters},
         **({} if endpoint.base_url is None else {"base_url": endpoint.base_url}),
     )
+    return _without_custom_headers(sdk)
 
 
-def _signer(sdk: Any) -> Callable[..., Any]:
+def _without_custom_headers(sdk: Any) -> Any:
+    # ANTHROPIC_CUSTOM_HEADERS is meant for the usual API, and may hold a key of its gateway.
+    sdk._custom_headers = dict(_ENCODINGS)  # noqa: SLF001 - no parameter keeps the SDK from that variable
+    return sdk
+
+
+def _signer(sdk: Any, *, has_version_in_body: bool) -> Callable[..., Any]:
     async def sign(body: Mapping[str, Any], headers: Mapping[str, str]) -> Signed:
-        response = await sdk.post(_MESSAGES, body=dict(body), cast_to=httpx2.Response, options={"headers": headers})
+        sent, whole = dict(headers), dict(body)
+        if has_version_in_body and VERSION in sent:
+            whole["anthropic_version"] = sent.pop(VERSION)
+        response = await sdk.post(_MESSAGES, body=whole, cast_to=httpx2.Response, options={"headers": sent})
         request = response.request
         kept = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP}
         return Signed(url=str(request.url), headers=kept, body=request.content)

@@ -14,9 +14,10 @@ import aiohttp
 import httpx2
 from yarl import URL
 
+from models.chain.cloud_error import ERROR_TYPE, Cloud
 from models.chain.deadline import Deadline
 from models.text import line
-from worker.provider.reply import Broken, Received
+from worker.provider.reply import REQUEST_IDS, Broken, Received
 from worker.provider.stream import IncomingStream, OnEvent, StreamError
 from worker.provider.stream_times import StreamTimes
 
@@ -31,7 +32,7 @@ _LIMITS = (
     for figure in ("limit", "remaining")
 )
 _ADVICE = ("retry-after", "retry-after-ms", "x-ms-retry-after-ms", "date")
-_HEADERS = ("request-id", "content-type", "location", "server", *_ADVICE, *_LIMITS)
+_HEADERS = (*REQUEST_IDS, ERROR_TYPE, "content-type", "location", "server", *_ADVICE, *_LIMITS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ class Address:
 
     `sign` makes a request of a body and headers, if each request has a signature of its own. Without credentials,
     errors of the SDK or of a cloud's package come out. An address that takes no streams answers in one piece.
-    `is_direct` is as in `Received`.
+    `cloud` owns the address; None: no cloud does. `is_direct` is as in `Received`.
     """
 
     url: str
@@ -57,6 +58,7 @@ class Address:
     sign: Callable[[Mapping[str, Any], Mapping[str, str]], Awaitable[Signed]] | None = None
     takes_stream: bool = True
     is_direct: bool = False
+    cloud: Cloud | None = None
 
 
 class AnthropicProvider:
@@ -71,8 +73,8 @@ class AnthropicProvider:
         self._early: dict[str, int] = {}  # model: the longest request, in bytes, whose stream was seen to begin early
         self._clock = asyncio.get_running_loop().time
         self._connect_timeout_s = connect_timeout_s
-        self._url, self._sign, self._takes_stream = address.url, address.sign, address.takes_stream
-        self._is_direct, place = address.is_direct, urlsplit(address.url)
+        self._address = address
+        place = urlsplit(address.url)
         self._session = aiohttp.ClientSession(
             headers=address.headers,
             # No limit of connections: a call that waits for a connection is an attempt whose request has not left.
@@ -99,7 +101,7 @@ class AnthropicProvider:
         An answer that may be long is streamed, and so is an answer with a listener, `on_event`.
         """
         started, stream = time.monotonic(), IncomingStream(on_event)
-        is_streamed = self._takes_stream and (deadline.is_long or on_event is not None)
+        is_streamed = self._address.takes_stream and (deadline.is_long or on_event is not None)
         sent_as = {**(headers or {}), "x-stepdown-attempt": attempt_id, "x-stepdown-job": job_id}
         body = {"model": model, **params, **({"stream": True} if is_streamed else {})}
         times = StreamTimes(deadline, now=self._clock())
@@ -114,7 +116,9 @@ class AnthropicProvider:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             end = _broken(error, _since(started))
         end = end if isinstance(end, Received) else stream.ended(end)
-        return replace(end, is_direct=self._is_direct) if isinstance(end, Received) else end
+        if isinstance(end, Broken):
+            return end
+        return replace(end, cloud=self._address.cloud, is_direct=self._address.is_direct)
 
     async def _send(
         self, body: Mapping[str, Any], headers: Mapping[str, str], stream: IncomingStream, times: StreamTimes
@@ -151,10 +155,10 @@ class AnthropicProvider:
         started = time.monotonic()
         try:
             text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-            if self._sign is None:
-                return Signed(url=f"{self._url}/v1/messages", headers=headers, body=text)
+            if self._address.sign is None:
+                return Signed(url=f"{self._address.url}/v1/messages", headers=headers, body=text)
             async with asyncio.timeout(_SIGN_S):
-                return await self._sign(body, headers)
+                return await self._address.sign(body, headers)
         except UnicodeEncodeError:
             detail = "no request was made: a text holds half a surrogate pair; remove it"
             return Broken(how="bad_request", detail=detail, latency_ms=_since(started))
@@ -182,7 +186,7 @@ class AnthropicProvider:
         waits = aiohttp.ClientTimeout(total=timeout_s, sock_connect=self._connect_timeout_s, sock_read=silence_s)
         sent = {"data": body, "headers": headers, "timeout": waits, "allow_redirects": False}
         try:
-            return await self._cuttable(self._exchange(method, f"{self._url}{path}", sent, into), started)
+            return await self._cuttable(self._exchange(method, f"{self._address.url}{path}", sent, into), started)
         except aiohttp.ClientError as error:  # also of a connection that was not made in time
             return _broken(error, _since(started))
         except TimeoutError:
@@ -215,7 +219,7 @@ class AnthropicProvider:
 
     async def facts(self, model: str) -> Mapping[str, Any] | None:
         """Return the API's facts of a model, at no cost. Empty if the API has no such model, None without an answer."""
-        request = self._session.get(f"{self._url}/v1/models/{model}", allow_redirects=False)
+        request = self._session.get(f"{self._address.url}/v1/models/{model}", allow_redirects=False)
         try:
             async with asyncio.timeout(_FACTS_S), request as response:
                 status, text = response.status, await response.read()

@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from models.chain.cloud_error import by_cloud
 from models.chain.provider_error import ProviderError, one_line, read_error
 from models.money.usage import Usage, usage_from, with_searches
 from models.outcome import Outcome
 from models.text import line
 from worker.provider.error_outcome import outcome_of
-from worker.provider.reply import Broken, Failure, Received, Reply
+from worker.provider.reply import REQUEST_IDS, Broken, Failure, Received, Reply
 from worker.provider.retry_after import retry_after_s
 
 # A stop reason that is missing here is no answer: the next reason of the API may be another pause.
@@ -43,6 +44,8 @@ def classify(
     if end.status == _OK:
         return reply_of(end, _json_object(end.body), lifetimes) or _malformed(end, at)
     error = read_error(end.body)
+    if end.cloud is not None and error.form == "json":
+        error = by_cloud(error, end.cloud, _json(end.body), end.headers)
     outcome = outcome_of(end.status, error, is_direct=end.is_direct)
     return _failure(end, outcome, error, message=_message_of(end, outcome, error), now=at)
 
@@ -67,7 +70,7 @@ def reply_of(end: Received, body: Mapping[str, Any], lifetimes: Collection[str])
         served_model=model,
         stop_reason=stop_reason,
         message_id=line(body.get("id")),
-        request_id=line(end.headers.get("request-id")),
+        request_id=_request_id(end.headers),
         latency_ms=end.latency_ms,
         category=_detail(body, "category") if outcome is Outcome.REFUSED else "",
         explanation=_detail(body, "explanation") if outcome is Outcome.REFUSED else "",
@@ -87,7 +90,7 @@ def _broken(end: Broken, lifetimes: Collection[str]) -> Failure:
         failure,
         http_status=_OK,
         error_type=line(end.error_type),
-        request_id=line(end.headers.get("request-id")),
+        request_id=_request_id(end.headers),
         message_id=begun.message_id,
         served_model=begun.served_model,
         usage=usage,
@@ -149,13 +152,21 @@ def _failure(end: Received, outcome: Outcome, error: ProviderError, *, message: 
         error_type=line(error.kind),
         error_code=line(error.code),
         retry_after_s=retry_after_s(end.headers, now=now, message=error.text),
-        request_id=line(end.headers.get("request-id")),
+        request_id=_request_id(end.headers),
     )
 
 
+def _request_id(headers: Mapping[str, str]) -> str | None:
+    return next((found for name in REQUEST_IDS if (found := line(headers.get(name)))), None)
+
+
 def _json_object(body: bytes) -> Mapping[str, Any]:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
+    value = _json(body)
     return value if isinstance(value, dict) else {}
+
+
+def _json(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None

@@ -1,7 +1,7 @@
 """The blame for an error: one outcome for a status and the words of the error.
 
-A fault of the key needs the API's own words. A reply of a host in between blames neither the key nor the model.
-A compatible server speaks for itself, in other shapes.
+A fault of the key needs the API's own words, or those of the endpoint's cloud. A reply of a host in between blames
+neither the key nor the model. A compatible server speaks for itself, in other shapes.
 """
 
 import re
@@ -35,6 +35,7 @@ STATUS_OF = {  # a gateway may wrap any of them in a 500
     "request_too_large": 413,
     "rate_limit_error": 429,
 }
+_STATUS_OF_A_CLOUD = {**STATUS_OF, "api_error": 500, "overloaded_error": 529}  # AWS has 400 for a quota
 _KEY_KINDS = {"authentication_error", "billing_error", "permission_error"}
 _ABOUT_THE_REQUEST = {400, 413, 422}
 
@@ -100,11 +101,14 @@ _NO_MODEL = re.compile(
     r"\b(?:invalid|unknown|unsupported|no such|unrecogni[sz]ed) model\b"
     r"|\bmodel\b.{0,80}\b(?:not found|not exist|doesn't exist|not available|no longer (?:available|supported)|retired"
     r"|deprecated|decommissioned|not (?:been )?(?:deployed|enabled|configured))\b"
+    r"|\bmodel identifier is invalid\b"
+    r"|\bmodel\b.{0,200}\b(?:not servable in|end of its life|throughput isn.t supported)\b"
     r"|\bno (?:healthy )?(?:deployments?|endpoints?|providers?) (?:available |found )?for\b|model_not_found"
 )
 _NO_ACCESS = re.compile(
     r"\b(?:no|not have|lacks?|without|denied)\W+(?:\w+\W+){0,2}?access\b.{0,60}(?:\bmodels?\b|\bclaude-\w)"
     r"|(?:\bmodel|\bclaude-[\w.-]+)\b.{0,60}\bnot (?:allowed|permitted|authorized|enabled|entitled|open)\b"
+    r"|\bnot (?:allowed|permitted|authorized) to use\b.{0,20}\bmodel\b"
 )
 _NAMES_A_MODEL = re.compile(r"\bmodels?\b|\bclaude-\w")
 # A server such as llama.cpp refuses a request with a 500. Each copy of that request fails alike, and no other does.
@@ -124,6 +128,8 @@ def outcome_of(status: int, error: ProviderError, *, is_direct: bool = False) ->
         return Outcome.REDIRECTED if status >= _REDIRECT else Outcome.MALFORMED
     if error.form == "quoted" and status >= _SERVER_ERROR:
         status = STATUS_OF.get(error.kind, status)
+    if error.form == "cloud":
+        status = _STATUS_OF_A_CLOUD.get(error.kind, status)
     blame = _of_the_account(status, error) if error.is_own else None
     blame = blame or _of_the_request(status, error)
     if blame is None and is_direct and error.form != "page" and not error.is_own:

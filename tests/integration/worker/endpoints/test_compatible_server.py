@@ -76,8 +76,8 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         server = until_end.enter_context(_Server(("127.0.0.1", 0), _Answering))
         Thread(target=server.serve_forever, daemon=True).start()
         until_end.callback(server.shutdown)
-        path = folder / "endpoints.toml"
-        table = f'[local]\nkind = "compatible"\nbase_url = "http://127.0.0.1:{server.server_port}"\nprices = {{ smollm2 = "0:0" }}\n'
+        path, url = folder / "endpoints.toml", f"http://127.0.0.1:{server.server_port}"
+        table = f'[local]\nkind = "compatible"\nbase_url = "{url}"\nprices = {{ smollm2 = "0:0" }}\n'
         path.write_text(table, encoding="utf-8")
         chain = {"MODEL_CHAIN": f"{OPUS},{_LOCAL}", "TASK_STARTS": "", "ENDPOINTS_FILE": str(path)}
         yield until_end.enter_context(running_plant(request, folder, **chain)), server
