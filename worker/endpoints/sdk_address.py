@@ -4,6 +4,7 @@ The packages of a cloud are imported only if ENDPOINTS_FILE names the kind.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -61,8 +62,10 @@ def address_of(endpoint: Endpoint) -> Address:
     if endpoint.kind in {"anthropic", "compatible"}:
         # Without a key the SDK would take the key of the usual API, and show that key to a stranger.
         sdk = anthropic.AsyncAnthropic(api_key=key or "-", base_url=endpoint.base_url or "https://api.anthropic.com")
-        version = {VERSION: OLDER_VERSION} if endpoint.kind == "compatible" else {}
-        return _fixed(_without_custom_headers(sdk), own=_auth_of(endpoint, key) | version)
+        is_direct = endpoint.kind == "compatible"
+        version = {VERSION: OLDER_VERSION} if is_direct else {}
+        own = _auth_of(endpoint, key) | version
+        return replace(_fixed(_without_custom_headers(sdk), own=own), is_direct=is_direct)
     package, extra = _SIGNERS.get(_CLOUDS[endpoint.kind], ("anthropic", ""))
     if key is None and not _is_installed(package):
         raise _unfit(endpoint, f"kind: {endpoint.kind} needs {package} to sign: pip install 'stepdown[{extra}]'")

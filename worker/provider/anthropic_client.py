@@ -5,7 +5,7 @@ import json
 import socket
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -50,13 +50,14 @@ class Address:
 
     `sign` makes a request of a body and headers, if each request has a signature of its own. Without credentials,
     errors of the SDK or of a cloud's package come out. An address that takes no streams answers in one piece.
-    `cloud` owns the address; None: no cloud does.
+    `cloud` owns the address; None: no cloud does. `is_direct` is as in `Received`.
     """
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     sign: Callable[[Mapping[str, Any], Mapping[str, str]], Awaitable[Signed]] | None = None
     takes_stream: bool = True
+    is_direct: bool = False
     cloud: Cloud | None = None
 
 
@@ -114,7 +115,10 @@ class AnthropicProvider:
             end = Broken(how="malformed", detail=detail, latency_ms=_since(started))
         except (aiohttp.ClientError, OSError, ValueError) as error:
             end = _broken(error, _since(started))
-        return end if isinstance(end, Received) else stream.ended(end)
+        end = end if isinstance(end, Received) else stream.ended(end)
+        if isinstance(end, Broken):
+            return end
+        return replace(end, cloud=self._address.cloud, is_direct=self._address.is_direct)
 
     async def _send(
         self, body: Mapping[str, Any], headers: Mapping[str, str], stream: IncomingStream, times: StreamTimes
@@ -133,13 +137,8 @@ class AnthropicProvider:
             stream.headers = {name: response.headers[name] for name in _HEADERS if name in response.headers}
             if response.status != _OK or response.content_type != _EVENTS:
                 timeout.reschedule(times.of_plain_reply())
-                return Received(
-                    status=response.status,
-                    headers=stream.headers,
-                    body=await response.read(),
-                    latency_ms=_since(started),
-                    cloud=self._address.cloud,
-                )
+                reply = await response.read()
+                return Received(status=response.status, headers=stream.headers, body=reply, latency_ms=_since(started))
             async for chunk in response.content.iter_any():
                 sign = stream.feed(chunk)
                 if stream.message.error is not None:

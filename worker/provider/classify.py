@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from models.chain.cloud_error import by_cloud
 from models.chain.provider_error import ProviderError, one_line, read_error
-from models.money.usage import usage_from, with_searches
+from models.money.usage import Usage, usage_from, with_searches
 from models.outcome import Outcome
 from models.text import line
 from worker.provider.error_outcome import outcome_of
@@ -28,6 +28,7 @@ _BY_STOP_REASON = {
 }
 _FORMS = {"page": "a page", "text": "plain text", "json": "JSON that is not the API's", "none": "no body"}
 _OK = 200
+_UNCOUNTED = Usage(input_tokens=0, output_tokens=0, is_sure=False)  # stands for no usage in a reply that is a part
 
 
 def classify(
@@ -45,14 +46,19 @@ def classify(
     error = read_error(end.body)
     if end.cloud is not None and error.form == "json":
         error = by_cloud(error, end.cloud, _json(end.body), end.headers)
-    outcome = outcome_of(end.status, error)
+    outcome = outcome_of(end.status, error, is_direct=end.is_direct)
     return _failure(end, outcome, error, message=_message_of(end, outcome, error), now=at)
 
 
 def reply_of(end: Received, body: Mapping[str, Any], lifetimes: Collection[str]) -> Reply | None:
-    """Read the parsed body of a 200. Returns None if the body is not a Message with usage."""
+    """Read the parsed body of a 200. Returns None if the body is not a Message with usage.
+
+    A compatible server may count nothing: the answer is kept, and its tokens and its cost are unknown.
+    """
     usage = usage_from(body["usage"], lifetimes=lifetimes) if isinstance(body.get("usage"), dict) else None
     model, content = line(body.get("model")), body.get("content")
+    is_uncounted = end.is_direct and bool(content) and (usage is None or not usage.output_tokens)
+    usage = _UNCOUNTED if is_uncounted else usage
     if body.get("type") != "message" or usage is None or not model or not _are_blocks(content):
         return None
     stop_reason = line(body.get("stop_reason")) or ""
@@ -68,7 +74,7 @@ def reply_of(end: Received, body: Mapping[str, Any], lifetimes: Collection[str])
         latency_ms=end.latency_ms,
         category=_detail(body, "category") if outcome is Outcome.REFUSED else "",
         explanation=_detail(body, "explanation") if outcome is Outcome.REFUSED else "",
-        is_part=end.begun is not None,
+        is_part=end.begun is not None or is_uncounted,
         is_least=end.begun is not None and end.begun.has_output and usage.is_sure,
     )
 

@@ -1,7 +1,7 @@
 """The blame for an error: one outcome for a status and the words of the error.
 
 A fault of the key needs the API's own words, or those of the endpoint's cloud. A reply of a host in between blames
-neither the key nor the model.
+neither the key nor the model. A compatible server speaks for itself, in other shapes.
 """
 
 import re
@@ -111,12 +111,18 @@ _NO_ACCESS = re.compile(
     r"|\bnot (?:allowed|permitted|authorized) to use\b.{0,20}\bmodel\b"
 )
 _NAMES_A_MODEL = re.compile(r"\bmodels?\b|\bclaude-\w")
+# A server such as llama.cpp refuses a request with a 500. Each copy of that request fails alike, and no other does.
+_UNFIT = re.compile(
+    r"\b(?:not (?:yet )?(?:supported|implemented)|unsupported|(?:is|are) required|missing required"
+    r"|(?:must|should) (?:be|have|not|contain)|cannot (?:be parsed|parse)|failed to parse|parse[ _]error)\b"
+)
 
 
-def outcome_of(status: int, error: ProviderError) -> Outcome:
+def outcome_of(status: int, error: ProviderError, *, is_direct: bool = False) -> Outcome:
     """Judge a response that is no 200 by its status, its form and its sender's words.
 
-    An error that no rule knows is the request's own, and another model is asked once before the job fails.
+    `is_direct` is as in `Received`. An error that no rule knows is the request's own, and another model is asked once
+    before the job fails.
     """
     if status < _CLIENT_ERROR:
         return Outcome.REDIRECTED if status >= _REDIRECT else Outcome.MALFORMED
@@ -126,6 +132,8 @@ def outcome_of(status: int, error: ProviderError) -> Outcome:
         status = _STATUS_OF_A_CLOUD.get(error.kind, status)
     blame = _of_the_account(status, error) if error.is_own else None
     blame = blame or _of_the_request(status, error)
+    if blame is None and is_direct and error.form != "page" and not error.is_own:
+        blame = _of_the_server(status, error)
     return blame or (_of_the_api(status, error) if error.is_own else _in_between(status))
 
 
@@ -162,6 +170,14 @@ def _of_the_request(status: int, error: ProviderError) -> Outcome | None:
     denying = _NAMES_A_MODEL if status in {401, 403} else _NO_ACCESS
     is_denied = status in {400, 401, 403} and not is_about_a_field and denying.search(text)
     return Outcome.MODEL_DENIED if is_denied else None
+
+
+def _of_the_server(status: int, error: ProviderError) -> Outcome | None:
+    """Judge an error of a compatible server by its status, or by the words of a 500."""
+    if status in _OF_THE_KEY:
+        return Outcome.UNAUTHORIZED
+    is_unfit = status == _SERVER_ERROR and _UNFIT.search(error.text.lower())
+    return Outcome.REJECTED if is_unfit else None
 
 
 def _of_the_api(status: int, error: ProviderError) -> Outcome:

@@ -29,7 +29,8 @@ class Received:
     """A complete HTTP response; header names are lower case.
 
     `begun` is the known part of a stream whose message is whole, and whose last usage never came. `cloud` has the
-    endpoint that was called: its words count as the API's own.
+    endpoint that was called: its words count as the API's own. `is_direct`: a compatible server sent this. Errors in
+    JSON are then that server's own, and a Message may lack its usage.
     """
 
     status: int
@@ -37,6 +38,7 @@ class Received:
     body: bytes
     latency_ms: int
     begun: Begun | None = None
+    is_direct: bool = False
     cloud: Cloud | None = None
 
 
