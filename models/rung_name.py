@@ -17,6 +17,15 @@ def endpoint_of(rung: str) -> str:
     return endpoint if slash else DEFAULT_ENDPOINT
 
 
+def is_usual(rung: str) -> bool:
+    """Return whether a rung is at the usual API, of ANTHROPIC_BASE_URL.
+
+    >>> is_usual("claude-opus-4-7"), is_usual("bedrock/claude-opus-4-7")
+    (True, False)
+    """
+    return endpoint_of(rung) == DEFAULT_ENDPOINT
+
+
 def model_of(rung: str) -> str:
     """Return the model of a rung, by our name.
 

@@ -17,7 +17,7 @@ from models.queue.broker import Broker
 from models.queue.embedded_redis import broker_url
 from models.queue.throttles import ThrottleReader
 from models.reports.health import Health
-from models.rung_name import DEFAULT_ENDPOINT, endpoint_of
+from models.rung_name import is_usual
 from models.settings import Settings
 from producer.costs.anthropic_http import api_of
 from producer.costs.api_check import state_of
@@ -206,7 +206,7 @@ def _api(settings: Settings) -> Finding:
         return Finding(what="api", verdict="warn", message=message)
     if settings.anthropic_api_key is None:
         return Finding(what="api", verdict="ok", message=f"{place} can be reached")
-    state = state_of(api_of(settings), tuple(m for m in settings.chain.models if endpoint_of(m) == DEFAULT_ENDPOINT))
+    state = state_of(api_of(settings), tuple(filter(is_usual, settings.chain.models)))
     return Finding(what="api", verdict=state.verdict, message=state.message)
 
 
