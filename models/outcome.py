@@ -29,7 +29,17 @@ OVER_BUDGET = "over_budget"  # the outcome of a job that fits under no cap: no a
 
 # Reasons to give a rung up that are the provider's word. v_primary_health blames a model for these alone.
 PROVIDER_WORDS = (
-    *("circuit_open", "limited", "rate_limited", "ramp_limited", "overloaded", "server_error", "timed_out", "cut"),
+    *(
+        "circuit_open",
+        "endpoint_out",
+        "limited",
+        "rate_limited",
+        "ramp_limited",
+        "overloaded",
+        "server_error",
+        "timed_out",
+        "cut",
+    ),
     *("unreachable", "malformed", "model_missing"),
 )
 

@@ -18,7 +18,10 @@ HAS_WAITED = frozenset({WAITED, WOKEN})
 OVER_TODAY = "over_today"  # passed over: a cap of this day is used up; OVER_BUDGET: the batch's cap
 RESERVED = "reserved"  # passed over: calls in flight reserve the rest of a cap, and may free a part
 ABOUT_MONEY = frozenset({OVER_BUDGET, OVER_TODAY, RESERVED})
-DENIED = frozenset({"limited", "full", "circuit_open", SAME_LIMIT})  # passed over: admission control denied the call
+ENDPOINT_OUT = "endpoint_out"  # passed over: no model of the endpoint is well
+DENIED = frozenset(
+    {"limited", "full", "circuit_open", SAME_LIMIT, ENDPOINT_OUT}
+)  # passed over: admission control denied the call
 DOUBTED = "doubted"  # this rung refused the key once, and other requests get answers
 PASSING = HAS_WAITED | ABOUT_MONEY  # forgotten when the job comes back
 

@@ -30,7 +30,17 @@ from worker.fallback.decide import (
     step_past_limit,
     wait_for,
 )
-from worker.fallback.decision import ABOUT_MONEY, OVER_TODAY, RESERVED, UNFIT, Decision, Fallback, Park, Stop
+from worker.fallback.decision import (
+    ABOUT_MONEY,
+    ENDPOINT_OUT,
+    OVER_TODAY,
+    RESERVED,
+    UNFIT,
+    Decision,
+    Fallback,
+    Park,
+    Stop,
+)
 from worker.fallback.result import follow, whole_ending
 from worker.fallback.rung import Call, RungContext, RungResult
 
@@ -184,9 +194,10 @@ def _instead(rung: RungContext, answer: Denied) -> Decision:
             return climb_past(place, reason, policy, wait_s=wait_s)
         case reason if reason == RETRIES_SPENT:
             return step_past(place, reason if last is None or last.end is None else str(last.end.outcome), policy)
+        case reason if reason == CIRCUIT_OPEN and answer.details.get("kind") == OUTAGE:
+            return step_past_endpoint(place, ENDPOINT_OUT, policy, wait_s=wait_s)
         case reason if reason == CIRCUIT_OPEN:
-            step = step_past_endpoint if answer.details.get("kind") == OUTAGE else step_past
-            return step(place, reason, policy, wait_s=wait_s)
+            return step_past(place, reason, policy, wait_s=wait_s)
         case reason:
             waiting = (queue_for if reason == FULL else wait_for)(place, policy, wait_s=wait_s)
             return waiting or step_past_limit(place, reason, policy, wait_s=wait_s)
