@@ -246,8 +246,7 @@ def expect(
         tokens = None if counts is None else counts[seq - 1]
         bounded = partial(inputs.cost, task=its_task, params=params, size=size, tokens=tokens, reads=read)
         for lane in (live, half_price):
-            # Other endpoints have no message batches: a job that starts there is bought live.
-            costs = [bounded(model, tier=lane.tier if is_usual(model) else None) for model in models]
+            costs = [bounded(model, tier=lane.tier if is_usual(model) else None) for model in models]  # else: no lane
             lane.add(costs, inputs.along(span, costs, inputs.climbs_of(its_task)))
         starts[models[span.start]] += 1
         tasks[its_task] += 1

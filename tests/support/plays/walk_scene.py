@@ -216,7 +216,7 @@ class HandClock:
 
 def _awaited(name: str, change: Any) -> Any:
     if name in {"provider", "ledger", "admission"}:
-        return awaited(change)
+        return awaited(change, "served")
     return partial(directly, change) if name == "sleep" else change
 
 

@@ -126,4 +126,4 @@ def test_a_job_whose_model_is_at_another_endpoint_goes_live(site: LaneSite) -> N
     lane = replace(site.lane, worker=replace(site.worker, chain=chain))
     assert pack(lane, lane.batches.candidates(limit=9)) == 0
     assert [one.count for one in site.events if isinstance(one, LeftForLive)] == [1]
-    assert [row["state"] for row in site.plant.jobs(batch)] == ["queued"]
+    assert [row["outcome"] for row in site.plant.jobs(batch)] == [None], "the job waits for no lane any more"
