@@ -5,7 +5,7 @@ PYTHON ?= python3
 STAMP  := .venv/.installed
 RUN    := .venv/bin/python -m
 
-.PHONY: demo test quick quick-tests check chaos bench bench-chain bench-ledger focus clients frameworks wheel lock clean
+.PHONY: demo test quick quick-tests check chaos bench bench-chain bench-ledger focus clients strangers frameworks wheel lock clean
 
 demo: $(STAMP)       ## a batch through real parts, against a simulated API
 	.venv/bin/stepdown demo
@@ -43,6 +43,9 @@ focus: $(STAMP)      ## the FOCUS export against the FinOps validator; needs a P
 
 clients: $(STAMP)     ## SDKs, agents, Airflow and schemathesis against `stepdown serve`; needs Node and, once, the network
 	$(RUN) tests.clients
+
+strangers: $(STAMP)   ## the chain before a real llama.cpp as its last rung, and before llmock, which judges our retries; once, the network
+	$(RUN) tests.strangers
 
 frameworks: $(STAMP) ## the sketches of tests/examples in Airflow, Dagster, Prefect and dbt: make frameworks ARGS="dagster"; once, the network
 	$(RUN) tests.frameworks $(ARGS)

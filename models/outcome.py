@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 
 class State(StrEnum):
@@ -28,7 +29,17 @@ OVER_BUDGET = "over_budget"  # the outcome of a job that fits under no cap: no a
 
 # Reasons to give a rung up that are the provider's word. v_primary_health blames a model for these alone.
 PROVIDER_WORDS = (
-    *("circuit_open", "limited", "rate_limited", "ramp_limited", "overloaded", "server_error", "timed_out", "cut"),
+    *(
+        "circuit_open",
+        "endpoint_out",
+        "limited",
+        "rate_limited",
+        "ramp_limited",
+        "overloaded",
+        "server_error",
+        "timed_out",
+        "cut",
+    ),
     *("unreachable", "malformed", "model_missing"),
 )
 
@@ -86,6 +97,10 @@ class OnUnknown(StrEnum):
 
     HOLD = "hold"  # the job waits until a person releases or drops it
     REBUY = "rebuy"  # the job is bought again, once
+
+
+# The choice for a job whose endpoint refuses the key: to wait there, or to step to another endpoint.
+OnKeyTrouble = Literal["wait", "step"]
 
 
 class CostStatus(StrEnum):

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
@@ -17,11 +17,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.callers import Caller, caps_of, read_callers
 from models.chain.chain import Chain, parse_autos, parse_chain, parse_groups, parse_requests_per_minute, parse_starts
+from models.endpoints import Endpoint, check_chain, read_endpoints, shared_groups
 from models.errors import Mistake, SettingsError
 from models.job.task_kinds import JobTerms, parse_climbs, read_kinds
 from models.money.cap_settings import Usd, parse_caps
+from models.money.price_book import PriceBook
 from models.money.pricing import Price, parse_costs
-from models.outcome import Outcome
+from models.outcome import OnKeyTrouble, Outcome
 
 DEFAULT_CHAIN = "claude-opus-4-7,claude-sonnet-4-6,claude-haiku-4-5-20251001"
 _SECRETS = ("anthropic_api_key", "anthropic_admin_key", "redis_url", "database_url", "flower_password", "mcp_token")
@@ -106,6 +108,7 @@ class Settings(BaseSettings):
     anthropic_admin_key: _Key | None = None
     anthropic_admin_key_file: _SecretFile | None = None
     anthropic_base_url: Annotated[str, AfterValidator(_base_url)] = "https://api.anthropic.com"
+    endpoints_file: Path | None = None
     model_chain: str = DEFAULT_CHAIN
     model_costs: str = ""
     task_starts: str = ""
@@ -132,6 +135,7 @@ class Settings(BaseSettings):
     patience_s: float = Field(default=5, ge=0, le=_DAY_S)
     probe_every_s: float = Field(default=5, gt=0, le=_DAY_S)
     key_pause_s: float = Field(default=60, gt=0, le=_DAY_S)
+    on_key_trouble: OnKeyTrouble = "wait"
     clock_tick_s: float = Field(default=1, ge=0.05, le=60)
     queue_window: int = Field(default=2000, ge=1)
     urgent_concurrency: int = Field(default=8, ge=1, le=2000)
@@ -181,7 +185,9 @@ class Settings(BaseSettings):
     def chain(self) -> Chain:
         """MODEL_CHAIN with TASK_STARTS, LIMIT_GROUPS and REQUESTS_PER_MINUTE."""
         models = parse_chain(self.model_chain)
+        check_chain(self.model_chain, models, self.endpoints)
         starts, groups = parse_starts(self.task_starts, models), parse_groups(self.limit_groups, models)
+        groups = shared_groups(models, self.endpoints) | groups
         chain = Chain(models=models, starts=starts, autos=parse_autos(self.task_starts), groups=groups)
         return replace(chain, requests_per_minute=parse_requests_per_minute(self.requests_per_minute, chain))
 
@@ -192,9 +198,20 @@ class Settings(BaseSettings):
         return hashlib.sha256(f"{self.anthropic_base_url} {key}".encode()).hexdigest()[:16]
 
     @cached_property
+    def endpoints(self) -> dict[str, Endpoint]:
+        """ENDPOINTS_FILE: the endpoints beside the usual one, by name."""
+        return {} if self.endpoints_file is None else read_endpoints(self.endpoints_file)
+
+    @cached_property
     def price_overrides(self) -> dict[str, Price]:
-        """MODEL_COSTS by model."""
-        return parse_costs(self.model_costs)
+        """MODEL_COSTS, and the prices of ENDPOINTS_FILE, by rung."""
+        stated = [endpoint.own_prices for endpoint in self.endpoints.values()]
+        return {rung: price for prices in (*stated, parse_costs(self.model_costs)) for rung, price in prices.items()}
+
+    def price_book(self, dated: Mapping[str, Sequence[Price]] | None = None) -> PriceBook:
+        """Return the prices by rung: those of the settings, `dated` ones, and those of the library."""
+        factors = {name: endpoint.price_factor for name, endpoint in self.endpoints.items()}
+        return PriceBook(self.price_overrides, dated, factors=factors)
 
     @cached_property
     def task_caps(self) -> dict[str, Decimal]:
@@ -235,11 +252,11 @@ def load_settings(*, env_file: Path | None = Path(".env"), **overrides: Any) -> 
     Raises SettingsError that names every wrong variable, its value and the fix. No error shows a secret.
     """
     settings, mistakes = _read(env_file, overrides)
-    for part in ("chain", "price_overrides", "task_caps", "tag_caps", "climbs", "kinds"):
+    for part in ("endpoints", "chain", "price_overrides", "task_caps", "tag_caps", "climbs", "kinds"):
         try:
             getattr(settings, part)
         except SettingsError as error:
-            mistakes.extend(error.mistakes)
+            mistakes.extend(mistake for mistake in error.mistakes if mistake not in mistakes)
     if mistakes:
         raise SettingsError(mistakes)
     return settings

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from migrations.run import ensure_schema
 from models.chain.deadline import stands_by_s
 from models.database.engine import open_database
+from models.database.group_thread import GroupThread, LoopReply
 from models.errors import BrokerError
-from models.group_thread import GroupThread, LoopReply
 from models.job.answer import Answer
 from models.job.progress import Progress
 from models.job.task_kinds import JobTerms

@@ -17,11 +17,13 @@ from typing import Any
 
 from migrations.run import ensure_schema
 from models.database.engine import WORKER, open_database
+from models.endpoints import capabilities_at
 from models.errors import Mistake, SettingsError
 from models.ledger.ledger import Ledger
 from models.money.price_book import PriceBook, context_window
 from models.money.worst_case import worst_case_usd
 from models.queue.embedded_redis import broker_url
+from models.rung_name import endpoint_of
 from models.settings import Settings
 from models.store import Store
 from worker.admission.admission import BlockingAdmission
@@ -31,6 +33,8 @@ from worker.admission.cache_warmup_shared import SharedCacheState
 from worker.admission.forecast import Forecast
 from worker.admission.lua_script import Tuning
 from worker.admission.shared import SharedAdmission, in_process_admission
+from worker.endpoints.by_endpoint import ByEndpoint
+from worker.endpoints.sdk_address import address_of, usual_address
 from worker.events import RepliesReplayed, Report
 from worker.failing_batches import FailingBatches
 from worker.fallback.caps import Caps
@@ -95,6 +99,7 @@ def _worker(settings: Settings, store: Store, report: Report, until_end: ExitSta
         climbs=settings.climbs,
         patience_s=settings.patience_s,
         key_pause_s=settings.key_pause_s,
+        on_key_trouble=settings.on_key_trouble,
         call_timeout_s=settings.call_timeout_s,
         provider=provider,
         ledger=ledger,
@@ -123,7 +128,7 @@ def open_lane(settings: Settings, worker: Worker) -> Lane:
         worker=worker,
         batches=worker.store.message_batches,
         history=worker.store.batch_history,
-        calls=MessageBatchCalls(worker.provider),
+        calls=MessageBatchCalls(worker.provider.usual),
         failing_batches=worker.failing_batches,
         pause=worker.store.job_actions.pause,
         namespace=settings.namespace,
@@ -139,7 +144,7 @@ def open_lane(settings: Settings, worker: Worker) -> Lane:
 
 def _prices(settings: Settings, store: Store) -> PriceBook:
     """Open the price book, and record the chain's prices and the bounds of an unreliable primary."""
-    prices = PriceBook(settings.price_overrides, store.price_list.dated())
+    prices = settings.price_book(store.price_list.dated())
     now = datetime.now(UTC)
     store.ledger.record_prices([price for model in settings.chain.models if (price := prices.price(model, at=now))])
     store.health.judge_by(
@@ -162,12 +167,13 @@ def _spooled(settings: Settings, ledger: Ledger, report: Report, until_end: Exit
     return SpooledLedger(ledger, spool, report)
 
 
-async def _provider(settings: Settings) -> AnthropicProvider:
-    return AnthropicProvider(
-        api_key=settings.anthropic_api_key.get_secret_value() if settings.anthropic_api_key else "",
-        base_url=settings.anthropic_base_url,
-        connect_timeout_s=settings.connect_timeout_s,
-    )
+async def _provider(settings: Settings) -> ByEndpoint:
+    key = settings.anthropic_api_key.get_secret_value() if settings.anthropic_api_key else ""
+    connect_s, used = settings.connect_timeout_s, {endpoint_of(rung) for rung in settings.chain.models}
+    usual = AnthropicProvider(usual_address(key, settings.anthropic_base_url), connect_timeout_s=connect_s)
+    addresses = {name: address_of(each) for name, each in settings.endpoints.items() if name in used}
+    others = {name: AnthropicProvider(address, connect_timeout_s=connect_s) for name, address in addresses.items()}
+    return ByEndpoint(usual, others, settings.endpoints)
 
 
 def _looked_up(
@@ -184,7 +190,12 @@ def _looked_up(
         prices.take(store.price_list.dated())  # without the ledger, the last known prices stay
 
     until_end.callback(run_every(_PRICES_EVERY_TICKS * settings.clock_tick_s, look_up, name="prices", report=report))
-    known = LearnedCapabilities(settings.chain.models, ask=facts, window_of=context_window)
+    known = LearnedCapabilities(
+        settings.chain.models,
+        ask=facts,
+        window_of=context_window,
+        known=partial(capabilities_at, endpoints=settings.endpoints),
+    )
     until_end.callback(run_every(_FACTS_EVERY_S, known.ask_one, name="facts", report=report))
     return known
 
@@ -221,6 +232,7 @@ def _admission(settings: Settings, worker: str, report: Report, until_end: ExitS
         probe_every_s=settings.probe_every_s,
         key_pause_s=settings.key_pause_s,
         requests_per_minute=settings.chain.requests_per_minute,
+        rungs=settings.chain.rungs_by_endpoint,
     )
     url = broker_url(settings)
     if url is None:

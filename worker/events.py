@@ -8,6 +8,7 @@ from models.job.primary_health import PrimaryHealth
 from models.job.strays import Rescue
 from models.job.values import Claim, Closing, Ending, Opening
 from models.queue.redis_keys import Lane
+from models.rung_name import DEFAULT_ENDPOINT
 
 
 class Event:
@@ -57,11 +58,12 @@ class JobLost(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyPaused(Event):
-    """The provider refuses our key, or the money is spent: no worker calls until the key works again."""
+    """An endpoint refuses our key, or the money is spent: no worker calls there until the key works again."""
 
     outcome: str
     message: str
     for_s: float
+    endpoint: str = DEFAULT_ENDPOINT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,18 +202,27 @@ class DaysRolled(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CircuitOpened(Event):
-    """A model is out of rotation for the whole fleet, but for one probe at a time."""
+class BreakerChanged(Event):
+    """A call to this model opened or closed a circuit breaker of the fleet; `how` is its end."""
 
     model: str
     how: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CircuitClosed(Event):
+class CircuitOpened(BreakerChanged):
+    """A model is out of rotation, but for one probe at a time."""
+
+
+class CircuitClosed(BreakerChanged):
     """A probe was answered: the model is in rotation again."""
 
-    model: str
+
+class EndpointOut(BreakerChanged):
+    """The whole endpoint of a model is out of rotation, but for one probe at a time."""
+
+
+class EndpointBack(BreakerChanged):
+    """A probe was answered: the endpoint is in rotation again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

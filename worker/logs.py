@@ -9,6 +9,7 @@ from models.chain.chain import short_name
 from models.job.primary_health import DEGRADED, UNRELIABLE
 from models.outcome import Outcome, State
 from models.queue.redis_keys import queue_name
+from models.rung_name import DEFAULT_ENDPOINT, endpoint_of
 from worker import events
 
 _LOG = logging.getLogger("stepdown")
@@ -49,8 +50,11 @@ def _ended(event: events.JobEnded) -> tuple[int, str]:
 
 
 def _key_paused(event: events.KeyPaused) -> tuple[int, str]:
-    mend = "ANTHROPIC_BASE_URL" if event.outcome == Outcome.REDIRECTED else "the key or its limit"
-    return ERROR, f"the key is paused for {event.for_s:.0f} s ({event.outcome}): jobs wait, none fails; mend {mend}"
+    is_usual = event.endpoint == DEFAULT_ENDPOINT
+    address = "ANTHROPIC_BASE_URL" if is_usual else f"base_url of [{event.endpoint}] in ENDPOINTS_FILE"
+    mend = address if event.outcome == Outcome.REDIRECTED else "the key or its limit"
+    key = "the key" if is_usual else f"the key of endpoint {event.endpoint}"
+    return ERROR, f"{key} is paused for {event.for_s:.0f} s ({event.outcome}): jobs wait, none fails; mend {mend}"
 
 
 def _passed(event: events.WorstCasePassed) -> tuple[int, str]:
@@ -126,6 +130,11 @@ LINES: Mapping[type[events.Event], Callable[[Any], tuple[int, str]]] = {
         f"{short_name(e.model)} is out of rotation for all workers ({e.how}): one probe at a time",
     ),
     events.CircuitClosed: lambda e: (INFO, f"{short_name(e.model)} is back in rotation"),
+    events.EndpointOut: lambda e: (
+        WARNING,
+        f"endpoint {endpoint_of(e.model)} is out of rotation for all workers ({e.how}): one probe at a time",
+    ),
+    events.EndpointBack: lambda e: (INFO, f"endpoint {endpoint_of(e.model)} is back in rotation"),
     events.RedisLost: lambda e: (
         WARNING,
         f"Redis is away ({e.message}): this worker keeps to its part of the limits, 1 of {e.workers}",

@@ -8,6 +8,7 @@ from models.job.values import Claim, Ending
 from models.outcome import HALF_PRICE, State
 from models.settings import Settings
 from models.store import Store
+from worker.endpoints.by_endpoint import ByEndpoint
 from worker.events import BatchPaused, DeliveryDropped, JobEnded, JobLost
 from worker.failing_batches import FailingBatches
 from worker.fallback.collaborators import Collaborators
@@ -15,7 +16,6 @@ from worker.fallback.wait_or_step import takes_lane_again
 from worker.fallback.walk import Walked, walk
 from worker.intake import Intake
 from worker.loop import LoopThread
-from worker.provider.anthropic_client import AnthropicProvider
 from worker.provider.attempt_cost import total_usd
 from worker.recovery.failpoints import failpoint
 from worker.recovery.heartbeat import Heartbeat
@@ -28,7 +28,7 @@ EXPIRED = "expired"  # the outcome of a job whose deadline passed before a call
 class Worker(Collaborators):
     """The collaborators of one process: those of a walk, and those around the walk. `composition` builds one."""
 
-    provider: AnthropicProvider
+    provider: ByEndpoint
     settings: Settings
     store: Store
     loop: LoopThread

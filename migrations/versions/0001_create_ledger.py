@@ -63,7 +63,8 @@ _COLUMNS = {
     """,
     "attempts": """
         id id!, job_id id>jobs, batch_id id?, task line?, attempt_no int, rung int, fallback_depth int, reason word,
-        is_probe flag=false, waited_ms int?, max_tokens int?, note text?, requested_model line, served_model line?,
+        is_probe flag=false, waited_ms int?, max_tokens int?, note text?, endpoint line, requested_model line,
+        served_model line?,
         outcome word?, http_status int?, error_type line?, error_code line?, error text?, retry_after_ms int?,
         stop_reason line?, message_id line?, request_id line?, opened_at time, closed_at time?, latency_ms int?,
         input_tokens int?, cache_read_tokens int?, cache_write_5m_tokens int?, cache_write_1h_tokens int?,
@@ -87,9 +88,10 @@ _COLUMNS = {
         cache_write_1h_nano_usd money?, output_nano_usd money?, web_search_nano_usd money?, price_source line
     """,
     "attempts_daily": """
-        day date!, model line!, task line!, lane word!, attempts count, answered count, failed count, open count,
-        unknown_costs count, input_tokens count, cache_read_tokens count, cache_write_5m_tokens count,
-        cache_write_1h_tokens count, output_tokens count, web_searches count, cost_nano_usd money
+        day date!, endpoint line!, model line!, task line!, lane word!, attempts count, answered count,
+        failed count, open count, unknown_costs count, input_tokens count, cache_read_tokens count,
+        cache_write_5m_tokens count, cache_write_1h_tokens count, output_tokens count, web_searches count,
+        cost_nano_usd money
     """,
     "rolled_days": """
         day date!, rolled_at time, is_stale flag

@@ -27,6 +27,7 @@ from models.errors import LedgerError
 from models.money.pricing import NANO_USD, Parts, Prices, parts_usd
 from models.money.usage import Pass, Usage, passes, usage_kept
 from models.outcome import CostStatus
+from models.rung_name import DEFAULT_ENDPOINT
 from models.schema.attempt import Attempt
 from models.schema.correction import Correction
 
@@ -96,7 +97,8 @@ def read_bills(url: str, since: date, until: date, prices: Prices) -> list[Bill]
 
 def _of_day(connection: Connection, day: date, prices: Prices) -> list[Bill]:
     start = datetime.combine(day, time(), UTC)
-    ours = and_(Attempt.opened_at >= start, Attempt.opened_at < start + _DAY)
+    is_there = Attempt.endpoint == DEFAULT_ENDPOINT  # other endpoints send bills of their own
+    ours = and_(is_there, Attempt.opened_at >= start, Attempt.opened_at < start + _DAY)
     if connection.scalar(select(Attempt.id).where(ours).limit(1)) is None:
         return []
     late_ones = and_(ours, Attempt.closed_at >= start + _DAY)

@@ -106,11 +106,12 @@ _COUNTERS = """input_tokens cache_read_tokens cache_write_5m_tokens cache_write_
 ATTEMPTS = Export(
     view="v_attempts",
     fields=_fields(
-        f"""attempt_id job_id batch_id task attempt_no rung fallback_depth reason model requested_model served_model
-        outcome http_status error_type error_code retry_after_ms stop_reason message_id request_id opened_at closed_at
-        unknown_at latency_ms {_COUNTERS} service_tier speed inference_geo lane message_batch_id worker lease_token
-        budgets reserved_nano_usd reserved_usd cost_status price_source cost_nano_usd cost_usd credits least_nano_usd
-        least_usd {_PARTS} corrections booked_cost_status booked_price_source booked_nano_usd booked_usd""",
+        f"""attempt_id job_id batch_id task attempt_no rung fallback_depth reason endpoint model requested_model
+        served_model outcome http_status error_type error_code retry_after_ms stop_reason message_id request_id
+        opened_at closed_at unknown_at latency_ms {_COUNTERS} service_tier speed inference_geo lane message_batch_id
+        worker lease_token budgets reserved_nano_usd reserved_usd cost_status price_source cost_nano_usd cost_usd
+        credits least_nano_usd least_usd {_PARTS} corrections booked_cost_status booked_price_source booked_nano_usd
+        booked_usd""",
         {
             "integer": f"""attempt_no rung fallback_depth http_status retry_after_ms latency_ms lease_token corrections
             reserved_nano_usd cost_nano_usd least_nano_usd booked_nano_usd {_COUNTERS} {_PARTS}""",

@@ -1,4 +1,4 @@
-"""Sums of money by day, model, task, batch, outcome, depth, lane or tag; and rows to be exported."""
+"""Sums of money by day, endpoint, model, task, batch, outcome, depth, lane or tag; and rows to be exported."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -29,7 +29,7 @@ from models.schema.views import ATTEMPTS, COSTS
 
 TAG = "tag."
 _ROWS_AT_ONCE = 2_000
-_ROLLED_UP = frozenset({"day", "month", "model", "task", "lane"})
+_ROLLED_UP = frozenset({"day", "month", "endpoint", "model", "task", "lane"})
 _COUNTS = ("attempts", "answered", "failed", "open", "unknown_costs")
 
 
@@ -95,9 +95,9 @@ class Spending(LedgerPart):
         until: date | None = None,
         scope: str | None = None,
     ) -> dict[tuple[Any, ...], Sum]:
-        """Add attempts up by one or more keys: day, month, model, task, batch, outcome, depth, lane, or tag.NAME.
+        """Add attempts up by one or more of: day, month, endpoint, model, task, batch, outcome, depth, lane, tag.NAME.
 
-        Attempts without a task, batch or tag are under None. Days, models, tasks and lanes come from the rollup.
+        Attempts without a task, batch or tag are under None. Keys of `attempts_daily` come from there.
         `scope` is the beginning of the keys of the batches in question.
         """
         sums: dict[tuple[Any, ...], Sum] = {}
@@ -135,6 +135,7 @@ def _by_attempt(keys: Sequence[str], since: date | None, until: date | None) -> 
     columns = {
         "day": day,
         "month": day,
+        "endpoint": attempts.endpoint,
         "model": attempts.model,
         "task": attempts.task,
         "outcome": attempts.outcome,

@@ -14,6 +14,9 @@ from dataclasses import dataclass, replace
 from reprlib import repr as shown
 from typing import Any
 
+from models.chain.endpoint_fit import Feature
+from models.rung_name import model_of
+
 OLDER_VERSION = "2023-06-01"  # the anthropic-version of requests that the SDK's own, 2026-10-21, answers with 400
 VERSIONS = (OLDER_VERSION, "2026-10-21")
 VERSION, BETA = HEADERS = ("anthropic-version", "anthropic-beta")
@@ -36,6 +39,7 @@ class Capabilities:
     `thinking` holds the types that the model accepts. A model that `thinks_unasked` thinks unless a request disables
     thinking. `smallest_prefix` is the shortest beginning of a prompt that the cache keeps. `takes_sampling` counts
     under OLDER_VERSION; the newer version takes no sampling. `takes_forced_tools` allows a tool_choice of any or tool.
+    The last three are the endpoint's: missing features, the only version of the API, and another account's place.
     """
 
     model: str
@@ -48,6 +52,9 @@ class Capabilities:
     thinking: frozenset[str] = frozenset({"enabled", "adaptive", "disabled", "between_tools"})
     thinks_unasked: bool = False
     efforts: tuple[str, ...] = EFFORTS
+    lacks: frozenset[Feature] = frozenset()
+    only_version: str | None = None
+    is_other_account: bool = False
 
     def stated(self, info: Mapping[str, Any]) -> "Capabilities":
         """Return the capabilities as GET /v1/models/ID states them. A missing or malformed field changes nothing.
@@ -73,9 +80,10 @@ def capabilities_of(model: str) -> Capabilities:
     >>> capabilities_of("claude-opus-4-7").takes_sampling
     False
     """
-    match = _VERSION.match(model)
+    own = model_of(model)
+    match = _VERSION.match(own)
     if match is None:
-        is_old = _OLD.match(model) is not None
+        is_old = _OLD.match(own) is not None
         return Capabilities(model=model, thinking=frozenset(), efforts=()) if is_old else Capabilities(model=model)
     family, version = match[1], (int(match[2]), int(match[3] or 0))
     is_large = version >= (4, 6)

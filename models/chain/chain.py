@@ -1,12 +1,14 @@
 """The chain: ordered models, the start of each task kind, and the next rung."""
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from models.errors import Mistake, SettingsError
+from models.rung_name import endpoint_of, model_of, named_at
 
-_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*")
+_MODEL_NAME = re.compile(r"([a-z][a-z0-9-]{0,31}/)?[A-Za-z0-9][A-Za-z0-9._@-]*")
 _MOST_PER_MINUTE = 10_000_000
 _AUTO = "auto"  # in the place of a model: the start is learned
 _DATE = re.compile(r"-\d{8}$")
@@ -32,6 +34,12 @@ class Chain:
         """Return the rungs of a job: from its own start, else its task's, else the primary, within the whole chain."""
         rung = self.starts.get(task or "", 0) if start is None else start
         return RungRange(start=rung, floor=len(self.models) - 1, ceiling=0)
+
+    @property
+    def rungs_by_endpoint(self) -> dict[str, int]:
+        """Count the models at each endpoint. Empty if the chain has one endpoint."""
+        counts = Counter(map(endpoint_of, self.models))
+        return dict(counts) if len(counts) > 1 else {}
 
     def group_of(self, model: str) -> str:
         """Return the limit group of a model."""
@@ -72,12 +80,12 @@ class RungRange:
 def limit_group(model: str) -> str:
     """Return the usual limit group of a model.
 
-    Opus 4.5 to 4.8 share one group, Sonnet 4.5 and 4.6 another. Every other model has its own.
+    Opus 4.5 to 4.8 share one group, Sonnet 4.5 and 4.6 another. Every other model has its own. Endpoints share none.
     """
-    match = _VERSION.match(model)
+    match = _VERSION.match(model_of(model))
     if match is None or (match[1] == "sonnet" and match[2] in "78"):
         return model
-    return f"claude-{match[1]}-4"
+    return named_at(endpoint_of(model), f"claude-{match[1]}-4")
 
 
 def short_name(model: str) -> str:
@@ -85,8 +93,10 @@ def short_name(model: str) -> str:
 
     >>> short_name("claude-haiku-4-5-20251001")
     'haiku-4-5'
+    >>> short_name("bedrock/claude-opus-4-7")
+    'bedrock/opus-4-7'
     """
-    return _DATE.sub("", model.removeprefix("claude-"))
+    return named_at(endpoint_of(model), _DATE.sub("", model_of(model).removeprefix("claude-")))
 
 
 def called_in(models: Sequence[str], name: str) -> str | None:
@@ -102,7 +112,7 @@ def called_in(models: Sequence[str], name: str) -> str | None:
 
 
 def parse_chain(text: str) -> tuple[str, ...]:
-    """Read MODEL_CHAIN: model names by comma, the primary first."""
+    """Read MODEL_CHAIN: models by comma, the primary first; `endpoint/model` is a model at another endpoint."""
     models = tuple(name.strip() for name in text.split(","))
     if not any(models):
         raise _wrong("MODEL_CHAIN", text, "name at least one model, primary first, by comma")

@@ -34,17 +34,18 @@ class ProviderError:
     """An error in its sender's words; `kind` is the error type, `code` the error code, both empty if unknown.
 
     `form` is `own` for the API's own error object, `quoted` for that object or sentence inside a gateway's reply.
+    `cloud` is an error in the words of the endpoint's own cloud.
     """
 
-    form: Literal["own", "quoted", "json", "page", "text", "none"]
+    form: Literal["own", "quoted", "cloud", "json", "page", "text", "none"]
     kind: str = ""
     code: str = ""
     text: str = ""
 
     @property
     def is_own(self) -> bool:
-        """Return whether the words are the API's own, directly or quoted."""
-        return self.form in {"own", "quoted"}
+        """Return whether the words are the API's own, directly or quoted, or those of the endpoint's cloud."""
+        return self.form in {"own", "quoted", "cloud"}
 
     @property
     def message(self) -> str:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 from sqlalchemy import Engine
 
 from models.database.compiled_sql import CompiledSql, Cursor
-from models.group_thread import GroupThread, Reply
+from models.database.group_thread import GroupThread, Reply
 
 _BEGIN, _END, _UNDO = (f"{word} SAVEPOINT operation" for word in ("", "RELEASE", "ROLLBACK TO"))
 _LOST = ("08", "57")  # the classes of SQL states that end a connection

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
+from models.rung_name import endpoint_of
+
 UNRELIABLE, DEGRADED, OK = "primary unreliable", "degraded", "ok"
 
 
@@ -11,7 +13,8 @@ class PrimaryHealth:
     """One line of `v_primary_health`. Shares are from 0 to 1, of the jobs that succeeded that day.
 
     A depth counts rungs that the provider's word ended, the start rung among them. Our own limits do not count.
-    `verdict` is UNRELIABLE, DEGRADED, OK, or `too few jobs` for a verdict.
+    `share_endpoint_out` is of jobs that left a whole endpoint. `verdict` is UNRELIABLE, DEGRADED, OK, or
+    `too few jobs` for a verdict.
     """
 
     start_model: str
@@ -19,6 +22,7 @@ class PrimaryHealth:
     mean_depth: Decimal
     share_depth_0: Decimal
     share_depth_2plus: Decimal
+    share_endpoint_out: Decimal
     verdict: str
 
     @property
@@ -31,9 +35,13 @@ class PrimaryHealth:
 
         >>> half = Decimal("0.5")
         >>> PrimaryHealth(start_model="claude-opus-4-7", jobs=140, mean_depth=half, share_depth_0=Decimal("0.4"),
-        ...         share_depth_2plus=half, verdict=UNRELIABLE).in_words()
+        ...         share_depth_2plus=half, share_endpoint_out=Decimal(0), verdict=UNRELIABLE).in_words()
         'claude-opus-4-7 is unreliable today: of 140 jobs that start there the provider failed 60%, 50% twice or more'
         """
         failed = f"{1 - self.share_depth_0:.0%}, {self.share_depth_2plus:.0%} twice or more"
         word = self.verdict.removeprefix("primary ")
-        return f"{self.start_model} is {word} today: of {self.jobs} jobs that start there the provider failed {failed}"
+        of_provider = self.share_endpoint_out * 2 > 1 - self.share_depth_0
+        which = (
+            f"{endpoint_of(self.start_model)}, the endpoint of {self.start_model}," if of_provider else self.start_model
+        )
+        return f"{which} is {word} today: of {self.jobs} jobs that start there the provider failed {failed}"

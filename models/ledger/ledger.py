@@ -12,8 +12,8 @@ from sqlalchemy.dialects import postgresql
 from models.database.compiled_sql import Cursor
 from models.database.engine import UNREACHABLE, reading, transaction, unreachable
 from models.database.group_commit import GroupCommit
+from models.database.group_thread import Reply
 from models.errors import LedgerError
-from models.group_thread import Reply
 from models.ids import new_id
 from models.job.map_reduce import NewStep
 from models.job.values import Claim, Closing, Ending, NewBatch, NewJob, Opening, OverCap, SpooledReply, Unsent

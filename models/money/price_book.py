@@ -13,11 +13,12 @@ from genai_prices import data_snapshot
 from genai_prices.types import ModelInfo, ModelPrice, StartDateConstraint, TieredPrices
 
 from models.money.pricing import KINDS, Price, Rates
+from models.rung_name import endpoint_of, model_of
 
 GENAI_SOURCE = f"genai-prices {version('genai-prices')}"
 # The fields of genai-prices for KINDS.
 _LISTED = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok", "cache_write_1h_mtok")
-_MOST_FOUND = 1000
+_MOST_FOUND, _ONE = 1000, Decimal(1)
 _US_REGION_FACTOR = Decimal("1.1")  # genai-prices 0.2.3 does not know the factor
 _BATCH_FACTOR = Decimal("0.5")  # genai-prices lists the factor for newer models only, and only from 2026-10-14
 
@@ -25,17 +26,30 @@ _BATCH_FACTOR = Decimal("0.5")  # genai-prices lists the factor for newer models
 class PriceBook:
     """Answers the cost of a model on a UTC day, at the tier, speed and region that a reply names.
 
-    `overrides` have no date and win. `dated` prices count from their `valid_from` on, in any order.
+    `overrides` have no date and win. `dated` prices count from their `valid_from` on, in any order. Both are by rung. A
+    model at an endpoint without such a price costs the usual price times the factor of the endpoint.
     """
 
-    def __init__(self, overrides: Mapping[str, Price], dated: Mapping[str, Sequence[Price]] | None = None) -> None:
+    def __init__(
+        self,
+        overrides: Mapping[str, Price],
+        dated: Mapping[str, Sequence[Price]] | None = None,
+        *,
+        factors: Mapping[str, Decimal] | None = None,
+    ) -> None:
         self._overrides = dict(overrides)
+        self._factors = dict(factors or {})
         self.take(dated or {})
 
     def take(self, dated: Mapping[str, Sequence[Price]]) -> None:
         """Replace the dated prices. A reader meanwhile sees the old prices or the new."""
         self._dated = {model: sorted(prices, key=_begins) for model, prices in dated.items()}
         self._found: dict[tuple[object, ...], Price | None] = {}
+
+    @property
+    def stated(self) -> tuple[str, ...]:
+        """The rungs whose price is not of genai-prices alone."""
+        return (*self._dated, *self._overrides)
 
     def price(
         self,
@@ -62,12 +76,21 @@ class PriceBook:
         return found[known]
 
     def _look_up(self, model: str, day: datetime, is_batch: bool, is_us: bool) -> Price | None:
-        found = self._overrides.get(model) or self._set_for(model, day.date()) or _from_genai(model, day)
+        found = self._overrides.get(model) or self._set_for(model, day.date()) or self._usual(model, day)
         if found is not None and is_batch:
             found = _scaled(found, _BATCH_FACTOR, "batch")
         if found is not None and is_us:
             return _scaled(found, _US_REGION_FACTOR, "us")
         return found
+
+    def _usual(self, rung: str, day: datetime) -> Price | None:
+        own, endpoint = model_of(rung), endpoint_of(rung)
+        if own == rung:
+            return _from_genai(rung, day)
+        found, factor = self._look_up(own, day, False, False), self._factors.get(endpoint, _ONE)
+        if found is None:
+            return None
+        return replace(found if factor == 1 else _scaled(found, factor, endpoint), model=rung)
 
     def _set_for(self, model: str, day: date) -> Price | None:
         begun = [price for price in self._dated.get(model, ()) if _begins(price) <= day]
@@ -81,8 +104,14 @@ class PriceBook:
 
 def context_window(model: str) -> int | None:
     """Return the most tokens that a model's prompt and answer may have together. Returns None if unknown."""
-    info = _model_info(model)
+    info = _model_info(model_of(model))
     return None if info is None else info.context_window
+
+
+def listed_models() -> tuple[str, ...]:
+    """Return Anthropic's models in genai-prices."""
+    providers = data_snapshot.get_snapshot().providers
+    return tuple(model.id for provider in providers if provider.id == "anthropic" for model in provider.models)
 
 
 def snapshot_day(today: date) -> date | None:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from models.errors import Mistake, SettingsError
 from models.money.usage import Usage, passes
+from models.rung_name import endpoint_of, named_at
 
 NANO_USD = Decimal("0.000000001")
 _MILLION = Decimal(1_000_000)
@@ -130,7 +131,8 @@ def priced(usage: Usage, served_model: str, prices: Prices, *, at: datetime) -> 
     """
     parts, sources = Parts(), dict[str, None]()
     for each in passes(usage):
-        price = prices.price(each.model or served_model, at=at, **usage.tier)
+        model = served_model if each.model is None else named_at(endpoint_of(served_model), each.model)
+        price = prices.price(model, at=at, **usage.tier)
         if price is None:
             return None
         parts = parts.plus(parts_usd(each.usage, price))
@@ -156,10 +158,10 @@ def cost_usd(usage: Usage, price: Price) -> Decimal:
     return parts_usd(usage, price).total.quantize(NANO_USD, rounding=ROUND_HALF_EVEN)
 
 
-def parse_costs(text: str) -> dict[str, Price]:
+def parse_costs(text: str, *, source: str = "MODEL_COSTS") -> dict[str, Price]:
     """Read MODEL_COSTS: model:in:out[:cache_read[:write_5m[:write_1h]]] by comma, USD per million tokens.
 
-    Cache rates that are not given are 0.1, 1.25 and 2 times the input rate; `source` names them as derived.
+    Cache rates that are not given are 0.1, 1.25 and 2 times the input rate; the price says so.
     """
     prices: dict[str, Price] = {}
     for entry in filter(None, (part.strip() for part in text.split(","))):
@@ -168,7 +170,7 @@ def parse_costs(text: str) -> dict[str, Price]:
             raise _wrong(entry, "write model:input:output[:cache_read[:write_5m[:write_1h]]]")
         if model in prices:
             raise _wrong(entry, f"{model} is named twice")
-        prices[model] = _override(model, [_rate(entry, rate) for rate in rates])
+        prices[model] = _override(model, [_rate(entry, rate) for rate in rates], source)
     return prices
 
 
@@ -200,9 +202,13 @@ def parse_rate(text: str) -> Decimal:
     return rate
 
 
-def _override(model: str, given: list[Decimal]) -> Price:
-    source = "MODEL_COSTS" if len(given) == len(KINDS) else f"MODEL_COSTS{DERIVED}"
-    return Price(model=model, source=source, rates=complete_rates(dict(zip(KINDS, given, strict=False))))
+def _override(model: str, given: list[Decimal], source: str) -> Price:
+    is_whole = len(given) == len(KINDS)
+    return Price(
+        model=model,
+        source=source if is_whole else f"{source}{DERIVED}",
+        rates=complete_rates(dict(zip(KINDS, given, strict=False))),
+    )
 
 
 def _rate(entry: str, text: str) -> Decimal:

@@ -8,7 +8,7 @@ from contextlib import aclosing, suppress
 import redis
 import redis.asyncio
 
-from models.group_thread import GroupThread
+from models.database.group_thread import GroupThread
 from models.queue.redis_keys import ENDS
 
 _TIMEOUT_S = 0.5

@@ -14,7 +14,7 @@ from typing import Any
 import redis
 import redis.asyncio
 
-from models.group_thread import GroupThread
+from models.database.group_thread import GroupThread
 from models.ids import new_id
 from models.queue.end_signals import signals
 from models.queue.redis_keys import LISTENED, LIVE

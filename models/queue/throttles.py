@@ -13,6 +13,7 @@ from typing import Any, Literal
 from models.chain.chain import Chain
 from models.errors import BrokerError
 from models.queue.redis_keys import admission_prefix
+from models.rung_name import endpoint_of
 
 QUIET_S = 60.0  # an older denial throttles nobody any more
 _TIMEOUT_S = 2.0
@@ -21,7 +22,9 @@ _BUSY_SHARE = 0.8  # of the calls that our own limit allows: with fewer in fligh
 _FRESH_S = 10.0  # a denial as young counts even if a mean request fits: the denied request may have been a large one
 _KEPT_SHARE = 0.01  # of each limit, for urgent requests
 
-Reason = Literal["key_paused", "circuit_open", "limited", "full", "ramp"]
+_OUTAGE = "outage"  # as in breaker.lua: the kind of a breaker that holds a whole endpoint back
+
+Reason = Literal["key_paused", "endpoint_out", "circuit_open", "limited", "full", "ramp"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +68,7 @@ class ThrottleReader:
         self._quiet_s = quiet_s
 
     def read(self) -> list[Throttle]:
-        """Return the throttles of now, the key's own first, then each model's and each limit group's."""
+        """Return the throttles of now, those of endpoints first, then each model's and each limit group's."""
         now, state, flights = self._state()
         return throttles_in(state, flights, self._chain, now=now, quiet_s=self._quiet_s)
 
@@ -73,7 +76,12 @@ class ThrottleReader:
         import redis  # noqa: PLC0415 - a command that asks nothing of Redis need not load the client
 
         groups = sorted({self._chain.group_of(model) for model in self._chain.models})
-        names = ["fleet", *(f"model:{model}" for model in self._chain.models), *(f"group:{group}" for group in groups)]
+        endpoints = dict.fromkeys(f"endpoint:{endpoint_of(model)}" for model in self._chain.models)
+        names = [
+            *endpoints,
+            *(f"model:{model}" for model in self._chain.models),
+            *(f"group:{group}" for group in groups),
+        ]
         client = redis.Redis.from_url(self._url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)
         try:
             with client, client.pipeline(transaction=False) as pipeline:
@@ -100,7 +108,9 @@ def throttles_in(
     look = _Look(state=state, flights=flights, chain=chain, now=now, quiet_s=quiet_s)
     models = [throttle for model in chain.models for throttle in look.of_model(model)]
     groups = {chain.group_of(model): None for model in chain.models}
-    return [*look.of_key(), *models, *(throttle for group in groups for throttle in look.of_group(group))]
+    endpoints = dict.fromkeys(map(endpoint_of, chain.models))
+    of_endpoints = [throttle for endpoint in endpoints for throttle in look.of_endpoint(endpoint)]
+    return [*of_endpoints, *models, *(throttle for group in groups for throttle in look.of_group(group))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,15 +153,16 @@ class _Look:
     now: float
     quiet_s: float
 
-    def of_key(self) -> list[Throttle]:
-        """Return the throttles of the key: a pause, a ramp limit."""
-        fleet, models = self._fields("fleet"), self.chain.models
+    def of_endpoint(self, name: str) -> list[Throttle]:
+        """Return the throttles of an endpoint: an outage or a pause of the key, a ramp limit."""
+        endpoint, models = self._fields(f"endpoint:{name}"), self._models_at(name)
         found: list[Throttle] = []
-        if self._is_open(fleet):
-            found.append(self._breaker(fleet, "key_paused", models))
-        if self._speed() < 1:
-            since, until = fleet.number("ramped_at"), fleet.number("full_speed_at")
-            found.append(self._throttle("ramp", models, since, until=until, speed=self._speed()))
+        if self._is_open(endpoint):
+            reason: Reason = "endpoint_out" if endpoint.word("kind") == _OUTAGE else "key_paused"
+            found.append(self._breaker(endpoint, reason, models))
+        if (speed := self._speed(models[0])) < 1:
+            since, until = endpoint.number("ramped_at"), endpoint.number("full_speed_at")
+            found.append(self._throttle("ramp", models, since, until=until, speed=speed))
         return found
 
     def of_model(self, name: str) -> list[Throttle]:
@@ -161,7 +172,7 @@ class _Look:
             return [self._breaker(model, "circuit_open", (name,))]
         if not self._denies(model, "full"):
             return []
-        limit = max(1, math.floor(model.number("concurrency_limit") * self._speed() ** 2))
+        limit = max(1, math.floor(model.number("concurrency_limit") * self._speed(name) ** 2))
         since, flying = model.number("throttled_since"), self.flights.get(name, 0)
         if flying + 1 < limit * _BUSY_SHARE:
             return []
@@ -179,7 +190,7 @@ class _Look:
         bucket = group.buckets.get(kind)
         if not is_denying or bucket is None:
             return []
-        wait_s = self._wait_s(group, bucket)
+        wait_s = self._wait_s(group, bucket, self._speed(models[0]))
         if wait_s <= 0 and self.now - group.number("throttled_at") > _FRESH_S:
             return []
         until, limit = self.now + max(0.0, wait_s), round(bucket.number("limit"))
@@ -211,14 +222,17 @@ class _Look:
             **details,
         )
 
-    def _speed(self) -> float:
-        left_s = self._fields("fleet").number("full_speed_at") - self.now
+    def _models_at(self, endpoint: str) -> tuple[str, ...]:
+        return tuple(model for model in self.chain.models if endpoint_of(model) == endpoint)
+
+    def _speed(self, model: str) -> float:
+        left_s = self._fields(f"endpoint:{endpoint_of(model)}").number("full_speed_at") - self.now
         return 1.0 if left_s <= 0 else float(2 ** (-min(1e3, left_s / _DOUBLES_S)))
 
-    def _wait_s(self, group: _Fields, bucket: _Fields) -> float:
+    def _wait_s(self, group: _Fields, bucket: _Fields, speed: float) -> float:
         """Return the seconds until a mean request fits behind all reserved tokens."""
         limit = bucket.number("limit")
-        rate, kept = limit / 60 * self._speed(), _KEPT_SHARE * limit
+        rate, kept = limit / 60 * speed, _KEPT_SHARE * limit
         dripped = max(0.0, self.now - group.number("at")) * rate
         tokens = min(limit, bucket.number("tokens") + dripped)
         needed = min(max(1.0, bucket.number("mean")), limit - kept) + kept + bucket.number("reserved")

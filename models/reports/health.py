@@ -12,7 +12,7 @@ from models.schema.columns import midnight, now
 from models.schema.daily_cost import Threshold
 from models.schema.job import IN_FLIGHT, QUEUED, WAITING, Job
 
-_SHARES = ("mean_depth", "share_depth_0", "share_depth_2plus")
+_SHARES = ("mean_depth", "share_depth_0", "share_depth_2plus", "share_endpoint_out")
 _FIGURES = ("start_model", "jobs", *_SHARES, "verdict")
 _VIEW = table("v_primary_health", column("day", Date), *(column(name) for name in _FIGURES))
 

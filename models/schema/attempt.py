@@ -22,6 +22,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from models.job.values import Claim, Closing, Opening
 from models.money.pricing import Parts
 from models.outcome import CostStatus, Outcome
+from models.rung_name import endpoint_of
 from models.schema.columns import (
     Base,
     EscapedJSON,
@@ -61,6 +62,7 @@ class Attempt(Base):
     waited_ms: Mapped[int | None]  # the time that a worker held the request for its turn, before the opening
     max_tokens: Mapped[int | None]  # as sent, if other than the job asked for
     note: Mapped[str | None] = mapped_column(Text)  # the parameters dropped or mapped to suit the model
+    endpoint: Mapped[Line]  # the place of the request: anthropic, or a table of ENDPOINTS_FILE
     requested_model: Mapped[Line]
     served_model: Mapped[Line | None]
     outcome: Mapped[Word | None]  # NULL while the attempt is open
@@ -126,6 +128,7 @@ _OPENING: Mapping[str, Any] = {
     "batch_id": Job.batch_id,
     "task": Job.task,
     "attempt_no": bindparam("number", type_=Integer),
+    "endpoint": bindparam("endpoint", type_=String),
     "requested_model": bindparam("model", type_=String),
     "cost_status": literal(CostStatus.UNKNOWN, String),
     "reserved_nano_usd": bindparam("worst_case_usd", type_=NanoUSD()),
@@ -148,6 +151,7 @@ def opening_row(claim: Claim, opening: Opening, worker: str) -> dict[str, Any]:
         "job_id": claim.job_id,
         "token": claim.token,
         "number": opening.number,
+        "endpoint": endpoint_of(opening.model),
         "model": opening.model,
         "worst_case_usd": opening.worst_case_usd,
         "scopes": [cap.scope for cap in opening.caps] or None,

@@ -1,4 +1,4 @@
-"""Attempts added up by day, model, task and lane; the days added up; the figures that judge a day."""
+"""Attempts added up by day, endpoint, model, task and lane; the days added up; the figures that judge a day."""
 
 from datetime import date
 
@@ -10,7 +10,7 @@ from models.schema.columns import Base, Line, Money, Time, Word, db_now
 
 
 class DailyRow(Base):
-    """The sums of one UTC day's attempts of one model, task and lane, by the day of opening.
+    """The sums of one UTC day's attempts of one endpoint, model, task and lane, by the day of opening.
 
     `model` is the model that answered, else the model that was asked. `task` is empty for an attempt without a task.
     Costs count corrections. `cost_nano_usd` sums the known costs, `unknown_costs` counts all others, also open ones.
@@ -19,6 +19,7 @@ class DailyRow(Base):
     __tablename__ = "attempts_daily"
 
     day: Mapped[date] = mapped_column(primary_key=True)
+    endpoint: Mapped[Line] = mapped_column(primary_key=True)
     model: Mapped[Line] = mapped_column(primary_key=True)
     task: Mapped[Line] = mapped_column(primary_key=True)
     lane: Mapped[Word] = mapped_column(primary_key=True)  # live, or half_price for items of message batches

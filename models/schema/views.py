@@ -17,8 +17,8 @@ def _view(name: str, columns: Mapping[Any, str]) -> TableClause:
 ATTEMPTS = _view(
     "v_attempts",
     {
-        String: """attempt_id job_id batch_id task model requested_model outcome service_tier speed inference_geo lane
-        cost_status price_source""",
+        String: """attempt_id job_id batch_id task endpoint model requested_model outcome service_tier speed
+        inference_geo lane cost_status price_source""",
         Integer: f"attempt_no rung fallback_depth latency_ms {_TOKENS}",
         UTCDateTime: "opened_at closed_at",
         NanoUSD: "cost_nano_usd",
@@ -28,7 +28,7 @@ COSTS = _view(
     "v_cost_daily",
     {
         Date: "day",
-        String: "model task lane",
+        String: "endpoint model task lane",
         Integer: f"attempts answered failed open unknown_costs {_TOKENS}",
         NanoUSD: "cost_nano_usd",
     },

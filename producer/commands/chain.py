@@ -1,12 +1,19 @@
 """`stepdown chain`: the models, and the start of each task kind. `stepdown whatif`: jobs under another chain."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from models.errors import InputError, LedgerError, SettingsError, UnpricedModelError
+from models.errors import (
+    UNPRICED,
+    UNREACHABLE,
+    InputError,
+    LedgerError,
+    SettingsError,
+    UnpricedModelError,
+)
 from producer.commands.options import AllowUnpricedOption, JsonOption, WholeSummaries, producer, settings
 from producer.output.terminal import hint, next_step, print_lines, print_whole
 
@@ -41,9 +48,35 @@ def show(as_json: JsonOption = False) -> None:
     next_step("next: stepdown whatif --chain MODEL,... compares it with another chain")
 
 
+@chain.command()
+def suggest(as_json: JsonOption = False) -> None:
+    """Name models that cost less: exit 4 if the ledger is away, 5 if a rung has no price."""
+    from models.chain.retirements import LIST, retirements
+    from models.reports.cheaper_models import USED_DAYS
+    from producer.costs.price_check import chain_costs, known_to
+    from producer.costs.suggestion_table import suggested_chain, suggestion_json, suggestion_lines
+
+    given, now = settings(), datetime.now(UTC)
+    known, ends_known = known_to(given, now=now, with_uses=True), retirements() is not None
+    rungs, since = chain_costs(given, known, now=now), (now - timedelta(days=USED_DAYS)).date()
+    if as_json:
+        print_whole(json.dumps({**suggestion_json(rungs, since, ends_known=ends_known), "why_not": known.why_not}))
+    else:
+        print_lines(suggestion_lines(rungs, since))
+        if (chain := suggested_chain(rungs)) != given.chain.models:
+            next_step(f"next: stepdown whatif --chain {','.join(chain)} compares recorded jobs")
+    if not ends_known:
+        hint(f"nobody knows here which models end: {LIST} cannot be read")
+    if known.why_not is not None:
+        hint(f"by list rates alone, without the ledger: {known.why_not}")
+    if known.why_not is not None or any(rung.cost_usd is None for rung in rungs):
+        raise typer.Exit(UNREACHABLE if known.why_not is not None else UNPRICED)
+
+
 def _rungs(given: "Settings") -> "list[Rung]":
     from models.chain.retirements import retirements
     from models.money.price_book import context_window
+    from models.rung_name import model_of
     from producer.costs.chain_table import Rung
     from producer.costs.price_check import book_of
 
@@ -57,7 +90,7 @@ def _rungs(given: "Settings") -> "list[Rung]":
             price=book.price(model, at=now),
             window=context_window(model),
             limit_group=given.chain.group_of(model),
-            retires=ends.get(model),
+            retires=ends.get(model_of(model)),
         )
         for model in given.chain.models
     ]
@@ -119,7 +152,6 @@ def whatif(
     as_json: JsonOption = False,
 ) -> None:
     """Compare recorded jobs with the same jobs under another chain or start: cost, fallback depth and acceptance."""
-    from models.money.price_book import PriceBook
     from models.reports.what_if import WhatIf
     from producer.costs.whatif_table import Question, whatif_json, whatif_lines
 
@@ -127,7 +159,7 @@ def whatif(
     plan = _plan(given, chain, starts)
     with producer(given) as ours:
         scope = _scope(ours, since, until, task, batch)
-        prices = PriceBook(given.price_overrides, ours.store.price_list.dated())
+        prices = given.price_book(ours.store.price_list.dated())
         unpriced = prices.unpriced(plan.models)
         if unpriced and not allow_unpriced:
             raise UnpricedModelError(unpriced)

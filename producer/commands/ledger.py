@@ -33,7 +33,10 @@ UntilOption = Annotated[str | None, typer.Option(metavar="DAY", help=_UNTIL)]
 
 def report(
     by: Annotated[
-        str, typer.Option(metavar="KEY[,KEY]", help="day, month, model, task, batch, outcome, depth, lane or tag.NAME")
+        str,
+        typer.Option(
+            metavar="KEY[,KEY]", help="day, month, endpoint, model, task, batch, outcome, depth, lane or tag.NAME"
+        ),
     ] = "model",
     since: SinceOption = None,
     until: UntilOption = None,

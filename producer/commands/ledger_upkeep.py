@@ -107,13 +107,12 @@ def reprice(
     as_json: JsonOption = False,
 ) -> None:
     """Price past attempts anew, each by the price book of its own day; a cost that changes is a row beside them."""
-    from models.money.price_book import PriceBook
     from producer.output.table import table
 
     scope, given = _scope(since, until, model), settings()
     tallies: dict[str, Tally] = {}
     with producer(given) as ours:
-        book = PriceBook(given.price_overrides, ours.store.price_list.dated())
+        book = given.price_book(ours.store.price_list.dated())
         for step in ours.store.repricing.run(scope, book, is_dry=dry_run):
             add(tallies, step)
         without_usage = ours.store.repricing.without_usage(scope)

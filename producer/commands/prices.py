@@ -46,17 +46,20 @@ def list_prices(
 @prices.command()
 def check(as_json: JsonOption = False) -> None:
     """Compare prices with the price book: exit 1 where one differs, is missing or old, or a model is about to end."""
-    from producer.costs.price_check import age_of_prices, wrong_prices
+    from producer.costs.price_check import age_of_prices, chain_costs, wrong_prices
+    from producer.costs.suggestion_table import one_line
 
     given, now = settings(), datetime.now(UTC)
-    known = _known(given, now)
+    known = _known(given, now, with_uses=True)
+    cheaper = one_line(chain_costs(given, known, now=now))
     found = list(wrong_prices(given, known, now=now))
     if as_json:
         findings = [
             {"kind": one.kind, "model": one.model, "message": one.message, "amounts": _figures(one.amounts)}
             for one in found
         ]
-        print_whole(json.dumps({"is_ok": not found, "age": age_of_prices(now), "findings": findings}))
+        age = age_of_prices(now)
+        print_whole(json.dumps({"is_ok": not found, "age": age, "cheaper": cheaper, "findings": findings}))
     else:
         for one in found:
             print_line(one.message)
@@ -64,6 +67,8 @@ def check(as_json: JsonOption = False) -> None:
             where = "" if known.why_not is None else " that could be looked at"
             print_line(f"every price{where} is as the price book has it")
         hint(age_of_prices(now))
+        if cheaper is not None:  # news, and no fault: the exit code is that of the prices
+            hint(cheaper)
     if found or known.why_not is not None:
         raise typer.Exit(_WRONG if found else _LEDGER_AWAY)
 
@@ -121,21 +126,20 @@ def _set(chosen: "list[Price]") -> None:
         hint(f"attempts that were made already keep their cost: `stepdown ledger reprice --since {min(begun)}`")
 
 
-def _known(given: Any, now: datetime) -> "Known":
+def _known(given: Any, now: datetime, *, with_uses: bool = False) -> "Known":
     from producer.costs.price_check import known_to
 
-    known = known_to(given, now=now)
+    known = known_to(given, now=now, with_uses=with_uses)
     if known.why_not is not None:
         hint(f"without what the ledger knows of prices: {known.why_not}")
     return known
 
 
 def _chain() -> "list[Listed]":
-    from models.money.price_book import PriceBook
     from producer.costs.price_table import Listed
 
     given, now = settings(), datetime.now(UTC)
-    book = PriceBook(given.price_overrides, _known(given, now).dated)
+    book = given.price_book(_known(given, now).dated)
     return [
         Listed(model=model, price=book.price(model, at=now), batch=book.price(model, at=now, service_tier="batch"))
         for model in given.chain.models

@@ -54,11 +54,16 @@ def demo(
     jobs: Annotated[int, typer.Option(min=1, max=200, help="how many of the 200 articles")] = 200,
     stay: Annotated[bool, typer.Option("--stay/--exit", help="keep Flower up until Ctrl-C")] = False,
     half_price: Annotated[bool, typer.Option("--half-price", help="buy two of three in message batches")] = False,
+    endpoints: Annotated[bool, typer.Option("--endpoints", help="go on elsewhere while a provider is down")] = False,
 ) -> None:
     """Run a batch through real parts against a simulated API, with an outage in the middle."""
     from producer.running import demo as demonstrating
 
-    raise typer.Exit(demonstrating.run(jobs=jobs, stay=stay, half_price=half_price))
+    if half_price and endpoints:
+        raise InputError("--half-price, --endpoints: choose one", source="stepdown demo")
+    shown = demonstrating.ELSEWHERE if endpoints else demonstrating.CHAIN
+    play = demonstrating.AT_HALF_PRICE if half_price else shown
+    raise typer.Exit(demonstrating.run(play, jobs=jobs, stay=stay))
 
 
 def mcp(
@@ -81,22 +86,25 @@ def mcp(
 
 def doctor(
     worker: Annotated[bool, typer.Option("--worker", help="only whether a worker of this machine claims jobs")] = False,
+    ask: Annotated[bool, typer.Option("--ask", help="also send one smallest message through each endpoint")] = False,
     as_lines: LinesOption = False,
 ) -> None:
     """Check key, prices, ledger, disk, broker, workers, throttles and API; each finding says what would be right."""
     import json
     from collections import Counter
     from dataclasses import asdict
+    from itertools import chain
 
     from producer.output.table import table
+    from producer.running.ask_endpoints import ask_endpoints
 
     if worker:
         from producer.running.claims import examine_worker as examine
     else:
         from producer.running.doctor import examine
 
-    verdicts = []
-    for finding in examine(read_settings()):
+    given, verdicts = read_settings(), []
+    for finding in chain(examine(given), ask_endpoints(given) if ask else ()):
         verdicts.append(finding)
         if as_lines:
             print_whole(json.dumps(asdict(finding)))

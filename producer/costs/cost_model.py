@@ -18,6 +18,7 @@ from models.money.token_estimate import PromptSize, prompt_size
 from models.money.worst_case import worst_case_usd
 from models.outcome import Outcome
 from models.reports.token_history import Spread, TokenHistory
+from models.rung_name import is_usual
 from producer.prompt.prompt import Prompt
 from producer.prompt.start_rung import span_of
 from producer.submit.shared_prefixes import shared_prefixes
@@ -245,7 +246,7 @@ def expect(
         tokens = None if counts is None else counts[seq - 1]
         bounded = partial(inputs.cost, task=its_task, params=params, size=size, tokens=tokens, reads=read)
         for lane in (live, half_price):
-            costs = [bounded(model, tier=lane.tier) for model in models]
+            costs = [bounded(model, tier=lane.tier if is_usual(model) else None) for model in models]  # else: no lane
             lane.add(costs, inputs.along(span, costs, inputs.climbs_of(its_task)))
         starts[models[span.start]] += 1
         tasks[its_task] += 1

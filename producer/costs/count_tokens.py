@@ -7,6 +7,7 @@ from typing import Any
 
 from models.chain.capabilities import OLDER_VERSION, wants_older_version
 from models.errors import ApiError, InputError
+from models.rung_name import model_of
 from producer.costs.anthropic_http import Api
 
 _AT_ONCE = 8
@@ -28,7 +29,7 @@ def count_tokens(requests: Sequence[tuple[str, Mapping[str, Any]]], api: Api) ->
 
 
 def _count(number: int, model: str, params: Mapping[str, Any], api: Api) -> int:
-    body = {"model": model, **{name: params[name] for name in _COUNTED if name in params}}
+    body = {"model": model_of(model), **{name: params[name] for name in _COUNTED if name in params}}
     if wants_older_version(body):
         api = replace(api, headers={**api.headers, "anthropic-version": OLDER_VERSION})
     try:

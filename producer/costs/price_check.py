@@ -13,6 +13,7 @@ from models.database.engine import opened_if_there
 from models.errors import LedgerError
 from models.money.price_book import GENAI_SOURCE, PriceBook, snapshot_day
 from models.money.pricing import KINDS, Price, Rates, complete_rates, derived_kinds
+from models.reports.cheaper_models import USED_DAYS, RungCost, TokenUse, TokenUses, compare, thresholds_of
 from models.settings import Settings
 from producer.output.format import rate
 from producer.output.terminal import terminal_text
@@ -38,16 +39,18 @@ class Wrong:
 class Known:
     """The prices that a person set in the ledger, and the models that answered lately.
 
-    `why_not` is the reason why the ledger could not be read. A ledger that was read, or is new and empty, has None.
+    `uses` are the tokens of the last 30 days by rung, if they were read. `why_not` is the reason why the ledger could
+    not be read. A ledger that was read, or is new and empty, has None.
     """
 
     dated: Mapping[str, Sequence[Price]] = field(default_factory=dict)
     served: Sequence[str] = ()
+    uses: Sequence[TokenUse] = ()
     why_not: str | None = None
 
 
-def known_to(settings: Settings, *, now: datetime) -> Known:
-    """Read the prices and models in the ledger, if there is a ledger."""
+def known_to(settings: Settings, *, now: datetime, with_uses: bool = False) -> Known:
+    """Read the prices and models in the ledger, if there is a ledger. With uses, the tokens of each rung, too."""
     current = newest = None
     try:
         with opened_if_there(settings.database_url.get_secret_value()) as engine:
@@ -56,7 +59,12 @@ def known_to(settings: Settings, *, now: datetime) -> Known:
             current, newest = revisions(engine)
             if current == newest:
                 prices = PriceList(engine)
-                return Known(dated=prices.dated(), served=prices.served_since(now - timedelta(days=SERVED_DAYS)))
+                dated, served = prices.dated(), prices.served_since(now - timedelta(days=SERVED_DAYS))
+                if not with_uses:
+                    return Known(dated=dated, served=served)
+                thresholds = thresholds_of(settings.price_book(dated), settings.chain.models, now=now)
+                since = now - timedelta(days=USED_DAYS)
+                return Known(dated=dated, served=served, uses=TokenUses(engine).since(since, [*thresholds]))
             if current is None and engine.dialect.name == "sqlite":
                 return Known()
     except LedgerError as error:
@@ -69,12 +77,18 @@ def known_to(settings: Settings, *, now: datetime) -> Known:
 def book_of(settings: Settings, *, now: datetime) -> tuple[PriceBook, str | None]:
     """Return the price book with the prices set in the ledger, and a reason if the ledger is away."""
     known = known_to(settings, now=now)
-    return PriceBook(settings.price_overrides, known.dated), known.why_not
+    return settings.price_book(known.dated), known.why_not
+
+
+def chain_costs(settings: Settings, known: Known, *, now: datetime) -> list[RungCost]:
+    """Compare each rung of the chain with other models of its family."""
+    book, ends = settings.price_book(known.dated), retirements() or {}
+    return compare(settings.chain.models, known.uses, book, ends, now=now)
 
 
 def wrong_prices(settings: Settings, known: Known, *, now: datetime) -> Iterator[Wrong]:
     """Find faults in overrides, in the prices of the chain and of recent models, and in the price book's age."""
-    book, listed = PriceBook(settings.price_overrides, known.dated), PriceBook({})
+    book, listed = settings.price_book(known.dated), PriceBook({})
     for model in sorted({*settings.price_overrides, *known.dated}):
         ours, theirs = book.price(model, at=now), listed.price(model, at=now)
         if ours is not None and theirs is not None and ours.source != theirs.source:

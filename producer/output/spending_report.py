@@ -10,7 +10,7 @@ from models.errors import InputError
 from producer.output.format import bar, money
 from producer.output.table import table
 
-KEYS = ("day", "month", "model", "task", "batch", "outcome", "depth", "lane")
+KEYS = ("day", "month", "endpoint", "model", "task", "batch", "outcome", "depth", "lane")
 _TAG = "tag."
 _MOST_KEYS = 2
 _IN_TIME = frozenset({"day", "month", "depth"})  # read in their own order; everything else by what it costs

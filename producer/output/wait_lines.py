@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.outcome import AT_HALF_PRICE, HALF_PRICE, IN_BATCH, MOVED
 from models.queue.throttles import Throttle
+from models.rung_name import DEFAULT_ENDPOINT, endpoint_of
 from producer.output.format import duration
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _BROKEN = {
 }
 _HOLDERS = {
     "circuit_open": "the open circuit breaker ({kind})",
+    "endpoint_out": "the outage of a whole endpoint",
     "key_paused": "the pause of this key",
     "full": "our own limit of {limit} calls in flight",
     "ramp": "the ramp limit of this key",
@@ -119,8 +121,16 @@ def _circuit_open(throttle: Throttle, names: str) -> str:
     return f"{names} {broken} {_since(throttle)}: {probes}; its jobs step down or wait"
 
 
+def _endpoint_out(throttle: Throttle, _names: str) -> str:
+    endpoint, probes = endpoint_of(throttle.models[0]), f"one probe at a time, the next {_in(throttle)}"
+    return f"endpoint {endpoint} is out, with all its models, {_since(throttle)}: {probes}; its jobs step down or wait"
+
+
 def _key_paused(throttle: Throttle, _names: str) -> str:
-    return f"the API refuses this key {_since(throttle)}: one probe at a time, the next {_in(throttle)}; all jobs wait"
+    endpoint = endpoint_of(throttle.models[0])
+    refused = "the API refuses this key" if endpoint == DEFAULT_ENDPOINT else f"endpoint {endpoint} refuses its key"
+    jobs = "all jobs wait" if endpoint == DEFAULT_ENDPOINT else "its jobs wait or step down"
+    return f"{refused} {_since(throttle)}: one probe at a time, the next {_in(throttle)}; {jobs}"
 
 
 def _full(throttle: Throttle, names: str) -> str:
@@ -144,6 +154,7 @@ def _ramp(throttle: Throttle, _names: str) -> str:
 
 _LINES: Mapping[Reason, Callable[[Throttle, str], str]] = {
     "circuit_open": _circuit_open,
+    "endpoint_out": _endpoint_out,
     "key_paused": _key_paused,
     "full": _full,
     "limited": _limited,

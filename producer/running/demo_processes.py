@@ -7,14 +7,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from models.errors import StepdownError
 from models.queue.embedded_redis import running_broker
-from models.settings import Settings, child_environment, load_settings
+from models.settings import DEFAULT_CHAIN, Settings, child_environment, load_settings
 from producer.output.terminal import print_line
 from producer.running.start import flower_command, flower_variables, simulator_command, worker_command
+from producer.simulator.process import RunningSimulator
 
 _SCRIPTS = Path(__file__).parents[1] / "simulator" / "scripts"
 _SEED = 7
@@ -40,19 +43,19 @@ def end_in_order() -> None:
 
 
 @contextmanager
-def simulator(folder: Path, *, half_price: bool = False) -> Iterator[Settings]:
-    """Run the simulated API, and yield settings that point at it and at nothing of the user's own."""
-    ready = folder / "simulator.url"
-    script = _SCRIPTS / ("half_price.toml" if half_price else "demo.toml")
-    more = ["--seed", str(_SEED), "--script", str(script), "--latency-s", str(_LATENCY_S)]
-    files = ["--log", str(folder / "purchases.jsonl"), "--ready-file", str(ready)]
+def simulator(folder: Path, name: str, script: str | None, faults: str) -> Iterator[RunningSimulator]:
+    """Run a simulated API. `script` names a file of the simulator's scripts, `faults` are in words."""
+    ready, log = folder / f"{name}.url", folder / f"{name}.jsonl"
+    scripts = [] if script is None else ["--script", str(_SCRIPTS / script)]
+    more = ["--seed", str(_SEED), *scripts, "--latency-s", str(_LATENCY_S)]
     started = time.monotonic()
-    with _process(simulator_command([*more, *files]), {}, folder / "simulator.log") as has_ended:
-        _until(lambda: ready.exists() and bool(ready.read_text(encoding="utf-8").strip()), "simulator", has_ended)
+    command = simulator_command([*more, "--log", str(log), "--ready-file", str(ready)])
+    with _process(command, {}, folder / f"{name}.log") as process:
+        has_ended = partial(_has_ended, process)
+        _until(lambda: ready.exists() and bool(ready.read_text(encoding="utf-8").strip()), name, has_ended)
         url = ready.read_text(encoding="utf-8").strip()
-        faults = "one message batch never ends" if half_price else "opus is down from job 60 to 110"
         _row("api", f"simulator {url}  seed {_SEED}; {faults}", started)
-        yield _settings(folder, url)
+        yield RunningSimulator(url=url, pid=process.pid, log_path=log)
 
 
 @contextmanager
@@ -68,8 +71,8 @@ def broker(settings: Settings) -> Iterator[str]:
 def worker(settings: Settings, broker_url: str) -> Iterator[None]:
     """Run one worker; it is ready when it says so in its log."""
     started, log = time.monotonic(), settings.state_dir / "worker.log"
-    with _process(worker_command(settings), _variables(settings, broker_url), log) as has_ended:
-        _until(lambda: " ready." in log.read_text(encoding="utf-8"), "worker", has_ended)
+    with _process(worker_command(settings), _variables(settings, broker_url), log) as process:
+        _until(lambda: " ready." in log.read_text(encoding="utf-8"), "worker", partial(_has_ended, process))
         _row("worker", f"1 process, {settings.worker_concurrency} calls in flight", started)
         yield
 
@@ -88,8 +91,11 @@ def flower(settings: Settings, broker_url: str) -> Iterator[None]:
         yield
 
 
-def _settings(folder: Path, api: str) -> Settings:
-    """Leave the user's own key, broker and ledger alone: nothing here is read from the environment."""
+def settings_at(folder: Path, api: str, cloud: str | None = None) -> Settings:
+    """Return settings for the simulated API, and for another at the endpoint `cloud`.
+
+    The user's own key, broker and ledger are left alone: nothing here is read from the environment.
+    """
     usual = {name: field.default for name, field in Settings.model_fields.items()}
     own = {
         "anthropic_api_key": "demo",
@@ -99,8 +105,15 @@ def _settings(folder: Path, api: str) -> Settings:
         "task_starts": _TASK_STARTS,
         "worker_concurrency": _CONCURRENCY,
         **_HALF_PRICE,
+        **({} if cloud is None else _endpoints(folder, cloud)),
     }
     return load_settings(env_file=None, **usual | own)
+
+
+def _endpoints(folder: Path, url: str) -> dict[str, Any]:
+    path, (first, second, _) = folder / "endpoints.toml", DEFAULT_CHAIN.split(",")
+    path.write_text(f'[cloud]\nkind = "compatible"\nbase_url = "{url}"\nkey = "demo"\ntrust_model = true\n')
+    return {"endpoints_file": path, "model_chain": f"{first},cloud/{first},{second},cloud/{second}", "task_starts": ""}
 
 
 def _variables(settings: Settings, broker_url: str) -> dict[str, str]:
@@ -112,26 +125,32 @@ def _variables(settings: Settings, broker_url: str) -> dict[str, str]:
         "DATABASE_URL": settings.database_url.get_secret_value(),
         "STATE_DIR": str(settings.state_dir),
         "TASK_STARTS": settings.task_starts,
+        "MODEL_CHAIN": settings.model_chain,
+        "ENDPOINTS_FILE": str(settings.endpoints_file or ""),
         **{name.upper(): f"{seconds:g}" for name, seconds in _HALF_PRICE.items()},
     }
 
 
 @contextmanager
-def _process(command: Sequence[str], variables: Mapping[str, str], log: Path) -> Iterator[Callable[[], bool]]:
-    """Run a process that ends with the block, its words in a log file; yields what tells whether it has ended."""
+def _process(command: Sequence[str], variables: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a process that ends with the block, its words in a log file."""
     with log.open("wb") as words:
         # In a session of its own: Ctrl-C reaches us, and we end the others in order.
         process = subprocess.Popen(
             command, env=child_environment(variables), stdout=words, stderr=words, start_new_session=True
         )
         try:
-            yield lambda: process.poll() is not None
+            yield process
         finally:
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_END_TIMEOUT_S)
             process.kill()
             process.wait()
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    return process.poll() is not None
 
 
 def _until(is_ready: Callable[[], bool], what: str, has_ended: Callable[[], bool]) -> None:

@@ -5,17 +5,19 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from migrations.run import revisions
 from models.database.engine import open_database
+from models.endpoints import Endpoint
 from models.errors import StepdownError
-from models.money.price_book import PriceBook
 from models.queue.broker import Broker
 from models.queue.embedded_redis import broker_url
 from models.queue.throttles import ThrottleReader
 from models.reports.health import Health
+from models.rung_name import is_usual
 from models.settings import Settings
 from producer.costs.anthropic_http import api_of
 from producer.costs.api_check import state_of
@@ -41,6 +43,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _spool(settings.state_dir / "spool")
     yield from _broker(settings)
     yield _finding("api", lambda: _api(settings))
+    for name in settings.chain.rungs_by_endpoint:
+        if (endpoint := settings.endpoints.get(name)) is not None:
+            yield _finding("endpoint", partial(_endpoint, endpoint))
 
 
 def _key(settings: Settings) -> Finding:
@@ -52,7 +57,7 @@ def _key(settings: Settings) -> Finding:
 def _prices(settings: Settings) -> Iterator[Finding]:
     now = datetime.now(UTC)
     known = known_to(settings, now=now)  # a ledger that is away has a finding of its own
-    book, wrong = PriceBook(settings.price_overrides, known.dated), list(wrong_prices(settings, known, now=now))
+    book, wrong = settings.price_book(known.dated), list(wrong_prices(settings, known, now=now))
     named = {one.model for one in wrong}
     for model in settings.chain.models:
         price = book.price(model, at=now)
@@ -195,19 +200,37 @@ def _throttles(settings: Settings, url: str) -> Iterator[Finding]:
 
 
 def _api(settings: Settings) -> Finding:
-    url = urlsplit(settings.anthropic_base_url)
+    place, why_not = _reached(settings.anthropic_base_url)
+    if why_not is not None:
+        message = f"{place} cannot be reached ({why_not}): look at ANTHROPIC_BASE_URL and the network"
+        return Finding(what="api", verdict="warn", message=message)
+    if settings.anthropic_api_key is None:
+        return Finding(what="api", verdict="ok", message=f"{place} can be reached")
+    state = state_of(api_of(settings), tuple(filter(is_usual, settings.chain.models)))
+    return Finding(what="api", verdict=state.verdict, message=state.message)
+
+
+def _endpoint(endpoint: Endpoint) -> Finding:
+    """Say whether a connection opens. That proves neither the key nor the model: `doctor --ask` does."""
+    if endpoint.base_url is None:
+        message = f"{endpoint.name}: the address of {endpoint.kind} is the SDK's; `stepdown doctor --ask` calls it"
+        return Finding(what="endpoint", verdict="ok", message=message)
+    place, why_not = _reached(endpoint.base_url)
+    if why_not is None:
+        return Finding(what="endpoint", verdict="ok", message=f"{endpoint.name}: {place} can be reached")
+    message = f"{endpoint.name}: {place} cannot be reached ({why_not}): look at base_url in ENDPOINTS_FILE"
+    return Finding(what="endpoint", verdict="warn", message=message)
+
+
+def _reached(address: str) -> tuple[str, str | None]:
+    """Return the host and port of an address, and the reason why no connection opens there."""
+    url = urlsplit(address)
     host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
     try:
         socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT_S).close()
     except OSError as error:
-        message = (
-            f"{host}:{port} cannot be reached ({error.strerror or error}): look at ANTHROPIC_BASE_URL and the network"
-        )
-        return Finding(what="api", verdict="warn", message=message)
-    if settings.anthropic_api_key is None:
-        return Finding(what="api", verdict="ok", message=f"{host}:{port} can be reached")
-    state = state_of(api_of(settings), settings.chain.models)
-    return Finding(what="api", verdict=state.verdict, message=state.message)
+        return f"{host}:{port}", error.strerror or str(error)
+    return f"{host}:{port}", None
 
 
 def _finding(what: str, look: Callable[[], Finding]) -> Finding:

@@ -72,6 +72,11 @@ def simulator_command(more: Sequence[str]) -> list[str]:
     return [sys.executable, "-P", "-m", "producer.simulator", *more]
 
 
+def direct_command(prompt: str) -> list[str]:
+    """Build the command of one direct call, in a process of its own."""
+    return [sys.executable, "-P", "-m", "worker.direct", prompt]
+
+
 def simulate(more: Sequence[str]) -> None:
     """Become the simulated API."""
     _become(simulator_command(more), child_environment({}))

@@ -41,6 +41,7 @@ _SENTENCES: Mapping[str, str] = {
     "moved": "its message batch gave no answer, so the job was called live",
     "key_paused": "nobody might call with this key for a while: the API had refused it, or its money was used up",
     "worker_stopped": "its worker was being stopped",
+    "endpoint_out": "no model of {its} endpoint was well",
     "same_limit": "{it} draws on limits that were used up",
     "waited": "the job had waited for {it} as long as it may",
     "no_time": "the next chance would have come after the job's deadline",
@@ -59,6 +60,7 @@ _COOLED = {
     "unreachable": "it could not be reached",
     "missing": "the API did not know its name, or the key may not use it",
     "slow": "it took far longer than it usually does",
+    "outage": "no model of its endpoint was well",
 }
 
 

@@ -12,7 +12,6 @@ from models.errors import InputError, UnpricedModelError
 from models.ids import new_ids
 from models.job.task_kinds import JobTerms, terms_for
 from models.job.values import NewBatch, NewJob, Unsent
-from models.money.price_book import PriceBook
 from models.money.pricing import Price
 from models.reports.learned_starts import ASKED, LearnedStarts, is_auto
 from models.schema.columns import escaped_json
@@ -80,7 +79,7 @@ def laid_out(
 
 def require_prices(settings: Settings, dated: Mapping[str, Sequence[Price]]) -> None:
     """Raise UnpricedModelError if a model of the chain has no price today. `dated` are prices that a person set."""
-    if unpriced := PriceBook(settings.price_overrides, dated).unpriced(settings.chain.models):
+    if unpriced := settings.price_book(dated).unpriced(settings.chain.models):
         raise UnpricedModelError(unpriced)
 
 

@@ -105,12 +105,14 @@ def _attempts(numbers: str, *, ids: tuple[str, str, str], times: tuple[str, str]
     is_unknown = "(i % 200 = 199)"
     cost = "1000000 + i % 1000 * 5000"
     return f"""
-        INSERT INTO attempts (id, job_id, batch_id, attempt_no, task, rung, fallback_depth, reason, requested_model,
-            served_model, outcome, http_status, message_id, request_id, opened_at, closed_at, latency_ms, input_tokens,
-            cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, web_searches, service_tier,
-            cost_nano_usd, input_nano_usd, cache_read_nano_usd, cache_write_5m_nano_usd, cache_write_1h_nano_usd,
+        INSERT INTO attempts (id, job_id, batch_id, attempt_no, task, rung, fallback_depth, reason, endpoint,
+            requested_model, served_model, outcome, http_status, message_id, request_id, opened_at, closed_at,
+            latency_ms, input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens,
+            web_searches, service_tier, cost_nano_usd, input_nano_usd, cache_read_nano_usd, cache_write_5m_nano_usd,
+            cache_write_1h_nano_usd,
             output_nano_usd, web_search_nano_usd, cost_status, price_source, worker, lease_token)
-        SELECT {ids[0]}, {ids[1]}, {ids[2]}, number, {_TASKS}, number - 1, number - 1, 'start', {_MODELS}, {_MODELS},
+        SELECT {ids[0]}, {ids[1]}, {ids[2]}, number, {_TASKS}, number - 1, number - 1, 'start', 'anthropic',
+            {_MODELS}, {_MODELS},
             CASE WHEN {is_unknown} THEN 'timed_out' ELSE 'answered' END, 200, 'msg_' || i, 'req_' || i, {times[0]},
             {times[1]}, 1000 + i % 9000, 1000, 0, 0, 0, i % 1000, 0, 'standard',
             CASE WHEN NOT {is_unknown} THEN {cost} END, CASE WHEN NOT {is_unknown} THEN 1000000 END, 0, 0, 0,

@@ -8,15 +8,11 @@ from tempfile import TemporaryDirectory
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from migrations.run import upgrade
-from models.database.engine import open_database
 from models.job.task_kinds import JobTerms
-from producer.client import Producer
 from producer.prompt.prompt import Prompt
 from tests.support.eventually import eventually
 from tests.support.servers.ports import free_port
-from tests.support.servers.valkey import running_valkey
-from tests.support.sites.worker_site import environment_of, running_worker, settings_of
+from tests.support.sites.worker_site import working_plant
 
 NEEDS = ("llmock==0.2.2",)
 _JOBS = 5
@@ -26,31 +22,30 @@ _BOUGHT = "SELECT count(*) FROM attempts WHERE service_tier = 'batch' AND outcom
 
 def is_bought_at_half_price(python: Path) -> bool:
     """Return whether all jobs of a batch are answered by one message batch of llmock, and costed."""
-    with TemporaryDirectory() as folder, _llmock(python) as url, running_valkey(Path(folder)) as broker:
-        ledger = f"sqlite:///{folder}/ledger.db"
-        where = {"REDIS_URL": broker, "DATABASE_URL": ledger, "STATE_DIR": folder, "ANTHROPIC_BASE_URL": url}
-        environment = environment_of(where | _TIMES)
-        engine = open_database(ledger)
-        upgrade(engine)
-        with running_worker(environment, Path(folder, "worker.log")), Producer(settings_of(environment)) as producer:
-            prompts = [Prompt(f"Summarize: harbour {number} was dredged.") for number in range(_JOBS)]
-            batch = producer.submit(prompts, terms=JobTerms(half_price=True, deadline_s=90))
-            eventually(lambda: batch.progress().is_finished, within_s=60, because="the message batch is answered")
-            with engine.connect() as connection:
-                bought = connection.exec_driver_sql(_BOUGHT).scalar_one()
-            engine.dispose()
-            return bool(batch.progress().succeeded == _JOBS == bought)
+    with TemporaryDirectory() as folder, running_llmock(python) as url:
+        where = {"ANTHROPIC_BASE_URL": f"{url}/anthropic", **_TIMES}
+        return _is_bought(Path(folder, "site"), where)
+
+
+def _is_bought(folder: Path, where: dict[str, str]) -> bool:
+    with working_plant(folder, **where) as plant, plant.engine.connect() as connection:
+        prompts = [Prompt(f"Summarize: harbour {number} was dredged.") for number in range(_JOBS)]
+        batch = plant.producer.submit(prompts, terms=JobTerms(half_price=True, deadline_s=90))
+        plant.finished(batch, within_s=60)
+        bought = connection.exec_driver_sql(_BOUGHT).scalar_one()
+        return bool(batch.progress().succeeded == _JOBS == bought)
 
 
 @contextmanager
-def _llmock(python: Path) -> Iterator[str]:
+def running_llmock(python: Path) -> Iterator[str]:
+    """Run llmock on a free port until the end of the block; yields its address."""
     port = free_port()
     command = [str(python.with_name("llmock")), "serve", "--host", "127.0.0.1", "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
             url = f"http://127.0.0.1:{port}"
             eventually(lambda: _answers(url), within_s=30, because="llmock listens")
-            yield f"{url}/anthropic"
+            yield url
         finally:
             server.terminate()
 

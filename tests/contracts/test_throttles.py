@@ -148,7 +148,7 @@ def test_another_keys_throttles_are_its_own(door: Door, redis_url: str) -> None:
 
 def test_fields_that_are_no_numbers_are_read_as_nothing(redis_url: str, read: Read) -> None:
     with redis.Redis.from_url(redis_url) as client:
-        for name in ("fleet", f"model:{_HAIKU}", "group:claude-opus-4"):
+        for name in ("endpoint:anthropic", f"model:{_HAIKU}", "group:claude-opus-4"):
             for text in ('{"opened_at": "x", "closed_until": [], "full_speed_at": true}', "[1]", "no JSON"):
                 client.set(f"{PREFIX}{name}", text)
     assert read() == []

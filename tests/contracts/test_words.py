@@ -18,7 +18,7 @@ _LONGEST_FUNCTION = 40
 _MOST_FILES = 12
 _PRODUCT = ("models", "worker", "producer", "migrations")
 _ADMISSION = _ROOT / "worker" / "admission"
-_LONGEST_SCRIPT, _LONGEST_SCRIPT_FILE, _LONGEST_LINE = 300, 120, 120
+_LONGEST_SCRIPT, _LONGEST_SCRIPT_FILE, _LONGEST_LINE = 340, 120, 120
 _OF_THE_HOST = {"FORGET_MS", "time"}
 # Words that others of GLOSSARY.md replaced: as files, and as names of any kind.
 _OLD_FILES = re.compile(
@@ -65,7 +65,7 @@ def test_no_folder_of_the_product_has_more_than_12_files() -> None:
     assert {folder: count for folder, count in counts.items() if count > _MOST_FILES} == {}
 
 
-def test_the_admission_script_is_at_most_300_lines_in_files_of_at_most_120() -> None:
+def test_the_admission_script_is_at_most_340_lines_in_files_of_at_most_120() -> None:
     lines = {path.name: path.read_text(encoding="utf-8").splitlines() for path in _ADMISSION.glob("lua/*.lua")}
     assert lines
     assert sum(map(len, lines.values())) <= _LONGEST_SCRIPT

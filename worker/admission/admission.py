@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 PAUSED = "paused"  # the key is refused or without money: no request leaves
-CIRCUIT_OPEN = "circuit_open"  # the model is out of rotation
+CIRCUIT_OPEN = "circuit_open"  # the model, or its whole endpoint, is out of rotation
+OUTAGE = "outage"  # the kind of a breaker that holds a whole endpoint back
 LIMITED = "limited"  # the group's rate limits are used up
 FULL = "full"  # the model has no place for another call in flight
 RETRIES_SPENT = "retries_spent"  # the worker has repeated as much as its budget allows
@@ -100,8 +101,9 @@ class Capacity:
     is_closed: bool
 
 
-# A change of the model's circuit breaker. key_works: the key was refused to this request, and answers other requests.
-Change = Literal["", "opened", "closed", "key_works"]
+# A change of the model's circuit breaker, or of the endpoint's. key_works: the key was refused to this request, and
+# answers other requests.
+Change = Literal["", "opened", "closed", "endpoint_opened", "endpoint_closed", "key_works"]
 
 
 class Admission(Protocol):

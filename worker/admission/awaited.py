@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from models.group_thread import GroupThread, LoopReply, Reply
+from models.database.group_thread import GroupThread, LoopReply, Reply
 from worker.admission.admission import BlockingAdmission, Capacity, Change, Denied, Granted, Request, Result
 
 _Asked = Request | Result

@@ -7,6 +7,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, cast
 
+from models.rung_name import endpoint_of
 from worker.admission.admission import RETRIES_SPENT, Capacity, Change, Denied, Granted, Request, Result, ResultKind
 from worker.admission.retry_budget import RetryBudget
 
@@ -36,12 +37,14 @@ Run = Callable[[Sequence[Sequence[str]]], Sequence[Sequence[Any]]]  # arguments 
 class Tuning:
     """An operator's choices. A model that is out is probed after `probe_every_s`, a refused key after `key_pause_s`.
 
-    `requests_per_minute` holds the limits of groups, for the time before a reply's headers give them.
+    `requests_per_minute` holds the limits of groups, for the time before a reply's headers give them. `rungs` counts
+    the chain's models at each endpoint. Empty: the chain has one endpoint, whose models alone may be out.
     """
 
     probe_every_s: float
     key_pause_s: float
     requests_per_minute: Mapping[str, int] = field(default_factory=dict)
+    rungs: Mapping[str, int] = field(default_factory=dict)
 
 
 class LuaScript:
@@ -62,7 +65,7 @@ class LuaScript:
         self._run_script = run
         self._worker = worker
         self._tuning = (f"{tuning.probe_every_s}", f"{tuning.key_pause_s}")
-        self._stated = tuning.requests_per_minute
+        self._stated, self._rungs = tuning.requests_per_minute, tuning.rungs
         self._now = now
 
     def acquire(self, need: Request) -> Granted | Denied:
@@ -92,7 +95,8 @@ class LuaScript:
             return self._words(
                 "acquire", worker=self._worker, stated=str(self._stated.get(asked.group, 0)), **_request(asked)
             )
-        return self._words("release", **_result(asked))
+        rungs = str(self._rungs.get(endpoint_of(asked.model), 0))
+        return self._words("release", rungs=rungs, **_result(asked))
 
     def _granted(self, need: Request, reply: Sequence[str]) -> Granted | Denied:
         word, *values = reply

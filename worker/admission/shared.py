@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from models.queue.redis_keys import admission_prefix
+from models.rung_name import DEFAULT_ENDPOINT, endpoint_of
 from worker.admission.admission import BlockingAdmission, Capacity, Change, Denied, Granted, Request, Result
 from worker.admission.in_process import InProcessRedis
 from worker.admission.lua_script import TEXT, TICKETS, LuaScript, Tuning, results_of_lost
@@ -185,8 +186,9 @@ class SharedAdmission:
 
     def _names(self) -> list[str]:
         pairs = sorted(self._known)  # copied at once: other threads add to the set
+        endpoints = {DEFAULT_ENDPOINT: None} | {endpoint_of(model): None for _, model in pairs}
         return [
-            "fleet",
+            *(f"endpoint:{name}" for name in endpoints),
             *dict.fromkeys(name for group, model in pairs for name in (f"group:{group}", f"model:{model}")),
         ]
 

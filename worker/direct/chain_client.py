@@ -11,8 +11,8 @@ from models.chain.capabilities import headers_problem
 from models.chain.chain import Chain, called_in
 from models.errors import InputError
 from models.job.answer import Answer
+from worker.direct.chain_message import ChainMessage, as_message
 from worker.direct.direct_job import DirectCall, answer_now, answer_soon, check_labels, worker_of_this_process
-from worker.provider.anthropic_client import ChainMessage, as_message
 
 _HERE = "messages.create"
 _LEFT_OUT = ("NotGiven", "Omit")  # the values that the SDK's users pass for "not given"

@@ -11,7 +11,7 @@ from models.chain.deadline import Deadline
 from models.job.values import Claim, Closing, Ending, Opening, OverCap
 from models.money.pricing import Prices
 from models.money.worst_case import WorstCase
-from models.outcome import Outcome
+from models.outcome import OnKeyTrouble, Outcome
 from worker.admission.admission import Admission
 from worker.admission.cache_warmup import CacheWarmup
 from worker.admission.forecast import Forecast
@@ -43,6 +43,9 @@ class Provider(Protocol):
 
         `on_event` receives each event of a stream at once. No fault of the network or the provider raises.
         """
+
+    def served(self, rung: str, model: str) -> str:
+        """Return the name of the model that answered on a rung, whose reply names a model."""
 
     async def cut(self) -> None:
         """End the calls in flight."""
@@ -96,6 +99,7 @@ class Collaborators:
     climbs: frozenset[Outcome]
     patience_s: float
     key_pause_s: float
+    on_key_trouble: OnKeyTrouble
     call_timeout_s: float
     is_stopping: Callable[[], bool] = lambda: False
     capabilities_of: Callable[[str], Capabilities] = capabilities_of

@@ -7,6 +7,7 @@ from typing import Literal
 from models.chain.chain import RungRange
 from models.chain.fallback_rules import LOOKING, RULES
 from models.outcome import OVER_BUDGET, Outcome, Reason
+from models.rung_name import endpoint_of
 from worker.fallback.decision import (
     ABOUT_MONEY,
     CUTTING,
@@ -59,7 +60,7 @@ def decide(end: Reply | Failure, place: ChainPosition, policy: Policy) -> Decisi
         case "climb":
             return _climb(end, place, policy)
         case "pause_key":
-            return park(policy, place, after_s=policy.key_pause_s)
+            return pause_key(place, str(end.outcome), policy, wait_s=policy.key_pause_s)
         case "larger":
             return _to_larger_window(place, policy)
         case "look":
@@ -124,15 +125,22 @@ def climb_past(place: ChainPosition, reason: str, policy: Policy, *, wait_s: flo
 
 def step_past_limit(place: ChainPosition, reason: str, policy: Policy, *, wait_s: float | None) -> Decision:
     """Choose the decision after a rung whose limits are used up. A model of the same limit group is no cure."""
-    chain = policy.chain
-    group = chain.group_of(chain.models[place.rung])
-    alike = [
-        rung
-        for rung in policy.span.available({*place.given_up, place.rung})
-        if chain.group_of(chain.models[rung]) == group
-    ]
+    alike = _alike(place, policy, policy.chain.group_of)
     given_up = {**place.given_up, place.rung: reason, **dict.fromkeys(alike, SAME_LIMIT)}
     return _next_rung(given_up, _awaiting(place, [place.rung, *alike], wait_s), policy)
+
+
+def step_past_endpoint(place: ChainPosition, reason: str, policy: Policy, *, wait_s: float) -> Decision:
+    """Choose the decision after a rung whose endpoint takes no call. No other model of the endpoint is a cure."""
+    alike = [place.rung, *_alike(place, policy, endpoint_of)]
+    return _next_rung({**place.given_up, **dict.fromkeys(alike, reason)}, _awaiting(place, alike, wait_s), policy)
+
+
+def pause_key(place: ChainPosition, reason: str, policy: Policy, *, wait_s: float) -> Decision:
+    """Choose the decision after a rung whose key is refused or without money: ON_KEY_TROUBLE."""
+    if policy.on_key_trouble == "step":
+        return step_past_endpoint(place, reason, policy, wait_s=wait_s)
+    return park(policy, place, after_s=wait_s)
 
 
 def wait_for(place: ChainPosition, policy: Policy, *, wait_s: float) -> Park | None:
@@ -218,6 +226,13 @@ def _next_rung(
     in_vain_s = backoff_s(place.rounds + 1, draw=policy.draw)
     after_s = max(_LEAST_S, min(place.waits.get(rung, in_vain_s) for rung in again))
     return park(policy, ChainPosition(rung=again[0], given_up=lasting, rounds=rounds), after_s=after_s)
+
+
+def _alike(place: ChainPosition, policy: Policy, group_of: Callable[[str], str]) -> list[int]:
+    """Return the other rungs left whose models are in the same group."""
+    models = policy.chain.models
+    left = policy.span.available({*place.given_up, place.rung})
+    return [rung for rung in left if group_of(models[rung]) == group_of(models[place.rung])]
 
 
 def _awaiting(place: ChainPosition, rungs: Collection[int], wait_s: float | None) -> ChainPosition:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from models.chain.chain import Chain, RungRange
-from models.outcome import OVER_BUDGET, Outcome, Reason
+from models.outcome import OVER_BUDGET, OnKeyTrouble, Outcome, Reason
 
 WINDOW_FULL = "model_context_window_exceeded"  # the stop reason of an answer that needs a larger window
 CUTTING = frozenset({"max_tokens", WINDOW_FULL})
@@ -18,7 +18,10 @@ HAS_WAITED = frozenset({WAITED, WOKEN})
 OVER_TODAY = "over_today"  # passed over: a cap of this day is used up; OVER_BUDGET: the batch's cap
 RESERVED = "reserved"  # passed over: calls in flight reserve the rest of a cap, and may free a part
 ABOUT_MONEY = frozenset({OVER_BUDGET, OVER_TODAY, RESERVED})
-DENIED = frozenset({"limited", "full", "circuit_open", SAME_LIMIT})  # passed over: admission control denied the call
+ENDPOINT_OUT = "endpoint_out"  # passed over: no model of the endpoint is well
+DENIED = frozenset(
+    {"limited", "full", "circuit_open", SAME_LIMIT, ENDPOINT_OUT}
+)  # passed over: admission control denied the call
 DOUBTED = "doubted"  # this rung refused the key once, and other requests get answers
 PASSING = HAS_WAITED | ABOUT_MONEY  # forgotten when the job comes back
 
@@ -120,6 +123,7 @@ class Policy:
     window_of: Callable[[str], int | None]
     queue_s: float = 0.0
     until_tomorrow_s: float | None = None  # None: a job over a day's cap does not wait for the next
+    on_key_trouble: OnKeyTrouble = "wait"
 
     @property
     def can_park(self) -> bool:

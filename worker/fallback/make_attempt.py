@@ -9,9 +9,19 @@ from typing import Any
 from models.chain.fallback_rules import ABOUT_THE_KEY
 from models.money.prompt_cache import lifetimes, marked
 from models.outcome import Outcome
+from models.rung_name import endpoint_of
 from worker.admission.admission import Change, Request, Result, ResultKind
 from worker.admission.forecast import limits_in, result_kind, uncached
-from worker.events import AttemptClosed, CircuitClosed, CircuitOpened, KeyPaused, WorstCasePassed
+from worker.events import (
+    AttemptClosed,
+    BreakerChanged,
+    CircuitClosed,
+    CircuitOpened,
+    EndpointBack,
+    EndpointOut,
+    KeyPaused,
+    WorstCasePassed,
+)
 from worker.fallback.check_answer import asks_nothing, check_answer
 from worker.fallback.decide import decide, doubt
 from worker.fallback.longer_answer import joined, longer_answer
@@ -23,6 +33,12 @@ from worker.provider.classify import classify
 from worker.provider.reply import Broken, Failure, Received, Reply
 from worker.provider.unquoted import without_prompt
 
+_EVENTS: Mapping[Change, type[BreakerChanged]] = {
+    "opened": CircuitOpened,
+    "closed": CircuitClosed,
+    "endpoint_opened": EndpointOut,
+    "endpoint_closed": EndpointBack,
+}
 _FULL, _LARGE = 0.9, 0.5  # of the limit: what remained of it, and the request's forecast, which may be twice too low
 
 
@@ -50,6 +66,8 @@ async def call_and_check(rung: RungContext, call: Call) -> EndedCall:
         on_event=rung.worker.listener(call.claim, call.opening),
     )
     found = without_prompt(classify(received, now=rung.worker.now(), lifetimes=lifetimes(request)), request)
+    if found.served_model is not None:
+        found = replace(found, served_model=rung.worker.provider.served(call.opening.model, found.served_model))
     whole = joined(found, rung.place.content, rung.place.passes)
     check = partial(check_answer, whole, call.claim.expects, asks_nothing=asks_nothing(request))
     end = await rung.worker.in_thread(check) if call.claim.expects else check()  # a pattern may take a second
@@ -77,10 +95,8 @@ async def release_admission(rung: RungContext, call: Call, ended: EndedCall) -> 
             is_own_fault=worker.expected.failures.add(model, request.job, how_it_ended),
         )
     )
-    if change == "opened":
-        worker.report(CircuitOpened(model=model, how=result_kind(end)))
-    if change == "closed":
-        worker.report(CircuitClosed(model=model))
+    if event := _EVENTS.get(change):
+        worker.report(event(model=model, how=result_kind(end)))
     return EndedCall(began_at=ended.began_at, received=ended.received, end=end, change=change)
 
 
@@ -97,7 +113,8 @@ async def decide_next(rung: RungContext, call: Call, ended: EndedCall) -> RungRe
     if known is not None and worst is not None and known > worst:
         worker.report(WorstCasePassed(opening=opening, closing=closing))
     if end.outcome in ABOUT_THE_KEY and not key_works:
-        worker.report(KeyPaused(outcome=end.outcome, message=message_of(end), for_s=worker.key_pause_s))
+        pause_s, endpoint = worker.key_pause_s, endpoint_of(opening.model)
+        worker.report(KeyPaused(outcome=end.outcome, message=message_of(end), for_s=pause_s, endpoint=endpoint))
     most = worker.capabilities_of(opening.model).most_output
     longer = longer_answer(end, call.claim, most, rung.policy.climbs)
     result = RungResult(

@@ -6,6 +6,7 @@ from typing import Any
 
 from models.job.values import DecisionRecord, Ending
 from models.outcome import Outcome, Reason, State
+from models.rung_name import DEFAULT_ENDPOINT, endpoint_of
 from worker.fallback.decision import (
     HAS_WAITED,
     Answered,
@@ -46,6 +47,7 @@ _STEPS: Mapping[Outcome, str] = {
     Outcome.SERVER_ERROR: "run stepdown retry once the API is well",
     Outcome.OVERLOADED: "run stepdown retry later, or give the job a longer deadline",
 }
+_FIELDS = {"ANTHROPIC_BASE_URL": "base_url", "ANTHROPIC_API_KEY": "key"}
 _MORE_ROOM = "give it more max_tokens or less thinking, or let it climb (CLIMB_ON=truncated or empty)"
 _TURNS = frozenset({Outcome.REFUSED, Outcome.EMPTY, Outcome.UNFINISHED})
 
@@ -81,7 +83,9 @@ def follow(rung: RungContext, result: RungResult) -> tuple[DecisionRecord | None
             after = replace(_unanswered(result, parked), state=State.WAITING, due_in_s=after_s)
         case Stop(because=because):
             word, after = "stop", _unanswered(result, place.unmarked())
-            after = replace(after, error=f"{after.error}{because}{next_step(result.end)}")
+            after = replace(
+                after, error=f"{after.error}{because}{next_step(result.end, endpoint_of(models[place.rung]))}"
+            )
     return _record(rung, result, word, details), after
 
 
@@ -118,13 +122,16 @@ def odd_turn_of(end: Reply | Failure | None) -> Mapping[str, Any] | None:
     return end.message if isinstance(end, Reply) and end.outcome in _TURNS else None
 
 
-def next_step(end: Reply | Failure | None) -> str:
-    """Return the advice to a person as the end of a sentence; empty without a call."""
+def next_step(end: Reply | Failure | None, endpoint: str = DEFAULT_ENDPOINT) -> str:
+    """Return the advice to a person as the end of a sentence; empty without a call. The advice names the endpoint."""
     if end is None or end.outcome not in _STEPS:
         return ""
     if isinstance(end, Reply) and end.outcome is Outcome.EMPTY and end.stop_reason == "max_tokens":
         return f"; {_MORE_ROOM}"
-    return f"; {_STEPS[end.outcome]}"
+    advice = _STEPS[end.outcome]
+    for setting, field in {} if endpoint == DEFAULT_ENDPOINT else _FIELDS.items():
+        advice = advice.replace(setting, f"{field} of [{endpoint}] in ENDPOINTS_FILE")
+    return f"; {advice}"
 
 
 def message_of(end: Reply | Failure) -> str:

@@ -6,11 +6,41 @@ from typing import Any
 
 from models.job.values import Claim, Ending, OverCap
 from models.outcome import OVER_BUDGET, Outcome, Reason
-from worker.admission.admission import CIRCUIT_OPEN, FULL, LIMITED, PAUSED, RETRIES_SPENT, Denied, Granted, Request
+from models.rung_name import endpoint_of
+from worker.admission.admission import (
+    CIRCUIT_OPEN,
+    FULL,
+    LIMITED,
+    OUTAGE,
+    PAUSED,
+    RETRIES_SPENT,
+    Denied,
+    Granted,
+    Request,
+)
 from worker.admission.forecast import is_dearer
 from worker.fallback.caps import over_cap_details, over_cap_message
-from worker.fallback.decide import backoff_s, climb_past, park, queue_for, step_past, step_past_limit, wait_for
-from worker.fallback.decision import ABOUT_MONEY, OVER_TODAY, RESERVED, UNFIT, Decision, Fallback, Park, Stop
+from worker.fallback.decide import (
+    backoff_s,
+    climb_past,
+    pause_key,
+    queue_for,
+    step_past,
+    step_past_endpoint,
+    step_past_limit,
+    wait_for,
+)
+from worker.fallback.decision import (
+    ABOUT_MONEY,
+    ENDPOINT_OUT,
+    OVER_TODAY,
+    RESERVED,
+    UNFIT,
+    Decision,
+    Fallback,
+    Park,
+    Stop,
+)
 from worker.fallback.result import follow, whole_ending
 from worker.fallback.rung import Call, RungContext, RungResult
 
@@ -159,11 +189,13 @@ def _instead(rung: RungContext, answer: Denied) -> Decision:
     place, policy, last, wait_s = rung.place, rung.policy, rung.last, answer.wait_s
     match answer.reason:
         case reason if reason == PAUSED:
-            return park(policy, place, after_s=wait_s)
+            return pause_key(place, reason, policy, wait_s=wait_s)
         case reason if rung.is_climb:
             return climb_past(place, reason, policy, wait_s=wait_s)
         case reason if reason == RETRIES_SPENT:
             return step_past(place, reason if last is None or last.end is None else str(last.end.outcome), policy)
+        case reason if reason == CIRCUIT_OPEN and answer.details.get("kind") == OUTAGE:
+            return step_past_endpoint(place, ENDPOINT_OUT, policy, wait_s=wait_s)
         case reason if reason == CIRCUIT_OPEN:
             return step_past(place, reason, policy, wait_s=wait_s)
         case reason:
@@ -174,6 +206,8 @@ def _instead(rung: RungContext, answer: Denied) -> Decision:
 def _denied_message(answer: Denied, model: str) -> str:
     if answer.reason == PAUSED:
         return "key_paused: nobody calls with this key or address until a probe is answered; stepdown doctor says why"
+    if answer.details.get("kind") == OUTAGE:
+        model = f"{endpoint_of(model)}, the endpoint of {model},"
     details = ", ".join(f"{name} {value}" for name, value in answer.details.items())
     more = f" ({details})" if details else ""
     return f"{answer.reason}: no request was made: {model} may be asked in {answer.wait_s:.1f} s{more}"

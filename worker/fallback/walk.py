@@ -73,6 +73,7 @@ def _policy(claim: Claim, worker: Collaborators, time_left_s: float) -> Policy:
         patience_s=worker.patience_s if claim.patience_s is None else claim.patience_s,
         queue_s=_queue_s(claim, worker, time_left_s),
         key_pause_s=worker.key_pause_s,
+        on_key_trouble=worker.on_key_trouble,
         time_left_s=time_left_s,
         draw=worker.draw,
         window_of=worker.window_of,

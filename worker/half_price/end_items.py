@@ -10,7 +10,7 @@ from functools import partial
 from itertools import islice
 from typing import IO, Any
 
-from models.group_thread import LoopReply
+from models.database.group_thread import LoopReply
 from models.job.message_batch import MessageBatch, OpenItem
 from models.job.values import Closing, DecisionRecord, Ending
 from models.money.prompt_cache import lifetimes

@@ -9,6 +9,7 @@ from typing import Any
 from models.ids import new_id
 from models.job.message_batch import NewMessageBatch, WaitingJob
 from models.job.values import Claim, Opening
+from models.rung_name import is_usual
 from models.text import is_storable
 from worker.events import LeftForLive, MessageBatchMade
 from worker.fallback.rung import RungContext
@@ -81,7 +82,7 @@ def _packed(lane: Lane, candidate: WaitingJob, takes_s: Callable[[str], float]) 
     claim, worker = candidate.claim, lane.worker
     rung = first_rung(claim, worker, claim.deadline_s)
     has_time = candidate.live_in_s - lane.grace_s >= takes_s(rung.model)
-    if not has_time or claim.is_urgent or not is_supported(claim.params):
+    if not (has_time and is_usual(rung.model)) or claim.is_urgent or not is_supported(claim.params):
         return None
     request = fit(rung)
     if not isinstance(request, FittedRequest):

@@ -1,22 +1,23 @@
-"""The Anthropic Messages API, called once and cut exactly at a deadline. The only file that knows the SDK."""
+"""The Messages API of one address, called once and cut exactly at a deadline."""
 
 import asyncio
 import json
 import socket
 import time
-from collections.abc import Callable, Coroutine, Mapping
-from decimal import Decimal
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx2
-from anthropic import AsyncAnthropic
-from anthropic.types import Message
+from yarl import URL
 
+from models.chain.cloud_error import ERROR_TYPE, Cloud
 from models.chain.deadline import Deadline
 from models.text import line
-from worker.provider.reply import Broken, Received
+from worker.provider.reply import REQUEST_IDS, Broken, Received
 from worker.provider.stream import IncomingStream, OnEvent, StreamError
 from worker.provider.stream_times import StreamTimes
 
@@ -24,49 +25,64 @@ _NOTHING_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)  
 _PROBES = {"TCP_KEEPIDLE": 60, "TCP_KEEPALIVE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}  # seconds; KEEPCNT: probes
 _OK, _NOT_FOUND = 200, 404
 _EVENTS = "text/event-stream"
-_FACTS_S = 2.0
+_FACTS_S, _SIGN_S = 2.0, 10.0
 _LIMITS = (
     f"anthropic-ratelimit-{kind}-{figure}"
     for kind in ("requests", "input-tokens", "output-tokens")
     for figure in ("limit", "remaining")
 )
 _ADVICE = ("retry-after", "retry-after-ms", "x-ms-retry-after-ms", "date")
-_HEADERS = ("request-id", "content-type", "location", "server", *_ADVICE, *_LIMITS)
+_HEADERS = (*REQUEST_IDS, ERROR_TYPE, "content-type", "location", "server", *_ADVICE, *_LIMITS)
 
 
-class ChainMessage(Message):
-    """The SDK's own Message, as frameworks ask for, with the job and the cost of the call.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """A request as the SDK would send one, with a signature or a token of this minute."""
 
-    `job_id` is the call's, for `ChainClient.child`. `cost_usd` is None if the cost of an attempt is unknown.
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """The place of a Messages API, without a slash at its end, and the headers of every request.
+
+    `sign` makes a request of a body and headers, if each request has a signature of its own. Without credentials,
+    errors of the SDK or of a cloud's package come out. An address that takes no streams answers in one piece.
+    `cloud` owns the address; None: no cloud does. `is_direct` is as in `Received`.
     """
 
-    job_id: str
-    fallback_depth: int
-    cost_usd: Decimal | None
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    sign: Callable[[Mapping[str, Any], Mapping[str, str]], Awaitable[Signed]] | None = None
+    takes_stream: bool = True
+    is_direct: bool = False
+    cloud: Cloud | None = None
 
 
 class AnthropicProvider:
     """Sends requests on the event loop that opens the provider: only a loop can cut a dripping body in time.
 
-    The SDK gives the address and the headers of a request. aiohttp sends the request.
+    The SDK gives the address and the headers of a request (worker/endpoints). aiohttp sends the request.
     The SDK's own way, with retries and parsing, costs as much CPU as the rest of a job.
     """
 
-    def __init__(self, *, api_key: str, base_url: str, connect_timeout_s: float) -> None:
+    def __init__(self, address: Address, *, connect_timeout_s: float) -> None:
         self._in_flight: set[asyncio.Task[Received | Broken]] = set()
         self._early: dict[str, int] = {}  # model: the longest request, in bytes, whose stream was seen to begin early
         self._clock = asyncio.get_running_loop().time
         self._connect_timeout_s = connect_timeout_s
-        sdk = AsyncAnthropic(api_key=api_key, base_url=base_url)
-        self._url = str(sdk.base_url).rstrip("/")
+        self._address = address
+        place = urlsplit(address.url)
         self._session = aiohttp.ClientSession(
-            headers={name: value for name, value in sdk.default_headers.items() if isinstance(value, str)},
+            headers=address.headers,
             # No limit of connections: a call that waits for a connection is an attempt whose request has not left.
             connector=aiohttp.TCPConnector(limit=0, ssl=httpx2.create_ssl_context(), socket_factory=probing_socket),
             # Each call has its own deadline, body included.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s),
             cookie_jar=aiohttp.DummyCookieJar(),
-            proxy=_proxy_for(sdk.base_url.scheme, sdk.base_url.host),
+            proxy=_proxy_for(place.scheme, place.hostname or ""),
         )
 
     async def call(
@@ -85,7 +101,7 @@ class AnthropicProvider:
         An answer that may be long is streamed, and so is an answer with a listener, `on_event`.
         """
         started, stream = time.monotonic(), IncomingStream(on_event)
-        is_streamed = deadline.is_long or on_event is not None
+        is_streamed = self._address.takes_stream and (deadline.is_long or on_event is not None)
         sent_as = {**(headers or {}), "x-stepdown-attempt": attempt_id, "x-stepdown-job": job_id}
         body = {"model": model, **params, **({"stream": True} if is_streamed else {})}
         times = StreamTimes(deadline, now=self._clock())
@@ -99,23 +115,25 @@ class AnthropicProvider:
             end = Broken(how="malformed", detail=detail, latency_ms=_since(started))
         except (aiohttp.ClientError, OSError, ValueError) as error:
             end = _broken(error, _since(started))
-        return end if isinstance(end, Received) else stream.ended(end)
+        end = end if isinstance(end, Received) else stream.ended(end)
+        if isinstance(end, Broken):
+            return end
+        return replace(end, cloud=self._address.cloud, is_direct=self._address.is_direct)
 
     async def _send(
         self, body: Mapping[str, Any], headers: Mapping[str, str], stream: IncomingStream, times: StreamTimes
     ) -> Received | Broken:
         started = time.monotonic()
-        try:
-            text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-        except UnicodeEncodeError:
-            detail = "no request was made: a text holds half a surrogate pair; remove it"
-            return Broken(how="bad_request", detail=detail, latency_ms=_since(started))
+        if isinstance(request := await self._request(body, headers), Broken):
+            return request
         early = self._early.get(body["model"], 0)
-        if "stream" in body and len(text) <= early:
+        if "stream" in body and len(request.body) <= early:
             times.expect_early()
-        # A redirect that is followed would be a second request, without its row.
-        request = self._session.post(f"{self._url}/v1/messages", data=text, headers=headers, allow_redirects=False)
-        async with asyncio.timeout_at(times.until) as timeout, request as response:
+        # A redirect that is followed would be a second request, without its row. A signature covers the very address.
+        post = self._session.post(
+            URL(request.url, encoded=True), data=request.body, headers=request.headers, allow_redirects=False
+        )
+        async with asyncio.timeout_at(times.until) as timeout, post as response:
             stream.headers = {name: response.headers[name] for name in _HEADERS if name in response.headers}
             if response.status != _OK or response.content_type != _EVENTS:
                 timeout.reschedule(times.of_plain_reply())
@@ -130,8 +148,23 @@ class AnthropicProvider:
                     until = times.after(sign, now=self._clock(), is_whole=is_whole, has_pinged=has_pinged)
                     timeout.reschedule(until)
         if times.has_begun_early:
-            self._early[body["model"]] = max(early, len(text))
+            self._early[body["model"]] = max(early, len(request.body))
         return Broken(how="cut", detail="the stream ended in the middle", latency_ms=_since(started))
+
+    async def _request(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> Signed | Broken:
+        started = time.monotonic()
+        try:
+            text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+            if self._address.sign is None:
+                return Signed(url=f"{self._address.url}/v1/messages", headers=headers, body=text)
+            async with asyncio.timeout(_SIGN_S):
+                return await self._address.sign(body, headers)
+        except UnicodeEncodeError:
+            detail = "no request was made: a text holds half a surrogate pair; remove it"
+            return Broken(how="bad_request", detail=detail, latency_ms=_since(started))
+        except Exception as error:  # noqa: BLE001 - the SDK, botocore and google-auth have no common error
+            detail = f"no request was made: nobody could sign it: {_named(error)}"
+            return Broken(how="unauthorized", detail=detail, latency_ms=_since(started))
 
     async def exchange(
         self,
@@ -153,7 +186,7 @@ class AnthropicProvider:
         waits = aiohttp.ClientTimeout(total=timeout_s, sock_connect=self._connect_timeout_s, sock_read=silence_s)
         sent = {"data": body, "headers": headers, "timeout": waits, "allow_redirects": False}
         try:
-            return await self._cuttable(self._exchange(method, f"{self._url}{path}", sent, into), started)
+            return await self._cuttable(self._exchange(method, f"{self._address.url}{path}", sent, into), started)
         except aiohttp.ClientError as error:  # also of a connection that was not made in time
             return _broken(error, _since(started))
         except TimeoutError:
@@ -186,7 +219,7 @@ class AnthropicProvider:
 
     async def facts(self, model: str) -> Mapping[str, Any] | None:
         """Return the API's facts of a model, at no cost. Empty if the API has no such model, None without an answer."""
-        request = self._session.get(f"{self._url}/v1/models/{model}", allow_redirects=False)
+        request = self._session.get(f"{self._address.url}/v1/models/{model}", allow_redirects=False)
         try:
             async with asyncio.timeout(_FACTS_S), request as response:
                 status, text = response.status, await response.read()
@@ -219,11 +252,6 @@ def probing_socket(address: tuple[Any, ...]) -> socket.socket:
     return made
 
 
-def as_message(message: Mapping[str, Any], **more: Any) -> ChainMessage:
-    """Give a received Message the SDK's attributes; as in the SDK, unknown fields stay as received."""
-    return ChainMessage.construct(**{**message, **more})
-
-
 def _proxy_for(scheme: str, host: str) -> str | None:
     """Return the proxy that the environment names for an address. aiohttp would look again for each request."""
     proxies = getproxies()
@@ -231,10 +259,13 @@ def _proxy_for(scheme: str, host: str) -> str | None:
 
 
 def _broken(error: Exception, latency_ms: int) -> Broken:
-    detail = line(f"{type(error).__name__}: {error}") or type(error).__name__
     # A header that cannot be written, such as a key with a line break, is refused before sending.
     nothing_sent = isinstance(error, (*_NOTHING_SENT, ValueError))
-    return Broken(how="unreachable" if nothing_sent else "cut", detail=detail, latency_ms=latency_ms)
+    return Broken(how="unreachable" if nothing_sent else "cut", detail=_named(error), latency_ms=latency_ms)
+
+
+def _named(error: Exception) -> str:
+    return line(f"{type(error).__name__}: {error}") or type(error).__name__
 
 
 def _timed_out(waited_for: str, latency_ms: int) -> Broken:

@@ -10,7 +10,7 @@ from models.chain.capabilities import Capabilities, capabilities_of
 class LearnedCapabilities:
     """Returns the capabilities of a model. `ask` returns the API's facts of a model, or None without an answer.
 
-    `window_of` is the window in the price book, which is newer than a guess by the model's name.
+    `window_of` is the window in the price book, which is newer than a guess by the model's name. `known` is the table.
     """
 
     def __init__(
@@ -19,14 +19,16 @@ class LearnedCapabilities:
         *,
         ask: Callable[[str], Mapping[str, Any] | None],
         window_of: Callable[[str], int | None],
+        known: Callable[[str], Capabilities] = capabilities_of,
     ) -> None:
+        self._known = known
         self._ask = ask
         self._unasked = list(models)
-        self._facts = {model: _by_name(model, window_of) for model in models}
+        self._facts = {model: _by_name(known(model), window_of) for model in models}
 
     def __call__(self, model: str) -> Capabilities:
         """Return the capabilities that are known by now."""
-        return self._facts.get(model) or capabilities_of(model)
+        return self._facts.get(model) or self._known(model)
 
     def window_of(self, model: str) -> int | None:
         """Return the most tokens that prompt and answer may have together."""
@@ -43,6 +45,5 @@ class LearnedCapabilities:
             self._facts[model] = self._facts[model].stated(body)
 
 
-def _by_name(model: str, window_of: Callable[[str], int | None]) -> Capabilities:
-    facts = capabilities_of(model)
-    return replace(facts, window=window_of(model) or facts.window)
+def _by_name(facts: Capabilities, window_of: Callable[[str], int | None]) -> Capabilities:
+    return replace(facts, window=window_of(facts.model) or facts.window)

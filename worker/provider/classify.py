@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from models.chain.cloud_error import by_cloud
 from models.chain.provider_error import ProviderError, one_line, read_error
-from models.money.usage import usage_from, with_searches
+from models.money.usage import Usage, usage_from, with_searches
 from models.outcome import Outcome
 from models.text import line
 from worker.provider.error_outcome import outcome_of
-from worker.provider.reply import Broken, Failure, Received, Reply
+from worker.provider.reply import REQUEST_IDS, Broken, Failure, Received, Reply
 from worker.provider.retry_after import retry_after_s
 
 # A stop reason that is missing here is no answer: the next reason of the API may be another pause.
@@ -27,6 +28,7 @@ _BY_STOP_REASON = {
 }
 _FORMS = {"page": "a page", "text": "plain text", "json": "JSON that is not the API's", "none": "no body"}
 _OK = 200
+_UNCOUNTED = Usage(input_tokens=0, output_tokens=0, is_sure=False)  # stands for no usage in a reply that is a part
 
 
 def classify(
@@ -42,14 +44,21 @@ def classify(
     if end.status == _OK:
         return reply_of(end, _json_object(end.body), lifetimes) or _malformed(end, at)
     error = read_error(end.body)
-    outcome = outcome_of(end.status, error)
+    if end.cloud is not None and error.form == "json":
+        error = by_cloud(error, end.cloud, _json(end.body), end.headers)
+    outcome = outcome_of(end.status, error, is_direct=end.is_direct)
     return _failure(end, outcome, error, message=_message_of(end, outcome, error), now=at)
 
 
 def reply_of(end: Received, body: Mapping[str, Any], lifetimes: Collection[str]) -> Reply | None:
-    """Read the parsed body of a 200. Returns None if the body is not a Message with usage."""
+    """Read the parsed body of a 200. Returns None if the body is not a Message with usage.
+
+    A compatible server may count nothing: the answer is kept, and its tokens and its cost are unknown.
+    """
     usage = usage_from(body["usage"], lifetimes=lifetimes) if isinstance(body.get("usage"), dict) else None
     model, content = line(body.get("model")), body.get("content")
+    is_uncounted = end.is_direct and bool(content) and (usage is None or not usage.output_tokens)
+    usage = _UNCOUNTED if is_uncounted else usage
     if body.get("type") != "message" or usage is None or not model or not _are_blocks(content):
         return None
     stop_reason = line(body.get("stop_reason")) or ""
@@ -61,11 +70,11 @@ def reply_of(end: Received, body: Mapping[str, Any], lifetimes: Collection[str])
         served_model=model,
         stop_reason=stop_reason,
         message_id=line(body.get("id")),
-        request_id=line(end.headers.get("request-id")),
+        request_id=_request_id(end.headers),
         latency_ms=end.latency_ms,
         category=_detail(body, "category") if outcome is Outcome.REFUSED else "",
         explanation=_detail(body, "explanation") if outcome is Outcome.REFUSED else "",
-        is_part=end.begun is not None,
+        is_part=end.begun is not None or is_uncounted,
         is_least=end.begun is not None and end.begun.has_output and usage.is_sure,
     )
 
@@ -81,7 +90,7 @@ def _broken(end: Broken, lifetimes: Collection[str]) -> Failure:
         failure,
         http_status=_OK,
         error_type=line(end.error_type),
-        request_id=line(end.headers.get("request-id")),
+        request_id=_request_id(end.headers),
         message_id=begun.message_id,
         served_model=begun.served_model,
         usage=usage,
@@ -143,13 +152,21 @@ def _failure(end: Received, outcome: Outcome, error: ProviderError, *, message: 
         error_type=line(error.kind),
         error_code=line(error.code),
         retry_after_s=retry_after_s(end.headers, now=now, message=error.text),
-        request_id=line(end.headers.get("request-id")),
+        request_id=_request_id(end.headers),
     )
 
 
+def _request_id(headers: Mapping[str, str]) -> str | None:
+    return next((found for name in REQUEST_IDS if (found := line(headers.get(name)))), None)
+
+
 def _json_object(body: bytes) -> Mapping[str, Any]:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
+    value = _json(body)
     return value if isinstance(value, dict) else {}
+
+
+def _json(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None

@@ -1,6 +1,7 @@
 """The blame for an error: one outcome for a status and the words of the error.
 
-A fault of the key needs the API's own words. A reply of a host in between blames neither the key nor the model.
+A fault of the key needs the API's own words, or those of the endpoint's cloud. A reply of a host in between blames
+neither the key nor the model. A compatible server speaks for itself, in other shapes.
 """
 
 import re
@@ -34,6 +35,7 @@ STATUS_OF = {  # a gateway may wrap any of them in a 500
     "request_too_large": 413,
     "rate_limit_error": 429,
 }
+_STATUS_OF_A_CLOUD = {**STATUS_OF, "api_error": 500, "overloaded_error": 529}  # AWS has 400 for a quota
 _KEY_KINDS = {"authentication_error", "billing_error", "permission_error"}
 _ABOUT_THE_REQUEST = {400, 413, 422}
 
@@ -99,26 +101,39 @@ _NO_MODEL = re.compile(
     r"\b(?:invalid|unknown|unsupported|no such|unrecogni[sz]ed) model\b"
     r"|\bmodel\b.{0,80}\b(?:not found|not exist|doesn't exist|not available|no longer (?:available|supported)|retired"
     r"|deprecated|decommissioned|not (?:been )?(?:deployed|enabled|configured))\b"
+    r"|\bmodel identifier is invalid\b"
+    r"|\bmodel\b.{0,200}\b(?:not servable in|end of its life|throughput isn.t supported)\b"
     r"|\bno (?:healthy )?(?:deployments?|endpoints?|providers?) (?:available |found )?for\b|model_not_found"
 )
 _NO_ACCESS = re.compile(
     r"\b(?:no|not have|lacks?|without|denied)\W+(?:\w+\W+){0,2}?access\b.{0,60}(?:\bmodels?\b|\bclaude-\w)"
     r"|(?:\bmodel|\bclaude-[\w.-]+)\b.{0,60}\bnot (?:allowed|permitted|authorized|enabled|entitled|open)\b"
+    r"|\bnot (?:allowed|permitted|authorized) to use\b.{0,20}\bmodel\b"
 )
 _NAMES_A_MODEL = re.compile(r"\bmodels?\b|\bclaude-\w")
+# A server such as llama.cpp refuses a request with a 500. Each copy of that request fails alike, and no other does.
+_UNFIT = re.compile(
+    r"\b(?:not (?:yet )?(?:supported|implemented)|unsupported|(?:is|are) required|missing required"
+    r"|(?:must|should) (?:be|have|not|contain)|cannot (?:be parsed|parse)|failed to parse|parse[ _]error)\b"
+)
 
 
-def outcome_of(status: int, error: ProviderError) -> Outcome:
+def outcome_of(status: int, error: ProviderError, *, is_direct: bool = False) -> Outcome:
     """Judge a response that is no 200 by its status, its form and its sender's words.
 
-    An error that no rule knows is the request's own, and another model is asked once before the job fails.
+    `is_direct` is as in `Received`. An error that no rule knows is the request's own, and another model is asked once
+    before the job fails.
     """
     if status < _CLIENT_ERROR:
         return Outcome.REDIRECTED if status >= _REDIRECT else Outcome.MALFORMED
     if error.form == "quoted" and status >= _SERVER_ERROR:
         status = STATUS_OF.get(error.kind, status)
+    if error.form == "cloud":
+        status = _STATUS_OF_A_CLOUD.get(error.kind, status)
     blame = _of_the_account(status, error) if error.is_own else None
     blame = blame or _of_the_request(status, error)
+    if blame is None and is_direct and error.form != "page" and not error.is_own:
+        blame = _of_the_server(status, error)
     return blame or (_of_the_api(status, error) if error.is_own else _in_between(status))
 
 
@@ -155,6 +170,14 @@ def _of_the_request(status: int, error: ProviderError) -> Outcome | None:
     denying = _NAMES_A_MODEL if status in {401, 403} else _NO_ACCESS
     is_denied = status in {400, 401, 403} and not is_about_a_field and denying.search(text)
     return Outcome.MODEL_DENIED if is_denied else None
+
+
+def _of_the_server(status: int, error: ProviderError) -> Outcome | None:
+    """Judge an error of a compatible server by its status, or by the words of a 500."""
+    if status in _OF_THE_KEY:
+        return Outcome.UNAUTHORIZED
+    is_unfit = status == _SERVER_ERROR and _UNFIT.search(error.text.lower())
+    return Outcome.REJECTED if is_unfit else None
 
 
 def _of_the_api(status: int, error: ProviderError) -> Outcome:

@@ -18,6 +18,7 @@ from models.chain.capabilities import (
     betas_of,
     wants_older_version,
 )
+from models.chain.endpoint_fit import bound_to_account, lacking
 from models.money.prompt_cache import prefix_tokens
 from models.money.token_estimate import PromptSize, prompt_size
 
@@ -79,6 +80,7 @@ def fit_request(
     _fit_thinking(sheet)
     _fit_effort(sheet)
     _fit_sampling(sheet)
+    _fit_endpoint(sheet)
     fit_headers = _headers(sheet, headers or {})
     is_cached = prefix is not None and prefix_tokens(request) >= facts.smallest_prefix
     return FittedRequest(
@@ -94,6 +96,10 @@ def _why_not(request: Mapping[str, Any], facts: Capabilities) -> str | None:
     choice = request.get("tool_choice")
     if not facts.takes_forced_tools and isinstance(choice, dict) and choice.get("type") in _FORCING:
         return f"{facts.model} takes no tool_choice {choice['type']}"
+    if facts.is_other_account and (part := bound_to_account(request)):
+        return f"{facts.model} stands in another account than {part} of the conversation"
+    if part := lacking(request, facts.lacks):
+        return f"the endpoint of {facts.model} does not take {part}"
     if facts.window is not None and _surely_tokens(prompt_size(request)) > facts.window:
         return f"the prompt is longer than the {facts.window} tokens of {facts.model}"
     return None
@@ -208,6 +214,19 @@ def _drop_sampling(sheet: _Sheet, names: list[str], reason: str) -> None:
         sheet.notes.append(f"{name} dropped: {reason}")
 
 
+def _fit_endpoint(sheet: _Sheet) -> None:
+    if "fast_mode" in sheet.facts.lacks and sheet.params.get("speed") is not None:
+        sheet.notes.append(f"speed {sheet.params.pop('speed')} dropped: the endpoint of {sheet.facts.model} takes none")
+    tools = sheet.params.get("tools")
+    strict = [tool for tool in tools if isinstance(tool, dict) and "strict" in tool] if isinstance(tools, list) else []
+    if strict and "structured_outputs" in sheet.facts.lacks:
+        sheet.params["tools"] = [
+            {name: value for name, value in tool.items() if name != "strict"} if tool in strict else tool
+            for tool in sheet.params["tools"]
+        ]
+        sheet.notes.append(f"strict of tools dropped: the endpoint of {sheet.facts.model} takes none")
+
+
 def _headers(sheet: _Sheet, asked: Mapping[str, str]) -> dict[str, str]:
     """Return the API version and the betas of the fitted request.
 
@@ -217,9 +236,14 @@ def _headers(sheet: _Sheet, asked: Mapping[str, str]) -> dict[str, str]:
     if LONG_CONTEXT in betas and sheet.facts.window is not None and sheet.facts.window < _MILLION:
         betas.remove(LONG_CONTEXT)
         sheet.notes.append(f"beta {LONG_CONTEXT} dropped: {sheet.facts.model} has {sheet.facts.window} tokens")
+    if betas and "betas" in sheet.facts.lacks:
+        sheet.notes.append(f"beta {', '.join(betas)} dropped: the endpoint of {sheet.facts.model} takes none")
+        betas = []
     headers.pop(BETA, None)
     if betas:
         headers[BETA] = ",".join(betas)
+    if sheet.facts.only_version is not None:
+        return headers | {VERSION: sheet.facts.only_version}
     if headers.get(VERSION) != OLDER_VERSION and (reason := wants_older_version(sheet.params)):
         headers[VERSION] = OLDER_VERSION
         sheet.notes.append(f"sent as version {OLDER_VERSION} of the API, which takes {reason}")

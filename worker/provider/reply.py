@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from models.chain.cloud_error import Cloud
 from models.money.usage import Usage
 from models.outcome import Outcome
+
+REQUEST_IDS = ("request-id", "x-amzn-requestid", "apim-request-id", "x-request-id")  # the API's, then those of clouds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +28,9 @@ class Begun:
 class Received:
     """A complete HTTP response; header names are lower case.
 
-    `begun` is the known part of a stream whose message is whole, and whose last usage never came.
+    `begun` is the known part of a stream whose message is whole, and whose last usage never came. `cloud` has the
+    endpoint that was called: its words count as the API's own. `is_direct`: a compatible server sent this. Errors in
+    JSON are then that server's own, and a Message may lack its usage.
     """
 
     status: int
@@ -33,16 +38,19 @@ class Received:
     body: bytes
     latency_ms: int
     begun: Begun | None = None
+    is_direct: bool = False
+    cloud: Cloud | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broken:
-    """No complete response. No byte of an `unreachable` or `bad_request` call can have left; others may be billed.
+    """No complete response.
 
+    No byte of an `unreachable`, `unauthorized` or `bad_request` call can have left; the others may be billed.
     `headers`, `begun` and `error_type` are those of a stream that broke. `deadline` is the time that passed.
     """
 
-    how: Literal["unreachable", "cut", "timed_out", "malformed", "bad_request"]
+    how: Literal["unreachable", "unauthorized", "cut", "timed_out", "malformed", "bad_request"]
     detail: str
     latency_ms: int
     headers: Mapping[str, str] = field(default_factory=dict)

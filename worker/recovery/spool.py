@@ -15,8 +15,8 @@ from stat import S_ISREG
 from threading import Lock
 from typing import BinaryIO
 
+from models.database.group_thread import GroupThread, Reply
 from models.errors import LedgerError, Mistake, SettingsError
-from models.group_thread import GroupThread, Reply
 from models.job.values import SpooledReply
 from worker.events import RepliesSetAside, Report, SpoolUnreadable
 from worker.recovery.spool_record import from_line, is_whole, to_line

@@ -1,7 +1,7 @@
 """The ledger behind a disk: the end of a paid call is on disk until the commit."""
 
+from models.database.group_thread import LoopReply
 from models.errors import LedgerError
-from models.group_thread import LoopReply
 from models.job.values import Claim, Closing, Ending, Opening, OverCap, SpooledReply
 from models.ledger.ledger import Ledger
 from worker.events import ReplyKept, Report, SpoolFailed

@@ -8,6 +8,7 @@ SELECT
     a.rung,
     a.fallback_depth,
     a.reason,
+    a.endpoint,
     COALESCE(a.served_model, a.requested_model) AS model,
     a.requested_model,
     a.served_model,

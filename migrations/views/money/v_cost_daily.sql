@@ -1,13 +1,14 @@
--- What each UTC day's attempts came to, by model, task and lane: always exact. A day that is rolled up and unchanged since is
--- read from attempts_daily, every other one from its attempts. The rollup itself reads a day from here before it is fresh.
+-- What each UTC day's attempts came to, by endpoint, model, task and lane: always exact. A day that is rolled up and
+-- unchanged since is read from attempts_daily, every other one from its attempts. The rollup itself reads a day from here
+-- before it is fresh.
 SELECT
-    day, model, task, lane, attempts, answered, failed, open, unknown_costs, input_tokens, cache_read_tokens,
+    day, endpoint, model, task, lane, attempts, answered, failed, open, unknown_costs, input_tokens, cache_read_tokens,
     cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, web_searches, cost_nano_usd,
     USD(cost_nano_usd) AS cost_usd,
     CREDITS(cost_nano_usd) AS credits
 FROM (
     SELECT
-        r.day, r.model, r.task, r.lane, r.attempts, r.answered, r.failed, r.open, r.unknown_costs, r.input_tokens,
+        r.day, r.endpoint, r.model, r.task, r.lane, r.attempts, r.answered, r.failed, r.open, r.unknown_costs, r.input_tokens,
         r.cache_read_tokens, r.cache_write_5m_tokens, r.cache_write_1h_tokens, r.output_tokens, r.web_searches,
         r.cost_nano_usd
     FROM attempts_daily AS r
@@ -15,6 +16,7 @@ FROM (
     UNION ALL
     SELECT
         d.day,
+        a.endpoint,
         a.model,
         COALESCE(a.task, '') AS task,
         a.lane,
@@ -33,5 +35,5 @@ FROM (
     FROM EACH_DAY(v_attempts, opened_at, a)
     WHERE WITHIN_DAY(a.opened_at)
         AND NOT EXISTS (SELECT 1 FROM rolled_days AS fresh WHERE fresh.day = d.day AND NOT fresh.is_stale)
-    GROUP BY d.day, a.model, COALESCE(a.task, ''), a.lane
+    GROUP BY d.day, a.endpoint, a.model, COALESCE(a.task, ''), a.lane
 ) AS days

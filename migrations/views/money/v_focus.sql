@@ -1,13 +1,13 @@
 -- FinOps FOCUS 1.2: a row for each UTC day, model, price source, batch, task and kind of token, never for an attempt. Its
 -- costs add up to the ledger's priced total. A cost that is not split into parts (corrected by hand, or booked before
 -- there were any) is charged by the request. A unit price is what the row's cost comes to by unit. Half price is the list
--- price of a SKU of its own, such as "claude-opus-4-7, batch".
+-- price of a SKU of its own, such as "claude-opus-4-7, batch". Each endpoint of ENDPOINTS_FILE is a provider by its name.
 -- All of its columns are here: what Anthropic does not have (regions, commitments, sub accounts) is NULL.
 SELECT
     CAST(NULL AS VARCHAR(10)) AS "AvailabilityZone",
     USD(cost) AS "BilledCost",
-    'anthropic' AS "BillingAccountId",
-    'Anthropic' AS "BillingAccountName",
+    endpoint AS "BillingAccountId",
+    provider AS "BillingAccountName",
     'Organization' AS "BillingAccountType",
     'USD' AS "BillingCurrency",
     MIDNIGHT(MONTH_AFTER(day)) AS "BillingPeriodEnd",
@@ -33,7 +33,7 @@ SELECT
     UNIT_USD(cost * pack, quantity) AS "ContractedUnitPrice",
     USD(cost) AS "EffectiveCost",
     CAST(NULL AS VARCHAR(10)) AS "InvoiceId",
-    'Anthropic' AS "InvoiceIssuerName",
+    provider AS "InvoiceIssuerName",
     USD(cost) AS "ListCost",
     UNIT_USD(cost * pack, quantity) AS "ListUnitPrice",
     'Standard' AS "PricingCategory",
@@ -43,15 +43,15 @@ SELECT
     UNIT_USD(cost * pack, quantity) AS "PricingCurrencyListUnitPrice",
     QUOTIENT(quantity, pack) AS "PricingQuantity",
     CASE WHEN pack = 1 THEN unit ELSE pack || ' ' || unit END AS "PricingUnit",
-    'Anthropic' AS "ProviderName",
-    'Anthropic' AS "PublisherName",
+    provider AS "ProviderName",
+    CASE SUBSTR(REPLACE(sku, endpoint || '/', ''), 1, 7) WHEN 'claude-' THEN 'Anthropic' ELSE provider END AS "PublisherName",
     CAST(NULL AS VARCHAR(10)) AS "RegionId",
     CAST(NULL AS VARCHAR(10)) AS "RegionName",
     CAST(NULL AS VARCHAR(10)) AS "ResourceId",
     CAST(NULL AS VARCHAR(10)) AS "ResourceName",
     CAST(NULL AS VARCHAR(10)) AS "ResourceType",
     'AI and Machine Learning' AS "ServiceCategory",
-    'Claude API' AS "ServiceName",
+    CASE endpoint WHEN 'anthropic' THEN 'Claude API' ELSE endpoint END AS "ServiceName",
     'Generative AI' AS "ServiceSubcategory",
     sku AS "SkuId",
     meter AS "SkuMeter",
@@ -64,7 +64,8 @@ SELECT
     cost AS "x_CostNanoUsd"
 FROM (
     SELECT
-        s.day, s.tier, s.price_source, s.task, s.batch_id, k.meter, k.unit, k.pack,
+        s.day, s.endpoint, s.tier, s.price_source, s.task, s.batch_id, k.meter, k.unit, k.pack,
+        CASE s.endpoint WHEN 'anthropic' THEN 'Anthropic' ELSE s.endpoint END AS provider,
         CASE s.tier WHEN 'batch' THEN s.model || ', batch' ELSE s.model END AS sku,
         (SELECT b.name FROM batches AS b WHERE b.id = s.batch_id) AS batch,
         CASE k.meter

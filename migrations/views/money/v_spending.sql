@@ -1,7 +1,8 @@
--- Known costs by UTC day, model, tier, price source, batch and task, each part beside what it was charged for. Attempts whose
--- parts are not known, or do not add up to the cost, or were charged for nothing that was counted, are not `is_split`.
+-- Known costs by UTC day, endpoint, model, tier, price source, batch and task, each part beside what it was charged for.
+-- Attempts whose parts are not known, or do not add up to the cost, or were charged for nothing that was counted, are not `is_split`.
 SELECT
     d.day,
+    a.endpoint,
     a.model,
     CASE a.service_tier WHEN 'batch' THEN 'batch' ELSE 'standard' END AS tier,
     COALESCE(a.price_source, '') AS price_source,
@@ -34,4 +35,4 @@ SELECT
     WHOLE(SUM(a.cost_nano_usd)) AS cost_nano_usd
 FROM EACH_DAY(v_attempts, opened_at, a)
 WHERE WITHIN_DAY(a.opened_at) AND (a.cost_nano_usd > 0 OR a.input_nano_usd IS NOT NULL)
-GROUP BY d.day, a.model, tier, COALESCE(a.price_source, ''), a.task, a.batch_id, is_split
+GROUP BY d.day, a.endpoint, a.model, tier, COALESCE(a.price_source, ''), a.task, a.batch_id, is_split

@@ -16,7 +16,6 @@ from starlette.concurrency import run_in_threadpool
 
 from models.callers import CALLER, Caller
 from models.errors import StepdownError
-from models.money.price_book import PriceBook
 from models.settings import Settings
 from producer.client import Producer
 from producer.web.http.errors import Refusal
@@ -82,9 +81,7 @@ class Limits:
         left = max(Decimal(0), cap - store.served_batches.gone_today(f"tag:{CALLER}={caller.name}"))
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
         headers = {"x-stepdown-day-cap-usd": f"{cap:f}", "x-stepdown-day-left-usd": f"{left:f}"}
-        price = PriceBook(self.settings.price_overrides, store.price_list.dated()).price(
-            self.producer.models[0], at=now
-        )
+        price = self.settings.price_book(store.price_list.dated()).price(self.producer.models[0], at=now)
         rates = () if price is None else (("input-tokens", price.rates.input), ("output-tokens", price.rates.output))
         for kind, rate in rates:
             if rate > 0:

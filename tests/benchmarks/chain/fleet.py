@@ -11,7 +11,7 @@ from models.job.answer import Answer
 from producer.client import Batch, Producer
 from producer.prompt.prompt import Prompt
 from producer.simulator.process import RunningSimulator, running_simulator
-from tests.benchmarks.chain.ran import CHAIN, BenchPrompt, End, Load, Ran, ran
+from tests.benchmarks.chain.ran import BenchPrompt, End, Load, Ran, ran
 from tests.support.servers.valkey import running_valkey
 from tests.support.sites.worker_site import environment_of, running_worker, settings_of
 
@@ -36,7 +36,8 @@ def answered(producer: Producer, simulator: RunningSimulator, load: Load, *, sid
     is_whole = _wait(batch, began_s + load.limit_s)
     wall_s = time.monotonic() - began_s
     ends = [_end(answer) for answer in batch.answers() if answer.state in ("succeeded", "failed")]
-    return ran(side, simulator, started, ends, wall_s=wall_s, is_cut=not is_whole, after=before)
+    parked = sum(producer.store.reports.job(answer.job_id)["rounds"] > 0 for answer in batch.answers())
+    return ran(side, simulator, started, ends, wall_s=wall_s, is_cut=not is_whole, after=before, parked=parked)
 
 
 @contextmanager
@@ -54,7 +55,8 @@ def submitted_to(load: Load, **variables: str) -> Iterator[tuple[Producer, Runni
                 "REDIS_URL": until_end.enter_context(running_valkey(folder)),
                 "DATABASE_URL": f"sqlite:///{folder}/ledger.db",
                 "ANTHROPIC_BASE_URL": simulator.url,
-                "MODEL_CHAIN": ",".join(CHAIN),
+                "MODEL_CHAIN": ",".join(load.chain),
+                "ENDPOINTS_FILE": _endpoints(load, folder, until_end),
                 "STATE_DIR": str(folder),
                 "WORKER_CONCURRENCY": str(load.threads // _WORKERS),
                 **variables,
@@ -65,6 +67,14 @@ def submitted_to(load: Load, **variables: str) -> Iterator[tuple[Producer, Runni
             log, worker = folder / f"worker-{number}.log", f"bench-{number}@%h"
             until_end.enter_context(running_worker(environment, log, more=("-n", worker)))
         yield producer, simulator
+
+
+def _endpoints(load: Load, folder: Path, until_end: ExitStack) -> str:
+    if not any("/" in model for model in load.chain):
+        return ""
+    cloud, path = until_end.enter_context(running_simulator(latency_s=load.latency_s)), folder / "endpoints.toml"
+    path.write_text(f'[cloud]\nkind = "compatible"\nbase_url = "{cloud.url}"\nkey = "bench"\n', encoding="utf-8")
+    return str(path)
 
 
 def _prompt(asked: BenchPrompt) -> Prompt:

@@ -25,7 +25,7 @@ _IN_FLIGHT = 16
 _LET_IN_A_SECOND = 16  # at most: sixteen in the air, about a second each
 _ALIVE = 0.9
 _AFTER_S = 150  # what the last waits of a side may take after the timeline
-_OVERLOADED = 529
+OVERLOADED = 529
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +87,7 @@ def script_of(timeline: Timeline) -> str:
 def row_of(ran: Ran, prompts: int, timeline: Timeline) -> dict[str, Any]:
     """Judge a side by the calls the provider saw."""
     answered = [call.at_s for call in ran.calls if call.is_answered]
-    wasted = [call for call in ran.calls if call.status == _OVERLOADED]
+    wasted = [call for call in ran.calls if call.status == OVERLOADED]
     rate = referee.full_rate(answered, from_s=timeline.all_from - 10, to_s=timeline.all_from)
     watched = int(min(timeline.end, max(timeline.all_to, referee.work_ended_s(ran.calls))))
     return {
@@ -99,15 +99,16 @@ def row_of(ran: Ran, prompts: int, timeline: Timeline) -> dict[str, Any]:
         "makespan_s": ran.wall_s,
         "calls": len(ran.calls),
         "calls_per_success": len(ran.calls) / max(1, ran.succeeded),
-        "primary": _waste([call.at_s for call in wasted], timeline.primary_from, timeline.primary_to),
-        "everything": _waste([call.at_s for call in wasted], timeline.all_from, timeline.all_to),
+        "primary": waste([call.at_s for call in wasted], timeline.primary_from, timeline.primary_to),
+        "everything": waste([call.at_s for call in wasted], timeline.all_from, timeline.all_to),
         "rate": rate,
         "recovery_s": referee.recovery_s(answered, at_s=timeline.all_to, to_s=watched, rate=_ALIVE * rate),
         "answered_per_second": referee.per_second(answered, from_s=0, to_s=timeline.end),
     }
 
 
-def _waste(failed_at_s: list[float], from_s: float, to_s: float) -> dict[str, float]:
+def waste(failed_at_s: list[float], from_s: float, to_s: float) -> dict[str, float]:
+    """Count failed calls of an outage: at its onset, and an interval of probes after that."""
     wasted = referee.waste(failed_at_s, from_s=from_s, to_s=to_s, interval_s=_PROBE_EVERY_S, onset_s=_ONSET_S)
     return {
         "at_onset": wasted.at_onset,

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from threading import Timer
 
 from producer.simulator.process import running_simulator
-from tests.benchmarks.chain.ran import CHAIN, End, Load, Ran, ran
+from tests.benchmarks.chain.ran import End, Load, Ran, ran
 
 _ROOT = Path(__file__).parents[3]
 _ENVIRONMENTS = _ROOT / ".stepdown" / "bench"
@@ -94,10 +94,14 @@ def install(name: str) -> Path:
     return python
 
 
-def run_peer(name: str, load: Load, *, chain: Sequence[str] = CHAIN, side: str = "") -> Ran:
+def run_peer(name: str, load: Load, *, chain: Sequence[str] = (), side: str = "") -> Ran:
     """Have a peer answer everything, with as many threads or tasks as our workers have together."""
     python = install(name)
-    with TemporaryDirectory(prefix="bench-chain-") as folder, running_simulator(latency_s=load.latency_s) as simulator:
+    with (
+        TemporaryDirectory(prefix="bench-chain-") as folder,
+        running_simulator(latency_s=load.latency_s) as simulator,
+        running_simulator(latency_s=load.latency_s) as cloud,
+    ):
         prompts = Path(folder, "prompts.jsonl")
         prompts.write_text("".join(json.dumps(asdict(asked)) + "\n" for asked in load.asked), encoding="utf-8")
         command: list[str | Path] = [
@@ -105,10 +109,10 @@ def run_peer(name: str, load: Load, *, chain: Sequence[str] = CHAIN, side: str =
             "-m",
             f"tests.benchmarks.peers.{PEERS[name].script}",
             prompts,
-            ",".join(chain),
+            ",".join(chain or load.chain),
         ]
         command += [str(load.threads), str(load.for_s or load.limit_s)]
-        with _process(command, Path(folder), simulator.url) as process:
+        with _process(command, Path(folder), simulator.url, cloud.url) as process:
             simulator.set_script(load.script)
             started, began_s = datetime.now(UTC), time.monotonic()
             ends, is_cut = _reported(process, load.limit_s)
@@ -117,9 +121,10 @@ def run_peer(name: str, load: Load, *, chain: Sequence[str] = CHAIN, side: str =
 
 
 @contextmanager
-def _process(command: Sequence[str | Path], folder: Path, url: str) -> Iterator[subprocess.Popen[str]]:
+def _process(command: Sequence[str | Path], folder: Path, url: str, cloud: str) -> Iterator[subprocess.Popen[str]]:
     """Start a peer in an empty home; when this yields, it has imported everything and waits for a line."""
-    variables = {"ANTHROPIC_API_KEY": "bench", "ANTHROPIC_BASE_URL": url, "HOME": str(folder), "PYTHONPATH": str(_ROOT)}
+    variables = {"ANTHROPIC_API_KEY": "bench", "ANTHROPIC_BASE_URL": url, "CLOUD_URL": cloud}
+    variables |= {"HOME": str(folder), "PYTHONPATH": str(_ROOT)}
     environment, log = {**_environment(), **_QUIET, **variables}, folder / "stderr.txt"
     with (
         log.open("wb") as errors,

@@ -26,7 +26,8 @@ class BenchPrompt:
 class Load:
     """What is run: the simulator's script, the calls one side may have in the air, and how long it may take.
 
-    After `for_s` a peer takes no new prompt; after `limit_s` any side is stopped. None: until all have ended.
+    After `for_s` a peer takes no new prompt; after `limit_s` any side is stopped. None: until all have ended. A model
+    `cloud/NAME` of the chain is at a second endpoint, which is a simulator without a script.
     """
 
     script: str
@@ -35,6 +36,7 @@ class Load:
     limit_s: float
     latency_s: float = 1.0
     for_s: float | None = None
+    chain: Sequence[str] = CHAIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,10 @@ class End:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """One side's run. `wall_s` is until the last prompt ended; `is_cut`: it was stopped before."""
+    """One side's run. `wall_s` is until the last prompt ended; `is_cut`: it was stopped before.
+
+    `parked` counts jobs that waited for a later round of their chain, if known.
+    """
 
     side: str
     ends: Sequence[End]
@@ -59,6 +64,7 @@ class Ran:
     billed_nano_usd: int
     wall_s: float
     is_cut: bool = False
+    parked: int | None = None
 
     @property
     def succeeded(self) -> int:

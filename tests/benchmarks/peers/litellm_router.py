@@ -16,9 +16,9 @@ async def main() -> None:
             {
                 "model_name": model,
                 "litellm_params": {
-                    "model": f"anthropic/{model}",
+                    "model": f"anthropic/{model.removeprefix('cloud/')}",
                     "api_key": os.environ["ANTHROPIC_API_KEY"],
-                    "api_base": os.environ["ANTHROPIC_BASE_URL"],
+                    "api_base": os.environ["CLOUD_URL" if model.startswith("cloud/") else "ANTHROPIC_BASE_URL"],
                 },
             }
             for model in models

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Engine, insert
 
+from models.rung_name import endpoint_of
 from models.schema.attempt import Attempt
 from models.store import Store
 from tests.support.ledgers.job_values import new_job
@@ -28,6 +29,7 @@ def remember(engine: Engine, model: str, *outcomes: str, task: str = "summarize"
             "rung": 0,
             "fallback_depth": 0,
             "reason": "start",
+            "endpoint": endpoint_of(model),
             "requested_model": model,
             "outcome": outcome,
             "opened_at": before,

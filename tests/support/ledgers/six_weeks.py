@@ -90,7 +90,9 @@ def _spread_over_days(engine: Engine) -> None:
         for number, attempt_id in enumerate(connection.scalars(select(Attempt.id)).all()):
             chosen = timedelta(days=random.randrange(_DAYS), seconds=random.randrange(2))
             at = FIRST_DAY + (chosen if number else timedelta())
-            connection.execute(update(Attempt).where(Attempt.id == attempt_id).values(opened_at=at))
+            endpoint = random.choice(("anthropic", "anthropic", "bedrock"))
+            changes = {"opened_at": at, "endpoint": endpoint}
+            connection.execute(update(Attempt).where(Attempt.id == attempt_id).values(**changes))
 
 
 def _correct(engine: Engine) -> None:

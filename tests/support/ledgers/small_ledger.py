@@ -53,6 +53,7 @@ def attempt_row(attempt: str, job: str, batch: str | None, opened: str, **change
         "rung": 0,
         "fallback_depth": 0,
         "reason": "start",
+        "endpoint": "anthropic",
         "requested_model": OPUS,
         "served_model": OPUS,
         "outcome": "answered",

@@ -70,6 +70,7 @@ def attempt(number: int, **changes: Any) -> Row:
         "lease_token": 1,
         "message_batch_id": None,
         "reason": "start",
+        "endpoint": "anthropic",
         "requested_model": OPUS,
         "served_model": None,
         "fallback_depth": 0,

@@ -1,7 +1,7 @@
 """Coroutines in tests without a loop of their own: blocking fakes that a walk awaits, and the end of a coroutine."""
 
 from asyncio import Runner
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
@@ -10,13 +10,16 @@ _RUNNER = Runner()  # of all coroutines of this process: a loop of its own costs
 
 
 class Awaited:
-    """A collaborator whose blocking methods the walk awaits."""
+    """A collaborator whose blocking methods the walk awaits, but for the `plain` ones."""
 
-    def __init__(self, blocking: object) -> None:
+    def __init__(self, blocking: object, plain: Collection[str] = ()) -> None:
         self._blocking = blocking
+        self._plain = plain
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         """Wrap a method."""
+        if name in self._plain:
+            return getattr(self._blocking, name)  # type: ignore[no-any-return]
         return partial(directly, getattr(self._blocking, name))
 
 
@@ -34,6 +37,6 @@ def finished(work: Coroutine[Any, Any, T]) -> T:
     return _RUNNER.run(work)
 
 
-def awaited(blocking: object) -> Any:
-    """Have the walk await a collaborator's blocking methods."""
-    return Awaited(blocking)
+def awaited(blocking: object, *plain: str) -> Any:
+    """Have the walk await a collaborator's blocking methods, but for the `plain` ones."""
+    return Awaited(blocking, plain)

@@ -81,6 +81,10 @@ class LimitedApi:
         usage = {"input_tokens": reads, "output_tokens": writes, "service_tier": "standard"}
         return _with(received(message(model, usage=usage)), headers)
 
+    def served(self, _rung: str, model: str) -> str:
+        """Take the reply's word."""
+        return model
+
     def _headers(self, group: str) -> dict[str, str]:
         rows = self.buckets.headers(group, self.clock.now_s)
         return {

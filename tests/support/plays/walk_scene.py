@@ -141,6 +141,10 @@ class ScriptedProvider:
         self.meanwhile()
         return end_of(self.script.pop(0) if self.script else "ok", model)
 
+    def served(self, _rung: str, model: str) -> str:
+        """Take the reply's word."""
+        return model
+
     def cut(self) -> None:
         """Have no call in flight."""
 
@@ -212,7 +216,7 @@ class HandClock:
 
 def _awaited(name: str, change: Any) -> Any:
     if name in {"provider", "ledger", "admission"}:
-        return awaited(change)
+        return awaited(change, "served")
     return partial(directly, change) if name == "sleep" else change
 
 
@@ -264,7 +268,7 @@ def _worker(
         intake=intake,
         failing_batches=FailingBatches(pause_after=0),
         chain=Chain(models=chain),
-        provider=awaited(provider),
+        provider=awaited(provider, "served"),
         ledger=awaited(ledger),
         prices=OnePrice(),
         caps=Caps(),
@@ -280,6 +284,7 @@ def _worker(
         climbs=frozenset(),
         patience_s=5,
         key_pause_s=60,
+        on_key_trouble="wait",
         call_timeout_s=120,
         is_stopping=intake.is_stopping,
     )

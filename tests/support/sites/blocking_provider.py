@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from worker.endpoints.sdk_address import usual_address
 from worker.loop import LoopThread
 from worker.provider.anthropic_client import AnthropicProvider
 from worker.provider.reply import Broken, Received
@@ -13,7 +14,7 @@ class BlockingProvider:
 
     def __init__(self, *, api_key: str = "k", base_url: str, connect_timeout_s: float = 5) -> None:
         async def opened() -> AnthropicProvider:
-            return AnthropicProvider(api_key=api_key, base_url=base_url, connect_timeout_s=connect_timeout_s)
+            return AnthropicProvider(usual_address(api_key, base_url), connect_timeout_s=connect_timeout_s)
 
         self._loop = LoopThread()
         self._provider = self._loop.run(opened())

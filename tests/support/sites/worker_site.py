@@ -14,6 +14,7 @@ import pytest
 import redis
 from sqlalchemy import Engine, select
 
+from migrations.run import upgrade
 from models.job.answer import Answer
 from models.queue.redis_keys import admission_prefix, queue_key
 from models.schema.attempt import Attempt
@@ -26,6 +27,7 @@ from producer.simulator.process import RunningSimulator, running_simulator
 from tests.support.eventually import eventually
 from tests.support.servers.fixtures import TEMPLATE, opened
 from tests.support.servers.ports import free_port
+from tests.support.servers.valkey import running_valkey
 from tests.support.sites import warm_start
 
 if TYPE_CHECKING:
@@ -121,10 +123,27 @@ def running_plant(request: pytest.FixtureRequest, folder: Path, **variables: str
 def idle_plant(request: pytest.FixtureRequest, folder: Path, **variables: str) -> Iterator[Plant]:
     """Prepare everything but the worker."""
     with ExitStack() as until_end:
-        simulator = until_end.enter_context(running_simulator(log=folder / "purchases.jsonl"))
         url = _database_url(request, folder, until_end)
+        yield until_end.enter_context(_plant(folder, request.getfixturevalue("valkey_url"), url, variables))
+
+
+@contextmanager
+def working_plant(folder: Path, **variables: str) -> Iterator[Plant]:
+    """Start a worker with a broker and a SQLite ledger of its own, in a new folder, without pytest."""
+    folder.mkdir()
+    with ExitStack() as until_end:
+        url, broker = f"sqlite:///{folder}/ledger.db", until_end.enter_context(running_valkey(folder))
+        plant = until_end.enter_context(_plant(folder, broker, url, variables))
+        upgrade(plant.engine)
+        until_end.enter_context(running_worker(plant.variables, plant.worker_log))
+        yield plant
+
+
+@contextmanager
+def _plant(folder: Path, broker: str, url: str, variables: Mapping[str, str]) -> Iterator[Plant]:
+    with ExitStack() as until_end:
+        simulator = until_end.enter_context(running_simulator(log=folder / "purchases.jsonl"))
         engine = until_end.enter_context(opened(url))
-        broker = request.getfixturevalue("valkey_url")
         client = until_end.enter_context(redis.Redis.from_url(broker))
         client.flushall()
         where = {
@@ -133,7 +152,7 @@ def idle_plant(request: pytest.FixtureRequest, folder: Path, **variables: str) -
             "ANTHROPIC_BASE_URL": simulator.url,
             "STATE_DIR": str(folder),
         }
-        environment = environment_of(where | variables)
+        environment = environment_of(where | dict(variables))
         producer = until_end.enter_context(Producer(settings_of(environment)))
         yield Plant(
             simulator=simulator,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from models.group_thread import GroupThread, Reply
+from models.database.group_thread import GroupThread, Reply
 
 _Group = Sequence[tuple[int, Reply[Any]]]
 _WITHIN_S = 30

@@ -8,6 +8,7 @@ import pytest
 from tests.support.plays.walk_scene import OPUS, PARAMS, HandClock, scene
 from worker import logs
 from worker.events import (
+    BreakerChanged,
     CircuitClosed,
     CircuitOpened,
     DaysRolled,
@@ -119,7 +120,7 @@ def test_a_model_of_a_resumed_job_is_named_as_people_do(logged: pytest.LogCaptur
 def test_what_becomes_of_a_model_and_of_the_fleet_is_told(logged: pytest.LogCaptureFixture) -> None:
     for event in (
         CircuitOpened(model=OPUS, how="overloaded"),
-        CircuitClosed(model=OPUS),
+        CircuitClosed(model=OPUS, how="well"),
         RedisLost(message="TimeoutError", workers=2),
         RedisRecovered(untold=7),
     ):
@@ -133,4 +134,5 @@ def test_what_becomes_of_a_model_and_of_the_fleet_is_told(logged: pytest.LogCapt
 
 
 def test_every_event_has_a_line() -> None:
-    assert {each.__name__ for each in logs.LINES} == {each.__name__ for each in Event.__subclasses__()}
+    events = {each.__name__ for each in (*Event.__subclasses__(), *BreakerChanged.__subclasses__())}
+    assert {each.__name__ for each in logs.LINES} == events - {"BreakerChanged"}

@@ -7,7 +7,7 @@ from threading import Thread
 
 import pytest
 
-from models.group_thread import LoopReply, _inboxes
+from models.database.group_thread import LoopReply, _inboxes
 from worker.loop import LoopThread
 
 

@@ -23,7 +23,7 @@ local function grant(model, group, needs, wait)
   records[name] = { at = NOW, needs = needs, seen = seen, held = group.output_held, model = words.model,
     group = words.group, worker = words.worker }
   line_up('flight:' .. words.model, name, NOW + number('hold_s'))
-  for _, owner in ipairs({ fleet, model }) do
+  for _, owner in ipairs({ endpoint, model }) do
     owner.left = owner.streak > 0 and owner.left + 1 or 0
     if owner.opened_at > 0 then owner.probe_until, is_probe = NOW + math.min(number('hold_s'), MOST_ALONE), 1 end
   end
@@ -37,16 +37,17 @@ local function deny(owner, reason, wait, figures)
 end
 local function acquire()
   local model, group, is_urgent = load_model(words.model), load_group(words.group), words.is_urgent
-  local place, needs, is_first = 'place:' .. words.group .. ':' .. words.job, {}, is_urgent or model.opened_at > 0
+  local is_probe = model.opened_at > 0 or is_out(endpoint)
+  local place, needs, is_first = 'place:' .. words.group .. ':' .. words.job, {}, is_urgent or is_probe
   local returns = leave_line(group, place) or words.has_waited
-  for _, owner in ipairs({ fleet, model }) do
-    local wait, reason = wait_for_probe(owner), owner == fleet and 'paused' or 'circuit_open'
+  for _, owner in ipairs(is_out(endpoint) and { endpoint } or { endpoint, model }) do -- its probe is the model's, too
+    local wait, reason = wait_for_probe(owner), owner == endpoint and not is_out(owner) and 'paused' or 'circuit_open'
     local figures = { 'kind', owner.kind, 'for_s', NOW - owner.opened_at, 'failures', owner.streak }
     if wait > 0 then return { 'denied', reason, wait, unpack(figures) } end
   end
   for i, bucket in ipairs(group.buckets) do needs[i] = math.min(number(bucket.kind), size_of(bucket)) end
   local flying, limit = in_flight(words.model, group), limit_now(model, group)
-  if flying >= limit + (is_urgent and math.max(1, math.floor(limit / 10)) or 0) and model.opened_at == 0 then
+  if flying >= limit + (is_urgent and math.max(1, math.floor(limit / 10)) or 0) and not is_probe then
     local wait = wait_for_place(model, limit, 1 + (returns and 0 or group.buckets[1].reserved))
     if wait <= number('queue_s') then join_line(group, place, needs, wait) end
     return deny(model, 'full', wait, { 'in_flight', flying, 'cap', limit })
@@ -68,17 +69,21 @@ local function release()
   local is_half = recent(model, 'pushbacks', WINDOW) >= recent(model, 'goods', WINDOW)
   local is_refusal = result == 'limited' and (is_used_up or is_half or is_streak(model, STREAK))
   if result == 'ramped' or is_refusal then close_group(group, ticket.at) end
-  if result == 'ramped' and ticket.at >= fleet.ramped_at then
-    fleet.ramped_at, fleet.full_speed_at = NOW, math.min(NOW + MOST_SLOW, math.max(NOW, fleet.full_speed_at)) + DOUBLES
+  if result == 'ramped' and ticket.at >= endpoint.ramped_at then
+    local full_at = math.min(NOW + MOST_SLOW, math.max(NOW, endpoint.full_speed_at)) + DOUBLES
+    endpoint.ramped_at, endpoint.full_speed_at = NOW, full_at
   end
   if result == 'well' and ticket.at > group.kept_at then group.closed_times = 0 end
-  return { update_key(ticket.at) == 'key_works' and 'key_works' or change }
+  local of_endpoint = update_endpoint(model, ticket.at)
+  return { of_endpoint ~= '' and of_endpoint or change }
 end
 -- Return how many mean requests could leave a model within a horizon; -1 where none may until the model is back.
 local function capacity(name, group_name)
+  endpoint = load_endpoint(name)
   local model, group = load_model(name), load_group(group_name)
-  if group.closed_until > NOW or wait_for_probe(fleet) + wait_for_probe(model) > 0 then return -1 end
-  if fleet.opened_at + model.opened_at > 0 then return 1 end
+  local wait = wait_for_probe(endpoint) + (is_out(endpoint) and 0 or wait_for_probe(model))
+  if group.closed_until > NOW or wait > 0 then return -1 end
+  if endpoint.opened_at + model.opened_at > 0 then return 1 end
   local limit, busy, _, _, fit = limit_now(model, group), in_flight(name, group), wait_for_tokens(group, nil, nil, true)
   local free = math.min(limit - busy + limit * number('horizon_s') / latency_s(model), fit)
   return math.max(busy == 0 and 1 or 0, math.floor(free))

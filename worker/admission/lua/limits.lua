@@ -1,7 +1,7 @@
 -- Rate limits: a token bucket for each kind of a limit group, corrected by the headers of every reply.
 local KEPT, MOST_KEPT, KEPT_HALF_LIFE, LATE, SURPLUS, DOUBLES, MOST_SLOW = 0.01, 0.1, 600, 30, 0.3, 73, 219
--- Return the speed of the fleet, up to 1. A ramp limit halves the speed.
-local function speed() return math.min(1, 2 ^ ((NOW - fleet.full_speed_at) / DOUBLES)) end
+-- Return the speed at the endpoint, up to 1. A ramp limit halves the speed.
+local function speed() return math.min(1, 2 ^ ((NOW - endpoint.full_speed_at) / DOUBLES)) end
 local function size_of(bucket) return bucket.limit > 0 and bucket.limit or math.huge end
 -- Each waiting job reserves its tokens, once, until the job returns, steps down or is late.
 local function leave_line(group, place)

@@ -31,4 +31,6 @@ local function overdue(line) return redis.call('ZRANGEBYSCORE', PREFIX .. line, 
 local function recent(owner, name, life) return owner[name] * 0.5 ^ (math.max(0, NOW - owner[name .. '_at']) / life) end
 local function count(owner, name, life) owner[name], owner[name .. '_at'] = recent(owner, name, life) + 1, NOW end
 local function moved(mean, value) return mean == 0 and value or mean + 0.1 * (value - mean) end
-local fleet = read('fleet')
+-- The endpoint of the call's model: its key, its ramp, its outage. A model without a prefix is at the usual API.
+local function load_endpoint(model) return read('endpoint:' .. (model:match('^([^/]+)/') or 'anthropic')) end
+local endpoint = load_endpoint(words.model or '')

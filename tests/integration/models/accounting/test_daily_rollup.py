@@ -31,9 +31,8 @@ def rollup(engine: Engine) -> Rollup:
 
 def _daily(engine: Engine) -> list[tuple[Any, ...]]:
     with engine.connect() as connection:
-        return [
-            tuple(row) for row in connection.execute(text("SELECT * FROM v_cost_daily ORDER BY day, model, task, lane"))
-        ]
+        rows = connection.execute(text("SELECT * FROM v_cost_daily ORDER BY day, endpoint, model, task, lane"))
+        return [tuple(row) for row in rows]
 
 
 def _from_attempts(engine: Engine) -> list[tuple[Any, ...]]:
@@ -78,7 +77,7 @@ def test_a_rolled_up_day_keeps_its_lanes_apart(engine: Engine, rollup: Rollup) -
 def test_a_day_that_is_rolled_up_is_read_from_its_sums(engine: Engine, rollup: Rollup) -> None:
     rollup.roll()
     _spoil(engine)
-    assert {row[15] for row in _daily(engine)} == {1}
+    assert {row[16] for row in _daily(engine)} == {1}
 
 
 def test_an_attempt_that_ends_days_later_counts_at_once_and_its_day_is_added_up_anew(
@@ -88,9 +87,9 @@ def test_an_attempt_that_ends_days_later_counts_at_once_and_its_day_is_added_up_
     with engine.begin() as connection:
         _close_late(connection)
     _spoil(engine)
-    assert [row[15] for row in _daily(engine)] == [1, 1, 20_500_003, 40_000_000, 1, 1, 1]
+    assert [row[16] for row in _daily(engine)] == [1, 1, 20_500_003, 40_000_000, 1, 1, 1]
     assert rollup.roll() == [date(2026, 3, 31)]
-    assert [row[15] for row in _daily(engine)] == [1, 1, 20_500_003, 40_000_000, 1, 1, 1]
+    assert [row[16] for row in _daily(engine)] == [1, 1, 20_500_003, 40_000_000, 1, 1, 1]
 
 
 def test_a_mark_that_is_undone_with_its_change_marks_nothing(engine: Engine, rollup: Rollup) -> None:
@@ -119,7 +118,7 @@ def test_today_is_never_rolled_up_and_always_counts(engine: Engine, ledger: Ledg
     days = rollup.roll()
     answered(ledger, second)
     assert datetime.now(UTC).date() not in days
-    assert (_daily(engine)[-1][4], _daily(engine)[-1][15]) == (2, 20_000_000)
+    assert (_daily(engine)[-1][5], _daily(engine)[-1][16]) == (2, 20_000_000)
 
 
 def test_a_day_is_rolled_up_once_it_is_over_for_long_enough(engine: Engine) -> None:
@@ -170,7 +169,7 @@ def test_an_attempt_that_ends_while_its_day_is_added_up_is_not_lost(engine: Engi
         assert rollup.roll() == _DAYS
     changing.join()
     rows = _daily(engine)
-    assert rows[3][15] == 40_000_000
+    assert rows[3][16] == 40_000_000
     rollup.roll()
     assert _daily(engine) == rows == _from_attempts(engine)
 

@@ -78,7 +78,9 @@ def test_charges_in_focus_add_up_to_the_ledger_in_both_formats(
     for column in ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost", "PricingCurrencyEffectiveCost"):
         assert sum(Decimal(row[column]) for row in rows) == sum(table[column].to_pylist()) == cost
         assert table.schema.field(column).type == pa.decimal128(28, 9)
-    days = {(row["ChargePeriodStart"], row["SkuId"], row["SkuMeter"], row["SkuPriceId"], row["Tags"]) for row in rows}
+    keys = ("ChargePeriodStart", "ProviderName", "SkuId", "SkuMeter", "SkuPriceId", "Tags")
+    days = {tuple(row[key] for key in keys) for row in rows}
+    assert {row["ProviderName"] for row in rows} == {"Anthropic", "bedrock"}
     assert len(days) == len(rows)
 
 

@@ -11,7 +11,7 @@ from models.accounting.spending import Spending, Sum
 from models.schema.daily_cost import DailyRow
 from tests.support.ledgers.six_weeks import FIRST_DAY, billed, effective_costs
 
-KEYS = ("day", "month", "model", "task", "batch", "outcome", "depth", "lane", "tag.team", "tag.nobody")
+KEYS = ("day", "month", "endpoint", "model", "task", "batch", "outcome", "depth", "lane", "tag.team", "tag.nobody")
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_the_rollup_changes_no_answer_and_is_what_days_models_tasks_and_lanes_ar
     with engine.begin() as connection:
         connection.execute(update(DailyRow).values(attempts=DailyRow.attempts + 1))
     changed = {key for key in KEYS if questions.sums([key]) != before[key]}
-    assert changed == {"day", "month", "model", "task", "lane"}
+    assert changed == {"day", "month", "endpoint", "model", "task", "lane"}
 
 
 def test_credits_are_never_rounded(engine: Engine, questions: Spending) -> None:

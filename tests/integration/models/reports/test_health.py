@@ -98,6 +98,16 @@ def test_many_steps_down_from_our_own_limit_raise_no_alarm(engine: Engine) -> No
     assert (found.verdict, found.share_depth_0, found.share_depth_2plus) == (OK, Decimal("0.9"), Decimal(0))
 
 
+def test_an_endpoint_that_is_out_is_blamed_before_its_model(engine: Engine) -> None:
+    store = _books(engine)
+    _, job_ids = accepted(store.ledger, 20)
+    for number, job_id in enumerate(job_ids):
+        _answer_after(store.ledger, job_id, *(("endpoint_out",) if number % 4 else ("overloaded",)))
+    (found,) = store.health.today()
+    assert found.share_endpoint_out == Decimal("0.75")
+    assert found.in_words().startswith("anthropic, the endpoint of claude-opus-4-7, is degraded today: of 20 jobs")
+
+
 def test_the_view_knows_the_same_words_as_the_models() -> None:
     text = (Path(__file__).parents[4] / "migrations/views/models/v_primary_health.sql").read_text(encoding="utf-8")
     listed = text.partition("g.value IN (")[2].partition(")")[0]

@@ -112,7 +112,8 @@ def test_a_model_bought_at_half_price_is_compared_at_the_price_of_live_calls(
     searched = {"web_searches": 1, "web_search_nano_usd": Decimal("0.01"), "cost_nano_usd": Decimal("0.015")}
     remember(engine, OPUS, "answered", task="search", **bought | searched)
     assert asked(engine, "task, mean_cost_nano_usd")[0] == ("search", 20_000_000)
-    assert set(starts(engine, producer.submit([Prompt("a")] * 5, task="summarize"))) == {(SONNET, 1, "learned")}
+    found = starts(engine, producer.submit([Prompt("a")] * 5, task="summarize"))
+    assert {start for start in found if start[2] != "explored"} == {(SONNET, 1, "learned")}
 
 
 def test_with_a_cheap_model_that_does_they_start_there(producer: Producer, engine: Engine) -> None:

@@ -76,7 +76,9 @@ def test_a_batch_counts_its_jobs_by_state_and_shows_its_cap(booked: Engine) -> N
 
 
 def test_a_days_cost_counts_what_it_could_not_sum(booked: Engine) -> None:
-    assert asked(booked, "SELECT * FROM v_cost_daily ORDER BY day, model, task") == [
+    rows = asked(booked, "SELECT * FROM v_cost_daily ORDER BY day, model, task")
+    assert {endpoint for _, endpoint, *_ in rows} == {"anthropic"}
+    assert [(day, *rest) for day, _, *rest in rows] == [
         ("2026-03-30", OPUS, "summarize", "live", 3, 2, 1, 0, 0, 2000, 0, 0, 0, 400, 0, 12 * 10**6, 0.012, 1.2),
         ("2026-03-30", SONNET, "summarize", "live", 2, 2, 0, 0, 0, 2000, 0, 0, 0, 400, 0, 7 * 10**6, 0.007, 0.7),
         (
@@ -125,10 +127,10 @@ def test_fallback_depth_is_shared_out_by_day_and_start(booked: Engine) -> None:
 
 def test_a_days_health_has_a_verdict_by_the_thresholds(booked: Engine) -> None:
     assert asked(booked, "SELECT * FROM v_primary_health ORDER BY 1, 2") == [
-        ("2026-03-30", OPUS, 2, 0.5, 0.5, 0.0, "degraded", 1.0),
-        ("2026-03-31", OPUS, 2, 1.0, 0.5, 0.5, "primary unreliable", 0.5),
-        ("2026-04-01", OPUS, 1, 0.0, 1.0, 0.0, "too few jobs", 0.0),
-        ("2026-04-01", SONNET, 1, 0.0, 1.0, 0.0, "too few jobs", 0.0),
+        ("2026-03-30", OPUS, 2, 0.5, 0.5, 0.0, "degraded", 1.0, 0.0),
+        ("2026-03-31", OPUS, 2, 1.0, 0.5, 0.5, "primary unreliable", 0.5, 0.0),
+        ("2026-04-01", OPUS, 1, 0.0, 1.0, 0.0, "too few jobs", 0.0, 0.0),
+        ("2026-04-01", SONNET, 1, 0.0, 1.0, 0.0, "too few jobs", 0.0, 0.0),
     ]
 
 

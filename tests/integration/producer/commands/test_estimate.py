@@ -218,3 +218,12 @@ def test_what_prompts_share_may_be_read_from_the_cache(me: Stranger) -> None:
     me.configure(ANTHROPIC_API_KEY=KEY, PROMPT_CACHE="off")
     without = Decimal(_estimated(me, "two.jsonl")["chain"]["low_usd"])
     assert low < without / 5
+
+
+def test_at_another_endpoint_half_price_is_no_cheaper(me: Stranger) -> None:
+    me.write("endpoints.toml", '[cloud]\nkind = "compatible"\nbase_url = "http://127.0.0.1:9"\n')
+    me.configure(MODEL_CHAIN=f"cloud/{OPUS},{HAIKU}", ENDPOINTS_FILE="endpoints.toml")
+    models = _estimated(me, *_SUMMARIES)["models"]
+    cost, half = (models[f"cloud/{OPUS}"][name] for name in ("expected_usd", "half_price"))
+    assert half["expected_usd"] == cost
+    assert Decimal(models[HAIKU]["half_price"]["expected_usd"]) * 2 == Decimal(models[HAIKU]["expected_usd"])

@@ -126,7 +126,11 @@ def test_text_of_others_steers_no_terminal(me: Stranger, engine: Engine) -> None
         (["sql", _ENDLESS, "--timeout-s", "0.3"], 124, "sql: not done after 0.3 s"),
         (["sql", "SELECT 1", "--timeout-s", "nan"], 2, "--timeout-s: nan should be seconds, up to a day of them"),
         (["sql", "SELECT 1", "--timeout-s", "0"], 2, "--timeout-s: 0.0 should be seconds, up to a day of them"),
-        (["report", "--by", "colour"], 2, "--by: 'colour' should be one of day, month, model, task, batch, outcome"),
+        (
+            ["report", "--by", "colour"],
+            2,
+            "--by: 'colour' should be one of day, month, endpoint, model, task, batch, outcome",
+        ),
         (["report", "--by", "tag."], 2, "--by: 'tag.' should be one of"),
         (["report", "--by", "day,model,task"], 2, "--by: takes one key, or two that differ"),
         (["report", "--by", "day,day"], 2, "--by: takes one key, or two that differ"),

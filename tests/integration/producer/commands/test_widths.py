@@ -37,6 +37,7 @@ _COMMANDS = (
     ("estimate", *_ARTICLES),
     ("whatif", "--since", "2026-01-01", "--chain", "claude-sonnet-4-6,claude-haiku-4-5-20251001"),
     ("chain", "show"),
+    ("chain", "suggest"),
     ("prices", "set", "mine", "--input", "1", "--output", "5", "--from", "2026-01-01"),
     ("prices", "list"),
     ("prices", "list", "--all"),

@@ -195,3 +195,28 @@ def test_without_redis_url_it_says_who_will_bring_a_broker(me: Stranger, setting
     printed = "REDIS_URL is not set and none runs here; `stepdown worker` will bring its own"
     no_worker = "no worker claims jobs: start `stepdown worker`; where one runs, its log tells what it waits for"
     assert findings(me, code=4) == [("warn", "broker", printed), ("fail", "worker", no_worker)]
+
+
+def test_each_endpoint_is_named_and_asked_where_a_person_wants_to_pay(tmp_path: Path) -> None:
+    me = stranger_in(tmp_path)
+    with running_simulator() as usual, running_simulator() as cloud:
+        table = f'[cloud]\nkind = "compatible"\nbase_url = "{cloud.url}"\nkey = "k"\n[away]\nkind = "compatible"\n'
+        away = f"http://127.0.0.1:{free_port()}"
+        me.write("endpoints.toml", f'{table}base_url = "{away}"\nprices = {{ small = "0:0" }}\n')
+        chain = "claude-opus-4-7,cloud/claude-opus-4-7,away/small"
+        me.configure(
+            ANTHROPIC_API_KEY=KEY, ANTHROPIC_BASE_URL=usual.url, MODEL_CHAIN=chain, ENDPOINTS_FILE="endpoints.toml"
+        )
+        printed = me.types("doctor", "--ask", "--jsonl", expect=None)
+        found = [json.loads(line) for line in printed.out.splitlines()]
+        endpoints = [one["message"] for one in found if one["what"] == "endpoint"]
+        assert endpoints[0].startswith("cloud: 127.0.0.1:")
+        assert endpoints[1].startswith(f"away: {away.removeprefix('http://')} cannot be reached (")
+        well, paid, gone = [(one["verdict"], one["message"]) for one in found if one["what"] == "ask"]
+        assert well[1].startswith("claude-opus-4-7: claude-opus-4-7 answered in ")
+        assert "usage cache_creation" in well[1]
+        assert "; cost $0.000" in well[1]
+        assert paid[0] == "ok"
+        assert paid[1].startswith("cloud/claude-opus-4-7: cloud/claude-opus-4-7 answered in ")
+        assert (gone[0], gone[1].startswith("away/small: ")) == ("fail", True)
+        assert [len(each.purchases()) for each in (usual, cloud)] == [1, 1]

@@ -1,11 +1,13 @@
 """Rows that other versions write, and requests that no create takes: ours leave alone what ours cannot do."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 
+from models.chain.chain import Chain
 from models.queue.broker import Broker
 from models.schema.job import Job
 from models.schema.message_batch import MessageBatch
@@ -14,7 +16,7 @@ from tests.integration.worker.half_price.test_half_price import billed, costs
 from tests.support.sites.lane_site import QUICK_API, LaneSite, running_lane
 from tests.support.sites.worker_site import ENGINES, one_test
 from worker.events import LeftForLive
-from worker.half_price.pack import Packer
+from worker.half_price.pack import Packer, pack
 from worker.half_price.work import DROPPED, work
 from worker.periodic.half_price_timer import HalfPriceTimer
 from worker.run import run
@@ -116,3 +118,12 @@ def test_a_request_with_half_a_surrogate_pair_goes_live_and_fails_and_holds_no_o
     attempts = site.plant.attempts(batch)
     assert costs(attempts) == billed(site.plant, attempts)
     assert {row["cost_nano_usd"] for row in attempts if row["job_id"] == first["id"]} == {0}
+
+
+def test_a_job_whose_model_is_at_another_endpoint_goes_live(site: LaneSite) -> None:
+    batch = site.submitted(1)
+    chain = Chain(models=tuple(f"cloud/{model}" for model in site.worker.chain.models))
+    lane = replace(site.lane, worker=replace(site.worker, chain=chain))
+    assert pack(lane, lane.batches.candidates(limit=9)) == 0
+    assert [one.count for one in site.events if isinstance(one, LeftForLive)] == [1]
+    assert [row["outcome"] for row in site.plant.jobs(batch)] == [None], "the job waits for no lane any more"

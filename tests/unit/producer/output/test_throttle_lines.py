@@ -68,6 +68,20 @@ def _in(seconds: float) -> datetime:
             ),
         ),
         (
+            throttle("key_paused", kind="key_refused", until=_in(12), models=("cloud/opus",)),
+            (
+                "endpoint cloud refuses its key since 12:03:10 UTC (for 42 s): one probe at a time, the next in 12 s; "
+                "its jobs wait or step down"
+            ),
+        ),
+        (
+            throttle("endpoint_out", kind="outage", until=_in(3), models=("cloud/opus", "cloud/haiku")),
+            (
+                "endpoint cloud is out, with all its models, since 12:03:10 UTC (for 42 s): one probe at a time, "
+                "the next in 3.0 s; its jobs step down or wait"
+            ),
+        ),
+        (
             throttle("ramp", speed=0.5, until=_in(73)),
             (
                 "the API limits how fast this key's traffic grows since 12:03:10 UTC (for 42 s): calls leave at 50% of "

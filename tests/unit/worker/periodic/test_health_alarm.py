@@ -20,6 +20,7 @@ class Days:
         word = self.verdicts.pop(0)
         return [
             PrimaryHealth(
+                share_endpoint_out=Decimal(0),
                 start_model="claude-opus-4-7",
                 jobs=40,
                 mean_depth=share,

@@ -1,6 +1,7 @@
 """The blame for an error, over many senders, forms and phrasings."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,6 +28,24 @@ def _end(status: int, body: object, **headers: str) -> Failure:
     end = classify(Received(status=status, headers=headers, body=content.encode(), latency_ms=7))
     assert isinstance(end, Failure)
     return end
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "direct", "in_between"),
+    [
+        (500, "'messages' is required", "rejected", "server_error"),
+        (500, "image input is not supported", "rejected", "server_error"),
+        (500, "CUDA out of memory", "server_error", "server_error"),
+        (503, "this model is not supported while loading", "server_error", "server_error"),
+        (401, "Invalid API Key", "unauthorized", "blocked"),
+        (400, "request (6031 tokens) exceeds the available context size", "too_long", "too_long"),
+    ],
+)
+def test_a_compatible_server_speaks_for_itself(status: int, message: str, direct: str, in_between: str) -> None:
+    body = json.dumps({"error": {"code": status, "message": message, "type": "server_error"}}).encode()
+    received = Received(status=status, headers={}, body=body, latency_ms=7)
+    assert classify(received).outcome == in_between
+    assert classify(replace(received, is_direct=True)).outcome == direct
 
 
 def _own(message: str, kind: str = "invalid_request_error") -> dict[str, Any]:
