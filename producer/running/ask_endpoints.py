@@ -34,7 +34,8 @@ def _ask(settings: Settings, rung: str) -> Finding:
     except subprocess.TimeoutExpired:
         return Finding(what="ask", verdict="fail", message=f"{rung}: no answer within {_WITHIN_S:g} s")
     if asked.returncode != 0:
-        return Finding(what="ask", verdict="fail", message=f"{rung}: {asked.stderr.strip().splitlines()[-1]}")
+        *_, last = ["the call ended without a word", *asked.stderr.strip().splitlines()]
+        return Finding(what="ask", verdict="fail", message=f"{rung}: {last}")
     return _answered(settings, rung, asked.stdout)
 
 

@@ -211,7 +211,7 @@ def _api(settings: Settings) -> Finding:
 
 
 def _endpoint(endpoint: Endpoint) -> Finding:
-    """Say whether a connection opens. That proves neither the key nor the model: `doctor --ask` does."""
+    """Return whether a connection opens. An open connection proves neither the key nor the model."""
     if endpoint.base_url is None:
         message = f"{endpoint.name}: the address of {endpoint.kind} is the SDK's; `stepdown doctor --ask` calls it"
         return Finding(what="endpoint", verdict="ok", message=message)

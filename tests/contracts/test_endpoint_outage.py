@@ -121,6 +121,16 @@ def test_a_key_that_is_refused_pauses_its_own_endpoint_alone(doors: Doors) -> No
     assert [_denied(door) for door in (doors.opus, doors.sonnet)] == [("go", "")] * 2
 
 
+def test_failures_under_way_make_the_pause_of_a_key_no_shorter(doors: Doors) -> None:
+    under_way = doors.opus.leave(4)
+    doors.sonnet.through("key_refused")
+    for ticket in under_way:
+        doors.opus.release(ticket, "unreachable")
+    answer = doors.opus.acquire()
+    assert isinstance(answer, Denied)
+    assert (answer.reason, answer.wait_s) == (PAUSED, 60)
+
+
 def test_a_chain_with_one_endpoint_has_no_outage_of_all(door: Door) -> None:
     doors = _doors(door, {})
     for each in (doors.opus, doors.sonnet):

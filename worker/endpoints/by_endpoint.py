@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from models.chain.deadline import Deadline
 from models.endpoints import Endpoint
 from models.rung_name import DEFAULT_ENDPOINT, endpoint_of, model_of, named_at
 from worker.provider.anthropic_client import AnthropicProvider
 from worker.provider.reply import Broken, Received
-from worker.provider.stream import OnEvent
 
 
 class ByEndpoint:
@@ -24,27 +22,9 @@ class ByEndpoint:
         self._providers = {DEFAULT_ENDPOINT: usual, **others}
         self._endpoints = endpoints
 
-    async def call(
-        self,
-        rung: str,
-        params: Mapping[str, Any],
-        *,
-        attempt_id: str,
-        job_id: str,
-        deadline: Deadline,
-        headers: Mapping[str, str] | None = None,
-        on_event: OnEvent | None = None,
-    ) -> Received | Broken:
-        """Send a request to the model of a rung, as `AnthropicProvider.call`."""
-        return await self._providers[endpoint_of(rung)].call(
-            self._id_of(rung),
-            params,
-            attempt_id=attempt_id,
-            job_id=job_id,
-            deadline=deadline,
-            headers=headers,
-            on_event=on_event,
-        )
+    async def call(self, rung: str, params: Mapping[str, Any], **sent: Any) -> Received | Broken:
+        """Send a request to the model of a rung, as `AnthropicProvider.call` with the same options."""
+        return await self._providers[endpoint_of(rung)].call(self._id_of(rung), params, **sent)
 
     async def facts(self, rung: str) -> Mapping[str, Any] | None:
         """Return the facts of a rung's model, as `AnthropicProvider.facts`. Empty if the endpoint states none."""

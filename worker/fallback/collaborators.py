@@ -30,7 +30,7 @@ class Provider(Protocol):
 
     async def call(
         self,
-        model: str,
+        rung: str,
         params: Mapping[str, Any],
         *,
         attempt_id: str,
@@ -39,7 +39,7 @@ class Provider(Protocol):
         headers: Mapping[str, str] | None = None,
         on_event: OnEvent | None = None,
     ) -> Received | Broken:
-        """Call the model. `headers` name the version of the API and the betas; None: those of the SDK.
+        """Call the model of a rung. `headers` name the version of the API and the betas; None: those of the SDK.
 
         `on_event` receives each event of a stream at once. No fault of the network or the provider raises.
         """

@@ -68,7 +68,7 @@ local function update_outage(model, left_at)
     return end_probe(endpoint, left_at, is_failure, is_good, next_interval(endpoint))
   end
   if words.knows_model and not is_failure and endpoint.failing == words.model then endpoint.failing = nil end
-  local is_news = is_failure and left_at > endpoint.closed_at and number('rungs') > 0
+  local is_news = is_failure and endpoint.opened_at == 0 and left_at > endpoint.closed_at and number('rungs') > 0
   return is_news and is_outage(model) and trip(endpoint, OUTAGE, PROBE_EVERY) or ''
 end
 -- A key that answers others is not refused: return 'key_works' where a refusal is the request's own.
